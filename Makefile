@@ -1,0 +1,63 @@
+# Two commands: `make demo` shows the main job, `make test` checks everything.
+# Both need Python 3.11 or later and nothing else; what is missing they install into .venv.
+
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
+  command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+  && echo $$p && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+PYTEST_ARGS ?= -n 2
+
+.PHONY: demo test lint types docs unit oldest-sqlalchemy packages bench clean
+
+demo: $(VENV)/.demo
+	$(BIN)/flask --app example_app woo demo $(ARGS)
+
+test: packages lint types docs unit oldest-sqlalchemy
+
+packages:
+	tests/packages.sh
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+docs: $(VENV)/.test
+	$(BIN)/sphinx-build -q -W -b html docs docs/_build/html
+
+unit: $(VENV)/.test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# SQLAlchemy 2.0 beside the current one: Flask-SQLAlchemy's users have both.
+oldest-sqlalchemy: $(VENV)-sqlalchemy20/.test
+	$(VENV)-sqlalchemy20/bin/python -m pytest $(PYTEST_ARGS) tests/unit tests/integration
+
+bench: $(VENV)/.test
+	$(BIN)/python -m benchmarks
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed: set PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -e .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -e . --group tests --group typing --group docs
+	@touch $@ $(VENV)/.demo
+
+$(VENV)-sqlalchemy20/.test: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-sqlalchemy20
+	$(VENV)-sqlalchemy20/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)-sqlalchemy20/bin/python -m pip install --quiet -e . --group tests 'sqlalchemy>=2.0.31,<2.1'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(VENV)-sqlalchemy20 docs/_build
