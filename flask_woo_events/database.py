@@ -1,0 +1,92 @@
+"""The sessions in which our tables are read and written."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import typing as t
+
+import sqlalchemy as sa
+from sqlalchemy import event, orm
+
+from .errors import SchemaError
+
+#: How long a connection of ours waits for SQLite's write lock, seconds.
+SQLITE_BUSY_SECONDS = 60
+#: What SQLite, PostgreSQL and MariaDB say of a table or column that is not there.
+_NO_TABLE = ("no such table", "no such column", "does not exist", "doesn't exist", "Unknown column")
+
+
+class Database:
+    """Sessions of our own on the host's database.
+
+    On SQLite files the connections are ours too, because they need what a host's may not want:
+    WAL, a long busy time-out, and transactions that take the write lock when they begin instead
+    of failing with "database is locked" when they first write.
+
+    :param engine: the host's engine.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        own = engine.dialect.name == "sqlite" and not _in_memory(engine.url)
+        self.engine = _sqlite_engine(engine.url) if own else engine
+        writing = self.engine.execution_options(woo_begin="IMMEDIATE") if own else self.engine
+        self._read = orm.sessionmaker(self.engine, expire_on_commit=False)
+        self._write = orm.sessionmaker(writing, expire_on_commit=False)
+        self._owned = own
+
+    @contextlib.contextmanager
+    def read(self) -> cabc.Iterator[orm.Session]:
+        """A session that is rolled back at its end."""
+        with self._read() as session, _explained():
+            yield session
+
+    @contextlib.contextmanager
+    def write(self) -> cabc.Iterator[orm.Session]:
+        """A session that is committed at its end, and rolled back on any exception."""
+        with self._write() as session, _explained():
+            yield session
+            session.commit()
+
+    def dispose(self) -> None:
+        """Close the connections that are ours."""
+        if self._owned:
+            self.engine.dispose()
+
+
+@contextlib.contextmanager
+def _explained() -> cabc.Iterator[None]:
+    try:
+        yield
+    except (sa.exc.ProgrammingError, sa.exc.OperationalError) as exc:
+        if any(words in str(exc.orig) for words in _NO_TABLE):
+            raise SchemaError(
+                "The tables of flask_woo_events are missing or old. Run: flask woo db upgrade"
+            ) from exc
+        raise
+
+
+def _in_memory(url: sa.URL) -> bool:
+    name = url.database or ""
+    return name in ("", ":memory:") or "mode=memory" in str(url)
+
+
+def _sqlite_engine(url: sa.URL) -> sa.Engine:
+    engine = sa.create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: t.Any, record: t.Any) -> None:
+        # Autocommit for the driver, so that BEGIN below is ours alone.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        kind = connection.get_execution_options().get("woo_begin", "")
+        connection.exec_driver_sql(f"BEGIN {kind}")
+
+    return engine

@@ -1,0 +1,81 @@
+"""The extension: what an application initialises."""
+
+from __future__ import annotations
+
+import typing as t
+
+import flask
+
+from . import api
+from .cli import cli
+from .config import read_settings
+from .database import Database
+from .errors import ConfigurationError
+from .runtime import EXTENSION, Runtime
+
+if t.TYPE_CHECKING:
+    import sqlalchemy as sa
+
+
+class WooEvents:
+    """Events of WooCommerce stores for a Flask application.
+
+    Initialise Flask-SQLAlchemy first; one object serves several applications::
+
+        woo = WooEvents()
+        db.init_app(app)
+        woo.init_app(app)
+
+    :param app: initialise this application at once.
+    """
+
+    def __init__(self, app: flask.Flask | None = None) -> None:
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: flask.Flask) -> None:
+        """Read the settings, register the blueprints and the commands.
+
+        :raises ConfigurationError: a setting is wrong, Flask-SQLAlchemy is missing, or the
+            application was initialised before.
+        """
+        if EXTENSION in app.extensions:
+            raise ConfigurationError("WooEvents is initialised for this application already.")
+        settings = read_settings(app.config)
+        database = Database(_engine(app, settings.bind_key))
+        app.extensions[EXTENSION] = Runtime(settings, database)
+        blueprint = api.make_blueprint(settings.url_prefix)
+        _exempt_from_csrf(app, blueprint)
+        app.register_blueprint(blueprint)
+        app.cli.add_command(cli)
+
+
+class Flask(flask.Flask):
+    """A ``flask.Flask`` with one method more."""
+
+    def register_extension(self, extension: WooEvents) -> None:
+        """Initialise an extension for this application."""
+        extension.init_app(self)
+
+
+def _engine(app: flask.Flask, bind_key: str | None) -> sa.Engine:
+    if "sqlalchemy" not in app.extensions:
+        raise ConfigurationError(
+            "Flask-SQLAlchemy is not initialised for this application. "
+            "Call db.init_app(app) before woo.init_app(app)."
+        )
+    with app.app_context():
+        engines = app.extensions["sqlalchemy"].engines
+    try:
+        return t.cast("sa.Engine", engines[bind_key])
+    except KeyError:
+        raise ConfigurationError(
+            f"WOO_EVENTS_BIND_KEY is {bind_key!r}, which is not in SQLALCHEMY_BINDS."
+        ) from None
+
+
+def _exempt_from_csrf(app: flask.Flask, blueprint: flask.Blueprint) -> None:
+    # Machines call it with secrets in a header, which no browser sends by itself.
+    csrf = app.extensions.get("csrf")
+    if csrf is not None:
+        csrf.exempt(blueprint)

@@ -1,0 +1,1 @@
+"""Migrations of our tables, an Alembic environment of its own."""

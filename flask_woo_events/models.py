@@ -1,0 +1,347 @@
+"""The tables of the extension, in metadata of their own, and the states of their rows."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import datetime as dt
+import enum
+import typing as t
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+from sqlalchemy.dialects import mysql
+
+#: Every table of ours begins with this, so that a host's migrations can leave them alone.
+TABLE_PREFIX = "woo_"
+
+
+class UtcDateTime(sa.types.TypeDecorator[dt.datetime]):
+    """Aware datetimes in, aware UTC out; stored without zone, with microseconds."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[t.Any]:
+        if dialect.name in ("mysql", "mariadb"):
+            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
+        return dialect.type_descriptor(sa.DateTime())
+
+    def process_bind_param(
+        self, value: dt.datetime | None, dialect: sa.Dialect
+    ) -> dt.datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("only aware datetimes are stored")
+        return value.astimezone(dt.UTC).replace(tzinfo=None)
+
+    def process_result_value(
+        self, value: dt.datetime | None, dialect: sa.Dialect
+    ) -> dt.datetime | None:
+        return None if value is None else value.replace(tzinfo=dt.UTC)
+
+
+_BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_LONG_BLOB = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
+_LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+_OBJECT_ID = sa.String(190)  # ids of custom resources may be slugs; 190 fits a MariaDB index
+
+
+class PollerState(enum.StrEnum):
+    """Where the poller of one resource stands."""
+
+    BASELINE = "baseline"  #: reading what exists, without a word
+    ACTIVE = "active"  #: telling what changes
+    DISABLED = "disabled"  #: stopped after repeated failures
+
+
+class EventType(enum.StrEnum):
+    """What happened to an object, in the documented words."""
+
+    CREATED = "CREATED"  #: it was not there before
+    UPDATED = "UPDATED"  #: its content changed
+    DELETED = "DELETED"  #: it is gone, in the trash, or left the polled role
+
+
+class DeliveryStatus(enum.StrEnum):
+    """Where one notification stands on its way to one subscription, in the documented words."""
+
+    CREATED = "created"  #: never tried
+    RETRY = "retry"  #: tried without success, due again later
+    QUEUED = "queued"  #: waits for a person: the subscription is inactive, or the policy is queue
+    DELIVERED = "delivered"  #: the callback answered 2xx
+
+
+#: A delivery in one of these still holds back later versions of its objects.
+UNSETTLED = (DeliveryStatus.CREATED, DeliveryStatus.RETRY, DeliveryStatus.QUEUED)
+
+
+class Base(orm.DeclarativeBase):
+    """The base of our tables; never the host's, so that neither migrates the other."""
+
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: t.ClassVar[dict[t.Any, t.Any]] = {
+        dt.datetime: UtcDateTime(),
+        dict[str, t.Any]: sa.JSON(),
+        list[str]: sa.JSON(),
+        list[str] | None: sa.JSON(none_as_null=True),
+    }
+
+
+def _key() -> orm.MappedColumn[int]:
+    return orm.mapped_column(_BIG, primary_key=True, autoincrement=True)
+
+
+def _refers(target: str, *, index: bool = True) -> orm.MappedColumn[int]:
+    return orm.mapped_column(_BIG, sa.ForeignKey(target, ondelete="CASCADE"), index=index)
+
+
+class Organization(Base):
+    """A tenant; every other row belongs to one."""
+
+    __tablename__ = "woo_organization"
+    id: orm.Mapped[int] = _key()
+    name: orm.Mapped[str] = orm.mapped_column(sa.String(190), unique=True)
+    secret_hash: orm.Mapped[str] = orm.mapped_column(sa.String(64), unique=True)
+    created_at: orm.Mapped[dt.datetime]
+
+
+class User(Base):
+    """Somebody of an organisation who may call the API."""
+
+    __tablename__ = "woo_user"
+    __table_args__ = (sa.UniqueConstraint("organization_id", "name"),)
+    id: orm.Mapped[int] = _key()
+    organization_id: orm.Mapped[int] = _refers("woo_organization.id", index=False)
+    name: orm.Mapped[str] = orm.mapped_column(sa.String(190))
+    secret_hash: orm.Mapped[str] = orm.mapped_column(sa.String(64), unique=True)
+    created_at: orm.Mapped[dt.datetime]
+
+
+class Instance(Base):
+    """One connected store."""
+
+    __tablename__ = "woo_instance"
+    __table_args__ = (sa.Index("ix_woo_instance_due", "next_poll_at", "id"),)
+    id: orm.Mapped[int] = _key()
+    organization_id: orm.Mapped[int] = _refers("woo_organization.id")
+    user_id: orm.Mapped[int] = _refers("woo_user.id")
+    name: orm.Mapped[str] = orm.mapped_column(sa.String(255))
+    token_hash: orm.Mapped[str] = orm.mapped_column(sa.String(64), unique=True)
+    tags: orm.Mapped[list[str]]
+    vendor_type: orm.Mapped[str] = orm.mapped_column(sa.String(16))
+    events_enabled: orm.Mapped[bool]
+    disabled: orm.Mapped[bool] = orm.mapped_column(default=False)
+    refresh_minutes: orm.Mapped[int]
+    created_at: orm.Mapped[dt.datetime]
+    #: What the store told of itself when it was last asked: version, time zone, order storage.
+    store_facts: orm.Mapped[dict[str, t.Any]]
+    #: When the next poll is due; null while nothing is to be polled.
+    next_poll_at: orm.Mapped[dt.datetime | None]
+    lease_until: orm.Mapped[dt.datetime | None]
+    #: Grows with every claim; who writes must still hold the number that was claimed.
+    lease_fence: orm.Mapped[int] = orm.mapped_column(default=0)
+
+
+class Configuration(Base):
+    """One entry of an instance's flat ``configuration``."""
+
+    __tablename__ = "woo_configuration"
+    __table_args__ = (sa.UniqueConstraint("instance_id", "key"),)
+    id: orm.Mapped[int] = _key()
+    instance_id: orm.Mapped[int] = _refers("woo_instance.id", index=False)
+    key: orm.Mapped[str] = orm.mapped_column(sa.String(190))
+    #: As the API reads it back; ciphertext when ``sealed``.
+    value: orm.Mapped[str] = orm.mapped_column(_LONG_TEXT)
+    sealed: orm.Mapped[bool]
+
+
+class Poller(Base):
+    """The cursor of one resource of one instance."""
+
+    __tablename__ = "woo_poller"
+    __table_args__ = (sa.UniqueConstraint("instance_id", "resource"),)
+    id: orm.Mapped[int] = _key()
+    instance_id: orm.Mapped[int] = _refers("woo_instance.id", index=False)
+    #: The configuration's key, which becomes ``objectType``.
+    resource: orm.Mapped[str] = orm.mapped_column(sa.String(190))
+    #: Its block of ``event.poller.configuration``, normalised.
+    configuration: orm.Mapped[dict[str, t.Any]]
+    #: False once the configuration no longer names it; the cursor is kept for its return.
+    selected: orm.Mapped[bool] = orm.mapped_column(default=True)
+    state: orm.Mapped[str] = orm.mapped_column(sa.String(16), default=PollerState.BASELINE)
+    #: Whether the baseline is told as CREATED events.
+    backfill: orm.Mapped[bool] = orm.mapped_column(default=False)
+    #: Greatest modified date that the ledger holds, the store's clock.
+    cursor_at: orm.Mapped[dt.datetime | None]
+    #: When the baseline began, the store's clock.
+    baseline_at: orm.Mapped[dt.datetime | None]
+    #: Where the baseline goes on: rows before it, and the last id of them.
+    baseline_offset: orm.Mapped[int] = orm.mapped_column(default=0)
+    baseline_id: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+    baseline_total: orm.Mapped[int | None]
+    #: Where the rolling comparison goes on, as above.
+    compare_offset: orm.Mapped[int] = orm.mapped_column(default=0)
+    compare_id: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+    #: What the source must remember besides, for example the order statuses it knows.
+    memory: orm.Mapped[dict[str, t.Any]] = orm.mapped_column(default=dict)
+    #: Grows with every change of its ledger; see ``Object.stamp``.
+    stamp: orm.Mapped[int] = orm.mapped_column(sa.BigInteger, default=0)
+    #: The store's clock when the last complete poll began.
+    polled_at: orm.Mapped[dt.datetime | None]
+    failures: orm.Mapped[int] = orm.mapped_column(default=0)
+    retry_at: orm.Mapped[dt.datetime | None]
+    error: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
+    created_at: orm.Mapped[dt.datetime]
+
+
+class Object(Base):
+    """The ledger: what is known of one object of one resource."""
+
+    __tablename__ = "woo_object"
+    __table_args__ = (
+        sa.Index("ix_woo_object_number", "poller_id", "live", "number"),
+        {"sqlite_with_rowid": False},
+    )
+    poller_id: orm.Mapped[int] = orm.mapped_column(
+        _BIG, sa.ForeignKey("woo_poller.id", ondelete="CASCADE"), primary_key=True
+    )
+    object_id: orm.Mapped[str] = orm.mapped_column(_OBJECT_ID, primary_key=True)
+    #: The id as a number, where it is one: the order in which stores list.
+    number: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+    live: orm.Mapped[bool]
+    digest: orm.Mapped[bytes] = orm.mapped_column(sa.LargeBinary(16))
+    #: Checksums of the top-level fields, for ``changedFields``.
+    fields: orm.Mapped[bytes] = orm.mapped_column(_LONG_BLOB)
+    modified_at: orm.Mapped[dt.datetime | None]
+    #: When the content was read, the store's clock.
+    seen_at: orm.Mapped[dt.datetime]
+    version: orm.Mapped[int]
+    #: ``Poller.stamp`` of the last change: what was read from the store before it is stale.
+    stamp: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
+    #: The last notification that told of it, to keep its versions in order.
+    notification_id: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+
+
+class Event(Base):
+    """One CREATED, UPDATED or DELETED of one object."""
+
+    __tablename__ = "woo_event"
+    __table_args__ = (
+        sa.Index("ix_woo_event_object", "poller_id", "object_id", "version"),
+        sa.Index("ix_woo_event_instance", "instance_id", "id"),
+    )
+    id: orm.Mapped[int] = _key()
+    instance_id: orm.Mapped[int] = _refers("woo_instance.id", index=False)
+    poller_id: orm.Mapped[int] = _refers("woo_poller.id", index=False)
+    notification_id: orm.Mapped[int] = _refers("woo_notification.id")
+    resource: orm.Mapped[str] = orm.mapped_column(sa.String(190))
+    object_id: orm.Mapped[str] = orm.mapped_column(_OBJECT_ID)
+    version: orm.Mapped[int]
+    event_type: orm.Mapped[str] = orm.mapped_column(sa.String(16))
+    #: The object's own date of the change, as far as it has one.
+    date: orm.Mapped[dt.datetime]
+    #: Which source saw it: poll, compare, webhook, journal.
+    source: orm.Mapped[str] = orm.mapped_column(sa.String(16))
+    changed_fields: orm.Mapped[list[str] | None]
+    #: The object as the store gave it, JSON.
+    body: orm.Mapped[bytes] = orm.mapped_column(_LONG_BLOB)
+    created_at: orm.Mapped[dt.datetime]
+
+
+class Notification(Base):
+    """Up to 10 or 20 events of one resource, sent as one body."""
+
+    __tablename__ = "woo_notification"
+    __table_args__ = (sa.Index("ix_woo_notification_instance", "instance_id", "id"),)
+    id: orm.Mapped[int] = _key()
+    instance_id: orm.Mapped[int] = _refers("woo_instance.id", index=False)
+    poller_id: orm.Mapped[int] = _refers("woo_poller.id")
+    #: ``message.eventId``: 20 characters, unique.
+    event_id: orm.Mapped[str] = orm.mapped_column(sa.String(20), unique=True)
+    resource: orm.Mapped[str] = orm.mapped_column(sa.String(190))
+    #: When the poll that saw the events began, the store's clock.
+    poll_date: orm.Mapped[dt.datetime]
+    created_at: orm.Mapped[dt.datetime] = orm.mapped_column(index=True)
+
+
+class Subscription(Base):
+    """Where an instance's notifications go."""
+
+    __tablename__ = "woo_subscription"
+    id: orm.Mapped[int] = _key()
+    instance_id: orm.Mapped[int] = _refers("woo_instance.id")
+    channel: orm.Mapped[str] = orm.mapped_column(sa.String(16), default="webhook")
+    url: orm.Mapped[str] = orm.mapped_column(sa.Text)
+    active: orm.Mapped[bool] = orm.mapped_column(default=True)
+    #: Why it is not active, for people.
+    reason: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
+    #: False once another callback URL took its place.
+    current: orm.Mapped[bool] = orm.mapped_column(default=True)
+    created_at: orm.Mapped[dt.datetime]
+
+
+class Delivery(Base):
+    """The attempts to hand one notification to one subscription."""
+
+    __tablename__ = "woo_delivery"
+    __table_args__ = (
+        sa.Index("ix_woo_delivery_due", "status", "due_at", "id"),
+        sa.UniqueConstraint("notification_id", "subscription_id"),
+    )
+    id: orm.Mapped[int] = _key()
+    notification_id: orm.Mapped[int] = _refers("woo_notification.id", index=False)
+    subscription_id: orm.Mapped[int] = _refers("woo_subscription.id")
+    status: orm.Mapped[str] = orm.mapped_column(sa.String(16))
+    attempts: orm.Mapped[int] = orm.mapped_column(default=0)
+    #: When it may be tried; null when nobody shall try it by himself.
+    due_at: orm.Mapped[dt.datetime | None]
+    first_failed_at: orm.Mapped[dt.datetime | None]
+    #: Who has claimed it, and until when.
+    lease_token: orm.Mapped[str | None] = orm.mapped_column(sa.String(32), index=True)
+    lease_until: orm.Mapped[dt.datetime | None]
+    created_at: orm.Mapped[dt.datetime]
+    updated_at: orm.Mapped[dt.datetime]
+
+
+class Wait(Base):
+    """A delivery that must not overtake another: both tell of the same object."""
+
+    __tablename__ = "woo_wait"
+    delivery_id: orm.Mapped[int] = orm.mapped_column(
+        _BIG, sa.ForeignKey("woo_delivery.id", ondelete="CASCADE"), primary_key=True
+    )
+    after_id: orm.Mapped[int] = orm.mapped_column(
+        _BIG, sa.ForeignKey("woo_delivery.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+
+
+class Attempt(Base):
+    """One attempt of a delivery and its outcome."""
+
+    __tablename__ = "woo_attempt"
+    id: orm.Mapped[int] = _key()
+    delivery_id: orm.Mapped[int] = _refers("woo_delivery.id")
+    at: orm.Mapped[dt.datetime]
+    seconds: orm.Mapped[float]
+    #: HTTP status, null when there was no answer.
+    status_code: orm.Mapped[int | None]
+    reason: orm.Mapped[str] = orm.mapped_column(sa.Text)
+    #: The beginning of the answer.
+    answer: orm.Mapped[str] = orm.mapped_column(sa.Text)
+
+
+def include_name(name: str | None, type_: str, parent_names: cabc.Mapping[str, str | None]) -> bool:
+    """Keep a host's Alembic from touching our tables.
+
+    Pass it as ``Migrate(app, db, include_name=flask_woo_events.include_name)``; without it a
+    host's autogenerate writes ``drop_table`` for every table of ours that it finds.
+    """
+    return not (type_ == "table" and name is not None and name.startswith(TABLE_PREFIX))
