@@ -1,0 +1,1 @@
+"""One WooCommerce store: its REST API as we use it."""

@@ -1,0 +1,102 @@
+"""The collections of a WooCommerce store: how each is listed, filtered and read."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import re
+
+from ..errors import InputError
+
+
+class Trash(enum.Enum):
+    """How a store shows what lies in the trash of a collection."""
+
+    NONE = "none"  #: there is no trash
+    BY_STATUS = "by-status"  #: ``status=trash`` lists it
+
+
+@dataclasses.dataclass(frozen=True)
+class Collection:
+    """One collection of the REST API, as the poller sees it."""
+
+    #: The hub's name of it, the last part of ``/hubs/ecommerce/<name>``.
+    hub_name: str
+    #: Path under ``/wp-json/wc/v3/``, or a whole path beginning with ``/wp-json/``.
+    path: str
+    #: ``modified_after`` is honoured (WooCommerce 5.8: orders, products, coupons).
+    has_date_filter: bool = False
+    #: Some changes do not move the date: every poll compares the whole collection.
+    compare_whole: bool = False
+    trash: Trash = Trash.NONE
+    #: The listing knows ``orderby=id``.
+    orders_by_id: bool = False
+    #: Fields that hold the dates in UTC.
+    modified_field: str = "date_modified_gmt"
+    created_field: str = "date_created_gmt"
+
+
+_KNOWN = (
+    Collection("orders", "orders", True, trash=Trash.BY_STATUS, orders_by_id=True),
+    Collection("products", "products", True, trash=Trash.BY_STATUS, orders_by_id=True),
+    Collection(
+        "discounts", "coupons", compare_whole=True, trash=Trash.BY_STATUS, orders_by_id=True
+    ),
+    Collection("customers", "customers", orders_by_id=True),
+    Collection("products-categories", "products/categories", orders_by_id=True),
+    Collection("products-tags", "products/tags", orders_by_id=True),
+    Collection("products-attributes", "products/attributes"),
+    Collection("products-shipping-classes", "products/shipping_classes", orders_by_id=True),
+    Collection("products-reviews", "products/reviews", orders_by_id=True),
+    Collection("taxes", "taxes", orders_by_id=True),
+)
+
+#: Other names under which a known collection may be asked for.
+_ALIASES = {
+    "coupons": "discounts",
+    "projects": "products",  # the documentation's own slip of the pen
+    "products/categories": "products-categories",
+    "products/tags": "products-tags",
+    "products/attributes": "products-attributes",
+    "products/shipping_classes": "products-shipping-classes",
+    "products/reviews": "products-reviews",
+    "reviews": "products-reviews",
+}
+_BY_NAME = {collection.hub_name: collection for collection in _KNOWN}
+_SEGMENT = re.compile(r"[A-Za-z0-9_-]+\Z")
+
+#: The resources polled when a configuration names none.
+DEFAULT_RESOURCES = ("customers", "discounts", "orders", "products")
+
+
+def resolve(url: str) -> Collection:
+    """Find the collection that a poller's ``url`` means.
+
+    Any hub segment is ignored (Cloud Elements: ``/hubs/crap/orders`` is ``/orders``).
+
+    :param url: ``/hubs/ecommerce/orders``, ``/orders`` or ``/wp-json/...``, with or without query.
+    :raises InputError: it is not a path of this kind.
+    """
+    path = url.split("?", 1)[0].strip()
+    if not path.startswith("/"):
+        raise InputError(
+            f"url must be a path such as /hubs/ecommerce/orders, not {url[:200]!r}", "url"
+        )
+    segments = [segment for segment in path.split("/") if segment]
+    if not segments or not all(_SEGMENT.match(segment) for segment in segments):
+        raise InputError(f"url is not a path that a store can have: {url[:200]!r}", "url")
+    if segments[0] == "wp-json":
+        return Collection(path, "/" + "/".join(segments))
+    if segments[0] == "hubs":
+        segments = segments[2:]
+    name = "/".join(segments)
+    known = _BY_NAME.get(_ALIASES.get(name, name))
+    if known is not None:
+        return known
+    if not name:
+        raise InputError(f"url names no resource: {url[:200]!r}", "url")
+    raise InputError(
+        f"the hub has no resource {name!r}; it has {', '.join(sorted(_BY_NAME))}. "
+        f"For anything else give the store's own path, /wp-json/wc/v3/{name}",
+        "url",
+    )

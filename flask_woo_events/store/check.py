@@ -1,0 +1,49 @@
+"""The check of a store: whether it can be reached with these keys, and what it is."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import typing as t
+
+from ..errors import StoreError, StoreGarbledError
+from .catalogue import Collection
+from .client import StoreClient
+
+
+def check_store(client: StoreClient, collections: cabc.Iterable[Collection]) -> dict[str, t.Any]:
+    """Ask a store for one row of each collection, and what it tells of itself.
+
+    :raises UnreachableError: the store cannot be reached.
+    :raises StoreAccessError: the keys are not good for one of the collections.
+    :raises StoreError: the store answers otherwise than WooCommerce does.
+    """
+    index = client.index()
+    if "wc/v3" not in index.data.get("namespaces", ()):
+        raise StoreGarbledError(
+            f"{client.url} is a WordPress without WooCommerce's REST API (wc/v3)",
+            url=client.url,
+            status=index.status,
+        )
+    for path in dict.fromkeys(collection.path for collection in collections):
+        client.get_list(path, {"per_page": 1, "_fields": "id"})
+    return {
+        "name": str(index.data.get("name", ""))[:200],
+        "home": str(index.data.get("home", ""))[:500],
+        "timezone": str(index.data.get("timezone_string", ""))[:100],
+        **_system(client),
+    }
+
+
+def _system(client: StoreClient) -> dict[str, t.Any]:
+    """Version and order storage, where the keys may read them."""
+    try:
+        status = client.get("system_status", {"_fields": "environment,settings"}).data
+        environment, settings = status["environment"], status.get("settings", {})
+        return {
+            "version": str(environment["version"])[:40],
+            "wordpress": str(environment.get("wp_version", ""))[:40],
+            "hpos": bool(settings.get("HPOS_enabled", False)),
+        }
+    except (StoreError, KeyError, TypeError, AttributeError):
+        # It needs more rights than polling does; without it two requests more are made.
+        return {}
