@@ -1,0 +1,98 @@
+"""The cursor of one resource: how far its sources have come."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import datetime as dt
+import typing as t
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from ..models import Poller, PollerState
+from ..schemas import PollerConfiguration
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """A place in an id-ordered listing: rows before it, and the last id of them."""
+
+    offset: int = 0
+    after_id: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Cursor:
+    """How far the sources of one resource have come; written with the events, in one commit."""
+
+    state: PollerState = PollerState.BASELINE
+    #: Greatest modified date in the ledger, the store's clock.
+    at: dt.datetime | None = None
+    #: When the baseline began, the store's clock.
+    baseline_at: dt.datetime | None = None
+    baseline: Place = Place()
+    #: Objects that the store had when the baseline began, for the progress bar.
+    baseline_total: int | None = None
+    #: Where the rolling comparison goes on.
+    compare: Place = Place()
+    #: When the last complete poll began, the store's clock.
+    polled_at: dt.datetime | None = None
+    #: What a source must remember besides.
+    memory: cabc.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """One resource of one instance, as every step knows it."""
+
+    poller_id: int
+    instance_id: int
+    #: The configuration's key, ``objectType`` of its events.
+    resource: str
+    configuration: PollerConfiguration
+    #: Whether the baseline is told as CREATED events.
+    backfill: bool = False
+
+
+def load(session: orm.Session, poller_id: int) -> tuple[Stream, Cursor]:
+    """Read a poller's row."""
+    row = session.get_one(Poller, poller_id)
+    stream = Stream(
+        poller_id=row.id,
+        instance_id=row.instance_id,
+        resource=row.resource,
+        configuration=PollerConfiguration.model_validate(row.configuration),
+        backfill=row.backfill,
+    )
+    cursor = Cursor(
+        state=PollerState(row.state),
+        at=row.cursor_at,
+        baseline_at=row.baseline_at,
+        baseline=Place(row.baseline_offset, row.baseline_id),
+        baseline_total=row.baseline_total,
+        compare=Place(row.compare_offset, row.compare_id),
+        polled_at=row.polled_at,
+        memory=dict(row.memory),
+    )
+    return stream, cursor
+
+
+def save(session: orm.Session, poller_id: int, cursor: Cursor) -> None:
+    """Write a poller's row; the caller commits it with the events."""
+    session.execute(
+        sa.update(Poller)
+        .where(Poller.id == poller_id)
+        .values(
+            state=cursor.state.value,
+            cursor_at=cursor.at,
+            baseline_at=cursor.baseline_at,
+            baseline_offset=cursor.baseline.offset,
+            baseline_id=cursor.baseline.after_id,
+            baseline_total=cursor.baseline_total,
+            compare_offset=cursor.compare.offset,
+            compare_id=cursor.compare.after_id,
+            polled_at=cursor.polled_at,
+            memory=dict(cursor.memory),
+        )
+    )

@@ -1,0 +1,97 @@
+"""The delivery: one attempt to hand a notification to its callback."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import datetime as dt
+import email.utils
+import http
+
+import requests
+
+from ..errors import TransportError
+from ..transport import Exchange, Timeouts, exchange
+from . import notification
+from .notification import Sender
+from .outbox import ANSWER_KEPT, Claimed
+from .retry import Outcome
+
+#: Bytes of a callback's answer that are read at all.
+ANSWER_READ = 65536
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """What an instance wants its callback to be sent with."""
+
+    #: Signature keys, oldest first.
+    signature_keys: tuple[str, ...] = dataclasses.field(default=(), repr=False)
+    headers: cabc.Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    basic: tuple[str, str] | None = dataclasses.field(default=None, repr=False)
+
+
+def attempt(
+    session: requests.Session,
+    claimed: Claimed,
+    sender: Sender,
+    target: Target,
+    *,
+    timeouts: Timeouts,
+    now: dt.datetime,
+) -> Outcome:
+    """POST a notification once; never raises for what the callback does.
+
+    :param now: our own clock, for the signature's timestamp.
+    """
+    body = notification.build_body(claimed, sender)
+    headers = notification.build_headers(
+        body, claimed, keys=target.signature_keys, extra=target.headers, now=now
+    )
+    try:
+        answer = exchange(
+            session,
+            "POST",
+            claimed.url,
+            headers=headers,
+            data=body,
+            auth=target.basic,
+            timeouts=timeouts,
+            max_bytes=ANSWER_READ,
+        )
+    except TransportError as exc:
+        return Outcome(delivered=False, reason=str(exc))
+    return _outcome(answer, now)
+
+
+def _outcome(answer: Exchange, now: dt.datetime) -> Outcome:
+    try:
+        phrase = http.HTTPStatus(answer.status).phrase
+    except ValueError:
+        phrase = ""
+    reason = f"{answer.status} {phrase}".strip()
+    if 300 <= answer.status < 400:
+        reason += "; redirects are not followed, put the final address into the callback URL"
+    return Outcome(
+        delivered=200 <= answer.status < 300,
+        reason=reason,
+        status_code=answer.status,
+        answer=answer.body[:ANSWER_KEPT].decode("utf-8", "replace").replace("\0", ""),
+        seconds=answer.seconds,
+        retry_after=_retry_after(answer.headers.get("Retry-After"), now),
+    )
+
+
+def _retry_after(header: str | None, now: dt.datetime) -> float | None:
+    if header is None:
+        return None
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        date = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=dt.UTC)
+    return max((date - now).total_seconds(), 0.0)

@@ -1,0 +1,208 @@
+"""The poll: what was modified since the cursor, read through overlapping windows."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import datetime as dt
+import typing as t
+
+from ..dates import parse_store_date
+from ..models import PollerState
+from ..store.client import Answer
+from ..store.listing import Fetch
+from ..store.paging import Page, walk
+from . import scan
+from .cursor import Cursor, Place
+from .ledger import Observation, Sighting, Source
+from .sources import Batch, Reading
+
+#: Requests for one listing before it is taken for one that never ends.
+MAX_REQUESTS = 100_000
+#: Rows of a window that are read again at every poll without a thought.
+WIDE_ROWS = 500
+#: How far the store's clock must be behind the cursor to be taken for put back.
+CLOCK_STEP = dt.timedelta(minutes=1)
+#: Ids in one ``include``.
+INCLUDE_AT_ONCE = 100
+
+
+def read(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
+    """Poll one resource: yield what was seen, each time with the cursor behind it.
+
+    The caller records and commits every batch before it asks for the next one; a crash between
+    two of them repeats at most what the ledger already knows.
+    """
+    if cursor.state is PollerState.BASELINE and reading.listing.collection.orders_by_id:
+        for batch in baseline(reading, cursor):
+            cursor = batch.cursor
+            yield batch
+    collection = reading.listing.collection
+    if reading.listing.is_feed or not collection.orders_by_id:
+        yield from scan.whole(reading, cursor)
+        return
+    if collection.has_date_filter:
+        for batch in window(reading, cursor):
+            cursor = batch.cursor
+            yield batch
+    yield from scan.compare(reading, cursor)
+
+
+def baseline(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
+    """Read what the store holds, page by page from where the last attempt came to.
+
+    What is older than the baseline is recorded without a word. What the store creates or
+    modifies meanwhile is told; what changes on pages already read, the first window finds.
+    """
+    ticket = reading.ledger.ticket()
+    pages = walk(
+        reading.listing.page,
+        page_size=reading.listing.page_size,
+        start_offset=cursor.baseline.offset,
+        after_id=cursor.baseline.after_id,
+        overlap=True,
+        max_requests=MAX_REQUESTS,
+    )
+    for page in pages:
+        date = reading.date_of(page.date)
+        began = cursor.baseline_at or date
+        place = cursor.baseline
+        if page.rows:
+            place = Place(page.offset + len(page.rows), page.last_id)
+        cursor = dataclasses.replace(
+            cursor,
+            baseline_at=began,
+            baseline=place,
+            baseline_total=page.total if cursor.baseline_total is None else cursor.baseline_total,
+        )
+        sighting = Sighting(
+            source=Source.BASELINE,
+            observations=[reading.observe(row, date) for row in page.rows],
+            ticket=ticket,
+            poll_date=date,
+            since=began,
+        )
+        yield Batch(cursor, sighting)
+        ticket = reading.ledger.ticket()
+    yield Batch(
+        dataclasses.replace(cursor, state=PollerState.ACTIVE, at=cursor.at or cursor.baseline_at)
+    )
+
+
+def window(
+    reading: Reading, cursor: Cursor, start: dt.datetime | None = None
+) -> cabc.Iterator[Batch]:
+    """Read everything modified after the cursor less the overlap; move the cursor at the end.
+
+    :param start: read from here instead, the store's clock.
+    """
+    begin = start or _wide_start(reading, cursor)
+    greatest, poll_date = cursor.at, None
+    for fetch in reading.listing.windows(begin):
+        ticket = reading.ledger.ticket()
+        for page in _window_pages(fetch, reading):
+            date = reading.date_of(page.date)
+            if poll_date is None and start is None:
+                better = _better_start(reading, cursor, begin, page, date)
+                if better is not None:
+                    yield from window(reading, cursor, better)
+                    return
+            poll_date = poll_date or date
+            rows = page.rows
+            if reading.stream.configuration.filter_by_current_date:
+                rows = [row for row in rows if not _after(row, poll_date)]
+            observations = _look_closer(reading, rows, date)
+            greatest = max([d for row in rows if (d := _modified(row))] + [greatest or begin])
+            if observations:
+                sighting = Sighting(
+                    source=Source.POLL,
+                    observations=observations,
+                    ticket=ticket,
+                    poll_date=poll_date,
+                )
+                # The cursor stays: later pages of this window may hold older dates.
+                yield Batch(cursor, sighting)
+            ticket = reading.ledger.ticket()
+    yield Batch(dataclasses.replace(cursor, at=greatest, polled_at=poll_date))
+
+
+def _reach(reading: Reading) -> dt.timedelta:
+    return max(reading.overlap, dt.timedelta(seconds=reading.stream.configuration.poll_delay))
+
+
+def _wide_start(reading: Reading, cursor: Cursor) -> dt.datetime:
+    """The overlap before the last change that is known, or before the last poll if earlier.
+
+    A clock that was ahead and was put right leaves dates of the future behind.
+    """
+    dates = [date for date in (cursor.at, cursor.polled_at) if date is not None]
+    return (min(dates) if dates else reading.clock()) - _reach(reading)
+
+
+def _better_start(
+    reading: Reading, cursor: Cursor, begin: dt.datetime, page: Page, date: dt.datetime
+) -> dt.datetime | None:
+    """Where to begin when the first page shows that the wide window does not fit."""
+    if date < begin + _reach(reading) - CLOCK_STEP:
+        # The store's clock was put back: what changed since carries dates before the window.
+        return date - _reach(reading)
+    if cursor.polled_at is not None and (page.total or 0) > WIDE_ROWS:
+        # After an import the last change has thousands of neighbours. What is older than the
+        # overlap before the last poll was visible to it.
+        narrow = cursor.polled_at - _reach(reading)
+        return narrow if narrow > begin else None
+    return None
+
+
+def _window_pages(fetch: Fetch, reading: Reading) -> cabc.Iterator[Page]:
+    return walk(
+        fetch,
+        page_size=reading.listing.page_size,
+        overlap=True,
+        max_requests=MAX_REQUESTS,
+    )
+
+
+def _look_closer(
+    reading: Reading, rows: cabc.Sequence[cabc.Mapping[str, t.Any]], date: dt.datetime
+) -> list[Observation]:
+    """Read in full what the ledger does not hold at the row's date; trashed rows are gone."""
+    known = reading.ledger.known([str(row["id"]) for row in rows])
+    observations, wanted = [], []
+    for row in rows:
+        before = known.get(str(row["id"]))
+        modified = _modified(row)
+        if row.get("status") == "trash":
+            if before is not None and before.live:
+                observations.append(
+                    Observation(
+                        object_id=str(row["id"]), body=None, seen_at=date, modified_at=modified
+                    )
+                )
+        elif (
+            before is None
+            or not before.live
+            or before.modified_at != modified
+            or not before.settled
+        ):
+            wanted.append(row["id"])
+    return observations + read_in_full(reading, wanted)
+
+
+def read_in_full(reading: Reading, ids: cabc.Sequence[int]) -> list[Observation]:
+    """Read live objects by their ids; those that are gone meanwhile are simply not among them."""
+    observations = []
+    for start in range(0, len(ids), INCLUDE_AT_ONCE):
+        answer: Answer = reading.listing.by_ids(ids[start : start + INCLUDE_AT_ONCE])
+        date = reading.date_of(answer.date)
+        observations += [reading.observe(row, date) for row in answer.data]
+    return observations
+
+
+def _modified(row: cabc.Mapping[str, t.Any]) -> dt.datetime | None:
+    return parse_store_date(row.get("date_modified_gmt"))
+
+
+def _after(row: cabc.Mapping[str, t.Any], date: dt.datetime) -> bool:
+    modified = _modified(row)
+    return modified is not None and modified > date

@@ -1,0 +1,175 @@
+"""Leases: which worker holds an instance or a delivery, and until when."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import dataclasses
+import datetime as dt
+import logging
+import threading
+import typing as t
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from .database import Database
+from .errors import LeaseLostError
+from .models import Delivery, Instance
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class InstanceLease:
+    """The right to poll one instance."""
+
+    instance_id: int
+    #: Every claim raises it; who writes must hold the number in the row.
+    fence: int
+
+    def renew(self, session: orm.Session, until: dt.datetime) -> None:
+        """Keep the lease; in the transaction of a batch this is also its fence.
+
+        :raises LeaseLostError: another worker has claimed the instance.
+        """
+        kept = session.execute(
+            sa.update(Instance)
+            .where(Instance.id == self.instance_id, Instance.lease_fence == self.fence)
+            .values(lease_until=until)
+            .execution_options(synchronize_session=False)
+        )
+        if _rows(kept) != 1:
+            raise LeaseLostError(f"instance {self.instance_id} was taken over by another worker")
+
+    def release(self, session: orm.Session, next_poll_at: dt.datetime | None) -> None:
+        """Give the instance back and say when it is due again.
+
+        An instance that was switched off meanwhile stays off, one that was changed stays due.
+        """
+        session.execute(
+            sa.update(Instance)
+            .where(Instance.id == self.instance_id, Instance.lease_fence == self.fence)
+            .values(lease_until=None)
+            .execution_options(synchronize_session=False)
+        )
+        if next_poll_at is not None:
+            session.execute(
+                sa.update(Instance)
+                .where(
+                    Instance.id == self.instance_id,
+                    Instance.lease_fence == self.fence,
+                    Instance.next_poll_at.is_not(None),
+                )
+                .values(next_poll_at=next_poll_at)
+                .execution_options(synchronize_session=False)
+            )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DeliveryLease:
+    """The right to send the deliveries claimed under one token."""
+
+    token: str
+
+    def renew(self, session: orm.Session, until: dt.datetime) -> None:
+        """Keep those of the deliveries that are not settled yet."""
+        session.execute(
+            sa.update(Delivery)
+            .where(Delivery.lease_token == self.token)
+            .values(lease_until=until)
+            .execution_options(synchronize_session=False)
+        )
+
+
+class Lease(t.Protocol):
+    """What the keeper renews."""
+
+    def renew(self, session: orm.Session, until: dt.datetime) -> None: ...
+
+
+def claim_instance(
+    session: orm.Session, instance_id: int, now: dt.datetime, length: dt.timedelta
+) -> InstanceLease | None:
+    """Take an instance for polling, unless another worker holds it."""
+    fence = session.scalars(
+        sa.select(Instance.lease_fence).where(Instance.id == instance_id)
+    ).one_or_none()
+    if fence is None:
+        return None
+    taken = session.execute(
+        sa.update(Instance)
+        .where(
+            Instance.id == instance_id,
+            Instance.lease_fence == fence,
+            sa.or_(Instance.lease_until.is_(None), Instance.lease_until < now),
+        )
+        .values(lease_fence=fence + 1, lease_until=now + length)
+        .execution_options(synchronize_session=False)
+    )
+    return InstanceLease(instance_id, fence + 1) if _rows(taken) == 1 else None
+
+
+def _rows(result: sa.Result[t.Any]) -> int:
+    return t.cast("sa.CursorResult[t.Any]", result).rowcount
+
+
+class Keeper:
+    """Renews the leases of what is running, from a thread of its own.
+
+    A killed or stopped process renews nothing, so its work is taken over when the lease ends.
+
+    :param length: how long a lease lasts; it is renewed three times in that time.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: cabc.Callable[[], dt.datetime],
+        length: dt.timedelta,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self.length = length
+        self._held: set[Lease] = set()
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def until(self) -> dt.datetime:
+        """When a lease taken or renewed now ends."""
+        return self._clock() + self.length
+
+    @contextlib.contextmanager
+    def hold(self, lease: Lease) -> cabc.Iterator[None]:
+        """Keep a lease renewed while the block runs."""
+        with self._lock:
+            self._held.add(lease)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held.discard(lease)
+
+    def __enter__(self) -> Keeper:
+        self._thread = threading.Thread(target=self._run, name="woo-leases", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self.length.total_seconds() / 3):
+            with self._lock:
+                held = list(self._held)
+            for lease in held:
+                try:
+                    with self._database.write() as session:
+                        lease.renew(session, self.until())
+                except LeaseLostError:
+                    pass  # Its holder finds out when it next writes.
+                except sa.exc.SQLAlchemyError:
+                    _log.warning("a lease could not be renewed", exc_info=True)

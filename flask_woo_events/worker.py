@@ -1,0 +1,170 @@
+"""The worker: a loop that polls what is due and delivers what is due, until it is stopped."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import concurrent.futures
+import contextlib
+import datetime as dt
+import logging
+import signal
+import threading
+import types
+import typing as t
+
+import sqlalchemy as sa
+
+from .dispatch import Dispatch, DispatchReport
+from .leases import Keeper
+from .polling import InstancePoll, PollReport, Progress, due_instances
+from .runtime import Runtime
+
+_log = logging.getLogger(__name__)
+
+#: The longest pause between two looks at what is due, seconds.
+LOOK_EVERY = 1.0
+
+
+class Worker:
+    """Polls and delivers for one application.
+
+    :param progress: called during baselines.
+    :param poll: ``run()`` polls.
+    :param deliver: ``run()`` delivers.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        progress: Progress | None = None,
+        poll: bool = True,
+        deliver: bool = True,
+    ) -> None:
+        self._runtime = runtime
+        self._progress = progress
+        self._poll_too = poll
+        self._deliver_too = deliver
+        self._stop = threading.Event()
+        #: Set when there may be something to deliver.
+        self._wake = threading.Event()
+
+    def stop(self) -> None:
+        """End between two commits; from a signal handler or another thread."""
+        self._stop.set()
+        self._wake.set()
+
+    @property
+    def stopped(self) -> bool:
+        """Somebody asked to end."""
+        return self._stop.is_set()
+
+    def poll_once(
+        self, instance_ids: cabc.Sequence[int], *, only: str | None = None
+    ) -> list[PollReport]:
+        """Poll these instances now, several at once."""
+        reports: list[PollReport] = []
+        threads = self._runtime.settings.poll_threads
+        with (
+            self._keeper() as keeper,
+            concurrent.futures.ThreadPoolExecutor(threads, "woo-poll") as pool,
+        ):
+            turn = self._turn(keeper, only)
+            for done in pool.map(turn.run, instance_ids):
+                reports += done
+        return reports
+
+    def deliver_once(self) -> DispatchReport:
+        """Deliver what is due now."""
+        with self._keeper() as keeper:
+            return Dispatch(self._runtime, keeper, stopped=self._stop.is_set).run()
+
+    def run(self) -> None:
+        """Poll and deliver until ``stop()``."""
+        loops = [self._poll_all] * self._poll_too + [self._deliver_all] * self._deliver_too
+        threads = [threading.Thread(target=loop, name=f"woo-{loop.__name__}") for loop in loops]
+        for thread in threads:
+            thread.start()
+        try:
+            # The main thread stays free for signals.
+            while not self._stop.wait(LOOK_EVERY):
+                pass
+        finally:
+            self.stop()
+            for thread in threads:
+                thread.join()
+
+    def _poll_all(self) -> None:
+        running: dict[int, concurrent.futures.Future[list[PollReport]]] = {}
+        threads = self._runtime.settings.poll_threads
+        with (
+            self._keeper() as keeper,
+            concurrent.futures.ThreadPoolExecutor(threads, "woo-poll") as pool,
+        ):
+            turn = self._turn(keeper, None)
+            while not self._stop.is_set():
+                running = {one: future for one, future in running.items() if not future.done()}
+                for instance_id in self._due():
+                    if instance_id not in running and len(running) < threads:
+                        running[instance_id] = pool.submit(self._poll, turn, instance_id)
+                self._stop.wait(LOOK_EVERY)
+
+    def _due(self) -> list[int]:
+        try:
+            return due_instances(self._runtime)
+        except sa.exc.SQLAlchemyError:
+            _log.warning("the database does not answer; trying again", exc_info=True)
+            return []
+
+    def _poll(self, turn: InstancePoll, instance_id: int) -> list[PollReport]:
+        try:
+            return turn.run(instance_id)
+        except Exception:
+            # The instance stays due and its lease ends by itself.
+            _log.exception("polling instance %d failed", instance_id)
+            return []
+        finally:
+            self._wake.set()
+
+    def _deliver_all(self) -> None:
+        with self._keeper() as keeper:
+            dispatch = Dispatch(self._runtime, keeper, stopped=self._stop.is_set)
+            while not self._stop.is_set():
+                self._wake.wait(LOOK_EVERY)
+                self._wake.clear()
+                try:
+                    dispatch.run()
+                except Exception:
+                    # Claims end with their leases; the next look takes them up again.
+                    _log.exception("delivering failed")
+
+    def _keeper(self) -> Keeper:
+        length = dt.timedelta(seconds=self._runtime.settings.lease_seconds)
+        return Keeper(self._runtime.database, self._runtime.clock, length)
+
+    def _turn(self, keeper: Keeper, only: str | None) -> InstancePoll:
+        return InstancePoll(
+            self._runtime,
+            keeper,
+            only=only,
+            progress=self._progress,
+            stopped=self._stop.is_set,
+        )
+
+
+@contextlib.contextmanager
+def stopping_on_signals(worker: Worker) -> cabc.Iterator[None]:
+    """End a worker on SIGINT and SIGTERM while the block runs; a second signal ends at once."""
+    before: dict[int, t.Any] = {}
+
+    def stop(number: int, frame: types.FrameType | None) -> None:
+        worker.stop()
+        signal.signal(number, before[number])
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
