@@ -1,0 +1,21 @@
+"""The HTTP API, as the documented service had it."""
+
+from __future__ import annotations
+
+import flask
+
+from . import errors, instances
+
+#: The blueprint's name, for ``url_for``.
+NAME = "woo_events_api"
+
+
+def make_blueprint(url_prefix: str) -> flask.Blueprint:
+    """Make the blueprint of the API.
+
+    :param url_prefix: where it is mounted, ``WOO_EVENTS_URL_PREFIX``.
+    """
+    blueprint = flask.Blueprint(NAME, __name__, url_prefix=url_prefix or None)
+    errors.register(blueprint)
+    instances.register(blueprint)
+    return blueprint

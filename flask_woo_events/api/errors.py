@@ -1,0 +1,94 @@
+"""The errors of the API: ``{message, requestId, providerMessage}`` and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import typing as t
+
+import flask
+import werkzeug.exceptions
+import werkzeug.routing
+
+from ..errors import (
+    AccessError,
+    ConflictError,
+    ForbiddenError,
+    InputError,
+    NotFoundError,
+    StoreAccessError,
+    TransportError,
+    WooEventsError,
+)
+
+_log = logging.getLogger(__name__)
+
+#: What scripts of other origins may read (Cloud Elements, ``Access-Control-Expose-Headers``).
+EXPOSED = (
+    "Elements-Returned-Count, Elements-Total-Count, Elements-Request-Id, "
+    "Elements-Next-Page-Token, Elements-Trace-Id, Elements-Error, Content-Disposition"
+)
+
+
+def request_id() -> str:
+    """24 hexadecimal digits that name this request."""
+    if "woo_request_id" not in flask.g:
+        flask.g.woo_request_id = secrets.token_hex(12)
+    return t.cast(str, flask.g.woo_request_id)
+
+
+def register(blueprint: flask.Blueprint) -> None:
+    """Answer every error of the blueprint in the documented form."""
+    blueprint.register_error_handler(WooEventsError, _ours)
+    blueprint.register_error_handler(werkzeug.exceptions.HTTPException, _werkzeugs)
+    blueprint.after_request(_add_headers)
+
+
+def _answer(status: int, message: str, provider: str | None = None) -> flask.Response:
+    body = {"message": message, "requestId": request_id()}
+    if provider:
+        body["providerMessage"] = provider
+    response = flask.jsonify(body)
+    response.status_code = status
+    response.headers["Elements-Error"] = "true"
+    return response
+
+
+def _ours(exc: Exception) -> flask.Response:
+    match exc:
+        case InputError():
+            return _answer(400, str(exc))
+        case ForbiddenError():
+            return _answer(403, str(exc))
+        case AccessError():
+            return _answer(401, str(exc))
+        case NotFoundError():
+            return _answer(404, str(exc))
+        case ConflictError():
+            return _answer(409, str(exc))
+        case StoreAccessError():
+            message = "The store refused configuration.oauth.api.key and oauth.api.secret"
+            return _answer(400, message, exc.said or str(exc))
+        case TransportError():
+            message = "The store at configuration.store.url could not be used"
+            return _answer(502, message, str(exc))
+    _log.error("%s", exc, exc_info=exc, extra={"action": "api_error", "request": request_id()})
+    return _answer(500, "The service is not set up completely; see its log")
+
+
+def _werkzeugs(exc: Exception) -> flask.Response:
+    assert isinstance(exc, werkzeug.exceptions.HTTPException)
+    if isinstance(exc, werkzeug.routing.RequestRedirect):
+        return t.cast(flask.Response, exc.get_response())
+    response = _answer(exc.code or 500, exc.description or exc.name)
+    for name, value in exc.get_headers():
+        if name.lower() in ("allow", "retry-after", "www-authenticate"):
+            response.headers[name] = value
+    return response
+
+
+def _add_headers(response: flask.Response) -> flask.Response:
+    response.headers["Elements-Request-Id"] = request_id()
+    response.headers["Access-Control-Expose-Headers"] = EXPOSED
+    response.headers["Cache-Control"] = "no-store"
+    return response

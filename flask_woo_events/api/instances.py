@@ -1,0 +1,195 @@
+"""``/instances``: connected stores."""
+
+from __future__ import annotations
+
+import typing as t
+
+import flask
+import pydantic
+
+from .. import configuration as configurations
+from .. import instances
+from ..accounts import Caller
+from ..errors import InputError, NotFoundError
+from ..instances import ELEMENT_NAMES, Before, InstanceView, Plan
+from ..runtime import current_runtime
+from ..schemas import InstanceRequest
+from ..store import catalogue
+from ..store.check import check_store
+from . import shapes
+from .reading import body, caller, instance_of, page_size, whole_number
+
+Answer = tuple[dict[str, t.Any], int] | flask.Response
+
+
+def register(blueprint: flask.Blueprint) -> None:
+    """Add the routes; each of one instance also without its id, for the instance of a token."""
+    add = blueprint.add_url_rule
+    add("/instances", view_func=create, methods=["POST"])
+    add("/elements/<element>/instances", view_func=create, methods=["POST"])
+    add("/instances", view_func=list_or_get, methods=["GET"])
+    for path in ("/instances", "/instances/<instance_id>"):
+        add(path, view_func=replace, methods=["PUT"])
+        add(path, view_func=patch, methods=["PATCH"])
+        add(path, view_func=delete, methods=["DELETE"])
+        add(f"{path}/enabled", view_func=enable, methods=["PUT"])
+        add(f"{path}/enabled", view_func=disable, methods=["DELETE"])
+        add(f"{path}/configuration", view_func=configuration, methods=["GET"])
+        add(f"{path}/configuration/<entry_id>", view_func=entry, methods=["GET"])
+        add(f"{path}/configuration/<entry_id>", view_func=patch_entry, methods=["PATCH"])
+    add("/instances/<instance_id>", view_func=get, methods=["GET"])
+
+
+def create(element: str | None = None) -> Answer:
+    """Connect a store."""
+    who = caller()
+    if element not in (None, *ELEMENT_NAMES):
+        raise NotFoundError(f"No element found; the only one here is {ELEMENT_NAMES[0]}")
+    request = body(InstanceRequest)
+    if element is None and request.element is None:
+        raise InputError(f"element.key is missing; it is {ELEMENT_NAMES[0]}", "element.key")
+    wanted = instances.plan(request)
+    runtime = current_runtime()
+    cipher = runtime.cipher
+    facts = _ask_the_store(wanted)
+    with runtime.database.write() as session:
+        instance_id, token = instances.create(session, cipher, who, wanted, facts, runtime.clock())
+        view = instances.get(session, who, instance_id)
+    return shapes.instance(view) | {"token": token}, 200
+
+
+def list_or_get() -> Answer:
+    """List the organisation's instances, or show the one whose token was sent."""
+    who = caller()
+    if who.instance_id is not None:
+        return _shown(who, who.instance_id)
+    args = flask.request.args
+    after, limit = args.get("nextPage", "0"), page_size()
+    number = whole_number(after)
+    if number is None:
+        raise InputError("nextPage is not the value of Elements-Next-Page-Token", "nextPage")
+    with current_runtime().database.read() as session:
+        views = instances.list_(
+            session,
+            who,
+            tags=args.getlist("tags[]") or args.getlist("tags"),
+            search=args.get("searchText", ""),
+            after_id=number,
+            limit=limit + 1,
+        )
+    if not views:
+        raise NotFoundError("No instances found")
+    response = flask.jsonify([shapes.instance(view) for view in views[:limit]])
+    response.headers["Elements-Returned-Count"] = str(len(views[:limit]))
+    if len(views) > limit:
+        response.headers["Elements-Next-Page-Token"] = str(views[limit - 1].id)
+    return response
+
+
+def get(instance_id: str) -> Answer:
+    """Show one instance."""
+    who = caller()
+    return _shown(who, instance_of(who, instance_id))
+
+
+def replace(instance_id: str | None = None) -> Answer:
+    """Make an instance what the body says."""
+    return _change(instance_id, body(InstanceRequest), partial=False)
+
+
+def patch(instance_id: str | None = None) -> Answer:
+    """Change what the body names and leave the rest."""
+    return _change(instance_id, body(InstanceRequest), partial=True)
+
+
+def delete(instance_id: str | None = None) -> Answer:
+    """Delete an instance."""
+    who = caller()
+    number = instance_of(who, instance_id)
+    with current_runtime().database.write() as session:
+        instances.delete(session, who, number)
+    return {}, 200
+
+
+def enable(instance_id: str | None = None) -> Answer:
+    """Switch an instance on, and its disabled pollers with it."""
+    return _switch(instance_id, True)
+
+
+def disable(instance_id: str | None = None) -> Answer:
+    """Switch an instance off."""
+    return _switch(instance_id, False)
+
+
+def configuration(instance_id: str | None = None) -> Answer:
+    """List the configuration of an instance."""
+    return flask.jsonify([shapes.entry(one) for one in _view(instance_id).configuration])
+
+
+def entry(entry_id: str, instance_id: str | None = None) -> Answer:
+    """Show one entry of the configuration."""
+    for one in _view(instance_id).configuration:
+        if one.id == whole_number(entry_id):
+            return shapes.entry(one), 200
+    raise NotFoundError("No configuration found")
+
+
+class EntryRequest(pydantic.BaseModel):
+    """The body of ``PATCH .../configuration/{id}``."""
+
+    propertyValue: t.Any
+
+
+def patch_entry(entry_id: str, instance_id: str | None = None) -> Answer:
+    """Change one entry of the configuration."""
+    who = caller()
+    number, key_id = instance_of(who, instance_id), whole_number(entry_id)
+    value = body(EntryRequest).propertyValue
+    with current_runtime().database.read() as session:
+        instances.get(session, who, number)
+        key = configurations.key_of(session, number, key_id or 0)
+    request = InstanceRequest.model_validate({"configuration": {key: value}})
+    _change(str(number), request, partial=True)
+    return entry(entry_id, instance_id)
+
+
+def _change(instance_id: str | None, request: InstanceRequest, *, partial: bool) -> Answer:
+    who = caller()
+    number = instance_of(who, instance_id)
+    runtime = current_runtime()
+    with runtime.database.read() as session:
+        before: Before = instances.before(session, runtime.cipher, who, number)
+    wanted = instances.plan(request, before, partial=partial)
+    # Outside of any transaction: the store may be slow.
+    facts = _ask_the_store(wanted) if wanted.reconnects else None
+    with runtime.database.write() as session:
+        instances.change(session, runtime.cipher, who, number, wanted, facts, runtime.clock())
+    return _shown(who, number)
+
+
+def _switch(instance_id: str | None, enabled: bool) -> Answer:
+    who = caller()
+    number = instance_of(who, instance_id)
+    runtime = current_runtime()
+    with runtime.database.write() as session:
+        instances.set_enabled(session, who, number, enabled, runtime.clock())
+        if enabled:
+            instances.enable_pollers(session, who, number, runtime.clock())
+    return _shown(who, number)
+
+
+def _ask_the_store(wanted: Plan) -> dict[str, t.Any]:
+    client = current_runtime().store_client(wanted.access)
+    return check_store(client, [catalogue.resolve(poller.url) for poller in wanted.pollers])
+
+
+def _view(instance_id: str | None) -> InstanceView:
+    who = caller()
+    number = instance_of(who, instance_id)
+    with current_runtime().database.read() as session:
+        return instances.get(session, who, number)
+
+
+def _shown(who: Caller, instance_id: int) -> Answer:
+    with current_runtime().database.read() as session:
+        return shapes.instance(instances.get(session, who, instance_id)), 200

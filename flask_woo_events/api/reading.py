@@ -1,0 +1,91 @@
+"""What a request to the API holds: who calls, and a body within its limits."""
+
+from __future__ import annotations
+
+import typing as t
+
+import flask
+import pydantic
+import werkzeug.exceptions
+
+from ..accounts import Caller, authenticate
+from ..errors import AccessError, InputError, NotFoundError
+from ..runtime import Runtime, current_runtime
+from ..schemas import load_json, validated
+
+M = t.TypeVar("M", bound=pydantic.BaseModel)
+
+#: Greater ids than a database can hold do not exist.
+_LARGEST_ID = 2**63 - 1
+#: Instances a page, and at most (Cloud Elements: 200).
+PAGE_SIZE = 200
+
+
+def caller() -> Caller:
+    """Who calls.
+
+    :raises AccessError: nobody we know.
+    """
+    header = flask.request.headers.get("Authorization")
+    with current_runtime().database.read() as session:
+        return authenticate(session, header)
+
+
+def instance_of(who: Caller, instance_id: str | None) -> int:
+    """The instance that a path names, or the one of the token where the path names none.
+
+    :raises AccessError: neither names one.
+    :raises NotFoundError: the token is another instance's.
+    """
+    if instance_id is None:
+        if who.instance_id is None:
+            raise AccessError(
+                "This call needs Authorization: User <USER_SECRET>, Element <INSTANCE_TOKEN>"
+            )
+        return who.instance_id
+    number = whole_number(instance_id)
+    if number is None or who.instance_id not in (None, number):
+        raise NotFoundError("No instance found")
+    return number
+
+
+def whole_number(text: str) -> int | None:
+    """An id of a path."""
+    if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) > _LARGEST_ID:
+        return None
+    return int(text)
+
+
+def body(model: type[M]) -> M:
+    """The request's body, checked.
+
+    :raises InputError: it is not JSON, or not what the model asks for.
+    """
+    return validated(model, load_json(_data(current_runtime())))
+
+
+def _data(runtime: Runtime) -> bytes:
+    request, limit = flask.request, runtime.settings.max_body_bytes
+    if request.content_length is not None and request.content_length > limit:
+        raise werkzeug.exceptions.RequestEntityTooLarge(
+            f"The body is larger than {limit:,} bytes (WOO_EVENTS_MAX_BODY_BYTES)"
+        )
+    # A body without Content-Length is cut off by the cap instead of filling the memory.
+    request.max_content_length = limit
+    if request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        raise werkzeug.exceptions.UnsupportedMediaType(
+            "Send the header Content-Type: application/json"
+        )
+    data = request.get_data(cache=False)
+    if not data:
+        raise InputError("the body is empty; a JSON object is expected")
+    return data
+
+
+def page_size() -> int:
+    """``pageSize`` of the query, from 1 to 200."""
+    text = flask.request.args.get("pageSize", str(PAGE_SIZE))
+    number = whole_number(text)
+    if not number:
+        raise InputError(f"pageSize must be a number from 1 to {PAGE_SIZE}", "pageSize")
+    return min(number, PAGE_SIZE)

@@ -1,0 +1,97 @@
+"""The shapes of the API's answers."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..configuration import Entry
+from ..dates import iso_z
+from ..flow.notification import ELEMENT_ID, ELEMENT_KEY, HUB_KEY
+from ..instances import InstanceView, PollerView
+
+#: The element as the documented service described it.
+ELEMENT: dict[str, t.Any] = {
+    "id": ELEMENT_ID,
+    "name": "WooCommerce",
+    "key": ELEMENT_KEY,
+    "description": "Connects a WooCommerce store through its REST API",
+    "active": True,
+    "deleted": False,
+    "typeOauth": False,
+    "trialAccount": False,
+    "resources": [],
+    "transformationsEnabled": False,
+    "bulkDownloadEnabled": False,
+    "bulkUploadEnabled": False,
+    "cloneable": False,
+    "extendable": False,
+    "beta": False,
+    "authentication": {"type": "custom"},
+    "extended": False,
+    "hub": HUB_KEY,
+    "protocolType": "http",
+    "parameters": [],
+    "private": False,
+}
+
+
+def instance(view: InstanceView) -> dict[str, t.Any]:
+    """An instance; ``pollers`` and ``store`` are ours, the rest is the documented shape."""
+    shown: dict[str, t.Any] = {
+        "id": view.id,
+        "name": view.name,
+        "createdDate": iso_z(view.created_at),
+        "element": ELEMENT,
+        "elementId": ELEMENT_ID,
+        "tags": list(view.tags),
+        "provisionInteractions": [],
+        "valid": True,
+        "disabled": view.disabled,
+        "maxCacheSize": 0,
+        "cacheTimeToLive": 0,
+        "configuration": {one.key: one.value for one in view.configuration},
+        "eventsEnabled": view.events_enabled,
+    }
+    if view.events_enabled and view.subscription_id is not None:
+        shown["eventsNotificationCallbackUrl"] = view.callback_url
+        shown["subscriptionId"] = view.subscription_id
+    return shown | {
+        "traceLoggingEnabled": False,
+        "cachingEnabled": False,
+        "externalAuthentication": "none",
+        "user": {
+            "id": view.user_id,
+            "emailAddress": "",
+            "firstName": view.user_name,
+            "lastName": "",
+        },
+        "pollers": [poller(one) for one in view.pollers],
+        "store": dict(view.store_facts),
+    }
+
+
+def poller(view: PollerView) -> dict[str, t.Any]:
+    """How the poller of one resource is doing."""
+    return {
+        "resource": view.resource,
+        "url": view.url,
+        "state": view.state,
+        "failures": view.failures,
+        "error": view.error,
+        "lastPoll": iso_z(view.polled_at) if view.polled_at is not None else None,
+    }
+
+
+def entry(one: Entry) -> dict[str, t.Any]:
+    """One entry of the configuration (``ElementInstanceConfig``)."""
+    return {
+        "id": one.id,
+        "name": one.definition.name,
+        "key": one.key,
+        "propertyValue": one.value,
+        "description": one.definition.description,
+        "type": one.definition.type,
+        "required": one.definition.required,
+        "active": True,
+        "hideFromConsole": False,
+    }

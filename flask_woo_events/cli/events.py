@@ -1,0 +1,85 @@
+"""``flask woo events``: what was seen and told."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import click
+import orjson
+from flask.cli import AppGroup
+
+from ..flow import log
+from ..runtime import current_runtime
+from .output import as_json_option, echo_json, echo_table, failing_in_words
+
+group = AppGroup("events", help="List events and look at them.")
+
+#: Seconds between two looks of ``tail``.
+TAIL_EVERY = 0.5
+
+_instance = click.option("--instance", type=int, help="Only events of this instance.")
+
+
+@group.command("list")
+@_instance
+@click.option("--resource", help="Only events of this resource.")
+@click.option("--object", "object_id", help="Only events of the object with this id.")
+@click.option("--limit", default=50, show_default=True, help="At most so many, the newest first.")
+@as_json_option
+@failing_in_words
+def list_events(
+    instance: int | None, resource: str | None, object_id: str | None, limit: int, as_json: bool
+) -> None:
+    """List events, the newest first."""
+    chosen = log.Choice(instance_id=instance, resource=resource, object_id=object_id)
+    with current_runtime().database.read() as session:
+        entries = log.newest(session, chosen, limit)
+    if as_json:
+        for entry in entries:
+            echo_json(dataclasses.asdict(entry))
+        return
+    echo_table(log.HEADINGS, [log.cells(entry) for entry in entries])
+
+
+@group.command("show")
+@click.argument("event_id", type=int)
+@as_json_option
+@failing_in_words
+def show(event_id: int, as_json: bool) -> None:
+    """Show one event with its object and the attempts to deliver it."""
+    with current_runtime().database.read() as session:
+        detail = log.detail(session, event_id)
+    if as_json:
+        echo_json(dataclasses.asdict(detail))
+        return
+    echo_table(log.HEADINGS, [log.cells(detail.entry)])
+    if detail.entry.changed_fields:
+        click.echo(f"changed: {', '.join(detail.entry.changed_fields)}")
+    for attempt in detail.attempts:
+        click.echo(f"{attempt.at:%Y-%m-%d %H:%M:%S} {attempt.seconds:.2f} s  {attempt.reason}")
+    click.echo(orjson.dumps(detail.body, option=orjson.OPT_INDENT_2))
+
+
+@group.command("tail")
+@_instance
+@as_json_option
+@failing_in_words
+def tail(instance: int | None, as_json: bool) -> None:
+    """Print events as they come, until Ctrl-C."""
+    database, chosen = current_runtime().database, log.Choice(instance_id=instance)
+    with database.read() as session:
+        last = log.last_id(session)
+    try:
+        while True:
+            with database.read() as session:
+                entries = log.after(session, chosen, last)
+            for entry in entries:
+                last = entry.id
+                if as_json:
+                    echo_json(dataclasses.asdict(entry))
+                else:
+                    click.echo("  ".join(log.cells(entry)))
+            time.sleep(TAIL_EVERY)
+    except KeyboardInterrupt:
+        return

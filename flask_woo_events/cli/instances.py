@@ -1,0 +1,162 @@
+"""``flask woo instances``: connected stores."""
+
+from __future__ import annotations
+
+import json
+
+import click
+import sqlalchemy as sa
+from flask.cli import AppGroup
+
+from .. import instances
+from ..accounts import Caller
+from ..models import Instance, Organization, User
+from ..runtime import current_runtime
+from ..schemas import InstanceRequest, load_json, validated
+from ..store import catalogue
+from ..store.check import check_store
+from .output import as_json_option, echo_json, echo_table, failing_in_words
+
+group = AppGroup("instances", help="Connect stores, look at them, switch them on and off.")
+
+
+@group.command("list")
+@as_json_option
+@failing_in_words
+def list_instances(as_json: bool) -> None:
+    """List all instances of all organisations."""
+    with current_runtime().database.read() as session:
+        ids = session.scalars(sa.select(Instance.id).order_by(Instance.id)).all()
+        views = [instances.get(session, instances.owner(session, one), one) for one in ids]
+    if as_json:
+        for view in views:
+            echo_json(_shown(view))
+        return
+    echo_table(
+        ("id", "name", "events", "next poll", "pollers"),
+        [
+            (
+                view.id,
+                view.name,
+                "disabled" if view.disabled else "on" if view.events_enabled else "off",
+                f"{view.next_poll_at:%Y-%m-%d %H:%M:%S}" if view.next_poll_at else "-",
+                " ".join(
+                    f"{one.resource}:{'FAILING' if one.error else one.state}"
+                    for one in view.pollers
+                ),
+            )
+            for view in views
+        ],
+    )
+
+
+@group.command("show")
+@click.argument("instance_id", type=int)
+@as_json_option
+@failing_in_words
+def show(instance_id: int, as_json: bool) -> None:
+    """Show one instance; secrets are masked."""
+    with current_runtime().database.read() as session:
+        caller = instances.owner(session, instance_id)
+        view = instances.get(session, caller, instance_id)
+    if as_json:
+        echo_json(_shown(view))
+        return
+    for name, value in _shown(view).items():
+        if isinstance(value, dict):
+            for key, one in value.items():
+                click.echo(f"{key:36} {one}")
+        elif name != "pollers":
+            click.echo(f"{name:36} {value}")
+    for one in view.pollers:
+        click.echo(f"{one.resource:36} {one.state}, last poll {one.polled_at}, {one.error or 'ok'}")
+
+
+@group.command("create")
+@click.argument("file", type=click.File("rb"))
+@click.option("--user", required=True, help="The user it shall belong to.")
+@click.option("--organization", required=True, help="The user's organisation.")
+@failing_in_words
+def create(file: click.File, user: str, organization: str) -> None:
+    """Connect a store as POST /instances does, with the JSON of FILE (- for standard input)."""
+    runtime = current_runtime()
+    request = validated(InstanceRequest, load_json(file.read()))  # type: ignore[attr-defined]
+    wanted = instances.plan(request)
+    collections = [catalogue.resolve(poller.url) for poller in wanted.pollers]
+    facts = check_store(runtime.store_client(wanted.access), collections)
+    with runtime.database.write() as session:
+        caller = _user(session, user, organization)
+        instance_id, token = instances.create(
+            session, runtime.cipher, caller, wanted, facts, runtime.clock()
+        )
+    click.echo(f"id    {instance_id}\ntoken {token}")
+
+
+@group.command("pause")
+@click.argument("instance_id", type=int)
+@failing_in_words
+def pause(instance_id: int) -> None:
+    """Stop polling an instance."""
+    _switch(instance_id, enabled=False)
+    click.echo(f"Instance {instance_id} is paused.")
+
+
+@group.command("resume")
+@click.argument("instance_id", type=int)
+@failing_in_words
+def resume(instance_id: int) -> None:
+    """Poll an instance again, also resources that were disabled after failures."""
+    _switch(instance_id, enabled=True)
+    click.echo(f"Instance {instance_id} is polled.")
+
+
+@group.command("delete")
+@click.argument("instance_id", type=int)
+@click.confirmation_option(prompt="Its events and cursors are deleted too. Delete it?")
+@failing_in_words
+def delete(instance_id: int) -> None:
+    """Delete an instance with all that belongs to it."""
+    with current_runtime().database.write() as session:
+        instances.delete(session, instances.owner(session, instance_id), instance_id)
+    click.echo(f"Instance {instance_id} is deleted.")
+
+
+@group.command("backfill")
+@click.argument("instance_id", type=int)
+@failing_in_words
+def backfill(instance_id: int) -> None:
+    """Tell everything that the store holds as CREATED, at the next poll."""
+    runtime = current_runtime()
+    with runtime.database.write() as session:
+        caller = instances.owner(session, instance_id)
+        instances.backfill(session, caller, instance_id, runtime.clock())
+    click.echo(f"Instance {instance_id} is read from the beginning at its next poll.")
+
+
+def _switch(instance_id: int, *, enabled: bool) -> None:
+    runtime = current_runtime()
+    with runtime.database.write() as session:
+        caller = instances.owner(session, instance_id)
+        instances.set_enabled(session, caller, instance_id, enabled, runtime.clock())
+        if enabled:
+            instances.enable_pollers(session, caller, instance_id, runtime.clock())
+
+
+def _user(session: sa.orm.Session, name: str, organization: str) -> Caller:
+    row = session.execute(
+        sa.select(User.id, User.organization_id)
+        .join(Organization, Organization.id == User.organization_id)
+        .where(User.name == name, Organization.name == organization)
+    ).one_or_none()
+    if row is None:
+        raise click.ClickException(
+            f"{organization} has no user {name!r}; add one: flask woo users add"
+        )
+    return Caller(organization_id=row.organization_id, user_id=row.id)
+
+
+def _shown(view: instances.InstanceView) -> dict[str, object]:
+    from ..api import shapes
+
+    shown = shapes.instance(view)
+    return json.loads(json.dumps({key: shown[key] for key in shown if key != "element"}))  # type: ignore[no-any-return]

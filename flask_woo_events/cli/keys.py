@@ -1,0 +1,32 @@
+"""``flask woo keys``: the keys that encrypt stored secrets."""
+
+from __future__ import annotations
+
+import click
+from flask.cli import AppGroup
+
+from .. import configuration
+from ..crypto import Cipher
+from ..runtime import current_runtime
+from .output import failing_in_words
+
+group = AppGroup("keys", help="Make and rotate encryption keys.")
+
+
+@group.command("generate", with_appcontext=False)
+def generate() -> None:
+    """Print a new key for WOO_EVENTS_ENCRYPTION_KEYS."""
+    click.echo(Cipher.generate_key())
+
+
+@group.command("rotate")
+@failing_in_words
+def rotate() -> None:
+    """Encrypt all stored secrets again with the last of WOO_EVENTS_ENCRYPTION_KEYS.
+
+    Add the new key at the end of the list, restart, run this, then take the old key out.
+    """
+    runtime = current_runtime()
+    with runtime.database.write() as session:
+        count = configuration.rotate(session, runtime.cipher)
+    click.echo(f"{count} secrets are encrypted with the newest key.")

@@ -1,0 +1,94 @@
+"""``flask woo poll`` and ``flask woo deliver``."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sys
+
+import click
+from flask.cli import with_appcontext
+
+from .. import schema
+from ..polling import PollReport, due_instances
+from ..runtime import current_runtime
+from ..worker import Worker, stopping_on_signals
+from .output import as_json_option, echo_json, failing_in_words
+from .progress import BaselineBar
+
+
+@click.command("poll")
+@click.option("--once", is_flag=True, help="Poll now, deliver what is due, and end.")
+@click.option("--instance", type=int, help="Poll only this instance (with --once).")
+@click.option("--resource", help="Poll only this resource (with --once).")
+@click.option("--no-deliver", is_flag=True, help="Leave deliveries to another process.")
+@as_json_option
+@with_appcontext
+@failing_in_words
+def poll(
+    once: bool, instance: int | None, resource: str | None, no_deliver: bool, as_json: bool
+) -> None:
+    """Poll the stores and deliver notifications, until Ctrl-C or SIGTERM."""
+    runtime = current_runtime()
+    schema.check(runtime.database.engine)
+    bar = BaselineBar(shown=sys.stderr.isatty() and not as_json)
+    worker = Worker(runtime, progress=bar.show, deliver=not no_deliver)
+    with stopping_on_signals(worker), bar:
+        if not once:
+            if instance is not None or resource is not None:
+                raise click.UsageError("--instance and --resource go with --once")
+            _log_to_terminal()
+            worker.run()
+            return
+        chosen = due_instances(runtime, all_of_them=True) if instance is None else [instance]
+        reports = worker.poll_once(chosen, only=resource)
+    for report in reports:
+        _echo(report, as_json)
+    if not no_deliver and not worker.stopped:
+        with stopping_on_signals(worker):
+            delivered = worker.deliver_once()
+        if not as_json:
+            click.echo(f"delivered {delivered.delivered}, failed {delivered.failed}")
+    if any(report.error for report in reports):
+        sys.exit(1)
+
+
+@click.command("deliver")
+@click.option("--once", is_flag=True, help="Deliver what is due and end.")
+@as_json_option
+@with_appcontext
+@failing_in_words
+def deliver(once: bool, as_json: bool) -> None:
+    """Deliver notifications without polling, until Ctrl-C or SIGTERM."""
+    runtime = current_runtime()
+    schema.check(runtime.database.engine)
+    worker = Worker(runtime, poll=False)
+    with stopping_on_signals(worker):
+        if not once:
+            _log_to_terminal()
+            worker.run()
+            return
+        report = worker.deliver_once()
+    if as_json:
+        echo_json(dataclasses.asdict(report))
+    else:
+        click.echo(f"delivered {report.delivered}, failed {report.failed}")
+    if report.failed:
+        sys.exit(1)
+
+
+def _echo(report: PollReport, as_json: bool) -> None:
+    if as_json:
+        echo_json(dataclasses.asdict(report))
+        return
+    outcome = report.error or f"{report.events} events"
+    click.echo(
+        f"instance {report.instance} {report.resource}: {outcome} "
+        f"({report.observed} read, {report.requests} requests, {report.seconds:.2f} s)"
+    )
+
+
+def _log_to_terminal() -> None:
+    # Only when nobody has configured logging: the host's choice goes first.
+    if not logging.getLogger().handlers:
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)

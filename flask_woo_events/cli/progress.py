@@ -1,0 +1,45 @@
+"""The progress bar of a baseline."""
+
+from __future__ import annotations
+
+import threading
+import typing as t
+
+import click
+
+
+class BaselineBar:
+    """One bar for all resources that are being read for the first time.
+
+    :param shown: false where nobody looks: no terminal, or JSON asked for.
+    """
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown = shown
+        self._lock = threading.Lock()
+        self._done: dict[str, tuple[int, int]] = {}
+        self._bar: t.Any = None
+
+    def show(self, resource: str, done: int, total: int) -> None:
+        """Show how far the baseline of one resource has come."""
+        if not self._shown:
+            return
+        with self._lock:
+            self._done[resource] = (done, total)
+            done_in_all = sum(done for done, _ in self._done.values())
+            if self._bar is None:
+                # Typed by click only for iterables.
+                make: t.Any = click.progressbar
+                self._bar = make(
+                    length=0, label="first reading", file=click.get_text_stream("stderr")
+                )
+                self._bar.__enter__()
+            self._bar.length = sum(total for _, total in self._done.values())
+            self._bar.update(done_in_all - self._bar.pos)
+
+    def __enter__(self) -> BaselineBar:
+        return self
+
+    def __exit__(self, *exc_info: t.Any) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(None, None, None)

@@ -1,0 +1,35 @@
+"""``flask woo simulate``: a WooCommerce store to try things on."""
+
+from __future__ import annotations
+
+import threading
+
+import click
+
+from ..simulator import VERSIONS, SimulatedStore
+
+
+@click.command("simulate")
+@click.option("--version", default="11.0", show_default=True, type=click.Choice(sorted(VERSIONS)))
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8100, show_default=True)
+@click.option("--orders", default=100, show_default=True)
+@click.option("--products", default=20, show_default=True)
+@click.option("--coupons", default=5, show_default=True)
+@click.option("--customers", default=30, show_default=True)
+def simulate(
+    version: str, host: str, port: int, orders: int, products: int, coupons: int, customers: int
+) -> None:
+    """Serve a simulated store until Ctrl-C."""
+    store = SimulatedStore(version, consumer_key="ck_simulated", consumer_secret="cs_simulated")
+    store.populate(orders=orders, products=products, coupons=coupons, customers=customers)
+    store.webhooks.auto = True
+    with store.serve(host, port) as url:
+        click.echo(f"store.url         {url}")
+        click.echo("oauth.api.key     ck_simulated")
+        click.echo("oauth.api.secret  cs_simulated")
+        click.echo(f"A WooCommerce {version} as far as its REST API goes. Ctrl-C ends it.")
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            click.echo("ended")

@@ -1,0 +1,65 @@
+"""``flask woo users``: who may call the API."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import click
+from flask.cli import AppGroup
+
+from .. import accounts
+from ..runtime import current_runtime
+from .output import as_json_option, echo_json, echo_table, failing_in_words
+
+group = AppGroup("users", help="Add, list and remove users of the API.")
+_organization = click.option("--organization", required=True, help="The organisation's name.")
+
+
+@group.command("add")
+@click.argument("name")
+@_organization
+@as_json_option
+@failing_in_words
+def add(name: str, organization: str, as_json: bool) -> None:
+    """Add a user and print the secrets, which are stored only as hashes."""
+    runtime = current_runtime()
+    with runtime.database.write() as session:
+        user = accounts.add_user(session, name, organization, runtime.clock())
+    if as_json:
+        echo_json(dataclasses.asdict(user))
+        return
+    click.echo(f"User secret:         {user.user_secret}")
+    if user.organization_secret is not None:
+        click.echo(f"Organization secret: {user.organization_secret}")
+    else:
+        click.echo(f"Organization secret: as shown when {organization} was made")
+    click.echo("They are shown only now. Send them as")
+    known = user.organization_secret or "<ORGANIZATION_SECRET>"
+    click.echo(f"Authorization: User {user.user_secret}, Organization {known}")
+
+
+@group.command("list")
+@as_json_option
+@failing_in_words
+def list_users(as_json: bool) -> None:
+    """List users and their organisations."""
+    with current_runtime().database.read() as session:
+        users = accounts.list_users(session)
+    if as_json:
+        echo_json([dataclasses.asdict(user) for user in users])
+        return
+    echo_table(
+        ("id", "name", "organization", "created"),
+        [(user.id, user.name, user.organization, f"{user.created_at:%Y-%m-%d}") for user in users],
+    )
+
+
+@group.command("remove")
+@click.argument("name")
+@_organization
+@failing_in_words
+def remove(name: str, organization: str) -> None:
+    """Remove a user; instances the user made keep running."""
+    with current_runtime().database.write() as session:
+        accounts.remove_user(session, name, organization)
+    click.echo(f"{name} of {organization} is removed.")

@@ -1,0 +1,176 @@
+"""The flat ``configuration`` of an instance: kept as text, its secrets encrypted."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from .crypto import Cipher
+from .errors import NotFoundError
+from .models import Configuration
+from .schemas import MASK
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Definition:
+    """What a key is called and how a form shows it (Cloud Elements, element export of 2020)."""
+
+    name: str
+    type: str = "TEXTFIELD_128"
+    secret: bool = False
+    required: bool = False
+    default: str = ""
+    description: str = ""
+
+
+#: The keys that mean something to us, in the order of the documented form.
+DEFINITIONS: dict[str, Definition] = {
+    "store.url": Definition(
+        name="Store URL", type="TEXTFIELD_1000", required=True,
+        description="The url of your WooCommerce Storefront",
+    ),
+    "oauth.api.key": Definition(
+        name="OAuth API Key", type="PASSWORD", secret=True, required=True,
+        description="The Consumer Key of WooCommerce > Settings > Advanced > REST API",
+    ),
+    "oauth.api.secret": Definition(
+        name="OAuth API Secret", type="PASSWORD", secret=True, required=True,
+        description="The Consumer Secret that belongs to it",
+    ),
+    "filter.response.nulls": Definition(
+        name="Filter null values from the response", type="BOOLEAN", default="true",
+        description="Leaves null fields out of the raw records",
+    ),
+    "event.notification.enabled": Definition(
+        name="Events Enabled", type="BOOLEAN", default="false",
+        description="Identifies that events are enabled for the element instance",
+    ),
+    "event.vendor.type": Definition(
+        name="Event Type", type="TEXTFIELD_32", default="polling",
+        description="The type of event, either polling or webhook",
+    ),
+    "event.notification.callback.url": Definition(
+        name="Event Notification Callback URL", type="TEXTFIELD_1000",
+        description="The URL where the events are sent",
+    ),
+    "event.notification.signature.key": Definition(
+        name="Callback Notification Signature Key", secret=True,
+        description="A key that signs the event notifications",
+    ),
+    "event.poller.refresh_interval": Definition(
+        name="Event poller refresh interval (mins)", default="15",
+        description="How often the poller checks for changes, in minutes",
+    ),
+    "event.poller.configuration": Definition(
+        name="Configure Polling", type="TEXTAREA",
+        description="The resources to poll, as JSON",
+    ),
+    "event.poller.urls": Definition(
+        name="Event poller URLs", type="TEXTAREA",
+        description="The older form of the resources to poll",
+    ),
+    "event.notification.callback.headers": Definition(
+        name="Event Notification Callback Headers", type="TEXTFIELD_1000", secret=True,
+        description="Headers to send with each notification, lines of Name: value",
+    ),
+    "event.notification.basic.username": Definition(
+        name="Event Notification Basic Authentication UserName", type="TEXTFIELD_1000",
+        description="User name for the callback",
+    ),
+    "event.notification.basic.password": Definition(
+        name="Event Notification Basic Authentication Password", type="PASSWORD", secret=True,
+        description="Password for the callback",
+    ),
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One entry as it is shown; secrets are masked."""
+
+    id: int
+    key: str
+    value: str
+    definition: Definition
+
+
+def is_secret(key: str) -> bool:
+    """Whether the value of a key is encrypted and never shown."""
+    definition = DEFINITIONS.get(key)
+    if definition is not None:
+        return definition.secret
+    # What we do not know may still be one.
+    return any(word in key.lower() for word in ("secret", "password", "token", "api.key"))
+
+
+def write(
+    session: orm.Session, cipher: Cipher, instance_id: int, texts: cabc.Mapping[str, str]
+) -> None:
+    """Make the configuration of an instance these texts; a masked secret stays as it was."""
+    rows = _rows(session, instance_id)
+    for key, row in rows.items():
+        if key not in texts:
+            session.delete(row)
+    for key, text in texts.items():
+        sealed = is_secret(key) and text != ""
+        if sealed and text == MASK:
+            continue
+        value = cipher.encrypt(text) if sealed else text
+        kept = rows.get(key)
+        if kept is None:
+            session.add(Configuration(instance_id=instance_id, key=key, value=value, sealed=sealed))
+        else:
+            kept.value, kept.sealed = value, sealed
+    session.flush()
+
+
+def read(session: orm.Session, cipher: Cipher, instance_id: int) -> dict[str, str]:
+    """The configuration with its secrets in clear.
+
+    :raises SecretError: a secret cannot be decrypted with the keys given.
+    """
+    return {
+        key: cipher.decrypt(row.value) if row.sealed else row.value
+        for key, row in _rows(session, instance_id).items()
+    }
+
+
+def entries(session: orm.Session, instance_id: int) -> list[Entry]:
+    """The configuration as it is shown."""
+    return [
+        Entry(
+            id=row.id,
+            key=key,
+            value=MASK if row.sealed else row.value,
+            definition=DEFINITIONS.get(key) or Definition(name=key),
+        )
+        for key, row in _rows(session, instance_id).items()
+    ]
+
+
+def key_of(session: orm.Session, instance_id: int, entry_id: int) -> str:
+    """The key of one entry.
+
+    :raises NotFoundError: the instance has no such entry.
+    """
+    for entry in entries(session, instance_id):
+        if entry.id == entry_id:
+            return entry.key
+    raise NotFoundError("No configuration found")
+
+
+def rotate(session: orm.Session, cipher: Cipher) -> int:
+    """Encrypt every secret again with the newest key; returns how many there are."""
+    rows = session.scalars(sa.select(Configuration).where(Configuration.sealed)).all()
+    for row in rows:
+        row.value = cipher.rotate(row.value)
+    session.flush()
+    return len(rows)
+
+
+def _rows(session: orm.Session, instance_id: int) -> dict[str, Configuration]:
+    query = sa.select(Configuration).where(Configuration.instance_id == instance_id)
+    return {row.key: row for row in session.scalars(query.order_by(Configuration.id))}
