@@ -1,0 +1,53 @@
+"""A simulated store in a process of its own: ``python -m benchmarks.store ORDERS PRODUCTS ...``."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import subprocess
+import sys
+
+from flask_woo_events.simulator import SimulatedStore
+
+
+@contextlib.contextmanager
+def store_process(
+    *, orders: int, products: int, coupons: int, customers: int
+) -> cabc.Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Start the store; yields its URL and the process, whose stdin takes commands."""
+    sizes = [str(size) for size in (orders, products, coupons, customers)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.store", *sizes],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stdin is not None
+    try:
+        yield process.stdout.readline().strip(), process
+    finally:
+        process.stdin.close()
+        process.wait()
+
+
+def tell(process: subprocess.Popen[str], command: str) -> str:
+    """Let the store do something; returns what it answers."""
+    assert process.stdout is not None and process.stdin is not None
+    process.stdin.write(command + "\n")
+    process.stdin.flush()
+    return process.stdout.readline().strip()
+
+
+def _serve(orders: int, products: int, coupons: int, customers: int) -> None:
+    store = SimulatedStore("11.0", consumer_key="ck_bench", consumer_secret="cs_bench")
+    store.populate(orders=orders, products=products, coupons=coupons, customers=customers)
+    with store.serve() as url:
+        print(url, flush=True)
+        for line in sys.stdin:
+            if line.strip() == "change-order":
+                store.acts.status(max(store.truth("orders")), "completed")
+            print("done", flush=True)
+
+
+if __name__ == "__main__":
+    _serve(*(int(size) for size in sys.argv[1:]))

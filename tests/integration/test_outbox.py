@@ -1,0 +1,111 @@
+"""Deliveries: claimed by one worker, settled once, never out of order."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+import sqlalchemy as sa
+
+from flask_woo_events.database import Database
+from flask_woo_events.errors import LeaseLostError
+from flask_woo_events.flow import outbox
+from flask_woo_events.flow.retry import Outcome, Verdict
+from flask_woo_events.models import Attempt, Delivery, DeliveryStatus, Subscription
+from tests.integration.stage import Stage, at, build
+
+LEASE = dt.timedelta(seconds=10)
+OK = Outcome(delivered=True, reason="200 OK", status_code=200)
+FAILED = Outcome(delivered=False, reason="500", status_code=500)
+
+
+@pytest.fixture
+def stage(any_database: Database) -> Stage:
+    return build(any_database)
+
+
+def claim(stage: Stage, seconds: float = 0.0, limit: int = 50) -> list[outbox.Claimed]:
+    with stage.database.write() as session:
+        return outbox.claim(session, at(seconds), LEASE, limit)
+
+
+def settle(stage: Stage, claimed: outbox.Claimed, outcome: Outcome, verdict: Verdict) -> None:
+    with stage.database.write() as session:
+        outbox.settle(session, claimed, outcome, verdict, at(1))
+
+
+def statuses(stage: Stage) -> list[str]:
+    with stage.database.read() as session:
+        return list(session.scalars(sa.select(Delivery.status).order_by(Delivery.id)))
+
+
+def test_a_claim_is_exclusive(stage: Stage) -> None:
+    """What one worker has claimed another one does not get."""
+    stage.see({"id": 1})
+    assert len(claim(stage)) == 1
+    assert claim(stage) == []
+
+
+def test_a_dead_workers_claim_is_taken_over(stage: Stage) -> None:
+    """After its lease a delivery is free again."""
+    stage.see({"id": 1})
+    claim(stage)
+    assert len(claim(stage, seconds=11)) == 1
+
+
+def test_who_lost_the_lease_cannot_settle(stage: Stage) -> None:
+    """A worker that slept past its lease must not write over its successor."""
+    stage.see({"id": 1})
+    (late,) = claim(stage)
+    claim(stage, seconds=11)
+    with pytest.raises(LeaseLostError):
+        settle(stage, late, OK, Verdict(DeliveryStatus.DELIVERED))
+
+
+def test_a_claim_carries_the_events(stage: Stage) -> None:
+    """The notification travels with what it has to tell."""
+    stage.see({"id": 1, "total": "5"}, {"id": 2, "total": "6"})
+    (claimed,) = claim(stage)
+    assert [(one.object_id, one.event_type, one.version) for one in claimed.events] == [
+        ("1", "CREATED", 1),
+        ("2", "CREATED", 1),
+    ]
+
+
+def test_versions_of_one_object_go_in_order(stage: Stage) -> None:
+    """A later version is not due while an earlier one is unsettled; other objects are."""
+    stage.see({"id": 1, "v": 1})
+    stage.see({"id": 1, "v": 2})
+    stage.see({"id": 2, "v": 1})
+    first = claim(stage)
+    assert [one.events[0].object_id for one in first] == ["1", "2"]
+    settle(stage, first[0], FAILED, Verdict(DeliveryStatus.RETRY, at(300)))
+    assert claim(stage, seconds=20, limit=1)[0].events[0].object_id == "2"
+    (again,) = claim(stage, seconds=301, limit=1)
+    assert again.events[0].version == 1
+    settle(stage, again, OK, Verdict(DeliveryStatus.DELIVERED))
+    due = {(one.events[0].object_id, one.events[0].version) for one in claim(stage, seconds=301)}
+    assert ("1", 2) in due
+
+
+def test_each_attempt_is_a_row(stage: Stage) -> None:
+    """Who asks later can see what the callback answered."""
+    stage.see({"id": 1})
+    (claimed,) = claim(stage)
+    settle(stage, claimed, FAILED, Verdict(DeliveryStatus.RETRY, at(5)))
+    with stage.database.read() as session:
+        attempt = session.scalars(sa.select(Attempt)).one()
+    assert (attempt.status_code, attempt.reason) == (500, "500")
+
+
+def test_a_stopped_subscription_queues_everything(stage: Stage) -> None:
+    """After the last attempt nothing is sent any more, and nothing is lost."""
+    stage.see({"id": 1})
+    stage.see({"id": 2})
+    claimed = claim(stage, limit=1)[0]
+    settle(stage, claimed, FAILED, Verdict(DeliveryStatus.QUEUED, deactivate=True))
+    stage.see({"id": 3})
+    assert statuses(stage) == ["queued", "queued", "queued"]
+    with stage.database.read() as session:
+        assert not session.scalars(sa.select(Subscription.active)).one()
+    assert claim(stage, seconds=10_000) == []
