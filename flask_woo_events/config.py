@@ -31,7 +31,7 @@ class Settings:
     #: Rows a page, at most the 100 that WooCommerce allows.
     poll_page_size: int = 100
     #: Pages of the rolling comparison of one resource in one poll.
-    compare_pages: int = 2
+    compare_pages: int = 1
     #: Failures of one resource in a row after which its poller is disabled.
     poll_failures_allowed: int = 50
     #: Seconds to connect to a store.

@@ -34,6 +34,7 @@ from .schemas import (
     Configuration,
     InstanceRequest,
     PollerConfiguration,
+    folded,
     key_of,
     parse_headers,
     pollers_of,
@@ -137,11 +138,13 @@ def plan(request: InstanceRequest, before: Before | None = None, *, partial: boo
         for key, text in given.items()
     }
     _prefer_given_pollers(given)
-    wanted = {**old, **given} if partial else given
+    wanted = texts({**_without_pollers(old, given), **given} if partial else given)
     if not wanted.get("store.url") and wanted.get("oauth.callback.url"):
         # The documentation's table names the store's address so, its examples do not.
         wanted["store.url"] = wanted["oauth.callback.url"]
-    checked = validated(Configuration, wanted, ("configuration",))
+    # Forms send their untouched fields as empty texts.
+    filled = {key: text for key, text in wanted.items() if text != ""}
+    checked = validated(Configuration, filled, ("configuration",))
     _require(checked, request, partial)
     parse_headers(checked.callback_headers or "")
     wanted[key_of("vendor_type")] = checked.vendor_type
@@ -158,6 +161,7 @@ def plan(request: InstanceRequest, before: Before | None = None, *, partial: boo
     )
 
 
+_POLLER_KEYS = ("event.poller.configuration", "event.poller.urls")
 _CONNECTION_KEYS = ("store.url", "oauth.api.key", "oauth.api.secret")
 
 
@@ -167,6 +171,15 @@ def _prefer_given_pollers(given: cabc.MutableMapping[str, str]) -> None:
         given.pop("event.poller.urls", None)
     elif given.get("event.poller.urls"):
         given.pop("event.poller.configuration", None)
+
+
+def _without_pollers(
+    old: cabc.Mapping[str, str], given: cabc.Mapping[str, str]
+) -> cabc.Mapping[str, str]:
+    """What was there before, without the form of pollers that a PATCH replaces by the other."""
+    if not any(given.get(key) for key in _POLLER_KEYS):
+        return old
+    return {key: text for key, text in old.items() if key not in _POLLER_KEYS}
 
 
 def _check_element(request: InstanceRequest) -> None:
@@ -321,6 +334,8 @@ def list_(
     query = sa.select(Instance).where(
         Instance.organization_id == caller.organization_id, Instance.id > after_id
     )
+    if "\0" in search:
+        return []  # PostgreSQL refuses it in a parameter, and no name holds it
     if search:
         query = query.where(sa.func.lower(Instance.name).contains(search.lower(), autoescape=True))
     found = []
@@ -411,13 +426,13 @@ def _sync_pollers(
     now: dt.datetime,
 ) -> None:
     """Keep the cursors of resources that stay; what is new or points elsewhere starts afresh."""
-    rows = {poller.resource: poller for poller in _pollers(session, instance_id)}
-    named = {configuration.resource for configuration in wanted}
+    rows = {folded(poller.resource): poller for poller in _pollers(session, instance_id)}
+    named = {folded(configuration.resource) for configuration in wanted}
     for resource, poller in rows.items():
         poller.selected = resource in named
     for configuration in wanted:
         kept = configuration.model_dump(mode="json")
-        known = rows.get(configuration.resource)
+        known = rows.get(folded(configuration.resource))
         if known is None:
             session.add(
                 Poller(
@@ -432,7 +447,7 @@ def _sync_pollers(
             continue
         if any(known.configuration.get(key) != kept[key] for key in ("url", "id_field")):
             _start_over(session, known)
-        known.configuration = kept
+        known.resource, known.configuration = configuration.resource, kept
 
 
 def _start_over(session: orm.Session, poller: Poller) -> None:
@@ -454,36 +469,37 @@ def _sync_subscription(
     session: orm.Session, instance: Instance, callback_url: str, now: dt.datetime
 ) -> None:
     """One current subscription for the callback URL; what waits moves to a new one with it."""
-    query = sa.select(Subscription).where(
-        Subscription.instance_id == instance.id, Subscription.current
-    )
-    current = session.scalars(query).one_or_none()
+    known = session.scalars(sa.select(Subscription).where(Subscription.instance_id == instance.id))
+    earlier = known.all()
+    current = next((one for one in earlier if one.current), None)
     if current is not None and current.url == callback_url:
         return
     if current is not None:
         current.current = False
-    if not callback_url:
-        return
-    fresh = Subscription(
-        instance_id=instance.id, url=callback_url, active=True, current=True, created_at=now
-    )
-    session.add(fresh)
-    session.flush()
-    if current is not None:
-        session.execute(
-            sa.update(Delivery)
-            .where(Delivery.subscription_id == current.id, Delivery.status.in_(UNSETTLED))
-            .values(
-                subscription_id=fresh.id,
-                status=sa.case(
-                    (Delivery.attempts > 0, DeliveryStatus.RETRY.value),
-                    else_=DeliveryStatus.CREATED.value,
-                ),
-                due_at=now,
-                updated_at=now,
-            )
-            .execution_options(synchronize_session=False)
+    waiting: dict[str, t.Any] = {"status": DeliveryStatus.QUEUED.value, "due_at": None}
+    if callback_url:
+        fresh = Subscription(
+            instance_id=instance.id, url=callback_url, active=True, current=True, created_at=now
         )
+        session.add(fresh)
+        session.flush()
+        waiting = {
+            "subscription_id": fresh.id,
+            "status": DeliveryStatus.CREATED.value,
+            "due_at": now,
+            "attempts": 0,
+            "first_failed_at": None,
+        }
+    session.execute(
+        sa.update(Delivery)
+        .where(
+            Delivery.subscription_id.in_([one.id for one in earlier]),
+            Delivery.status.in_(UNSETTLED),
+        )
+        # Who is delivering to the old URL at this moment loses the lease.
+        .values(**waiting, lease_token=None, lease_until=None, updated_at=now)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _view(session: orm.Session, instance: Instance) -> InstanceView:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import datetime as dt
 import re
 import typing as t
+import unicodedata
 import urllib.parse
 
 import orjson
@@ -13,6 +15,7 @@ import pydantic
 from .date_patterns import DatePattern
 from .errors import DatePatternError, InputError
 from .store import catalogue
+from .store.listing import read_filters
 from .zones import parse_zone
 
 _TAGS = re.compile(r"<[^>]*>")
@@ -20,10 +23,17 @@ _TAGS = re.compile(r"<[^>]*>")
 NAME_LENGTH = 255
 TAG_LENGTH = 190
 TAGS_MOST = 100
+#: Most resources of one instance, each of which costs its store requests.
+RESOURCES_MOST = 100
+#: Deepest nesting of a body; Python and the database have less patience than the parser.
+DEPTH_MOST = 64
 KEY_LENGTH = 190
 URL_LENGTH = 2000
 #: What a secret reads back as; sent to us it means "as it is".
 MASK = "********"
+
+#: For filters that are only checked.
+_ANY_DATE = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 M = t.TypeVar("M", bound=pydantic.BaseModel)
 
@@ -31,26 +41,30 @@ M = t.TypeVar("M", bound=pydantic.BaseModel)
 def load_json(data: bytes) -> object:
     """Parse a request's body.
 
-    :raises InputError: it is not JSON, not UTF-8, or holds what no database can keep.
+    :raises InputError: it is not JSON, not UTF-8, nested too deeply, or holds what no database
+        can keep.
     """
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as exc:
         raise InputError(f"the body is not JSON: {exc.msg}") from exc
-    _refuse_nul(value, ())
+    _refuse_unkeepable(value, ())
     return value
 
 
-def _refuse_nul(value: object, path: tuple[str, ...]) -> None:
+def _refuse_unkeepable(value: object, path: tuple[str, ...]) -> None:
+    if len(path) > DEPTH_MOST:
+        raise InputError(f"{path[0]} is nested more than {DEPTH_MOST} levels deep", path[0])
     if isinstance(value, str) and "\0" in value:
-        raise InputError("a text holds the character NUL", ".".join(path) or None)
+        name = ".".join(path) or "the body"
+        raise InputError(f"{name}: a text holds the character NUL", ".".join(path) or None)
     if isinstance(value, dict):
         for name, one in value.items():
-            _refuse_nul(name, path)
-            _refuse_nul(one, (*path, name))
+            _refuse_unkeepable(name, path)
+            _refuse_unkeepable(one, (*path, name))
     elif isinstance(value, list):
         for index, one in enumerate(value):
-            _refuse_nul(one, (*path, str(index)))
+            _refuse_unkeepable(one, (*path, str(index)))
 
 
 def validated(model: type[M], value: object, path: tuple[str, ...] = ()) -> M:
@@ -65,12 +79,29 @@ def validated(model: type[M], value: object, path: tuple[str, ...] = ()) -> M:
         first = exc.errors(include_input=False, include_url=False, include_context=False)[0]
         field = ".".join((*path, *(str(part) for part in first["loc"])))
         message = first["msg"].removeprefix("Value error, ")
+        if first["type"] in ("model_type", "dict_type"):
+            message = "a JSON object is expected"
         raise InputError(f"{field or 'the body'}: {message}", field or None) from exc
 
 
 def sanitized(text: str) -> str:
     """A name or tag without markup (``<a href=...>x</a>`` is ``x``)."""
     return re.sub(r"\s+", " ", _TAGS.sub("", text)).strip()
+
+
+def folded(name: str) -> str:
+    """A name as the least exact of our databases compares it: without case and accents."""
+    decomposed = unicodedata.normalize("NFKD", name.casefold())
+    return "".join(one for one in decomposed if not unicodedata.combining(one)).strip()
+
+
+def _refuse_twins(names: cabc.Iterable[str], field: str) -> None:
+    seen: dict[str, str] = {}
+    for name in names:
+        twin = seen.setdefault(folded(name), name)
+        if twin != name:
+            message = f"{field} has both {twin[:KEY_LENGTH]!r} and {name[:KEY_LENGTH]!r}"
+            raise InputError(f"{message}, which some databases take for the same", field)
 
 
 def _flag(value: object) -> object:
@@ -181,6 +212,7 @@ class PollerBlock(_Lenient):
     def _known_path(cls, value: str) -> str:
         try:
             catalogue.resolve(value)
+            read_filters(value, last_poll=_ANY_DATE, now=_ANY_DATE)
         except InputError as exc:
             raise ValueError(str(exc)) from exc
         return value
@@ -242,6 +274,9 @@ def parse_poller_configuration(
             raise InputError(f"{name} is a string, but no JSON: {exc}", name) from exc
     if not isinstance(value, dict) or not value:
         raise InputError(f"{name} must be an object of resources to poll", name)
+    if len(value) > RESOURCES_MOST:
+        raise InputError(f"{name} has more than {RESOURCES_MOST} resources", name)
+    _refuse_twins(value, name)
     configurations = []
     for resource, block in value.items():
         if not resource.strip() or len(resource) > KEY_LENGTH or not resource.isprintable():
@@ -324,6 +359,12 @@ def _minutes(value: object) -> object:
     return value
 
 
+def _credential(value: str) -> str:
+    if not value.strip().isascii() or set(value.strip()) & set("<>: "):
+        raise ValueError("this is not one of WooCommerce's keys, which begin with ck_ or cs_")
+    return value
+
+
 CallbackUrl = t.Annotated[
     str,
     pydantic.StringConstraints(max_length=URL_LENGTH, strip_whitespace=True),
@@ -331,6 +372,7 @@ CallbackUrl = t.Annotated[
     pydantic.AfterValidator(_web_address),
 ]
 Secret = t.Annotated[Line, pydantic.StringConstraints(max_length=1000)]
+Credential = t.Annotated[Secret, pydantic.AfterValidator(_credential)]
 
 
 class Configuration(pydantic.BaseModel):
@@ -341,8 +383,8 @@ class Configuration(pydantic.BaseModel):
     store_url: t.Annotated[
         Line, pydantic.StringConstraints(min_length=1, max_length=URL_LENGTH)
     ] = pydantic.Field("", alias="store.url")
-    api_key: Secret = pydantic.Field("", alias="oauth.api.key")
-    api_secret: Secret = pydantic.Field("", alias="oauth.api.secret")
+    api_key: Credential = pydantic.Field("", alias="oauth.api.key")
+    api_secret: Credential = pydantic.Field("", alias="oauth.api.secret")
     enabled: Flag = pydantic.Field(False, alias="event.notification.enabled")
     vendor_type: t.Annotated[str, pydantic.AfterValidator(_vendor_type)] = pydantic.Field(
         "polling", alias="event.vendor.type"
@@ -365,6 +407,11 @@ def key_of(field: str) -> str:
     return str(Configuration.model_fields[field].alias)
 
 
+def _listed(value: object) -> object:
+    # The documentation's table calls tags a string, its examples send a list.
+    return [value] if isinstance(value, str) else value
+
+
 class ElementReference(_Lenient):
     """Which element an instance is of."""
 
@@ -377,7 +424,9 @@ class InstanceRequest(_Lenient):
 
     element: ElementReference | None = None
     name: str | None = None
-    tags: list[str] | None = pydantic.Field(None, max_length=TAGS_MOST)
+    tags: t.Annotated[
+        list[str] | None, pydantic.BeforeValidator(_listed), pydantic.Field(max_length=TAGS_MOST)
+    ] = None
     configuration: dict[str, t.Any] | None = None
 
     @pydantic.field_validator("name")
@@ -443,15 +492,19 @@ def parse_headers(value: object) -> dict[str, str]:
     """
     name = "configuration." + key_of("callback_headers")
     if isinstance(value, str) and value.lstrip().startswith("{"):
-        value = load_json(value.encode())
+        try:
+            value = load_json(value.encode())
+        except InputError as exc:
+            raise InputError(f"{name}: {exc}", name) from exc
     if isinstance(value, str):
-        pairs = [
-            tuple(part.strip() for part in line.partition(":")[::2])
-            for line in re.split(r"[\n,;]", value.replace("\r\n", "\n"))
-            if line.strip()
-        ]
-    elif isinstance(value, dict):
-        pairs = [(str(key), str(one)) for key, one in value.items()]
+        lines = [line for line in re.split(r"[\n,;]", value) if line.strip()]
+        if not all(":" in line for line in lines):
+            raise InputError(
+                f"{name} needs lines of Name: value; values with , or ; need an object", name
+            )
+        pairs = [(key.strip(), one.strip()) for key, _, one in (x.partition(":") for x in lines)]
+    elif isinstance(value, dict) and all(isinstance(one, str | int) for one in value.values()):
+        pairs = [(key, str(one)) for key, one in value.items()]
     else:
         raise InputError(f"{name} must be an object or lines of Name: value", name)
     headers: dict[str, str] = {}
@@ -485,4 +538,10 @@ def texts(configuration: cabc.Mapping[str, t.Any]) -> dict[str, str]:
             f"configuration has more than 200 keys, or one over {KEY_LENGTH} characters",
             "configuration",
         )
+    for key in configuration:
+        if not key.isascii() or not key.isprintable() or " " in key:
+            raise InputError(
+                f"configuration has a key with other than printable ASCII: {key!a}", "configuration"
+            )
+    _refuse_twins(configuration, "configuration")
     return {key: stored_text(value) for key, value in configuration.items()}

@@ -18,4 +18,7 @@ def make_blueprint(url_prefix: str) -> flask.Blueprint:
     blueprint = flask.Blueprint(NAME, __name__, url_prefix=url_prefix or None)
     errors.register(blueprint)
     instances.register(blueprint)
+    if url_prefix:
+        # At the root of the host, paths that are not ours are the host's.
+        errors.register_unknown(blueprint)
     return blueprint

@@ -17,10 +17,12 @@ from ..errors import (
     InputError,
     NotFoundError,
     StoreAccessError,
+    StoreRejectedError,
     TransportError,
     WooEventsError,
 )
 
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _log = logging.getLogger(__name__)
 
 #: What scripts of other origins may read (Cloud Elements, ``Access-Control-Expose-Headers``).
@@ -42,6 +44,32 @@ def register(blueprint: flask.Blueprint) -> None:
     blueprint.register_error_handler(WooEventsError, _ours)
     blueprint.register_error_handler(werkzeug.exceptions.HTTPException, _werkzeugs)
     blueprint.after_request(_add_headers)
+
+
+def register_unknown(blueprint: flask.Blueprint) -> None:
+    """Answer unknown paths and methods below the prefix in the documented form, too."""
+    blueprint.add_url_rule(
+        "/<path:unknown>",
+        view_func=_unknown,
+        methods=_METHODS,
+        provide_automatic_options=False,
+    )
+
+
+def _unknown(unknown: str) -> flask.Response:
+    adapter = flask.globals.request_ctx.url_adapter
+    assert adapter is not None
+    known = [method for method in _METHODS if _is_ours(adapter, method)]
+    if known:
+        raise werkzeug.exceptions.MethodNotAllowed(valid_methods=known)
+    raise werkzeug.exceptions.NotFound("No resource found at this path")
+
+
+def _is_ours(adapter: werkzeug.routing.MapAdapter, method: str) -> bool:
+    try:
+        return bool(adapter.match(method=method)[0] != flask.request.endpoint)
+    except (werkzeug.exceptions.HTTPException, werkzeug.routing.RequestRedirect):
+        return False
 
 
 def _answer(status: int, message: str, provider: str | None = None) -> flask.Response:
@@ -68,6 +96,9 @@ def _ours(exc: Exception) -> flask.Response:
             return _answer(409, str(exc))
         case StoreAccessError():
             message = "The store refused configuration.oauth.api.key and oauth.api.secret"
+            return _answer(400, message, exc.said or str(exc))
+        case StoreRejectedError(code="rest_no_route"):
+            message = "The store has no such path as a url of event.poller.configuration"
             return _answer(400, message, exc.said or str(exc))
         case TransportError():
             message = "The store at configuration.store.url could not be used"

@@ -94,12 +94,12 @@ def get(instance_id: str) -> Answer:
 
 def replace(instance_id: str | None = None) -> Answer:
     """Make an instance what the body says."""
-    return _change(instance_id, body(InstanceRequest), partial=False)
+    return _change(instance_id, partial=False)
 
 
 def patch(instance_id: str | None = None) -> Answer:
     """Change what the body names and leave the rest."""
-    return _change(instance_id, body(InstanceRequest), partial=True)
+    return _change(instance_id, partial=True)
 
 
 def delete(instance_id: str | None = None) -> Answer:
@@ -144,22 +144,25 @@ def patch_entry(entry_id: str, instance_id: str | None = None) -> Answer:
     """Change one entry of the configuration."""
     who = caller()
     number, key_id = instance_of(who, instance_id), whole_number(entry_id)
-    value = body(EntryRequest).propertyValue
     with current_runtime().database.read() as session:
         instances.get(session, who, number)
         key = configurations.key_of(session, number, key_id or 0)
+    value = body(EntryRequest).propertyValue
     request = InstanceRequest.model_validate({"configuration": {key: value}})
-    _change(str(number), request, partial=True)
+    _change(instance_id, request, partial=True)
     return entry(entry_id, instance_id)
 
 
-def _change(instance_id: str | None, request: InstanceRequest, *, partial: bool) -> Answer:
+def _change(
+    instance_id: str | None, request: InstanceRequest | None = None, *, partial: bool
+) -> Answer:
+    """Change an instance; who calls and whether it exists comes before what the body says."""
     who = caller()
     number = instance_of(who, instance_id)
     runtime = current_runtime()
     with runtime.database.read() as session:
         before: Before = instances.before(session, runtime.cipher, who, number)
-    wanted = instances.plan(request, before, partial=partial)
+    wanted = instances.plan(request or body(InstanceRequest), before, partial=partial)
     # Outside of any transaction: the store may be slow.
     facts = _ask_the_store(wanted) if wanted.reconnects else None
     with runtime.database.write() as session:

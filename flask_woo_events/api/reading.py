@@ -67,19 +67,38 @@ def body(model: type[M]) -> M:
 def _data(runtime: Runtime) -> bytes:
     request, limit = flask.request, runtime.settings.max_body_bytes
     if request.content_length is not None and request.content_length > limit:
-        raise werkzeug.exceptions.RequestEntityTooLarge(
-            f"The body is larger than {limit:,} bytes (WOO_EVENTS_MAX_BODY_BYTES)"
-        )
-    # A body without Content-Length is cut off by the cap instead of filling the memory.
-    request.max_content_length = limit
+        raise _too_large(limit)
     if request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):
         raise werkzeug.exceptions.UnsupportedMediaType(
             "Send the header Content-Type: application/json"
         )
-    data = request.get_data(cache=False)
+    data = _read(request, limit)
+    if len(data) > limit:
+        raise _too_large(limit)
     if not data:
         raise InputError("the body is empty; a JSON object is expected")
     return data
+
+
+def _read(request: flask.Request, limit: int) -> bytes:
+    """A body, or a little more than the limit of one that has no Content-Length."""
+    data = bytearray()
+    try:
+        while len(data) <= limit:
+            more = request.stream.read(limit + 1 - len(data))
+            if not more:
+                break
+            data += more
+    except OSError as exc:
+        # Werkzeug's own server says so of chunks that are none.
+        raise InputError("the body cannot be read to its end") from exc
+    return bytes(data)
+
+
+def _too_large(limit: int) -> werkzeug.exceptions.HTTPException:
+    return werkzeug.exceptions.RequestEntityTooLarge(
+        f"The body is larger than {limit:,} bytes (WOO_EVENTS_MAX_BODY_BYTES)"
+    )
 
 
 def page_size() -> int:

@@ -17,6 +17,9 @@ from ..store import catalogue
 from ..store.check import check_store
 from .output import as_json_option, echo_json, echo_table, failing_in_words
 
+#: Greater ids than a database can hold do not exist.
+_ID = click.IntRange(1, 2**63 - 1)
+
 group = AppGroup("instances", help="Connect stores, look at them, switch them on and off.")
 
 
@@ -51,7 +54,7 @@ def list_instances(as_json: bool) -> None:
 
 
 @group.command("show")
-@click.argument("instance_id", type=int)
+@click.argument("instance_id", type=_ID)
 @as_json_option
 @failing_in_words
 def show(instance_id: int, as_json: bool) -> None:
@@ -93,7 +96,7 @@ def create(file: click.File, user: str, organization: str) -> None:
 
 
 @group.command("pause")
-@click.argument("instance_id", type=int)
+@click.argument("instance_id", type=_ID)
 @failing_in_words
 def pause(instance_id: int) -> None:
     """Stop polling an instance."""
@@ -102,7 +105,7 @@ def pause(instance_id: int) -> None:
 
 
 @group.command("resume")
-@click.argument("instance_id", type=int)
+@click.argument("instance_id", type=_ID)
 @failing_in_words
 def resume(instance_id: int) -> None:
     """Poll an instance again, also resources that were disabled after failures."""
@@ -111,7 +114,7 @@ def resume(instance_id: int) -> None:
 
 
 @group.command("delete")
-@click.argument("instance_id", type=int)
+@click.argument("instance_id", type=_ID)
 @click.confirmation_option(prompt="Its events and cursors are deleted too. Delete it?")
 @failing_in_words
 def delete(instance_id: int) -> None:
@@ -122,7 +125,7 @@ def delete(instance_id: int) -> None:
 
 
 @group.command("backfill")
-@click.argument("instance_id", type=int)
+@click.argument("instance_id", type=_ID)
 @failing_in_words
 def backfill(instance_id: int) -> None:
     """Tell everything that the store holds as CREATED, at the next poll."""

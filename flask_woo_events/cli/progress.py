@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import threading
 import typing as t
 
@@ -28,12 +29,7 @@ class BaselineBar:
             self._done[resource] = (done, total)
             done_in_all = sum(done for done, _ in self._done.values())
             if self._bar is None:
-                # Typed by click only for iterables.
-                make: t.Any = click.progressbar
-                self._bar = make(
-                    length=0, label="first reading", file=click.get_text_stream("stderr")
-                )
-                self._bar.__enter__()
+                self._bar = _bar()
             self._bar.length = sum(total for _, total in self._done.values())
             self._bar.update(done_in_all - self._bar.pos)
 
@@ -43,3 +39,9 @@ class BaselineBar:
     def __exit__(self, *exc_info: t.Any) -> None:
         if self._bar is not None:
             self._bar.__exit__(None, None, None)
+
+
+def _bar() -> t.Any:
+    # click types it for iterables only.
+    make = t.cast("cabc.Callable[..., t.Any]", click.progressbar)
+    return make(length=0, label="first reading", file=click.get_text_stream("stderr")).__enter__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import dataclasses
+import functools
 import hashlib
 import struct
 import typing as t
@@ -44,23 +45,36 @@ class Content:
 NOTHING = Content(b"\0" * 16, b"")
 
 
+def digest_of(body: cabc.Mapping[str, t.Any]) -> bytes:
+    """Digest a representation without the fields that change by themselves."""
+    data = orjson.dumps(_kept(body), option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
 def content_of(body: cabc.Mapping[str, t.Any]) -> Content:
-    """Digest an object's representation without the fields that change by themselves."""
-    whole = hashlib.blake2b(digest_size=16)
-    pairs = []
-    for name in sorted(body):
-        if name in VOLATILE:
-            continue
-        value = body[name]
-        if name == "average_rating":
-            value = _rating(value)
-        key = name.encode("utf-8", "surrogatepass")
-        data = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-        whole.update(b"%d:%d:" % (len(key), len(data)))
-        whole.update(key)
-        whole.update(data)
-        pairs.append(_PAIR.pack(zlib.crc32(key), zlib.crc32(data)))
-    return Content(whole.digest(), b"".join(pairs))
+    """Digest a representation, and each of its fields besides."""
+    kept = _kept(body)
+    data = orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)
+    checksums = []
+    for name, value in kept.items():
+        checksums.append(_checksum(name))
+        checksums.append(zlib.crc32(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)))
+    return Content(
+        hashlib.blake2b(data, digest_size=16).digest(),
+        struct.pack(f">{len(checksums)}I", *checksums),
+    )
+
+
+def _kept(body: cabc.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    kept = {name: value for name, value in body.items() if name not in VOLATILE}
+    if "average_rating" in kept:
+        kept["average_rating"] = _rating(kept["average_rating"])
+    return kept
+
+
+@functools.lru_cache(maxsize=4096)
+def _checksum(name: str) -> int:
+    return zlib.crc32(name.encode())
 
 
 def changed_fields(before: bytes, after: bytes, body: cabc.Mapping[str, t.Any]) -> tuple[str, ...]:
@@ -74,7 +88,7 @@ def changed_fields(before: bytes, after: bytes, body: cabc.Mapping[str, t.Any]) 
     return tuple(
         name
         for name in sorted(body)
-        if name not in VOLATILE and zlib.crc32(name.encode("utf-8", "surrogatepass")) in changed
+        if name not in VOLATILE and _checksum(name) in changed
     )
 
 

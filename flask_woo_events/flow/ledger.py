@@ -14,7 +14,7 @@ from sqlalchemy import orm
 
 from ..models import EventType, Object, Poller
 from . import outbox
-from .content import NOTHING, Content, changed_fields, content_of
+from .content import NOTHING, Content, changed_fields, content_of, digest_of
 from .cursor import Stream
 
 #: WooCommerce writes an object's date before the rest of it; what was read earlier than this
@@ -181,16 +181,17 @@ class _Door:
     def pass_one(self, seen: Observation, before: Known | None) -> None:
         if before is not None and before.stamp > self.sighting.ticket:
             self.stale.append(seen.object_id)
-            return
-        content = NOTHING if seen.body is None else content_of(seen.body)
-        if before is None:
+        elif before is None:
             if seen.body is not None:
-                self._meet(seen, content)
-        elif before.live and seen.body is not None and before.digest == content.digest:
+                self._meet(seen, content_of(seen.body))
+        elif seen.body is None:
+            if before.live:
+                self._change(seen, before, NOTHING)
+        elif before.live and before.digest == digest_of(seen.body):
             if before.modified_at != seen.modified_at or not before.settled:
                 self.touched.append(self._row(seen) | {"seen_at": seen.seen_at})
-        elif before.live or seen.body is not None:
-            self._change(seen, before, content)
+        else:
+            self._change(seen, before, content_of(seen.body))
 
     def _meet(self, seen: Observation, content: Content) -> None:
         since, kind = self.sighting.since, EventType.CREATED

@@ -46,8 +46,10 @@ def compare(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
         observations = [reading.observe(row, date) for row in page.rows]
         absent, cursor = _absent(reading, cursor, place.after_id, page, date)
         observations += absent
-        done = page.last or count >= budget
-        place = Place() if page.last else Place(page.offset + len(page.rows), page.last_id)
+        reached = page.offset + len(page.rows)
+        ended = page.last or (page.total is not None and reached >= page.total)
+        done = ended or count >= budget
+        place = Place() if ended else Place(reached, page.last_id)
         cursor = dataclasses.replace(cursor, compare=place)
         if done:
             cursor = dataclasses.replace(cursor, polled_at=date)

@@ -18,7 +18,8 @@ def check_store(client: StoreClient, collections: cabc.Iterable[Collection]) -> 
     :raises StoreError: the store answers otherwise than WooCommerce does.
     """
     index = client.index()
-    if "wc/v3" not in index.data.get("namespaces", ()):
+    namespaces = index.data.get("namespaces")
+    if not isinstance(namespaces, list) or "wc/v3" not in namespaces:
         raise StoreGarbledError(
             f"{client.url} is a WordPress without WooCommerce's REST API (wc/v3)",
             url=client.url,

@@ -28,6 +28,10 @@ _CONDITION = re.compile(
 _AND = re.compile(r"\s+and\s+", re.IGNORECASE)
 #: Conditions of a ``where`` that WooCommerce knows under another name.
 _NATIVE = {"created_date": "after", "date_created": "after", "after": "after"}
+#: Parameters of the page and its order, which are the poller's own.
+_OURS = {"page", "per_page", "offset", "order", "orderby", "_fields", "pageSize", "nextPage"}
+#: Enough to change every field of a date.
+_STEP = dt.timedelta(days=400, hours=1, minutes=1, seconds=1, milliseconds=1)
 #: Lower bounds on the modified date: the poller's own window replaces them.
 _MODIFIED = {"date_modified", "date_modified_gmt", "modified_after", "updated_date"}
 
@@ -47,20 +51,25 @@ def read_filters(url: str, *, last_poll: dt.datetime, now: dt.datetime) -> Filte
     :param last_poll: what ``${date}`` and its like mean, aware.
     :raises InputError: the ``where`` cannot be understood.
     """
-    expanded = expand_macros(url, last_poll=last_poll, now=now)
+    params = _native_params(expand_macros(url, last_poll=last_poll, now=now))
+    # What moves is what another date makes another: a macro may stand where it does not matter.
+    moved = _native_params(expand_macros(url, last_poll=last_poll - _STEP, now=now - _STEP))
+    return Filters(params, params != moved)
+
+
+def _native_params(url: str) -> dict[str, str]:
     params: dict[str, str] = {}
-    moving = False
-    for name, value in urllib.parse.parse_qsl(expanded.partition("?")[2], keep_blank_values=True):
-        if name != "where":
+    for name, value in urllib.parse.parse_qsl(url.partition("?")[2], keep_blank_values=True):
+        if name == "where":
+            pairs = [_native_condition(condition) for condition in _AND.split(value)]
+            params.update(pair for pair in pairs if pair is not None)
+        elif name.endswith("[]"):
+            # The client sends lists joined with commas.
+            listed = name.removesuffix("[]")
+            params[listed] = f"{params[listed]},{value}" if listed in params else value
+        elif name not in _OURS:
             params[name] = value
-            moving = moving or "${" in url
-            continue
-        for condition in _AND.split(value):
-            pair = _native_condition(condition)
-            if pair is not None:
-                params[pair[0]] = pair[1]
-                moving = moving or "${" in url
-    return Filters(params, moving)
+    return params
 
 
 def _native_condition(condition: str) -> tuple[str, str] | None:

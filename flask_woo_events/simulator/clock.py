@@ -1,0 +1,57 @@
+"""The simulated store's clock, which follows real time until it is told otherwise."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+
+
+class SimClock:
+    """A clock that can be set, moved and stopped."""
+
+    def __init__(self, start: dt.datetime | None = None) -> None:
+        self._lock = threading.Lock()
+        self._offset = 0.0
+        self._frozen: float | None = None
+        if start is not None:
+            self.set(start)
+
+    def timestamp(self) -> float:
+        """Seconds since the epoch, as the store sees them."""
+        with self._lock:
+            return time.time() + self._offset if self._frozen is None else self._frozen
+
+    def now(self) -> dt.datetime:
+        """The store's time, in UTC."""
+        return dt.datetime.fromtimestamp(self.timestamp(), dt.UTC)
+
+    def set(self, moment: dt.datetime) -> None:
+        """Jump to this moment; a stopped clock stays stopped."""
+        if moment.tzinfo is None:
+            raise ValueError("the clock needs an aware datetime")
+        with self._lock:
+            if self._frozen is None:
+                self._offset = moment.timestamp() - time.time()
+            else:
+                self._frozen = moment.timestamp()
+
+    def advance(self, seconds: float) -> None:
+        """Move forward by this many seconds (or back, if negative)."""
+        with self._lock:
+            if self._frozen is None:
+                self._offset += seconds
+            else:
+                self._frozen += seconds
+
+    def freeze(self) -> None:
+        """Stop the clock until :meth:`thaw`."""
+        with self._lock:
+            if self._frozen is None:
+                self._frozen = time.time() + self._offset
+
+    def thaw(self) -> None:
+        """Let a stopped clock run on."""
+        with self._lock:
+            if self._frozen is not None:
+                self._offset, self._frozen = self._frozen - time.time(), None

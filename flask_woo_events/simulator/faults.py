@@ -1,0 +1,116 @@
+"""The faults of a simulated store, each for so many of the requests that it matches."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import threading
+import time
+import typing as t
+
+from .answers import Answer
+from .encoding import encode
+
+Kind = t.Literal[
+    "delay",
+    "reset",
+    "status",
+    "html",
+    "php_notice",
+    "truncated",
+    "lying_json",
+    "empty200",
+    "wrong_total",
+    "duplicate_ids",
+    "empty_list",
+]
+
+
+class Reset(Exception):
+    """The connection is to be closed without an answer."""
+
+
+@dataclasses.dataclass
+class Fault:
+    """One fault."""
+
+    kind: Kind
+    match: str
+    times: int
+    options: cabc.Mapping[str, t.Any]
+
+
+class Faults:
+    """The faults that are still to happen."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[Fault] = []
+
+    def add(self, kind: Kind, *, match: str = "", times: int = 1, **options: t.Any) -> None:
+        """Let the next requests go wrong.
+
+        :param match: only requests whose path holds this.
+        :param times: so many of them.
+        :param options: ``seconds`` of a delay; ``code`` and ``retry_after`` of a status;
+            ``total`` of a wrong total.
+        """
+        with self._lock:
+            self._waiting.append(Fault(kind, match, times, options))
+
+    def clear(self) -> None:
+        """Nothing goes wrong any more."""
+        with self._lock:
+            self._waiting.clear()
+
+    def take(self, path: str) -> Fault | None:
+        """The fault of this request, if it has one."""
+        with self._lock:
+            for fault in self._waiting:
+                if fault.match in path:
+                    fault.times -= 1
+                    if fault.times <= 0:
+                        self._waiting.remove(fault)
+                    return fault
+        return None
+
+
+def spoil(fault: Fault, answer: Answer) -> Answer:
+    """The answer with its fault.
+
+    :raises Reset: there is to be none.
+    """
+    options, headers = fault.options, answer.headers
+    match fault.kind:
+        case "delay":
+            time.sleep(options.get("seconds", 1.0))
+            return answer
+        case "reset":
+            raise Reset
+        case "status":
+            code = options.get("code", 500)
+            after = options.get("retry_after")
+            extra = [("Retry-After", str(after))] if after is not None else []
+            body = {"code": "simulated", "message": f"Simulated {code}", "data": {"status": code}}
+            return Answer(code, encode(body), extra)
+        case "html":
+            page = b"<!DOCTYPE html><title>Just a moment...</title><p>Checking your browser"
+            return Answer(options.get("code", 200), page, [("Content-Type", "text/html")])
+        case "php_notice":
+            notice = b"<br />\n<b>Notice</b>:  Undefined index in <b>x.php</b> on line <b>7</b>"
+            return Answer(answer.status, notice + b"<br />\n" + answer.body, headers)
+        case "truncated":
+            return Answer(answer.status, answer.body[: len(answer.body) // 2], headers)
+        case "lying_json":
+            return Answer(200, b'{"ok":true}', headers)
+        case "empty200":
+            return Answer(200, b"", headers)
+        case "wrong_total":
+            kept = [pair for pair in headers if pair[0] != "X-WP-Total"]
+            total = ("X-WP-Total", str(options.get("total", 1)))
+            return Answer(answer.status, answer.body, [*kept, total])
+        case "duplicate_ids":
+            inner = answer.body[1:-1]
+            return Answer(answer.status, b"[" + inner + b"," + inner + b"]", headers)
+        case "empty_list":
+            return Answer(200, b"[]", [("X-WP-Total", "0"), ("X-WP-TotalPages", "0")])
