@@ -136,7 +136,7 @@ def exchange(
         method.upper(),
         url,
         # Only what we can unpack within a cap.
-        headers={"Accept-Encoding": "gzip, deflate", **(headers or {})},
+        headers={**(headers or {}), "Accept-Encoding": "gzip, deflate"},
         data=data,
         params=params,
         auth=auth,

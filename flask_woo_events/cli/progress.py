@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections.abc as cabc
 import threading
 import typing as t
 
@@ -42,6 +41,6 @@ class BaselineBar:
 
 
 def _bar() -> t.Any:
-    # click types it for iterables only.
-    make = t.cast("cabc.Callable[..., t.Any]", click.progressbar)
-    return make(length=0, label="first reading", file=click.get_text_stream("stderr")).__enter__()
+    options: dict[str, t.Any] = {"length": 0, "label": "first reading"}
+    bar: t.Any = click.progressbar(file=click.get_text_stream("stderr"), **options)
+    return bar.__enter__()

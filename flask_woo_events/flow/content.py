@@ -86,9 +86,7 @@ def changed_fields(before: bytes, after: bytes, body: cabc.Mapping[str, t.Any]) 
     new = dict(_PAIR.iter_unpack(after))
     changed = {name for name, value in new.items() if old.get(name) != value}
     return tuple(
-        name
-        for name in sorted(body)
-        if name not in VOLATILE and _checksum(name) in changed
+        name for name in sorted(body) if name not in VOLATILE and _checksum(name) in changed
     )
 
 

@@ -15,7 +15,7 @@ from ..store.paging import Page, walk
 from . import scan
 from .cursor import Cursor, Place
 from .ledger import Observation, Sighting, Source
-from .sources import Batch, Reading
+from .sources import Batch, Reading, read_ahead
 
 #: Requests for one listing before it is taken for one that never ends.
 MAX_REQUESTS = 100_000
@@ -33,7 +33,8 @@ def read(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
     The caller records and commits every batch before it asks for the next one; a crash between
     two of them repeats at most what the ledger already knows.
     """
-    if cursor.state is PollerState.BASELINE and reading.listing.collection.orders_by_id:
+    known_before = cursor.state is not PollerState.BASELINE
+    if not known_before and reading.listing.collection.orders_by_id:
         for batch in baseline(reading, cursor):
             cursor = batch.cursor
             yield batch
@@ -45,7 +46,8 @@ def read(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
         for batch in window(reading, cursor):
             cursor = batch.cursor
             yield batch
-    yield from scan.compare(reading, cursor)
+    if known_before:
+        yield from scan.compare(reading, cursor)
 
 
 def baseline(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
@@ -54,7 +56,6 @@ def baseline(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
     What is older than the baseline is recorded without a word. What the store creates or
     modifies meanwhile is told; what changes on pages already read, the first window finds.
     """
-    ticket = reading.ledger.ticket()
     pages = walk(
         reading.listing.page,
         page_size=reading.listing.page_size,
@@ -63,7 +64,7 @@ def baseline(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
         overlap=True,
         max_requests=MAX_REQUESTS,
     )
-    for page in pages:
+    for ticket, page in read_ahead(reading, pages):
         date = reading.date_of(page.date)
         began = cursor.baseline_at or date
         place = cursor.baseline
@@ -83,7 +84,6 @@ def baseline(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
             since=began,
         )
         yield Batch(cursor, sighting)
-        ticket = reading.ledger.ticket()
     yield Batch(
         dataclasses.replace(cursor, state=PollerState.ACTIVE, at=cursor.at or cursor.baseline_at)
     )

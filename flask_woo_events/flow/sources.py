@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import concurrent.futures
 import dataclasses
 import datetime as dt
 import typing as t
@@ -10,6 +11,7 @@ import typing as t
 from ..dates import parse_store_date
 from ..errors import StoreGarbledError
 from ..store.listing import Listing
+from ..store.paging import Page
 from .cursor import Cursor, Stream
 from .ledger import Known, Observation, Sighting
 
@@ -84,3 +86,26 @@ def object_id(row: cabc.Mapping[str, t.Any], path: str) -> str:
     if len(text) > 190:
         raise StoreGarbledError(f"a row's id at {path!r} is longer than 190 characters", status=200)
     return text
+
+
+def read_ahead(reading: Reading, pages: cabc.Iterator[Page]) -> cabc.Iterator[tuple[int, Page]]:
+    """Yield pages, each with a ticket from before it was read, and fetch the next one meanwhile.
+
+    The store works on a page while the one before is being written; two pages hold no object
+    in common, so that the early ticket makes none of them stale.
+    """
+
+    def step() -> tuple[int, Page | None]:
+        return reading.ledger.ticket(), next(pages, None)
+
+    with concurrent.futures.ThreadPoolExecutor(1, "woo-ahead") as pool:
+        waiting = pool.submit(step)
+        while True:
+            ticket, page = waiting.result()
+            if page is None:
+                return
+            if not page.last:
+                waiting = pool.submit(step)
+            yield ticket, page
+            if page.last:
+                return

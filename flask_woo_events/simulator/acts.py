@@ -134,11 +134,11 @@ class Acts:
     def trash_post(self, row_id: int) -> int:
         """Move an order, product or coupon to the trash."""
         kind, row = self._post(row_id)
-        resource: dict[str, Resource] = {
+        resources: dict[str, Resource] = {
             "orders": self._routes.orders,
             "coupons": self._routes.coupons,
         }
-        resource.get(kind, self._routes.products).trash(row)
+        resources.get(kind, self._routes.products).trash(row)
         return row_id
 
     @_locked
@@ -163,15 +163,15 @@ class Acts:
     def delete_for_good(self, kind: str, row_id: int) -> int:
         """Delete without the trash, as "Delete permanently" does."""
         row = self._row(kind, row_id)
-        resource: dict[str, Resource] = {
+        resources: dict[str, Resource] = {
             "orders": self._routes.orders,
             "products": self._routes.products,
             "variations": self._routes.variations,
             "coupons": self._routes.coupons,
             "customers": self._routes.customers,
             "refunds": self._routes.refunds,
-        }[kind]
-        resource.erase(row)
+        }
+        resources[kind].erase(row)
         return row_id
 
     @_locked
