@@ -123,6 +123,7 @@ def _printable(value: str) -> str:
 Flag = t.Annotated[bool, pydantic.BeforeValidator(_flag)]
 Text = t.Annotated[str, pydantic.StringConstraints(max_length=KEY_LENGTH, strip_whitespace=True)]
 Line = t.Annotated[str, pydantic.AfterValidator(_printable)]
+Rows = t.Annotated[int, pydantic.BeforeValidator(_not_a_flag), pydantic.Field(ge=1, le=1_000_000)]
 Seconds = t.Annotated[int, pydantic.BeforeValidator(_not_a_flag), pydantic.Field(ge=0, le=604800)]
 
 
@@ -202,9 +203,7 @@ class PollerBlock(_Lenient):
     )
     filter_by_current_date: Flag = pydantic.Field(False, alias="filterByCurrentDate")
     tolerance: Seconds | None = pydantic.Field(None, alias="createdCheckTolerance")
-    page_size: t.Annotated[
-        int | None, pydantic.BeforeValidator(_not_a_flag), pydantic.Field(ge=1, le=1_000_000)
-    ] = pydantic.Field(None, alias="pageSize")
+    page_size: Rows | None = pydantic.Field(None, alias="pageSize")
     poll_delay: Seconds = pydantic.Field(0, alias="pollDelay")
 
     @pydantic.field_validator("url")
@@ -232,7 +231,9 @@ class PollerBlock(_Lenient):
             created_zone=dates.created_zone or self.created_zone or "UTC",
             filter_by_updated_date=self.filter_by_updated_date,
             filter_by_current_date=self.filter_by_current_date,
-            created_check_tolerance=self.tolerance or dates.tolerance or 0,
+            created_check_tolerance=(
+                self.tolerance if self.tolerance is not None else dates.tolerance or 0
+            ),
             page_size=self.page_size,
             poll_delay=self.poll_delay,
         )
@@ -425,7 +426,8 @@ class InstanceRequest(_Lenient):
     element: ElementReference | None = None
     name: str | None = None
     tags: t.Annotated[
-        list[str] | None, pydantic.BeforeValidator(_listed), pydantic.Field(max_length=TAGS_MOST)
+        t.Annotated[list[str], pydantic.Field(max_length=TAGS_MOST)] | None,
+        pydantic.BeforeValidator(_listed),
     ] = None
     configuration: dict[str, t.Any] | None = None
 

@@ -12,6 +12,7 @@ import threading
 import time
 import typing as t
 
+import requests.utils
 import urllib3
 import urllib3.connection
 import urllib3.connectionpool
@@ -188,8 +189,10 @@ def _tls_context(
     context = urllib3.util.ssl_.create_urllib3_context(
         cert_reqs=urllib3.util.ssl_.resolve_cert_reqs(cert_reqs)
     )
-    if ca_certs or ca_cert_dir:
-        context.load_verify_locations(ca_certs, ca_cert_dir)
+    if not (ca_certs or ca_cert_dir):
+        # Some releases of requests keep their authorities to themselves.
+        ca_certs = requests.utils.DEFAULT_CA_BUNDLE_PATH
+    context.load_verify_locations(ca_certs, ca_cert_dir)
     context.sslsocket_class = _LimitedTLS
     return context
 

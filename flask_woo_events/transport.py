@@ -18,7 +18,6 @@ import socket
 import ssl
 import time
 import typing as t
-import urllib.parse
 import zlib
 
 import requests
@@ -291,7 +290,7 @@ def _wrapped(exc: Exception, budget: Budget, url: str) -> TransportError:
         return next((each for each in causes if isinstance(each, kinds)), None)
 
     limits = budget.timeouts
-    host = urllib.parse.urlsplit(url).netloc if not found(*_NOT_A_URL) else url
+    host = url.partition("://")[2].partition("/")[0]
     if found(*_NOT_A_URL):
         return TransportError(f"{url} is not an address that can be called", url=url)
     if found(requests.exceptions.InvalidHeader):

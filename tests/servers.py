@@ -11,6 +11,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 
 import sqlalchemy as sa
@@ -34,8 +35,9 @@ def _owned_by(user: str, folder: pathlib.Path) -> dict[str, str | int]:
     if os.getuid() != 0:
         return {}
     entry = pwd.getpwnam(user)
-    for parent in (folder, *folder.parents[:3]):
-        if str(parent).startswith("/tmp/"):
+    root = pathlib.Path(tempfile.gettempdir())
+    for parent in (folder, *folder.parents):
+        if root in parent.parents:
             parent.chmod(0o755)
     os.chown(folder, entry.pw_uid, entry.pw_gid)
     return {"user": entry.pw_uid, "group": entry.pw_gid}

@@ -85,10 +85,11 @@ def create(file: click.File, user: str, organization: str) -> None:
     runtime = current_runtime()
     request = validated(InstanceRequest, load_json(file.read()))  # type: ignore[attr-defined]
     wanted = instances.plan(request)
+    with runtime.database.read() as session:
+        caller = _user(session, user, organization)
     collections = [catalogue.resolve(poller.url) for poller in wanted.pollers]
     facts = check_store(runtime.store_client(wanted.access), collections)
     with runtime.database.write() as session:
-        caller = _user(session, user, organization)
         instance_id, token = instances.create(
             session, runtime.cipher, caller, wanted, facts, runtime.clock()
         )

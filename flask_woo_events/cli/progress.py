@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import typing as t
 
-import click
+from click.termui import progressbar
 
 
 class BaselineBar:
@@ -42,5 +43,6 @@ class BaselineBar:
 
 def _bar() -> t.Any:
     options: dict[str, t.Any] = {"length": 0, "label": "first reading"}
-    bar: t.Any = click.progressbar(file=click.get_text_stream("stderr"), **options)
-    return bar.__enter__()
+    bar = progressbar(file=sys.stderr, **options)
+    bar.render_progress()
+    return bar

@@ -21,7 +21,7 @@ from ..errors import (
     StoreGarbledError,
     StoreRejectedError,
 )
-from ..transport import Exchange
+from ..transport import Exchange, without_query
 
 #: Characters of what a store said that an error keeps.
 SAID_CHARS = 300
@@ -219,10 +219,7 @@ def _error(exchange: Exchange, url: str, hide: cabc.Callable[[str], str]) -> Sto
     elif status in (429, 503):
         kind = StoreBusyError
     elif 300 <= status < 400:
-        target = hide(exchange.headers.get("Location", "")).partition("?")[0]
-        target = urllib.parse.urljoin(url, target)
-        root = target.partition("/wp-json")[0]
-        message += f" and points to {target}; put {root} into store.url"
+        message += _where(url, exchange.headers.get("Location", ""), hide)
     elif status >= 500:
         kind = StoreFailedError
     elif not 400 <= status < 500:
@@ -241,6 +238,18 @@ def _error(exchange: Exchange, url: str, hide: cabc.Callable[[str], str]) -> Sto
         said=words,
         retry_after=retry_after(exchange.headers),
     )
+
+
+def _where(url: str, location: str, hide: cabc.Callable[[str], str]) -> str:
+    try:
+        location = urllib.parse.urljoin(url, location)
+    except ValueError:
+        pass  # Shown as it is.
+    target = hide(plain_text(without_query(location)))
+    root, api, _path = target.partition("/wp-json")
+    if api:
+        return f" and points to {target}; put {root} into store.url"
+    return f" and points to {target}, which is not its REST API; is store.url right?"
 
 
 def _garbled(

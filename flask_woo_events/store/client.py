@@ -53,7 +53,7 @@ def store_root(url: str) -> str:
             field,
         )
     if "://" not in text:
-        text = "https://" + text.lstrip("/")
+        text = "https://" + text.removeprefix("//")
     try:
         parts = urllib.parse.urlsplit(text)
         port = parts.port

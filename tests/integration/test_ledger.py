@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flask_woo_events.database import Database
-from flask_woo_events.flow import ledger
+from flask_woo_events.flow import ledger, outbox
 from flask_woo_events.models import Delivery, Event, Notification, Object, Wait
 from tests.integration.stage import NOW, Stage, at, build
 
@@ -143,7 +143,7 @@ def test_a_crash_leaves_nothing_half_written(stage: Stage) -> None:
         sighting = ledger.Sighting(
             source=ledger.Source.POLL, observations=[seen], ticket=0, poll_date=NOW
         )
-        ledger.record(session, stage.stream, sighting, ledger.outbox.Rules(now=NOW))
+        ledger.record(session, stage.stream, sighting, outbox.Rules(now=NOW))
         raise RuntimeError("the process dies here")
     with stage.database.read() as session:
         for table in (Object, Event, Notification, Delivery):

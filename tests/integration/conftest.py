@@ -1,0 +1,94 @@
+"""An application with the extension, two organisations, and a store that answers on loopback."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import http.server
+import pathlib
+import threading
+
+import flask
+import flask.testing
+import pytest
+
+import flask_woo_events
+from flask_woo_events import schema
+from tests.integration.host import (
+    Account,
+    Api,
+    Headers,
+    StubStore,
+    add_account,
+    dispose,
+    make_app,
+    runtime_of,
+)
+
+
+@pytest.fixture
+def store_server() -> cabc.Iterator[StubStore]:
+    """A store on loopback that can be connected to."""
+    store = StubStore()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, kind, body = store.answer(self.path)
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("X-WP-Total", "0")
+            self.send_header("X-WP-TotalPages", "0")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    store.url = f"http://127.0.0.1:{server.server_address[1]}"
+    yield store
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def app(tmp_path: pathlib.Path) -> cabc.Iterator[flask_woo_events.Flask]:
+    """An application whose tables are there."""
+    app = make_app(tmp_path)
+    schema.upgrade(runtime_of(app).database.engine)
+    yield app
+    dispose(app)
+
+
+@pytest.fixture
+def account(app: flask.Flask) -> Account:
+    """The user ann of acme."""
+    return add_account(app, "ann", "acme")
+
+
+@pytest.fixture
+def headers(account: Account) -> Headers:
+    """The header that proves that one is ann of acme."""
+    return account.headers
+
+
+@pytest.fixture
+def other_headers(app: flask.Flask) -> Headers:
+    """The header of a user of another organisation."""
+    return add_account(app, "bob", "globex").headers
+
+
+@pytest.fixture
+def client(app: flask.Flask) -> flask.testing.FlaskClient:
+    """A client of the application."""
+    return app.test_client()
+
+
+@pytest.fixture
+def api(client: flask.testing.FlaskClient, headers: Headers, store_server: StubStore) -> Api:
+    """The API as ann calls it."""
+    return Api(client, headers, store_server.url)

@@ -1,0 +1,238 @@
+"""The commands of ``flask woo`` for accounts, instances, tables and keys."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import typing as t
+
+import click.testing
+import flask
+import pytest
+import sqlalchemy as sa
+
+from flask_woo_events import schema
+from flask_woo_events.crypto import Cipher
+from flask_woo_events.models import Configuration, Instance, Poller, PollerState
+from tests.integration.host import (
+    PREFIX,
+    Account,
+    Api,
+    StubStore,
+    body_for,
+    dispose,
+    make_app,
+    runtime_of,
+)
+
+
+def _run(app: flask.Flask, *args: str, stdin: str | None = None) -> click.testing.Result:
+    result = app.test_cli_runner().invoke(args=["woo", *args], input=stdin)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def _good(app: flask.Flask, *args: str, stdin: str | None = None) -> str:
+    result = _run(app, *args, stdin=stdin)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def _bad(app: flask.Flask, *args: str, stdin: str | None = None) -> str:
+    result = _run(app, *args, stdin=stdin)
+    assert result.exit_code != 0
+    assert "Traceback" not in result.output
+    return result.output
+
+
+def _one(app: flask.Flask, query: sa.Select[t.Any]) -> t.Any:
+    with runtime_of(app).database.read() as session:
+        return session.scalars(query).one()
+
+
+def test_added_user_may_call(app: flask.Flask) -> None:
+    """The header that is printed can be sent as it is."""
+    output = _good(app, "users", "add", "ann", "--organization", "acme")
+    header = next(line for line in output.splitlines() if line.startswith("Authorization: "))
+    headers = {"Authorization": header.removeprefix("Authorization: ")}
+    response = app.test_client().get(f"{PREFIX}/instances", headers=headers)
+    assert response.status_code == 404
+
+
+def test_added_user_as_json(app: flask.Flask) -> None:
+    """Scripts read the secrets as JSON."""
+    output = _good(app, "users", "add", "ann", "--organization", "acme", "--json")
+    assert {"user_secret", "organization_secret"} <= set(json.loads(output))
+
+
+def test_second_user_is_told_where_the_secret_is(app: flask.Flask, account: Account) -> None:
+    """The organisation's secret is not told again."""
+    output = _good(app, "users", "add", "bob", "--organization", "acme")
+    assert "<ORGANIZATION_SECRET>" in output
+    assert account.organization not in output
+
+
+def test_users_list(app: flask.Flask, account: Account) -> None:
+    """Users are listed without any secret."""
+    output = _good(app, "users", "list")
+    assert "ann" in output and "acme" in output
+    assert account.user not in output
+    assert json.loads(_good(app, "users", "list", "--json"))[0]["name"] == "ann"
+
+
+def test_users_remove(app: flask.Flask, account: Account) -> None:
+    """A removed user is not listed."""
+    _good(app, "users", "remove", "ann", "--organization", "acme")
+    assert "ann" not in _good(app, "users", "list")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("users", "add", "ann", "--organization", "acme"),
+        ("users", "add", "", "--organization", "acme"),
+        ("users", "remove", "bob", "--organization", "acme"),
+        ("users", "add", "bob"),
+        ("instances", "show", "99"),
+        ("instances", "pause", "99"),
+        ("instances", "resume", "99"),
+        ("instances", "backfill", "99"),
+        ("instances", "delete", "99", "--yes"),
+        ("instances", "show", "9" * 30),
+        ("instances", "show", "x"),
+        ("instances", "create", "no-such-file", "--user", "ann", "--organization", "acme"),
+    ],
+)
+def test_failures_are_words(app: flask.Flask, account: Account, args: tuple[str, ...]) -> None:
+    """A command that fails says why in words and ends with a status."""
+    assert "Error" in _bad(app, *args)
+
+
+def _create(user: str = "ann") -> tuple[str, ...]:
+    return ("instances", "create", "-", "--user", user, "--organization", "acme")
+
+
+def test_instances_create(app: flask.Flask, account: Account, store_server: StubStore) -> None:
+    """The body of the API creates an instance, whose token is printed."""
+    body = json.dumps(body_for(store_server.url))
+    output = _good(app, *_create(), stdin=body)
+    token = output.split()[-1]
+    response = app.test_client().get(f"{PREFIX}/instances", headers=account.element(token))
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("body", ["", "not json", "[]", "{}", '{"name": "x"}', "[" * 10_000])
+def test_instances_create_with_a_bad_body(app: flask.Flask, account: Account, body: str) -> None:
+    """A bad body is refused in words."""
+    assert "Error" in _bad(app, *_create(), stdin=body)
+
+
+def test_instances_create_for_nobody(
+    app: flask.Flask, account: Account, store_server: StubStore
+) -> None:
+    """A user who does not exist is told how to come into being, before the store is asked."""
+    body = json.dumps(body_for(store_server.url))
+    assert "flask woo users add" in _bad(app, *_create("bob"), stdin=body)
+    assert store_server.asked == []
+
+
+def test_instances_create_at_a_store_that_refuses(
+    app: flask.Flask, account: Account, store_server: StubStore
+) -> None:
+    """The store's refusal is told and nothing is stored."""
+    store_server.refuse_keys()
+    body = json.dumps(body_for(store_server.url))
+    _bad(app, *_create(), stdin=body)
+    with runtime_of(app).database.read() as session:
+        assert session.scalars(sa.select(Instance)).all() == []
+
+
+def test_instances_list(app: flask.Flask, api: Api) -> None:
+    """Instances of all organisations are listed with their pollers."""
+    created = api.create(name="first shop")
+    output = _good(app, "instances", "list")
+    assert "first shop" in output and "orders:baseline" in output
+    lines = _good(app, "instances", "list", "--json").splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [created["id"]]
+
+
+def test_instances_show(app: flask.Flask, api: Api) -> None:
+    """One instance is shown with masked secrets."""
+    number = str(api.create()["id"])
+    for output in (
+        _good(app, "instances", "show", number),
+        _good(app, "instances", "show", number, "--json"),
+    ):
+        assert "cs_test" not in output and "********" in output and "orders" in output
+
+
+def test_instances_pause_and_resume(app: flask.Flask, api: Api) -> None:
+    """A paused instance is not due, and a resumed one is."""
+    number = str(api.create()["id"])
+    _good(app, "instances", "pause", number)
+    assert _one(app, sa.select(Instance.next_poll_at)) is None
+    assert "disabled" in _good(app, "instances", "list")
+    _good(app, "instances", "resume", number)
+    assert _one(app, sa.select(Instance.next_poll_at)) is not None
+
+
+def test_instances_backfill(app: flask.Flask, api: Api) -> None:
+    """A backfill starts every poller over and tells what it finds."""
+    created = api.create(**{"event.poller.urls": "orders"})
+    with runtime_of(app).database.write() as session:
+        session.execute(sa.update(Poller).values(state=PollerState.ACTIVE))
+    _good(app, "instances", "backfill", str(created["id"]))
+    poller = _one(app, sa.select(Poller))
+    assert (poller.state, poller.backfill) == (PollerState.BASELINE, True)
+
+
+def test_instances_delete_asks(app: flask.Flask, api: Api) -> None:
+    """An instance is deleted only when the question is answered with yes."""
+    number = str(api.create()["id"])
+    _bad(app, "instances", "delete", number, stdin="n\n")
+    _good(app, "instances", "delete", number, stdin="y\n")
+    assert "shop" not in _good(app, "instances", "list")
+
+
+def test_db_upgrade_and_check(tmp_path: pathlib.Path) -> None:
+    """Missing tables are told with the command that makes them."""
+    app = make_app(tmp_path)
+    try:
+        assert "flask woo db upgrade" in _bad(app, "db", "check")
+        assert "flask woo db upgrade" in _bad(app, "users", "list")
+        _good(app, "db", "upgrade")
+        _good(app, "db", "upgrade")
+        assert schema.check(runtime_of(app).database.engine) in _good(app, "db", "check")
+    finally:
+        dispose(app)
+
+
+def test_keys_generate(app: flask.Flask) -> None:
+    """A generated key is one."""
+    key = _good(app, "keys", "generate").strip()
+    assert Cipher([key]).decrypt(Cipher([key]).encrypt("text")) == "text"
+
+
+def test_keys_rotate(tmp_path: pathlib.Path, app: flask.Flask, api: Api) -> None:
+    """After a rotation the old key is not needed any more."""
+    api.create()
+    old = app.config["WOO_EVENTS_ENCRYPTION_KEYS"][0]
+    new = Cipher.generate_key()
+    both = make_app(tmp_path, WOO_EVENTS_ENCRYPTION_KEYS=[old, new])
+    assert "2 secrets" in _good(both, "keys", "rotate")
+    dispose(both)
+    with runtime_of(app).database.read() as session:
+        rows = session.scalars(sa.select(Configuration).where(Configuration.sealed))
+        secrets = {Cipher([new]).decrypt(row.value) for row in rows}
+    assert secrets == {"ck_test", "cs_test"}
+
+
+def test_keys_rotate_without_the_old_key(
+    tmp_path: pathlib.Path, app: flask.Flask, api: Api
+) -> None:
+    """A rotation that cannot read a secret changes none."""
+    api.create()
+    other = make_app(tmp_path, WOO_EVENTS_ENCRYPTION_KEYS=[Cipher.generate_key()])
+    assert "WOO_EVENTS_ENCRYPTION_KEYS" in _bad(other, "keys", "rotate")
+    dispose(other)
+    assert api.call("PATCH", "/instances/1", {"name": "still readable"}).status_code == 200

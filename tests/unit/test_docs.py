@@ -1,0 +1,260 @@
+"""The documentation names what there is, and what it shows is sound."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import datetime as dt
+import importlib.util
+import json
+import pathlib
+import re
+import types
+import typing as t
+
+import blinker
+import click
+import flask_sqlalchemy
+import pytest
+
+from flask_woo_events import Flask, WooEvents
+from flask_woo_events.cli import cli
+from flask_woo_events.config import PREFIX, Settings, read_settings
+from flask_woo_events.configuration import DEFINITIONS
+from flask_woo_events.crypto import sign_body
+from flask_woo_events.flow.notification import Sender, build_body
+from flask_woo_events.flow.outbox import Claimed, EventRecord
+from flask_woo_events.models import EventType
+from flask_woo_events.schemas import DatesConfiguration, PollerBlock
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DOCS = sorted(ROOT.joinpath("docs").glob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "CHANGES.md", ROOT / "example_app" / "README.md", *DOCS]
+
+_FENCE = re.compile(r"^```(?P<language>[a-z]*)[^\n]*\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\((?P<target>[^()\s]+)\)")
+_HEADING = re.compile(r"^#+ +(?P<title>.+)$", re.MULTILINE)
+
+
+def _text(name: str) -> str:
+    return ROOT.joinpath("docs", name).read_text(encoding="utf-8")
+
+
+def _fences(page: pathlib.Path) -> list[tuple[str, str]]:
+    return _FENCE.findall(page.read_text(encoding="utf-8"))
+
+
+def _name(page: pathlib.Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def _row(text: str, key: str) -> list[str]:
+    """The cells of the table's row that begins with a key."""
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
+        if f"`{key}`" in cells[0].split(", "):
+            return cells
+    raise AssertionError(f"no table has a row for {key}")
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(Settings), ids=lambda field: field.name)
+def test_configuration_names_every_setting(field: dataclasses.Field[object]) -> None:
+    """Each setting has a row with its default."""
+    default = _row(_text("configuration.md"), PREFIX + field.name.upper())[1]
+    assert default == ("none" if field.default in (None, ()) else f"`{field.default}`")
+
+
+def test_configuration_names_only_settings() -> None:
+    """No page names a setting that does not exist."""
+    fields = {field.name for field in dataclasses.fields(Settings)}
+    for page in PAGES:
+        for name in re.findall(rf"{PREFIX}([A-Z_]*[A-Z])", page.read_text(encoding="utf-8")):
+            assert name.lower() in fields, f"{_name(page)} names {PREFIX}{name}"
+
+
+def _commands(
+    command: click.Command, path: tuple[str, ...]
+) -> cabc.Iterator[tuple[str, click.Command]]:
+    if isinstance(command, click.Group):
+        for name, one in command.commands.items():
+            yield from _commands(one, (*path, name))
+    else:
+        yield " ".join(path), command
+
+
+@pytest.mark.parametrize(
+    ("words", "command"), [pytest.param(*one, id=one[0]) for one in _commands(cli, ("flask woo",))]
+)
+def test_command_line_names_every_command(words: str, command: click.Command) -> None:
+    """Each command has its usage, and its options follow it."""
+    page = _text("command-line.md")
+    begin = re.search(rf"^`{re.escape(words)}(?=[ `])", page, re.MULTILINE)
+    assert begin, f"{words} is not in command-line.md"
+    rest = page[begin.end() :]
+    end = re.search(r"^`flask woo ", rest, re.MULTILINE)
+    section = rest[: end.start()] if end else rest
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.opts[0] in section, f"{words} {parameter.opts[0]}"
+        else:
+            assert parameter.human_readable_name.upper() in section, f"{words} {parameter.name}"
+
+
+def test_http_api_names_every_route(tmp_path: pathlib.Path) -> None:
+    """Each path and method of the API is in the reference."""
+    app = Flask("docs", instance_path=str(tmp_path))
+    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    flask_sqlalchemy.SQLAlchemy().init_app(app)
+    before = {rule.rule for rule in app.url_map.iter_rules()}
+    app.register_extension(WooEvents())
+    page = _text("http-api.md")
+    prefix = read_settings({}).url_prefix
+    missing = []
+    for rule in app.url_map.iter_rules():
+        if rule.rule in before or rule.endpoint.endswith("._unknown"):
+            continue
+        path = re.sub(r"<(?:[^:<>]*:)?([^<>]+)>", r"{\1}", rule.rule.removeprefix(prefix))
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            if f"`{method} {path}`" not in page:
+                missing.append(f"{method} {path}")
+    assert not missing, f"http-api.md lacks {', '.join(missing)}"
+
+
+def test_http_api_names_every_configuration_key() -> None:
+    """Each key of an instance's configuration that means something has a row."""
+    page = _text("http-api.md")
+    for key in DEFINITIONS:
+        _row(page, key)
+
+
+def test_polling_names_every_poller_parameter() -> None:
+    """Each member of ``event.poller.configuration`` is explained."""
+    page = _text("polling.md")
+    for model in (PollerBlock, DatesConfiguration):
+        for name, field in model.model_fields.items():
+            assert f"`{field.alias or _first_alias(field) or name}`" in page, name
+
+
+def _first_alias(field: object) -> str:
+    choices = getattr(field, "validation_alias", None)
+    return str(choices.choices[0]) if choices is not None else ""
+
+
+def test_delivery_shows_the_envelope_as_it_is() -> None:
+    """The example of the body is what we would send, member by member."""
+    shown = json.loads(dict(_fences(ROOT / "docs" / "delivery.md"))["json"])
+    message, [told] = shown["message"], shown["message"]["events"]
+    record = {**message["raw"]["orders"][0]}
+    poll_date = dt.datetime.fromisoformat(told["pollDate"])
+    event = EventRecord(
+        id=1,
+        object_id=record.pop("objectId"),
+        event_type=EventType(record.pop("eventType")),
+        version=told["version"],
+        date=dt.datetime.fromisoformat(told["date"]),
+        body=json.dumps(record).encode(),
+        changed_fields=tuple(told["changedFields"]),
+    )
+    claimed = Claimed(
+        delivery_id=1,
+        token="",
+        subscription_id=1,
+        url="",
+        attempts=0,
+        first_failed_at=None,
+        instance_id=message["instanceId"],
+        resource=message["raw"]["objectType"],
+        notification_id=int(shown["id"]),
+        event_id=message["eventId"],
+        poll_date=poll_date,
+        created_at=poll_date,
+        events=(event,),
+    )
+    sender = Sender(
+        instance_id=message["instanceId"],
+        name=message["instanceName"],
+        tags=tuple(message["instanceTags"]),
+        account_id=message["accountId"],
+        company_id=message["companyId"],
+        user_id=message["userId"],
+    )
+    assert json.loads(build_body(claimed, sender)) == shown
+
+
+def test_delivery_shows_a_receiver_that_works() -> None:
+    """The receiver in Python accepts the golden vector and what we sign, and nothing else."""
+    page = _text("delivery.md")
+    namespace: dict[str, t.Any] = {}
+    exec(dict(_fences(ROOT / "docs" / "delivery.md"))["python"], namespace)
+    is_genuine = namespace["is_genuine"]
+    found = re.search(r"the key `(?P<key>\w+)` and the body\n`(?P<body>[^`]+)`", page)
+    golden = re.search(r"^sha256=.+$", page, re.MULTILINE)
+    assert found is not None and golden is not None
+    body = found["body"].encode()
+    assert is_genuine(body, found["key"], golden[0])
+    assert is_genuine(body, "another", sign_body(body, "another"))
+    assert not is_genuine(body, "another", golden[0])
+    assert not is_genuine(body, found["key"], None)
+
+
+def test_every_signal_is_named() -> None:
+    """Each Blinker signal is in some page, when there are signals."""
+    if importlib.util.find_spec("flask_woo_events.signals") is None:
+        pytest.skip("there are no signals yet")
+    signals: types.ModuleType = importlib.import_module("flask_woo_events.signals")
+    pages = "".join(page.read_text(encoding="utf-8") for page in DOCS)
+    for name, value in vars(signals).items():
+        if isinstance(value, blinker.Signal):
+            assert f"`{name}`" in pages, name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_links_resolve(page: pathlib.Path) -> None:
+    """Relative links lead to files and headings that exist."""
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    for target in _LINK.findall(text):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        path, _hash, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.is_file(), f"{_name(page)} links to {target}"
+        if anchor:
+            titles = _HEADING.findall(_FENCE.sub("", file.read_text(encoding="utf-8")))
+            assert anchor in {_slug(title) for title in titles}, f"{_name(page)} links to {target}"
+
+
+def _slug(title: str) -> str:
+    return re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_code_is_sound(page: pathlib.Path) -> None:
+    """Python compiles and JSON parses."""
+    for language, code in _fences(page):
+        if language == "python":
+            compile(code, _name(page), "exec")
+        elif language == "json":
+            json.loads(code)
+
+
+def test_index_leads_to_every_page() -> None:
+    """Each page is in a table of contents."""
+    entries = set(_text("index.md").splitlines())
+    for page in DOCS:
+        assert page.stem == "index" or page.stem in entries, page.name
+
+
+def test_parity_has_every_row() -> None:
+    """The hundred features are there, each with one of four states."""
+    rows = re.findall(r"^\| (\d+) \| [^|]+ \| (\w+)", _text("parity.md"), re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 101))
+    assert {state for _, state in rows} <= {"yes", "deviates", "later", "outside"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_pages_are_plain(page: pathlib.Path) -> None:
+    """No exclamation marks in prose, no trailing spaces."""
+    text = page.read_text(encoding="utf-8")
+    prose = re.sub(r"`[^`\n]*`|<[^>]*>", "", _FENCE.sub("", text))
+    assert "!" not in prose
+    assert not re.search(r"[ \t]+$", text, re.MULTILINE)
