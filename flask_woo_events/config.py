@@ -107,9 +107,18 @@ class _Kind:
         raise ValueError("text")
 
     @staticmethod
+    def listed(text: str) -> object:
+        if not text.lstrip().startswith("["):
+            return text.split(",")
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:
+            return None
+
+    @staticmethod
     def keys(value: object) -> tuple[str, ...]:
         if isinstance(value, str):
-            value = json.loads(value) if value.lstrip().startswith("[") else value.split(",")
+            value = _Kind.listed(value)
         if isinstance(value, cabc.Sequence) and all(isinstance(key, str) for key in value):
             return tuple(key.strip() for key in value if key.strip())
         raise ValueError("a list of keys, or keys separated by commas")
@@ -171,7 +180,9 @@ def _read_value(key: str, name: str, kind: str, value: object) -> object:
     try:
         result = _KINDS[kind](value)
     except ValueError as exc:
-        raise ConfigurationError(f"{key} must be {exc}, not {value!r}.") from exc
+        # A key that is written wrongly is still a key.
+        shown = "" if name == "encryption_keys" else f", not {value!r}"
+        raise ConfigurationError(f"{key} must be {exc}{shown}.") from None
     if name in _CHOICES and result not in _CHOICES[name]:
         raise ConfigurationError(f"{key} must be one of {_CHOICES[name]}, not {value!r}.")
     if isinstance(result, int | float) and not isinstance(result, bool):

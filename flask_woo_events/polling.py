@@ -250,7 +250,7 @@ class _Turn:
                 self.client,
                 catalogue.resolve(configuration.url),
                 read_filters(configuration.url, last_poll=last_poll, now=now),
-                page_size=min(configuration.page_size or 100, settings.poll_page_size),
+                page_size=max(2, min(configuration.page_size or 100, settings.poll_page_size)),
                 version=self._version,
                 statuses=cursor.memory.get("statuses") or (),
             ),

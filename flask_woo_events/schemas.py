@@ -86,7 +86,9 @@ def validated(model: type[M], value: object, path: tuple[str, ...] = ()) -> M:
 
 def sanitized(text: str) -> str:
     """A name or tag without markup (``<a href=...>x</a>`` is ``x``)."""
-    return re.sub(r"\s+", " ", _TAGS.sub("", text)).strip()
+    while (plain := _TAGS.sub("", text)) != text:
+        text = plain  # What is left of nested tags may be one again.
+    return re.sub(r"\s+", " ", text).strip()
 
 
 def folded(name: str) -> str:

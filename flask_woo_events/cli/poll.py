@@ -9,7 +9,7 @@ import sys
 import click
 from flask.cli import with_appcontext
 
-from .. import schema
+from .. import instances, schema
 from ..polling import PollReport, due_instances
 from ..runtime import current_runtime
 from ..worker import Worker, stopping_on_signals
@@ -31,6 +31,9 @@ def poll(
     """Poll the stores and deliver notifications, until Ctrl-C or SIGTERM."""
     runtime = current_runtime()
     schema.check(runtime.database.engine)
+    if instance is not None:
+        with runtime.database.read() as session:
+            instances.owner(session, instance)
     bar = BaselineBar(shown=sys.stderr.isatty() and not as_json)
     worker = Worker(runtime, progress=bar.show, deliver=not no_deliver)
     with stopping_on_signals(worker), bar:

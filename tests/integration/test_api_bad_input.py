@@ -212,16 +212,12 @@ def _nested(depth: int) -> bytes:
         (b"[" * 10_000, "JSON"),
         (_nested(900), "deep"),
         (_nested(65), "deep"),
-        (b'{"configuration": {"x": 1e999}}', ""),
-        (b'{"configuration": {"x": ' + b"9" * 6000 + b"}}", ""),
     ],
     ids=_label,
 )
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 def test_malformed_body(app: flask.Flask, api: Api, method: str, data: bytes, words: str) -> None:
     """A body that is no JSON object, or no text that can be kept, is refused."""
-    if method == "PATCH" and words == "":
-        pytest.skip("a number of any size may be kept")
     path = f"/instances/{api.create()['id']}" if method == "PATCH" else "/instances"
     stored = _stored(app)
     response = _send(api.client, method, path, data, api.headers)
@@ -240,7 +236,13 @@ def _send(
 def test_huge_numbers_are_kept_as_text(api: Api) -> None:
     """Keys that mean nothing to us may hold numbers of any size."""
     created = api.create()
-    for number in (b"9" * 6000, b"1e308", b"18446744073709551615", b"-9223372036854775808"):
+    for number in (
+        b"9" * 6000,
+        b"1e999",
+        b"1e308",
+        b"18446744073709551615",
+        b"-9223372036854775808",
+    ):
         data = b'{"configuration": {"x": ' + number + b"}}"
         response = _send(api.client, "PATCH", f"/instances/{created['id']}", data, api.headers)
         assert response.status_code < 500

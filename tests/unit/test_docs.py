@@ -26,6 +26,8 @@ from flask_woo_events.flow.notification import Sender, build_body
 from flask_woo_events.flow.outbox import Claimed, EventRecord
 from flask_woo_events.models import EventType
 from flask_woo_events.schemas import DatesConfiguration, PollerBlock
+from flask_woo_events.simulator import faults
+from flask_woo_events.simulator.acts import Acts
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCS = sorted(ROOT.joinpath("docs").glob("*.md"))
@@ -195,6 +197,16 @@ def test_delivery_shows_a_receiver_that_works() -> None:
     assert is_genuine(body, "another", sign_body(body, "another"))
     assert not is_genuine(body, "another", golden[0])
     assert not is_genuine(body, found["key"], None)
+
+
+def test_testing_names_every_act_and_fault() -> None:
+    """What the simulated store can do is in the page on testing."""
+    page = _text("testing.md")
+    acts = [name for name in vars(Acts) if not name.startswith("_")]
+    for name in acts:
+        assert f"`{name}(" in page, name
+    for kind in t.get_args(faults.Kind):
+        assert f"`{kind}`" in page, kind
 
 
 def test_every_signal_is_named() -> None:
