@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .clock import SimClock
-from .store import Server, SimulatedStore
+from .server import Server
+from .store import SimulatedStore
 from .versions import VERSIONS, Version
 
 __all__ = ["VERSIONS", "Server", "SimClock", "SimulatedStore", "Version"]

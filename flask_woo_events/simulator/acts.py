@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import dataclasses
 import functools
 import typing as t
 
@@ -22,6 +23,15 @@ def _locked(act: F) -> F:
             return act(self, *args, **kwargs)
 
     return t.cast(F, wrapper)
+
+
+@dataclasses.dataclass(frozen=True)
+class Backup:
+    """A copy of the store's database, without its webhooks."""
+
+    tables: dict[str, list[Row]]
+    counters: dict[str, int]
+    slugs: dict[str, int]
 
 
 class Acts:
@@ -109,6 +119,8 @@ class Acts:
         """Register a customer as the checkout does (``wc_create_new_customer``)."""
         row = self._routes.customers.register(f"{name}@example.com", name)
         self._shop.fire("woocommerce_created_customer", row.id)
+        if self._shop.version.major >= 7:
+            self._routes.customers.save(row)
         return row.id
 
     @_locked
@@ -201,6 +213,71 @@ class Acts:
             "set_paid": True,
         }
         return self._routes.orders.insert(body, 0).id
+
+    @_locked
+    def delete_refund(self, refund_id: int) -> int:
+        """Delete a refund: its order changes, its date does not, and nobody hears."""
+        self._routes.refunds.erase(self._row("refunds", refund_id))
+        return refund_id
+
+    @_locked
+    def assign_category(self, product_id: int, category: int | str) -> int:
+        """Put a product into a category (``wp_set_object_terms``): nobody hears of it."""
+        if isinstance(category, str):
+            known = [row for row in self._shop.tables["categories"]
+                     if row.fields["name"] == category]  # fmt: skip
+            row = known[0] if known else self._routes.categories.insert({"name": category}, 0)
+            category = row.id
+        product = self._row("products", product_id)
+        product.fields["categories"] = [category]
+        self._shop.tables["products"].changed(product)
+        return product_id
+
+    @_locked
+    def review(self, product_id: int, rating: int = 5, text: str = "Good") -> int:
+        """Review a product: its rating changes and it is saved; returns the review's id."""
+        body = {
+            "product_id": product_id,
+            "review": text,
+            "rating": rating,
+            "reviewer": "Somebody",
+            "reviewer_email": "somebody@example.com",
+        }
+        return self._routes.reviews.insert(body, 0).id
+
+    @_locked
+    def start_sale(self, product_id: int, sale_price: str = "1.00") -> int:
+        """A scheduled sale starts: the store's own job saves the product."""
+        row = self._row("products", product_id)
+        row.fields.update(sale_price=sale_price, sale_from=self._shop.now())
+        self._routes.products.settle_price(row.fields)
+        self._routes.products.save(row)
+        return product_id
+
+    @_locked
+    def snapshot(self) -> Backup:
+        """Copy the database, for :meth:`restore_backup`."""
+        tables = {
+            kind: table.copy() for kind, table in self._shop.tables.items() if kind != "webhooks"
+        }
+        return Backup(tables, dict(self._shop.counters), dict(self._shop.slugs))
+
+    @_locked
+    def restore_backup(self, backup: Backup) -> None:
+        """Play a backup in: dates go back, new objects are gone and ids come again."""
+        self._shop.slugs = dict(backup.slugs)
+        self._shop.counters.update(
+            {name: value for name, value in backup.counters.items() if name != "webhooks"}
+        )
+        for kind, rows in backup.tables.items():
+            children: dict[int, list[int]] = {}
+            for row in rows:
+                if row.parent:
+                    children.setdefault(row.parent, []).append(row.id)
+            self._shop.children[kind] = children
+            # Copied again, so that the backup can be played in twice.
+            self._shop.tables[kind].replace(rows)
+            self._shop.tables[kind].replace(self._shop.tables[kind].copy())
 
     @_locked
     def new_product(self, name: str, price: str = "10.00") -> int:

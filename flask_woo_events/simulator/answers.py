@@ -35,6 +35,8 @@ class Answer:
     status: int
     body: bytes
     headers: Headers = dataclasses.field(default_factory=list)
+    #: Whether a key let the request in; only then is caching forbidden.
+    authenticated: bool = True
 
 
 def answer(value: t.Any, status: int = 200, headers: Headers | None = None) -> Answer:

@@ -59,14 +59,14 @@ class Keys:
     ) -> None:
         """Let a request pass, or raise the error that WooCommerce answers with."""
         params = dict(query)
-        if https:
-            key = self._plain(params, authorization)
-        else:
-            key = self._signed(method, path, query, params)
+        key = self._plain(params, authorization) if https else None
         if key is None:
-            raise RestError(
-                401, "woocommerce_rest_cannot_view", "Sorry, you cannot list resources."
-            )
+            if authorization.startswith("OAuth "):
+                query = [*query, *_header_params(authorization)]
+                params = dict(query)
+            key = self._signed(method, path, query, params, https=https)
+        if key is None:
+            raise _unknown(method, path)
         reading = method in ("GET", "HEAD")
         if key.permissions not in ("read_write", "read" if reading else "write"):
             what = "read" if reading else "write"
@@ -93,6 +93,8 @@ class Keys:
         path: str,
         query: cabc.Sequence[tuple[str, str]],
         params: cabc.Mapping[str, str],
+        *,
+        https: bool,
     ) -> Key | None:
         missing = [name for name in _REQUIRED if not params.get(name)]
         if len(missing) == len(_REQUIRED):
@@ -103,7 +105,7 @@ class Keys:
         key = self._keys.get(params["oauth_consumer_key"])
         if key is None:
             raise _refused("Consumer key is invalid.")
-        self._check_signature(key, method, path, query, params)
+        self._check_signature(key, method, self._url(path, https), query, params)
         self._check_nonce(params)
         return key
 
@@ -111,7 +113,7 @@ class Keys:
         self,
         key: Key,
         method: str,
-        path: str,
+        url: str,
         query: cabc.Sequence[tuple[str, str]],
         params: cabc.Mapping[str, str],
     ) -> None:
@@ -124,7 +126,7 @@ class Keys:
         text = "&".join(
             (
                 method,
-                _quoted(self._shop.home + path),
+                _quoted(url),
                 _quoted("&".join(f"{name}={value}" for name, value in pairs)),
             )
         )
@@ -132,6 +134,11 @@ class Keys:
         expected = base64.b64encode(digest).decode()
         if not hmac.compare_digest(expected, params["oauth_signature"]):
             raise _refused("Invalid signature - provided signature does not match.")
+
+    def _url(self, path: str, https: bool) -> str:
+        """The URL that is signed: the store's own, whatever address the client used."""
+        scheme = "https" if https else "http"
+        return f"{scheme}://{self._shop.home.partition('://')[2]}{path}"
 
     def _check_nonce(self, params: cabc.Mapping[str, str]) -> None:
         now, text = self._shop.now(), params["oauth_timestamp"]
@@ -145,6 +152,31 @@ class Keys:
                 one: at for one, at in self._nonces.items() if at > now - TIMESTAMP_WINDOW
             }
         self._nonces[used] = now
+
+
+def _header_params(authorization: str) -> list[tuple[str, str]]:
+    pairs = (part.strip().partition("=") for part in authorization[6:].split(","))
+    return [
+        (name, urllib.parse.unquote(value.strip('"')))
+        for name, _equals, value in pairs
+        if name.startswith("oauth_")
+    ]
+
+
+def _unknown(method: str, path: str) -> RestError:
+    """Without a known key a request is an anonymous one, which may do nothing."""
+    if path.endswith("/batch"):
+        act, words = "batch", "are not allowed to batch manipulate this resource"
+    elif method in ("GET", "HEAD"):
+        item = path.rstrip("/").rpartition("/")[2].isdigit()
+        act, words = "view", "cannot view this resource" if item else "cannot list resources"
+    elif method == "DELETE":
+        act, words = "delete", "are not allowed to delete this resource"
+    elif path.rstrip("/").rpartition("/")[2].isdigit():
+        act, words = "edit", "are not allowed to edit this resource"
+    else:
+        act, words = "create", "are not allowed to create resources"
+    return RestError(401, f"woocommerce_rest_cannot_{act}", f"Sorry, you {words}.")
 
 
 def _refused(message: str) -> RestError:

@@ -33,8 +33,9 @@ class Coupons(Resource):
         super().__init__(shop)
         if shop.version.coupon_status:
             self.quick: dict[str, cabc.Callable[[Shop, Row], t.Any]] = {  # type: ignore[misc]
-                **QUICK_FIELDS,
+                "id": QUICK_FIELDS["id"],
                 "status": lambda shop, row: row.status,
+                **QUICK_FIELDS,
             }
 
     def where(self, parameters: Parameters, parent: int) -> tuple[cabc.Hashable, Keep]:

@@ -9,6 +9,8 @@ import re
 import typing as t
 import unicodedata
 
+import orjson
+
 Json = dict[str, t.Any]
 
 _CENT = decimal.Decimal("0.01")
@@ -17,7 +19,10 @@ _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 def encode(value: t.Any) -> bytes:
     """Encode as PHP does: pure ASCII, and slashes escaped."""
-    return _encode(value).replace("/", "\\/").encode("ascii")
+    fast = orjson.dumps(value)
+    if not fast.isascii():
+        fast = _encode(value).encode("ascii")
+    return fast.replace(b"/", b"\\/")
 
 
 def number(value: t.Any) -> decimal.Decimal:

@@ -12,6 +12,7 @@ from .answers import Answer
 from .encoding import encode
 
 Kind = t.Literal[
+    "timeout",
     "delay",
     "reset",
     "status",
@@ -22,8 +23,14 @@ Kind = t.Literal[
     "empty200",
     "wrong_total",
     "duplicate_ids",
+    "endless_pages",
+    "wrong_content_type",
     "empty_list",
 ]
+
+#: What says which requests a fault is for: a part of their path, or a function of method, path
+#: and parameters.
+Match = str | cabc.Callable[[str, str, cabc.Mapping[str, str]], bool] | None
 
 
 class Reset(Exception):
@@ -35,9 +42,20 @@ class Fault:
     """One fault."""
 
     kind: Kind
-    match: str
+    match: Match
     times: int
     options: cabc.Mapping[str, t.Any]
+
+    def fits(self, method: str, path: str, params: cabc.Mapping[str, str]) -> bool:
+        """Whether this request shall have the fault."""
+        if callable(self.match):
+            return self.match(method, path, params)
+        return (self.match or "") in path
+
+    @property
+    def effective(self) -> bool:
+        """Whether the request is carried out before its answer is spoiled."""
+        return bool(self.options.get("effect", True))
 
 
 class Faults:
@@ -47,13 +65,14 @@ class Faults:
         self._lock = threading.Lock()
         self._waiting: list[Fault] = []
 
-    def add(self, kind: Kind, *, match: str = "", times: int = 1, **options: t.Any) -> None:
+    def add(self, kind: Kind, *, match: Match = None, times: int = 1, **options: t.Any) -> None:
         """Let the next requests go wrong.
 
-        :param match: only requests whose path holds this.
+        :param match: only requests whose path holds this, or for which this function of method,
+            path and parameters is true.
         :param times: so many of them.
         :param options: ``seconds`` of a delay; ``code`` and ``retry_after`` of a status;
-            ``total`` of a wrong total.
+            ``total`` of a wrong total; ``effect=False`` lets the request change nothing.
         """
         with self._lock:
             self._waiting.append(Fault(kind, match, times, options))
@@ -63,11 +82,13 @@ class Faults:
         with self._lock:
             self._waiting.clear()
 
-    def take(self, path: str) -> Fault | None:
+    def take(self, method: str, path: str, params: cabc.Mapping[str, str]) -> Fault | None:
         """The fault of this request, if it has one."""
+        if not self._waiting:
+            return None
         with self._lock:
             for fault in self._waiting:
-                if fault.match in path:
+                if fault.fits(method, path, params):
                     fault.times -= 1
                     if fault.times <= 0:
                         self._waiting.remove(fault)
@@ -82,7 +103,7 @@ def spoil(fault: Fault, answer: Answer) -> Answer:
     """
     options, headers = fault.options, answer.headers
     match fault.kind:
-        case "delay":
+        case "delay" | "timeout":
             time.sleep(options.get("seconds", 1.0))
             return answer
         case "reset":
@@ -112,5 +133,11 @@ def spoil(fault: Fault, answer: Answer) -> Answer:
         case "duplicate_ids":
             inner = answer.body[1:-1]
             return Answer(answer.status, b"[" + inner + b"," + inner + b"]", headers)
+        case "endless_pages":
+            kept = [pair for pair in headers if pair[0] != "X-WP-TotalPages"]
+            return Answer(answer.status, answer.body, [*kept, ("X-WP-TotalPages", "1000000")])
+        case "wrong_content_type":
+            kept = [pair for pair in headers if pair[0] != "Content-Type"]
+            return Answer(answer.status, answer.body, [*kept, ("Content-Type", "text/html")])
         case "empty_list":
             return Answer(200, b"[]", [("X-WP-Total", "0"), ("X-WP-TotalPages", "0")])

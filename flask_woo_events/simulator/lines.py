@@ -74,13 +74,13 @@ class Lines:
             product_id, variation_id = variation.parent, variation.id
             product = self._shop.tables["products"].get(product_id)
         quantity = int(number(entry.get("quantity", 1)))
-        price = number(self._products.current_price(source)) if source else Money(0)
+        price = number(self._products.looks.current_price(source)) if source else Money(0)
         same = old is not None and old["quantity"] == quantity
         subtotal = number(entry["subtotal"]) if "subtotal" in entry and same else price * quantity
         if old is None and "subtotal" in entry:
             subtotal = number(entry["subtotal"])
         total = number(entry["total"]) if "total" in entry and (old is None or same) else subtotal
-        name = entry.get("name") or (self._products._address(source)[1] if source else "")
+        name = entry.get("name") or (self._products.looks.address(source)[1] if source else "")
         line: Json = {
             "id": old["id"] if old else self._shop.next_id("items"),
             "name": name,
@@ -160,7 +160,7 @@ class Lines:
         if version.major < 7:
             return []
         value: t.Any
-        if version.modern:
+        if version.major >= 9:
             key = "coupon_info"
             value = encode([coupon.id, coupon.fields["code"], kind, amount]).decode()
         else:

@@ -19,6 +19,7 @@ class Notes(Resource):
     path = "orders"
     invalid_id = ("woocommerce_rest_invalid_id", "Invalid resource ID.")
     not_trashable = "Webhooks"
+    changeable = False
     #: Whether the store can send mail; version 11 notes it on the order if it cannot.
     mail_works = True
 

@@ -9,6 +9,7 @@ import typing as t
 
 from .answers import RestError, invalid
 from .customers import BILLING, SHIPPING, Customers, address
+from .effects import PAID, Effects
 from .encoding import Json, number, truth
 from .lines import Lines
 from .listing import Keep, Rules
@@ -18,7 +19,6 @@ from .products import Products
 from .resource import ITEM, QUICK_FIELDS, Resource
 from .rows import Row
 from .shop import Shop
-from .variations import is_managed
 
 #: Order of an address in orders; in customers the postcode comes earlier.
 _ADDRESS = (
@@ -32,9 +32,6 @@ _TEXTS = (
     "currency", "payment_method", "payment_method_title", "transaction_id", "customer_note",
     "created_via",
 )  # fmt: skip
-
-#: Statuses in which the stock is taken and the sale is counted.
-PAID = ("processing", "completed", "on-hold")
 
 TITLES = {
     "pending": "Pending payment",
@@ -55,15 +52,18 @@ class Orders(Resource):
     path = "orders"
     invalid_id = ("woocommerce_rest_shop_order_invalid_id", "Invalid ID.")
     quick: t.ClassVar[dict[str, cabc.Callable[[t.Any, Row], t.Any]]] = {
-        **QUICK_FIELDS,
+        "id": QUICK_FIELDS["id"],
         "status": lambda shop, row: row.status,
+        **{name: QUICK_FIELDS[name] for name in ("date_created", "date_modified")},
+        **QUICK_FIELDS,
     }
 
     def __init__(self, shop: Shop, products: Products, customers: Customers, notes: Notes) -> None:
         super().__init__(shop)
         self.lines = Lines(shop, products)
+        #: What orders do to the rest of the store.
+        self.effects = Effects(shop, products, self.lines, notes)
         self.notes = notes
-        self._products = products
         self._customers = customers
         self.rules = Rules(stable_dates=True, zero_past_end=shop.version.hpos)  # type: ignore[misc]
 
@@ -186,14 +186,14 @@ class Orders(Resource):
         self.shop.fire("woocommerce_update_order", row.id)
         if self.shop.version.major < 7:
             # Version 5.9 counts the use when the coupon is applied, and again with the status.
-            self._count_coupons(row, 1)
+            self.effects.count_coupons(row, 1)
         if truth(body.get("set_paid", False)):
             row.fields["paid"] = row.created
             self.set_status(row, body.get("status") or "processing", paid=True)
         elif body.get("status", "pending") != "pending":
             self.set_status(row, body["status"])
         else:
-            self._settle_counts(row)
+            self.effects.settle(row)
         return row
 
     def _check_status(self, body: Json) -> None:
@@ -272,11 +272,11 @@ class Orders(Resource):
             row.fields["completed"] = now
         self.save(row, bump=True)
         self.shop.fire(f"woocommerce_order_status_{status}", row.id)
-        self._settle_counts(row)
+        self.effects.settle(row)
         if self.shop.version.modern:
             if paid:
                 self.notes.log(row, "Payment complete.")
-        self._take_stock(row)
+        self.effects.take_stock(row)
         names = TITLES.get(before, before), TITLES.get(status, status)
         changed = f"Order status changed from {names[0]} to {names[1]}."
         if not self.shop.version.modern:
@@ -291,87 +291,6 @@ class Orders(Resource):
         if status in ("processing", "completed"):
             self._customers.paid(row.fields.get("customer_id", 0))
         self.table.changed(row)
-
-    def _settle_counts(self, row: Row) -> None:
-        """Count the sale and the use of coupons once, and count back when it is called off."""
-        counted = row.fields.get("coupons_counted", False)
-        if row.status in ("pending", *PAID) and not counted:
-            row.fields["coupons_counted"] = True
-            self._count_coupons(row, 1)
-        elif row.status == "cancelled" and counted:
-            row.fields["coupons_counted"] = False
-            self._count_coupons(row, -1)
-        if row.status in PAID:
-            self._count_sales(row, 1)
-        elif row.status == "cancelled":
-            self._count_sales(row, -1)
-        if row.status in ("cancelled", "pending"):
-            self._give_stock_back(row)
-
-    def _count_coupons(self, row: Row, by: int) -> None:
-        user = row.fields.get("customer_id", 0) or row.fields.get("billing", {}).get("email", "")
-        for line in row.fields.get("coupon_lines", ()):
-            coupon = self.lines.coupon_of(line["code"])
-            if coupon is None:
-                continue
-            used = list(coupon.fields.get("used_by", ()))
-            if by > 0:
-                used.append(str(user))
-            elif str(user) in used:
-                used.remove(str(user))
-            count = coupon.fields.get("usage_count", 0) + by
-            coupon.fields.update(usage_count=max(0, count), used_by=used)
-            self.shop.tables["coupons"].changed(coupon)
-
-    def _count_sales(self, row: Row, by: int) -> None:
-        if bool(row.fields.get("sold")) == (by > 0):
-            return
-        row.fields["sold"] = by > 0
-        for line in row.fields.get("line_items", ()):
-            product = self.shop.tables["products"].get(line["product_id"])
-            if product is not None:
-                total = product.fields.get("total_sales", 0) + by * line["quantity"]
-                product.fields["total_sales"] = max(0, total)
-                self.shop.tables["products"].changed(product)
-
-    def _stocked(self, line: Json) -> Row | None:
-        for kind, row_id in (
-            ("variations", line["variation_id"]),
-            ("products", line["product_id"]),
-        ):
-            row = self.shop.tables[kind].get(row_id)
-            if row is not None and is_managed(row):
-                return row
-        return None
-
-    def _take_stock(self, row: Row) -> None:
-        if row.status not in PAID or row.fields.get("stock_taken"):
-            return
-        row.fields["stock_taken"] = True
-        taken = []
-        for line in row.fields.get("line_items", ()):
-            product = self._stocked(line)
-            if product is None:
-                continue
-            line["reduced"] = (self.shop.next_id("meta"), line["quantity"])
-            before = product.fields.get("stock_quantity", 0)
-            after = before - line["quantity"]
-            self._products.set_stock(product, after)
-            if self.shop.version.modern:
-                taken.append(f"{line['name']} ({before}&rarr;{after})")
-            else:
-                taken.append(f"{line['name']} (#{product.id}) {before}&rarr;{after}")
-        if taken:
-            self.notes.log(row, f"Stock levels reduced: {', '.join(taken)}")
-
-    def _give_stock_back(self, row: Row) -> None:
-        if not row.fields.pop("stock_taken", False):
-            return
-        for line in row.fields.get("line_items", ()):
-            product = self._stocked(line)
-            if product is not None and line.pop("reduced", None):
-                quantity = product.fields.get("stock_quantity", 0) + line["quantity"]
-                self._products.set_stock(product, quantity)
 
     # The trash
 
@@ -388,19 +307,26 @@ class Orders(Resource):
             {"key": "_wp_trash_meta_time", "value": str(shop.now())},
         ]
         if not version.hpos:
-            name = dt.datetime.fromtimestamp(row.created, dt.UTC).strftime("order-%b-%d-%Y-%I%M-%p")
+            name = self._post_name(row)
             notes = {str(note.id): "1" for note in shop.children_of("notes", row.id)}
-            entries.append({"key": "_wp_desired_post_slug", "value": name.lower()})
+            entries.append({"key": "_wp_desired_post_slug", "value": name})
             entries.append({"key": "_wp_trash_meta_comments_status", "value": notes})
         shop.set_meta(row.fields, entries)
         row.status = "trash"
         self.bump(row)
         shop.fire("woocommerce_trash_order", row.id)
         if version.major >= 8:
-            self._count_sales(row, -1)
+            self.effects.count_sales(row, -1)
         if version.hpos and row.fields.get("coupons_counted"):
             row.fields["coupons_counted"] = False
-            self._count_coupons(row, -1)
+            self.effects.count_coupons(row, -1)
+
+    def _post_name(self, row: Row) -> str:
+        """The slug of an order that is a post: its minute, and a number if that is taken."""
+        minute = row.created // 60
+        before = sum(other.created // 60 == minute and other.id < row.id for other in self.table)
+        name = dt.datetime.fromtimestamp(row.created, dt.UTC).strftime("order-%b-%d-%Y-%I%M-%p")
+        return f"{name}-{before + 1}".lower() if before else name.lower()
 
     def leave_trash(self, row: Row) -> None:
         """Take the marks of the trash off."""
@@ -417,24 +343,25 @@ class Orders(Resource):
 
     def untrash(self, row: Row, *, as_post: bool = False) -> None:
         """Take an order out of the trash, as the admin does or as a mere post."""
+        if self.shop.version.hpos and as_post:
+            # The post of such an order is a mere placeholder.
+            return
+        self.leave_trash(row)
         if not self.shop.version.hpos:
-            self.leave_trash(row)
             self.shop.fire("untrashed_post", row.id)
             if as_post:
                 return
-        else:
-            self.leave_trash(row)
         self.shop.fire("woocommerce_untrash_order", row.id)
         if not self.shop.version.hpos:
             self.shop.fire("woocommerce_update_order", row.id)
         if self.shop.version.major >= 8:
-            self._count_sales(row, 1)
+            self.effects.count_sales(row, 1)
 
     def erase(self, row: Row) -> None:
         """Delete for good, with refunds and notes."""
         shop, version = self.shop, self.shop.version
         if version.major >= 8:
-            self._count_sales(row, -1)
+            self.effects.count_sales(row, -1)
         self.table.remove(row.id)
         customer = row.fields.get("customer_id", 0)
         if customer and all(other.fields.get("customer_id") != customer for other in self.table):

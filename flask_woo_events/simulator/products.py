@@ -6,11 +6,13 @@ import collections.abc as cabc
 import random
 import typing as t
 
-from .encoding import Json, encode, money, number, slug, title, truth
+from .encoding import Json, encode, number, slug, title, truth
 from .listing import Keep, Rules
+from .looks import UNCATEGORIZED, Looks, categories_of
 from .parameters import Parameters
-from .resource import ITEM, QUICK_FIELDS, Resource, pick
+from .resource import QUICK_FIELDS, Resource, pick
 from .rows import Row
+from .shop import Shop
 
 #: Related products that are shown, in another order at each read.
 RELATED = 5
@@ -33,8 +35,6 @@ _PLAIN = (
     "images", "default_attributes", "download_limit", "download_expiry", "dimensions", "downloads",
 )  # fmt: skip
 
-NO_DIMENSIONS = {"length": "", "width": "", "height": ""}
-
 
 class Products(Resource):
     """The collection ``/products``; its objects can be read by the ids of variations too."""
@@ -52,6 +52,11 @@ class Products(Resource):
         **QUICK_FIELDS,
         "status": lambda shop, row: row.status,
     }
+
+    def __init__(self, shop: Shop) -> None:
+        super().__init__(shop)
+        #: How products look.
+        self.looks = Looks(shop)
 
     # Reading
 
@@ -93,33 +98,26 @@ class Products(Resource):
 
     def render(self, row: Row) -> Json:
         """All fields of a product or of a variation in the form of a product."""
-        shown = self._render(row, self.related(row))
-        shown["_links"] = self._links(row)
+        shown = self.looks.render(row, self.related(row))
+        shown["_links"] = self.looks.links(row)
         return shown
-
-    def _links(self, row: Row) -> Json:
-        shop = self.shop
-        links = {"self": shop.link(f"products/{row.id}", ITEM), "collection": shop.link("products")}
-        if row.parent:
-            links["up"] = shop.link(f"products/{row.parent}")
-        return links
 
     def rendered_after_write(self, row: Row) -> Json:
         """Two fields more, and a rating that is not formatted."""
-        shown = self._render(row, self.related(row))
+        shown = self.looks.render(row, self.related(row))
         shown["average_rating"] = row.fields.get("average_rating", "0")
         if self.shop.version.major >= 8:
             home = self.shop.home
             shown["permalink_template"] = f"{home}/product/%pagename%/"
             shown["generated_slug"] = self.unique_slug(slug(shown["name"]), row.id)
-        shown["_links"] = self._links(row)
+        shown["_links"] = self.looks.links(row)
         return shown
 
     def pieces(self, row: Row) -> tuple[bytes, ...]:
         """The encoded product, cut where the related ids belong."""
         if not row.pieces:
-            shown = self._render(row, "~")
-            shown["_links"] = self._links(row)
+            shown = self.looks.render(row, "~")
+            shown["_links"] = self.looks.links(row)
             row.pieces = tuple(encode(shown).split(_RELATED))
         return row.pieces
 
@@ -143,201 +141,21 @@ class Products(Resource):
         if row.parent:
             return []
         found: list[int] = []
-        for category in self._categories_of(row)[:1]:
+        for category in categories_of(row)[:1]:
             pool = self.table.listing(("category", category), lambda c=category: self._pool(c))  # type: ignore[misc]
-            sample = random.sample(pool, min(RELATED + 1, len(pool)))
-            found = [other.id for other in sample if other.id != row.id][:RELATED]
+            if len(pool) > 4 * RELATED:
+                drawn = {pool[int(random.random() * len(pool))].id for _ in range(RELATED)}
+                found = list(drawn - {row.id})
+            else:
+                found = [other.id for other in pool if other.id != row.id]
+            random.shuffle(found)
+        del found[RELATED:]
         return found
 
     def _pool(self, category: int) -> list[Row]:
         return [
-            row
-            for row in self.table
-            if row.status == "publish" and category in self._categories_of(row)
+            row for row in self.table if row.status == "publish" and category in categories_of(row)
         ]
-
-    @staticmethod
-    def _categories_of(row: Row) -> list[int]:
-        return row.fields.get("categories") or [15]
-
-    def _terms(self, kind: str, ids: cabc.Iterable[int]) -> list[Json]:
-        found = (self.shop.tables[kind].get(term) for term in ids)
-        return [
-            {"id": term.id, "name": term.fields["name"], "slug": term.fields["slug"]}
-            for term in found
-            if term is not None
-        ]
-
-    def _render(self, row: Row, related: t.Any) -> Json:
-        shop, fields, version = self.shop, row.fields, self.shop.version
-        get = fields.get
-        variable = get("type") == "variable"
-        variations = shop.children_of("variations", row.id) if variable else []
-        price, price_html, on_sale = self._price(row, variations)
-        managed = truth(get("manage_stock", False))
-        stock_status = self._stock_status(row, variations)
-        backorders = get("backorders", "no")
-        permalink, name = self._address(row)
-        return {
-            "id": row.id,
-            "name": name,
-            "slug": get("slug", ""),
-            "permalink": permalink,
-            "date_created": shop.local(row.created),
-            "date_created_gmt": shop.gmt(row.created),
-            "date_modified": shop.local(row.modified),
-            "date_modified_gmt": shop.gmt(row.modified),
-            "type": "variation" if row.parent else get("type", "simple"),
-            "status": row.status,
-            "featured": get("featured", False),
-            "catalog_visibility": get("catalog_visibility", "visible"),
-            "description": get("description", ""),
-            "short_description": get("short_description", ""),
-            "sku": get("sku", ""),
-            "price": price,
-            "regular_price": get("regular_price", ""),
-            "sale_price": get("sale_price", ""),
-            "date_on_sale_from": shop.local(get("sale_from")),
-            "date_on_sale_from_gmt": shop.gmt(get("sale_from")),
-            "date_on_sale_to": shop.local(get("sale_to")),
-            "date_on_sale_to_gmt": shop.gmt(get("sale_to")),
-            "on_sale": on_sale,
-            "purchasable": price != "",
-            "total_sales": "0" if row.parent else get("total_sales", 0),
-            "virtual": get("virtual", False),
-            "downloadable": get("downloadable", False),
-            "downloads": get("downloads", []),
-            "download_limit": get("download_limit", -1),
-            "download_expiry": get("download_expiry", -1),
-            "external_url": get("external_url", ""),
-            "button_text": get("button_text", ""),
-            "tax_status": get("tax_status", "taxable"),
-            "tax_class": get("tax_class", ""),
-            "manage_stock": managed,
-            "stock_quantity": get("stock_quantity") if managed else None,
-            "backorders": backorders,
-            "backorders_allowed": backorders != "no",
-            "backordered": stock_status == "onbackorder",
-            "low_stock_amount": get("low_stock_amount"),
-            "sold_individually": get("sold_individually", False),
-            "weight": get("weight", ""),
-            "dimensions": get("dimensions", NO_DIMENSIONS),
-            "shipping_required": not get("virtual", False),
-            "shipping_taxable": not get("virtual", False),
-            "shipping_class": get("shipping_class", ""),
-            "shipping_class_id": get("shipping_class_id", 0),
-            "reviews_allowed": get("reviews_allowed", not row.parent),
-            "average_rating": money(get("average_rating", "0")),
-            "rating_count": get("rating_count", 0),
-            "upsell_ids": get("upsell_ids", []),
-            "cross_sell_ids": get("cross_sell_ids", []),
-            "parent_id": row.parent,
-            "purchase_note": get("purchase_note", ""),
-            "categories": [] if row.parent else self._terms("categories", self._categories_of(row)),
-            **({"brands": []} if version.modern else {}),
-            "tags": self._terms("tags", get("tags", ())),
-            "images": get("images", []),
-            "attributes": self.attributes(row),
-            "default_attributes": get("default_attributes", []),
-            "variations": [variation.id for variation in variations],
-            "grouped_products": get("grouped_products", []),
-            "menu_order": get("menu_order", 0),
-            "price_html": price_html,
-            "related_ids": related,
-            "meta_data": get("meta_data", []),
-            "stock_status": stock_status,
-            **({"has_options": variable} if version.major >= 7 else {}),
-            **(
-                {
-                    "post_password": get("post_password", ""),
-                    "global_unique_id": get("global_unique_id", ""),
-                }
-                if version.major >= 9
-                else {}
-            ),
-        }
-
-    def _address(self, row: Row) -> tuple[str, str]:
-        home, fields = self.shop.home, row.fields
-        if row.status == "trash":
-            return f"{home}/?post_type=product&p={row.id}", fields.get("name", "")
-        if not row.parent:
-            return f"{home}/product/{fields.get('slug', '')}/", fields.get("name", "")
-        parent = self.table.get(row.parent)
-        options = [attribute["option"] for attribute in fields.get("attributes", ())]
-        chosen = "&".join(
-            f"attribute_{slug(attribute['name'])}={attribute['option']}"
-            for attribute in fields.get("attributes", ())
-        )
-        base = f"{home}/product/{parent.fields.get('slug', '') if parent else ''}/"
-        name = parent.fields.get("name", "") if parent else ""
-        return f"{base}?{chosen}" if chosen else base, " - ".join((name, *options))
-
-    def attributes(self, row: Row) -> list[Json]:
-        """The attributes; their slug is shown since version 9."""
-        slugged = self.shop.version.major >= 9
-        shown = []
-        for place, attribute in enumerate(row.fields.get("attributes", ())):
-            name = attribute.get("name", "")
-            entry = {"id": attribute.get("id", 0), "name": name}
-            if row.parent:
-                if slugged:
-                    entry["slug"] = slug(name)
-                entry["option"] = attribute.get("option", "")
-            else:
-                if slugged:
-                    entry["slug"] = name
-                entry["position"] = attribute.get("position", place)
-                entry["visible"] = truth(attribute.get("visible", False))
-                entry["variation"] = truth(attribute.get("variation", False))
-                entry["options"] = attribute.get("options", [])
-            shown.append(entry)
-        return shown
-
-    def current_price(self, row: Row) -> str:
-        """What the product costs now."""
-        return self._price(row, self.shop.children_of("variations", row.id))[0]
-
-    def _price(self, row: Row, variations: list[Row]) -> tuple[str, str, bool]:
-        if variations:
-            priced = [self._price(each, []) for each in variations if each.status == "publish"]
-            prices = [price for price, _, _ in priced if price]
-            if not prices:
-                return "", "", False
-            low, high = min(prices, key=number), max(prices, key=number)
-            shown = self._amount(low)
-            if low != high:
-                shown = f"{shown} &ndash; {self._amount(high)}"
-            return low, shown, any(sale for _, _, sale in priced)
-        # The price is a column of its own, so that writing the other straight leaves it.
-        price = row.fields.get("price", "")
-        regular = row.fields.get("regular_price", "")
-        on_sale = bool(row.fields.get("sale_price")) and price == row.fields.get("sale_price")
-        if price == "":
-            return "", "", False
-        if on_sale:
-            shown = f"<del>{self._amount(regular)}</del> <ins>{self._amount(price)}</ins>"
-            return price, shown, True
-        return price, self._amount(price), False
-
-    def _amount(self, price: str) -> str:
-        mark = ' translate="no"' if self.shop.version.modern else ""
-        return (
-            '<span class="woocommerce-Price-amount amount"><bdi>'
-            f'<span class="woocommerce-Price-currencySymbol"{mark}>&#36;</span>'
-            f"{money(price)}</bdi></span>"
-        )
-
-    def _stock_status(self, row: Row, variations: list[Row]) -> str:
-        fields = row.fields
-        if fields.get("type") == "variable":
-            states = {self._stock_status(variation, []) for variation in variations}
-            return "instock" if "instock" in states else "outofstock"
-        if truth(fields.get("manage_stock", False)):
-            if (fields.get("stock_quantity") or 0) > 0:
-                return "instock"
-            return "onbackorder" if fields.get("backorders", "no") != "no" else "outofstock"
-        return str(fields.get("stock_status", "instock"))
 
     # Writing
 
@@ -470,10 +288,12 @@ class Products(Resource):
     def out_of_trash(self, row: Row) -> None:
         """Undo what the trash did to a row, without telling anybody."""
         row.status = row.fields.pop("before_trash", "publish")
-        old = row.fields.get("slug", "")
-        if old.endswith("__trashed"):
-            self.shop.slugs.pop(old, None)
-            row.fields["slug"] = self.unique_slug(old.removesuffix("__trashed"), row.id)
+        wanted = [
+            e["value"] for e in row.fields["meta_data"] if e["key"] == "_wp_desired_post_slug"
+        ]
+        if wanted:
+            self.shop.slugs.pop(row.fields.get("slug", ""), None)
+            row.fields["slug"] = self.unique_slug(wanted[0], row.id)
         self.shop.drop_meta(
             row.fields, "_wp_trash_meta_status", "_wp_trash_meta_time", "_wp_desired_post_slug"
         )
@@ -512,7 +332,7 @@ def _fits(fields: Json, wanted: dict[str, str], low: str) -> bool:
             if low not in f"{fields.get('name', '')} {fields.get('description', '')}".lower():
                 return False
         elif name == "category":
-            if int(value) not in (fields.get("categories") or [15]):
+            if int(value) not in (fields.get("categories") or [UNCATEGORIZED]):
                 return False
         elif name == "featured":
             if truth(fields.get("featured", False)) != truth(value):

@@ -21,6 +21,7 @@ class Refunds(Resource):
     path = "orders"
     invalid_id = ("woocommerce_rest_shop_order_refund_invalid_id", "Invalid ID.")
     not_trashable = "Refunds"
+    changeable = False
     #: Whether the representation tells the order.
     with_parent = False
 
@@ -62,6 +63,13 @@ class Refunds(Resource):
                 "up": self.shop.link(base),
             },
         }
+
+    def rendered_after_write(self, row: Row) -> Json:
+        """Old versions do not tell here whether money was sent back."""
+        shown = self.render(row)
+        if self.shop.version.major < 8:
+            del shown["refunded_payment"]
+        return shown
 
     def insert(self, body: Json, parent: int) -> Row:
         """Refund an amount; the date of the order moves since version 8."""
@@ -105,6 +113,7 @@ class AllRefunds(Refunds):
     """The collection of the refunds of all orders, which can only be read."""
 
     path = "refunds"
+    writable = False
     with_parent = True
 
     def pieces(self, row: Row) -> tuple[bytes, ...]:

@@ -41,7 +41,11 @@ class Resource:
     invalid_id: t.ClassVar[tuple[str, str]] = ("woocommerce_rest_term_invalid", "Invalid ID.")
     #: What the error of a deletion without ``force`` calls it; None where there is a trash.
     not_trashable: t.ClassVar[str | None] = None
-    #: Fields that do not need the whole representation.
+    #: Whether objects can be made and deleted here.
+    writable: t.ClassVar[bool] = True
+    #: Whether objects can be changed here.
+    changeable: t.ClassVar[bool] = True
+    #: Fields that do not need the whole representation, in its order.
     quick: t.ClassVar[dict[str, cabc.Callable[[Shop, Row], t.Any]]] = QUICK_FIELDS
 
     def __init__(self, shop: Shop) -> None:
@@ -100,7 +104,9 @@ class Resource:
             return row.trimmed[1]
         names = fields.split(",")
         if all(name in self.quick for name in names):
-            body = encode({name: self.quick[name](self.shop, row) for name in names})
+            # In the order of the representation, not in that of the question.
+            quick = ((name, make) for name, make in self.quick.items() if name in names)
+            body = encode({name: make(self.shop, row) for name, make in quick})
         else:
             body = encode(pick(self.render(row), names))
         row.trimmed = (fields, body)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import collections
+import collections.abc as cabc
+import datetime as dt
 import re
 import typing as t
 
-from .answers import Answer, Request, answer, no_route
+from . import settings
+from .answers import Answer, Request, RestError, answer, no_route
 from .coupons import Coupons
 from .customers import Customers
 from .encoding import Json
 from .notes import Notes
-from .orders import Orders
+from .orders import TITLES, Orders
 from .products import Products
 from .refunds import AllRefunds, Refunds
 from .resource import Resource
+from .reviews import Reviews
 from .shop import Shop
+from .terms import Attributes, Categories, ShippingClasses, Tags
 from .variations import AllVariations, Variations
+from .webhooks import Webhooks
 
 _NUMBER = re.compile(r"/(\d+)(?=/|\Z)")
 _NAMESPACES = ["oembed/1.0", "wc/v1", "wc/v2", "wc/v3", "wc-analytics", "wp/v2"]
@@ -33,6 +40,9 @@ class Routes:
         self.orders = Orders(shop, self.products, self.customers, self.notes)
         self.refunds = Refunds(shop, self.orders)
         self.variations = Variations(shop, self.products)
+        self.categories = Categories(shop)
+        self.reviews = Reviews(shop, self.products)
+        self.webhooks = Webhooks(shop)
         self._collections: dict[str, Resource] = {
             "orders": self.orders,
             "orders/#/refunds": self.refunds,
@@ -41,6 +51,14 @@ class Routes:
             "products/#/variations": self.variations,
             "customers": self.customers,
             "coupons": self.coupons,
+            "products/categories": self.categories,
+            "products/tags": Tags(shop),
+            "products/shipping_classes": ShippingClasses(shop),
+            "products/attributes": Attributes(shop),
+            "products/reviews": self.reviews,
+            "shipping/zones": settings.Zones(shop),
+            "taxes": settings.Taxes(shop),
+            "webhooks": self.webhooks,
         }
         if shop.version.refunds_collection:
             self._collections["refunds"] = AllRefunds(shop, self.orders)
@@ -58,57 +76,88 @@ class Routes:
         ids = tuple(int(number) for number in _NUMBER.findall(f"/{path}"))
         shape = _NUMBER.sub("/#", f"/{path}").strip("/")
         request = Request(method, url, params, body, ids)
-        if method == "GET" and shape in ("reports/orders/totals", "system_status"):
-            return self._about(shape, params)
-        collection = self._collections.get(shape)
-        if collection is not None:
-            calls = {"GET": collection.list, "POST": collection.create}
-        elif shape.endswith("/batch") and shape[:-6] in self._collections:
-            calls = dict.fromkeys(("POST", "PUT", "PATCH"), self._collections[shape[:-6]].batch)
-        elif shape.endswith("/#") and shape[:-2] in self._collections:
-            item = self._collections[shape[:-2]]
-            calls = dict.fromkeys(("POST", "PUT", "PATCH"), item.update)
-            calls |= {"GET": item.read, "DELETE": item.delete}
-        else:
-            raise no_route()
+        calls = self._calls(shape)
         if method not in calls:
             raise no_route()
-        return calls[method](request)
+        try:
+            given = calls[method](request)
+        except RestError as exc:
+            given = exc.answer()
+        # The newest version looks up what may be done with a user when the user is gone.
+        gone = shape == "customers/#" and (given.status == 404 or method == "DELETE")
+        if not (gone and self.shop.version.modern):
+            given.headers.append(("Allow", ", ".join(calls)))
+        return given
+
+    def _calls(self, shape: str) -> dict[str, cabc.Callable[[Request], Answer]]:
+        """What can be done at a path, by method, in the order of ``Allow``."""
+        writes = ("POST", "PUT", "PATCH")
+        collection = self._collections.get(shape)
+        if collection is not None:
+            if not collection.writable:
+                return {"GET": collection.list}
+            return {"GET": collection.list, "POST": collection.create}
+        if shape.endswith("/batch") and shape[:-6] in self._collections:
+            return dict.fromkeys(writes, self._collections[shape[:-6]].batch)
+        if shape.endswith("/#") and shape[:-2] in self._collections:
+            item = self._collections[shape[:-2]]
+            calls: dict[str, cabc.Callable[[Request], Answer]] = {"GET": item.read}
+            if item.changeable:
+                calls |= dict.fromkeys(writes, item.update)
+            return {**calls, "DELETE": item.delete} if item.writable else calls
+        about = {
+            "reports/orders/totals": self._order_totals,
+            "system_status": self._system_status,
+            "data/currencies/current": lambda _request: answer(settings.currency(self.shop)),
+        }
+        return {"GET": about[shape]} if shape in about else {}
 
     def index(self) -> Answer:
         """What the store tells everybody."""
+        now = dt.datetime.fromtimestamp(self.shop.now(), self.shop.zone)
+        offset = (now.utcoffset() or dt.timedelta()).total_seconds() / 3600
         return answer(
             {
                 "name": "Simulated store",
                 "description": "",
                 "url": self.shop.home,
                 "home": self.shop.home,
-                "gmt_offset": "0",
+                "gmt_offset": f"{offset:g}",
                 "timezone_string": self.shop.timezone,
                 "namespaces": _NAMESPACES,
                 "authentication": {},
             }
         )
 
-    def _about(self, shape: str, params: dict[str, str]) -> Answer:
+    def _system_status(self, request: Request) -> Answer:
         version = self.shop.version
-        if shape == "system_status":
-            status: dict[str, t.Any] = {
-                "environment": {"version": version.number, "wp_version": version.wordpress},
-                "settings": {"HPOS_enabled": version.hpos},
-                "active_plugins": [],
-            }
-            wanted = params.get("_fields")
-            names = wanted.split(",") if wanted else list(status)
-            return answer({name: status[name] for name in names if name in status})
-        rows = self.shop.tables["orders"]
+        store = "OrdersTableDataStore" if version.hpos else "WC_Order_Data_Store_CPT"
+        status: dict[str, t.Any] = {
+            "environment": {
+                "home_url": self.shop.home,
+                "site_url": self.shop.home,
+                "version": version.number,
+                "wp_version": version.wordpress,
+                "wp_cron": True,
+                "external_object_cache": None,
+            },
+            "settings": {
+                "currency": "USD",
+                "HPOS_enabled": version.hpos,
+                "order_datastore": store,
+                "HPOS_sync_enabled": False,
+            },
+            "active_plugins": [],
+        }
+        wanted = request.params.get("_fields")
+        names = wanted.split(",") if wanted else list(status)
+        return answer({name: status[name] for name in names if name in status})
+
+    def _order_totals(self, request: Request) -> Answer:
+        counts = collections.Counter(row.status for row in self.shop.tables["orders"])
         return answer(
             [
-                {
-                    "slug": status,
-                    "name": status.replace("-", " ").capitalize(),
-                    "total": sum(row.status == status for row in rows),
-                }
-                for status in version.order_statuses
+                {"slug": status, "name": TITLES[status], "total": counts[status]}
+                for status in self.shop.version.order_statuses
             ]
         )

@@ -58,8 +58,9 @@ class Shop:
         #: By kind, the ids of the objects that hang on each parent.
         self.children: dict[str, dict[int, list[int]]] = collections.defaultdict(dict)
         self._hooks: list[Hook] = []
-        self._local = functools.lru_cache(8192)(self._make_local)
         self._gmt = functools.lru_cache(8192)(_make_gmt)
+        utc = timezone == "UTC"
+        self._local = self._gmt if utc else functools.lru_cache(8192)(self._make_local)
 
     # Time
 

@@ -6,27 +6,32 @@ import collections
 import collections.abc as cabc
 import dataclasses
 import email.utils
-import threading
+import http
 import typing as t
 import urllib.parse
 
 import orjson
-import werkzeug.serving
 
 from . import versions
 from .acts import Acts
-from .answers import Answer, RestError
+from .answers import Answer, RestError, no_route
 from .auth import Key, Keys
 from .clock import SimClock
+from .deliveries import Deliveries
 from .encoding import Json
-from .faults import Faults, Reset, spoil
+from .faults import Fault, Faults, Reset, spoil
 from .population import populate
 from .routes import Routes
+from .server import Server
 from .shop import Shop
 
 #: Requests that the log remembers.
 LOGGED = 100_000
 _API = "/wp-json/wc/v3/"
+_REALM = (
+    "WooCommerce API. Use a consumer key in the username field and a consumer secret in the"
+    " password field."
+)
 _HIDDEN = ("consumer_key", "consumer_secret")
 
 
@@ -64,13 +69,24 @@ class SimulatedStore:
         self.routes = Routes(self.shop)
         #: Changes on the store's own side.
         self.acts = Acts(self.routes)
+        #: The queue of webhook deliveries.
+        self.webhooks = Deliveries(self.routes)
         #: What shall go wrong.
         self.faults = Faults()
-        #: The requests that came, the newest last.
+        #: The requests that came, the newest last; status 0 where the connection was closed.
         self.requests: collections.deque[Logged] = collections.deque(maxlen=LOGGED)
         self._keys = Keys(self.shop)
         self._keys.add(Key(consumer_key, consumer_secret))
         self._assume_https = assume_https
+
+    @property
+    def mail_works(self) -> bool:
+        """Whether the store can send mail; version 11 notes it on orders if it cannot."""
+        return self.routes.notes.mail_works
+
+    @mail_works.setter
+    def mail_works(self, value: bool) -> None:
+        self.routes.notes.mail_works = value
 
     def add_key(self, key: str, secret: str, permissions: str = "read_write") -> None:
         """Accept another API key, perhaps only for reading or writing."""
@@ -98,9 +114,18 @@ class SimulatedStore:
                 and (resource != "customers" or row.fields.get("role") == "customer")
             }
 
+    def move(self, home: str) -> None:
+        """Give the store another address: that of its links, and of what clients sign."""
+        with self.shop.lock:
+            self.shop.home = home
+            for table in self.shop.tables.values():
+                table.all_changed()
+
     def serve(self, host: str = "127.0.0.1", port: int = 0) -> Server:
         """A server for this store, to be used as a context manager that gives its URL."""
-        return Server(self, host, port)
+        server = Server(self.wsgi, host, port)
+        self.move(server.url)
+        return server
 
     def wsgi(
         self, environ: dict[str, t.Any], start_response: cabc.Callable[..., t.Any]
@@ -112,48 +137,96 @@ class SimulatedStore:
         method = str(environ["REQUEST_METHOD"])
         path = str(environ.get("PATH_INFO", ""))
         query = urllib.parse.parse_qsl(str(environ.get("QUERY_STRING", "")), keep_blank_values=True)
-        fault = self.faults.take(path)
-        with self.shop.lock:
-            try:
-                answer = self._answer(environ, method, path, query)
-            except RestError as exc:
-                answer = exc.answer()
-        if fault is not None:
-            answer = spoil(fault, answer)
         shown = {
             name: value
             for name, value in query
             if name not in _HIDDEN and not name.startswith("oauth_")
         }
+        fault = self.faults.take(method, path, shown)
+        answer = self._answer(environ, method, path, query, fault)
+        self.webhooks.ping_waiting()
+        if fault is not None:
+            try:
+                answer = spoil(fault, answer)
+            except Reset:
+                self.requests.append(Logged(method, path, shown, 0))
+                raise
         self.requests.append(Logged(method, path, shown, answer.status))
-        start_response(f"{answer.status} -", self._headers(answer))
+        start_response(f"{answer.status} {_reason(answer.status)}", self._headers(answer))
         return [b""] if method == "HEAD" else [answer.body]
 
     def _headers(self, answer: Answer) -> list[tuple[str, str]]:
-        headers = list(answer.headers)
-        if not any(name == "Content-Type" for name, _ in headers):
-            headers.append(("Content-Type", "application/json; charset=UTF-8"))
-        headers.append(("Cache-Control", self.shop.version.cache_control))
+        given = dict(answer.headers)
+        root = f'<{self.shop.home}/wp-json/>; rel="https://api.w.org/"'
+        headers = [
+            ("Content-Type", given.pop("Content-Type", "application/json; charset=UTF-8")),
+            ("Link", given.pop("Link", root)),
+        ]
+        allow = given.pop("Allow", None)
+        headers.extend(given.items())
+        if allow is not None:
+            headers.append(("Allow", allow))
+        if answer.authenticated:
+            headers.append(("Cache-Control", self.shop.version.cache_control))
         headers.append(("Date", email.utils.format_datetime(self.clock.now(), usegmt=True)))
         headers.append(("Content-Length", str(len(answer.body))))
         return headers
 
     def _answer(
-        self, environ: dict[str, t.Any], method: str, path: str, query: list[tuple[str, str]]
+        self,
+        environ: dict[str, t.Any],
+        method: str,
+        path: str,
+        query: list[tuple[str, str]],
+        fault: Fault | None,
     ) -> Answer:
-        if path.rstrip("/") == "/wp-json":
-            return self.routes.index()
+        try:
+            if path.rstrip("/") == "/wp-json":
+                return dataclasses.replace(self.routes.index(), authenticated=False)
+            if not path.startswith(_API):
+                raise no_route()
+            refused = self._refused(environ, method, path, query)
+            if refused is not None:
+                return refused
+            if fault is not None and not fault.effective:
+                return Answer(200, b"")
+            if fault is not None and fault.kind == "endless_pages":
+                query = [pair for pair in query if pair[0] not in ("page", "offset")]
+            url = f"{self.shop.home}{path}?{environ.get('QUERY_STRING', '')}"
+            reading = "GET" if method == "HEAD" else method
+            body = _body(environ)
+            with self.shop.lock:
+                return self.routes.answer(reading, path.removeprefix(_API), url, dict(query), body)
+        except RestError as exc:
+            return exc.answer()
+
+    def _refused(
+        self, environ: dict[str, t.Any], method: str, path: str, query: list[tuple[str, str]]
+    ) -> Answer | None:
+        """The answer to a request without a valid key."""
         https = (
             self._assume_https
             or environ.get("wsgi.url_scheme") == "https"
             or environ.get("HTTP_X_FORWARDED_PROTO") == "https"
         )
         authorization = str(environ.get("HTTP_AUTHORIZATION", ""))
-        self._keys.check(method, path, query, authorization, https=https)
-        below = path.removeprefix(_API) if path.startswith(_API) else ""
-        url = f"{self.shop.home}{path}?{environ.get('QUERY_STRING', '')}"
-        reading = "GET" if method == "HEAD" else method
-        return self.routes.answer(reading, below, url, dict(query), _body(environ))
+        try:
+            with self.shop.lock:
+                self._keys.check(method, path, query, authorization, https=https)
+        except RestError as exc:
+            refused = exc.answer()
+            refused.authenticated = False
+            if "Consumer secret" in str(exc):
+                refused.headers.append(("WWW-Authenticate", f'Basic realm="{_REALM}"'))
+            return refused
+        return None
+
+
+def _reason(status: int) -> str:
+    try:
+        return http.HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"
 
 
 def _body(environ: dict[str, t.Any]) -> Json:
@@ -165,50 +238,3 @@ def _body(environ: dict[str, t.Any]) -> Json:
     except orjson.JSONDecodeError as exc:
         raise RestError(400, "rest_invalid_json", "Invalid JSON body passed.") from exc
     return value if isinstance(value, dict) else {}
-
-
-class Server:
-    """A simulated store on a socket, with kept-alive connections."""
-
-    def __init__(self, store: SimulatedStore, host: str, port: int) -> None:
-        self._store = store
-        self._server = werkzeug.serving.make_server(
-            host, port, store.wsgi, threaded=True, request_handler=_Handler
-        )
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, name="simulated-store", daemon=True
-        )
-        #: The store's address.
-        self.url = f"http://{host}:{self._server.server_port}"
-        store.shop.home = self.url
-
-    def start(self) -> str:
-        """Begin to serve."""
-        self._thread.start()
-        return self.url
-
-    def stop(self) -> None:
-        """End, and close the socket."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def __enter__(self) -> str:
-        return self.start()
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.stop()
-
-
-class _Handler(werkzeug.serving.WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def run_wsgi(self) -> None:
-        try:
-            super().run_wsgi()
-        except Reset:
-            self.close_connection = True
-            self.connection.close()
-
-    def log(self, type: str, message: str, *args: t.Any) -> None:
-        pass

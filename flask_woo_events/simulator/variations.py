@@ -7,8 +7,9 @@ import collections.abc as cabc
 from .answers import Request
 from .encoding import Json, slug, truth
 from .listing import Keep
+from .looks import NO_DIMENSIONS
 from .parameters import Parameters
-from .products import NO_DIMENSIONS, STATUSES, Products
+from .products import STATUSES, Products
 from .resource import ITEM, Resource
 from .rows import Row
 from .shop import Shop
@@ -47,7 +48,7 @@ class Variations(Resource):
     def render(self, row: Row) -> Json:
         """All fields of a variation."""
         version = self.shop.version
-        shown = self._products._render(row, [])
+        shown = self._products.looks.render(row, [])
         names = [
             "id", "date_created", "date_created_gmt", "date_modified", "date_modified_gmt",
             "description", "permalink", "sku", "price", "regular_price", "sale_price",
@@ -100,10 +101,10 @@ class Variations(Resource):
         return row
 
     def rendered_after_write(self, row: Row) -> Json:
-        """What a client gets that has just created a variation: its tax class is not read yet."""
+        """What a client gets that has just written: since version 9 another tax class."""
         shown = self.render(row)
-        if row.created == row.modified and not row.fields.get("tax_class"):
-            shown["tax_class"] = "parent" if self.shop.version.modern else ""
+        if self.shop.version.major >= 9 and not row.fields.get("tax_class"):
+            shown["tax_class"] = "parent"
         return shown
 
     def change(self, row: Row, body: Json) -> None:
@@ -123,6 +124,8 @@ class AllVariations(Variations):
     """The collection of the variations of all products, which can only be read."""
 
     path = "variations"
+    writable = False
+    changeable = False
 
     def _links(self, row: Row) -> Json:
         # As version 11.0 answers: the parent of this collection's objects is always zero.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class Version:
     #: ``woocommerce_trash_order`` and ``woocommerce_untrash_order`` are hooks of the topics.
     order_trash_hooks: bool = False
 
-    @property
+    @functools.cached_property
     def major(self) -> int:
         """The first part of the version number."""
         return int(self.number.split(".", 1)[0])
