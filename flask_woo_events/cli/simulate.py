@@ -23,6 +23,7 @@ def simulate(
     """Serve a simulated store until Ctrl-C."""
     store = SimulatedStore(version, consumer_key="ck_simulated", consumer_secret="cs_simulated")
     store.populate(orders=orders, products=products, coupons=coupons, customers=customers)
+    store.webhooks.auto = True
     with store.serve(host, port) as url:
         click.echo(f"store.url         {url}")
         click.echo("oauth.api.key     ck_simulated")

@@ -1,0 +1,248 @@
+"""From a store's change to a callback: the whole way, over real sockets."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import dataclasses
+import datetime as dt
+import pathlib
+import shutil
+import typing as t
+
+import flask
+import pytest
+import sqlalchemy as sa
+
+from flask_woo_events.callback import CallbackReceiver, Received
+from flask_woo_events.leases import Keeper, claim_instance
+from flask_woo_events.models import Delivery, Instance, Poller
+from flask_woo_events.polling import InstancePoll, PollReport
+from flask_woo_events.simulator import SimulatedStore
+from flask_woo_events.worker import Worker
+from tests.integration.host import Api, add_account, dispose, make_app, runtime_of
+
+VERSIONS = ["5.9", "7.0", "8.0", "9.4", "11.0"]
+KEY = "a-signature-key"
+
+
+@dataclasses.dataclass
+class Line:
+    """A store, an application and a callback, joined."""
+
+    app: flask.Flask
+    store: SimulatedStore
+    receiver: CallbackReceiver
+    instance_id: int
+
+    def poll(self) -> list[PollReport]:
+        return Worker(runtime_of(self.app)).poll_once([self.instance_id])
+
+    def arrivals(self) -> set[tuple[str, str, str]]:
+        """Poll, deliver, and tell what came; nothing may come twice."""
+        self.receiver.clear()
+        assert [report.error for report in self.poll() if report.error] == []
+        Worker(runtime_of(self.app)).deliver_once()
+        events = self.receiver.events
+        assert len(events) == len(set(events))
+        return set(events)
+
+
+def _line(version: str, folder: pathlib.Path, stack: cabc.Callable[[t.Any], t.Any]) -> Line:
+    store = SimulatedStore(version, consumer_key="ck_test", consumer_secret="cs_test")
+    store.populate(orders=12, products=6, coupons=3, customers=5)
+    receiver = CallbackReceiver()
+    url, hook = stack(store.serve()), stack(receiver.serve())
+    app = make_app(folder, WOO_EVENTS_ALLOW_PRIVATE_CALLBACKS=True)
+    api = Api(app.test_client(), add_account(app, "poller", "acme").headers, url)
+    configuration = {
+        "oauth.api.key": "ck_test",
+        "oauth.api.secret": "cs_test",
+        "event.notification.enabled": True,
+        "event.notification.callback.url": hook,
+        "event.notification.signature.key": KEY,
+    }
+    line = Line(app, store, receiver, api.create(**configuration)["id"])
+    assert line.arrivals() == set()
+    return line
+
+
+@pytest.fixture
+def make_line(
+    tmp_path: pathlib.Path, tables: pathlib.Path
+) -> cabc.Iterator[cabc.Callable[[str], Line]]:
+    with contextlib.ExitStack() as stack:
+
+        def make(version: str) -> Line:
+            shutil.copy(tables, tmp_path / "host.sqlite3")
+            line = _line(version, tmp_path, stack.enter_context)
+            stack.callback(dispose, line.app)
+            return line
+
+        yield make
+
+
+@pytest.fixture
+def line(make_line: cabc.Callable[[str], Line]) -> Line:
+    return make_line("11.0")
+
+
+def _first(line: Line, kind: str) -> int:
+    return min(line.store.truth(kind))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_ordinary_changes_arrive(make_line: cabc.Callable[[str], Line], version: str) -> None:
+    """Trash, restore, silent and permanent changes arrive on every version, each once."""
+    line = make_line(version)
+    acts, order, product = line.store.acts, _first(line, "orders"), _first(line, "products")
+    coupon, customer = _first(line, "coupons"), _first(line, "customers")
+    acts.trash_post(order)
+    assert ("orders", str(order), "DELETED") in line.arrivals()
+    acts.untrash_order(order)
+    assert ("orders", str(order), "CREATED") in line.arrivals()
+    acts.price_meta(product, "1.23")
+    assert line.arrivals() == {("products", str(product), "UPDATED")}
+    acts.coupon_use(coupon)
+    assert line.arrivals() == {("discounts", str(coupon), "UPDATED")}
+    acts.trash_post(coupon)
+    assert line.arrivals() == {("discounts", str(coupon), "DELETED")}
+    acts.delete_for_good("products", product)
+    assert line.arrivals() == {("products", str(product), "DELETED")}
+    acts.role(customer, "subscriber")
+    assert line.arrivals() == {("customers", str(customer), "DELETED")}
+    assert line.arrivals() == set()
+
+
+def test_notifications_are_signed(line: Line) -> None:
+    """A receiver can verify every notification."""
+    line.store.acts.stock(_first(line, "products"), 3)
+    line.arrivals()
+    assert all(one.is_signed_with(KEY) for one in line.receiver.received)
+    assert not any(one.is_signed_with("another") for one in line.receiver.received)
+
+
+def test_a_late_commit_is_seen(line: Line) -> None:
+    """A row that appears with a date an hour back lies in the overlap."""
+    order = _first(line, "orders")
+    line.store.acts.late_commit("orders", order, 3600, customer_note="late")
+    assert line.arrivals() == {("orders", str(order), "UPDATED")}
+
+
+def test_two_changes_in_one_second(line: Line) -> None:
+    """A second change within the second of the first is a version of its own."""
+    line.store.clock.freeze()
+    product = _first(line, "products")
+    line.store.acts.stock(product, 3)
+    assert line.arrivals() == {("products", str(product), "UPDATED")}
+    line.store.acts.stock(product, 4)
+    assert line.arrivals() == {("products", str(product), "UPDATED")}
+
+
+def test_a_store_clock_put_back(line: Line) -> None:
+    """Changes after the clock went back a day carry old dates and are seen all the same."""
+    line.store.clock.advance(-86400)
+    order = _first(line, "orders")
+    line.store.acts.status(order, "completed")
+    assert ("orders", str(order), "UPDATED") in line.arrivals()
+
+
+@pytest.mark.parametrize(
+    "kind", ["reset", "status", "html", "truncated", "lying_json", "empty200", "duplicate_ids"]
+)
+def test_a_failing_store_changes_nothing(line: Line, kind: t.Any) -> None:
+    """Whatever a store answers wrongly, nothing is told, and the next poll tells the change."""
+    product = _first(line, "products")
+    line.store.acts.delete_for_good("products", product)
+    line.store.faults.add(kind, match="/wc/v3/products", times=50)
+    line.receiver.clear()
+    assert any(report.error for report in line.poll())
+    Worker(runtime_of(line.app)).deliver_once()
+    assert line.receiver.events == []
+    line.store.faults.clear()
+    assert line.arrivals() == {("products", str(product), "DELETED")}
+
+
+def test_an_empty_list_deletes_nothing(line: Line) -> None:
+    """A store that shows nothing of what it has is not believed."""
+    line.store.faults.add("empty_list", match="/wc/v3/coupons", times=50)
+    assert [report.resource for report in line.poll() if report.error] == ["discounts"]
+    line.store.faults.clear()
+    assert line.arrivals() == set()
+
+
+def test_a_poller_is_disabled_after_failures(line: Line) -> None:
+    """After so many failures in a row a resource is left alone and says why."""
+    runtime = runtime_of(line.app)
+    runtime.settings = dataclasses.replace(runtime.settings, poll_failures_allowed=3)
+    line.store.faults.add("status", match="/wc/v3/coupons", times=50, code=500)
+    for _ in range(3):
+        line.poll()
+    with runtime.database.read() as session:
+        row = session.scalars(sa.select(Poller).where(Poller.resource == "discounts")).one()
+    assert row.state == "disabled"
+    assert "3 failures" in str(row.error)
+    assert "discounts" not in [report.resource for report in line.poll()]
+
+
+def _stop_after(line: Line, commits: int) -> None:
+    """Poll, and end without a word after so many looks at the stop flag."""
+    looks = iter(range(commits))
+    runtime = runtime_of(line.app)
+    with Keeper(runtime.database, runtime.clock, dt.timedelta(seconds=10)) as keeper:
+        poll = InstancePoll(runtime, keeper, stopped=lambda: next(looks, None) is None)
+        poll.run(line.instance_id)
+
+
+def test_a_stop_between_commits_loses_nothing(line: Line) -> None:
+    """A poll that ends after any commit is made good by the next one, without a repetition."""
+    acts = line.store.acts
+    expected = {
+        ("products", str(acts.stock(one, 1)), "UPDATED") for one in line.store.truth("products")
+    }
+    arrived: set[tuple[str, str, str]] = set()
+    for commits in range(1, 12):
+        _stop_after(line, commits)
+        line.receiver.clear()
+        Worker(runtime_of(line.app)).deliver_once()
+        assert not arrived & set(line.receiver.events)
+        arrived |= set(line.receiver.events)
+    assert arrived | line.arrivals() == expected
+
+
+def test_one_worker_polls_an_instance(line: Line) -> None:
+    """An instance that another worker holds is not polled."""
+    runtime = runtime_of(line.app)
+    with runtime.database.write() as session:
+        hour = dt.timedelta(hours=1)
+        assert claim_instance(session, line.instance_id, runtime.clock(), hour)
+    (report,) = line.poll()
+    assert report.requests == 0
+    assert "another worker" in str(report.error)
+
+
+def test_a_failing_callback_is_tried_again(line: Line) -> None:
+    """A notification that was refused stays, with its id, and is due again."""
+    answers: list[Received] = []
+
+    def refuse(received: Received) -> int:
+        answers.append(received)
+        return 500
+
+    line.receiver.answer = refuse
+    line.store.acts.stock(_first(line, "products"), 9)
+    line.poll()
+    Worker(runtime_of(line.app)).deliver_once()
+    with runtime_of(line.app).database.read() as session:
+        (row,) = session.scalars(sa.select(Delivery)).all()
+    assert (row.status, row.attempts, len(answers)) == ("retry", 1, 1)
+
+
+def test_a_paused_instance_stays_paused(line: Line) -> None:
+    """A poll under way does not switch an instance on again."""
+    runtime = runtime_of(line.app)
+    with runtime.database.write() as session:
+        session.execute(sa.update(Instance).values(next_poll_at=None))
+    line.poll()
+    with runtime.database.read() as session:
+        assert session.scalars(sa.select(Instance.next_poll_at)).one() is None
