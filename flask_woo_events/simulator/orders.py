@@ -8,7 +8,7 @@ import hashlib
 import typing as t
 
 from .answers import RestError, invalid
-from .customers import BILLING, SHIPPING, Customers, address
+from .customers import Customers
 from .effects import PAID, Effects
 from .encoding import Json, number, truth
 from .lines import Lines
@@ -375,6 +375,3 @@ class Orders(Resource):
 def _order_key(row: Row) -> str:
     digest = hashlib.sha256(f"{row.id}:{row.created}".encode()).hexdigest()
     return f"wc_order_{digest[:13]}"
-
-
-__all__ = ["BILLING", "SHIPPING", "Orders", "address"]

@@ -10,6 +10,11 @@ from .shop import KINDS
 
 _DAY = 86_400
 _THINGS = ("Mug", "Tee", "Pen", "Poster", "Bag", "Cap", "Notebook", "Sticker", "Lamp", "Plate")
+#: Statuses of orders, over and over.
+_STATUSES = (
+    "processing", "processing", "completed", "completed", "on-hold", "completed", "cancelled",
+    "pending", "completed", "refunded",
+)  # fmt: skip
 _NAMES = ("Ann", "Bob", "Cem", "Dee", "Eva", "Fay", "Gil", "Hal", "Ida", "Jon")
 
 
@@ -58,13 +63,31 @@ def populate(routes: Routes, *, orders: int, products: int, coupons: int, custom
         )
         for number in range(customers)
     ]
-    for _ in range(orders):
+    for number in range(orders):
+        guest = not people or number % 5 == 4
         body: dict[str, object] = {
-            "status": "processing",
-            "customer_id": chance.choice(people).id if people else 0,
-            "billing": {"first_name": chance.choice(_NAMES), "email": "somebody@example.com"},
+            "status": _STATUSES[number % len(_STATUSES)],
+            "customer_id": 0 if guest else chance.choice(people).id,
+            "billing": _billing(chance),
+            "payment_method": "bacs",
+            "payment_method_title": "Direct bank transfer",
         }
         _order(routes, body, chance.choice(made) if made else None, chance, now)
+
+
+def _billing(chance: random.Random) -> dict[str, str]:
+    """A billing address."""
+    name = chance.choice(_NAMES)
+    return {
+        "first_name": name,
+        "last_name": f"O'{chance.choice(_NAMES)}",
+        "address_1": f"{chance.randrange(1, 200)} Café Street",
+        "city": chance.choice(("Springfield", "Köln", "Łódź")),
+        "postcode": f"{chance.randrange(10_000, 99_999)}",
+        "country": chance.choice(("US", "DE", "PL")),
+        "email": f"{name.lower()}@example.com",
+        "phone": f"+1 555 {chance.randrange(1000, 9999)}",
+    }
 
 
 def _order(
@@ -89,4 +112,8 @@ def _order(
         now - chance.randrange(3 * 3600, age),
         fields,
     )
+    if row.status in ("processing", "completed", "refunded"):
+        fields["paid"] = row.created
+    if row.status == "completed":
+        fields["completed"] = row.modified
     shop.tables["orders"].add(row)
