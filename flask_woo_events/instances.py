@@ -14,7 +14,7 @@ from . import configuration as configurations
 from .accounts import Caller
 from .configuration import Entry
 from .crypto import Cipher, hash_token, new_token
-from .errors import InputError, NotFoundError
+from .errors import ConflictError, InputError, NotFoundError
 from .flow.delivery import Target
 from .flow.notification import ELEMENT_ID, ELEMENT_KEY
 from .models import (
@@ -245,9 +245,11 @@ def change(
 ) -> None:
     """Make an instance what a plan says; the next delivery and the next poll go by it.
 
+    A poll under way ends if the plan concerns it.
+
     :param facts: what the store told, if it was asked again.
     """
-    instance = _find(session, caller, instance_id)
+    instance = _find(session, caller, instance_id, lock=True)
     instance.name = wanted.name
     instance.tags = list(wanted.tags)
     instance.vendor_type = wanted.configuration.vendor_type
@@ -255,15 +257,47 @@ def change(
     instance.refresh_minutes = wanted.configuration.refresh_minutes
     if facts is not None:
         instance.store_facts = dict(facts)
+    if wanted.reconnects or not instance.events_enabled:
+        _interrupt(instance)
     _apply(session, cipher, instance, wanted, now)
+
+
+def plan_again(
+    session: orm.Session,
+    cipher: Cipher,
+    caller: Caller,
+    instance_id: int,
+    request: InstanceRequest,
+    checked: Plan,
+    *,
+    partial: bool,
+) -> Plan:
+    """A plan on what the instance is by now; nobody else changes it until the commit.
+
+    The store is asked outside of any transaction and may take minutes, in which another request
+    may have changed what the first plan would put back.
+
+    :param checked: the first plan, whose store answered.
+    :raises ConflictError: the store or its keys are not those that were checked.
+    """
+    _find(session, caller, instance_id, lock=True)
+    latest = plan(request, before(session, cipher, caller, instance_id), partial=partial)
+    if latest.reconnects and latest.access != checked.access:
+        raise ConflictError(
+            f"Another request changed {', '.join(_CONNECTION_KEYS)} of this instance meanwhile; "
+            "send it again"
+        )
+    return latest
 
 
 def set_enabled(
     session: orm.Session, caller: Caller, instance_id: int, enabled: bool, now: dt.datetime
 ) -> None:
     """Switch an instance on or off; what is off is neither polled nor asked."""
-    instance = _find(session, caller, instance_id)
+    instance = _find(session, caller, instance_id, lock=True)
     instance.disabled = not enabled
+    if not enabled:
+        _interrupt(instance)
     _schedule(instance, now)
     session.flush()
 
@@ -272,9 +306,10 @@ def enable_pollers(
     session: orm.Session, caller: Caller, instance_id: int, now: dt.datetime
 ) -> None:
     """Let pollers that were disabled after failures try again."""
-    instance = _find(session, caller, instance_id)
+    instance = _find(session, caller, instance_id, lock=True)
     for poller in _pollers(session, instance_id):
         if poller.state == PollerState.DISABLED:
+            _interrupt(instance)
             done = poller.polled_at is not None
             poller.state = PollerState.ACTIVE if done else PollerState.BASELINE
             poller.failures, poller.error, poller.retry_at = 0, None, None
@@ -284,7 +319,8 @@ def enable_pollers(
 
 def backfill(session: orm.Session, caller: Caller, instance_id: int, now: dt.datetime) -> None:
     """Forget what is known and tell everything that the store holds as CREATED."""
-    instance = _find(session, caller, instance_id)
+    instance = _find(session, caller, instance_id, lock=True)
+    _interrupt(instance)
     for poller in _pollers(session, instance_id):
         _start_over(session, poller)
         poller.backfill = True
@@ -376,8 +412,17 @@ def load_target(session: orm.Session, cipher: Cipher, instance_id: int) -> Targe
     return Target(
         signature_keys=(key,) if key else (),
         headers=parse_headers(kept.get(key_of("callback_headers"), "")),
-        basic=(username, kept.get(key_of("basic_password"), "")) if username else None,
+        basic=(
+            (_as_sent(username), _as_sent(kept.get(key_of("basic_password"), "")))
+            if username
+            else None
+        ),
     )
+
+
+def _as_sent(text: str) -> str:
+    """A part of Basic credentials such that requests, which writes Latin-1, sends it as UTF-8."""
+    return text.encode().decode("latin-1")
 
 
 def owner(session: orm.Session, instance_id: int) -> Caller:
@@ -391,8 +436,12 @@ def owner(session: orm.Session, instance_id: int) -> Caller:
     return Caller(organization_id=instance.organization_id, user_id=instance.user_id)
 
 
-def _find(session: orm.Session, caller: Caller, instance_id: int) -> Instance:
-    instance = session.get(Instance, instance_id)
+def _find(
+    session: orm.Session, caller: Caller, instance_id: int, *, lock: bool = False
+) -> Instance:
+    # Not the key: rows that refer to the instance may still be added on PostgreSQL.
+    held = {"key_share": True} if lock else None
+    instance = session.get(Instance, instance_id, with_for_update=held)
     # Another organisation's instance does not exist for the caller.
     if instance is None or instance.organization_id != caller.organization_id:
         raise NotFoundError("No instance found")
@@ -403,10 +452,21 @@ def _apply(
     session: orm.Session, cipher: Cipher, instance: Instance, wanted: Plan, now: dt.datetime
 ) -> None:
     configurations.write(session, cipher, instance.id, wanted.texts)
-    _sync_pollers(session, instance.id, wanted.pollers, now)
+    if _sync_pollers(session, instance.id, wanted.pollers, now):
+        _interrupt(instance)
     _sync_subscription(session, instance, wanted.configuration.callback_url, now)
     _schedule(instance, now)
     session.flush()
+
+
+def _interrupt(instance: Instance) -> None:
+    """Take the instance from a worker that polls it by what was true before.
+
+    Its next commit finds the fence raised and is rolled back; otherwise it would write the old
+    cursor over the new one.
+    """
+    instance.lease_fence = Instance.lease_fence + 1
+    instance.lease_until = None
 
 
 def _schedule(instance: Instance, now: dt.datetime) -> None:
@@ -424,16 +484,22 @@ def _sync_pollers(
     instance_id: int,
     wanted: cabc.Sequence[PollerConfiguration],
     now: dt.datetime,
-) -> None:
-    """Keep the cursors of resources that stay; what is new or points elsewhere starts afresh."""
+) -> bool:
+    """Keep the cursors of resources that stay; what is new or points elsewhere starts afresh.
+
+    Returns whether anything is to be polled otherwise than before.
+    """
+    changed = False
     rows = {folded(poller.resource): poller for poller in _pollers(session, instance_id)}
     named = {folded(configuration.resource) for configuration in wanted}
     for resource, poller in rows.items():
+        changed |= poller.selected is not (resource in named)
         poller.selected = resource in named
     for configuration in wanted:
         kept = configuration.model_dump(mode="json")
         known = rows.get(folded(configuration.resource))
         if known is None:
+            changed = True
             session.add(
                 Poller(
                     instance_id=instance_id,
@@ -447,7 +513,9 @@ def _sync_pollers(
             continue
         if any(known.configuration.get(key) != kept[key] for key in ("url", "id_field")):
             _start_over(session, known)
+        changed |= (known.resource, known.configuration) != (configuration.resource, kept)
         known.resource, known.configuration = configuration.resource, kept
+    return changed
 
 
 def _start_over(session: orm.Session, poller: Poller) -> None:

@@ -40,7 +40,9 @@ class InstanceLease:
             .execution_options(synchronize_session=False)
         )
         if _rows(kept) != 1:
-            raise LeaseLostError(f"instance {self.instance_id} was taken over by another worker")
+            raise LeaseLostError(
+                f"instance {self.instance_id} was changed, or taken over by another worker"
+            )
 
     def release(self, session: orm.Session, next_poll_at: dt.datetime | None) -> None:
         """Give the instance back and say when it is due again.

@@ -355,6 +355,18 @@ def _vendor_type(value: str) -> str:
         raise ValueError("polling or webhook is expected") from None
 
 
+def _channel(value: str) -> str:
+    if value.strip().lower() != "webhook":
+        raise ValueError("webhook is expected; notifications go nowhere else")
+    return value
+
+
+def _user_name(value: str) -> str:
+    if ":" in value:
+        raise ValueError("a user name with a colon cannot be sent (RFC 7617)")
+    return value
+
+
 def _minutes(value: object) -> object:
     value = _not_a_flag(value)
     if isinstance(value, str) and not value.isdigit():
@@ -392,6 +404,9 @@ class Configuration(pydantic.BaseModel):
     vendor_type: t.Annotated[str, pydantic.AfterValidator(_vendor_type)] = pydantic.Field(
         "polling", alias="event.vendor.type"
     )
+    channel: t.Annotated[str, pydantic.AfterValidator(_channel)] = pydantic.Field(
+        "webhook", alias="event.notification.type"
+    )
     callback_url: CallbackUrl = pydantic.Field("", alias="event.notification.callback.url")
     signature_key: Secret = pydantic.Field("", alias="event.notification.signature.key")
     refresh_minutes: t.Annotated[
@@ -399,7 +414,9 @@ class Configuration(pydantic.BaseModel):
     ] = pydantic.Field(15, alias="event.poller.refresh_interval")
     poller_configuration: t.Any = pydantic.Field(None, alias="event.poller.configuration")
     poller_urls: str | None = pydantic.Field(None, alias="event.poller.urls")
-    basic_username: Secret = pydantic.Field("", alias="event.notification.basic.username")
+    basic_username: t.Annotated[Secret, pydantic.AfterValidator(_user_name)] = pydantic.Field(
+        "", alias="event.notification.basic.username"
+    )
     basic_password: Secret = pydantic.Field("", alias="event.notification.basic.password")
     callback_headers: t.Any = pydantic.Field("", alias="event.notification.callback.headers")
     filter_nulls: Flag = pydantic.Field(True, alias="filter.response.nulls")
@@ -476,7 +493,9 @@ _OURS = frozenset(
         "expect",
         "host",
         "keep-alive",
+        "proxy-authenticate",
         "proxy-authorization",
+        "proxy-connection",
         "te",
         "trailer",
         "transfer-encoding",
@@ -514,7 +533,8 @@ def parse_headers(value: object) -> dict[str, str]:
     headers: dict[str, str] = {}
     for header, text in pairs:
         if not _HEADER.match(header) or not text.isprintable() or not text.isascii():
-            raise InputError(f"{name} holds what no HTTP header can: {header[:80]!r}", name)
+            # Not which one: what stands for a name may be a piece of a secret value.
+            raise InputError(f"{name} holds a name or value that no HTTP header can have", name)
         if header.lower() in _OURS:
             raise InputError(f"{name} must not set {header}, which is set by us", name)
         headers[header] = text

@@ -162,11 +162,17 @@ def _change(
     runtime = current_runtime()
     with runtime.database.read() as session:
         before: Before = instances.before(session, runtime.cipher, who, number)
-    wanted = instances.plan(request or body(InstanceRequest), before, partial=partial)
+    request = request or body(InstanceRequest)
+    checked = instances.plan(request, before, partial=partial)
     # Outside of any transaction: the store may be slow.
-    facts = _ask_the_store(wanted) if wanted.reconnects else None
+    facts = _ask_the_store(checked) if checked.reconnects else None
+    cipher = runtime.cipher
     with runtime.database.write() as session:
-        instances.change(session, runtime.cipher, who, number, wanted, facts, runtime.clock())
+        wanted = instances.plan_again(
+            session, cipher, who, number, request, checked, partial=partial
+        )
+        told = facts if wanted.access == checked.access else None
+        instances.change(session, cipher, who, number, wanted, told, runtime.clock())
     return _shown(who, number)
 
 

@@ -78,6 +78,8 @@ CONFIGURATIONS: list[tuple[Body, str]] = [
     ({"event.poller.refresh_interval": True}, "event.poller.refresh_interval"),
     ({"event.poller.refresh_interval": "1²"}, "event.poller.refresh_interval"),
     ({"filter.response.nulls": "x"}, "filter.response.nulls"),
+    ({"event.notification.type": "email"}, "event.notification.type"),
+    ({"event.notification.basic.username": "a:b"}, "basic.username"),
     ({"event.notification.callback.headers": "X-A"}, "callback.headers"),
     ({"event.notification.callback.headers": "X-A: one, two"}, "callback.headers"),
     ({"event.notification.callback.headers": "{bad"}, "callback.headers"),
@@ -86,6 +88,7 @@ CONFIGURATIONS: list[tuple[Body, str]] = [
     ({"event.notification.callback.headers": {"X A": "b"}}, "callback.headers"),
     ({"event.notification.callback.headers": {"X": "a\r\nb"}}, "callback.headers"),
     ({"event.notification.callback.headers": {"Host": "b"}}, "callback.headers"),
+    ({"event.notification.callback.headers": {"Proxy-Connection": "b"}}, "callback.headers"),
     ({CONFIGURATION: []}, CONFIGURATION),
     ({CONFIGURATION: {}}, CONFIGURATION),
     ({CONFIGURATION: 7}, CONFIGURATION),
@@ -297,6 +300,15 @@ def test_secrets_are_not_repeated(api: Api) -> None:
     """A refusal does not repeat a secret."""
     keys = {"oauth.api.secret": "cs_very<secret", "event.notification.signature.key": "key\nsecret"}
     response = api.call("POST", "/instances", body_for(api.store, **keys))
+    assert response.status_code == 400
+    assert "very" not in response.text
+
+
+def test_callback_headers_are_not_repeated(api: Api) -> None:
+    """A value with a comma is refused without the piece that was taken for a name."""
+    headers = "Authorization: Digest user=ann, very secret: x"
+    body = body_for(api.store, **{"event.notification.callback.headers": headers})
+    response = api.call("POST", "/instances", body)
     assert response.status_code == 400
     assert "very" not in response.text
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import typing as t
 
 import flask
 import pytest
+import requests
 import sqlalchemy as sa
 
+from flask_woo_events import instances
 from flask_woo_events.models import (
     Base,
     Configuration,
@@ -591,6 +594,18 @@ def test_callback_url_that_was_taken_away_and_comes_back(app: flask.Flask, api: 
     assert [(one.subscription_id, one.status) for one in waiting] == [
         (shown["subscriptionId"], DeliveryStatus.CREATED)
     ]
+
+
+def test_basic_credentials_are_sent_as_utf_8(app: flask.Flask, api: Api) -> None:
+    """User names and passwords of the callback may hold any letter (RFC 7617)."""
+    names = ("event.notification.basic.username", "event.notification.basic.password")
+    created = api.create(**dict(zip(names, ("zoë", "пароль€"), strict=True)))
+    runtime = runtime_of(app)
+    with runtime.database.read() as session:
+        target = instances.load_target(session, runtime.cipher, created["id"])
+    sent = requests.Request("POST", "https://mycoolapp.com/", auth=target.basic).prepare()
+    scheme, _, credentials = sent.headers["Authorization"].partition(" ")
+    assert (scheme, base64.b64decode(credentials).decode()) == ("Basic", "zoë:пароль€")
 
 
 def test_disabled_instance_is_not_due(app: flask.Flask, api: Api) -> None:

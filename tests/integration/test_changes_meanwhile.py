@@ -1,0 +1,241 @@
+"""Changes of an instance while something else is at it: a poll, or another change."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import concurrent.futures
+import contextlib
+import datetime as dt
+import pathlib
+import shutil
+import threading
+import time
+import typing as t
+
+import flask
+import pytest
+import sqlalchemy as sa
+
+from flask_woo_events import accounts, instances
+from flask_woo_events.accounts import Caller
+from flask_woo_events.callback import CallbackReceiver
+from flask_woo_events.crypto import Cipher
+from flask_woo_events.database import Database
+from flask_woo_events.leases import Keeper
+from flask_woo_events.models import Event, Instance, Object, Poller, PollerState
+from flask_woo_events.polling import InstancePoll, PollReport
+from flask_woo_events.schemas import InstanceRequest
+from flask_woo_events.simulator import SimulatedStore
+from flask_woo_events.worker import Worker
+from tests.integration.host import (
+    Api,
+    Body,
+    StubStore,
+    add_account,
+    body_for,
+    dispose,
+    make_app,
+    runtime_of,
+)
+
+CONFIGURATION = "event.poller.configuration"
+CALLBACK = "event.notification.callback.url"
+#: Every look at the stop flag in a poll of one resource.
+LOOKS = range(1, 5)
+
+
+class Line:
+    """A store with one polled resource that is known already, and a callback."""
+
+    def __init__(self, app: flask.Flask, api: Api, receiver: CallbackReceiver, hook: str) -> None:
+        self.app = app
+        self.api = api
+        self.receiver = receiver
+        self.path = f"/instances/{api.create(**{CALLBACK: hook, **_orders('orders')})['id']}"
+        self.poll()
+
+    def poll(self) -> None:
+        worker = Worker(runtime_of(self.app))
+        assert [one.error for one in worker.poll_once([1]) if one.error] == []
+        worker.deliver_once()
+
+    def poll_while(self, act: cabc.Callable[[], object], look: int) -> list[PollReport]:
+        """Poll, and act at one of the moments between two commits."""
+        looks = iter(range(1, 1000))
+
+        def stopped() -> bool:
+            if next(looks) == look:
+                act()
+            return False
+
+        runtime = runtime_of(self.app)
+        with Keeper(runtime.database, runtime.clock, dt.timedelta(seconds=10)) as keeper:
+            reports = InstancePoll(runtime, keeper, stopped=stopped).run(1)
+        assert next(looks) > look, "the poll had ended before"
+        return reports
+
+    def change(self, **body: t.Any) -> Body:
+        answer = self.api.call("PATCH", self.path, body)
+        assert answer.status_code == 200, answer.text
+        return t.cast(Body, answer.json)
+
+    def rows(self, query: sa.Select[t.Any]) -> list[t.Any]:
+        with runtime_of(self.app).database.read() as session:
+            return list(session.scalars(query))
+
+
+def _orders(collection: str) -> Body:
+    return {CONFIGURATION: {"orders": {"url": f"/hubs/ecommerce/{collection}"}}}
+
+
+@pytest.fixture
+def line(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Line]:
+    shutil.copy(tables, tmp_path / "host.sqlite3")
+    store = SimulatedStore("9.4", consumer_key="ck_test", consumer_secret="cs_test")
+    store.populate(orders=12, products=6, coupons=3, customers=5)
+    receiver = CallbackReceiver()
+    app = make_app(tmp_path, WOO_EVENTS_ALLOW_PRIVATE_CALLBACKS=True, WOO_EVENTS_POLL_PAGE_SIZE=5)
+    with contextlib.ExitStack() as stack:
+        url, hook = stack.enter_context(store.serve()), stack.enter_context(receiver.serve())
+        stack.callback(dispose, app)
+        api = Api(app.test_client(), add_account(app, "ann", "acme").headers, url)
+        yield Line(app, api, receiver, hook)
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_resource_that_is_pointed_elsewhere_during_its_poll(line: Line, look: int) -> None:
+    """A poll of the old collection leaves nothing in the ledger of the new one."""
+    line.poll_while(lambda: line.change(configuration=_orders("products")), look)
+    line.poll()
+    line.poll()
+    assert line.rows(sa.select(Event.event_type)) == []
+    assert len(line.rows(sa.select(Object.object_id))) == 6
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_backfill_during_a_poll(line: Line, look: int) -> None:
+    """A backfill that is asked for during a poll tells every object once."""
+    runtime = runtime_of(line.app)
+
+    def backfill() -> None:
+        with runtime.database.write() as session:
+            instances.backfill(session, instances.owner(session, 1), 1, runtime.clock())
+
+    line.poll_while(backfill, look)
+    line.poll()
+    line.poll()
+    assert line.rows(sa.select(Event.event_type)) == ["CREATED"] * 12
+
+
+def test_instance_that_is_switched_off_during_its_poll(line: Line) -> None:
+    """Nothing is written for an instance once the call that switches it off has answered."""
+    before = line.rows(sa.select(Poller.polled_at))
+    reports = line.poll_while(lambda: line.api.call("DELETE", f"{line.path}/enabled"), 2)
+    assert line.rows(sa.select(Poller.polled_at)) == before
+    assert "taken over" in str(reports[0].error)
+
+
+def test_change_during_a_poll_is_due_at_once(line: Line) -> None:
+    """The next poll goes by a change now, not when the interval of the last one ends."""
+    line.poll_while(lambda: line.change(configuration=_orders("products")), 2)
+    runtime = runtime_of(line.app)
+    (instance,) = line.rows(sa.select(Instance))
+    assert instance.next_poll_at <= runtime.clock()
+    assert instance.lease_until is None
+
+
+def test_new_name_does_not_disturb_a_poll(line: Line) -> None:
+    """A poll goes on to its end when what it reads stays the same."""
+    reports = line.poll_while(lambda: line.change(name="new", tags=["a"]), 2)
+    assert [one.error for one in reports] == [None]
+    assert line.rows(sa.select(Poller.state)) == [PollerState.ACTIVE]
+
+
+def _meanwhile(store: StubStore, act: cabc.Callable[[], object]) -> None:
+    """Act once, when the store is next asked for anything."""
+    once = threading.Lock()
+    plain = store.answer
+
+    def answer(target: str) -> tuple[int, str, bytes]:
+        if once.acquire(blocking=False):
+            act()
+        return plain(target)
+
+    store.answer = answer  # type: ignore[method-assign]
+
+
+def test_change_during_the_store_check_of_another(
+    app: flask.Flask, api: Api, store_server: StubStore
+) -> None:
+    """What another PATCH changed while a store was slow stays changed."""
+    path = f"/instances/{api.create()['id']}"
+    other = Api(app.test_client(), api.headers, api.store)
+    body = {"name": "new", "configuration": {CALLBACK: "https://new.test/"}}
+    _meanwhile(store_server, lambda: other.call("PATCH", path, body))
+    shown = api.call("PATCH", path, {"configuration": {"oauth.api.secret": "cs_new"}}).json
+    assert (shown["name"], shown["eventsNotificationCallbackUrl"]) == ("new", "https://new.test/")
+
+
+def test_keys_that_were_checked_with_another_store(
+    app: flask.Flask, api: Api, store_server: StubStore
+) -> None:
+    """New keys are a 409 when the store that they were checked with is no longer the one."""
+    path = f"/instances/{api.create()['id']}"
+    other = Api(app.test_client(), api.headers, api.store)
+    moved = api.store.replace("127.0.0.1", "localhost")
+    _meanwhile(
+        store_server,
+        lambda: other.call("PATCH", path, {"configuration": {"store.url": moved}}),
+    )
+    answer = api.call("PATCH", path, {"configuration": {"oauth.api.secret": "cs_new"}})
+    assert (answer.status_code, api.call("GET", path).json["configuration"]["store.url"]) == (
+        409,
+        moved,
+    )
+    assert "send it again" in answer.json["message"]
+
+
+def test_two_changes_at_once(any_database: Database) -> None:
+    """On every database the second of two changes waits for the first, and keeps it."""
+    cipher, now = Cipher((Cipher.generate_key(),)), dt.datetime.now(dt.UTC)
+    request = InstanceRequest.model_validate(body_for("https://shop.test"))
+    with any_database.write() as session:
+        user = accounts.add_user(session, "ann", "acme", now)
+        who = Caller(organization_id=user.organization_id, user_id=user.user_id)
+        number, _ = instances.create(session, cipher, who, instances.plan(request), {}, now)
+    held = threading.Event()
+
+    def change(body: Body, *, first: bool) -> None:
+        wanted = InstanceRequest.model_validate(body)
+        with any_database.read() as session:
+            before = instances.before(session, cipher, who, number)
+        checked = instances.plan(wanted, before, partial=True)
+        if not first:
+            assert held.wait(10)
+        with any_database.write() as session:
+            plan = instances.plan_again(session, cipher, who, number, wanted, checked, partial=True)
+            if first:
+                held.set()
+                time.sleep(0.3)
+            instances.change(session, cipher, who, number, plan, None, now)
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        bodies: list[Body] = [{"name": "new"}, {"configuration": {CALLBACK: "https://new.test/"}}]
+        for done in [
+            pool.submit(change, body, first=not index) for index, body in enumerate(bodies)
+        ]:
+            done.result()
+    with any_database.read() as session:
+        view = instances.get(session, who, number)
+    assert (view.name, view.callback_url) == ("new", "https://new.test/")
+
+
+def test_instance_that_is_deleted_during_a_store_check(
+    app: flask.Flask, api: Api, store_server: StubStore
+) -> None:
+    """A change of an instance that is gone meanwhile is a 404."""
+    path = f"/instances/{api.create()['id']}"
+    other = Api(app.test_client(), api.headers, api.store)
+    _meanwhile(store_server, lambda: other.call("DELETE", path))
+    answer = api.call("PATCH", path, {"configuration": {"oauth.api.secret": "cs_new"}})
+    assert answer.status_code == 404
