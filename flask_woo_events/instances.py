@@ -6,6 +6,7 @@ import collections.abc as cabc
 import dataclasses
 import datetime as dt
 import typing as t
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -41,6 +42,7 @@ from .schemas import (
     texts,
     validated,
 )
+from .store.client import store_root
 
 #: Names of the element in a path.
 ELEMENT_NAMES = (ELEMENT_KEY, str(ELEMENT_ID))
@@ -131,7 +133,7 @@ def plan(request: InstanceRequest, before: Before | None = None, *, partial: boo
     :raises InputError: names the field that is wrong or missing.
     """
     _check_element(request)
-    given = texts(request.configuration or {})
+    given = sent = texts(request.configuration or {})
     old = before.texts if before is not None else {}
     given = {
         key: old.get(key, "") if text == MASK and configurations.is_secret(key) else text
@@ -146,6 +148,7 @@ def plan(request: InstanceRequest, before: Before | None = None, *, partial: boo
     filled = {key: text for key, text in wanted.items() if text != ""}
     checked = validated(Configuration, filled, ("configuration",))
     _require(checked, request, partial)
+    _keep_keys_at_home(checked.store_url, old.get("store.url"), sent.get("oauth.api.secret"))
     parse_headers(checked.callback_headers or "")
     wanted[key_of("vendor_type")] = checked.vendor_type
     return Plan(
@@ -159,6 +162,21 @@ def plan(request: InstanceRequest, before: Before | None = None, *, partial: boo
         reconnects=before is None
         or any(wanted.get(key) != old.get(key) for key in _CONNECTION_KEYS),
     )
+
+
+def _keep_keys_at_home(url: str, before: str | None, secret: str | None) -> None:
+    """Refuse to send a stored secret to another host than the one that it was given for.
+
+    A token reads secrets back as ``********``; moving the store would be a way around that.
+    """
+    if before is None or secret not in (None, "", MASK):
+        return
+    if urlsplit(store_root(url))[:2] != urlsplit(store_root(before))[:2]:
+        raise InputError(
+            "store.url is another host than before; send oauth.api.key and oauth.api.secret "
+            "with it, the stored ones are not sent there",
+            "configuration.oauth.api.secret",
+        )
 
 
 _POLLER_KEYS = ("event.poller.configuration", "event.poller.urls")

@@ -183,10 +183,9 @@ def test_keys_that_were_checked_with_another_store(
     path = f"/instances/{api.create()['id']}"
     other = Api(app.test_client(), api.headers, api.store)
     moved = api.store.replace("127.0.0.1", "localhost")
-    _meanwhile(
-        store_server,
-        lambda: other.call("PATCH", path, {"configuration": {"store.url": moved}}),
-    )
+    keys = {"oauth.api.key": "ck_test", "oauth.api.secret": "cs_test"}
+    body = {"configuration": {"store.url": moved, **keys}}
+    _meanwhile(store_server, lambda: other.call("PATCH", path, body))
     answer = api.call("PATCH", path, {"configuration": {"oauth.api.secret": "cs_new"}})
     assert (answer.status_code, api.call("GET", path).json["configuration"]["store.url"]) == (
         409,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import http.server
 import json
+import threading
 import typing as t
 
 import flask
@@ -660,3 +662,57 @@ def test_paths_of_the_host_are_left_alone(api: Api) -> None:
     response = api.client.get("/nothing")
     assert response.status_code == 404 and response.mimetype == "text/html"
     assert PREFIX not in response.text
+
+
+class _Greedy(http.server.BaseHTTPRequestHandler):
+    """A host that would like to have a store's keys; it answers as a store does."""
+
+    asked: t.ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        data = b'{"namespaces": ["wc/v3"]}' if self.path == "/wp-json/" else b"[]"
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    "secret", [{}, {"oauth.api.secret": "********"}], ids=["left out", "masked"]
+)
+def test_stored_keys_do_not_follow_the_store_to_another_host(
+    api: Api, secret: dict[str, str]
+) -> None:
+    """Who may PATCH store.url must not get the store's keys sent to a host of his own."""
+    created = api.create()
+    _Greedy.asked.clear()
+    with http.server.HTTPServer(("127.0.0.1", 0), _Greedy) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        body = {"configuration": {"store.url": url, **secret}}
+        response = api.call("PATCH", f"/instances/{created['id']}", body)
+        server.shutdown()
+    assert response.status_code == 400
+    assert "oauth.api.secret" in response.get_json()["message"]
+    assert _Greedy.asked == []
+
+
+def test_keys_sent_with_another_address_are_used(api: Api) -> None:
+    """A store that moved is connected again with its keys."""
+    created = api.create()
+    keys = {"oauth.api.key": "ck_test", "oauth.api.secret": "cs_test"}
+    moved = api.store.replace("127.0.0.1", "localhost")
+    body = {"configuration": {"store.url": moved, **keys}}
+    assert api.call("PATCH", f"/instances/{created['id']}", body).status_code == 200
+
+
+def test_another_path_of_the_same_host_needs_no_keys(api: Api) -> None:
+    """A slash more or less is no other host."""
+    created = api.create()
+    body = {"configuration": {"store.url": api.store + "/"}}
+    assert api.call("PATCH", f"/instances/{created['id']}", body).status_code == 200
