@@ -434,6 +434,9 @@ def _post_raw(app: flask.Flask, headers: Headers, chunks: t.Iterable[bytes]) -> 
         with contextlib.suppress(ConnectionError):
             for chunk in chunks:
                 connection.sendall(chunk)
+        with contextlib.suppress(OSError):  # It may have answered and gone already.
+            # Werkzeug's server reads on to the end of what comes before it closes.
+            connection.shutdown(socket.SHUT_WR)
         answer = b""
         with contextlib.suppress(ConnectionError):
             while piece := connection.recv(65536):
