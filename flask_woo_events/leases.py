@@ -20,6 +20,17 @@ from .models import Delivery, Instance
 _log = logging.getLogger(__name__)
 
 
+# Made once and without the mapper: it runs with every batch.
+_RENEW = (
+    sa.update(Instance.__table__)  # type: ignore[arg-type]
+    .where(
+        Instance.__table__.c.id == sa.bindparam("instance_id"),
+        Instance.__table__.c.lease_fence == sa.bindparam("fence"),
+    )
+    .values(lease_until=sa.bindparam("until"))
+)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class InstanceLease:
     """The right to poll one instance."""
@@ -34,10 +45,7 @@ class InstanceLease:
         :raises LeaseLostError: another worker has claimed the instance.
         """
         kept = session.execute(
-            sa.update(Instance)
-            .where(Instance.id == self.instance_id, Instance.lease_fence == self.fence)
-            .values(lease_until=until)
-            .execution_options(synchronize_session=False)
+            _RENEW, {"instance_id": self.instance_id, "fence": self.fence, "until": until}
         )
         if _rows(kept) != 1:
             raise LeaseLostError(

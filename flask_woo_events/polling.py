@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import contextlib
 import dataclasses
 import datetime as dt
 import logging
 import time
 
 import sqlalchemy as sa
+from sqlalchemy import orm
 
 from . import instances
+from .database import Database
 from .errors import (
     LeaseLostError,
     StoreAccessError,
@@ -22,7 +25,7 @@ from .errors import (
 from .flow import cursor as cursors
 from .flow import ledger, outbox, poll
 from .flow.cursor import Cursor, Stream
-from .flow.ledger import Known
+from .flow.ledger import Known, Sighting, Source
 from .flow.sources import Batch, Reading
 from .leases import InstanceLease, Keeper, claim_instance
 from .models import Instance, Poller, PollerState
@@ -152,40 +155,32 @@ class InstancePoll:
     def _poll_one(self, turn: _Turn, poller_id: int) -> PollReport:
         with self._database.read() as session:
             stream, cursor = cursors.load(session, poller_id)
+            view = _View(self._database, poller_id, ledger.ticket(session, poller_id))
+        book = _Book(self._database, turn.lease, self._keeper, stream, view, cursor)
         report = PollReport(instance=stream.instance_id, resource=stream.resource)
         before, began = turn.client.requests_made, time.monotonic()
         try:
-            for batch in turn.read(stream, cursor):
-                self._commit(turn, stream, batch, report)
+            for batch in turn.read(stream, cursor, view):
+                book.enter(batch, self._runtime.clock())
                 self._show(stream, batch)
                 if self._stopped():
                     break
-            else:
-                self._succeed(turn.lease, poller_id)
+            book.close(ended=not self._stopped())
         except LeaseLostError:
             raise
         except WooEventsError as exc:
             report.error = str(exc)
-            self._fail(turn.lease, poller_id, exc)
+            self._fail(book, exc)
         except Exception as exc:
             # A fault of ours with one resource must not silence the others.
             report.error = f"{type(exc).__name__}: {exc}"
-            self._fail(turn.lease, poller_id, exc)
+            self._fail(book, exc)
             _log.exception("polling %s failed", stream.resource, extra=_extra(report))
+        report.observed, report.events = book.observed, book.events
         report.requests = turn.client.requests_made - before
         report.seconds = round(time.monotonic() - began, 3)
         _log.info("polled %s: %d events", stream.resource, report.events, extra=_extra(report))
         return report
-
-    def _commit(self, turn: _Turn, stream: Stream, batch: Batch, report: PollReport) -> None:
-        with self._database.write() as session:
-            turn.lease.renew(session, self._keeper.until())
-            if batch.sighting is not None and batch.sighting.observations:
-                rules = outbox.Rules(now=self._runtime.clock())
-                recorded = ledger.record(session, stream, batch.sighting, rules)
-                report.events += recorded.events
-                report.observed += len(batch.sighting.observations)
-            cursors.save(session, stream.poller_id, batch.cursor)
 
     def _show(self, stream: Stream, batch: Batch) -> None:
         if self._progress is not None and batch.cursor.baseline_total:
@@ -193,27 +188,77 @@ class InstancePoll:
                 done = min(batch.cursor.baseline.offset, batch.cursor.baseline_total)
                 self._progress(stream.resource, done, batch.cursor.baseline_total)
 
-    def _succeed(self, lease: InstanceLease, poller_id: int) -> None:
-        with self._database.write() as session:
-            lease.renew(session, self._keeper.until())
-            session.execute(
-                sa.update(Poller)
-                .where(
-                    Poller.id == poller_id, sa.or_(Poller.failures > 0, Poller.error.is_not(None))
-                )
-                .values(failures=0, error=None, retry_at=None)
-            )
-
-    def _fail(self, lease: InstanceLease, poller_id: int, exc: Exception) -> None:
-        with self._database.write() as session:
-            lease.renew(session, self._keeper.until())
-            row = session.get_one(Poller, poller_id)
+    def _fail(self, book: _Book, exc: Exception) -> None:
+        with book.transaction() as session:
+            row = session.get_one(Poller, book.stream.poller_id)
             row.failures += 1
             row.error = str(exc)
             row.memory = {name: value for name, value in row.memory.items() if name != "statuses"}
             if row.failures >= self._runtime.settings.poll_failures_allowed:
                 row.state = PollerState.DISABLED
                 row.error = f"disabled after {row.failures} failures in a row; the last: {exc}"
+
+
+class _Book:
+    """Writes down what one poll of one resource saw: at once what is news, else at the end."""
+
+    #: Seconds after which progress is written though nothing was news.
+    PATIENCE = 5.0
+
+    def __init__(
+        self,
+        database: Database,
+        lease: InstanceLease,
+        keeper: Keeper,
+        stream: Stream,
+        view: _View,
+        cursor: Cursor,
+    ) -> None:
+        self.stream = stream
+        self.observed = 0
+        self.events = 0
+        self._database = database
+        self._lease = lease
+        self._keeper = keeper
+        self._view = view
+        self._cursor = cursor
+        self._written = time.monotonic()
+
+    @contextlib.contextmanager
+    def transaction(self) -> cabc.Iterator[orm.Session]:
+        """A transaction under the lease, which writes the cursor too."""
+        with self._database.write() as session:
+            self._lease.renew(session, self._keeper.until())
+            cursors.save(session, self.stream.poller_id, self._cursor)
+            yield session
+        self._written = time.monotonic()
+
+    def enter(self, batch: Batch, now: dt.datetime) -> None:
+        """Record a batch and its cursor in one commit, or keep the cursor if nothing was news."""
+        self._cursor = batch.cursor
+        news = self._sift(batch.sighting) if batch.sighting is not None else None
+        if news is not None:
+            with self.transaction() as session:
+                recorded = ledger.record(session, self.stream, news, outbox.Rules(now=now))
+            self.events += recorded.events
+            self._view.stamp = recorded.stamp
+        elif time.monotonic() - self._written > self.PATIENCE:
+            with self.transaction():
+                pass
+
+    def _sift(self, sighting: Sighting) -> Sighting | None:
+        self.observed += len(sighting.observations)
+        if sighting.source is Source.BASELINE or not sighting.observations:
+            return sighting if sighting.observations else None
+        with self._database.read() as session:
+            news, self._view.stamp = ledger.sift(session, self.stream.poller_id, sighting)
+        return news
+
+    def close(self, *, ended: bool) -> None:
+        """Write the cursor at the end of the poll."""
+        with self._database.write() as session:
+            self._lease.renew(session, self._keeper.until())
+            cursors.save(session, self.stream.poller_id, self._cursor, ended=ended)
 
 
 class _Turn:
@@ -228,19 +273,19 @@ class _Turn:
         self._version = version
         self._broken: WooEventsError | None = None
 
-    def read(self, stream: Stream, cursor: Cursor) -> cabc.Iterator[Batch]:
+    def read(self, stream: Stream, cursor: Cursor, view: _View) -> cabc.Iterator[Batch]:
         """Yield the batches of one resource."""
         if self._broken is not None:
             raise self._broken
         try:
             cursor = self._with_statuses(stream, cursor)
-            yield from poll.read(self._reading(stream, cursor), cursor)
+            yield from poll.read(self._reading(stream, cursor, view), cursor)
         except (UnreachableError, StoreBusyError) as exc:
             # The other resources are at the same store.
             self._broken = exc
             raise
 
-    def _reading(self, stream: Stream, cursor: Cursor) -> Reading:
+    def _reading(self, stream: Stream, cursor: Cursor, view: _View) -> Reading:
         settings, configuration = self._runtime.settings, stream.configuration
         now = self._runtime.clock()
         last_poll = (cursor.polled_at or now) - dt.timedelta(seconds=configuration.poll_delay)
@@ -254,7 +299,7 @@ class _Turn:
                 version=self._version,
                 statuses=cursor.memory.get("statuses") or (),
             ),
-            ledger=_View(self._runtime, stream.poller_id),
+            ledger=view,
             clock=self._runtime.clock,
             overlap=dt.timedelta(seconds=settings.poll_overlap),
             compare_pages=settings.compare_pages,
@@ -280,13 +325,14 @@ class _Turn:
 class _View:
     """The ledger of one resource, read in short transactions."""
 
-    def __init__(self, runtime: Runtime, poller_id: int) -> None:
-        self._database = runtime.database
+    def __init__(self, database: Database, poller_id: int, stamp: int) -> None:
+        self._database = database
         self._poller_id = poller_id
+        #: As last seen. An older one is safe: it only takes more of what is read for stale.
+        self.stamp = stamp
 
     def ticket(self) -> int:
-        with self._database.read() as session:
-            return ledger.ticket(session, self._poller_id)
+        return self.stamp
 
     def known(self, object_ids: cabc.Sequence[str]) -> dict[str, Known]:
         with self._database.read() as session:

@@ -55,6 +55,20 @@ class Stream:
     backfill: bool = False
 
 
+_COLUMNS = (
+    "state",
+    "cursor_at",
+    "baseline_at",
+    "baseline_offset",
+    "baseline_id",
+    "baseline_total",
+    "compare_offset",
+    "compare_id",
+    "polled_at",
+    "memory",
+)
+
+
 def load(session: orm.Session, poller_id: int) -> tuple[Stream, Cursor]:
     """Read a poller's row."""
     row = session.get_one(Poller, poller_id)
@@ -78,21 +92,31 @@ def load(session: orm.Session, poller_id: int) -> tuple[Stream, Cursor]:
     return stream, cursor
 
 
-def save(session: orm.Session, poller_id: int, cursor: Cursor) -> None:
-    """Write a poller's row; the caller commits it with the events."""
-    session.execute(
-        sa.update(Poller)
-        .where(Poller.id == poller_id)
-        .values(
-            state=cursor.state.value,
-            cursor_at=cursor.at,
-            baseline_at=cursor.baseline_at,
-            baseline_offset=cursor.baseline.offset,
-            baseline_id=cursor.baseline.after_id,
-            baseline_total=cursor.baseline_total,
-            compare_offset=cursor.compare.offset,
-            compare_id=cursor.compare.after_id,
-            polled_at=cursor.polled_at,
-            memory=dict(cursor.memory),
-        )
-    )
+# Made once and without the mapper, which costs more than the database does.
+_SAVE = (
+    sa.update(Poller.__table__)  # type: ignore[arg-type]
+    .where(Poller.__table__.c.id == sa.bindparam("poller_id"))
+    .values({name: sa.bindparam(name) for name in _COLUMNS})
+)
+_SUCCEED = _SAVE.values(failures=0, error=None, retry_at=None)
+
+
+def save(session: orm.Session, poller_id: int, cursor: Cursor, *, ended: bool = False) -> None:
+    """Write a poller's row; the caller commits it with the events.
+
+    :param ended: the poll came to its end, which also ends a row of failures.
+    """
+    values = {
+        "poller_id": poller_id,
+        "state": cursor.state.value,
+        "cursor_at": cursor.at,
+        "baseline_at": cursor.baseline_at,
+        "baseline_offset": cursor.baseline.offset,
+        "baseline_id": cursor.baseline.after_id,
+        "baseline_total": cursor.baseline_total,
+        "compare_offset": cursor.compare.offset,
+        "compare_id": cursor.compare.after_id,
+        "polled_at": cursor.polled_at,
+        "memory": dict(cursor.memory),
+    }
+    session.execute(_SUCCEED if ended else _SAVE, values)

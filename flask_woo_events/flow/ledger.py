@@ -90,11 +90,16 @@ class Recorded:
     events: int = 0
     #: Objects that another source changed while these were read; they must be read again.
     stale: tuple[str, ...] = ()
+    #: The ledger's stamp after it.
+    stamp: int = 0
+
+
+_STAMP = sa.select(Poller.stamp).where(Poller.id == sa.bindparam("poller_id"))
 
 
 def ticket(session: orm.Session, poller_id: int) -> int:
     """The ledger's stamp now; take it before reading from the store."""
-    return session.scalars(sa.select(Poller.stamp).where(Poller.id == poller_id)).one()
+    return session.execute(_STAMP, {"poller_id": poller_id}).scalar_one()
 
 
 # Made once: an ``IN`` of plain values costs SQLAlchemy more than the database.
@@ -124,24 +129,66 @@ def known(session: orm.Session, poller_id: int, object_ids: cabc.Sequence[str]) 
     return found
 
 
+_NUMBERS = (
+    sa.select(Object.number)
+    .where(
+        Object.poller_id == sa.bindparam("poller_id"),
+        Object.live,
+        Object.number > sa.bindparam("after"),
+        Object.number <= sa.bindparam("until"),
+    )
+    .order_by(Object.number)
+)
+#: What a 64-bit column can hold.
+_GREATEST = 9_223_372_036_854_775_807
+
+
 def live_numbers(
     session: orm.Session, poller_id: int, after: int | None, until: int | None
 ) -> list[int]:
     """Numeric ids of the live objects in ``(after, until]``, ascending."""
-    query = sa.select(Object.number).where(
-        Object.poller_id == poller_id, Object.live, Object.number.is_not(None)
-    )
-    if after is not None:
-        query = query.where(Object.number > after)
-    if until is not None:
-        query = query.where(Object.number <= until)
-    return [number for number in session.scalars(query.order_by(Object.number)) if number]
+    bounds = {
+        "poller_id": poller_id,
+        "after": -1 if after is None else after,
+        "until": _GREATEST if until is None else until,
+    }
+    return [int(number) for (number,) in session.execute(_NUMBERS, bounds) if number is not None]
+
+
+_COUNT = (
+    sa.select(sa.func.count())
+    .select_from(Object)
+    .where(Object.poller_id == sa.bindparam("poller_id"), Object.live)
+)
 
 
 def count_live(session: orm.Session, poller_id: int) -> int:
     """How many objects the ledger holds as live."""
-    query = sa.select(sa.func.count()).where(Object.poller_id == poller_id, Object.live)
-    return session.scalars(query).one()
+    return int(session.execute(_COUNT, {"poller_id": poller_id}).scalar_one())
+
+
+def sift(session: orm.Session, poller_id: int, sighting: Sighting) -> tuple[Sighting | None, int]:
+    """Leave out what the ledger already holds, without locking anything.
+
+    What is left must pass ``record()``, which looks again under its lock.
+
+    :returns: what is left, ``None`` when it is nothing, and a ticket.
+    """
+    before = known(session, poller_id, [seen.object_id for seen in sighting.observations])
+    now = ticket(session, poller_id)
+    news = [seen for seen in sighting.observations if not _holds(before.get(seen.object_id), seen)]
+    return (dataclasses.replace(sighting, observations=news) if news else None), now
+
+
+def _holds(before: Known | None, seen: Observation) -> bool:
+    if before is None or not before.live:
+        return seen.body is None
+    return (
+        seen.body is not None
+        and before.modified_at == seen.modified_at
+        and before.settled
+        and before.digest == digest_of(seen.body)
+    )
 
 
 def record(
@@ -168,7 +215,8 @@ def record(
         door.pass_one(seen, before.get(object_id))
     told = outbox.post(session, stream, door.events, sighting.poll_date, rules)
     door.write(session, told)
-    return Recorded(len(door.events), tuple(door.stale))
+    changed = bool(door.inserts or door.updates)
+    return Recorded(len(door.events), tuple(door.stale), stamp if changed else stamp - 1)
 
 
 class _Door:
