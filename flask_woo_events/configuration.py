@@ -11,7 +11,7 @@ from sqlalchemy import orm
 from .crypto import Cipher
 from .errors import NotFoundError
 from .models import Configuration
-from .schemas import MASK
+from .values import MASK
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import datetime as dt
 import logging
 import random
 
-from . import instances
+from . import profiles
 from .errors import LeaseLostError, WooEventsError
 from .flow import delivery, outbox
 from .flow.delivery import Target
@@ -124,8 +124,8 @@ class Dispatch:
 
     def _address(self, instance_id: int) -> tuple[Sender, Target]:
         with self._runtime.database.read() as session:
-            profile = instances.load_profile(session, instance_id)
-            target = instances.load_target(session, self._runtime.cipher, instance_id)
+            profile = profiles.load_profile(session, instance_id)
+            target = profiles.load_target(session, self._runtime.cipher, instance_id)
         sender = Sender(
             instance_id=profile.id,
             name=profile.name,

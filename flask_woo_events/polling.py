@@ -12,7 +12,7 @@ import time
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from . import instances
+from . import profiles
 from .database import Database
 from .errors import (
     LeaseLostError,
@@ -125,7 +125,7 @@ class InstancePoll:
         if self._stopped() or self._only is not None:
             return None
         with self._database.read() as session:
-            profile = instances.load_profile(session, instance_id)
+            profile = profiles.load_profile(session, instance_id)
         return started + dt.timedelta(minutes=profile.refresh_minutes)
 
     def _poll_all(self, lease: InstanceLease) -> list[PollReport]:
@@ -141,7 +141,7 @@ class InstancePoll:
                 )
                 .order_by(Poller.id)
             ).all()
-            access = instances.load_access(session, self._runtime.cipher, instance_id)
+            access = profiles.load_access(session, self._runtime.cipher, instance_id)
             facts = session.get_one(Instance, instance_id).store_facts
         client = self._runtime.store_client(access)
         turn = _Turn(self._runtime, lease, client, str(facts.get("version") or ""))

@@ -1,330 +1,38 @@
-"""JSON as clients send it: requests for instances and poller configurations, checked."""
+"""Requests for instances as clients send them, checked."""
 
 from __future__ import annotations
 
 import collections.abc as cabc
-import datetime as dt
 import re
 import typing as t
-import unicodedata
 import urllib.parse
 
 import orjson
 import pydantic
 
-from .date_patterns import DatePattern
-from .errors import DatePatternError, InputError
-from .store import catalogue
-from .store.listing import read_filters
-from .zones import parse_zone
-
-_TAGS = re.compile(r"<[^>]*>")
-#: Longest texts that are accepted, characters.
-NAME_LENGTH = 255
-TAG_LENGTH = 190
-TAGS_MOST = 100
-#: Most resources of one instance, each of which costs its store requests.
-RESOURCES_MOST = 100
-#: Deepest nesting of a body; Python and the database have less patience than the parser.
-DEPTH_MOST = 64
-KEY_LENGTH = 190
-URL_LENGTH = 2000
-#: What a secret reads back as; sent to us it means "as it is".
-MASK = "********"
-
-#: For filters that are only checked.
-_ANY_DATE = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-
-M = t.TypeVar("M", bound=pydantic.BaseModel)
-
-
-def load_json(data: bytes) -> object:
-    """Parse a request's body.
-
-    :raises InputError: it is not JSON, not UTF-8, nested too deeply, or holds what no database
-        can keep.
-    """
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError as exc:
-        raise InputError(f"the body is not JSON: {exc.msg}") from exc
-    _refuse_unkeepable(value, ())
-    return value
-
-
-def _refuse_unkeepable(value: object, path: tuple[str, ...]) -> None:
-    if len(path) > DEPTH_MOST:
-        raise InputError(f"{path[0]} is nested more than {DEPTH_MOST} levels deep", path[0])
-    if isinstance(value, str) and "\0" in value:
-        name = ".".join(path) or "the body"
-        raise InputError(f"{name}: a text holds the character NUL", ".".join(path) or None)
-    if isinstance(value, dict):
-        for name, one in value.items():
-            _refuse_unkeepable(name, path)
-            _refuse_unkeepable(one, (*path, name))
-    elif isinstance(value, list):
-        for index, one in enumerate(value):
-            _refuse_unkeepable(one, (*path, str(index)))
-
-
-def validated(model: type[M], value: object, path: tuple[str, ...] = ()) -> M:
-    """Check a value against a model.
-
-    :raises InputError: names the first wrong field as the caller wrote it, and never its value.
-    """
-    try:
-        return model.model_validate(value)
-    except pydantic.ValidationError as exc:
-        # Not exc.json(): that fails on bytes that are not UTF-8, and repeats secrets.
-        first = exc.errors(include_input=False, include_url=False, include_context=False)[0]
-        field = ".".join((*path, *(str(part) for part in first["loc"])))
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] in ("model_type", "dict_type"):
-            message = "a JSON object is expected"
-        raise InputError(f"{field or 'the body'}: {message}", field or None) from exc
-
-
-def sanitized(text: str) -> str:
-    """A name or tag without markup (``<a href=...>x</a>`` is ``x``)."""
-    while (plain := _TAGS.sub("", text)) != text:
-        text = plain  # What is left of nested tags may be one again.
-    return re.sub(r"\s+", " ", text).strip()
-
-
-def folded(name: str) -> str:
-    """A name as the least exact of our databases compares it: without case and accents."""
-    decomposed = unicodedata.normalize("NFKD", name.casefold())
-    return "".join(one for one in decomposed if not unicodedata.combining(one)).strip()
-
-
-def _refuse_twins(names: cabc.Iterable[str], field: str) -> None:
-    seen: dict[str, str] = {}
-    for name in names:
-        twin = seen.setdefault(folded(name), name)
-        if twin != name:
-            message = f"{field} has both {twin[:KEY_LENGTH]!r} and {name[:KEY_LENGTH]!r}"
-            raise InputError(f"{message}, which some databases take for the same", field)
-
-
-def _flag(value: object) -> object:
-    return value.strip().lower() if isinstance(value, str) else value
-
-
-def _not_a_flag(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("a number is expected")
-    return value.strip() if isinstance(value, str) else value
-
-
-def _printable(value: str) -> str:
-    if not all(character.isprintable() for character in value):
-        raise ValueError("control characters are not allowed")
-    return value
-
-
-Flag = t.Annotated[bool, pydantic.BeforeValidator(_flag)]
-Text = t.Annotated[str, pydantic.StringConstraints(max_length=KEY_LENGTH, strip_whitespace=True)]
-Line = t.Annotated[str, pydantic.AfterValidator(_printable)]
-Rows = t.Annotated[int, pydantic.BeforeValidator(_not_a_flag), pydantic.Field(ge=1, le=1_000_000)]
-Seconds = t.Annotated[int, pydantic.BeforeValidator(_not_a_flag), pydantic.Field(ge=0, le=604800)]
-
-
-class _Lenient(pydantic.BaseModel):
-    """Clients of the documented service send more than is documented; it is no error."""
-
-    model_config = pydantic.ConfigDict(extra="ignore", frozen=True)
-
-
-class PollerConfiguration(_Lenient):
-    """One resource to poll, as it is kept in ``woo_poller.configuration``."""
-
-    resource: str
-    #: Hub path or ``/wp-json/...``, with query and macros.
-    url: str
-    #: Dotted path of the id in a row.
-    id_field: str = "id"
-    updated_field: str | None = None
-    updated_format: str | None = None
-    updated_zone: str = "UTC"
-    created_field: str | None = None
-    created_format: str | None = None
-    created_zone: str = "UTC"
-    filter_by_updated_date: bool = True
-    filter_by_current_date: bool = False
-    #: Seconds from created to updated that still count as CREATED.
-    created_check_tolerance: int = 0
-    page_size: int | None = None
-    #: Seconds that a poll reaches further back.
-    poll_delay: int = 0
-
-
-def _pattern(value: str) -> str:
-    try:
-        DatePattern(value)
-    except DatePatternError as exc:
-        raise ValueError(str(exc)) from exc
-    return value
-
-
-def _zone(value: str) -> str:
-    try:
-        parse_zone(value)
-    except InputError as exc:
-        raise ValueError(str(exc)) from exc
-    return value
-
-
-Pattern = t.Annotated[Text, pydantic.AfterValidator(_pattern)]
-Zone = t.Annotated[Text, pydantic.AfterValidator(_zone)]
-
-
-class DatesConfiguration(_Lenient):
-    """``datesConfiguration``, which may be empty."""
-
-    updated_field: Text | None = pydantic.Field(None, alias="updatedDateField")
-    updated_format: Pattern | None = pydantic.Field(None, alias="updatedDateFormat")
-    updated_zone: Zone | None = pydantic.Field(None, alias="updatedDateTimezone")
-    created_field: Text | None = pydantic.Field(None, alias="createdDateField")
-    created_format: Pattern | None = pydantic.Field(None, alias="createdDateFormat")
-    created_zone: Zone | None = pydantic.Field(None, alias="createdDateTimezone")
-    tolerance: Seconds | None = pydantic.Field(None, alias="createdCheckTolerance")
-
-
-class PollerBlock(_Lenient):
-    """One resource of ``event.poller.configuration``."""
-
-    url: t.Annotated[str, pydantic.StringConstraints(max_length=URL_LENGTH)]
-    id_field: t.Annotated[Text, pydantic.StringConstraints(min_length=1)] = pydantic.Field(
-        "id", alias="idField"
-    )
-    dates: DatesConfiguration | None = pydantic.Field(None, alias="datesConfiguration")
-    updated_zone: Zone | None = pydantic.Field(None, alias="updatedDateTimezone")
-    created_zone: Zone | None = pydantic.Field(None, alias="createdDateTimezone")
-    filter_by_updated_date: Flag = pydantic.Field(
-        True, validation_alias=pydantic.AliasChoices("filterByUpdatedDate", "filterByUpdateDate")
-    )
-    filter_by_current_date: Flag = pydantic.Field(False, alias="filterByCurrentDate")
-    tolerance: Seconds | None = pydantic.Field(None, alias="createdCheckTolerance")
-    page_size: Rows | None = pydantic.Field(None, alias="pageSize")
-    poll_delay: Seconds = pydantic.Field(0, alias="pollDelay")
-
-    @pydantic.field_validator("url")
-    @classmethod
-    def _known_path(cls, value: str) -> str:
-        try:
-            catalogue.resolve(value)
-            read_filters(value, last_poll=_ANY_DATE, now=_ANY_DATE)
-        except InputError as exc:
-            raise ValueError(str(exc)) from exc
-        return value
-
-    def configuration(self, resource: str) -> PollerConfiguration:
-        """The block as it is kept."""
-        dates = self.dates or DatesConfiguration.model_validate({})
-        return PollerConfiguration(
-            resource=resource,
-            url=self.url,
-            id_field=self.id_field,
-            updated_field=dates.updated_field,
-            updated_format=dates.updated_format,
-            updated_zone=dates.updated_zone or self.updated_zone or "UTC",
-            created_field=dates.created_field,
-            created_format=dates.created_format,
-            created_zone=dates.created_zone or self.created_zone or "UTC",
-            filter_by_updated_date=self.filter_by_updated_date,
-            filter_by_current_date=self.filter_by_current_date,
-            created_check_tolerance=(
-                self.tolerance if self.tolerance is not None else dates.tolerance or 0
-            ),
-            page_size=self.page_size,
-            poll_delay=self.poll_delay,
-        )
-
-
-CONFIGURATION_KEY = "event.poller.configuration"
-URLS_KEY = "event.poller.urls"
-_DOCUMENTED_FORMAT = "yyyy-MM-dd'T'HH:mm:ss"
-
-
-def default_configuration() -> dict[str, t.Any]:
-    """The block of the documentation for the four resources."""
-    dates = {
-        "updatedDateField": "date_modified_gmt",
-        "updatedDateFormat": _DOCUMENTED_FORMAT,
-        "updatedDateTimezone": "GMT",
-        "createdDateField": "date_created_gmt",
-        "createdDateFormat": _DOCUMENTED_FORMAT,
-        "createdDateTimezone": "GMT",
-    }
-    return {
-        name: {"url": f"/hubs/ecommerce/{name}", "idField": "id", "datesConfiguration": dates}
-        for name in catalogue.DEFAULT_RESOURCES
-    }
-
-
-def parse_poller_configuration(
-    value: object, path: tuple[str, ...] = ("configuration", CONFIGURATION_KEY)
-) -> tuple[PollerConfiguration, ...]:
-    """Read ``event.poller.configuration``: an object, or one as a JSON string.
-
-    :raises InputError: names the wrong field.
-    """
-    name = ".".join(path)
-    if isinstance(value, str):
-        try:
-            value = load_json(value.encode())
-        except InputError as exc:
-            raise InputError(f"{name} is a string, but no JSON: {exc}", name) from exc
-    if not isinstance(value, dict) or not value:
-        raise InputError(f"{name} must be an object of resources to poll", name)
-    if len(value) > RESOURCES_MOST:
-        raise InputError(f"{name} has more than {RESOURCES_MOST} resources", name)
-    _refuse_twins(value, name)
-    configurations = []
-    for resource, block in value.items():
-        if not resource.strip() or len(resource) > KEY_LENGTH or not resource.isprintable():
-            raise InputError(f"{name} has a resource without a usable name", name)
-        checked = validated(PollerBlock, block, (*path, resource))
-        configurations.append(checked.configuration(resource))
-    return tuple(configurations)
-
-
-def parse_legacy_urls(text: str) -> dict[str, t.Any]:
-    """Turn ``event.poller.urls`` into ``event.poller.configuration``.
-
-    Either lines of nine fields separated by ``|`` (resource, url, filter, then field, format and
-    zone of the updated and of the created date), or just names of resources.
-    """
-    name = f"configuration.{URLS_KEY}"
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if not any("/" in line for line in lines):
-        names = [one.strip() for line in lines for one in line.split("|") if one.strip()]
-        defaults = default_configuration()
-        return {one: defaults.get(one, {"url": f"/hubs/ecommerce/{one}"}) for one in names}
-    blocks: dict[str, t.Any] = {}
-    for line in lines:
-        fields = [field.strip() for field in line.split("|")] + [""] * 9
-        if not fields[0] or not fields[1]:
-            raise InputError(f"{name} needs lines of resource|url|...", name)
-        dates = dict(
-            zip(
-                (
-                    "updatedDateField",
-                    "updatedDateFormat",
-                    "updatedDateTimezone",
-                    "createdDateField",
-                    "createdDateFormat",
-                    "createdDateTimezone",
-                ),
-                fields[3:9],
-                strict=True,
-            )
-        )
-        blocks[fields[0]] = {
-            "url": fields[1],
-            "datesConfiguration": {key: value for key, value in dates.items() if value},
-        }
-    return blocks
+from .errors import InputError
+from .resources import (
+    URLS_KEY,
+    PollerConfiguration,
+    default_configuration,
+    parse_legacy_urls,
+    parse_poller_configuration,
+)
+from .values import (
+    KEY_LENGTH,
+    NAME_LENGTH,
+    TAG_LENGTH,
+    TAGS_MOST,
+    URL_LENGTH,
+    Flag,
+    Lenient,
+    Line,
+    load_json,
+    not_a_flag,
+    printable,
+    refuse_twins,
+    sanitized,
+)
 
 
 def _web_address(value: str) -> str:
@@ -368,7 +76,7 @@ def _user_name(value: str) -> str:
 
 
 def _minutes(value: object) -> object:
-    value = _not_a_flag(value)
+    value = not_a_flag(value)
     if isinstance(value, str) and not value.isdigit():
         raise ValueError('a number of minutes is expected, for example "15"')
     return value
@@ -383,7 +91,7 @@ def _credential(value: str) -> str:
 CallbackUrl = t.Annotated[
     str,
     pydantic.StringConstraints(max_length=URL_LENGTH, strip_whitespace=True),
-    pydantic.AfterValidator(_printable),
+    pydantic.AfterValidator(printable),
     pydantic.AfterValidator(_web_address),
 ]
 Secret = t.Annotated[Line, pydantic.StringConstraints(max_length=1000)]
@@ -432,14 +140,14 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-class ElementReference(_Lenient):
+class ElementReference(Lenient):
     """Which element an instance is of."""
 
     key: str | None = None
     id: int | None = None
 
 
-class InstanceRequest(_Lenient):
+class InstanceRequest(Lenient):
     """The body of ``POST``, ``PUT`` and ``PATCH /instances``; PATCH may leave out anything."""
 
     element: ElementReference | None = None
@@ -567,5 +275,5 @@ def texts(configuration: cabc.Mapping[str, t.Any]) -> dict[str, str]:
             raise InputError(
                 f"configuration has a key with other than printable ASCII: {key!a}", "configuration"
             )
-    _refuse_twins(configuration, "configuration")
+    refuse_twins(configuration, "configuration")
     return {key: stored_text(value) for key, value in configuration.items()}

@@ -8,14 +8,15 @@ import flask
 import pydantic
 
 from .. import configuration as configurations
-from .. import instances
+from .. import instances, plans, views
 from ..accounts import Caller
 from ..errors import InputError, NotFoundError
-from ..instances import ELEMENT_NAMES, Before, InstanceView, Plan
+from ..plans import ELEMENT_NAMES, Before, Plan
 from ..runtime import current_runtime
 from ..schemas import InstanceRequest
 from ..store import catalogue
 from ..store.check import check_store
+from ..views import InstanceView
 from . import shapes
 from .reading import body, caller, instance_of, page_size, whole_number
 
@@ -48,13 +49,13 @@ def create(element: str | None = None) -> Answer:
     request = body(InstanceRequest)
     if element is None and request.element is None:
         raise InputError(f"element.key is missing; it is {ELEMENT_NAMES[0]}", "element.key")
-    wanted = instances.plan(request)
+    wanted = plans.plan(request)
     runtime = current_runtime()
     cipher = runtime.cipher
     facts = _ask_the_store(wanted)
     with runtime.database.write() as session:
         instance_id, token = instances.create(session, cipher, who, wanted, facts, runtime.clock())
-        view = instances.get(session, who, instance_id)
+        view = views.get(session, who, instance_id)
     return shapes.instance(view) | {"token": token}, 200
 
 
@@ -69,7 +70,7 @@ def list_or_get() -> Answer:
     if number is None:
         raise InputError("nextPage is not the value of Elements-Next-Page-Token", "nextPage")
     with current_runtime().database.read() as session:
-        views = instances.list_(
+        found = views.list_(
             session,
             who,
             tags=args.getlist("tags[]") or args.getlist("tags"),
@@ -77,12 +78,12 @@ def list_or_get() -> Answer:
             after_id=number,
             limit=limit + 1,
         )
-    if not views:
+    if not found:
         raise NotFoundError("No instances found")
-    response = flask.jsonify([shapes.instance(view) for view in views[:limit]])
-    response.headers["Elements-Returned-Count"] = str(len(views[:limit]))
-    if len(views) > limit:
-        response.headers["Elements-Next-Page-Token"] = str(views[limit - 1].id)
+    response = flask.jsonify([shapes.instance(view) for view in found[:limit]])
+    response.headers["Elements-Returned-Count"] = str(len(found[:limit]))
+    if len(found) > limit:
+        response.headers["Elements-Next-Page-Token"] = str(found[limit - 1].id)
     return response
 
 
@@ -145,7 +146,7 @@ def patch_entry(entry_id: str, instance_id: str | None = None) -> Answer:
     who = caller()
     number, key_id = instance_of(who, instance_id), whole_number(entry_id)
     with current_runtime().database.read() as session:
-        instances.get(session, who, number)
+        views.get(session, who, number)
         key = configurations.key_of(session, number, key_id or 0)
     value = body(EntryRequest).propertyValue
     request = InstanceRequest.model_validate({"configuration": {key: value}})
@@ -163,7 +164,7 @@ def _change(
     with runtime.database.read() as session:
         before: Before = instances.before(session, runtime.cipher, who, number)
     request = request or body(InstanceRequest)
-    checked = instances.plan(request, before, partial=partial)
+    checked = plans.plan(request, before, partial=partial)
     # Outside of any transaction: the store may be slow.
     facts = _ask_the_store(checked) if checked.reconnects else None
     cipher = runtime.cipher
@@ -196,9 +197,9 @@ def _view(instance_id: str | None) -> InstanceView:
     who = caller()
     number = instance_of(who, instance_id)
     with current_runtime().database.read() as session:
-        return instances.get(session, who, number)
+        return views.get(session, who, number)
 
 
 def _shown(who: Caller, instance_id: int) -> Answer:
     with current_runtime().database.read() as session:
-        return shapes.instance(instances.get(session, who, instance_id)), 200
+        return shapes.instance(views.get(session, who, instance_id)), 200

@@ -11,7 +11,7 @@ import werkzeug.exceptions
 from ..accounts import Caller, authenticate
 from ..errors import AccessError, InputError, NotFoundError
 from ..runtime import Runtime, current_runtime
-from ..schemas import load_json, validated
+from ..values import load_json, validated
 
 M = t.TypeVar("M", bound=pydantic.BaseModel)
 

@@ -7,7 +7,7 @@ import typing as t
 from ..configuration import Entry
 from ..dates import iso_z
 from ..flow.notification import ELEMENT_ID, ELEMENT_KEY, HUB_KEY
-from ..instances import InstanceView, PollerView
+from ..views import InstanceView, PollerView
 
 #: The element as the documented service described it.
 ELEMENT: dict[str, t.Any] = {

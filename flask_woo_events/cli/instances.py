@@ -8,13 +8,14 @@ import click
 import sqlalchemy as sa
 from flask.cli import AppGroup
 
-from .. import instances
+from .. import instances, plans, profiles, views
 from ..accounts import Caller
 from ..models import Instance, Organization, User
 from ..runtime import current_runtime
-from ..schemas import InstanceRequest, load_json, validated
+from ..schemas import InstanceRequest
 from ..store import catalogue
 from ..store.check import check_store
+from ..values import load_json, validated
 from .output import as_json_option, echo_json, echo_table, failing_in_words
 
 #: Greater ids than a database can hold do not exist.
@@ -30,9 +31,9 @@ def list_instances(as_json: bool) -> None:
     """List all instances of all organisations."""
     with current_runtime().database.read() as session:
         ids = session.scalars(sa.select(Instance.id).order_by(Instance.id)).all()
-        views = [instances.get(session, instances.owner(session, one), one) for one in ids]
+        found = [views.get(session, profiles.owner(session, one), one) for one in ids]
     if as_json:
-        for view in views:
+        for view in found:
             echo_json(_shown(view))
         return
     echo_table(
@@ -48,7 +49,7 @@ def list_instances(as_json: bool) -> None:
                     for one in view.pollers
                 ),
             )
-            for view in views
+            for view in found
         ],
     )
 
@@ -60,8 +61,8 @@ def list_instances(as_json: bool) -> None:
 def show(instance_id: int, as_json: bool) -> None:
     """Show one instance; secrets are masked."""
     with current_runtime().database.read() as session:
-        caller = instances.owner(session, instance_id)
-        view = instances.get(session, caller, instance_id)
+        caller = profiles.owner(session, instance_id)
+        view = views.get(session, caller, instance_id)
     if as_json:
         echo_json(_shown(view))
         return
@@ -84,7 +85,7 @@ def create(file: click.File, user: str, organization: str) -> None:
     """Connect a store as POST /instances does, with the JSON of FILE (- for standard input)."""
     runtime = current_runtime()
     request = validated(InstanceRequest, load_json(file.read()))  # type: ignore[attr-defined]
-    wanted = instances.plan(request)
+    wanted = plans.plan(request)
     with runtime.database.read() as session:
         caller = _user(session, user, organization)
     collections = [catalogue.resolve(poller.url) for poller in wanted.pollers]
@@ -121,7 +122,7 @@ def resume(instance_id: int) -> None:
 def delete(instance_id: int) -> None:
     """Delete an instance with all that belongs to it."""
     with current_runtime().database.write() as session:
-        instances.delete(session, instances.owner(session, instance_id), instance_id)
+        instances.delete(session, profiles.owner(session, instance_id), instance_id)
     click.echo(f"Instance {instance_id} is deleted.")
 
 
@@ -132,7 +133,7 @@ def backfill(instance_id: int) -> None:
     """Tell everything that the store holds as CREATED, at the next poll."""
     runtime = current_runtime()
     with runtime.database.write() as session:
-        caller = instances.owner(session, instance_id)
+        caller = profiles.owner(session, instance_id)
         instances.backfill(session, caller, instance_id, runtime.clock())
     click.echo(f"Instance {instance_id} is read from the beginning at its next poll.")
 
@@ -140,7 +141,7 @@ def backfill(instance_id: int) -> None:
 def _switch(instance_id: int, *, enabled: bool) -> None:
     runtime = current_runtime()
     with runtime.database.write() as session:
-        caller = instances.owner(session, instance_id)
+        caller = profiles.owner(session, instance_id)
         instances.set_enabled(session, caller, instance_id, enabled, runtime.clock())
         if enabled:
             instances.enable_pollers(session, caller, instance_id, runtime.clock())
@@ -159,7 +160,7 @@ def _user(session: sa.orm.Session, name: str, organization: str) -> Caller:
     return Caller(organization_id=row.organization_id, user_id=row.id)
 
 
-def _shown(view: instances.InstanceView) -> dict[str, object]:
+def _shown(view: views.InstanceView) -> dict[str, object]:
     from ..api import shapes
 
     shown = shapes.instance(view)

@@ -9,7 +9,7 @@ import sys
 import click
 from flask.cli import with_appcontext
 
-from .. import instances, schema
+from .. import profiles, schema
 from ..polling import PollReport, due_instances
 from ..runtime import current_runtime
 from ..worker import Worker, stopping_on_signals
@@ -33,7 +33,7 @@ def poll(
     schema.check(runtime.database.engine)
     if instance is not None:
         with runtime.database.read() as session:
-            instances.owner(session, instance)
+            profiles.owner(session, instance)
     bar = BaselineBar(shown=sys.stderr.isatty() and not as_json)
     worker = Worker(runtime, progress=bar.show, deliver=not no_deliver)
     with stopping_on_signals(worker), bar:

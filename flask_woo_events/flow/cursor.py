@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..models import Poller, PollerState
-from ..schemas import PollerConfiguration
+from ..resources import PollerConfiguration
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

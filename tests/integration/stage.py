@@ -14,7 +14,7 @@ from flask_woo_events.flow.cursor import Stream
 from flask_woo_events.flow.ledger import Observation, Recorded, Sighting, Source, record, ticket
 from flask_woo_events.flow.outbox import Rules
 from flask_woo_events.models import Instance, Organization, Poller, Subscription, User
-from flask_woo_events.schemas import PollerConfiguration
+from flask_woo_events.resources import PollerConfiguration
 
 NOW = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.UTC)
 

@@ -16,7 +16,7 @@ import flask
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events import accounts, instances
+from flask_woo_events import accounts, instances, plans, profiles, views
 from flask_woo_events.accounts import Caller
 from flask_woo_events.callback import CallbackReceiver
 from flask_woo_events.crypto import Cipher
@@ -119,7 +119,7 @@ def test_backfill_during_a_poll(line: Line, look: int) -> None:
 
     def backfill() -> None:
         with runtime.database.write() as session:
-            instances.backfill(session, instances.owner(session, 1), 1, runtime.clock())
+            instances.backfill(session, profiles.owner(session, 1), 1, runtime.clock())
 
     line.poll_while(backfill, look)
     line.poll()
@@ -201,14 +201,14 @@ def test_two_changes_at_once(any_database: Database) -> None:
     with any_database.write() as session:
         user = accounts.add_user(session, "ann", "acme", now)
         who = Caller(organization_id=user.organization_id, user_id=user.user_id)
-        number, _ = instances.create(session, cipher, who, instances.plan(request), {}, now)
+        number, _ = instances.create(session, cipher, who, plans.plan(request), {}, now)
     held = threading.Event()
 
     def change(body: Body, *, first: bool) -> None:
         wanted = InstanceRequest.model_validate(body)
         with any_database.read() as session:
             before = instances.before(session, cipher, who, number)
-        checked = instances.plan(wanted, before, partial=True)
+        checked = plans.plan(wanted, before, partial=True)
         if not first:
             assert held.wait(10)
         with any_database.write() as session:
@@ -225,7 +225,7 @@ def test_two_changes_at_once(any_database: Database) -> None:
         ]:
             done.result()
     with any_database.read() as session:
-        view = instances.get(session, who, number)
+        view = views.get(session, who, number)
     assert (view.name, view.callback_url) == ("new", "https://new.test/")
 
 

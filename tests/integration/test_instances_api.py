@@ -13,7 +13,7 @@ import pytest
 import requests
 import sqlalchemy as sa
 
-from flask_woo_events import instances
+from flask_woo_events import profiles
 from flask_woo_events.models import (
     Base,
     Configuration,
@@ -550,7 +550,7 @@ def test_older_form_replaces_the_newer_one(app: flask.Flask, api: Api) -> None:
 
 def _stage(app: flask.Flask, created: Body) -> Stage:
     from flask_woo_events.flow.cursor import Stream
-    from flask_woo_events.schemas import PollerConfiguration
+    from flask_woo_events.resources import PollerConfiguration
 
     poller = _pollers(app)["orders"]
     configuration = PollerConfiguration.model_validate(poller.configuration)
@@ -604,7 +604,7 @@ def test_basic_credentials_are_sent_as_utf_8(app: flask.Flask, api: Api) -> None
     created = api.create(**dict(zip(names, ("zoë", "пароль€"), strict=True)))
     runtime = runtime_of(app)
     with runtime.database.read() as session:
-        target = instances.load_target(session, runtime.cipher, created["id"])
+        target = profiles.load_target(session, runtime.cipher, created["id"])
     sent = requests.Request("POST", "https://mycoolapp.com/", auth=target.basic).prepare()
     scheme, _, credentials = sent.headers["Authorization"].partition(" ")
     assert (scheme, base64.b64decode(credentials).decode()) == ("Basic", "zoë:пароль€")

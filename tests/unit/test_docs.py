@@ -25,7 +25,7 @@ from flask_woo_events.crypto import sign_body
 from flask_woo_events.flow.notification import Sender, build_body
 from flask_woo_events.flow.outbox import Claimed, EventRecord
 from flask_woo_events.models import EventType
-from flask_woo_events.schemas import DatesConfiguration, PollerBlock
+from flask_woo_events.resources import DatesConfiguration, PollerBlock
 from flask_woo_events.simulator import faults
 from flask_woo_events.simulator.acts import Acts
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from flask_woo_events import schemas
+from flask_woo_events import resources, schemas, values
 from flask_woo_events.errors import InputError
-from flask_woo_events.schemas import PollerBlock, PollerConfiguration, validated
+from flask_woo_events.resources import PollerBlock, PollerConfiguration
+from flask_woo_events.values import validated
 
 FORMAT = "yyyy-MM-dd'T'HH:mm:ss"
 
@@ -93,20 +94,20 @@ def test_unknown_parameters_are_ignored() -> None:
 
 def test_default_configuration_is_good() -> None:
     """The default pollers pass their own check."""
-    read = schemas.parse_poller_configuration(schemas.default_configuration())
+    read = resources.parse_poller_configuration(resources.default_configuration())
     assert [one.resource for one in read] == ["customers", "discounts", "orders", "products"]
 
 
 def test_free_name_of_a_resource() -> None:
     """A resource may have any name; its url tells what it is."""
-    read = schemas.parse_poller_configuration({"contacts": {"url": "/hubs/ecommerce/customers"}})
+    read = resources.parse_poller_configuration({"contacts": {"url": "/hubs/ecommerce/customers"}})
     assert [(one.resource, one.url) for one in read] == [("contacts", "/hubs/ecommerce/customers")]
 
 
 def test_legacy_lines() -> None:
     """A line of nine fields is one resource."""
     line = f"things|/hubs/crm/orders?where=date_modified>=${{date}}||updated|{FORMAT}|EST|created||"
-    assert schemas.parse_legacy_urls(line) == {
+    assert resources.parse_legacy_urls(line) == {
         "things": {
             "url": "/hubs/crm/orders?where=date_modified>=${date}",
             "datesConfiguration": {
@@ -124,8 +125,8 @@ def test_legacy_lines() -> None:
 )
 def test_legacy_names(text: str) -> None:
     """Names alone mean the default pollers."""
-    defaults = schemas.default_configuration()
-    assert schemas.parse_legacy_urls(text) == {
+    defaults = resources.default_configuration()
+    assert resources.parse_legacy_urls(text) == {
         "orders": defaults["orders"],
         "customers": defaults["customers"],
     }
@@ -175,14 +176,14 @@ def test_values_are_kept_as_text(value: object, text: str) -> None:
 )
 def test_sanitized(text: str, clean: str) -> None:
     """No markup is left in names, also when it is hidden in markup."""
-    assert schemas.sanitized(text) == clean
+    assert values.sanitized(text) == clean
 
 
 def test_names_that_only_some_databases_tell_apart() -> None:
     """Case, accents and width do not make another name."""
-    assert schemas.folded("Café ") == schemas.folded("CAFE")
-    assert schemas.folded("ｏrders") == schemas.folded("Orders")
-    assert schemas.folded("orders") != schemas.folded("order")
+    assert values.folded("Café ") == values.folded("CAFE")
+    assert values.folded("ｏrders") == values.folded("Orders")
+    assert values.folded("orders") != values.folded("order")
 
 
 def test_error_names_the_field_and_not_the_value() -> None:

@@ -1,0 +1,74 @@
+"""Pollers: which resources of an instance are polled, and from where."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import datetime as dt
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from .models import Object, Poller, PollerState
+from .resources import PollerConfiguration
+from .values import folded
+
+
+def of_instance(session: orm.Session, instance_id: int) -> cabc.Sequence[Poller]:
+    """The rows of an instance, those of resources that it no longer names included."""
+    query = sa.select(Poller).where(Poller.instance_id == instance_id)
+    return session.scalars(query.order_by(Poller.id)).all()
+
+
+def synchronize(
+    session: orm.Session,
+    instance_id: int,
+    wanted: cabc.Sequence[PollerConfiguration],
+    now: dt.datetime,
+) -> bool:
+    """Keep the cursors of resources that stay; what is new or points elsewhere starts afresh.
+
+    Returns whether anything is to be polled otherwise than before.
+    """
+    changed = False
+    rows = {folded(poller.resource): poller for poller in of_instance(session, instance_id)}
+    named = {folded(configuration.resource) for configuration in wanted}
+    for resource, poller in rows.items():
+        changed |= poller.selected is not (resource in named)
+        poller.selected = resource in named
+    for configuration in wanted:
+        kept = configuration.model_dump(mode="json")
+        known = rows.get(folded(configuration.resource))
+        if known is None:
+            changed = True
+            session.add(
+                Poller(
+                    instance_id=instance_id,
+                    resource=configuration.resource,
+                    configuration=kept,
+                    state=PollerState.BASELINE,
+                    memory={},
+                    created_at=now,
+                )
+            )
+            continue
+        if any(known.configuration.get(key) != kept[key] for key in ("url", "id_field")):
+            start_over(session, known)
+        changed |= (known.resource, known.configuration) != (configuration.resource, kept)
+        known.resource, known.configuration = configuration.resource, kept
+    return changed
+
+
+def start_over(session: orm.Session, poller: Poller) -> None:
+    """Forget what is known of a resource: its next poll is a baseline."""
+    session.execute(
+        sa.delete(Object)
+        .where(Object.poller_id == poller.id)
+        .execution_options(synchronize_session=False)
+    )
+    poller.state = PollerState.BASELINE
+    poller.cursor_at = poller.baseline_at = poller.polled_at = poller.baseline_total = None
+    poller.baseline_offset = poller.compare_offset = 0
+    poller.baseline_id = poller.compare_id = None
+    poller.memory = {}
+    poller.failures, poller.error, poller.retry_at = 0, None, None
+    poller.stamp += 1
