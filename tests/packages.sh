@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Install the servers that the integration tests run against, where that is allowed.
+# Install what the integration and acceptance tests need, where that is allowed.
 set -u
 wanted=()
+command -v curl >/dev/null 2>&1 || wanted+=(curl)
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || wanted+=(postgresql)
 command -v mariadbd >/dev/null 2>&1 || [ -x /usr/sbin/mariadbd ] || wanted+=(mariadb-server)
 [ ${#wanted[@]} -eq 0 ] && exit 0

@@ -1,0 +1,165 @@
+"""The documentation's cURL calls, made by curl against a running application."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import typing as t
+
+import pytest
+import requests
+
+from flask_woo_events.callback import CallbackReceiver
+from flask_woo_events.simulator import SimulatedStore
+
+CALLS = pathlib.Path(__file__).parent / "data"
+KEYS = ("ck_" + "a" * 40, "cs_" + "b" * 40)
+SIGNATURE_KEY = "0123456789abcdef0123456789abcdef"
+
+
+class Site:
+    """The example application in processes of its own."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._environment = {
+            **os.environ,
+            "FLASK_APP": "example_app",
+            "FLASK_SQLALCHEMY_DATABASE_URI": f"sqlite:///{folder}/woo.sqlite3",
+            "FLASK_WOO_EVENTS_ENCRYPTION_KEYS": json.dumps(["A" * 43 + "="]),
+            "FLASK_WOO_EVENTS_ALLOW_PRIVATE_CALLBACKS": "true",
+        }
+
+    def command(self, *args: str) -> str:
+        """Run ``flask ...`` to its end."""
+        run = subprocess.run(
+            [sys.executable, "-m", "flask", *args],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert run.returncode == 0, run.stdout + run.stderr
+        return run.stdout
+
+    @contextlib.contextmanager
+    def running(self) -> cabc.Iterator[None]:
+        """``flask run`` beside the block."""
+        server = subprocess.Popen(
+            [sys.executable, "-m", "flask", "run", "--port", str(self.port)],
+            env=self._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            deadline = time.monotonic() + 30
+            while time.monotonic() < deadline:
+                with contextlib.suppress(requests.ConnectionError):
+                    requests.get(self.url, timeout=5)
+                    break
+                time.sleep(0.1)
+            yield
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait(20)
+
+
+@pytest.fixture
+def site(tmp_path: pathlib.Path) -> cabc.Iterator[Site]:
+    """The example application, its tables made, serving."""
+    if shutil.which("curl") is None:
+        if os.environ.get("CI") == "true":
+            raise RuntimeError("curl is missing; tests/packages.sh installs it")
+        pytest.skip("curl is missing: apt install curl")
+    made = Site(tmp_path)
+    made.command("woo", "db", "upgrade")
+    with made.running():
+        yield made
+
+
+@pytest.fixture
+def store() -> cabc.Iterator[tuple[SimulatedStore, str]]:
+    """A store with a few objects of each kind."""
+    made = SimulatedStore("8.0", consumer_key=KEYS[0], consumer_secret=KEYS[1])
+    made.populate(orders=5, products=5, coupons=2, customers=5)
+    with made.serve() as url:
+        yield made, url
+
+
+def _call(name: str, changes: dict[str, str]) -> dict[str, t.Any]:
+    """Run a documented call with only host and secrets changed."""
+    script = CALLS.joinpath(f"{name}.sh").read_text()
+    for old, new in changes.items():
+        assert old in script, old
+        script = script.replace(old, new)
+    run = subprocess.run(
+        ["bash", "-c", script.rstrip() + " -sS -w '\\n%{http_code}'"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    body, _, status = run.stdout.rpartition("\n")
+    assert status == "200", run.stdout
+    return t.cast("dict[str, t.Any]", json.loads(body))
+
+
+def test_polling_call_and_what_follows(site: Site, store: tuple[SimulatedStore, str]) -> None:
+    """The first cURL call connects a store whose changes then arrive under ``contacts``."""
+    shop, url = store
+    receiver = CallbackReceiver()
+    secrets = json.loads(site.command("woo", "users", "add", "a", "--organization", "o", "--json"))
+    with receiver.serve() as callback:
+        answer = _call(
+            "polling",
+            {
+                # The callback's URL holds the host too.
+                "https://api.cloud-elements.com/elements/api-v2/events/woocommercerest/": callback,
+                "https://api.cloud-elements.com": site.url,
+                "<USER_SECRET>": secrets["user_secret"],
+                "<ORGANIZATION_SECRET>": secrets["organization_secret"],
+                "<http://mycoolstore.com>": url,
+                '"xxxxxxxxxxxxxxxxxx"': f'"{KEYS[0]}"',
+                '"xxxxxxxxxxxxxxxxxxxxxxxx"': f'"{KEYS[1]}"',
+            },
+        )
+        assert answer["id"] and answer["token"]
+        site.command("woo", "poll", "--once")
+        customer = shop.acts.new_customer("fresh")
+        line = site.command("woo", "poll", "--once", "--json").strip()
+        assert json.loads(line)["events"] == 1
+    [notification] = receiver.received
+    [event] = notification.events
+    assert (event["eventType"], event["objectType"]) == ("CREATED", "contacts")
+    assert event["objectId"] == str(customer)
+
+
+def test_webhook_call(site: Site, store: tuple[SimulatedStore, str]) -> None:
+    """The second cURL call answers with an id and a token."""
+    secrets = json.loads(site.command("woo", "users", "add", "a", "--organization", "o", "--json"))
+    answer = _call(
+        "webhook",
+        {
+            "https://api.cloud-elements.com": site.url,
+            "<USER_SECRET>": secrets["user_secret"],
+            "<ORGANIZATION_SECRET>": secrets["organization_secret"],
+            "<http://mycoolstore.com>": store[1],
+            '"xxxxxxxxxxxxxxxxxx"': f'"{KEYS[0]}"',
+            '"xxxxxxxxxxxxxxxxxxxxxxxx"': f'"{KEYS[1]}"',
+            '"xxxxxxxxxxxxxxxxxxxxxxxxx"': f'"{SIGNATURE_KEY}"',
+        },
+    )
+    assert answer["id"] and answer["token"]
