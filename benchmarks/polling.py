@@ -17,7 +17,7 @@ from benchmarks.store import store_process, tell
 from flask_woo_events import Flask, WooEvents, accounts, schema
 from flask_woo_events.callback import CallbackReceiver
 from flask_woo_events.crypto import Cipher
-from flask_woo_events.polling import PollReport
+from flask_woo_events.reports import PollReport
 from flask_woo_events.runtime import EXTENSION, Runtime
 from flask_woo_events.worker import Worker
 

@@ -30,8 +30,10 @@ class Settings:
     poll_overlap: int = 7200
     #: Rows a page, at most the 100 that WooCommerce allows.
     poll_page_size: int = 100
-    #: Pages of the rolling comparison of one resource in one poll.
+    #: Pages of the rolling comparison of one resource in one poll, at least.
     compare_pages: int = 1
+    #: Hours in which the rolling comparison has compared every object once.
+    compare_hours: int = 24
     #: Failures of one resource in a row after which its poller is disabled.
     poll_failures_allowed: int = 50
     #: Seconds to connect to a store.
@@ -145,6 +147,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "poll_overlap": (0, 7 * 86400),
     "poll_page_size": (2, 100),
     "compare_pages": (1, 10_000),
+    "compare_hours": (1, 24 * 365),
     "poll_failures_allowed": (1, 1_000_000),
     "store_max_bytes": (1024 * 1024, 2**31),
     "lease_seconds": (1, 3600),

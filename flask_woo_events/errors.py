@@ -21,7 +21,10 @@
             ├── StoreBusyError      429, 503: come back later
             ├── StoreRejectedError  another 4xx: the request does not suit this store
             ├── StoreFailedError    5xx
-            └── StoreGarbledError   not the JSON that was asked for
+            ├── StoreGarbledError   not the JSON that was asked for
+            ├── MassDeletionError   much is gone at once; not believed at first sight
+            ├── AnotherStoreError   what is shown is not the store that is known
+            └── StoreRestoredError  the store is as it was before changes that were seen
 """
 
 from __future__ import annotations
@@ -149,3 +152,15 @@ class StoreFailedError(StoreError):
 
 class StoreGarbledError(StoreError):
     """The answer is not the JSON that was asked for."""
+
+
+class MassDeletionError(StoreError):
+    """Much of a store is gone at once, which is not believed at first sight."""
+
+
+class AnotherStoreError(StoreError):
+    """What is shown is not the store that the ledger knows."""
+
+
+class StoreRestoredError(StoreError):
+    """The store is as it was before changes that were seen: a backup was played in."""

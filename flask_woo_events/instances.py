@@ -153,6 +153,24 @@ def backfill(session: orm.Session, caller: Caller, instance_id: int, now: dt.dat
     session.flush()
 
 
+def accept(session: orm.Session, caller: Caller, instance_id: int, now: dt.datetime) -> list[str]:
+    """Believe what the store shows although much of it is gone; the next poll tells it.
+
+    :return: the resources that were in doubt.
+    """
+    instance = find(session, caller, instance_id, lock=True)
+    doubted = []
+    for poller in pollers.of_instance(session, instance_id):
+        if "missing_since" in poller.memory:
+            _interrupt(instance)
+            poller.memory = {**poller.memory, "accept_missing": True}
+            poller.retry_at = None
+            doubted.append(poller.resource)
+    _schedule(instance, now)
+    session.flush()
+    return doubted
+
+
 def delete(session: orm.Session, caller: Caller, instance_id: int) -> None:
     """Delete an instance with all that belongs to it; its token is worth nothing any more."""
     session.delete(find(session, caller, instance_id))
@@ -197,3 +215,4 @@ def _interrupt(instance: Instance) -> None:
 def _schedule(instance: Instance, now: dt.datetime) -> None:
     wanted = instance.events_enabled and not instance.disabled
     instance.next_poll_at = now if wanted else None
+    instance.regular_poll_at = None

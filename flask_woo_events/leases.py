@@ -52,27 +52,29 @@ class InstanceLease:
                 f"instance {self.instance_id} was changed, or taken over by another worker"
             )
 
-    def release(self, session: orm.Session, next_poll_at: dt.datetime | None) -> None:
+    def release(
+        self,
+        session: orm.Session,
+        next_poll_at: dt.datetime | None,
+        regular_poll_at: dt.datetime | None,
+    ) -> None:
         """Give the instance back and say when it is due again.
 
         An instance that was switched off meanwhile stays off, one that was changed stays due.
+
+        :param next_poll_at: ``None`` to leave it due as it was.
+        :param regular_poll_at: when all of its resources are due, not only failed ones.
         """
-        session.execute(
-            sa.update(Instance)
-            .where(Instance.id == self.instance_id, Instance.lease_fence == self.fence)
-            .values(lease_until=None)
-            .execution_options(synchronize_session=False)
+        held = sa.update(Instance).where(
+            Instance.id == self.instance_id, Instance.lease_fence == self.fence
         )
+        held = held.execution_options(synchronize_session=False)
+        session.execute(held.values(lease_until=None))
         if next_poll_at is not None:
             session.execute(
-                sa.update(Instance)
-                .where(
-                    Instance.id == self.instance_id,
-                    Instance.lease_fence == self.fence,
-                    Instance.next_poll_at.is_not(None),
+                held.where(Instance.next_poll_at.is_not(None)).values(
+                    next_poll_at=next_poll_at, regular_poll_at=regular_poll_at
                 )
-                .values(next_poll_at=next_poll_at)
-                .execution_options(synchronize_session=False)
             )
 
 

@@ -91,6 +91,7 @@ class Base(orm.DeclarativeBase):
         dt.datetime: UtcDateTime(),
         dict[str, t.Any]: sa.JSON(),
         list[str]: sa.JSON(),
+        list[dict[str, t.Any]]: sa.JSON(),
         list[str] | None: sa.JSON(none_as_null=True),
     }
 
@@ -129,7 +130,11 @@ class Instance(Base):
     """One connected store."""
 
     __tablename__ = "woo_instance"
-    __table_args__ = (sa.Index("ix_woo_instance_due", "next_poll_at", "id"),)
+    # Without AUTOINCREMENT SQLite gives the id of a deleted instance to the next one.
+    __table_args__ = (
+        sa.Index("ix_woo_instance_due", "next_poll_at", "id"),
+        {"sqlite_autoincrement": True},
+    )
     id: orm.Mapped[int] = _key()
     organization_id: orm.Mapped[int] = _refers("woo_organization.id")
     user_id: orm.Mapped[int] = _refers("woo_user.id")
@@ -143,8 +148,12 @@ class Instance(Base):
     created_at: orm.Mapped[dt.datetime]
     #: What the store told of itself when it was last asked: version, time zone, order storage.
     store_facts: orm.Mapped[dict[str, t.Any]]
+    #: What a person should know of this store, the newest last.
+    notices: orm.Mapped[list[dict[str, t.Any]]] = orm.mapped_column(default=list)
     #: When the next poll is due; null while nothing is to be polled.
     next_poll_at: orm.Mapped[dt.datetime | None]
+    #: When all of its resources are due; before that only those that try again after a failure.
+    regular_poll_at: orm.Mapped[dt.datetime | None]
     lease_until: orm.Mapped[dt.datetime | None]
     #: Grows with every claim; who writes must still hold the number that was claimed.
     lease_fence: orm.Mapped[int] = orm.mapped_column(default=0)
@@ -197,6 +206,7 @@ class Poller(Base):
     #: The store's clock when the last complete poll began.
     polled_at: orm.Mapped[dt.datetime | None]
     failures: orm.Mapped[int] = orm.mapped_column(default=0)
+    #: When it tries again after a failure; null while all is well.
     retry_at: orm.Mapped[dt.datetime | None]
     error: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
     created_at: orm.Mapped[dt.datetime]
@@ -208,6 +218,7 @@ class Object(Base):
     __tablename__ = "woo_object"
     __table_args__ = (
         sa.Index("ix_woo_object_number", "poller_id", "live", "number"),
+        sa.Index("ix_woo_object_modified", "poller_id", "modified_at"),
         {"sqlite_with_rowid": False},
     )
     poller_id: orm.Mapped[int] = orm.mapped_column(
@@ -216,11 +227,15 @@ class Object(Base):
     object_id: orm.Mapped[str] = orm.mapped_column(_OBJECT_ID, primary_key=True)
     #: The id as a number, where it is one: the order in which stores list.
     number: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+    #: The id of the order or product that a refund or variation belongs to.
+    parent: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
     live: orm.Mapped[bool]
     digest: orm.Mapped[bytes] = orm.mapped_column(sa.LargeBinary(16))
     #: Checksums of the top-level fields, for ``changedFields``.
     fields: orm.Mapped[bytes] = orm.mapped_column(_LONG_BLOB)
     modified_at: orm.Mapped[dt.datetime | None]
+    #: Never moves, so that it tells objects of one id in two stores apart.
+    created_at: orm.Mapped[dt.datetime | None]
     #: When the content was read, the store's clock.
     seen_at: orm.Mapped[dt.datetime]
     version: orm.Mapped[int]

@@ -8,6 +8,7 @@ import datetime as dt
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from .flow.content import NOTHING
 from .models import Object, Poller, PollerState
 from .resources import PollerConfiguration
 from .values import folded
@@ -52,23 +53,38 @@ def synchronize(
             )
             continue
         if any(known.configuration.get(key) != kept[key] for key in ("url", "id_field")):
-            start_over(session, known)
+            forget(session, known)
         changed |= (known.resource, known.configuration) != (configuration.resource, kept)
         known.resource, known.configuration = configuration.resource, kept
     return changed
 
 
-def start_over(session: orm.Session, poller: Poller) -> None:
-    """Forget what is known of a resource: its next poll is a baseline."""
+def start_over(session: orm.Session, poller: Poller, *, since: dt.datetime | None = None) -> None:
+    """Take nothing for known: the next poll is a baseline, and versions go on from it.
+
+    :param since: what the store created or changed after this is told all the same.
+    """
+    poller.stamp += 1
+    session.execute(
+        sa.update(Object)
+        .where(Object.poller_id == poller.id)
+        .values(live=False, digest=NOTHING.digest, fields=NOTHING.fields, stamp=poller.stamp)
+        .execution_options(synchronize_session=False)
+    )
+    poller.state = PollerState.BASELINE
+    poller.cursor_at = poller.polled_at = poller.baseline_total = None
+    poller.baseline_at = since
+    poller.baseline_offset = poller.compare_offset = 0
+    poller.baseline_id = poller.compare_id = None
+    poller.memory = {"forgotten": poller.stamp}
+    poller.failures, poller.error, poller.retry_at = 0, None, None
+
+
+def forget(session: orm.Session, poller: Poller) -> None:
+    """Start over with another collection: what was known of the old one is deleted."""
+    start_over(session, poller)
     session.execute(
         sa.delete(Object)
         .where(Object.poller_id == poller.id)
         .execution_options(synchronize_session=False)
     )
-    poller.state = PollerState.BASELINE
-    poller.cursor_at = poller.baseline_at = poller.polled_at = poller.baseline_total = None
-    poller.baseline_offset = poller.compare_offset = 0
-    poller.baseline_id = poller.compare_id = None
-    poller.memory = {}
-    poller.failures, poller.error, poller.retry_at = 0, None, None
-    poller.stamp += 1

@@ -12,51 +12,22 @@ import time
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from . import profiles
-from .database import Database
-from .errors import (
-    LeaseLostError,
-    StoreAccessError,
-    StoreBusyError,
-    StoreRejectedError,
-    UnreachableError,
-    WooEventsError,
-)
+from . import notices, pollers, profiles
+from .book import Book, View
+from .errors import LeaseLostError, StoreError, StoreRestoredError, WooEventsError
 from .flow import cursor as cursors
-from .flow import ledger, outbox, poll
-from .flow.cursor import Cursor, Stream
-from .flow.ledger import Known, Sighting, Source
-from .flow.sources import Batch, Reading
+from .flow.backoff import pause
+from .flow.sources import Batch
 from .leases import InstanceLease, Keeper, claim_instance
 from .models import Instance, Poller, PollerState
+from .reports import PollReport
 from .runtime import Runtime
 from .store import catalogue
-from .store.client import StoreClient
-from .store.listing import Listing, order_statuses, read_filters
+from .turn import Job, Turn
 
 _log = logging.getLogger(__name__)
 
-#: How long a store's list of order statuses is believed.
-STATUSES_KEPT = dt.timedelta(hours=1)
-#: The longest pause after repeated failures.
-LONGEST_PAUSE = dt.timedelta(hours=6)
-
 Progress = cabc.Callable[[str, int, int], None]
-
-
-@dataclasses.dataclass(kw_only=True)
-class PollReport:
-    """What one poll of one resource did."""
-
-    instance: int
-    resource: str
-    #: Requests to the store.
-    requests: int = 0
-    #: Objects read in full.
-    observed: int = 0
-    events: int = 0
-    seconds: float = 0.0
-    error: str | None = None
 
 
 def due_instances(runtime: Runtime, *, all_of_them: bool = False) -> list[int]:
@@ -75,6 +46,7 @@ class InstancePoll:
 
     :param keeper: renews the lease while the store is slow.
     :param only: poll just this resource.
+    :param forced: poll also what waits after a failure.
     :param progress: called during a baseline with the resource, objects done and in all.
     :param stopped: asked between commits; true ends the turn there.
     """
@@ -85,6 +57,7 @@ class InstancePoll:
         keeper: Keeper,
         *,
         only: str | None = None,
+        forced: bool = False,
         progress: Progress | None = None,
         stopped: cabc.Callable[[], bool] = lambda: False,
     ) -> None:
@@ -92,259 +65,175 @@ class InstancePoll:
         self._database = runtime.database
         self._keeper = keeper
         self._only = only
+        self._forced = forced
         self._progress = progress
         self._stopped = stopped
 
     def run(self, instance_id: int) -> list[PollReport]:
-        """Poll every resource of an instance, one after the other.
+        """Poll every resource of an instance that is due.
 
         A failing resource is written down and does not stop the others.
         """
         with self._database.write() as session:
             lease = claim_instance(session, instance_id, self._runtime.clock(), self._keeper.length)
         if lease is None:
-            return [
-                PollReport(
-                    instance=instance_id,
-                    resource=self._only or "*",
-                    error="another worker is polling this instance",
-                )
-            ]
+            return [self._nothing(instance_id, "another worker is polling this instance")]
         started = self._runtime.clock()
         try:
             with self._keeper.hold(lease):
-                reports = self._poll_all(lease)
+                reports = self._poll_all(lease, started)
         except LeaseLostError as exc:
             _log.warning("%s", exc, extra={"action": "lease_lost", "instance": instance_id})
-            return [PollReport(instance=instance_id, resource=self._only or "*", error=str(exc))]
+            return [self._nothing(instance_id, str(exc))]
         with self._database.write() as session:
-            lease.release(session, self._next_poll(instance_id, started))
+            self._release(session, lease, started)
         return reports
 
-    def _next_poll(self, instance_id: int, started: dt.datetime) -> dt.datetime | None:
-        if self._stopped() or self._only is not None:
-            return None
-        with self._database.read() as session:
-            profile = profiles.load_profile(session, instance_id)
-        return started + dt.timedelta(minutes=profile.refresh_minutes)
+    def _nothing(self, instance_id: int, error: str) -> PollReport:
+        return PollReport(instance=instance_id, resource=self._only or "*", error=error)
 
-    def _poll_all(self, lease: InstanceLease) -> list[PollReport]:
+    def _release(self, session: orm.Session, lease: InstanceLease, started: dt.datetime) -> None:
+        """Give the instance back; it is due when its interval ends or a failed poller may retry."""
+        instance = session.get(Instance, lease.instance_id)
+        if self._stopped() or self._only is not None or instance is None:
+            lease.release(session, None, None)
+            return
+        regular = instance.regular_poll_at
+        if self._forced or regular is None or regular <= started:
+            regular = started + dt.timedelta(minutes=instance.refresh_minutes)
+        retry = session.scalars(
+            sa.select(sa.func.min(Poller.retry_at)).where(
+                Poller.instance_id == lease.instance_id,
+                Poller.selected,
+                Poller.state != PollerState.DISABLED,
+            )
+        ).one()
+        lease.release(session, min(regular, retry or regular), regular)
+
+    def _poll_all(
+        self, lease: InstanceLease, started: dt.datetime, *, again: bool = False
+    ) -> list[PollReport]:
+        turn = self._open(lease, started)
+        try:
+            # Dates tell first whether the store is the one that is known.
+            for job in sorted(turn.jobs, key=lambda job: not job.collection.has_date_filter):
+                if not self._stopped():
+                    self._step(turn, job, turn.read)
+            turn.share_hints()
+            for job in turn.jobs:
+                if not self._stopped() and job.report.error is None:
+                    self._step(turn, job, turn.search)
+        except StoreRestoredError as exc:
+            self._start_over(lease, exc)
+            if not again:
+                return self._poll_all(lease, started, again=True)
+        for job in turn.jobs:
+            self._close(job)
+        return [job.report for job in turn.jobs if job.reading is not None or job.report.error]
+
+    def _close(self, job: Job) -> None:
+        report = job.report
+        if report.error is None and job.reading is not None:
+            job.book.close(ended=not self._stopped())
+        report.observed, report.events = job.book.observed, job.book.events
+        report.seconds = round(report.seconds, 3)
+        _log.info("polled %s: %d events", report.resource, report.events, extra=_extra(report))
+
+    def _open(self, lease: InstanceLease, started: dt.datetime) -> Turn:
         instance_id = lease.instance_id
         with self._database.read() as session:
-            pollers = session.scalars(
-                sa.select(Poller.id)
-                .where(
-                    Poller.instance_id == instance_id,
-                    Poller.selected,
-                    Poller.state != PollerState.DISABLED,
-                    sa.true() if self._only is None else Poller.resource == self._only,
-                )
-                .order_by(Poller.id)
-            ).all()
+            instance = session.get_one(Instance, instance_id)
             access = profiles.load_access(session, self._runtime.cipher, instance_id)
-            facts = session.get_one(Instance, instance_id).store_facts
-        client = self._runtime.store_client(access)
-        turn = _Turn(self._runtime, lease, client, str(facts.get("version") or ""))
-        reports = []
-        for poller_id in pollers:
-            if self._stopped():
-                break
-            reports.append(self._poll_one(turn, poller_id))
-        return reports
+            turn = Turn(
+                self._runtime,
+                lease,
+                self._runtime.store_client(access),
+                str(instance.store_facts.get("version") or ""),
+                dt.timedelta(minutes=instance.refresh_minutes),
+            )
+            regular = instance.regular_poll_at is None or instance.regular_poll_at <= started
+            for poller in pollers.of_instance(session, instance_id):
+                if self._is_due(poller, started, regular):
+                    turn.jobs.append(self._job(turn, poller))
+        return turn
 
-    def _poll_one(self, turn: _Turn, poller_id: int) -> PollReport:
-        with self._database.read() as session:
-            stream, cursor = cursors.load(session, poller_id)
-            view = _View(self._database, poller_id, ledger.ticket(session, poller_id))
-        book = _Book(self._database, turn.lease, self._keeper, stream, view, cursor)
-        report = PollReport(instance=stream.instance_id, resource=stream.resource)
+    def _is_due(self, poller: Poller, now: dt.datetime, regular: bool) -> bool:
+        if not poller.selected or poller.state == PollerState.DISABLED:
+            return False
+        if self._only is not None:
+            return poller.resource == self._only
+        if self._forced:
+            return True
+        return regular if poller.retry_at is None else poller.retry_at <= now
+
+    def _job(self, turn: Turn, poller: Poller) -> Job:
+        stream, cursor = cursors.from_row(poller)
+        view = View(self._database, poller.id, poller.stamp)
+        return Job(
+            stream=stream,
+            view=view,
+            book=Book(self._database, turn.lease, self._keeper, stream, view, cursor),
+            collection=catalogue.resolve(stream.configuration.url),
+            report=PollReport(instance=stream.instance_id, resource=stream.resource),
+        )
+
+    def _step(
+        self, turn: Turn, job: Job, source: cabc.Callable[[Job], cabc.Generator[Batch]]
+    ) -> None:
+        """Enter what a source yields; write its failure down."""
+        report = job.report
         before, began = turn.client.requests_made, time.monotonic()
         try:
-            for batch in turn.read(stream, cursor, view):
-                book.enter(batch, self._runtime.clock())
-                self._show(stream, batch)
-                if self._stopped():
-                    break
-            book.close(ended=not self._stopped())
-        except LeaseLostError:
+            with contextlib.closing(source(job)) as batches:
+                for batch in batches:
+                    job.book.enter(batch, self._runtime.clock())
+                    self._show(job, batch)
+                    if self._stopped():
+                        break
+        except (LeaseLostError, StoreRestoredError):
             raise
         except WooEventsError as exc:
             report.error = str(exc)
-            self._fail(book, exc)
+            self._fail(turn, job, exc)
         except Exception as exc:
             # A fault of ours with one resource must not silence the others.
             report.error = f"{type(exc).__name__}: {exc}"
-            self._fail(book, exc)
-            _log.exception("polling %s failed", stream.resource, extra=_extra(report))
-        report.observed, report.events = book.observed, book.events
-        report.requests = turn.client.requests_made - before
-        report.seconds = round(time.monotonic() - began, 3)
-        _log.info("polled %s: %d events", stream.resource, report.events, extra=_extra(report))
-        return report
+            self._fail(turn, job, exc)
+            _log.exception("polling %s failed", job.stream.resource, extra=_extra(report))
+        finally:
+            report.requests += turn.client.requests_made - before
+            report.seconds += time.monotonic() - began
 
-    def _show(self, stream: Stream, batch: Batch) -> None:
+    def _show(self, job: Job, batch: Batch) -> None:
         if self._progress is not None and batch.cursor.baseline_total:
             if batch.sighting is not None and batch.sighting.since is not None:
                 done = min(batch.cursor.baseline.offset, batch.cursor.baseline_total)
-                self._progress(stream.resource, done, batch.cursor.baseline_total)
+                self._progress(job.stream.resource, done, batch.cursor.baseline_total)
 
-    def _fail(self, book: _Book, exc: Exception) -> None:
-        with book.transaction() as session:
-            row = session.get_one(Poller, book.stream.poller_id)
+    def _fail(self, turn: Turn, job: Job, exc: Exception) -> None:
+        with job.book.transaction() as session:
+            row = session.get_one(Poller, job.stream.poller_id)
             row.failures += 1
             row.error = str(exc)
             row.memory = {name: value for name, value in row.memory.items() if name != "statuses"}
+            asked = exc.retry_after if isinstance(exc, StoreError) else None
+            wait = pause(row.failures, interval=turn.interval, asked=asked)
+            row.retry_at = self._runtime.clock() + wait
             if row.failures >= self._runtime.settings.poll_failures_allowed:
                 row.state = PollerState.DISABLED
                 row.error = f"disabled after {row.failures} failures in a row; the last: {exc}"
 
-
-class _Book:
-    """Writes down what one poll of one resource saw: at once what is news, else at the end."""
-
-    #: Seconds after which progress is written though nothing was news.
-    PATIENCE = 5.0
-
-    def __init__(
-        self,
-        database: Database,
-        lease: InstanceLease,
-        keeper: Keeper,
-        stream: Stream,
-        view: _View,
-        cursor: Cursor,
-    ) -> None:
-        self.stream = stream
-        self.observed = 0
-        self.events = 0
-        self._database = database
-        self._lease = lease
-        self._keeper = keeper
-        self._view = view
-        self._cursor = cursor
-        self._written = time.monotonic()
-
-    @contextlib.contextmanager
-    def transaction(self) -> cabc.Iterator[orm.Session]:
-        """A transaction under the lease, which writes the cursor too."""
+    def _start_over(self, lease: InstanceLease, exc: StoreRestoredError) -> None:
+        """Take a restored store as it is; what happened in it since the last poll is told."""
+        extra = {"action": "restored", "instance": lease.instance_id}
+        _log.warning("instance %d: %s", lease.instance_id, exc, extra=extra)
         with self._database.write() as session:
-            self._lease.renew(session, self._keeper.until())
-            cursors.save(session, self.stream.poller_id, self._cursor)
-            yield session
-        self._written = time.monotonic()
-
-    def enter(self, batch: Batch, now: dt.datetime) -> None:
-        """Record a batch and its cursor in one commit, or keep the cursor if nothing was news."""
-        self._cursor = batch.cursor
-        news = self._sift(batch.sighting) if batch.sighting is not None else None
-        if news is not None:
-            with self.transaction() as session:
-                recorded = ledger.record(session, self.stream, news, outbox.Rules(now=now))
-            self.events += recorded.events
-            self._view.stamp = recorded.stamp
-        elif time.monotonic() - self._written > self.PATIENCE:
-            with self.transaction():
-                pass
-
-    def _sift(self, sighting: Sighting) -> Sighting | None:
-        self.observed += len(sighting.observations)
-        if sighting.source is Source.BASELINE or not sighting.observations:
-            return sighting if sighting.observations else None
-        with self._database.read() as session:
-            news, self._view.stamp = ledger.sift(session, self.stream.poller_id, sighting)
-        return news
-
-    def close(self, *, ended: bool) -> None:
-        """Write the cursor at the end of the poll."""
-        with self._database.write() as session:
-            self._lease.renew(session, self._keeper.until())
-            cursors.save(session, self.stream.poller_id, self._cursor, ended=ended)
-
-
-class _Turn:
-    """What the polls of one turn share."""
-
-    def __init__(
-        self, runtime: Runtime, lease: InstanceLease, client: StoreClient, version: str
-    ) -> None:
-        self.lease = lease
-        self.client = client
-        self._runtime = runtime
-        self._version = version
-        self._broken: WooEventsError | None = None
-
-    def read(self, stream: Stream, cursor: Cursor, view: _View) -> cabc.Iterator[Batch]:
-        """Yield the batches of one resource."""
-        if self._broken is not None:
-            raise self._broken
-        try:
-            cursor = self._with_statuses(stream, cursor)
-            yield from poll.read(self._reading(stream, cursor, view), cursor)
-        except (UnreachableError, StoreBusyError) as exc:
-            # The other resources are at the same store.
-            self._broken = exc
-            raise
-
-    def _reading(self, stream: Stream, cursor: Cursor, view: _View) -> Reading:
-        settings, configuration = self._runtime.settings, stream.configuration
-        now = self._runtime.clock()
-        last_poll = (cursor.polled_at or now) - dt.timedelta(seconds=configuration.poll_delay)
-        return Reading(
-            stream=stream,
-            listing=Listing(
-                self.client,
-                catalogue.resolve(configuration.url),
-                read_filters(configuration.url, last_poll=last_poll, now=now),
-                page_size=max(2, min(configuration.page_size or 100, settings.poll_page_size)),
-                version=self._version,
-                statuses=cursor.memory.get("statuses") or (),
-            ),
-            ledger=view,
-            clock=self._runtime.clock,
-            overlap=dt.timedelta(seconds=settings.poll_overlap),
-            compare_pages=settings.compare_pages,
-        )
-
-    def _with_statuses(self, stream: Stream, cursor: Cursor) -> Cursor:
-        """Refresh what the store's order statuses are; ``any`` hides those of some plugins."""
-        if catalogue.resolve(stream.configuration.url).hub_name != "orders":
-            return cursor
-        now = self._runtime.clock()
-        read_at = cursor.memory.get("statuses_at")
-        if "statuses" in cursor.memory and isinstance(read_at, str):
-            if now - dt.datetime.fromisoformat(read_at) < STATUSES_KEPT:
-                return cursor
-        try:
-            statuses = order_statuses(self.client)
-        except (StoreAccessError, StoreRejectedError):
-            statuses = ()  # Keys without the right to reports: "any" and "trash" must do.
-        memory = {"statuses": list(statuses), "statuses_at": now.isoformat()}
-        return dataclasses.replace(cursor, memory={**cursor.memory, **memory})
-
-
-class _View:
-    """The ledger of one resource, read in short transactions."""
-
-    def __init__(self, database: Database, poller_id: int, stamp: int) -> None:
-        self._database = database
-        self._poller_id = poller_id
-        #: As last seen. An older one is safe: it only takes more of what is read for stale.
-        self.stamp = stamp
-
-    def ticket(self) -> int:
-        return self.stamp
-
-    def known(self, object_ids: cabc.Sequence[str]) -> dict[str, Known]:
-        with self._database.read() as session:
-            return ledger.known(session, self._poller_id, object_ids)
-
-    def live_numbers(self, after: int | None, until: int | None) -> list[int]:
-        with self._database.read() as session:
-            return ledger.live_numbers(session, self._poller_id, after, until)
-
-    def count_live(self) -> int:
-        with self._database.read() as session:
-            return ledger.count_live(session, self._poller_id)
+            lease.renew(session, self._keeper.until())
+            for poller in pollers.of_instance(session, lease.instance_id):
+                if poller.state == PollerState.ACTIVE:
+                    pollers.start_over(session, poller, since=poller.polled_at)
+            instance = session.get_one(Instance, lease.instance_id)
+            notices.add(instance, "restored", str(exc), self._runtime.clock())
 
 
 def _extra(report: PollReport) -> dict[str, object]:

@@ -29,6 +29,8 @@ class PollerView:
     failures: int
     error: str | None
     polled_at: dt.datetime | None
+    #: When it tries again after a failure, if that is not at the next poll of the instance.
+    retry_at: dt.datetime | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,8 @@ class InstanceView:
     pollers: tuple[PollerView, ...]
     store_facts: cabc.Mapping[str, t.Any]
     next_poll_at: dt.datetime | None
+    #: What a person should know of the store, the latest last: ``date``, ``kind``, ``text``.
+    notices: tuple[cabc.Mapping[str, t.Any], ...]
 
 
 def get(session: orm.Session, caller: Caller, instance_id: int) -> InstanceView:
@@ -119,10 +123,12 @@ def _view(session: orm.Session, instance: Instance) -> InstanceView:
                 failures=poller.failures,
                 error=poller.error,
                 polled_at=poller.polled_at,
+                retry_at=poller.retry_at,
             )
             for poller in pollers.of_instance(session, instance.id)
             if poller.selected
         ),
         store_facts=instance.store_facts,
         next_poll_at=instance.next_poll_at,
+        notices=tuple(instance.notices),
     )

@@ -16,7 +16,8 @@ import sqlalchemy as sa
 
 from .dispatch import Dispatch, DispatchReport
 from .leases import Keeper
-from .polling import InstancePoll, PollReport, Progress, due_instances
+from .polling import InstancePoll, Progress, due_instances
+from .reports import PollReport
 from .runtime import Runtime
 
 _log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class Worker:
             self._keeper() as keeper,
             concurrent.futures.ThreadPoolExecutor(threads, "woo-poll") as pool,
         ):
-            turn = self._turn(keeper, only)
+            turn = self._turn(keeper, only, forced=True)
             for done in pool.map(turn.run, instance_ids):
                 reports += done
         return reports
@@ -142,11 +143,12 @@ class Worker:
         length = dt.timedelta(seconds=self._runtime.settings.lease_seconds)
         return Keeper(self._runtime.database, self._runtime.clock, length)
 
-    def _turn(self, keeper: Keeper, only: str | None) -> InstancePoll:
+    def _turn(self, keeper: Keeper, only: str | None, *, forced: bool = False) -> InstancePoll:
         return InstancePoll(
             self._runtime,
             keeper,
             only=only,
+            forced=forced,
             progress=self._progress,
             stopped=self._stop.is_set,
         )

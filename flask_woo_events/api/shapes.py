@@ -36,7 +36,7 @@ ELEMENT: dict[str, t.Any] = {
 
 
 def instance(view: InstanceView) -> dict[str, t.Any]:
-    """An instance; ``pollers`` and ``store`` are ours, the rest is the documented shape."""
+    """An instance; ``pollers``, ``store`` and ``notices`` are ours, the rest is as documented."""
     shown: dict[str, t.Any] = {
         "id": view.id,
         "name": view.name,
@@ -67,6 +67,7 @@ def instance(view: InstanceView) -> dict[str, t.Any]:
         },
         "pollers": [poller(one) for one in view.pollers],
         "store": dict(view.store_facts),
+        "notices": [dict(notice) for notice in view.notices],
     }
 
 
@@ -79,6 +80,7 @@ def poller(view: PollerView) -> dict[str, t.Any]:
         "failures": view.failures,
         "error": view.error,
         "lastPoll": iso_z(view.polled_at) if view.polled_at is not None else None,
+        "nextRetry": iso_z(view.retry_at) if view.retry_at is not None else None,
     }
 
 

@@ -70,10 +70,12 @@ def show(instance_id: int, as_json: bool) -> None:
         if isinstance(value, dict):
             for key, one in value.items():
                 click.echo(f"{key:36} {one}")
-        elif name != "pollers":
+        elif name not in {"pollers", "notices"}:
             click.echo(f"{name:36} {value}")
     for one in view.pollers:
         click.echo(f"{one.resource:36} {one.state}, last poll {one.polled_at}, {one.error or 'ok'}")
+    for notice in view.notices:
+        click.echo(f"{notice['date']:36} {notice['kind']}: {notice['text']}")
 
 
 @group.command("create")
@@ -113,6 +115,25 @@ def resume(instance_id: int) -> None:
     """Poll an instance again, also resources that were disabled after failures."""
     _switch(instance_id, enabled=True)
     click.echo(f"Instance {instance_id} is polled.")
+
+
+@group.command("accept")
+@click.argument("instance_id", type=_ID)
+@failing_in_words
+def accept(instance_id: int) -> None:
+    """Believe that what a store does not show any more is gone.
+
+    A poll holds back the deletions when a great part of a store is missing at once.
+    """
+    runtime = current_runtime()
+    with runtime.database.write() as session:
+        caller = profiles.owner(session, instance_id)
+        doubted = instances.accept(session, caller, instance_id, runtime.clock())
+    if not doubted:
+        raise click.ClickException(
+            f"Instance {instance_id} misses nothing; see flask woo instances show {instance_id}"
+        )
+    click.echo(f"The next poll tells what is gone of: {', '.join(doubted)}.")
 
 
 @group.command("delete")

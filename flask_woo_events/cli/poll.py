@@ -10,7 +10,8 @@ import click
 from flask.cli import with_appcontext
 
 from .. import profiles, schema
-from ..polling import PollReport, due_instances
+from ..polling import due_instances
+from ..reports import PollReport
 from ..runtime import current_runtime
 from ..worker import Worker, stopping_on_signals
 from .output import as_json_option, echo_json, failing_in_words

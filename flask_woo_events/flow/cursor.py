@@ -53,6 +53,8 @@ class Stream:
     configuration: PollerConfiguration
     #: Whether the baseline is told as CREATED events.
     backfill: bool = False
+    #: The ledger's stamp when the resource was started over; what is gone since then is unknown.
+    forgotten: int = 0
 
 
 _COLUMNS = (
@@ -71,13 +73,18 @@ _COLUMNS = (
 
 def load(session: orm.Session, poller_id: int) -> tuple[Stream, Cursor]:
     """Read a poller's row."""
-    row = session.get_one(Poller, poller_id)
+    return from_row(session.get_one(Poller, poller_id))
+
+
+def from_row(row: Poller) -> tuple[Stream, Cursor]:
+    """What a poller's row says."""
     stream = Stream(
         poller_id=row.id,
         instance_id=row.instance_id,
         resource=row.resource,
         configuration=PollerConfiguration.model_validate(row.configuration),
         backfill=row.backfill,
+        forgotten=int(row.memory.get("forgotten", 0)),
     )
     cursor = Cursor(
         state=PollerState(row.state),

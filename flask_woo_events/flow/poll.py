@@ -12,42 +12,43 @@ from ..models import PollerState
 from ..store.client import Answer
 from ..store.listing import Fetch
 from ..store.paging import Page, walk
-from . import scan
+from . import scan, whole
 from .cursor import Cursor, Place
-from .ledger import Observation, Sighting, Source
-from .sources import Batch, Reading, read_ahead
+from .identity import CLOCK_STEP
+from .observation import Observation, Sighting, Source
+from .sources import Batch, Look, Reading, read_ahead
 
 #: Requests for one listing before it is taken for one that never ends.
 MAX_REQUESTS = 100_000
 #: Rows of a window that are read again at every poll without a thought.
 WIDE_ROWS = 500
-#: How far the store's clock must be behind the cursor to be taken for put back.
-CLOCK_STEP = dt.timedelta(minutes=1)
 #: Ids in one ``include``.
 INCLUDE_AT_ONCE = 100
 
 
-def read(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
+def read(reading: Reading, cursor: Cursor, look: Look) -> cabc.Iterator[Batch]:
     """Poll one resource: yield what was seen, each time with the cursor behind it.
 
     The caller records and commits every batch before it asks for the next one; a crash between
     two of them repeats at most what the ledger already knows.
+
+    :param look: gets what the search must look for.
     """
-    known_before = cursor.state is not PollerState.BASELINE
-    if not known_before and reading.listing.collection.orders_by_id:
+    collection = reading.listing.collection
+    if reading.listing.is_feed or not collection.orders_by_id:
+        yield from whole.read(reading, cursor)
+        return
+    if cursor.state is PollerState.BASELINE:
         for batch in baseline(reading, cursor):
             cursor = batch.cursor
             yield batch
-    collection = reading.listing.collection
-    if reading.listing.is_feed or not collection.orders_by_id:
-        yield from scan.whole(reading, cursor)
-        return
-    if collection.has_date_filter:
-        for batch in window(reading, cursor):
+    else:
+        # Before the window: what the store shows of old objects tells whether it is the same.
+        for batch in scan.compare(reading, cursor, look):
             cursor = batch.cursor
             yield batch
-    if known_before:
-        yield from scan.compare(reading, cursor)
+    if collection.has_date_filter:
+        yield from window(reading, cursor, look)
 
 
 def baseline(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
@@ -90,7 +91,7 @@ def baseline(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
 
 
 def window(
-    reading: Reading, cursor: Cursor, start: dt.datetime | None = None
+    reading: Reading, cursor: Cursor, look: Look, start: dt.datetime | None = None
 ) -> cabc.Iterator[Batch]:
     """Read everything modified after the cursor less the overlap; move the cursor at the end.
 
@@ -98,6 +99,7 @@ def window(
     """
     begin = start or _wide_start(reading, cursor)
     greatest, poll_date = cursor.at, None
+    shown: set[int] = set()
     for fetch in reading.listing.windows(begin):
         ticket = reading.ledger.ticket()
         for page in _window_pages(fetch, reading):
@@ -105,29 +107,52 @@ def window(
             if poll_date is None and start is None:
                 better = _better_start(reading, cursor, begin, page, date)
                 if better is not None:
-                    yield from window(reading, cursor, better)
+                    yield from window(reading, cursor, look, better)
                     return
             poll_date = poll_date or date
+            shown.update(row["id"] for row in page.rows)
             rows = page.rows
-            if reading.stream.configuration.filter_by_current_date:
-                rows = [row for row in rows if not _after(row, poll_date)]
             observations = _look_closer(reading, rows, date)
             greatest = max([d for row in rows if (d := _modified(row))] + [greatest or begin])
             if observations:
-                sighting = Sighting(
-                    source=Source.POLL,
-                    observations=observations,
-                    ticket=ticket,
-                    poll_date=poll_date,
-                )
                 # The cursor stays: later pages of this window may hold older dates.
-                yield Batch(cursor, sighting)
+                yield Batch(cursor, _sighting(observations, ticket, poll_date))
             ticket = reading.ledger.ticket()
+    yield from _vanished(reading, cursor, look, begin, shown, poll_date or reading.clock())
     yield Batch(dataclasses.replace(cursor, at=greatest, polled_at=poll_date))
 
 
+def _vanished(
+    reading: Reading,
+    cursor: Cursor,
+    look: Look,
+    begin: dt.datetime,
+    shown: cabc.Set[int],
+    poll_date: dt.datetime,
+) -> cabc.Iterator[Batch]:
+    """Look after objects that should lie in the window and do not: gone, or back in time."""
+    recent = reading.ledger.modified_after(begin, WIDE_ROWS)
+    absent = [number for number in recent if number not in shown]
+    if absent:
+        ticket = reading.ledger.ticket()
+        observations = read_in_full(reading, absent)
+        there = {int(seen.object_id) for seen in observations}
+        look.candidates.update(number for number in absent if number not in there)
+        yield Batch(cursor, _sighting(observations, ticket, poll_date))
+
+
+def _sighting(
+    observations: cabc.Sequence[Observation], ticket: int, poll_date: dt.datetime
+) -> Sighting:
+    return Sighting(
+        source=Source.POLL, observations=observations, ticket=ticket, poll_date=poll_date
+    )
+
+
 def _reach(reading: Reading) -> dt.timedelta:
-    return max(reading.overlap, dt.timedelta(seconds=reading.stream.configuration.poll_delay))
+    # The store's filter is exclusive, and its dates have no fractions.
+    delay = dt.timedelta(seconds=reading.stream.configuration.poll_delay)
+    return max(reading.overlap, delay) + dt.timedelta(minutes=1)
 
 
 def _wide_start(reading: Reading, cursor: Cursor) -> dt.datetime:

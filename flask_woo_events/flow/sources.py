@@ -13,7 +13,8 @@ from ..errors import StoreGarbledError
 from ..store.listing import Listing
 from ..store.paging import Page
 from .cursor import Cursor, Stream
-from .ledger import Known, Observation, Sighting
+from .known import Known
+from .observation import Observation, Sighting
 
 
 class LedgerView(t.Protocol):
@@ -28,8 +29,20 @@ class LedgerView(t.Protocol):
     def live_numbers(self, after: int | None, until: int | None) -> list[int]:
         """Numeric ids of live objects in ``(after, until]``."""
 
+    def live_ids(self) -> list[str]:
+        """Ids of live objects, whatever they look like."""
+
     def count_live(self) -> int:
         """How many objects are live."""
+
+    def modified_after(self, after: dt.datetime, most: int) -> list[int]:
+        """Numeric ids of live objects modified after a date, the latest first."""
+
+    def children(self, parents: cabc.Sequence[int]) -> dict[int, int]:
+        """Live objects that belong to one of the parents, each with its parent."""
+
+    def parents_of(self, numbers: cabc.Sequence[int]) -> dict[int, int]:
+        """To which order or product each of these objects belongs."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,6 +51,18 @@ class Batch:
 
     cursor: Cursor
     sighting: Sighting | None = None
+
+
+@dataclasses.dataclass(slots=True)
+class Look:
+    """What the sources of one poll leave for the search behind them."""
+
+    #: Ids that are in the ledger and were not shown, or were shown and are not in the ledger.
+    candidates: set[int] = dataclasses.field(default_factory=set)
+    #: Objects that the store counts; ``None`` when it did not say.
+    total: int | None = None
+    #: Every object was compared in this poll: the candidates are all there are.
+    complete: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,25 +76,35 @@ class Reading:
     clock: cabc.Callable[[], dt.datetime]
     #: How far behind the cursor a window begins.
     overlap: dt.timedelta
-    #: Pages of the rolling comparison.
+    #: Pages of the rolling comparison, at least.
     compare_pages: int
+    #: Part of a resource that the rolling comparison covers in one poll, so that all of it is
+    #: compared within the time set.
+    compare_share: float = 0.0
+    #: Whether any object that is known was seen in this turn, in whichever resource.
+    anchored: cabc.Callable[[], bool] = lambda: True
 
     def date_of(self, date: dt.datetime | None) -> dt.datetime:
         """The store's clock of an answer."""
         return date or self.clock()
 
     def observe(
-        self, row: cabc.Mapping[str, t.Any], seen_at: dt.datetime, id_field: str | None = None
+        self, row: cabc.Mapping[str, t.Any], seen_at: dt.datetime, *, parent: int | None = None
     ) -> Observation:
         """An observation of a row that was read in full."""
         collection = self.listing.collection
         return Observation(
-            object_id=object_id(row, id_field or self.stream.configuration.id_field),
+            object_id=object_id(row, self.stream.configuration.id_field),
             body=row,
             seen_at=seen_at,
             modified_at=parse_store_date(row.get(collection.modified_field)),
             created_at=parse_store_date(row.get(collection.created_field)),
+            parent=parent if parent is not None else _whole(row.get("parent_id")),
         )
+
+
+def _whole(value: object) -> int | None:
+    return value if type(value) is int and value > 0 else None
 
 
 def object_id(row: cabc.Mapping[str, t.Any], path: str) -> str:

@@ -28,6 +28,8 @@ class Collection:
     has_date_filter: bool = False
     #: Some changes do not move the date: every poll compares the whole collection.
     compare_whole: bool = False
+    #: Besides the rolling comparison the newest objects are compared at every poll.
+    compare_newest: bool = False
     trash: Trash = Trash.NONE
     #: The listing knows ``orderby=id``.
     orders_by_id: bool = False
@@ -37,18 +39,27 @@ class Collection:
 
 
 _KNOWN = (
-    Collection("orders", "orders", True, trash=Trash.BY_STATUS, orders_by_id=True),
+    Collection(
+        "orders", "orders", True, compare_newest=True, trash=Trash.BY_STATUS, orders_by_id=True
+    ),
     Collection("products", "products", True, trash=Trash.BY_STATUS, orders_by_id=True),
     Collection(
         "discounts", "coupons", compare_whole=True, trash=Trash.BY_STATUS, orders_by_id=True
     ),
-    Collection("customers", "customers", orders_by_id=True),
-    Collection("products-categories", "products/categories", orders_by_id=True),
-    Collection("products-tags", "products/tags", orders_by_id=True),
+    Collection("customers", "customers", compare_newest=True, orders_by_id=True),
+    Collection(
+        "products-categories", "products/categories", compare_newest=True, orders_by_id=True
+    ),
+    Collection("products-tags", "products/tags", compare_newest=True, orders_by_id=True),
     Collection("products-attributes", "products/attributes"),
-    Collection("products-shipping-classes", "products/shipping_classes", orders_by_id=True),
-    Collection("products-reviews", "products/reviews", orders_by_id=True),
-    Collection("taxes", "taxes", orders_by_id=True),
+    Collection(
+        "products-shipping-classes",
+        "products/shipping_classes",
+        compare_newest=True,
+        orders_by_id=True,
+    ),
+    Collection("products-reviews", "products/reviews", compare_newest=True, orders_by_id=True),
+    Collection("taxes", "taxes", compare_newest=True, orders_by_id=True),
 )
 
 #: Other names under which a known collection may be asked for.

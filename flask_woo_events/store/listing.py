@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
+import itertools
 import re
 import typing as t
 import urllib.parse
@@ -132,6 +133,25 @@ class Listing:
         """One page of a collection that cannot be ordered by id."""
         return self._get(self._live() | {"per_page": limit, "page": page})
 
+    def ids(self, offset: int, limit: int) -> list[int]:
+        """Ids of live objects, ascending.
+
+        :raises StoreGarbledError: they are not in that order.
+        """
+        answer = self.client.get_list(
+            self.collection.path,
+            {**self._filters.params, **self._live(), **_by_id(offset, limit), "_fields": "id"},
+            ids=True,
+        )
+        ids = [int(row["id"]) for row in answer.data]
+        if any(left >= right for left, right in itertools.pairwise(ids)):
+            raise StoreGarbledError("the ids are not in order, which was asked for", status=200)
+        return ids
+
+    def total(self) -> int | None:
+        """How many live objects the store counts now."""
+        return self._get(self._live() | _by_id(0, 1) | {"_fields": "id"}).total
+
     def windows(self, after: dt.datetime) -> list[Fetch]:
         """Listings that together hold every object modified after a date, trashed ones too.
 
@@ -166,13 +186,20 @@ class Listing:
         return self._is_listed(answer.data)
 
     def _is_listed(self, body: cabc.Mapping[str, t.Any]) -> bool:
+        """Whether the list that was asked for should hold this object."""
+        filters = dict(self._filters.params)
         if self.collection.hub_name == "customers":
-            role = self._filters.params.get("role", "customer")
-            return role in ("all", body.get("role"))
-        if self.collection.trash is Trash.BY_STATUS:
+            filters.setdefault("role", "customer")
+            if filters["role"] == "all":
+                del filters["role"]
+        if self.collection.trash is Trash.BY_STATUS and body.get("status", "trash") == "trash":
             # WooCommerce 5.9 has no status on coupons: absence from the list is the only sign.
-            return "status" in body and body["status"] != "trash"
-        return True
+            return False
+        # By what the body does not show, only the store can tell.
+        return all(
+            str(body.get(name)) in value.split(",") or (name, value) == ("status", "any")
+            for name, value in filters.items()
+        )
 
     def _window(self, params: Params) -> Fetch:
         return lambda offset, limit: self._get(params | _by_id(offset, limit))

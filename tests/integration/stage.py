@@ -11,7 +11,9 @@ from sqlalchemy import orm
 
 from flask_woo_events.database import Database
 from flask_woo_events.flow.cursor import Stream
-from flask_woo_events.flow.ledger import Observation, Recorded, Sighting, Source, record, ticket
+from flask_woo_events.flow.known import ticket
+from flask_woo_events.flow.ledger import Recorded, record
+from flask_woo_events.flow.observation import Observation, Sighting, Source
 from flask_woo_events.flow.outbox import Rules
 from flask_woo_events.models import Instance, Organization, Poller, Subscription, User
 from flask_woo_events.resources import PollerConfiguration

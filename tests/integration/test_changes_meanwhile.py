@@ -23,7 +23,8 @@ from flask_woo_events.crypto import Cipher
 from flask_woo_events.database import Database
 from flask_woo_events.leases import Keeper
 from flask_woo_events.models import Event, Instance, Object, Poller, PollerState
-from flask_woo_events.polling import InstancePoll, PollReport
+from flask_woo_events.polling import InstancePoll
+from flask_woo_events.reports import PollReport
 from flask_woo_events.schemas import InstanceRequest
 from flask_woo_events.simulator import SimulatedStore
 from flask_woo_events.worker import Worker
@@ -70,7 +71,7 @@ class Line:
 
         runtime = runtime_of(self.app)
         with Keeper(runtime.database, runtime.clock, dt.timedelta(seconds=10)) as keeper:
-            reports = InstancePoll(runtime, keeper, stopped=stopped).run(1)
+            reports = InstancePoll(runtime, keeper, forced=True, stopped=stopped).run(1)
         assert next(looks) > look, "the poll had ended before"
         return reports
 

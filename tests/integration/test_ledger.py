@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flask_woo_events.database import Database
-from flask_woo_events.flow import ledger, outbox
+from flask_woo_events.flow import known, ledger, observation, outbox
 from flask_woo_events.models import Delivery, Event, Notification, Object, Wait
 from tests.integration.stage import NOW, Stage, at, build
 
@@ -100,7 +100,7 @@ def test_modified_during_the_baseline_is_told(stage: Stage) -> None:
 def test_a_reading_that_was_overtaken_changes_nothing(stage: Stage) -> None:
     """An old body that arrives after a newer one is not told as a change back."""
     with stage.database.read() as session:
-        before = ledger.ticket(session, stage.stream.poller_id)
+        before = known.ticket(session, stage.stream.poller_id)
     stage.see({"id": 1, "total": "6"})
     recorded = stage.see({"id": 1, "total": "5"}, stamp=before)
     assert recorded.stale == ("1",)
@@ -139,9 +139,9 @@ def test_without_a_callback_events_are_kept(any_database: Database) -> None:
 def test_a_crash_leaves_nothing_half_written(stage: Stage) -> None:
     """Ledger, event and notification are one transaction."""
     with pytest.raises(RuntimeError), stage.database.write() as session:
-        seen = ledger.Observation(object_id="1", body={"id": 1}, seen_at=NOW)
-        sighting = ledger.Sighting(
-            source=ledger.Source.POLL, observations=[seen], ticket=0, poll_date=NOW
+        seen = observation.Observation(object_id="1", body={"id": 1}, seen_at=NOW)
+        sighting = observation.Sighting(
+            source=observation.Source.POLL, observations=[seen], ticket=0, poll_date=NOW
         )
         ledger.record(session, stage.stream, sighting, outbox.Rules(now=NOW))
         raise RuntimeError("the process dies here")

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 from flask_woo_events.callback import CallbackReceiver, Received
 from flask_woo_events.leases import Keeper, claim_instance
 from flask_woo_events.models import Delivery, Instance, Poller
-from flask_woo_events.polling import InstancePoll, PollReport
+from flask_woo_events.polling import InstancePoll
+from flask_woo_events.reports import PollReport
 from flask_woo_events.simulator import SimulatedStore
 from flask_woo_events.worker import Worker
 from tests.integration.host import Api, add_account, dispose, make_app, runtime_of

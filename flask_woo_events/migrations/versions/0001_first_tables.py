@@ -77,7 +77,9 @@ def upgrade() -> None:
         sa.Column("refresh_minutes", sa.Integer(), nullable=False),
         sa.Column("created_at", models.UtcDateTime(), nullable=False),
         sa.Column("store_facts", sa.JSON(), nullable=False),
+        sa.Column("notices", sa.JSON(), nullable=False),
         sa.Column("next_poll_at", models.UtcDateTime(), nullable=True),
+        sa.Column("regular_poll_at", models.UtcDateTime(), nullable=True),
         sa.Column("lease_until", models.UtcDateTime(), nullable=True),
         sa.Column("lease_fence", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(
@@ -91,6 +93,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_woo_instance")),
         sa.UniqueConstraint("token_hash", name=op.f("uq_woo_instance_token_hash")),
+        sqlite_autoincrement=True,
     )
     with op.batch_alter_table("woo_instance", schema=None) as batch_op:
         batch_op.create_index("ix_woo_instance_due", ["next_poll_at", "id"], unique=False)
@@ -250,6 +253,7 @@ def upgrade() -> None:
         ),
         sa.Column("object_id", sa.String(length=190), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=True),
+        sa.Column("parent", sa.BigInteger(), nullable=True),
         sa.Column("live", sa.Boolean(), nullable=False),
         sa.Column("digest", sa.LargeBinary(length=16), nullable=False),
         sa.Column(
@@ -260,6 +264,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("modified_at", models.UtcDateTime(), nullable=True),
+        sa.Column("created_at", models.UtcDateTime(), nullable=True),
         sa.Column("seen_at", models.UtcDateTime(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("stamp", sa.BigInteger(), nullable=False),
@@ -274,6 +279,7 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     with op.batch_alter_table("woo_object", schema=None) as batch_op:
+        batch_op.create_index("ix_woo_object_modified", ["poller_id", "modified_at"], unique=False)
         batch_op.create_index("ix_woo_object_number", ["poller_id", "live", "number"], unique=False)
 
     op.create_table(
@@ -460,6 +466,7 @@ def downgrade() -> None:
     op.drop_table("woo_delivery")
     with op.batch_alter_table("woo_object", schema=None) as batch_op:
         batch_op.drop_index("ix_woo_object_number")
+        batch_op.drop_index("ix_woo_object_modified")
 
     op.drop_table("woo_object")
     with op.batch_alter_table("woo_notification", schema=None) as batch_op:
