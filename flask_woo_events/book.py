@@ -56,6 +56,10 @@ class View:
         with self._database.read() as session:
             return known.children(session, self._poller_id, parents)
 
+    def children_between(self, after: int | None, until: int | None) -> dict[int, int]:
+        with self._database.read() as session:
+            return known.children_between(session, self._poller_id, after, until)
+
     def parents_of(self, numbers: cabc.Sequence[int]) -> dict[int, int]:
         with self._database.read() as session:
             return known.parents_of(session, self._poller_id, numbers)

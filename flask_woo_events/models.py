@@ -219,6 +219,7 @@ class Object(Base):
     __table_args__ = (
         sa.Index("ix_woo_object_number", "poller_id", "live", "number"),
         sa.Index("ix_woo_object_modified", "poller_id", "modified_at"),
+        sa.Index("ix_woo_object_parent", "poller_id", "parent"),
         {"sqlite_with_rowid": False},
     )
     poller_id: orm.Mapped[int] = orm.mapped_column(

@@ -115,12 +115,10 @@ class InstancePoll:
     ) -> list[PollReport]:
         turn = self._open(lease, started)
         try:
-            # Dates tell first whether the store is the one that is known.
-            for job in sorted(turn.jobs, key=lambda job: not job.collection.has_date_filter):
+            for job in turn.in_order():
                 if not self._stopped():
                     self._step(turn, job, turn.read)
-            turn.share_hints()
-            for job in turn.jobs:
+            for job in turn.in_search_order():
                 if not self._stopped() and job.report.error is None:
                     self._step(turn, job, turn.search)
         except StoreRestoredError as exc:
@@ -215,7 +213,10 @@ class InstancePoll:
             row = session.get_one(Poller, job.stream.poller_id)
             row.failures += 1
             row.error = str(exc)
+            # What the store has may be the reason: it is asked anew.
             row.memory = {name: value for name, value in row.memory.items() if name != "statuses"}
+            if "own_route" in row.memory:
+                row.memory = {**row.memory, "route_failed": True}
             asked = exc.retry_after if isinstance(exc, StoreError) else None
             wait = pause(row.failures, interval=turn.interval, asked=asked)
             row.retry_at = self._runtime.clock() + wait

@@ -15,19 +15,21 @@ from .errors import (
     UnreachableError,
     WooEventsError,
 )
-from .flow import poll, search
-from .flow.cursor import Cursor, Stream
+from .flow import nested, poll, search
+from .flow.cursor import Cursor, Place, Stream
 from .flow.sources import Batch, Look, Reading
 from .leases import InstanceLease
 from .reports import PollReport
 from .runtime import Runtime
 from .store import catalogue
-from .store.catalogue import Collection
+from .store.catalogue import Below, Collection
 from .store.client import StoreClient
-from .store.listing import Listing, order_statuses, read_filters
+from .store.listing import Filters, Listing, order_statuses, read_filters
 
 #: How long a store's list of order statuses is believed.
 STATUSES_KEPT = dt.timedelta(hours=1)
+#: How long it is believed that a store does not list variations or refunds of all parents.
+ROUTE_KEPT = dt.timedelta(hours=24)
 
 
 @dataclasses.dataclass(slots=True)
@@ -66,23 +68,63 @@ class Turn:
         self._version = version
         self._broken: WooEventsError | None = None
 
+    def in_order(self) -> list[Job]:
+        """The jobs in the order in which they are read.
+
+        Those with dates first: they tell whether the store is the one that is known. What can be
+        read only by parent comes last, since the parents say which of them changed.
+        """
+        return sorted(
+            self.jobs,
+            key=lambda job: (job.collection.below is not None, not job.collection.has_date_filter),
+        )
+
+    def in_search_order(self) -> list[Job]:
+        """The jobs in the order in which is searched: what belongs to others says what to look at.
+
+        What can be read only by parent comes last here too.
+        """
+
+        def order(job: Job) -> int:
+            by_parent = job.reading is not None and job.reading.by_parent
+            return 2 if by_parent else int(job.collection.below is None)
+
+        return sorted(self.jobs, key=order)
+
     def read(self, job: Job) -> cabc.Generator[Batch]:
         """Yield what the poll and the scan of one resource see."""
         with self._together():
-            cursor = self._with_statuses(job.stream, job.book.cursor)
+            cursor = self._with_route(job, self._with_statuses(job, job.book.cursor))
             job.reading = self._reading(job, cursor)
-            yield from poll.read(job.reading, cursor, job.look)
+            self._share_hints(job)
+            source = nested if job.reading.by_parent else poll
+            yield from source.read(job.reading, cursor, job.look)
 
     def search(self, job: Job) -> cabc.Generator[Batch]:
         """Yield what the search finds for which the polls of all resources left signs."""
         reading = job.reading
-        if reading is None or not job.collection.orders_by_id or reading.listing.is_feed:
+        if reading is None or reading.listing.is_feed:
             return
+        self._share_hints(job)
         with self._together():
-            yield from search.read(reading, job.book.cursor, job.look)
+            if reading.by_parent:
+                yield from nested.search(reading, job.book.cursor, job.look)
+            elif job.collection.orders_by_id:
+                yield from search.read(reading, job.book.cursor, job.look)
 
-    def share_hints(self) -> None:
-        """Let a changed variation or refund make its product or order be read again."""
+    def _share_hints(self, job: Job) -> None:
+        """Let what changed below an object, and above, be read again in this turn.
+
+        A changed variation changes its product, often without a date; a deleted order takes its
+        refunds along.
+        """
+        for other in self.jobs:
+            if other.collection.below and other.collection.below.parent == job.collection.hub_name:
+                numbers = [int(one) for one in other.book.changed if one.isdecimal()]
+                numbers += other.look.candidates
+                job.look.again.update(other.view.parents_of(numbers).values())
+            if job.collection.below and job.collection.below.parent == other.collection.hub_name:
+                job.look.parents.update(int(one) for one in other.book.changed if one.isdecimal())
 
     @contextlib.contextmanager
     def _together(self) -> cabc.Iterator[None]:
@@ -115,11 +157,55 @@ class Turn:
             compare_pages=settings.compare_pages,
             compare_share=self.interval / dt.timedelta(hours=settings.compare_hours),
             anchored=lambda: any(other.book.met for other in self.jobs),
+            parents=self._parents(job.collection.below, cursor),
+            by_parent=job.collection.below is not None and not cursor.memory["own_route"],
         )
 
-    def _with_statuses(self, stream: Stream, cursor: Cursor) -> Cursor:
+    def _parents(self, below: Below | None, cursor: Cursor) -> Listing | None:
+        if below is None:
+            return None
+        return Listing(
+            self.client,
+            catalogue.named(below.parent),
+            Filters(dict(below.parent_filter), feed=False),
+            page_size=max(2, self._runtime.settings.poll_page_size),
+            version=self._version,
+            statuses=cursor.memory.get("statuses") or (),
+        )
+
+    def _with_route(self, job: Job, cursor: Cursor) -> Cursor:
+        """Find out whether the store lists variations and refunds of all parents at once."""
+        below, memory, now = job.collection.below, cursor.memory, self._runtime.clock()
+        if below is None:
+            return cursor
+        kept = memory.get("own_route")
+        if kept and "route_failed" not in memory:
+            return cursor
+        asked = memory.get("route_asked_at")
+        if kept is False and now - dt.datetime.fromisoformat(str(asked)) < ROUTE_KEPT:
+            return cursor
+        own = below.own_route and self._has_route(job.collection)
+        memory = {**memory, "own_route": own, "route_asked_at": now.isoformat()}
+        memory.pop("route_failed", None)
+        cursor = dataclasses.replace(cursor, memory=memory)
+        if kept in (None, own):
+            return cursor
+        # The places of one way of reading mean nothing to the other.
+        return dataclasses.replace(cursor, compare=Place(), baseline=Place())
+
+    def _has_route(self, collection: Collection) -> bool:
+        try:
+            self.client.get_list(collection.path, {"per_page": 1, "_fields": "id"}, ids=True)
+        except StoreRejectedError as exc:
+            if exc.code == "rest_no_route":
+                return False
+            raise
+        return True
+
+    def _with_statuses(self, job: Job, cursor: Cursor) -> Cursor:
         """Refresh what the store's order statuses are; ``any`` hides those of some plugins."""
-        if catalogue.resolve(stream.configuration.url).hub_name != "orders":
+        below = job.collection.below
+        if "orders" not in (job.collection.hub_name, below.parent if below else ""):
             return cursor
         now = self._runtime.clock()
         read_at = cursor.memory.get("statuses_at")

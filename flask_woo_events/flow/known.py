@@ -143,26 +143,38 @@ def children(session: orm.Session, poller_id: int, parents: cabc.Sequence[int]) 
     """Numeric ids of live objects that belong to one of the parents, each with its parent."""
     found: dict[int, int] = {}
     for start in range(0, len(parents), _IDS_AT_ONCE):
-        query = sa.select(Object.number, Object.parent).where(
-            Object.poller_id == poller_id,
-            Object.live,
-            Object.parent.in_(parents[start : start + _IDS_AT_ONCE]),
-        )
-        for number, parent in session.execute(query):
-            if number is not None and parent is not None:
-                found[number] = parent
+        some = Object.parent.in_(parents[start : start + _IDS_AT_ONCE])
+        found |= _with_parents(session, poller_id, Object.live, some)
     return found
+
+
+def children_between(
+    session: orm.Session, poller_id: int, after: int | None, until: int | None
+) -> dict[int, int]:
+    """Live objects whose parent's id is in ``(after, until]``, each with its parent."""
+    low = Object.parent > (-1 if after is None else after)
+    high = Object.parent <= (_GREATEST if until is None else until)
+    return _with_parents(session, poller_id, Object.live, low, high)
 
 
 def parents_of(session: orm.Session, poller_id: int, numbers: cabc.Sequence[int]) -> dict[int, int]:
     """To which order or product each of these objects belongs."""
     found: dict[int, int] = {}
     for start in range(0, len(numbers), _IDS_AT_ONCE):
-        query = sa.select(Object.number, Object.parent).where(
-            Object.poller_id == poller_id,
-            Object.number.in_(numbers[start : start + _IDS_AT_ONCE]),
-        )
-        for number, parent in session.execute(query):
-            if number is not None and parent is not None:
-                found[number] = parent
+        some = Object.number.in_(numbers[start : start + _IDS_AT_ONCE])
+        found |= _with_parents(session, poller_id, some)
     return found
+
+
+def _with_parents(
+    session: orm.Session,
+    poller_id: int,
+    *which: sa.ColumnElement[bool] | orm.InstrumentedAttribute[bool],
+) -> dict[int, int]:
+    query = sa.select(Object.number, Object.parent).where(
+        Object.poller_id == poller_id,
+        Object.number.is_not(None),
+        Object.parent.is_not(None),
+        *which,
+    )
+    return {number: parent for number, parent in session.execute(query) if number and parent}

@@ -97,12 +97,12 @@ def window(
 
     :param start: read from here instead, the store's clock.
     """
-    begin = start or _wide_start(reading, cursor)
+    begin = start or wide_start(reading, cursor)
     greatest, poll_date = cursor.at, None
     shown: set[int] = set()
     for fetch in reading.listing.windows(begin):
         ticket = reading.ledger.ticket()
-        for page in _window_pages(fetch, reading):
+        for page in window_pages(fetch, reading):
             date = reading.date_of(page.date)
             if poll_date is None and start is None:
                 better = _better_start(reading, cursor, begin, page, date)
@@ -149,37 +149,43 @@ def _sighting(
     )
 
 
-def _reach(reading: Reading) -> dt.timedelta:
+def reach(reading: Reading) -> dt.timedelta:
+    """How far behind the cursor a window begins."""
     # The store's filter is exclusive, and its dates have no fractions.
     delay = dt.timedelta(seconds=reading.stream.configuration.poll_delay)
     return max(reading.overlap, delay) + dt.timedelta(minutes=1)
 
 
-def _wide_start(reading: Reading, cursor: Cursor) -> dt.datetime:
+def wide_start(reading: Reading, cursor: Cursor) -> dt.datetime:
     """The overlap before the last change that is known, or before the last poll if earlier.
 
     A clock that was ahead and was put right leaves dates of the future behind.
     """
     dates = [date for date in (cursor.at, cursor.polled_at) if date is not None]
-    return (min(dates) if dates else reading.clock()) - _reach(reading)
+    return (min(dates) if dates else reading.clock()) - reach(reading)
 
 
 def _better_start(
     reading: Reading, cursor: Cursor, begin: dt.datetime, page: Page, date: dt.datetime
 ) -> dt.datetime | None:
     """Where to begin when the first page shows that the wide window does not fit."""
-    if date < begin + _reach(reading) - CLOCK_STEP:
-        # The store's clock was put back: what changed since carries dates before the window.
-        return date - _reach(reading)
+    if start := put_back(reading, begin, date):
+        return start
     if cursor.polled_at is not None and (page.total or 0) > WIDE_ROWS:
         # After an import the last change has thousands of neighbours. What is older than the
         # overlap before the last poll was visible to it.
-        narrow = cursor.polled_at - _reach(reading)
+        narrow = cursor.polled_at - reach(reading)
         return narrow if narrow > begin else None
     return None
 
 
-def _window_pages(fetch: Fetch, reading: Reading) -> cabc.Iterator[Page]:
+def put_back(reading: Reading, begin: dt.datetime, date: dt.datetime) -> dt.datetime | None:
+    """Where to begin when the store's clock was put back: before its dates of now."""
+    return date - reach(reading) if date < begin + reach(reading) - CLOCK_STEP else None
+
+
+def window_pages(fetch: Fetch, reading: Reading) -> cabc.Iterator[Page]:
+    """Read one listing of a window, each page beginning with the last row of the one before."""
     return walk(
         fetch,
         page_size=reading.listing.page_size,

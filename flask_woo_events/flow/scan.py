@@ -8,7 +8,7 @@ import datetime as dt
 import time
 
 from ..errors import AnotherStoreError
-from ..store.paging import Page, walk
+from ..store.paging import Fetch, Page, walk
 from .cursor import Cursor, Place
 from .identity import ENOUGH, LONG_SEEN
 from .observation import Observation, Sighting, Source
@@ -31,7 +31,8 @@ def compare(reading: Reading, cursor: Cursor, look: Look) -> cabc.Iterator[Batch
     budget = _budget(reading, count)
     place = start = cursor.compare
     ticket = reading.ledger.ticket()
-    for number, page in enumerate(_pages(reading, place, budget), start=1):
+    listing = reading.listing
+    for number, page in enumerate(pages(listing.page, listing.page_size, place, budget), start=1):
         date = reading.date_of(page.date)
         observations = [reading.observe(row, date) for row in page.rows]
         _note_absent(reading, cursor, look, place.after_id, page, observations)
@@ -57,23 +58,24 @@ def _sighting(observations: cabc.Sequence[Observation], ticket: int, date: dt.da
     return Sighting(source=Source.COMPARE, observations=observations, ticket=ticket, poll_date=date)
 
 
-def _pages(reading: Reading, place: Place, budget: int) -> cabc.Iterator[Page]:
-    """The pages from a place on; from the beginning when the listing ends before it."""
-    size, after = reading.listing.page_size, place.after_id
-    pages = walk(
-        reading.listing.page,
+def pages(fetch: Fetch, size: int, place: Place, budget: int) -> cabc.Iterator[Page]:
+    """The pages from a place on; from the beginning when the listing ends before it.
+
+    :param size: rows of a page.
+    :param budget: pages at most.
+    """
+    most = budget + 1
+    for page in walk(
+        fetch,
         page_size=size,
         start_offset=place.offset,
-        after_id=after,
+        after_id=place.after_id,
         overlap=False,
-        max_requests=budget + 1,
-    )
-    for page in pages:
+        max_requests=most,
+    ):
         yield page
         if place.offset and not page.rows and page.offset <= place.offset:
-            yield from walk(
-                reading.listing.page, page_size=size, overlap=False, max_requests=budget + 1
-            )
+            yield from walk(fetch, page_size=size, overlap=False, max_requests=most)
             return
 
 

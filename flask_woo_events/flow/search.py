@@ -39,7 +39,7 @@ def read(reading: Reading, cursor: Cursor, look: Look) -> cabc.Iterator[Batch]:
         searched = _Search(reading, look.total)
         searched.run()
         look.candidates |= searched.found
-    for batch in _settle(reading, cursor, look.candidates):
+    for batch in _settle(reading, cursor, look.candidates | look.again):
         cursor = batch.cursor
         yield batch
     if searched is not None and searched.ended and look.total is not None:
@@ -81,7 +81,7 @@ def confirm(
         if number not in found and (one := known.get(str(number))) is not None and one.live
     ]
     for witness in sorted({gone[0], gone[-1]}) if gone else ():
-        if reading.listing.exists(witness):
+        if _exists(reading, witness):
             raise StoreGarbledError(
                 f"the store's list of {reading.listing.collection.path} lacks {witness}, "
                 "which it nevertheless has",
@@ -90,6 +90,16 @@ def confirm(
     return [reading.observe(row, date) for row in found.values()] + [
         Observation(object_id=str(number), body=None, seen_at=date) for number in gone
     ], date
+
+
+def _exists(reading: Reading, number: int) -> bool:
+    """Whether the store has an object, by its own address or in its parent's own words."""
+    below, parents = reading.listing.collection.below, reading.parents
+    parent = reading.ledger.parents_of([number]).get(number)
+    if below is None or parents is None or parent is None:
+        return reading.listing.exists(number)
+    body = parents.one(parent, f"id,status,{below.named_in}")
+    return body is not None and body.get("status") != "trash" and number in below.names(body)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

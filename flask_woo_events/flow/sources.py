@@ -41,6 +41,9 @@ class LedgerView(t.Protocol):
     def children(self, parents: cabc.Sequence[int]) -> dict[int, int]:
         """Live objects that belong to one of the parents, each with its parent."""
 
+    def children_between(self, after: int | None, until: int | None) -> dict[int, int]:
+        """Live objects whose parent's id is in ``(after, until]``, each with its parent."""
+
     def parents_of(self, numbers: cabc.Sequence[int]) -> dict[int, int]:
         """To which order or product each of these objects belongs."""
 
@@ -59,6 +62,10 @@ class Look:
 
     #: Ids that are in the ledger and were not shown, or were shown and are not in the ledger.
     candidates: set[int] = dataclasses.field(default_factory=set)
+    #: Ids to be read again, since something that belongs to them changed.
+    again: set[int] = dataclasses.field(default_factory=set)
+    #: Ids of parents that changed: what is below them is to be read again.
+    parents: set[int] = dataclasses.field(default_factory=set)
     #: Objects that the store counts; ``None`` when it did not say.
     total: int | None = None
     #: Every object was compared in this poll: the candidates are all there are.
@@ -83,6 +90,10 @@ class Reading:
     compare_share: float = 0.0
     #: Whether any object that is known was seen in this turn, in whichever resource.
     anchored: cabc.Callable[[], bool] = lambda: True
+    #: What the objects are below of.
+    parents: Listing | None = None
+    #: The store lists them only by parent.
+    by_parent: bool = False
 
     def date_of(self, date: dt.datetime | None) -> dt.datetime:
         """The store's clock of an answer."""
@@ -93,6 +104,8 @@ class Reading:
     ) -> Observation:
         """An observation of a row that was read in full."""
         collection = self.listing.collection
+        if parent is not None and "parent_id" not in row:
+            row = {**row, "parent_id": parent}  # WooCommerce 9.x shows it, older ones do not.
         return Observation(
             object_id=object_id(row, self.stream.configuration.id_field),
             body=row,

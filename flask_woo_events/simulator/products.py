@@ -301,11 +301,15 @@ class Products(Resource):
         self.touch(row)
 
     def restore(self, row: Row) -> None:
-        """Take a product out of the trash as the admin does."""
+        """Take a product out of the trash as the admin does, and its variations with it."""
         before = row.fields.get("before_trash", "publish")
         if before == "publish" and self.shop.version.major >= 9:
             self.shop.fire("woocommerce_update_product", row.id)
         self.out_of_trash(row)
+        for variation in self.shop.children_of("variations", row.id):
+            if variation.status == "trash":
+                self.out_of_trash(variation)
+                self.shop.fire("untrashed_post", variation.id)
         self.shop.fire("untrashed_post", row.id)
 
     def erase(self, row: Row) -> None:

@@ -35,10 +35,11 @@ class Refunds(Resource):
         return "orders/(?P<order_id>[\\d]+)/refunds"
 
     def where(self, parameters: Parameters, parent: int) -> tuple[cabc.Hashable, Keep]:
-        """Filter by order."""
-        if parent and self.shop.tables["orders"].get(parent) is None:
-            raise RestError(404, "woocommerce_rest_invalid_order_id", "Invalid order ID.")
-        return parent, lambda row: not parent or row.parent == parent
+        """Filter by order; of one that does not exist the list is empty."""
+        order = self.shop.tables["orders"].get(parent) if parent else None
+        # As posts, refunds go to the trash with their order; in tables of their own they stay.
+        trashed = order is not None and order.status == "trash" and not self.shop.version.hpos
+        return (parent, trashed), lambda row: not trashed and (not parent or row.parent == parent)
 
     def render(self, row: Row) -> Json:
         """All fields of a refund."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import dataclasses
 import enum
 import re
+import typing as t
 
 from ..errors import InputError
 
@@ -14,6 +16,31 @@ class Trash(enum.Enum):
 
     NONE = "none"  #: there is no trash
     BY_STATUS = "by-status"  #: ``status=trash`` lists it
+
+
+@dataclasses.dataclass(frozen=True)
+class Below:
+    """Where the objects of a collection stand below those of another."""
+
+    #: The hub's name of the other collection.
+    parent: str
+    #: Path of the list of one parent, with ``{}`` for its id.
+    path: str
+    #: The parent's field that names its children, if it has one.
+    named_in: str = ""
+    #: Newer versions list them all at the collection's own path
+    #: (``/refunds`` from WooCommerce 9.x, ``/variations`` in 11.0).
+    own_route: bool = True
+    #: Parents that the rolling comparison reads in one poll, at least.
+    parents_at_once: int = 10
+    #: What parents are asked for: the others have no children.
+    parent_filter: tuple[tuple[str, str], ...] = ()
+
+    def names(self, parent: cabc.Mapping[str, t.Any]) -> set[int]:
+        """Ids of the children that a parent's representation names."""
+        named = parent.get(self.named_in) or ()
+        ids = [one.get("id") if isinstance(one, dict) else one for one in named]
+        return {one for one in ids if type(one) is int}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +63,8 @@ class Collection:
     #: Fields that hold the dates in UTC.
     modified_field: str = "date_modified_gmt"
     created_field: str = "date_created_gmt"
+    #: The objects belong to those of another collection.
+    below: Below | None = None
 
 
 _KNOWN = (
@@ -60,6 +89,31 @@ _KNOWN = (
     ),
     Collection("products-reviews", "products/reviews", compare_newest=True, orders_by_id=True),
     Collection("taxes", "taxes", compare_newest=True, orders_by_id=True),
+    Collection(
+        "variations",
+        "variations",
+        True,
+        trash=Trash.BY_STATUS,
+        orders_by_id=True,
+        below=Below(
+            "products",
+            "products/{}/variations",
+            named_in="variations",
+            parent_filter=(("type", "variable"),),
+        ),
+    ),
+    Collection(
+        "refunds",
+        "refunds",
+        compare_newest=True,
+        orders_by_id=True,
+        below=Below("orders", "orders/{}/refunds", named_in="refunds", parents_at_once=100),
+    ),
+    Collection(
+        "orders-comments",
+        "orders/notes",
+        below=Below("orders", "orders/{}/notes", own_route=False),
+    ),
 )
 
 #: Other names under which a known collection may be asked for.
@@ -72,12 +126,24 @@ _ALIASES = {
     "products/shipping_classes": "products-shipping-classes",
     "products/reviews": "products-reviews",
     "reviews": "products-reviews",
+    "products-variations": "variations",
+    "products/variations": "variations",
+    "orders-refunds": "refunds",
+    "orders/refunds": "refunds",
+    "orders/comments": "orders-comments",
+    "orders-notes": "orders-comments",
+    "orders/notes": "orders-comments",
 }
 _BY_NAME = {collection.hub_name: collection for collection in _KNOWN}
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 #: The resources polled when a configuration names none.
 DEFAULT_RESOURCES = ("customers", "discounts", "orders", "products")
+
+
+def named(hub_name: str) -> Collection:
+    """The known collection of this name."""
+    return _BY_NAME[hub_name]
 
 
 def resolve(url: str) -> Collection:

@@ -6,7 +6,7 @@ import collections.abc as cabc
 import typing as t
 
 from ..errors import StoreError, StoreGarbledError
-from .catalogue import Collection
+from .catalogue import Collection, named
 from .client import StoreClient
 
 
@@ -25,7 +25,7 @@ def check_store(client: StoreClient, collections: cabc.Iterable[Collection]) -> 
             url=client.url,
             status=index.status,
         )
-    for path in dict.fromkeys(collection.path for collection in collections):
+    for path in dict.fromkeys(_listed_at(collection) for collection in collections):
         client.get_list(path, {"per_page": 1, "_fields": "id"})
     return {
         "name": str(index.data.get("name", ""))[:200],
@@ -33,6 +33,11 @@ def check_store(client: StoreClient, collections: cabc.Iterable[Collection]) -> 
         "timezone": str(index.data.get("timezone_string", ""))[:100],
         **_system(client),
     }
+
+
+def _listed_at(collection: Collection) -> str:
+    """A list that every version has; of what is below another collection, that one's."""
+    return collection.path if collection.below is None else named(collection.below.parent).path
 
 
 def _system(client: StoreClient) -> dict[str, t.Any]:

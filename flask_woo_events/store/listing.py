@@ -121,6 +121,13 @@ class Listing:
         """The listing shows only what moved since the last poll."""
         return self._filters.feed
 
+    def below(self, parent: int) -> Listing:
+        """The listing of what belongs to one parent."""
+        below = self.collection.below
+        assert below is not None
+        collection = dataclasses.replace(self.collection, path=below.path.format(parent))
+        return Listing(self.client, collection, self._filters, page_size=self.page_size)
+
     def page(self, offset: int, limit: int) -> Answer:
         """Live objects in full, in the order of their ids."""
         return self._get(self._live() | _by_id(offset, limit))
@@ -132,6 +139,10 @@ class Listing:
     def numbered(self, page: int, limit: int) -> Answer:
         """One page of a collection that cannot be ordered by id."""
         return self._get(self._live() | {"per_page": limit, "page": page})
+
+    def brief(self, offset: int, limit: int, fields: str) -> Answer:
+        """Live objects in the order of their ids, with only these fields."""
+        return self._get(self._live() | _by_id(offset, limit) | {"_fields": fields})
 
     def ids(self, offset: int, limit: int) -> list[int]:
         """Ids of live objects, ascending.
@@ -152,7 +163,7 @@ class Listing:
         """How many live objects the store counts now."""
         return self._get(self._live() | _by_id(0, 1) | {"_fields": "id"}).total
 
-    def windows(self, after: dt.datetime) -> list[Fetch]:
+    def windows(self, after: dt.datetime, fields: str = LIGHT_FIELDS) -> list[Fetch]:
         """Listings that together hold every object modified after a date, trashed ones too.
 
         :param after: exclusive, the store's clock. It goes out as naive UTC with
@@ -161,29 +172,38 @@ class Listing:
         dates: Params = {
             "modified_after": store_param(after),
             "dates_are_gmt": "true",
-            "_fields": LIGHT_FIELDS,
+            "_fields": fields,
         }
         return [self._window(dates | status) for status in self._window_statuses()]
 
-    def by_ids(self, ids: cabc.Sequence[int]) -> Answer:
-        """Those of the objects that are live, in full; at most 100 ids."""
-        include = ",".join(str(one) for one in ids)
-        return self._get(self._live() | _by_id(0, 100) | {"include": include})
+    def by_ids(self, ids: cabc.Sequence[int], fields: str = "") -> Answer:
+        """Those of the objects that are live, in full unless fields are named; at most 100 ids."""
+        include: Params = {"include": ",".join(str(one) for one in ids)}
+        chosen: Params = {"_fields": fields} if fields else {}
+        return self._get(self._live() | _by_id(0, 100) | include | chosen)
 
-    def exists(self, object_id: int) -> bool:
-        """Whether the store has this object outside the trash, asked by its own address."""
+    def one(self, object_id: int, fields: str = "") -> dict[str, t.Any] | None:
+        """An object by its own address, in the trash or not; ``None`` when there is none.
+
+        :raises StoreGarbledError: the store answers with another object.
+        """
+        path = f"{self.collection.path}/{object_id}"
         try:
-            answer = self.client.get(f"{self.collection.path}/{object_id}")
+            answer = self.client.get(path, {"_fields": fields} if fields else {})
         except StoreRejectedError as exc:
             if exc.status in (404, 410):
-                return False
+                return None
             raise
         if not isinstance(answer.data, dict) or answer.data.get("id") != object_id:
             raise StoreGarbledError(
-                f"the store answered {self.collection.path}/{object_id} with another object",
-                status=answer.status,
+                f"the store answered {path} with another object", status=answer.status
             )
-        return self._is_listed(answer.data)
+        return answer.data
+
+    def exists(self, object_id: int) -> bool:
+        """Whether the store has this object outside the trash, asked by its own address."""
+        body = self.one(object_id)
+        return body is not None and self._is_listed(body)
 
     def _is_listed(self, body: cabc.Mapping[str, t.Any]) -> bool:
         """Whether the list that was asked for should hold this object."""

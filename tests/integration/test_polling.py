@@ -10,62 +10,16 @@ import pathlib
 import shutil
 import typing as t
 
-import flask
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events.callback import CallbackReceiver, Received
+from flask_woo_events.callback import Received
 from flask_woo_events.leases import Keeper, claim_instance
 from flask_woo_events.models import Delivery, Instance, Poller
 from flask_woo_events.polling import InstancePoll
-from flask_woo_events.reports import PollReport
-from flask_woo_events.simulator import SimulatedStore
 from flask_woo_events.worker import Worker
-from tests.integration.host import Api, add_account, dispose, make_app, runtime_of
-
-VERSIONS = ["5.9", "7.0", "8.0", "9.4", "11.0"]
-KEY = "a-signature-key"
-
-
-@dataclasses.dataclass
-class Line:
-    """A store, an application and a callback, joined."""
-
-    app: flask.Flask
-    store: SimulatedStore
-    receiver: CallbackReceiver
-    instance_id: int
-
-    def poll(self) -> list[PollReport]:
-        return Worker(runtime_of(self.app)).poll_once([self.instance_id])
-
-    def arrivals(self) -> set[tuple[str, str, str]]:
-        """Poll, deliver, and tell what came; nothing may come twice."""
-        self.receiver.clear()
-        assert [report.error for report in self.poll() if report.error] == []
-        Worker(runtime_of(self.app)).deliver_once()
-        events = self.receiver.events
-        assert len(events) == len(set(events))
-        return set(events)
-
-
-def _line(version: str, folder: pathlib.Path, stack: cabc.Callable[[t.Any], t.Any]) -> Line:
-    store = SimulatedStore(version, consumer_key="ck_test", consumer_secret="cs_test")
-    store.populate(orders=12, products=6, coupons=3, customers=5)
-    receiver = CallbackReceiver()
-    url, hook = stack(store.serve()), stack(receiver.serve())
-    app = make_app(folder, WOO_EVENTS_ALLOW_PRIVATE_CALLBACKS=True)
-    api = Api(app.test_client(), add_account(app, "poller", "acme").headers, url)
-    configuration = {
-        "oauth.api.key": "ck_test",
-        "oauth.api.secret": "cs_test",
-        "event.notification.enabled": True,
-        "event.notification.callback.url": hook,
-        "event.notification.signature.key": KEY,
-    }
-    line = Line(app, store, receiver, api.create(**configuration)["id"])
-    assert line.arrivals() == set()
-    return line
+from tests.integration.host import runtime_of
+from tests.integration.line import KEY, VERSIONS, Line, open_line
 
 
 @pytest.fixture
@@ -76,9 +30,7 @@ def make_line(
 
         def make(version: str) -> Line:
             shutil.copy(tables, tmp_path / "host.sqlite3")
-            line = _line(version, tmp_path, stack.enter_context)
-            stack.callback(dispose, line.app)
-            return line
+            return open_line(version, tmp_path, stack)
 
         yield make
 

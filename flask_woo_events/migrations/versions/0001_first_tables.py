@@ -280,6 +280,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("woo_object", schema=None) as batch_op:
         batch_op.create_index("ix_woo_object_modified", ["poller_id", "modified_at"], unique=False)
+        batch_op.create_index("ix_woo_object_parent", ["poller_id", "parent"], unique=False)
         batch_op.create_index("ix_woo_object_number", ["poller_id", "live", "number"], unique=False)
 
     op.create_table(
@@ -467,6 +468,7 @@ def downgrade() -> None:
     with op.batch_alter_table("woo_object", schema=None) as batch_op:
         batch_op.drop_index("ix_woo_object_number")
         batch_op.drop_index("ix_woo_object_modified")
+        batch_op.drop_index("ix_woo_object_parent")
 
     op.drop_table("woo_object")
     with op.batch_alter_table("woo_notification", schema=None) as batch_op:
