@@ -40,8 +40,10 @@ def application() -> cabc.Iterator[flask.Flask]:
         yield app
 
 
-def create_instance(app: flask.Flask, store_url: str, callback_url: str) -> int:
-    """POST /instances for the four resources."""
+def create_instance(
+    app: flask.Flask, store_url: str, callback_url: str, names: cabc.Iterable[str] = RESOURCES
+) -> int:
+    """POST /instances for the four resources, or those named."""
     runtime: Runtime = app.extensions[EXTENSION]
     with runtime.database.write() as session:
         user = accounts.add_user(session, "bench", "bench", runtime.clock())
@@ -61,7 +63,7 @@ def create_instance(app: flask.Flask, store_url: str, callback_url: str) -> int:
                 "event.vendor.type": "polling",
                 "event.notification.callback.url": callback_url,
                 "event.poller.configuration": {
-                    name: {"url": f"/hubs/ecommerce/{name}", "idField": "id"} for name in RESOURCES
+                    name: {"url": f"/hubs/ecommerce/{name}", "idField": "id"} for name in names
                 },
             },
         },

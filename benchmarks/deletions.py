@@ -1,0 +1,49 @@
+"""What a deletion costs: requests of the poll that finds it, against reading every page."""
+
+from __future__ import annotations
+
+import random
+
+from flask_woo_events.callback import CallbackReceiver
+from flask_woo_events.runtime import EXTENSION
+from flask_woo_events.simulator import SimulatedStore
+from flask_woo_events.worker import Worker
+
+from .polling import application, create_instance, poll
+
+ORDERS = 100_000
+PAGES = ORDERS // 100
+
+
+def main() -> None:
+    """Delete 1, 10 and 100 of 100,000 orders for good, and count requests until all are told."""
+    store = SimulatedStore("11.0", consumer_key="ck_bench", consumer_secret="cs_bench")
+    store.populate(orders=ORDERS, products=1, coupons=0, customers=1)
+    receiver, dice = CallbackReceiver(), random.Random(1)
+    print(f"deletions: {ORDERS:,} orders, of which a full pass reads {PAGES:,} pages")
+    with application() as app, store.serve() as url, receiver.serve() as hook:
+        runtime = app.extensions[EXTENSION]
+        instance = create_instance(app, url, hook, ("orders",))
+        poll(runtime, instance)
+        idle = sum(report.requests for report in poll(runtime, instance)[0])
+        print(f"  none      {idle:>4} requests of an idle poll")
+        for many in (1, 10, 100):
+            gone = {str(one) for one in dice.sample(sorted(store.truth("orders")), many)}
+            for one in gone:
+                store.acts.delete_for_good("orders", int(one))
+            requests = polls = 0
+            receiver.clear()
+            while {number for _resource, number, kind in receiver.events} != gone:
+                reports, _seconds, _cpu = poll(runtime, instance)
+                Worker(runtime).deliver_once()
+                requests += sum(report.requests for report in reports)
+                polls += 1
+            extra = requests - polls * idle
+            print(
+                f"  {many:<9} {extra:>4} requests more, in {polls} poll{'s'[: polls - 1]}: "
+                f"{extra / PAGES:.3f} of a full pass"
+            )
+
+
+if __name__ == "__main__":
+    main()

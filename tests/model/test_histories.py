@@ -1,0 +1,86 @@
+"""Random histories of a store: what is told, folded together, is the store."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import os
+import typing as t
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from flask_woo_events import schema
+from flask_woo_events.config import Settings
+from flask_woo_events.simulator.faults import Kind
+from tests.integration.host import dispose, make_app, runtime_of
+from tests.model.world import ACTS, Fragile, Meanwhile, World
+
+#: Histories of each version; ``HISTORIES=10000`` for a night.
+HISTORIES = int(os.environ.get("HISTORIES", "500"))
+#: Polls after which everything has been read once: 5 rows a page.
+ENOUGH_POLLS = 12
+FAULTS: tuple[Kind, ...] = (
+    "reset", "status", "html", "truncated", "lying_json", "empty200", "duplicate_ids",
+    "wrong_total", "empty_list", "endless_pages", "wrong_content_type",
+)  # fmt: skip
+
+_act = st.tuples(st.sampled_from(sorted(ACTS)), st.integers(0, 30), st.integers(0, 10_000))
+_request = st.integers(0, 25)
+_poll = st.builds(
+    Meanwhile,
+    acts=st.dictionaries(_request, _act, max_size=3),
+    crash_at_commit=st.none() | st.integers(0, 8),
+    crash_after=st.booleans(),
+)
+_fault = st.tuples(st.just("fault"), st.sampled_from(FAULTS), _request, st.integers(1, 3))
+_time = st.tuples(st.just("time"), st.sampled_from((0, 1, 5, 11, 700, 7000, 90_000)))
+_clock = st.tuples(st.just("clock"), st.sampled_from((-86_400, -3600, -30, 30, 3600, 86_400)))
+_steps = st.lists(_act | _act | _act | _poll | _poll | _time | _fault | _clock, max_size=14)
+
+
+@pytest.fixture(scope="module")
+def shared(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> cabc.Iterator[tuple[Settings, Fragile]]:
+    app = make_app(tmp_path_factory.mktemp("histories"), WOO_EVENTS_POLL_PAGE_SIZE=5)
+    runtime = runtime_of(app)
+    schema.upgrade(runtime.database.engine)
+    database = Fragile(runtime.database.engine)
+    yield runtime.settings, database
+    database.dispose()
+    dispose(app)
+
+
+@pytest.mark.parametrize("version", ["5.9", "8.0", "9.4", "11.0"])
+@pytest.mark.parametrize("part", range(2))
+@hypothesis.settings(
+    max_examples=HISTORIES // 2,
+    deadline=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+@hypothesis.given(steps=_steps)
+def test_histories(
+    shared: tuple[Settings, Fragile], version: str, part: int, steps: list[t.Any]
+) -> None:
+    """Whatever happens and whenever our side dies: nothing is lost, nothing is invented."""
+    hypothesis.note(f"steps: {steps!r}")
+    world = World(*shared, version)
+    for step in steps:
+        _take(world, step)
+    world.store.faults.clear()
+    world.settle(ENOUGH_POLLS)
+
+
+def _take(world: World, step: t.Any) -> None:
+    match step:
+        case Meanwhile():
+            world.poll(step)
+        case ("time", seconds):
+            world.pass_time(seconds, seconds)
+        case ("clock", seconds):
+            world.pass_time(0, seconds)
+        case ("fault", kind, request, times):
+            world.fault(kind, request, times)
+        case (str() as name, which, value):
+            world.act((name, which, value))

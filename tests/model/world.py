@@ -1,0 +1,351 @@
+"""A world for histories: one store, our side of it, and what each of them says of the other."""
+
+from __future__ import annotations
+
+import collections
+import collections.abc as cabc
+import contextlib
+import dataclasses
+import datetime as dt
+import secrets
+import threading
+import typing as t
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from flask_woo_events import accounts, instances, plans
+from flask_woo_events.config import Settings
+from flask_woo_events.database import Database
+from flask_woo_events.flow.content import digest_of
+from flask_woo_events.leases import Keeper
+from flask_woo_events.models import Event
+from flask_woo_events.polling import InstancePoll
+from flask_woo_events.reports import PollReport
+from flask_woo_events.runtime import Runtime
+from flask_woo_events.schemas import InstanceRequest
+from flask_woo_events.simulator import SimulatedStore
+from flask_woo_events.simulator.answers import RestError
+from flask_woo_events.simulator.faults import Kind
+from tests.model import direct
+
+#: What is polled, with the simulator's name of it.
+KINDS = {
+    "orders": "orders",
+    "products": "products",
+    "discounts": "coupons",
+    "customers": "customers",
+    "variations": "variations",
+    "refunds": "refunds",
+}
+INTERVAL = dt.timedelta(minutes=15)
+SIZE_OPTIONS = {"name": "Size", "options": ["a", "b"], "variation": True}
+
+Thing = tuple[str, str]
+Act = tuple[str, int, int]
+How = t.Callable[["World", int, int], object]
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+class Fragile(Database):
+    """A database whose commits can be the last thing that a process does."""
+
+    on_commit: cabc.Callable[[bool], None] = staticmethod(lambda after: None)
+
+    @contextlib.contextmanager
+    def write(self) -> cabc.Iterator[orm.Session]:
+        """A write that may end before or after its commit."""
+        with super().write() as session:
+            yield session
+            self.on_commit(False)
+        self.on_commit(True)
+
+
+@dataclasses.dataclass
+class Meanwhile:
+    """What happens during one poll, by the number of the request or commit."""
+
+    acts: dict[int, Act] = dataclasses.field(default_factory=dict)
+    crash_at_commit: int | None = None
+    crash_after: bool = True
+
+
+class World:
+    """One history.
+
+    :param database: many histories share it.
+    """
+
+    def __init__(self, settings: Settings, database: Fragile, version: str) -> None:
+        self.store = SimulatedStore(version, consumer_key="ck_test", consumer_secret="cs_test")
+        self.store.populate(orders=9, products=7, coupons=3, customers=5)
+        self.store.move(direct.URL)
+        self.store.clock.freeze()
+        self._now = self.store.clock.now()
+        self._meanwhile = Meanwhile()
+        self._first_request = self._requests = 0
+        #: Every content that an object ever had; ``None`` while it was not there.
+        self.ever: dict[Thing, set[bytes | None]] = collections.defaultdict(set)
+        self.known: dict[Thing, bytes] = {}
+        self._read_events = 0
+        database.on_commit = self._on_commit
+        self._runtime = Runtime(settings, database, lambda: self._now)
+        self._runtime.__dict__["store_session"] = direct.session(self.store, self._on_request)
+        self._variable()
+        self._connect()
+
+    def truth(self) -> dict[Thing, bytes]:
+        """The content of every live object."""
+        return {
+            (resource, str(number)): digest_of(self._shown(kind, number, body))
+            for resource, kind in KINDS.items()
+            for number, body in self.store.truth(kind).items()
+            if not self._hidden(kind, number)
+        }
+
+    def _hidden(self, kind: str, number: int) -> bool:
+        """Refunds of a trashed order are not listed by parent, nor where orders are posts."""
+        if kind != "refunds" or self.store.shop.version.refunds_collection:
+            return False
+        order = self.store.shop.tables["orders"].get(self.parent(kind, number))
+        return order is None or order.status == "trash"
+
+    def parent(self, kind: str, number: int) -> int:
+        """The order or product that an object belongs to."""
+        row = self.store.shop.tables[kind].get(number)
+        assert row is not None
+        return row.parent
+
+    def _shown(self, kind: str, number: int, body: dict[str, t.Any]) -> dict[str, t.Any]:
+        if kind in ("variations", "refunds"):
+            return {**body, "parent_id": self.parent(kind, number)}
+        return body
+
+    def _variable(self) -> None:
+        body = {"name": "V", "type": "variable", "attributes": [SIZE_OPTIONS]}
+        product = self.rest("POST", "products", body)["id"]
+        for price in ("5", "7"):
+            self.rest("POST", f"products/{product}/variations", {"regular_price": price})
+
+    def rest(self, method: str, path: str, body: dict[str, t.Any]) -> t.Any:
+        """Call the store's own REST API."""
+        with self.store.shop.lock:
+            return orjson.loads(self.store.routes.answer(method, path, path, {}, body).body)
+
+    def _connect(self) -> None:
+        keys = {
+            "store.url": direct.URL,
+            "oauth.api.key": "ck_test",
+            "oauth.api.secret": "cs_test",
+            "event.notification.enabled": True,
+            "event.poller.configuration": {
+                name: {"url": f"/hubs/ecommerce/{name}"} for name in KINDS
+            },
+        }
+        request = {"element": {"key": "woocommercerest"}, "name": "s", "configuration": keys}
+        plan, now = plans.plan(InstanceRequest.model_validate(request)), self._now
+        with self._runtime.database.write() as session:
+            user = accounts.add_user(session, secrets.token_hex(4), secrets.token_hex(4), now)
+            who = accounts.Caller(organization_id=user.organization_id, user_id=user.user_id)
+            facts = {"version": self.store.shop.version.number}
+            self.instance_id, _token = instances.create(
+                session, self._runtime.cipher, who, plan, facts, now
+            )
+        self._record()
+        assert not [one.error for one in self.poll() if one.error]
+        self.known = self.truth()
+
+    # Acts
+
+    def act(self, act: Act) -> None:
+        """Let something happen in the store."""
+        self._do(*act)
+        self._record()
+
+    def _do(self, name: str, which: int, value: int) -> None:
+        kind, how = ACTS[name]
+        table = self.store.shop.tables[kind]
+        rows = [row for row in table if (row.status == "trash") == (name in BACK)]
+        if rows:
+            # What is not possible in this state of the store does not happen.
+            with contextlib.suppress(RestError, ValueError, KeyError):
+                how(self, rows[which % len(rows)].id, value)
+
+    def _record(self) -> None:
+        """Note what is true now."""
+        now = self.truth()
+        for thing, content in now.items():
+            self.ever[thing].add(content)
+        for thing, contents in self.ever.items():
+            if thing not in now:
+                contents.add(None)
+
+    # Our side
+
+    def pass_time(self, ours: float, stores: float) -> None:
+        """Let time pass, in seconds; the store's clock may do what it likes."""
+        self._now += dt.timedelta(seconds=ours)
+        self.store.clock.advance(stores)
+
+    def fault(self, kind: Kind, request: int, times: int) -> None:
+        """Spoil some of the answers from this request on, counted from now."""
+        first = self._requests + request
+        self.store.faults.add(kind, match=lambda *_: self._requests > first, times=times)
+
+    def poll(self, meanwhile: Meanwhile | None = None) -> list[PollReport]:
+        """Poll as after an interval; the process may end meanwhile."""
+        self.pass_time(INTERVAL.total_seconds(), INTERVAL.total_seconds())
+        self._meanwhile = meanwhile or Meanwhile()
+        self._first_request = self._requests
+        reports: list[PollReport] = []
+        with Keeper(self._runtime.database, self._runtime.clock, dt.timedelta(minutes=1)) as keeper:
+            poll = InstancePoll(self._runtime, keeper, forced=True)
+            with contextlib.suppress(Crash):
+                reports = poll.run(self.instance_id)
+        self._meanwhile = Meanwhile()
+        self._fold()
+        return reports
+
+    def _on_request(self, number: int) -> None:
+        self._requests = number + 1
+        act = self._meanwhile.acts.pop(number - self._first_request, None)
+        if act is not None:
+            self.act(act)
+
+    def _on_commit(self, after: bool) -> None:
+        meanwhile = self._meanwhile
+        if threading.current_thread() is not threading.main_thread():
+            return
+        if meanwhile.crash_at_commit == 0 and after == meanwhile.crash_after:
+            meanwhile.crash_at_commit = None
+            raise Crash
+        if after and meanwhile.crash_at_commit:
+            meanwhile.crash_at_commit -= 1
+
+    def _fold(self) -> None:
+        """Take over what was told, as a receiver would, and refuse what never was."""
+        with self._runtime.database.read() as session:
+            query = sa.select(
+                Event.id, Event.resource, Event.object_id, Event.event_type, Event.body
+            ).where(Event.instance_id == self.instance_id, Event.id > self._read_events)
+            told = session.execute(query.order_by(Event.id)).all()
+        for number, resource, object_id, kind, body in told:
+            self._read_events = number
+            self._take((resource, object_id), kind, body)
+
+    def _take(self, thing: Thing, kind: str, body: t.Any) -> None:
+        before = self.known.get(thing)
+        if kind == "DELETED":
+            assert before is not None, f"{thing} DELETED, and was not there"
+            assert None in self.ever[thing], f"{thing} DELETED, and was there all the time"
+            del self.known[thing]
+            return
+        content = digest_of(orjson.loads(body) if isinstance(body, bytes | str) else body)
+        assert (kind == "CREATED") == (before is None), f"{thing} {kind} over {before!r}"
+        assert content != before, f"{thing} {kind} without a change"
+        assert content in self.ever[thing], f"{thing} {kind} with a content that it never had"
+        self.known[thing] = content
+
+    def settle(self, polls: int) -> None:
+        """Poll until our side agrees with the store, and then once more."""
+        for _ in range(polls):
+            self.poll()
+            if self.known == self.truth():
+                break
+        truth = self.truth()
+        lost = {thing for thing in truth.keys() | self.known.keys()
+                if truth.get(thing) != self.known.get(thing)}  # fmt: skip
+        assert not lost, f"not told: {sorted(lost)}"
+        before = self._read_events
+        for report in self.poll():
+            assert report.error is None, report.error
+        assert self._read_events == before, "told something when nothing happened"
+
+
+def _untrash(world: World, number: int, _value: int) -> None:
+    acts = world.store.acts
+    if world.store.shop.version.hpos and world.store.shop.tables["orders"].get(number):
+        acts.untrash_order(number)
+    else:
+        acts.untrash_post(number)
+
+
+def _refund(world: World, number: int, value: int) -> None:
+    world.rest("POST", f"orders/{number}/refunds", {"amount": f"0.{value % 90 + 10}"})
+
+
+def _reprice(world: World, number: int, value: int) -> None:
+    parent = world.parent("variations", number)
+    world.rest("PUT", f"products/{parent}/variations/{number}", {"regular_price": str(value)})
+
+
+def _add_variation(world: World, _number: int, value: int) -> None:
+    products = [row.id for row in world.store.shop.tables["products"]
+                if row.fields.get("type") == "variable" and row.status != "trash"]  # fmt: skip
+    if products:
+        path = f"products/{products[value % len(products)]}/variations"
+        world.rest("POST", path, {"regular_price": str(value)})
+
+
+def _delete(kind: str) -> How:
+    return lambda world, number, _value: world.store.acts.delete_for_good(kind, number)
+
+
+def _silent(kind: str, field: str) -> How:
+    return lambda world, number, value: world.store.acts.sql_update(
+        kind, number, **{field: str(value)}
+    )
+
+
+def _late(kind: str, field: str) -> How:
+    return lambda world, number, value: world.store.acts.late_commit(
+        kind, number, value * 7 % 7200, **{field: str(value)}
+    )
+
+
+#: What takes an object out of the trash.
+BACK = {"restore order", "restore product", "restore coupon"}
+#: Each act with the kind of object that it is done to.
+ACTS: dict[str, tuple[str, How]] = {
+    "status": (
+        "orders",
+        lambda w, n, v: w.store.acts.status(n, ("processing", "completed", "cancelled")[v % 3]),
+    ),
+    "order meta": ("orders", lambda w, n, v: w.store.acts.order_meta(n, value=str(v))),
+    "order by sql": ("orders", _silent("orders", "customer_note")),
+    "late order": ("orders", _late("orders", "customer_note")),
+    "place order": ("products", lambda w, n, _v: w.store.acts.place_order(0, [n])),
+    "trash order": ("orders", lambda w, n, _v: w.store.acts.trash_post(n)),
+    "restore order": ("orders", _untrash),
+    "delete order": ("orders", _delete("orders")),
+    "refund": ("orders", _refund),
+    "delete refund": ("refunds", lambda w, n, _v: w.store.acts.delete_refund(n)),
+    "stock": ("products", lambda w, n, v: w.store.acts.stock(n, v)),
+    "product by sql": ("products", _silent("products", "description")),
+    "late product": ("products", _late("products", "description")),
+    "review": ("products", lambda w, n, v: w.store.acts.review(n, v % 5 + 1)),
+    "category": ("products", lambda w, n, v: w.store.acts.assign_category(n, f"c{v % 4}")),
+    "new product": ("products", lambda w, _n, v: w.store.acts.new_product(f"P{v}")),
+    "trash product": ("products", lambda w, n, _v: w.store.acts.trash_post(n)),
+    "restore product": ("products", _untrash),
+    "delete product": ("products", _delete("products")),
+    "variation price": ("variations", _reprice),
+    "variation by sql": ("variations", _silent("variations", "description")),
+    "new variation": ("products", _add_variation),
+    "delete variation": ("variations", _delete("variations")),
+    "use coupon": ("coupons", lambda w, n, _v: w.store.acts.coupon_use(n)),
+    "new coupon": ("coupons", lambda w, _n, v: w.store.acts.new_coupon(f"code{v}")),
+    "trash coupon": ("coupons", lambda w, n, _v: w.store.acts.trash_post(n)),
+    "restore coupon": ("coupons", _untrash),
+    "delete coupon": ("coupons", _delete("coupons")),
+    "profile": ("customers", lambda w, n, v: w.store.acts.profile(n, f"N{v}")),
+    "phone": ("customers", lambda w, n, v: w.store.acts.usermeta(n, str(v))),
+    "new customer": ("customers", lambda w, _n, v: w.store.acts.new_customer(f"u{v}")),
+    "loses role": ("customers", lambda w, n, _v: w.store.acts.role(n, "subscriber")),
+    "gains role": ("customers", lambda w, n, _v: w.store.acts.role(n, "customer")),
+    "delete customer": ("customers", _delete("customers")),
+}
