@@ -235,9 +235,13 @@ class World:
             told = session.execute(query.order_by(Event.id)).all()
         for number, resource, object_id, kind, body in told:
             self._read_events = number
-            self._take((resource, object_id), kind, body)
+            self.take((resource, object_id), kind, body)
 
-    def _take(self, thing: Thing, kind: str, body: t.Any) -> None:
+    def take(self, thing: Thing, kind: str, body: t.Any) -> None:
+        """Take over one event.
+
+        :raises AssertionError: it cannot follow on what was told before, or was never true.
+        """
         before = self.known.get(thing)
         if kind == "DELETED":
             assert before is not None, f"{thing} DELETED, and was not there"

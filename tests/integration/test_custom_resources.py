@@ -1,0 +1,50 @@
+"""Collections besides the default four, by copying a block and renaming it."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import shutil
+
+import pytest
+
+from tests.integration.line import open_line
+
+#: By hub name: the store's path, a body, and a change of it.
+RESOURCES: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
+    "products-categories": ("products/categories", {"name": "Mugs"}, {"name": "Cups"}),
+    "products-tags": ("products/tags", {"name": "new"}, {"name": "old"}),
+    "products-attributes": ("products/attributes", {"name": "Size"}, {"name": "Width"}),
+    "products-shipping-classes": ("products/shipping_classes", {"name": "Heavy"}, {"name": "Big"}),
+    "taxes": ("taxes", {"rate": "19", "name": "VAT"}, {"rate": "20"}),
+    "products-reviews": (
+        "products/reviews",
+        {"review": "Good", "reviewer": "A", "reviewer_email": "a@b.test", "rating": 4},
+        {"review": "Better"},
+    ),
+    "/wp-json/wc/v3/shipping/zones": ("shipping/zones", {"name": "North"}, {"name": "South"}),
+    "/wp-json/wc/v3/coupons": ("coupons", {"code": "spring", "amount": "5"}, {"amount": "6"}),
+}
+
+
+@pytest.mark.parametrize("version", ["5.9", "11.0"])
+@pytest.mark.parametrize("name", RESOURCES)
+def test_life_of_an_object(
+    tmp_path: pathlib.Path, tables: pathlib.Path, name: str, version: str
+) -> None:
+    """It is told when it is made, changed and deleted, each once, under the name of the block."""
+    path, body, change = RESOURCES[name]
+    shutil.copy(tables, tmp_path / "host.sqlite3")
+    url = name if name.startswith("/") else f"/hubs/ecommerce/{name}"
+    with contextlib.ExitStack() as stack:
+        line = open_line(version, tmp_path, stack, resources={"mine": {"url": url}})
+        if "review" in body:
+            body = {**body, "product_id": line.first("products")}
+        number = line.rest("POST", path, **body)["id"]
+        assert line.arrivals() == {("mine", str(number), "CREATED")}
+        line.store.clock.advance(60)
+        line.rest("PUT", f"{path}/{number}", **change)
+        assert line.arrivals() == {("mine", str(number), "UPDATED")}
+        line.rest("DELETE", f"{path}/{number}", force=True)
+        assert line.arrivals() == {("mine", str(number), "DELETED")}
+        assert line.arrivals() == set()
