@@ -9,6 +9,7 @@ import time
 
 from sqlalchemy import orm
 
+from . import tally
 from .database import Database
 from .flow import cursor as cursors
 from .flow import known, ledger, outbox
@@ -18,6 +19,10 @@ from .flow.known import Known
 from .flow.observation import Sighting, Source
 from .flow.sources import Batch
 from .leases import InstanceLease, Keeper
+
+
+POLLED = outbox.POLLING_BATCH
+_BATCHES = {Source.WEBHOOK: outbox.WEBHOOK_BATCH}
 
 
 class View:
@@ -89,6 +94,8 @@ class Book:
         #: Live objects of ours that the store showed.
         self.met = 0
         self.cursor = cursor
+        #: Count what webhooks should have told; their store has some of ours.
+        self.tallies = False
         self._signs = Signs()
         self._database = database
         self._lease = lease
@@ -117,7 +124,12 @@ class Book:
         self.cursor = batch.cursor
         if news is not None:
             with self.transaction() as session:
-                recorded = ledger.record(session, self.stream, news, outbox.Rules(now=now))
+                rules = outbox.Rules(now=now, batch_size=_BATCHES.get(news.source, POLLED))
+                recorded = ledger.record(session, self.stream, news, rules)
+                if self.tallies and news.source in (Source.POLL, Source.COMPARE):
+                    missed = tally.Counts(missed=len(recorded.told))
+                    names = self.stream.instance_id, self.stream.resource
+                    tally.add(session, *names, missed, now)
             self.events += len(recorded.told)
             self.changed.update(recorded.told)
             self._view.stamp = recorded.stamp

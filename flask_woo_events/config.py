@@ -30,6 +30,14 @@ class Settings:
     poll_overlap: int = 7200
     #: Rows a page, at most the 100 that WooCommerce allows.
     poll_page_size: int = 100
+    #: Where the API is to be reached by stores, with its prefix; empty: as the caller reaches it.
+    public_url: str | None = None
+    #: Bytes of a store's webhook.
+    hook_max_bytes: int = 8 * 1024 * 1024
+    #: Minutes between two looks at the webhooks of an instance.
+    hook_check_minutes: int = 10
+    #: Instances whose webhooks are looked after at once in one worker process.
+    settle_threads: int = 16
     #: Pages of the rolling comparison of one resource in one poll, at least.
     compare_pages: int = 1
     #: Hours in which the rolling comparison has compared every object once.
@@ -150,6 +158,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "compare_hours": (1, 24 * 365),
     "poll_failures_allowed": (1, 1_000_000),
     "store_max_bytes": (1024 * 1024, 2**31),
+    "hook_max_bytes": (1024, 2**31),
+    "hook_check_minutes": (1, 10_080),
+    "settle_threads": (1, 256),
     "lease_seconds": (1, 3600),
     "poll_threads": (1, 256),
     "deliver_threads": (1, 256),

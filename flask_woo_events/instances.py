@@ -39,7 +39,7 @@ def create(
         tags=list(wanted.tags),
         vendor_type=wanted.configuration.vendor_type,
         events_enabled=wanted.configuration.enabled,
-        refresh_minutes=wanted.configuration.refresh_minutes,
+        refresh_minutes=wanted.refresh_minutes,
         created_at=now,
         store_facts=dict(facts),
     )
@@ -69,7 +69,7 @@ def change(
     instance.tags = list(wanted.tags)
     instance.vendor_type = wanted.configuration.vendor_type
     instance.events_enabled = wanted.configuration.enabled
-    instance.refresh_minutes = wanted.configuration.refresh_minutes
+    instance.refresh_minutes = wanted.refresh_minutes
     if facts is not None:
         instance.store_facts = dict(facts)
     if wanted.reconnects or not instance.events_enabled:
@@ -216,3 +216,4 @@ def _schedule(instance: Instance, now: dt.datetime) -> None:
     wanted = instance.events_enabled and not instance.disabled
     instance.next_poll_at = now if wanted else None
     instance.regular_poll_at = None
+    instance.hooks_due_at = now if wanted and instance.vendor_type == "webhook" else None

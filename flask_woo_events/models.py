@@ -150,6 +150,16 @@ class Instance(Base):
     store_facts: orm.Mapped[dict[str, t.Any]]
     #: What a person should know of this store, the newest last.
     notices: orm.Mapped[list[dict[str, t.Any]]] = orm.mapped_column(default=list)
+    #: Our webhooks at the store, as they were when last looked at.
+    hooks: orm.Mapped[list[dict[str, t.Any]]] = orm.mapped_column(default=list)
+    #: Where the API is to be reached from the store; null before the first was registered.
+    hooks_base: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
+    #: Which secret they have; grows when it is replaced.
+    hooks_epoch: orm.Mapped[int] = orm.mapped_column(default=1)
+    #: When the guardian looks at them next; null for instances without webhooks.
+    hooks_due_at: orm.Mapped[dt.datetime | None] = orm.mapped_column(index=True)
+    #: When the store last reached us with a ping.
+    pinged_at: orm.Mapped[dt.datetime | None]
     #: When the next poll is due; null while nothing is to be polled.
     next_poll_at: orm.Mapped[dt.datetime | None]
     #: When all of its resources are due; before that only those that try again after a failure.
@@ -244,6 +254,45 @@ class Object(Base):
     stamp: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
     #: The last notification that told of it, to keep its versions in order.
     notification_id: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+
+
+class Arrival(Base):
+    """What a webhook of a store said, until it is looked after: where to look, never what is."""
+
+    __tablename__ = "woo_arrival"
+    __table_args__ = (sa.Index("ix_woo_arrival_instance", "instance_id", "id"),)
+    id: orm.Mapped[int] = _key()
+    instance_id: orm.Mapped[int] = _refers("woo_instance.id", index=False)
+    #: As the store names it: ``order.updated``, ``action.woocommerce_delete_order``.
+    topic: orm.Mapped[str] = orm.mapped_column(sa.String(190))
+    #: The hub's name of the collection that it is about; null when it says nothing of one.
+    collection: orm.Mapped[str | None] = orm.mapped_column(sa.String(40))
+    #: Null when the body names none.
+    object_id: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+    #: The order or product that the object belongs to, as far as the body says.
+    parent: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+    received_at: orm.Mapped[dt.datetime]
+
+
+class Tally(Base):
+    """How well the webhooks of one resource of an instance told what happened."""
+
+    __tablename__ = "woo_tally"
+    instance_id: orm.Mapped[int] = orm.mapped_column(
+        _BIG, sa.ForeignKey("woo_instance.id", ondelete="CASCADE"), primary_key=True
+    )
+    resource: orm.Mapped[str] = orm.mapped_column(sa.String(190), primary_key=True)
+    #: Changes that a webhook told first.
+    told: orm.Mapped[int] = orm.mapped_column(default=0)
+    #: Changes that polling told and no webhook did.
+    missed: orm.Mapped[int] = orm.mapped_column(default=0)
+    #: Webhooks that came after polling had told the change.
+    late: orm.Mapped[int] = orm.mapped_column(default=0)
+    #: Webhooks that said again what a webhook had said.
+    repeated: orm.Mapped[int] = orm.mapped_column(default=0)
+    #: Webhooks that named an object to which nothing had happened.
+    wrong: orm.Mapped[int] = orm.mapped_column(default=0)
+    since: orm.Mapped[dt.datetime]
 
 
 class Event(Base):

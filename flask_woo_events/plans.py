@@ -32,6 +32,13 @@ class Plan:
     reconnects: bool
 
     @property
+    def refresh_minutes(self) -> int:
+        """Minutes between two polls; 0 for none. Webhooks are reconciled by slower ones."""
+        if self.configuration.vendor_type == "webhook":
+            return self.configuration.reconcile_minutes
+        return self.configuration.refresh_minutes
+
+    @property
     def access(self) -> StoreAccess:
         """Where the store is, and the keys for it."""
         return StoreAccess(

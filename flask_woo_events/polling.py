@@ -12,20 +12,20 @@ import time
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from . import notices, pollers, profiles
-from .book import Book, View
+from . import notices, pollers
 from .errors import LeaseLostError, StoreError, StoreRestoredError, WooEventsError
-from .flow import cursor as cursors
 from .flow.backoff import pause
 from .flow.sources import Batch
 from .leases import InstanceLease, Keeper, claim_instance
 from .models import Instance, Poller, PollerState
 from .reports import PollReport
 from .runtime import Runtime
-from .store import catalogue
-from .turn import Job, Turn
+from .turn import Job, Turn, open_turn
 
 _log = logging.getLogger(__name__)
+
+#: When an instance is polled again whose regular polls are switched off.
+NEVER = dt.timedelta(days=3650)
 
 Progress = cabc.Callable[[str, int, int], None]
 
@@ -100,7 +100,7 @@ class InstancePoll:
             return
         regular = instance.regular_poll_at
         if self._forced or regular is None or regular <= started:
-            regular = started + dt.timedelta(minutes=instance.refresh_minutes)
+            regular = started + (dt.timedelta(minutes=instance.refresh_minutes) or NEVER)
         retry = session.scalars(
             sa.select(sa.func.min(Poller.retry_at)).where(
                 Poller.instance_id == lease.instance_id,
@@ -138,42 +138,21 @@ class InstancePoll:
         _log.info("polled %s: %d events", report.resource, report.events, extra=_extra(report))
 
     def _open(self, lease: InstanceLease, started: dt.datetime) -> Turn:
-        instance_id = lease.instance_id
         with self._database.read() as session:
-            instance = session.get_one(Instance, instance_id)
-            access = profiles.load_access(session, self._runtime.cipher, instance_id)
-            turn = Turn(
-                self._runtime,
-                lease,
-                self._runtime.store_client(access),
-                str(instance.store_facts.get("version") or ""),
-                dt.timedelta(minutes=instance.refresh_minutes),
-            )
+            instance = session.get_one(Instance, lease.instance_id)
             regular = instance.regular_poll_at is None or instance.regular_poll_at <= started
-            for poller in pollers.of_instance(session, instance_id):
-                if self._is_due(poller, started, regular):
-                    turn.jobs.append(self._job(turn, poller))
-        return turn
+        return open_turn(
+            self._runtime, self._keeper, lease, lambda one: self._is_due(one, started, regular)
+        )
 
     def _is_due(self, poller: Poller, now: dt.datetime, regular: bool) -> bool:
-        if not poller.selected or poller.state == PollerState.DISABLED:
+        if poller.state == PollerState.DISABLED:
             return False
         if self._only is not None:
             return poller.resource == self._only
         if self._forced:
             return True
         return regular if poller.retry_at is None else poller.retry_at <= now
-
-    def _job(self, turn: Turn, poller: Poller) -> Job:
-        stream, cursor = cursors.from_row(poller)
-        view = View(self._database, poller.id, poller.stamp)
-        return Job(
-            stream=stream,
-            view=view,
-            book=Book(self._database, turn.lease, self._keeper, stream, view, cursor),
-            collection=catalogue.resolve(stream.configuration.url),
-            report=PollReport(instance=stream.instance_id, resource=stream.resource),
-        )
 
     def _step(
         self, turn: Turn, job: Job, source: cabc.Callable[[Job], cabc.Generator[Batch]]

@@ -120,6 +120,9 @@ class Configuration(pydantic.BaseModel):
     refresh_minutes: t.Annotated[
         int, pydantic.BeforeValidator(_minutes), pydantic.Field(ge=1, le=527_040)
     ] = pydantic.Field(15, alias="event.poller.refresh_interval")
+    reconcile_minutes: t.Annotated[
+        int, pydantic.BeforeValidator(_minutes), pydantic.Field(ge=0, le=527_040)
+    ] = pydantic.Field(60, alias="event.webhook.reconcile_interval")
     poller_configuration: t.Any = pydantic.Field(None, alias="event.poller.configuration")
     poller_urls: str | None = pydantic.Field(None, alias="event.poller.urls")
     basic_username: t.Annotated[Secret, pydantic.AfterValidator(_user_name)] = pydantic.Field(

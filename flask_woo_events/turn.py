@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 
+from . import pollers, profiles
 from .book import Book, View
 from .errors import (
     StoreAccessError,
@@ -15,10 +16,13 @@ from .errors import (
     UnreachableError,
     WooEventsError,
 )
+from .flow import cursor as cursors
 from .flow import nested, poll, search
 from .flow.cursor import Cursor, Place, Stream
+from .flow.observation import Source
 from .flow.sources import Batch, Look, Reading
-from .leases import InstanceLease
+from .leases import InstanceLease, Keeper
+from .models import Instance, Poller
 from .reports import PollReport
 from .runtime import Runtime
 from .store import catalogue
@@ -28,6 +32,8 @@ from .store.listing import Filters, Listing, order_statuses, read_filters
 
 #: How long a store's list of order statuses is believed.
 STATUSES_KEPT = dt.timedelta(hours=1)
+#: What a poll has to make up for when regular ones are switched off.
+UNTOLD = dt.timedelta(hours=1)
 #: How long it is believed that a store does not list variations or refunds of all parents.
 ROUTE_KEPT = dt.timedelta(hours=24)
 
@@ -68,6 +74,11 @@ class Turn:
         self._version = version
         self._broken: WooEventsError | None = None
 
+    @property
+    def broken(self) -> bool:
+        """The store does not answer."""
+        return self._broken is not None
+
     def in_order(self) -> list[Job]:
         """The jobs in the order in which they are read.
 
@@ -96,7 +107,7 @@ class Turn:
         with self._together():
             cursor = self._with_route(job, self._with_statuses(job, job.book.cursor))
             job.reading = self._reading(job, cursor)
-            self._share_hints(job)
+            self.hint(job)
             source = nested if job.reading.by_parent else poll
             yield from source.read(job.reading, cursor, job.look)
 
@@ -105,14 +116,27 @@ class Turn:
         reading = job.reading
         if reading is None or reading.listing.is_feed:
             return
-        self._share_hints(job)
+        self.hint(job)
         with self._together():
             if reading.by_parent:
                 yield from nested.search(reading, job.book.cursor, job.look)
             elif job.collection.orders_by_id:
                 yield from search.read(reading, job.book.cursor, job.look)
 
-    def _share_hints(self, job: Job) -> None:
+    def settle(self, job: Job) -> cabc.Generator[Batch]:
+        """Yield what is true of the objects that others named: ``look`` holds their ids."""
+        with self._together():
+            cursor = self._with_route(job, self._with_statuses(job, job.book.cursor))
+            job.reading = self._reading(job, cursor)
+            self.hint(job)
+            if job.reading.by_parent:
+                yield from nested.settle(job.reading, cursor, job.look)
+            else:
+                yield from search.settle(
+                    job.reading, cursor, job.look.candidates | job.look.again, Source.WEBHOOK
+                )
+
+    def hint(self, job: Job) -> None:
         """Let what changed below an object, and above, be read again in this turn.
 
         A changed variation changes its product, often without a date; a deleted order takes its
@@ -155,7 +179,7 @@ class Turn:
             clock=self._runtime.clock,
             overlap=dt.timedelta(seconds=settings.poll_overlap),
             compare_pages=settings.compare_pages,
-            compare_share=self.interval / dt.timedelta(hours=settings.compare_hours),
+            compare_share=(self.interval or UNTOLD) / dt.timedelta(hours=settings.compare_hours),
             anchored=lambda: any(other.book.met for other in self.jobs),
             parents=self._parents(job.collection.below, cursor),
             by_parent=job.collection.below is not None and not cursor.memory["own_route"],
@@ -218,3 +242,43 @@ class Turn:
             statuses = ()  # Keys without the right to reports: "any" and "trash" must do.
         memory = {"statuses": list(statuses), "statuses_at": now.isoformat()}
         return dataclasses.replace(cursor, memory={**cursor.memory, **memory})
+
+
+def open_turn(
+    runtime: Runtime,
+    keeper: Keeper,
+    lease: InstanceLease,
+    wanted: cabc.Callable[[Poller], bool],
+) -> Turn:
+    """Open a turn of a claimed instance.
+
+    :param wanted: which of its selected pollers take part.
+    """
+    with runtime.database.read() as session:
+        instance = session.get_one(Instance, lease.instance_id)
+        access = profiles.load_access(session, runtime.cipher, lease.instance_id)
+        turn = Turn(
+            runtime,
+            lease,
+            runtime.store_client(access),
+            str(instance.store_facts.get("version") or ""),
+            dt.timedelta(minutes=instance.refresh_minutes),
+        )
+        hooked = bool(instance.hooks)
+        for poller in pollers.of_instance(session, lease.instance_id):
+            if not poller.selected or not wanted(poller):
+                continue
+            stream, cursor = cursors.from_row(poller)
+            view = View(runtime.database, poller.id, poller.stamp)
+            book = Book(runtime.database, lease, keeper, stream, view, cursor)
+            book.tallies = hooked
+            turn.jobs.append(
+                Job(
+                    stream=stream,
+                    view=view,
+                    book=book,
+                    collection=catalogue.resolve(stream.configuration.url),
+                    report=PollReport(instance=stream.instance_id, resource=stream.resource),
+                )
+            )
+    return turn

@@ -12,11 +12,13 @@ from sqlalchemy import orm
 
 from . import configuration as configurations
 from . import pollers
+from . import tally as tallies
 from .accounts import Caller
 from .configuration import Entry
 from .instances import find
 from .models import Instance, Subscription, User
 from .schemas import key_of
+from .tally import Counts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,10 @@ class InstanceView:
     pollers: tuple[PollerView, ...]
     store_facts: cabc.Mapping[str, t.Any]
     next_poll_at: dt.datetime | None
+    #: Our webhooks at the store: ``topic``, ``id``, ``status``, ``error``.
+    webhooks: tuple[cabc.Mapping[str, t.Any], ...]
+    #: How well they told what happened, by resource, and since when.
+    tally: cabc.Mapping[str, tuple[Counts, dt.datetime]]
     #: What a person should know of the store, the latest last: ``date``, ``kind``, ``text``.
     notices: tuple[cabc.Mapping[str, t.Any], ...]
 
@@ -131,4 +137,6 @@ def _view(session: orm.Session, instance: Instance) -> InstanceView:
         store_facts=instance.store_facts,
         next_poll_at=instance.next_poll_at,
         notices=tuple(instance.notices),
+        webhooks=tuple(instance.hooks),
+        tally=tallies.of_instance(session, instance.id),
     )

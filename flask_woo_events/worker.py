@@ -14,16 +14,20 @@ import typing as t
 
 import sqlalchemy as sa
 
+from . import webhooks
 from .dispatch import Dispatch, DispatchReport
 from .leases import Keeper
 from .polling import InstancePoll, Progress, due_instances
 from .reports import PollReport
 from .runtime import Runtime
+from .settling import Settlement
 
 _log = logging.getLogger(__name__)
 
 #: The longest pause between two looks at what is due, seconds.
 LOOK_EVERY = 1.0
+#: The pause between two looks at what webhooks said, seconds.
+SETTLE_EVERY = 0.25
 
 
 class Worker:
@@ -75,6 +79,12 @@ class Worker:
                 reports += done
         return reports
 
+    def settle_once(self) -> list[PollReport]:
+        """Look after what webhooks said so far."""
+        with self._keeper() as keeper:
+            settlement = Settlement(self._runtime, keeper, self._stop.is_set)
+            return [report for one in settlement.due() for report in settlement.run(one)]
+
     def deliver_once(self) -> DispatchReport:
         """Deliver what is due now."""
         with self._keeper() as keeper:
@@ -82,7 +92,8 @@ class Worker:
 
     def run(self) -> None:
         """Poll and deliver until ``stop()``."""
-        loops = [self._poll_all] * self._poll_too + [self._deliver_all] * self._deliver_too
+        loops = [self._poll_all, self._settle_all] * self._poll_too
+        loops += [self._deliver_all] * self._deliver_too
         threads = [threading.Thread(target=loop, name=f"woo-{loop.__name__}") for loop in loops]
         for thread in threads:
             thread.start()
@@ -96,7 +107,8 @@ class Worker:
                 thread.join()
 
     def _poll_all(self) -> None:
-        running: dict[int, concurrent.futures.Future[list[PollReport]]] = {}
+        # Polls by the number of their instance, looks at webhooks by minus that number.
+        running: dict[int, concurrent.futures.Future[object]] = {}
         threads = self._runtime.settings.poll_threads
         with (
             self._keeper() as keeper,
@@ -108,7 +120,22 @@ class Worker:
                 for instance_id in self._due():
                     if instance_id not in running and len(running) < threads:
                         running[instance_id] = pool.submit(self._poll, turn, instance_id)
+                for instance_id in self._unguarded():
+                    if -instance_id not in running and len(running) < 2 * threads:
+                        running[-instance_id] = pool.submit(self._guard, instance_id)
                 self._stop.wait(LOOK_EVERY)
+
+    def _unguarded(self) -> list[int]:
+        try:
+            return webhooks.due(self._runtime)
+        except sa.exc.SQLAlchemyError:
+            return []  # The next look at what is to be polled says it.
+
+    def _guard(self, instance_id: int) -> None:
+        try:
+            webhooks.guard(self._runtime, instance_id)
+        except Exception:
+            _log.exception("looking at webhooks of instance %d failed", instance_id)
 
     def _due(self) -> list[int]:
         try:
@@ -124,6 +151,37 @@ class Worker:
             # The instance stays due and its lease ends by itself.
             _log.exception("polling instance %d failed", instance_id)
             return []
+        finally:
+            self._wake.set()
+
+    def _settle_all(self) -> None:
+        """Look after arrivals at once; a store that is slow keeps only its own waiting."""
+        running: dict[int, concurrent.futures.Future[object]] = {}
+        threads = self._runtime.settings.settle_threads
+        with (
+            self._keeper() as keeper,
+            concurrent.futures.ThreadPoolExecutor(threads, "woo-settle") as pool,
+        ):
+            settlement = Settlement(self._runtime, keeper, self._stop.is_set)
+            while not self._stop.wait(SETTLE_EVERY):
+                running = {one: future for one, future in running.items() if not future.done()}
+                for instance_id in self._in_doubt(settlement):
+                    if instance_id not in running and len(running) < threads:
+                        running[instance_id] = pool.submit(self._settle, settlement, instance_id)
+
+    def _in_doubt(self, settlement: Settlement) -> list[int]:
+        try:
+            return settlement.due()
+        except sa.exc.SQLAlchemyError:
+            _log.warning("the database does not answer; trying again", exc_info=True)
+            return []
+
+    def _settle(self, settlement: Settlement, instance_id: int) -> None:
+        try:
+            settlement.run(instance_id)
+        except Exception:
+            # The arrivals stay; the next look takes them up again.
+            _log.exception("looking after webhooks of instance %d failed", instance_id)
         finally:
             self._wake.set()
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 import flask
 import pydantic
 
 from .. import configuration as configurations
-from .. import instances, plans, views
+from .. import instances, plans, views, webhooks
 from ..accounts import Caller
-from ..errors import InputError, NotFoundError
+from ..errors import InputError, NotFoundError, TransportError
 from ..plans import ELEMENT_NAMES, Before, Plan
-from ..runtime import current_runtime
+from ..runtime import Runtime, current_runtime
 from ..schemas import InstanceRequest
 from ..store import catalogue
 from ..store.check import check_store
@@ -55,6 +56,8 @@ def create(element: str | None = None) -> Answer:
     facts = _ask_the_store(wanted)
     with runtime.database.write() as session:
         instance_id, token = instances.create(session, cipher, who, wanted, facts, runtime.clock())
+    _register(runtime, instance_id)
+    with runtime.database.read() as session:
         view = views.get(session, who, instance_id)
     return shapes.instance(view) | {"token": token}, 200
 
@@ -107,7 +110,12 @@ def delete(instance_id: str | None = None) -> Answer:
     """Delete an instance."""
     who = caller()
     number = instance_of(who, instance_id)
-    with current_runtime().database.write() as session:
+    runtime = current_runtime()
+    with runtime.database.read() as session:
+        hooked = views.get(session, who, number).webhooks
+    if hooked:
+        _unregister(runtime, number)
+    with runtime.database.write() as session:
         instances.delete(session, who, number)
     return {}, 200
 
@@ -174,6 +182,11 @@ def _change(
         )
         told = facts if wanted.access == checked.access else None
         instances.change(session, cipher, who, number, wanted, told, runtime.clock())
+        hooked = bool(views.get(session, who, number).webhooks)
+    if hooked and wanted.configuration.vendor_type != "webhook":
+        _unregister(runtime, number)
+    elif wanted.reconnects or not hooked:
+        _register(runtime, number)
     return _shown(who, number)
 
 
@@ -191,6 +204,24 @@ def _switch(instance_id: str | None, enabled: bool) -> Answer:
 def _ask_the_store(wanted: Plan) -> dict[str, t.Any]:
     client = current_runtime().store_client(wanted.access)
     return check_store(client, [catalogue.resolve(poller.url) for poller in wanted.pollers])
+
+
+def _register(runtime: Runtime, instance_id: int) -> None:
+    """Register an instance's webhooks, if it is one for them; the answer says what came of it."""
+    base = runtime.settings.public_url or (
+        flask.request.url_root.rstrip("/") + runtime.settings.url_prefix
+    )
+    with runtime.database.write() as session:
+        if not webhooks.enroll(session, instance_id, base, runtime.clock()):
+            return
+    with contextlib.suppress(TransportError):
+        webhooks.put_right(runtime, instance_id)
+
+
+def _unregister(runtime: Runtime, instance_id: int) -> None:
+    # A store that is gone keeps them; their deliveries find nobody here, and it disables them.
+    with contextlib.suppress(TransportError):
+        webhooks.remove(runtime, instance_id)
 
 
 def _view(instance_id: str | None) -> InstanceView:

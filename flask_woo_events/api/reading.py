@@ -66,17 +66,28 @@ def body(model: type[M]) -> M:
 
 def _data(runtime: Runtime) -> bytes:
     request, limit = flask.request, runtime.settings.max_body_bytes
-    if request.content_length is not None and request.content_length > limit:
-        raise _too_large(limit)
     if request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):
         raise werkzeug.exceptions.UnsupportedMediaType(
             "Send the header Content-Type: application/json"
         )
-    data = _read(request, limit)
-    if len(data) > limit:
-        raise _too_large(limit)
+    data = raw_body(limit, "WOO_EVENTS_MAX_BODY_BYTES")
     if not data:
         raise InputError("the body is empty; a JSON object is expected")
+    return data
+
+
+def raw_body(limit: int, setting: str) -> bytes:
+    """The request's body as it came.
+
+    :param limit: bytes at most.
+    :param setting: where the limit comes from, for the error.
+    """
+    request = flask.request
+    if request.content_length is not None and request.content_length > limit:
+        raise _too_large(limit, setting)
+    data = _read(request, limit)
+    if len(data) > limit:
+        raise _too_large(limit, setting)
     return data
 
 
@@ -95,9 +106,9 @@ def _read(request: flask.Request, limit: int) -> bytes:
     return bytes(data)
 
 
-def _too_large(limit: int) -> werkzeug.exceptions.HTTPException:
+def _too_large(limit: int, setting: str) -> werkzeug.exceptions.HTTPException:
     return werkzeug.exceptions.RequestEntityTooLarge(
-        f"The body is larger than {limit:,} bytes (WOO_EVENTS_MAX_BODY_BYTES)"
+        f"The body is larger than {limit:,} bytes ({setting})"
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
+import dataclasses
 import typing as t
 
 from ..configuration import Entry
@@ -36,7 +38,7 @@ ELEMENT: dict[str, t.Any] = {
 
 
 def instance(view: InstanceView) -> dict[str, t.Any]:
-    """An instance; ``pollers``, ``store`` and ``notices`` are ours, the rest is as documented."""
+    """An instance; what follows ``user`` is ours, the rest is as documented."""
     shown: dict[str, t.Any] = {
         "id": view.id,
         "name": view.name,
@@ -67,6 +69,11 @@ def instance(view: InstanceView) -> dict[str, t.Any]:
         },
         "pollers": [poller(one) for one in view.pollers],
         "store": dict(view.store_facts),
+        "webhooks": [webhook(one) for one in view.webhooks],
+        "webhookTally": [
+            {"resource": resource, **dataclasses.asdict(counts), "since": iso_z(since)}
+            for resource, (counts, since) in view.tally.items()
+        ],
         "notices": [dict(notice) for notice in view.notices],
     }
 
@@ -82,6 +89,11 @@ def poller(view: PollerView) -> dict[str, t.Any]:
         "lastPoll": iso_z(view.polled_at) if view.polled_at is not None else None,
         "nextRetry": iso_z(view.retry_at) if view.retry_at is not None else None,
     }
+
+
+def webhook(kept: cabc.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """One of our webhooks at the store, or why there is none."""
+    return {name: kept.get(name) for name in ("topic", "id", "status", "error")}
 
 
 def entry(one: Entry) -> dict[str, t.Any]:

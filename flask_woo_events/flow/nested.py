@@ -53,15 +53,23 @@ def search(reading: Reading, cursor: Cursor, look: Look) -> cabc.Iterator[Batch]
     yield from nested.settle(cursor)
 
 
+def settle(reading: Reading, cursor: Cursor, look: Look) -> cabc.Iterator[Batch]:
+    """Tell what is true below the parents that were named, and of the objects that were."""
+    nested = _Nested(reading, look, Source.WEBHOOK)
+    yield from nested.hinted(cursor)
+    yield from nested.settle(cursor)
+
+
 class _Nested:
     """One reading of what is below the parents of a store."""
 
-    def __init__(self, reading: Reading, look: Look) -> None:
+    def __init__(self, reading: Reading, look: Look, source: Source = Source.COMPARE) -> None:
         below, parents = reading.listing.collection.below, reading.parents
         assert below is not None
         assert parents is not None
         self._reading = reading
         self._look = look
+        self._source = source
         self._below: Below = below
         self._parents: Listing = parents
         self._fields = ",".join(filter(None, (LIGHT_FIELDS, below.named_in)))
@@ -173,7 +181,7 @@ class _Nested:
         for parent, children in groups.items():
             ticket = self._reading.ledger.ticket()
             observations, date = self._confirm(parent, children)
-            yield Batch(cursor, _sighting(observations, ticket, date))
+            yield Batch(cursor, self._sighting(observations, ticket, date))
 
     def _confirm(
         self, parent: int, children: cabc.Sequence[int]
@@ -214,7 +222,7 @@ class _Nested:
                 child for child in held[row["id"]] if str(child) not in shown
             )
             found += observations
-        return Batch(cursor, _sighting(found, ticket, date) if found else None)
+        return Batch(cursor, self._sighting(found, ticket, date) if found else None)
 
     def _children(self, parent: int) -> tuple[list[Observation], dt.datetime]:
         """All that is below one parent; nothing when the parent is gone meanwhile."""
@@ -243,6 +251,13 @@ class _Nested:
                 raise
         return observations, date or reading.clock()
 
+    def _sighting(
+        self, observations: cabc.Sequence[Observation], ticket: int, date: dt.datetime
+    ) -> Sighting:
+        return Sighting(
+            source=self._source, observations=observations, ticket=ticket, poll_date=date
+        )
+
     def _page(self, offset: int, limit: int) -> t.Any:
         return self._parents.brief(offset, limit, self._fields)
 
@@ -261,7 +276,3 @@ def _modified(row: Row) -> dt.datetime | None:
 
 def _gone(child: int, date: dt.datetime) -> Observation:
     return Observation(object_id=str(child), body=None, seen_at=date)
-
-
-def _sighting(observations: cabc.Sequence[Observation], ticket: int, date: dt.datetime) -> Sighting:
-    return Sighting(source=Source.COMPARE, observations=observations, ticket=ticket, poll_date=date)

@@ -39,7 +39,7 @@ def read(reading: Reading, cursor: Cursor, look: Look) -> cabc.Iterator[Batch]:
         searched = _Search(reading, look.total)
         searched.run()
         look.candidates |= searched.found
-    for batch in _settle(reading, cursor, look.candidates | look.again):
+    for batch in settle(reading, cursor, look.candidates | look.again):
         cursor = batch.cursor
         yield batch
     if searched is not None and searched.ended and look.total is not None:
@@ -48,16 +48,17 @@ def read(reading: Reading, cursor: Cursor, look: Look) -> cabc.Iterator[Batch]:
         yield Batch(dataclasses.replace(cursor, memory={**cursor.memory, "hidden": hidden}))
 
 
-def _settle(reading: Reading, cursor: Cursor, candidates: set[int]) -> cabc.Iterator[Batch]:
+def settle(
+    reading: Reading, cursor: Cursor, candidates: set[int], source: Source = Source.COMPARE
+) -> cabc.Iterator[Batch]:
+    """Tell what is true of these objects now, whatever was said of them."""
     asked = sorted(candidates)
     for start in range(0, len(asked), INCLUDE_AT_ONCE):
         ticket = reading.ledger.ticket()
         observations, date = confirm(reading, asked[start : start + INCLUDE_AT_ONCE])
         yield Batch(
             cursor,
-            Sighting(
-                source=Source.COMPARE, observations=observations, ticket=ticket, poll_date=date
-            ),
+            Sighting(source=source, observations=observations, ticket=ticket, poll_date=date),
         )
 
 

@@ -15,11 +15,14 @@ from flask_woo_events.callback import CallbackReceiver
 from flask_woo_events.models import Instance, Poller
 from flask_woo_events.reports import PollReport
 from flask_woo_events.simulator import SimulatedStore
+from flask_woo_events.simulator.deliveries import Headers, Sender
 from flask_woo_events.worker import Worker
-from tests.integration.host import Api, add_account, dispose, make_app, runtime_of
+from tests.integration.host import PREFIX, Api, add_account, dispose, make_app, runtime_of
 
 VERSIONS = ["5.9", "7.0", "8.0", "9.4", "11.0"]
 KEY = "a-signature-key"
+#: Where stores reach the application.
+PUBLIC = "https://events.test"
 
 Event = tuple[str, str, str]
 
@@ -57,6 +60,14 @@ class Line:
         assert self.delivered() == set()
         return errors
 
+    def hooks(self) -> set[Event]:
+        """Let the store's webhooks tell, look after them, deliver, and tell what came."""
+        self.receiver.clear()
+        self.store.webhooks.run_queue()
+        reports = Worker(runtime_of(self.app)).settle_once()
+        assert [report.error for report in reports if report.error] == []
+        return self.delivered()
+
     def first(self, kind: str) -> int:
         """The lowest id of a kind in the store."""
         return next(iter(self.store.shop.tables[kind])).id
@@ -81,6 +92,20 @@ class Line:
             return session.get_one(Instance, self.instance_id).notices
 
 
+def sender(app: flask.Flask) -> Sender:
+    """Delivers a store's webhooks to an application, and answers 404 for other addresses."""
+
+    def send(url: str, headers: Headers, body: bytes, _timeout: float) -> int | None:
+        if not url.startswith(PUBLIC):
+            return 404
+        hop = ("host", "connection", "content-length")
+        kept = [(name, value) for name, value in headers if name.lower() not in hop]
+        path = url.removeprefix(PUBLIC)
+        return app.test_client().post(path, data=body, headers=kept).status_code
+
+    return send
+
+
 def open_line(
     version: str,
     folder: pathlib.Path,
@@ -88,12 +113,14 @@ def open_line(
     *,
     resources: dict[str, t.Any] | None = None,
     counts: tuple[int, int, int, int] = (12, 6, 3, 5),
+    hooked: bool = False,
     **settings: t.Any,
 ) -> Line:
     """Connect a fresh store, and read it the first time.
 
     :param resources: the poller configuration; the default four without it.
     :param counts: of orders, products, coupons and customers in the store.
+    :param hooked: the instance is one for webhooks, which reach the application directly.
     :param settings: of the application.
     """
     store = SimulatedStore(version, consumer_key="ck_test", consumer_secret="cs_test")
@@ -101,7 +128,10 @@ def open_line(
     store.populate(orders=orders, products=products, coupons=coupons, customers=customers)
     receiver = CallbackReceiver()
     url, hook = stack.enter_context(store.serve()), stack.enter_context(receiver.serve())
+    if hooked:
+        settings["WOO_EVENTS_PUBLIC_URL"] = f"{PUBLIC}{PREFIX}"
     app = make_app(folder, WOO_EVENTS_ALLOW_PRIVATE_CALLBACKS=True, **settings)
+    store.webhooks.send = sender(app)
     stack.callback(dispose, app)
     api = Api(app.test_client(), add_account(app, "poller", "acme").headers, url)
     configuration = {
@@ -110,6 +140,7 @@ def open_line(
         "event.notification.enabled": True,
         "event.notification.callback.url": hook,
         "event.notification.signature.key": KEY,
+        "event.vendor.type": "webhook" if hooked else "polling",
         **({} if resources is None else {"event.poller.configuration": resources}),
     }
     line = Line(app, store, receiver, api, api.create(**configuration)["id"])

@@ -78,6 +78,11 @@ def upgrade() -> None:
         sa.Column("created_at", models.UtcDateTime(), nullable=False),
         sa.Column("store_facts", sa.JSON(), nullable=False),
         sa.Column("notices", sa.JSON(), nullable=False),
+        sa.Column("hooks", sa.JSON(), nullable=False),
+        sa.Column("hooks_base", sa.Text(), nullable=True),
+        sa.Column("hooks_epoch", sa.Integer(), nullable=False),
+        sa.Column("hooks_due_at", models.UtcDateTime(), nullable=True),
+        sa.Column("pinged_at", models.UtcDateTime(), nullable=True),
         sa.Column("next_poll_at", models.UtcDateTime(), nullable=True),
         sa.Column("regular_poll_at", models.UtcDateTime(), nullable=True),
         sa.Column("lease_until", models.UtcDateTime(), nullable=True),
@@ -98,9 +103,60 @@ def upgrade() -> None:
     with op.batch_alter_table("woo_instance", schema=None) as batch_op:
         batch_op.create_index("ix_woo_instance_due", ["next_poll_at", "id"], unique=False)
         batch_op.create_index(
+            batch_op.f("ix_woo_instance_hooks_due_at"), ["hooks_due_at"], unique=False
+        )
+        batch_op.create_index(
             batch_op.f("ix_woo_instance_organization_id"), ["organization_id"], unique=False
         )
         batch_op.create_index(batch_op.f("ix_woo_instance_user_id"), ["user_id"], unique=False)
+
+    op.create_table(
+        "woo_arrival",
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
+        sa.Column(
+            "instance_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column("topic", sa.String(length=190), nullable=False),
+        sa.Column("collection", sa.String(length=40), nullable=True),
+        sa.Column("object_id", sa.BigInteger(), nullable=True),
+        sa.Column("parent", sa.BigInteger(), nullable=True),
+        sa.Column("received_at", models.UtcDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["instance_id"],
+            ["woo_instance.id"],
+            name=op.f("fk_woo_arrival_instance_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_woo_arrival")),
+    )
+    with op.batch_alter_table("woo_arrival", schema=None) as batch_op:
+        batch_op.create_index("ix_woo_arrival_instance", ["instance_id", "id"], unique=False)
+
+    op.create_table(
+        "woo_tally",
+        sa.Column(
+            "instance_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column("resource", sa.String(length=190), nullable=False),
+        sa.Column("told", sa.Integer(), nullable=False),
+        sa.Column("missed", sa.Integer(), nullable=False),
+        sa.Column("late", sa.Integer(), nullable=False),
+        sa.Column("repeated", sa.Integer(), nullable=False),
+        sa.Column("wrong", sa.Integer(), nullable=False),
+        sa.Column("since", models.UtcDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["instance_id"],
+            ["woo_instance.id"],
+            name=op.f("fk_woo_tally_instance_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("instance_id", "resource", name=op.f("pk_woo_tally")),
+    )
 
     op.create_table(
         "woo_configuration",
@@ -483,9 +539,15 @@ def downgrade() -> None:
     op.drop_table("woo_subscription")
     op.drop_table("woo_poller")
     op.drop_table("woo_configuration")
+    op.drop_table("woo_tally")
+    with op.batch_alter_table("woo_arrival", schema=None) as batch_op:
+        batch_op.drop_index("ix_woo_arrival_instance")
+
+    op.drop_table("woo_arrival")
     with op.batch_alter_table("woo_instance", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_woo_instance_user_id"))
         batch_op.drop_index(batch_op.f("ix_woo_instance_organization_id"))
+        batch_op.drop_index(batch_op.f("ix_woo_instance_hooks_due_at"))
         batch_op.drop_index("ix_woo_instance_due")
 
     op.drop_table("woo_instance")

@@ -1,0 +1,109 @@
+"""``/events/woocommercerest``: where the webhooks of stores arrive."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import re
+import typing as t
+
+import flask
+
+from .. import arrivals, crypto, hooks
+from ..errors import AccessError, InputError, NotFoundError
+from ..flow import intake
+from ..hooks import Hook
+from ..runtime import Runtime, current_runtime
+from .reading import caller, raw_body, whole_number
+
+#: What WooCommerce sends unsigned when a webhook is made (2.2 to 11.0).
+_PING = re.compile(rb"webhook_id=\d+\Z")
+#: A Base64 SHA-256.
+_SIGNATURE = re.compile(r"[A-Za-z0-9+/]{43}=\Z")
+
+Answer = tuple[dict[str, t.Any], int]
+
+
+def register(blueprint: flask.Blueprint) -> None:
+    """Add the routes."""
+    add = blueprint.add_url_rule
+    add(hooks.PATH, view_func=receive_listed, methods=["POST"])
+    add(f"{hooks.PATH}/<address>", view_func=receive, methods=["POST"])
+    # A store that redirects turns a ping into a GET; people open the address in a browser.
+    add(f"{hooks.PATH}/<address>", view_func=greet, methods=["GET"])
+
+
+def greet(address: str) -> Answer:
+    """Say that webhooks are taken here."""
+    _hook(current_runtime(), address)
+    return {"message": "This address takes webhooks of WooCommerce"}, 200
+
+
+def receive(address: str) -> Answer:
+    """Take a webhook: check its signature, keep what it says, answer at once."""
+    runtime, request = current_runtime(), flask.request
+    hook = _hook(runtime, address)
+    signature = request.headers.get("X-WC-Webhook-Signature", "").strip()
+    limit = runtime.settings.hook_max_bytes if signature else 1024
+    if signature and not _SIGNATURE.match(signature):
+        raise AccessError("X-WC-Webhook-Signature is not a signature")  # Its body is not read.
+    body = raw_body(limit, "WOO_EVENTS_HOOK_MAX_BYTES")
+    if not signature and _PING.match(body.strip()):
+        with runtime.database.write() as session:
+            known = arrivals.ping(session, hook, runtime.clock())
+        return _answered(known)
+    keys = hooks.secrets(runtime.settings.encryption_keys, hook)
+    if not crypto.verify_woocommerce(body, keys, signature):
+        number = whole_number(request.headers.get("X-WC-Webhook-ID", ""))
+        if signature and number:
+            with runtime.database.write() as session:
+                arrivals.distrust(session, hook.instance_id, number, runtime.clock())
+        raise AccessError(
+            "X-WC-Webhook-Signature does not fit; the secret is the one that "
+            f"'flask woo webhooks url {hook.instance_id}' prints"
+        )
+    hint = intake.read(request.headers.get("X-WC-Webhook-Topic", ""), body)
+    with runtime.database.write() as session:
+        known = arrivals.add(session, hook, hint, runtime.clock())
+    return _answered(known)
+
+
+def receive_listed() -> Answer:
+    """Take an event for the instances that ``Element-Instances`` lists, from one of their users."""
+    who, runtime = caller(), current_runtime()
+    header = flask.request.headers.get("Element-Instances", "")
+    numbers = [whole_number(text.strip()) for text in header.split(",") if text.strip()]
+    if not numbers or None in numbers:
+        raise InputError("the header Element-Instances must list ids of instances")
+    body = raw_body(runtime.settings.hook_max_bytes, "WOO_EVENTS_HOOK_MAX_BYTES")
+    hint = intake.read(flask.request.headers.get("X-WC-Webhook-Topic", ""), body)
+    wanted = t.cast("cabc.Sequence[int]", numbers)
+    with runtime.database.write() as session:
+        for number in dict.fromkeys(wanted):
+            epoch = arrivals.epoch_of(session, number, who.organization_id)
+            if epoch is None or who.instance_id not in (None, number):
+                raise NotFoundError("No instance found")
+            arrivals.add(session, Hook(number, epoch), hint, runtime.clock())
+    return {}, 200
+
+
+def _hook(runtime: Runtime, address: str) -> Hook:
+    """Which instance an address is for.
+
+    :raises NotFoundError: none.
+    """
+    hook = hooks.read(runtime.settings.encryption_keys, address)
+    if hook is not None:
+        return hook
+    number = hooks.read_base64(address)
+    if number is not None:
+        with runtime.database.read() as session:
+            epoch = arrivals.epoch_of(session, number)
+        if epoch is not None:
+            return Hook(number, epoch)
+    raise NotFoundError("No instance found; flask woo webhooks url INSTANCE prints its address")
+
+
+def _answered(known: bool) -> Answer:
+    if not known:
+        raise NotFoundError("No instance found; flask woo webhooks url INSTANCE prints its address")
+    return {}, 200

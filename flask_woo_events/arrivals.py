@@ -1,0 +1,118 @@
+"""Arrivals: what the webhooks of stores said, kept until it is looked after."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from .flow.intake import Hint
+from .hooks import Hook
+from .models import Arrival, Instance
+
+#: Arrivals that are looked after together.
+TOGETHER = 1_000
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Waiting:
+    """Arrivals of one instance that are looked after together."""
+
+    hints: tuple[Hint, ...]
+    #: The last of them, so that those which come meanwhile stay.
+    until: int
+
+
+# Made once, and one statement: a store waits for it.
+_ADD = sa.insert(Arrival).from_select(
+    ["instance_id", "topic", "collection", "object_id", "parent", "received_at"],
+    sa.select(
+        Instance.id,
+        sa.bindparam("topic", type_=sa.String),
+        sa.bindparam("collection", type_=sa.String),
+        sa.bindparam("object_id", type_=sa.BigInteger),
+        sa.bindparam("parent", type_=sa.BigInteger),
+        sa.bindparam("received_at", type_=Arrival.received_at.type),
+    ).where(
+        Instance.id == sa.bindparam("instance_id"),
+        Instance.hooks_epoch - sa.bindparam("epoch", type_=sa.Integer) <= 1,
+    ),
+)
+
+
+def add(session: orm.Session, hook: Hook, hint: Hint, now: dt.datetime) -> bool:
+    """Keep what a webhook said; false when there is no such instance, or its secret is too old."""
+    values = {
+        "instance_id": hook.instance_id,
+        "epoch": hook.epoch,
+        "topic": hint.topic,
+        "collection": hint.collection,
+        "object_id": hint.object_id,
+        "parent": hint.parent,
+        "received_at": now,
+    }
+    return session.connection().execute(_ADD, values).rowcount == 1
+
+
+def ping(session: orm.Session, hook: Hook, now: dt.datetime) -> bool:
+    """Note that a store reached us; false when there is no such instance."""
+    query = sa.update(Instance).where(Instance.id == hook.instance_id).values(pinged_at=now)
+    return session.connection().execute(query).rowcount == 1
+
+
+def distrust(session: orm.Session, instance_id: int, webhook_id: int, now: dt.datetime) -> None:
+    """Note that a webhook of ours signs with another secret; the guardian replaces it at once."""
+    instance = session.get(Instance, instance_id, with_for_update=True)
+    for one in instance.hooks if instance is not None else ():
+        if instance is not None and one.get("id") == webhook_id and not one.get("distrusted"):
+            others = [each for each in instance.hooks if each is not one]
+            instance.hooks = [*others, {**one, "distrusted": True}]
+            instance.hooks_due_at = now
+
+
+def epoch_of(
+    session: orm.Session, instance_id: int, organization_id: int | None = None
+) -> int | None:
+    """Which secret an instance's webhooks have now.
+
+    :param organization_id: only of this organisation.
+    """
+    query = sa.select(Instance.hooks_epoch).where(Instance.id == instance_id)
+    if organization_id is not None:
+        query = query.where(Instance.organization_id == organization_id)
+    return session.scalars(query).one_or_none()
+
+
+def instances(session: orm.Session, now: dt.datetime) -> list[int]:
+    """Instances with arrivals that may be looked after, those waiting longest first."""
+    free = sa.or_(Instance.lease_until.is_(None), Instance.lease_until < now)
+    query = (
+        sa.select(Arrival.instance_id)
+        .join(Instance, Instance.id == Arrival.instance_id)
+        .where(free, Instance.events_enabled, sa.not_(Instance.disabled))
+        .group_by(Arrival.instance_id)
+        .order_by(sa.func.min(Arrival.id))
+    )
+    return list(session.scalars(query))
+
+
+def waiting(session: orm.Session, instance_id: int) -> Waiting | None:
+    """The oldest arrivals of an instance."""
+    rows = session.execute(
+        sa.select(Arrival.id, Arrival.topic, Arrival.collection, Arrival.object_id, Arrival.parent)
+        .where(Arrival.instance_id == instance_id)
+        .order_by(Arrival.id)
+        .limit(TOGETHER)
+    ).all()
+    if not rows:
+        return None
+    return Waiting(tuple(Hint(*row[1:]) for row in rows), rows[-1].id)
+
+
+def remove(session: orm.Session, instance_id: int, until: int) -> None:
+    """Forget arrivals that were looked after."""
+    session.execute(
+        sa.delete(Arrival).where(Arrival.instance_id == instance_id, Arrival.id <= until)
+    )

@@ -1,0 +1,108 @@
+"""``flask woo webhooks``: our webhooks at the stores."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import sys
+
+import click
+from flask.cli import AppGroup
+
+from .. import profiles, webhooks
+from ..runtime import Runtime, current_runtime
+from ..store.webhooks import Webhook
+from .output import as_json_option, echo_json, echo_table, failing_in_words
+
+_ID = click.IntRange(1, 2**63 - 1)
+
+group = AppGroup("webhooks", help="Register, look at and remove the webhooks of a store.")
+
+
+@group.command("register")
+@click.argument("instance_id", type=_ID)
+@click.option("--rotate", is_flag=True, help="Give them a new secret.")
+@as_json_option
+@failing_in_words
+def register(instance_id: int, rotate: bool, as_json: bool) -> None:
+    """Make the store have one healthy webhook for each topic of an instance.
+
+    Exit status 1 if a topic has none.
+    """
+    runtime = _runtime_with(instance_id)
+    act = webhooks.rotate if rotate else webhooks.put_right
+    found = act(runtime, instance_id)
+    _echo(found.webhooks, as_json)
+    if not as_json:
+        for line in found.repaired:
+            click.echo(f"put right: {line}")
+    if not found.healthy:
+        sys.exit(1)
+
+
+@group.command("list")
+@click.argument("instance_id", type=_ID)
+@as_json_option
+@failing_in_words
+def list_webhooks(instance_id: int, as_json: bool) -> None:
+    """List our webhooks as the store shows them."""
+    _echo(webhooks.look(_runtime_with(instance_id), instance_id), as_json)
+
+
+@group.command("check")
+@click.argument("instance_id", type=_ID)
+@failing_in_words
+def check(instance_id: int) -> None:
+    """Say whether the store has a healthy webhook for each topic; changes nothing.
+
+    Exit status 1 if not.
+    """
+    troubles = webhooks.check(_runtime_with(instance_id), instance_id)
+    for line in troubles:
+        click.echo(line)
+    if troubles:
+        click.echo(f"To put them right: flask woo webhooks register {instance_id}", err=True)
+        sys.exit(1)
+    click.echo("All webhooks are there and active.")
+
+
+@group.command("remove")
+@click.argument("instance_id", type=_ID)
+@failing_in_words
+def remove(instance_id: int) -> None:
+    """Remove our webhooks from the store; those of others stay."""
+    removed = webhooks.remove(_runtime_with(instance_id), instance_id)
+    click.echo(f"{removed} webhooks removed.")
+
+
+@group.command("url")
+@click.argument("instance_id", type=_ID)
+@as_json_option
+@failing_in_words
+def url(instance_id: int, as_json: bool) -> None:
+    """Print the delivery URL and the secret for a webhook that is made by hand.
+
+    In WooCommerce: Settings > Advanced > Webhooks > Add webhook.
+    """
+    address, secret = webhooks.url(_runtime_with(instance_id), instance_id)
+    if as_json:
+        echo_json({"url": address, "secret": secret})
+        return
+    click.echo(f"Delivery URL  {address}\nSecret        {secret}")
+
+
+def _runtime_with(instance_id: int) -> Runtime:
+    """The runtime, once the instance is known to exist."""
+    runtime = current_runtime()
+    with runtime.database.read() as session:
+        profiles.owner(session, instance_id)
+    return runtime
+
+
+def _echo(found: cabc.Iterable[Webhook], as_json: bool) -> None:
+    if as_json:
+        for one in found:
+            echo_json(dataclasses.asdict(one))
+        return
+    rows = [(one.topic, one.id or "-", one.status, one.error or "") for one in found]
+    echo_table(("topic", "id", "status", "error"), rows)

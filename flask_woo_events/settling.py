@@ -1,0 +1,211 @@
+"""Settling: what webhooks hinted at, asked of the store at once and told."""
+
+from __future__ import annotations
+
+import collections
+import collections.abc as cabc
+import contextlib
+import datetime as dt
+import logging
+import threading
+import time
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from . import arrivals, tally
+from .arrivals import Waiting
+from .errors import LeaseLostError, StoreError, StoreRestoredError, WooEventsError
+from .flow.backoff import pause
+from .flow.intake import Hint
+from .leases import InstanceLease, Keeper, claim_instance
+from .models import Instance, PollerState
+from .reports import PollReport
+from .runtime import Runtime
+from .turn import Job, Turn, open_turn
+
+_log = logging.getLogger(__name__)
+
+#: Collections that share one sequence of ids: ``coupon.deleted`` may name an order
+#: (WooCommerce 5.9 to 11.0).
+_POSTS = ("orders", "products", "discounts", "variations")
+#: A store is not polled more often than this because of webhooks that name no object.
+_POLL_APART = dt.timedelta(minutes=1)
+
+
+class Settlement:
+    """Looks after arrivals, one instance at a time.
+
+    :param stopped: asked between commits.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        keeper: Keeper,
+        stopped: cabc.Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._runtime = runtime
+        self._database = runtime.database
+        self._keeper = keeper
+        self._stopped = stopped
+        #: Failures in a row, and when to try again, of instances whose store does not answer.
+        self._failing: dict[int, tuple[int, dt.datetime]] = {}
+        self._lock = threading.Lock()
+
+    def due(self) -> list[int]:
+        """Instances with something to look after."""
+        now = self._runtime.clock()
+        with self._database.read() as session:
+            waiting = arrivals.instances(session, now)
+        with self._lock:
+            return [one for one in waiting if self._failing.get(one, (0, now))[1] <= now]
+
+    def run(self, instance_id: int) -> list[PollReport]:
+        """Look after all arrivals of an instance, unless another worker has it."""
+        with self._database.write() as session:
+            lease = claim_instance(session, instance_id, self._runtime.clock(), self._keeper.length)
+        if lease is None:
+            return []
+        reports: list[PollReport] = []
+        try:
+            with self._keeper.hold(lease):
+                while not self._stopped() and self._batch(lease, reports):
+                    pass
+        except LeaseLostError as exc:
+            _log.warning("%s", exc, extra={"action": "lease_lost", "instance": instance_id})
+            return reports
+        with self._database.write() as session:
+            lease.release(session, None, None)
+        return reports
+
+    def _batch(self, lease: InstanceLease, reports: list[PollReport]) -> bool:
+        """Look after some arrivals; false when there are no more, or the store does not answer."""
+        with self._database.read() as session:
+            waiting = arrivals.waiting(session, lease.instance_id)
+        if waiting is None:
+            return False
+        turn = open_turn(
+            self._runtime, self._keeper, lease, lambda poller: poller.state == PollerState.ACTIVE
+        )
+        named = {job.stream.poller_id: self._name(turn, job, waiting.hints) for job in turn.jobs}
+        try:
+            for job in _twice(turn):
+                if job.look.candidates or job.look.again or job.look.parents:
+                    self._settle(turn, job)
+        except StoreRestoredError as exc:
+            # A poll starts over; it sees what the arrivals are about.
+            _log.warning("instance %d: %s", lease.instance_id, exc)
+            self._finish(lease, turn, waiting, {}, poll_now=True)
+            return False
+        finally:
+            reports += [job.report for job in turn.jobs if job.reading is not None]
+        failed = next((job.report.error for job in turn.jobs if job.report.error), None)
+        if failed is not None:
+            return False
+        with self._lock:
+            self._failing.pop(lease.instance_id, None)
+        self._finish(lease, turn, waiting, named, poll_now=_unnamed(turn, waiting.hints))
+        return True
+
+    def _name(self, turn: Turn, job: Job, hints: cabc.Sequence[Hint]) -> collections.Counter[str]:
+        """Put what hints name into a job's ``look``; count how often each object is named."""
+        named: collections.Counter[str] = collections.Counter()
+        astray: set[int] = set()
+        below, collection = job.collection.below, job.collection.hub_name
+        if not job.collection.orders_by_id and below is None:
+            return named
+        for hint in hints:
+            if hint.parent and below and below.parent == "products":
+                job.look.parents.add(hint.parent)
+            if hint.parent and collection == "products" and hint.collection == "variations":
+                job.look.again.add(hint.parent)
+            if hint.object_id is None:
+                continue
+            if hint.collection == collection:
+                job.look.candidates.add(hint.object_id)
+                named[str(hint.object_id)] += 1
+            elif hint.collection in _POSTS and collection in _POSTS:
+                astray.add(hint.object_id)
+        held = job.view.known([str(one) for one in astray])
+        job.look.candidates.update(int(name) for name, known in held.items() if known.live)
+        return named
+
+    def _settle(self, turn: Turn, job: Job) -> None:
+        before, began = turn.client.requests_made, time.monotonic()
+        try:
+            with contextlib.closing(turn.settle(job)) as batches:
+                for batch in batches:
+                    job.book.enter(batch, self._runtime.clock())
+        except (LeaseLostError, StoreRestoredError):
+            raise
+        except WooEventsError as exc:
+            job.report.error = str(exc)
+            self._later(turn, exc)
+        finally:
+            job.report.requests += turn.client.requests_made - before
+            job.report.seconds += round(time.monotonic() - began, 3)
+            job.report.observed, job.report.events = job.book.observed, job.book.events
+            job.look.again.clear()
+
+    def _later(self, turn: Turn, exc: WooEventsError) -> None:
+        """What is in doubt stays so until the store answers again."""
+        number, now = turn.lease.instance_id, self._runtime.clock()
+        asked = exc.retry_after if isinstance(exc, StoreError) else None
+        with self._lock:
+            failures = self._failing.get(number, (0, now))[0] + 1
+            wait = pause(failures, interval=turn.interval, asked=asked) / 6
+            self._failing[number] = (failures, now + wait)
+        _log.warning("webhooks of instance %d wait: %s", number, exc)
+
+    def _finish(
+        self,
+        lease: InstanceLease,
+        turn: Turn,
+        waiting: Waiting,
+        named: cabc.Mapping[int, cabc.Mapping[str, int]],
+        *,
+        poll_now: bool,
+    ) -> None:
+        now = self._runtime.clock()
+        with self._database.write() as session:
+            lease.renew(session, self._keeper.until())
+            arrivals.remove(session, lease.instance_id, waiting.until)
+            for job in turn.jobs:
+                if counts := named.get(job.stream.poller_id):
+                    judged = tally.judge(
+                        session, job.stream.poller_id, counts, job.book.changed, now
+                    )
+                    tally.add(session, lease.instance_id, job.stream.resource, judged, now)
+            if poll_now:
+                _poll_soon(session, lease.instance_id, now)
+
+
+def _twice(turn: Turn) -> cabc.Iterator[Job]:
+    """The jobs; and once more those to which another one hinted meanwhile.
+
+    A changed variation or refund changes its product or order as well.
+    """
+    yield from turn.in_order()
+    for job in turn.in_order():
+        job.look.candidates.clear()
+        job.look.parents.clear()
+        turn.hint(job)
+        if job.look.again or (job.look.parents and job.collection.below):
+            yield job
+
+
+def _unnamed(turn: Turn, hints: cabc.Sequence[Hint]) -> bool:
+    """Whether something happened to an object that only a poll can find."""
+    whole = {job.collection.hub_name for job in turn.jobs if not job.collection.orders_by_id}
+    return any(hint.object_id is None or hint.collection in whole for hint in hints)
+
+
+def _poll_soon(session: orm.Session, instance_id: int, now: dt.datetime) -> None:
+    due = now + _POLL_APART
+    session.execute(
+        sa.update(Instance)
+        .where(Instance.id == instance_id, Instance.next_poll_at > due)
+        .values(next_poll_at=due, regular_poll_at=due)
+        .execution_options(synchronize_session=False)
+    )

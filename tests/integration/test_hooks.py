@@ -1,0 +1,357 @@
+"""WooCommerce's webhooks: registered, taken in, looked after, and kept alive."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import datetime as dt
+import pathlib
+import shutil
+import typing as t
+
+import pytest
+import sqlalchemy as sa
+
+from flask_woo_events import crypto, hooks, webhooks
+from flask_woo_events.hooks import Hook
+from flask_woo_events.models import Arrival, Instance
+from flask_woo_events.worker import Worker
+from tests.integration.host import PREFIX, runtime_of
+from tests.integration.line import PUBLIC, Line, open_line
+
+Make = cabc.Callable[..., Line]
+VERSIONS = ["5.9", "8.0", "9.4", "11.0"]
+
+
+@pytest.fixture
+def make_line(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Make]:
+    with contextlib.ExitStack() as stack:
+
+        def make(version: str = "11.0", **how: t.Any) -> Line:
+            shutil.copy(tables, tmp_path / "host.sqlite3")
+            return open_line(version, tmp_path, stack, hooked=True, **how)
+
+        yield make
+
+
+@pytest.fixture
+def line(make_line: Make) -> Line:
+    return make_line()
+
+
+def _registered(line: Line) -> dict[str, str]:
+    rows = line.store.shop.tables["webhooks"]
+    return {row.fields["topic"]: row.status for row in rows}
+
+
+def _shown(line: Line) -> dict[str, t.Any]:
+    answer = line.api.call("GET", f"/instances/{line.instance_id}")
+    return t.cast("dict[str, t.Any]", answer.json)
+
+
+def _post(line: Line, body: bytes, topic: str = "order.updated", **headers: str) -> int:
+    runtime = runtime_of(line.app)
+    keys, hook = runtime.settings.encryption_keys, Hook(line.instance_id, 1)
+    signature = crypto._hmac(hooks.secrets(keys, hook)[-1].encode(), body)
+    answer = line.app.test_client().post(
+        f"{PREFIX}{hooks.PATH}/{hooks.sign(keys, hook)}",
+        data=body,
+        headers={"X-WC-Webhook-Signature": signature, "X-WC-Webhook-Topic": topic, **headers},
+    )
+    return answer.status_code
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_registered_with_the_instance(make_line: Make, version: str) -> None:
+    """Each topic of what is polled has one active webhook, and the answer lists them."""
+    line = make_line(version)
+    found = _registered(line)
+    assert set(found.values()) == {"active"}
+    assert {"order.created", "coupon.deleted", "action.woocommerce_delete_product"} <= set(found)
+    shown = _shown(line)["webhooks"]
+    assert {one["topic"]: one["status"] for one in shown} == found
+    assert [one["error"] for one in shown if one["error"]] == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_changes_are_told_at_once(make_line: Make, version: str) -> None:
+    """Webhooks tell a change before the next poll, once, and the poll has nothing to add."""
+    line = make_line(version)
+    acts, order, product = line.store.acts, line.first("orders"), line.first("products")
+    acts.status(order, "completed")
+    assert ("orders", str(order), "UPDATED") in line.hooks()
+    acts.stock(product, 7)
+    assert line.hooks() == {("products", str(product), "UPDATED")}
+    acts.trash_post(product)
+    assert line.hooks() == {("products", str(product), "DELETED")}
+    acts.untrash_post(product)
+    assert line.hooks() == {("products", str(product), "CREATED")}
+    number = acts.new_customer("eve")
+    assert line.hooks() == {("customers", str(number), "CREATED")}
+    assert line.arrivals() == set()
+
+
+def test_deletion_for_good_by_rest(line: Line) -> None:
+    """The action topics tell what no ordinary topic does."""
+    product, coupon = line.first("products"), line.first("coupons")
+    for path in (f"products/{product}", f"coupons/{coupon}"):
+        line.rest("DELETE", path, force=True)
+    assert line.hooks() == {
+        ("products", str(product), "DELETED"),
+        ("discounts", str(coupon), "DELETED"),
+    }
+
+
+def test_deletion_told_of_the_wrong_resource(line: Line) -> None:
+    """``coupon.deleted`` that names an order tells that the order is gone, or nothing."""
+    order = line.first("orders")
+    _post(line, b'{"id":%d}' % order, "coupon.deleted")
+    assert line.hooks() == set()
+    line.store.acts.trash_post(order)
+    line.store.shop.tables["webhooks"].replace([])  # Only what is posted here tells.
+    _post(line, b'{"id":%d}' % order, "coupon.deleted")
+    told = line.hooks()
+    assert ("orders", str(order), "DELETED") in told
+    assert not [one for one in told if one[0] == "discounts"]
+
+
+def test_stale_and_repeated_webhooks_tell_nothing(line: Line) -> None:
+    """What a body says is not believed: an old state, sent late or twice, is no event."""
+    order = line.first("orders")
+    row = line.store.shop.tables["orders"].get(order)
+    assert row is not None
+    old = line.store.routes.orders.encoded(row)
+    line.store.acts.status(order, "completed")
+    assert ("orders", str(order), "UPDATED") in line.hooks()
+    for _ in range(3):
+        assert _post(line, old) == 200
+    assert line.hooks() == set()
+    assert line.arrivals() == set()
+
+
+def test_error_in_the_place_of_an_object(line: Line) -> None:
+    """An error object names nothing: the next poll looks, and soon."""
+    body = b'{"code":"woocommerce_rest_cannot_view","message":"","data":{"status":401}}'
+    assert _post(line, body) == 200
+    assert line.hooks() == set()
+    runtime = runtime_of(line.app)
+    with runtime.database.read() as session:
+        due = session.get_one(Instance, line.instance_id).next_poll_at
+    assert due is not None
+    assert due <= runtime.clock() + dt.timedelta(minutes=1)
+
+
+def test_subscriber_is_no_customer(line: Line) -> None:
+    """``customer.created`` of a user with another role is not an event."""
+    line.store.acts.new_user("subscriber")
+    assert line.store.webhooks.pending
+    assert line.hooks() == set()
+
+
+def test_forged_webhooks_are_refused(line: Line) -> None:
+    """Nothing is kept without the right signature, whatever else fits."""
+    body = b'{"id":1}'
+    client, runtime = line.app.test_client(), runtime_of(line.app)
+    keys = runtime.settings.encryption_keys
+    path = f"{PREFIX}{hooks.PATH}/{hooks.sign(keys, Hook(line.instance_id, 1))}"
+    wrong = crypto._hmac(b"another secret", body)
+    for headers in ({}, {"X-WC-Webhook-Signature": "x"}, {"X-WC-Webhook-Signature": wrong}):
+        assert client.post(path, data=body, headers=headers).status_code == 401
+    assert client.post(f"{path}x", data=body).status_code == 404
+    with runtime.database.read() as session:
+        assert session.scalars(sa.select(Arrival.id)).all() == []
+
+
+def test_large_bodies(line: Line) -> None:
+    """A webhook of some megabytes is taken, one of more than 8 MiB is refused."""
+    assert _post(line, b'{"id":1,"x":"%s"}' % (b"x" * 4_000_000)) == 200
+    assert _post(line, b'{"id":1,"x":"%s"}' % (b"x" * 9_000_000)) == 413
+
+
+def test_ping_and_get(line: Line) -> None:
+    """The unsigned form of a ping gets exactly 200, and so does a GET."""
+    client, runtime = line.app.test_client(), runtime_of(line.app)
+    keys = runtime.settings.encryption_keys
+    path = f"{PREFIX}{hooks.PATH}/{hooks.sign(keys, Hook(line.instance_id, 1))}"
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert client.post(path, data=b"webhook_id=12", headers=form).status_code == 200
+    assert client.get(path).status_code == 200
+    assert client.head(path).status_code == 200
+    assert client.post(path, data=b"webhook_id=12&x=1", headers=form).status_code == 401
+
+
+def test_documented_routings(line: Line) -> None:
+    """By Base64 of the id with a signature; by ``Element-Instances`` with User and Organization."""
+    runtime, body = runtime_of(line.app), b'{"id":1}'
+    hook = Hook(line.instance_id, 1)
+    secret = hooks.secrets(runtime.settings.encryption_keys, hook)[-1].encode()
+    headers = {"X-WC-Webhook-Signature": crypto._hmac(secret, body)}
+    client = line.app.test_client()
+    assert client.post(f"{PREFIX}{hooks.PATH}/MQ==", data=body, headers=headers).status_code == 200
+    assert client.post(f"{PREFIX}{hooks.PATH}/MQ==", data=body).status_code == 401
+    listed = {"Element-Instances": str(line.instance_id)}
+    path = f"{PREFIX}{hooks.PATH}"
+    assert client.post(path, data=body, headers=listed).status_code == 401
+    answer = client.post(path, data=body, headers={**listed, **line.api.headers})
+    assert answer.status_code == 200
+    other = {"Element-Instances": "77", **line.api.headers}
+    assert client.post(path, data=body, headers=other).status_code == 404
+
+
+def test_secret_is_rotated(line: Line) -> None:
+    """While webhooks with the secret before are on their way it is good; then no more."""
+    runner = line.app.test_cli_runner()
+    register = ["woo", "webhooks", "register", str(line.instance_id), "--rotate"]
+    assert runner.invoke(args=register).exit_code == 0
+    assert _post(line, b'{"id":1}') == 200
+    assert runner.invoke(args=register).exit_code == 0
+    assert _post(line, b'{"id":1}') == 404
+    line.store.acts.stock(line.first("products"), 9)
+    assert line.hooks() == {("products", str(line.first("products")), "UPDATED")}
+
+
+def test_guardian_replaces_what_is_broken(line: Line) -> None:
+    """Disabled, edited, missing and doubled webhooks are put right, and the gap is polled."""
+    table = line.store.shop.tables["webhooks"]
+    disabled, edited, gone, *_rest = list(table)
+    with line.store.shop.lock:
+        disabled.status = "disabled"
+        edited.fields["delivery_url"] = edited.fields["delivery_url"].replace("events.", "old.")
+        line.store.shop.remove("webhooks", gone)
+    other = line.rest("POST", "webhooks", topic="order.updated", delivery_url="https://other.test/")
+    line.store.acts.stock(line.first("products"), 3)
+    line.store.webhooks._webhooks.queue.clear()  # Nobody told.
+    webhooks.put_right(runtime_of(line.app), line.instance_id)
+    ours = [row for row in table if row.fields["delivery_url"].startswith(PUBLIC)]
+    assert len({row.fields["topic"] for row in ours}) == len(ours)
+    assert {row.status for row in ours} == {"active"}
+    assert disabled.id not in [row.id for row in ours]
+    assert other["id"] in [row.id for row in table]
+    assert "was disabled" in line.notices[-1]["text"]
+    with runtime_of(line.app).database.read() as session:
+        due = session.get_one(Instance, line.instance_id).next_poll_at
+    assert due is not None
+    assert due <= runtime_of(line.app).clock()
+    assert line.arrivals() == {("products", str(line.first("products")), "UPDATED")}
+
+
+def test_webhook_with_another_secret_is_replaced(line: Line) -> None:
+    """Somebody edits the secret of one in WooCommerce: the next delivery betrays it."""
+    product = line.first("products")
+    row = next(
+        row for row in line.store.shop.tables["webhooks"]
+        if row.fields["topic"] == "product.updated"
+    )  # fmt: skip
+    row.fields["secret"] = "edited"
+    line.store.acts.stock(product, 3)
+    assert line.hooks() == set()
+    runtime = runtime_of(line.app)
+    assert webhooks.due(runtime) == [line.instance_id]
+    webhooks.guard(runtime, line.instance_id)
+    assert webhooks.due(runtime) == []
+    line.store.acts.stock(product, 4)
+    assert line.hooks() == {("products", str(product), "UPDATED")}
+
+
+def test_read_only_key(line: Line) -> None:
+    """The answer says that the key may not write; the instance is polled all the same."""
+    line.store.add_key("ck_read", "cs_read", "read")
+    created = line.api.create(
+        **{
+            "oauth.api.key": "ck_read",
+            "oauth.api.secret": "cs_read",
+            "event.vendor.type": "webhooks",
+        }
+    )
+    errors = {one["error"] for one in created["webhooks"]}
+    assert errors == {"The API key provided does not have write permissions."}
+    assert {one["status"] for one in created["webhooks"]} == {"missing"}
+
+
+def test_store_that_cannot_reach_us(line: Line) -> None:
+    """The answer names the reason, and nothing is left in the store that can only fail."""
+    before = len(_registered(line))
+    line.store.webhooks.send = lambda *_: None
+    created = line.api.create(**{"event.vendor.type": "webhook", "name": "second"})
+    assert all("cannot reach" in one["error"] for one in created["webhooks"])
+    assert len(_registered(line)) == before
+
+
+def test_deleting_an_instance_removes_ours_only(line: Line) -> None:
+    """Others' webhooks stay, also those of another instance of ours."""
+    line.rest("POST", "webhooks", topic="order.updated", delivery_url="https://other.test/")
+    second = line.api.create(**{"event.vendor.type": "webhook", "name": "second"})
+    count = len(list(line.store.shop.tables["webhooks"]))
+    assert line.api.call("DELETE", f"/instances/{line.instance_id}").status_code == 200
+    left = list(line.store.shop.tables["webhooks"])
+    assert len(left) == (count - 1) // 2 + 1
+    assert second["webhooks"][0]["id"] in [row.id for row in left]
+
+
+def test_webhook_made_by_hand_is_recognised(line: Line) -> None:
+    """``webhooks url`` prints what an administrator enters; ours gives way to nothing else."""
+    result = line.app.test_cli_runner().invoke(
+        args=["woo", "webhooks", "url", str(line.instance_id)]
+    )
+    address, secret = [text.split()[-1] for text in result.output.splitlines()]
+    line.store.shop.tables["webhooks"].replace([])
+    made = line.rest(
+        "POST", "webhooks", topic="order.updated", delivery_url=address, secret=secret, name="mine"
+    )
+    webhooks.put_right(runtime_of(line.app), line.instance_id)
+    kept = {one["topic"]: one["id"] for one in _shown(line)["webhooks"]}
+    assert kept["order.updated"] == made["id"]
+    line.store.acts.status(line.first("orders"), "completed")
+    assert ("orders", str(line.first("orders")), "UPDATED") in line.hooks()
+
+
+def test_tally(line: Line) -> None:
+    """What webhooks told, missed, told late, twice and falsely is counted and shown."""
+    product, acts = line.first("products"), line.store.acts
+    acts.stock(product, 3)
+    line.hooks()
+    acts.price_meta(product, "3.21")  # No webhook tells this.
+    line.arrivals()
+    acts.stock(product, 4)
+    line.arrivals()
+    line.hooks()  # Too late: the poll was faster.
+    _post(line, b'{"id":%d}' % line.first("coupons"), "coupon.deleted")
+    line.hooks()
+    tally = {one["resource"]: one for one in _shown(line)["webhookTally"]}
+    products = {name: tally["products"][name] for name in ("told", "missed", "late", "wrong")}
+    assert products == {"told": 1, "missed": 1, "late": 1, "wrong": 0}
+    assert tally["discounts"]["wrong"] == 1
+    output = line.app.test_cli_runner().invoke(args=["woo", "doctor"]).output
+    assert "products: of 3 changes" in output
+    assert "missed 1" in output
+
+
+def test_unreachable_store_keeps_what_is_in_doubt(line: Line) -> None:
+    """Webhooks are taken while the store does not answer, and looked after when it does."""
+    product = line.first("products")
+    line.store.acts.stock(product, 5)
+    line.store.faults.add("status", times=100, code=503, match="/wc/v3/products")
+    line.store.webhooks.run_queue()
+    worker = Worker(runtime_of(line.app))
+    assert [one for one in worker.settle_once() if one.error]
+    line.store.faults.clear()
+    assert line.hooks() == {("products", str(product), "UPDATED")}
+
+
+def test_polling_instance_has_no_webhooks(line: Line) -> None:
+    """Changing the type to polling removes them; nothing of the store is touched otherwise."""
+    answer = line.api.call(
+        "PATCH",
+        f"/instances/{line.instance_id}",
+        {"configuration": {"event.vendor.type": "polling"}},
+    )
+    assert answer.json["webhooks"] == []
+    assert _registered(line) == {}
+
+
+def test_new_callback_does_not_touch_the_store(line: Line) -> None:
+    """Where notifications go is our side's business."""
+    before = len(line.store.requests)
+    body = {"configuration": {"event.notification.callback.url": "https://new.test/"}}
+    line.api.call("PATCH", f"/instances/{line.instance_id}", body)
+    assert len(line.store.requests) == before
