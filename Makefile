@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 PYTEST_ARGS ?= -n 2
 
-.PHONY: demo test lint types docs unit oldest-sqlalchemy packages bench clean
+.PHONY: demo test lint types docs unit oldest-sqlalchemy packages bench peers clean
 
 demo: $(VENV)/.demo
 	$(BIN)/flask --app example_app woo demo $(ARGS)
@@ -36,6 +36,10 @@ unit: $(VENV)/.test
 # SQLAlchemy 2.0 beside the current one: Flask-SQLAlchemy's users have both.
 oldest-sqlalchemy: $(VENV)-sqlalchemy20/.test
 	$(VENV)-sqlalchemy20/bin/python -m pytest $(PYTEST_ARGS) tests/unit tests/integration
+
+# Other pollers on the same acts; each is installed into an environment of its own below .peers.
+peers: $(VENV)/.test
+	$(BIN)/python -m benchmarks.peers $(ARGS)
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks

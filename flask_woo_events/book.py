@@ -20,7 +20,6 @@ from .flow.observation import Sighting, Source
 from .flow.sources import Batch
 from .leases import InstanceLease, Keeper
 
-
 POLLED = outbox.POLLING_BATCH
 _BATCHES = {Source.WEBHOOK: outbox.WEBHOOK_BATCH}
 

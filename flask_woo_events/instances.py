@@ -45,7 +45,7 @@ def create(
     )
     session.add(instance)
     session.flush()
-    _apply(session, cipher, instance, wanted, now)
+    _apply(session, cipher, instance, wanted, now, facts)
     return instance.id, token
 
 
@@ -74,7 +74,7 @@ def change(
         instance.store_facts = dict(facts)
     if wanted.reconnects or not instance.events_enabled:
         _interrupt(instance)
-    _apply(session, cipher, instance, wanted, now)
+    _apply(session, cipher, instance, wanted, now, facts or {})
 
 
 def before(session: orm.Session, cipher: Cipher, caller: Caller, instance_id: int) -> Before:
@@ -192,10 +192,16 @@ def find(session: orm.Session, caller: Caller, instance_id: int, *, lock: bool =
 
 
 def _apply(
-    session: orm.Session, cipher: Cipher, instance: Instance, wanted: Plan, now: dt.datetime
+    session: orm.Session,
+    cipher: Cipher,
+    instance: Instance,
+    wanted: Plan,
+    now: dt.datetime,
+    facts: cabc.Mapping[str, t.Any],
 ) -> None:
     configurations.write(session, cipher, instance.id, wanted.texts)
-    if pollers.synchronize(session, instance.id, wanted.pollers, now):
+    since = dt.datetime.fromisoformat(facts["date"]) if facts.get("date") else None
+    if pollers.synchronize(session, instance.id, wanted.pollers, now, since):
         _interrupt(instance)
     subscriptions.synchronize(session, instance, wanted.configuration.callback_url, now)
     _schedule(instance, now)

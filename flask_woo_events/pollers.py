@@ -25,8 +25,12 @@ def synchronize(
     instance_id: int,
     wanted: cabc.Sequence[PollerConfiguration],
     now: dt.datetime,
+    since: dt.datetime | None = None,
 ) -> bool:
     """Keep the cursors of resources that stay; what is new or points elsewhere starts afresh.
+
+    :param since: the store's clock now: what it creates or changes before a new resource is read
+        the first time is told. Without it that counts from the first reading.
 
     Returns whether anything is to be polled otherwise than before.
     """
@@ -48,6 +52,7 @@ def synchronize(
                     configuration=kept,
                     state=PollerState.BASELINE,
                     memory={},
+                    baseline_at=since,
                     created_at=now,
                 )
             )

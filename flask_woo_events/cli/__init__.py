@@ -11,6 +11,7 @@ from .events import group as events_group
 from .instances import group as instances_group
 from .keys import group as keys_group
 from .poll import deliver, poll
+from .prove import prove
 from .simulate import simulate
 from .users import group as users_group
 from .webhooks import group as webhooks_group
@@ -18,5 +19,5 @@ from .webhooks import group as webhooks_group
 cli = AppGroup("woo", help="Events of WooCommerce stores.")
 for group in (db_group, users_group, keys_group, instances_group, webhooks_group, events_group):
     cli.add_command(group)
-for command in (poll, deliver, doctor, simulate, demo):
+for command in (poll, deliver, doctor, simulate, demo, prove):
     cli.add_command(command)

@@ -30,6 +30,7 @@ def check_store(client: StoreClient, collections: cabc.Iterable[Collection]) -> 
     return {
         "name": str(index.data.get("name", ""))[:200],
         "home": str(index.data.get("home", ""))[:500],
+        "date": index.date.isoformat() if index.date is not None else "",
         "timezone": str(index.data.get("timezone_string", ""))[:100],
         **_system(client),
     }

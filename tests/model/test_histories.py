@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from flask_woo_events import schema
 from flask_woo_events.config import Settings
 from flask_woo_events.flow import search
+from flask_woo_events.prove.rig import Fragile
 from flask_woo_events.simulator.faults import Kind
 from tests.integration.host import dispose, make_app, runtime_of
-from tests.model.world import ACTS, Fragile, Meanwhile, World
+from tests.model.world import ACTS, Meanwhile, World
 
 #: Histories of each version; ``HISTORIES=10000`` for a night.
 HISTORIES = int(os.environ.get("HISTORIES", "500"))
@@ -81,26 +82,8 @@ def test_a_lost_event_is_noticed(
     world = World(*shared, "11.0")
     monkeypatch.setattr(search, "read", lambda *_: iter(()))
     world.act(("delete product", 0, 0))
-    with pytest.raises(AssertionError, match=r"not told: \[\('products'"):
+    with pytest.raises(AssertionError, match=r"lost=\('products"):
         world.settle(ENOUGH_POLLS)
-
-
-def test_an_invented_event_is_noticed(shared: tuple[Settings, Fragile]) -> None:
-    """Events that cannot be true are refused, whatever else was told."""
-    world = World(*shared, "11.0")
-    (order, *_), body = world.store.truth("orders"), {"id": 1, "status": "invented"}
-    thing = ("orders", str(order))
-    for kind, words in (
-        ("UPDATED", "never had"),
-        ("CREATED", "CREATED over"),
-        ("DELETED", "was there all the time"),
-    ):
-        with pytest.raises(AssertionError, match=words):
-            world.take(thing, kind, body)
-    with pytest.raises(AssertionError, match="without a change"):
-        world.take(thing, "UPDATED", world.store.truth("orders")[order])
-    with pytest.raises(AssertionError, match="was not there"):
-        world.take(("orders", "999"), "DELETED", None)
 
 
 def _take(world: World, step: t.Any) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import collections
-import collections.abc as cabc
 import contextlib
 import dataclasses
 import datetime as dt
@@ -13,15 +11,16 @@ import typing as t
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy import orm
 
 from flask_woo_events import accounts, instances, plans
 from flask_woo_events.config import Settings
-from flask_woo_events.database import Database
 from flask_woo_events.flow.content import digest_of
 from flask_woo_events.leases import Keeper
 from flask_woo_events.models import Event
 from flask_woo_events.polling import InstancePoll
+from flask_woo_events.prove.judge import Judge, Thing
+from flask_woo_events.prove.rig import Crash, Fragile
+from flask_woo_events.prove.truth import KINDS, parent_of, truth
 from flask_woo_events.reports import PollReport
 from flask_woo_events.runtime import Runtime
 from flask_woo_events.schemas import InstanceRequest
@@ -30,39 +29,11 @@ from flask_woo_events.simulator.answers import RestError
 from flask_woo_events.simulator.faults import Kind
 from tests.model import direct
 
-#: What is polled, with the simulator's name of it.
-KINDS = {
-    "orders": "orders",
-    "products": "products",
-    "discounts": "coupons",
-    "customers": "customers",
-    "variations": "variations",
-    "refunds": "refunds",
-}
 INTERVAL = dt.timedelta(minutes=15)
 SIZE_OPTIONS = {"name": "Size", "options": ["a", "b"], "variation": True}
 
-Thing = tuple[str, str]
 Act = tuple[str, int, int]
 How = t.Callable[["World", int, int], object]
-
-
-class Crash(BaseException):
-    """The process ends here."""
-
-
-class Fragile(Database):
-    """A database whose commits can be the last thing that a process does."""
-
-    on_commit: cabc.Callable[[bool], None] = staticmethod(lambda after: None)
-
-    @contextlib.contextmanager
-    def write(self) -> cabc.Iterator[orm.Session]:
-        """A write that may end before or after its commit."""
-        with super().write() as session:
-            yield session
-            self.on_commit(False)
-        self.on_commit(True)
 
 
 @dataclasses.dataclass
@@ -88,9 +59,6 @@ class World:
         self._now = self.store.clock.now()
         self._meanwhile = Meanwhile()
         self._first_request = self._requests = 0
-        #: Every content that an object ever had; ``None`` while it was not there.
-        self.ever: dict[Thing, set[bytes | None]] = collections.defaultdict(set)
-        self.known: dict[Thing, bytes] = {}
         self._read_events = 0
         database.on_commit = self._on_commit
         self._runtime = Runtime(settings, database, lambda: self._now)
@@ -100,30 +68,7 @@ class World:
 
     def truth(self) -> dict[Thing, bytes]:
         """The content of every live object."""
-        return {
-            (resource, str(number)): digest_of(self._shown(kind, number, body))
-            for resource, kind in KINDS.items()
-            for number, body in self.store.truth(kind).items()
-            if not self._hidden(kind, number)
-        }
-
-    def _hidden(self, kind: str, number: int) -> bool:
-        """Refunds of a trashed order are not listed by parent, nor where orders are posts."""
-        if kind != "refunds" or self.store.shop.version.refunds_collection:
-            return False
-        order = self.store.shop.tables["orders"].get(self.parent(kind, number))
-        return order is None or order.status == "trash"
-
-    def parent(self, kind: str, number: int) -> int:
-        """The order or product that an object belongs to."""
-        row = self.store.shop.tables[kind].get(number)
-        assert row is not None
-        return row.parent
-
-    def _shown(self, kind: str, number: int, body: dict[str, t.Any]) -> dict[str, t.Any]:
-        if kind in ("variations", "refunds"):
-            return {**body, "parent_id": self.parent(kind, number)}
-        return body
+        return truth(self.store)
 
     def _variable(self) -> None:
         body = {"name": "V", "type": "variable", "attributes": [SIZE_OPTIONS]}
@@ -155,16 +100,16 @@ class World:
             self.instance_id, _token = instances.create(
                 session, self._runtime.cipher, who, plan, facts, now
             )
-        self._record()
+        self.judge = Judge(self.truth())
         assert not [one.error for one in self.poll() if one.error]
-        self.known = self.truth()
+        self.judge = Judge(self.truth())
 
     # Acts
 
     def act(self, act: Act) -> None:
         """Let something happen in the store."""
         self._do(*act)
-        self._record()
+        self.judge.record(self.truth())
 
     def _do(self, name: str, which: int, value: int) -> None:
         kind, how = ACTS[name]
@@ -174,15 +119,6 @@ class World:
             # What is not possible in this state of the store does not happen.
             with contextlib.suppress(RestError, ValueError, KeyError):
                 how(self, rows[which % len(rows)].id, value)
-
-    def _record(self) -> None:
-        """Note what is true now."""
-        now = self.truth()
-        for thing, content in now.items():
-            self.ever[thing].add(content)
-        for thing, contents in self.ever.items():
-            if thing not in now:
-                contents.add(None)
 
     # Our side
 
@@ -235,38 +171,20 @@ class World:
             told = session.execute(query.order_by(Event.id)).all()
         for number, resource, object_id, kind, body in told:
             self._read_events = number
-            self.take((resource, object_id), kind, body)
-
-    def take(self, thing: Thing, kind: str, body: t.Any) -> None:
-        """Take over one event.
-
-        :raises AssertionError: it cannot follow on what was told before, or was never true.
-        """
-        before = self.known.get(thing)
-        if kind == "DELETED":
-            assert before is not None, f"{thing} DELETED, and was not there"
-            assert None in self.ever[thing], f"{thing} DELETED, and was there all the time"
-            del self.known[thing]
-            return
-        content = digest_of(orjson.loads(body) if isinstance(body, bytes | str) else body)
-        assert (kind == "CREATED") == (before is None), f"{thing} {kind} over {before!r}"
-        assert content != before, f"{thing} {kind} without a change"
-        assert content in self.ever[thing], f"{thing} {kind} with a content that it never had"
-        self.known[thing] = content
+            content = None if kind == "DELETED" else digest_of(orjson.loads(body))
+            self.judge.tell((resource, object_id), kind, content)
 
     def settle(self, polls: int) -> None:
         """Poll until our side agrees with the store, and then once more."""
         for _ in range(polls):
             self.poll()
-            if self.known == self.truth():
+            if self.judge.agrees(self.truth()):
                 break
-        truth = self.truth()
-        lost = {thing for thing in truth.keys() | self.known.keys()
-                if truth.get(thing) != self.known.get(thing)}  # fmt: skip
-        assert not lost, f"not told: {sorted(lost)}"
         before = self._read_events
         for report in self.poll():
             assert report.error is None, report.error
+        verdict = self.judge.verdict(self.truth())
+        assert verdict.clean, verdict
         assert self._read_events == before, "told something when nothing happened"
 
 
@@ -283,7 +201,7 @@ def _refund(world: World, number: int, value: int) -> None:
 
 
 def _reprice(world: World, number: int, value: int) -> None:
-    parent = world.parent("variations", number)
+    parent = parent_of(world.store, "variations", number)
     world.rest("PUT", f"products/{parent}/variations/{number}", {"regular_price": str(value)})
 
 

@@ -1,0 +1,224 @@
+"""The forty ordinary acts: what happens in the shop, in the order in which it happens."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import typing as t
+
+import orjson
+
+from flask_woo_events.simulator import SimulatedStore
+
+#: The changes that the acts make to objects of a WooCommerce 11.0.
+CHANGES = 46
+
+_BILLING = {"first_name": "Ann", "city": "Berlin", "country": "DE", "email": "ann@example.com"}
+_SIZE = {"name": "Size", "options": ["S", "M"], "visible": True, "variation": True}
+
+
+@dataclasses.dataclass
+class Scene:
+    """The store, and the ids of what the acts made in it."""
+
+    store: SimulatedStore
+    ids: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> int:
+        return self.ids[name]
+
+    def rest(self, method: str, path: str, /, **body: object) -> dict[str, t.Any]:
+        """Call the store's own REST API, as its shopkeeper would."""
+        with self.store.shop.lock:
+            answer = self.store.routes.answer(method, path, path, {}, body)
+        assert answer.status < 300, answer.body
+        return t.cast("dict[str, t.Any]", orjson.loads(answer.body))
+
+    def make(self, key: str, path: str, /, **body: object) -> None:
+        """Create something by REST and remember its id."""
+        self.ids[key] = int(self.rest("POST", path, **body)["id"])
+
+    def order(self, name: str, **more: object) -> None:
+        """Create a paid order of the product by REST."""
+        lines = [{"product_id": self["product"], "quantity": 2}]
+        self.make(name, "orders", set_paid=True, billing=_BILLING, line_items=lines, **more)
+
+    def keep(self, name: str, number: int) -> None:
+        """Remember an id."""
+        self.ids[name] = number
+
+
+Act = tuple[str, cabc.Callable[[Scene], object]]
+
+
+def acts() -> list[Act]:
+    """Every act with its name."""
+    return [*_products(), *_customers(), *_coupons(), *_orders(), *_endings(), *_variations()]
+
+
+def _products() -> list[Act]:
+    return [
+        (
+            "product created by REST",
+            lambda s: s.make(
+                "product",
+                "products",
+                name="Lab mug",
+                type="simple",
+                regular_price="12.50",
+                manage_stock=True,
+                stock_quantity=20,
+            ),
+        ),
+        (
+            "product price by REST",
+            lambda s: s.rest("PUT", f"products/{s['product']}", regular_price="13.50"),
+        ),
+        (
+            "product title by wp_update_post",
+            lambda s: s.store.acts.post_update(s["product"], "Lab mug retitled"),
+        ),
+        ("product stock set on store side", lambda s: s.store.acts.stock(s["product"], 77)),
+        (
+            "product price written to meta",
+            lambda s: s.store.acts.price_meta(s["product"], "15.55"),
+        ),
+        (
+            "product category assigned",
+            lambda s: s.store.acts.assign_category(s["product"], "Lab category"),
+        ),
+        ("product reviewed", lambda s: s.store.acts.review(s["product"])),
+        ("product scheduled sale starts", lambda s: s.store.acts.start_sale(s["product"], "5.25")),
+    ]
+
+
+def _customers() -> list[Act]:
+    return [
+        (
+            "customer created by REST",
+            lambda s: s.make(
+                "customer", "customers", email="ann@lab.example.com", first_name="Ann"
+            ),
+        ),
+        (
+            "customer name by REST",
+            lambda s: s.rest("PUT", f"customers/{s['customer']}", first_name="Anna"),
+        ),
+        (
+            "customer profile saved in admin",
+            lambda s: s.store.acts.profile(s["customer"], "Profiled"),
+        ),
+        ("customer meta written", lambda s: s.store.acts.usermeta(s["customer"], "030 555 1")),
+        (
+            "customer by checkout",
+            lambda s: s.keep("checkout_customer", s.store.acts.new_customer("checkout")),
+        ),
+        (
+            "subscriber registered",
+            lambda s: s.keep("subscriber", s.store.acts.new_user("subscriber")),
+        ),
+        (
+            "subscriber becomes customer",
+            lambda s: s.store.acts.role(s["subscriber"], "customer"),
+        ),
+        (
+            "customer becomes subscriber",
+            lambda s: s.store.acts.role(s["subscriber"], "subscriber"),
+        ),
+    ]
+
+
+def _coupons() -> list[Act]:
+    return [
+        (
+            "coupon created by REST",
+            lambda s: s.make(
+                "coupon", "coupons", code="labten", discount_type="percent", amount="10"
+            ),
+        ),
+        (
+            "coupon amount by REST",
+            lambda s: s.rest("PUT", f"coupons/{s['coupon']}", amount="15"),
+        ),
+        (
+            "coupon description by REST",
+            lambda s: s.rest("PUT", f"coupons/{s['coupon']}", description="described"),
+        ),
+    ]
+
+
+def _orders() -> list[Act]:
+    return [
+        (
+            "order created by REST (stock falls)",
+            lambda s: s.order("order", customer_id=s["customer"]),
+        ),
+        (
+            "order with coupon (usage counted)",
+            lambda s: s.order("coupon_order", coupon_lines=[{"code": "labten"}]),
+        ),
+        ("order status on store side", lambda s: s.store.acts.status(s["order"], "completed")),
+        ("order meta on store side", lambda s: s.store.acts.order_meta(s["order"])),
+        ("order note on store side", lambda s: s.store.acts.note(s["order"])),
+        (
+            "order refunded by REST",
+            lambda s: s.make("refund", f"orders/{s['order']}/refunds", amount="1.00"),
+        ),
+        ("refund deleted", lambda s: s.store.acts.delete_refund(s["refund"])),
+    ]
+
+
+def _endings() -> list[Act]:
+    return [
+        ("order trashed by REST", lambda s: s.rest("DELETE", f"orders/{s['order']}")),
+        ("order restored in admin", lambda s: s.store.acts.untrash_order(s["order"])),
+        ("order deleted for good", lambda s: s.store.acts.delete_for_good("orders", s["order"])),
+        ("product trashed", lambda s: s.store.acts.trash_post(s["product"])),
+        ("product restored", lambda s: s.store.acts.untrash_post(s["product"])),
+        (
+            "product deleted for good",
+            lambda s: s.store.acts.delete_for_good("products", s["product"]),
+        ),
+        ("coupon trashed", lambda s: s.store.acts.trash_post(s["coupon"])),
+        ("coupon restored", lambda s: s.store.acts.untrash_post(s["coupon"])),
+        (
+            "coupon deleted for good",
+            lambda s: s.store.acts.delete_for_good("coupons", s["coupon"]),
+        ),
+        (
+            "customer deleted",
+            lambda s: s.store.acts.delete_for_good("customers", s["checkout_customer"]),
+        ),
+    ]
+
+
+def _variations() -> list[Act]:
+    return [
+        (
+            "variable product created",
+            lambda s: s.make(
+                "variable", "products", name="Lab tee", type="variable", attributes=[_SIZE]
+            ),
+        ),
+        (
+            "variation added",
+            lambda s: s.make(
+                "variation",
+                f"products/{s['variable']}/variations",
+                regular_price="20",
+                attributes=[{"name": "Size", "option": "S"}],
+            ),
+        ),
+        (
+            "variation price by REST",
+            lambda s: s.rest(
+                "PUT",
+                f"products/{s['variable']}/variations/{s['variation']}",
+                regular_price="22",
+            ),
+        ),
+        (
+            "variation deleted",
+            lambda s: s.store.acts.delete_for_good("variations", s["variation"]),
+        ),
+    ]

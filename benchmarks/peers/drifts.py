@@ -1,0 +1,83 @@
+"""The drifts: what happens to a listing while it is read, and to dates that do not tell it."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+
+from .shop import Shop
+
+#: Objects of a store in which a drift happens: more orders than three pages hold.
+SIZES = {"orders": 350, "products": 10, "coupons": 3, "customers": 5}
+#: How far back a late commit is dated, seconds.
+LATE = 1800
+
+#: Lets it happen, or prepares it for the next sync; the second argument lets the peer sync first.
+Drift = cabc.Callable[[Shop, cabc.Callable[[], None]], None]
+
+
+def edited_while_read(shop: Shop, sync: cabc.Callable[[], None]) -> None:
+    """250 orders were edited in five minutes; while the pages are read it goes on.
+
+    Between two pages one order of the page just read is edited, and a new one comes in.
+    """
+    acts, clock = shop.store.acts, shop.store.clock
+    clock.advance(-300)
+    for number in sorted(shop.store.truth("orders"))[:250]:
+        acts.order_meta(number)
+        clock.advance(1)
+    clock.advance(50)
+    product = min(shop.store.truth("products"))
+    left = 3
+
+    def between(ids: list[int]) -> None:
+        nonlocal left
+        if left:
+            left -= 1
+            acts.order_meta(ids[0], value=f"edited {left}")
+            acts.place_order(0, [product])
+
+    shop.between_pages = between
+
+
+def one_second(shop: Shop, sync: cabc.Callable[[], None]) -> None:
+    """300 orders are edited in one second, as a bulk action does.
+
+    The simulated store orders rows of one date differently in each query, as real ones were seen
+    to do; with ties in a steady order, pages in the order of dates would lose none here.
+    """
+    shop.store.clock.freeze()
+    for number in sorted(shop.store.truth("orders"))[:300]:
+        shop.store.acts.order_meta(number)
+    shop.store.clock.thaw()
+
+
+def late_commits(shop: Shop, sync: cabc.Callable[[], None]) -> None:
+    """Ten edits and ten new orders become visible with a date 30 minutes back.
+
+    A new order was synced before, so every cursor, by creation or modification, is further.
+    """
+    acts, clock = shop.store.acts, shop.store.clock
+    orders, product = sorted(shop.store.truth("orders")), min(shop.store.truth("products"))
+    acts.place_order(0, [product])
+    sync()
+    for number in orders[10:20]:
+        acts.late_commit("orders", number, LATE, customer_note="committed late")
+    clock.advance(-LATE)
+    for _ in range(10):
+        acts.place_order(0, [product])
+    clock.advance(LATE)
+
+
+def deleted_for_good(shop: Shop, sync: cabc.Callable[[], None]) -> None:
+    """Ten orders are deleted without the trash."""
+    for number in sorted(shop.store.truth("orders"))[100:110]:
+        shop.store.acts.delete_for_good("orders", number)
+
+
+#: Every drift by the heading of its column.
+DRIFTS: dict[str, Drift] = {
+    "edited while read": edited_while_read,
+    "300 in one second": one_second,
+    "20 late commits": late_commits,
+    "10 deleted for good": deleted_for_good,
+}

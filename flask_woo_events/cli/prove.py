@@ -1,0 +1,127 @@
+"""``flask woo prove``: the loss suite."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import sys
+import typing as t
+
+import click
+from flask.cli import with_appcontext
+
+from ..prove import live, rig, suite
+from ..prove.judge import Verdict
+from .output import as_json_option, echo_json, failing_in_words
+
+
+@click.command("prove")
+@click.option("--store", help="A real test store to prove it on, instead of the simulator.")
+@click.option("--key", help="The test store's consumer key, read/write.")
+@click.option("--secret", help="The test store's consumer secret.")
+@click.option(
+    "--version",
+    "versions",
+    multiple=True,
+    type=click.Choice(suite.VERSIONS),
+    help="Simulated WooCommerce; all without it.",
+)
+@click.option("--scenario", "names", multiple=True, help="Only this scenario.")
+@click.option("--database", help="URL of an empty database, instead of a file that goes again.")
+@click.option("--list", "only_list", is_flag=True, help="Name the scenarios and end.")
+@as_json_option
+@with_appcontext
+@failing_in_words
+def prove(
+    store: str | None,
+    key: str | None,
+    secret: str | None,
+    versions: tuple[str, ...],
+    names: tuple[str, ...],
+    database: str | None,
+    only_list: bool,
+    as_json: bool,
+) -> None:
+    """Let everything happen that loses events, and count what is lost, false or twice.
+
+    Exit status 1 unless all three are zero in every scenario.
+    """
+    chosen = suite.scenarios(names)
+    if only_list:
+        for one in chosen:
+            click.echo(f"{one.name}: {one.words}")
+        return
+    summary = _Summary(as_json)
+    with rig.database(database) as fragile:
+        if store is not None:
+            if not key or not secret:
+                raise click.UsageError("--store needs --key and --secret")
+            for step in live.run(fragile, store, key, secret):
+                summary.add(step.name, "real", step.verdict, step.error, step.seconds)
+        else:
+            for result in suite.run(chosen, fragile, versions or suite.VERSIONS):
+                error = result.error
+                if result.badly_signed:
+                    error = f"{result.badly_signed} notifications were badly signed"
+                elif result.verdict.changes < result.scenario.changes:
+                    error = "less happened than the scenario is about"
+                name = result.scenario.name
+                summary.add(name, result.version, result.verdict, error, result.seconds)
+    summary.end()
+    if not summary.clean:
+        sys.exit(1)
+
+
+class _Summary:
+    """Prints results as they come, and adds them up."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.clean = True
+        self._as_json = as_json
+        self._total: dict[str, float] = dict.fromkeys(
+            ("scenarios", "changes", "arrived", "lost", "false", "duplicate", "errors"), 0
+        )
+
+    def add(
+        self, name: str, version: str, verdict: Verdict, error: str | None, seconds: float
+    ) -> None:
+        total = self._total
+        total["scenarios"] += 1
+        total["errors"] += error is not None
+        total["changes"] += verdict.changes
+        total["arrived"] += verdict.arrived
+        for kind in ("lost", "false", "duplicate"):
+            total[kind] += len(getattr(verdict, kind))
+        self.clean = self.clean and verdict.clean and error is None
+        if self._as_json:
+            shown: dict[str, t.Any] = dataclasses.asdict(verdict)
+            about = {"scenario": name, "version": version}
+            echo_json({**about, **shown, "error": error, "seconds": seconds})
+            return
+        good = verdict.clean and error is None
+        counts = f"{len(verdict.lost)}/{len(verdict.false)}/{len(verdict.duplicate)}"
+        click.echo(
+            f"{version:5} {name:48.48} {verdict.changes:4} changes {verdict.arrived:4} events  "
+            f"lost/false/twice {counts:7} {'ok' if good else 'FAILED'}"
+        )
+        for line in _reasons(verdict, error):
+            click.echo(f"        {line}")
+
+    def end(self) -> None:
+        if self._as_json:
+            echo_json({"summary": self._total, "clean": self.clean})
+            return
+        total = {name: int(number) for name, number in self._total.items()}
+        click.echo(
+            f"\n{total['scenarios']} scenarios, {total['changes']} changes, "
+            f"{total['arrived']} events: {total['lost']} lost, {total['false']} false, "
+            f"{total['duplicate']} twice"
+        )
+
+
+def _reasons(verdict: Verdict, error: str | None) -> cabc.Iterator[str]:
+    if error is not None:
+        yield error
+    yield from (f"lost: {one}" for one in verdict.lost[:5])
+    yield from (f"false: {one}" for one in verdict.false[:5])
+    yield from (f"twice: {one}" for one in verdict.duplicate[:5])

@@ -1,0 +1,98 @@
+"""``flask woo prove``: the suite is clean, and notices when it should not be."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import json
+import pathlib
+
+import pytest
+import sqlalchemy as sa
+
+from flask_woo_events import schema
+from flask_woo_events.flow import ledger, poll, scan, search
+from flask_woo_events.prove import rig, suite
+from flask_woo_events.prove.rig import Fragile
+from flask_woo_events.prove.scenario import ALL, Scenario, run
+from tests.integration.host import make_app
+
+#: They take seconds each: here only on the newest version, all of them by ``flask woo prove``.
+LONG = ("at each request", "for hours", "silent writes", "300 changes", "of 1,000")
+
+
+def _named(name: str) -> Scenario:
+    return next(one for one in ALL if one.name == name)
+
+
+@pytest.fixture(scope="module")
+def database() -> cabc.Iterator[Fragile]:
+    with rig.database(None) as made:
+        yield made
+
+
+@pytest.mark.parametrize("one", ALL, ids=lambda one: one.name)
+def test_scenario(database: Fragile, one: Scenario) -> None:
+    """Nothing is lost, invented or told twice."""
+    versions = ["11.0"] if any(words in one.name for words in LONG) else ["8.0", "11.0"]
+    for version in versions:
+        result = run(one, database, version)
+        assert result.clean, result
+
+
+@pytest.mark.parametrize("name", ["changes at request 3 of a poll", "order deleted for good"])
+def test_scenario_on_every_database(any_url: str, name: str) -> None:
+    """PostgreSQL and MariaDB do as SQLite does."""
+    engine = sa.create_engine(any_url)
+    made = Fragile(engine)
+    schema.upgrade(made.engine)
+    assert run(_named(name), made, "9.4").clean
+    made.dispose()
+    engine.dispose()
+
+
+def test_suite_has_the_ordinary_changes_and_more() -> None:
+    """Forty acts, and far more than thirty scenarios."""
+    names = [one.name for one in suite.scenarios()]
+    assert len(names) == len(set(names)) >= 70
+    assert {"order trashed by REST", "customer meta written", "variation deleted"} <= set(names)
+
+
+def test_a_poller_that_finds_no_deletions(
+    database: Fragile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the search the suite says which order was lost."""
+    monkeypatch.setattr(search, "read", lambda *_: iter(()))
+    result = run(_named("order deleted for good"), database, "11.0")
+    assert not result.clean
+    assert [one for one in result.verdict.lost if one.startswith("orders")]
+
+
+def test_a_poller_without_an_overlap(database: Fragile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A strict cursor loses late commits, until the comparison comes to them."""
+    monkeypatch.setattr(poll, "window", lambda *_: iter(()))
+    scenario = _named("order created by REST (stock falls)")
+    result = run(scenario, database, "11.0")
+    assert result.error is None  # Small collections are compared whole all the same.
+    monkeypatch.setattr(scan, "compare", lambda *_: iter(()))
+    assert not run(scenario, database, "11.0").clean
+
+
+def test_a_ledger_that_forgets(database: Fragile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A door that lets everything through tells twice, and the suite says so."""
+    monkeypatch.setattr(ledger, "known", lambda *_: {})
+    result = run(_named("coupon amount by REST"), database, "11.0")
+    assert not result.clean
+
+
+def test_command(tmp_path: pathlib.Path) -> None:
+    """It prints a line for each scenario and a summary, and its exit status is the verdict."""
+    runner = make_app(tmp_path).test_cli_runner()
+    args = ["woo", "prove", "--version", "11.0", "--scenario", "coupon trashed"]
+    result = runner.invoke(args=args)
+    assert result.exit_code == 0, result.output
+    assert "1 scenarios, 1 changes, 1 events: 0 lost, 0 false, 0 twice" in result.output
+    shown = [json.loads(line) for line in runner.invoke(args=[*args, "--json"]).output.splitlines()]
+    assert [one.get("clean") for one in shown] == [None, True]
+    assert runner.invoke(args=["woo", "prove", "--scenario", "x"]).exit_code == 1
+    listed = runner.invoke(args=["woo", "prove", "--list"]).output
+    assert len(listed.splitlines()) == len(ALL)
