@@ -41,7 +41,7 @@ def create(
         events_enabled=wanted.configuration.enabled,
         refresh_minutes=wanted.refresh_minutes,
         created_at=now,
-        store_facts=dict(facts),
+        store_facts=_shown(facts),
     )
     session.add(instance)
     session.flush()
@@ -71,7 +71,7 @@ def change(
     instance.events_enabled = wanted.configuration.enabled
     instance.refresh_minutes = wanted.refresh_minutes
     if facts is not None:
-        instance.store_facts = dict(facts)
+        instance.store_facts = _shown(facts)
     if wanted.reconnects or not instance.events_enabled:
         _interrupt(instance)
     _apply(session, cipher, instance, wanted, now, facts or {})
@@ -200,12 +200,21 @@ def _apply(
     facts: cabc.Mapping[str, t.Any],
 ) -> None:
     configurations.write(session, cipher, instance.id, wanted.texts)
-    since = dt.datetime.fromisoformat(facts["date"]) if facts.get("date") else None
-    if pollers.synchronize(session, instance.id, wanted.pollers, now, since):
+    since = None
+    if facts.get("date"):
+        # What happened in that very second is rather told than lost.
+        since = dt.datetime.fromisoformat(facts["date"]) - dt.timedelta(seconds=1)
+    seen = pollers.Seen(since, facts.get("totals") or {})
+    if pollers.synchronize(session, instance.id, wanted.pollers, now, seen):
         _interrupt(instance)
     subscriptions.synchronize(session, instance, wanted.configuration.callback_url, now)
     _schedule(instance, now)
     session.flush()
+
+
+def _shown(facts: cabc.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Of what the check of a store told, what is kept with the instance."""
+    return {name: value for name, value in facts.items() if name != "totals"}
 
 
 def _interrupt(instance: Instance) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import dataclasses
 import datetime as dt
 
 import sqlalchemy as sa
@@ -11,7 +12,25 @@ from sqlalchemy import orm
 from .flow.content import NOTHING
 from .models import Object, Poller, PollerState
 from .resources import PollerConfiguration
+from .store import catalogue
+from .store.check import listed_at
 from .values import folded
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What a check of the store saw just now."""
+
+    #: The store's clock: what it creates or changes before a new resource is read the first time
+    #: is told. Without it that counts from the first reading.
+    since: dt.datetime | None
+    #: Objects by the path of their list, as far as the store counted them.
+    totals: cabc.Mapping[str, int | None]
+
+    def memory_of(self, url: str) -> dict[str, object]:
+        """What the poller of a new resource remembers of it."""
+        total = self.totals.get(listed_at(catalogue.resolve(url)))
+        return {} if total is None else {"checked_total": total}
 
 
 def of_instance(session: orm.Session, instance_id: int) -> cabc.Sequence[Poller]:
@@ -25,12 +44,9 @@ def synchronize(
     instance_id: int,
     wanted: cabc.Sequence[PollerConfiguration],
     now: dt.datetime,
-    since: dt.datetime | None = None,
+    seen: Seen,
 ) -> bool:
     """Keep the cursors of resources that stay; what is new or points elsewhere starts afresh.
-
-    :param since: the store's clock now: what it creates or changes before a new resource is read
-        the first time is told. Without it that counts from the first reading.
 
     Returns whether anything is to be polled otherwise than before.
     """
@@ -51,8 +67,8 @@ def synchronize(
                     resource=configuration.resource,
                     configuration=kept,
                     state=PollerState.BASELINE,
-                    memory={},
-                    baseline_at=since,
+                    memory=seen.memory_of(configuration.url),
+                    baseline_at=seen.since,
                     created_at=now,
                 )
             )

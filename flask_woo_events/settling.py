@@ -86,7 +86,7 @@ class Settlement:
         if waiting is None:
             return False
         turn = open_turn(
-            self._runtime, self._keeper, lease, lambda poller: poller.state == PollerState.ACTIVE
+            self._runtime, self._keeper, lease, lambda poller: poller.state != PollerState.DISABLED
         )
         named = {job.stream.poller_id: self._name(turn, job, waiting.hints) for job in turn.jobs}
         try:
@@ -113,6 +113,8 @@ class Settlement:
         named: collections.Counter[str] = collections.Counter()
         astray: set[int] = set()
         below, collection = job.collection.below, job.collection.hub_name
+        if job.book.cursor.state is PollerState.BASELINE:
+            return named  # The first reading tells what it finds; it is brought forward.
         if not job.collection.orders_by_id and below is None:
             return named
         for hint in hints:
@@ -197,7 +199,11 @@ def _twice(turn: Turn) -> cabc.Iterator[Job]:
 
 def _unnamed(turn: Turn, hints: cabc.Sequence[Hint]) -> bool:
     """Whether something happened to an object that only a poll can find."""
-    whole = {job.collection.hub_name for job in turn.jobs if not job.collection.orders_by_id}
+    whole = {
+        job.collection.hub_name
+        for job in turn.jobs
+        if not job.collection.orders_by_id or job.book.cursor.state is PollerState.BASELINE
+    }
     return any(hint.object_id is None or hint.collection in whole for hint in hints)
 
 

@@ -57,7 +57,9 @@ def prove(
             if not key or not secret:
                 raise click.UsageError("--store needs --key and --secret")
             for step in live.run(fragile, store, key, secret):
-                summary.add(step.name, "real", step.verdict, step.error, step.seconds)
+                summary.add(step.name, "real", step.verdict, None, step.seconds)
+                if step.refused and not as_json:
+                    click.echo(f"        {step.refused}")
         else:
             for result in suite.run(chosen, fragile, versions or suite.VERSIONS):
                 error = result.error

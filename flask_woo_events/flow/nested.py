@@ -99,7 +99,8 @@ class _Nested:
                 told = dataclasses.replace(batch.sighting, source=Source.BASELINE, since=began)
                 batch = Batch(cursor, told)
             yield batch
-        yield Batch(dataclasses.replace(cursor, state=PollerState.ACTIVE, at=began))
+        if reading.may_end(place.offset, cursor):
+            yield Batch(dataclasses.replace(cursor, state=PollerState.ACTIVE, at=began))
 
     def compare(self, cursor: Cursor) -> cabc.Iterator[Batch]:
         """Read what is below the next parents; those that are not there any more are noted."""

@@ -85,9 +85,9 @@ def baseline(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
             since=began,
         )
         yield Batch(cursor, sighting)
-    yield Batch(
-        dataclasses.replace(cursor, state=PollerState.ACTIVE, at=cursor.at or cursor.baseline_at)
-    )
+    if reading.may_end(cursor.baseline.offset, cursor):
+        at = cursor.at or cursor.baseline_at
+        yield Batch(dataclasses.replace(cursor, state=PollerState.ACTIVE, at=at))
 
 
 def window(

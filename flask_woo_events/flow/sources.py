@@ -99,6 +99,18 @@ class Reading:
         """The store's clock of an answer."""
         return date or self.clock()
 
+    def may_end(self, rows: int, cursor: Cursor) -> bool:
+        """Whether a first reading that came to so many rows may end.
+
+        An empty list may be a lie, after which all that the store ever had would be new. It is
+        believed when the check of the store saw it empty too. Otherwise the first reading goes on;
+        what is new then tells its date of creation. Where objects have none, the store is
+        believed when it showed something else.
+        """
+        if rows or cursor.memory.get("checked_total") == 0:
+            return True
+        return not self.listing.collection.dated and self.anchored()
+
     def observe(
         self, row: cabc.Mapping[str, t.Any], seen_at: dt.datetime, *, parent: int | None = None
     ) -> Observation:

@@ -46,10 +46,10 @@ def read(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
         poll_date=date,
         since=began if baseline else None,
     )
+    ends = not baseline or reading.listing.is_feed or reading.may_end(len(observations), cursor)
+    state = PollerState.ACTIVE if ends else PollerState.BASELINE
     yield Batch(
-        dataclasses.replace(
-            cursor, state=PollerState.ACTIVE, baseline_at=began, at=began, polled_at=date
-        ),
+        dataclasses.replace(cursor, state=state, baseline_at=began, at=began, polled_at=date),
         sighting,
     )
 

@@ -74,6 +74,35 @@ _for_a_while("a page of HTML for hours", "A firewall answers in place of the sto
 
 
 @scenario(
+    "an empty store at the first reading",
+    "The first lists are empty; later everything is there, and none of it is new.",
+    setup=Setup(orders=30, products=25, customers=25, baseline=False),
+)
+def _empty_at_first(rig: Rig) -> None:
+    rig.store.faults.add("empty_list", times=100_000)
+    for _ in range(3):
+        rig.poll()
+    rig.store.faults.clear()
+    rig.poll()
+    rig.do(lambda: rig.acts.stock(rig.ids("products")[0], 3))
+
+
+@scenario(
+    "an empty list in the middle of the first reading",
+    "It shows nothing where rows were read already, for hours.",
+    setup=Setup(orders=30, products=25, customers=25, baseline=False),
+)
+def _empty_later(rig: Rig) -> None:
+    rig.store.faults.add("empty_list", match=lambda _method, path, params: (
+        "/wc/v3/" in path and int(params.get("offset", 0)) > 9), times=100_000)  # fmt: skip
+    for _ in range(3):
+        rig.poll()
+    rig.store.faults.clear()
+    rig.poll()
+    rig.do(lambda: rig.acts.status(rig.ids("orders")[0], "completed"))
+
+
+@scenario(
     "another shop at the address",
     "DNS leads to another store for some hours, whose ids are the same.",
     setup=Setup(orders=40, products=30, customers=30, coupons=20),

@@ -60,6 +60,8 @@ class Collection:
     trash: Trash = Trash.NONE
     #: The listing knows ``orderby=id``.
     orders_by_id: bool = False
+    #: Objects tell when they were created.
+    dated: bool = True
     #: Fields that hold the dates in UTC.
     modified_field: str = "date_modified_gmt"
     created_field: str = "date_created_gmt"
@@ -77,18 +79,25 @@ _KNOWN = (
     ),
     Collection("customers", "customers", compare_newest=True, orders_by_id=True),
     Collection(
-        "products-categories", "products/categories", compare_newest=True, orders_by_id=True
+        "products-categories",
+        "products/categories",
+        compare_newest=True,
+        orders_by_id=True,
+        dated=False,
     ),
-    Collection("products-tags", "products/tags", compare_newest=True, orders_by_id=True),
-    Collection("products-attributes", "products/attributes"),
+    Collection(
+        "products-tags", "products/tags", compare_newest=True, orders_by_id=True, dated=False
+    ),
+    Collection("products-attributes", "products/attributes", dated=False),
     Collection(
         "products-shipping-classes",
         "products/shipping_classes",
         compare_newest=True,
         orders_by_id=True,
+        dated=False,
     ),
     Collection("products-reviews", "products/reviews", compare_newest=True, orders_by_id=True),
-    Collection("taxes", "taxes", compare_newest=True, orders_by_id=True),
+    Collection("taxes", "taxes", compare_newest=True, orders_by_id=True, dated=False),
     Collection(
         "variations",
         "variations",
@@ -163,7 +172,7 @@ def resolve(url: str) -> Collection:
     if not segments or not all(_SEGMENT.match(segment) for segment in segments):
         raise InputError(f"url is not a path that a store can have: {url[:200]!r}", "url")
     if segments[0] == "wp-json":
-        return Collection(path, "/" + "/".join(segments))
+        return Collection(path, "/" + "/".join(segments), dated=False)
     if segments[0] == "hubs":
         segments = segments[2:]
     name = "/".join(segments)

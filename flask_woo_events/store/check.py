@@ -25,18 +25,21 @@ def check_store(client: StoreClient, collections: cabc.Iterable[Collection]) -> 
             url=client.url,
             status=index.status,
         )
-    for path in dict.fromkeys(_listed_at(collection) for collection in collections):
-        client.get_list(path, {"per_page": 1, "_fields": "id"})
+    totals = {
+        path: client.get_list(path, {"per_page": 1, "_fields": "id"}).total
+        for path in dict.fromkeys(listed_at(collection) for collection in collections)
+    }
     return {
         "name": str(index.data.get("name", ""))[:200],
         "home": str(index.data.get("home", ""))[:500],
+        "totals": totals,
         "date": index.date.isoformat() if index.date is not None else "",
         "timezone": str(index.data.get("timezone_string", ""))[:100],
         **_system(client),
     }
 
 
-def _listed_at(collection: Collection) -> str:
+def listed_at(collection: Collection) -> str:
     """A list that every version has; of what is below another collection, that one's."""
     return collection.path if collection.below is None else named(collection.below.parent).path
 

@@ -123,7 +123,6 @@ class StoreClient:
         self._other_roots: list[str] | None = None
         # Seconds by which the store's clock is ahead of ours.
         self._ahead = 0
-        self._clock_tried = False
         self._store_date: dt.datetime | None = None
         #: Requests sent so far, those for authentication included.
         self.requests_made = 0
@@ -223,16 +222,16 @@ class StoreClient:
                     raise
             else:
                 # This way works, so that a later refusal is about permissions.
-                self._other_kinds, self._other_roots, self._clock_tried = [], [], True
+                self._other_kinds, self._other_roots = [], []
                 return answer
 
     def _set_clock(self, exc: StoreAccessError) -> bool:
         """Sign by the store's clock when ours is far from it."""
-        if self._clock_tried or not self._signature_refused(exc) or self._store_date is None:
+        if not self._signature_refused(exc) or self._store_date is None:
             return False
-        self._clock_tried = True
         ahead = round(self._store_date.timestamp() - time.time())
-        if abs(ahead) < CLOCK_TOLERANCE:
+        # Compared with what was signed: a clock may come to be too far during a conversation.
+        if abs(ahead - self._ahead) < CLOCK_TOLERANCE:
             return False
         self._ahead = ahead
         return True

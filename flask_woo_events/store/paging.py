@@ -63,8 +63,8 @@ def walk(
     :param start_offset: where to go on, from an earlier page's ``offset + len(rows)``.
     :param after_id: give only rows with greater ids; an earlier page's ``last_id``.
     :param overlap: without it a vanished row may hide another one from this walk.
-    :raises StoreGarbledError: ids are missing or out of order, or the collection does not end
-        within ``max_requests``.
+    :raises StoreGarbledError: ids are missing or out of order, all that was given is gone, or the
+        collection does not end within ``max_requests``.
     """
     if page_size < 2:
         raise ValueError("a page needs two rows or more")
@@ -76,6 +76,8 @@ def walk(
         answer = fetch(offset, page_size)
         ids = _ids(answer)
         known = 0 if last is None else bisect.bisect_right(ids, last)
+        if overlap and last is not None and not ids and not offset:
+            raise StoreGarbledError("the store shows nothing where rows were read", status=200)
         lost = overlap and offset > 0 and last is not None and known == 0
         fresh = 0 if lost else len(ids) - known
         idle, pages = (0, pages + 1) if fresh else (idle + 1, pages)
