@@ -35,11 +35,12 @@ def compare(reading: Reading, cursor: Cursor, look: Look) -> cabc.Iterator[Batch
     for number, page in enumerate(pages(listing.page, listing.page_size, place, budget), start=1):
         date = reading.date_of(page.date)
         observations = [reading.observe(row, date) for row in page.rows]
-        _note_absent(reading, cursor, look, place.after_id, page, observations)
-        # Past the end the store counts wrong.
-        look.total = page.total if page.rows or not page.offset else look.total
         reached = page.offset + len(page.rows)
         ended = page.last or (page.total is not None and reached >= page.total)
+        stretch = place.after_id, None if ended else page.last_id
+        _note_absent(reading, cursor, look, stretch, observations)
+        # Past the end the store counts wrong.
+        look.total = page.total if page.rows or not page.offset else look.total
         place = Place() if ended else Place(reached, page.last_id)
         look.complete = ended and start == Place()
         cursor = dataclasses.replace(cursor, compare=place)
@@ -105,16 +106,16 @@ def _note_absent(
     reading: Reading,
     cursor: Cursor,
     look: Look,
-    after: int | None,
-    page: Page,
+    stretch: tuple[int | None, int | None],
     observations: cabc.Sequence[Observation],
 ) -> None:
     """Note what the ledger holds in a page's stretch of ids and the page does not show.
 
+    :param stretch: the ids after the first up to the second, ``None`` for no bound.
     :raises AnotherStoreError: nothing known is shown there, but objects as old as it are.
     """
-    shown = {row["id"] for row in page.rows}
-    known = reading.ledger.live_numbers(after, None if page.last else page.last_id)
+    shown = {int(seen.object_id) for seen in observations}
+    known = reading.ledger.live_numbers(*stretch)
     absent = [number for number in known if number not in shown]
     if len(known) >= ENOUGH and len(absent) == len(known):
         before = cursor.polled_at

@@ -116,6 +116,28 @@ def test_a_failing_store_changes_nothing(line: Line, kind: t.Any) -> None:
     assert line.arrivals() == {("products", str(product), "DELETED")}
 
 
+def test_another_resource_is_asked_for_first(line: Line) -> None:
+    """What the store has not is refused at once, and not found out by its polls."""
+    wanted = {"event.poller.configuration": {"gone": {"url": "/wp-json/wc/v3/not-there"}}}
+    path = f"/instances/{line.instance_id}"
+    refused = line.api.call("PATCH", path, {"configuration": wanted})
+    assert refused.status_code == 400, refused.json
+    assert "wp-json/wc/v3/not-there" in refused.json["message"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_follows_a_full_last_page(
+    tmp_path: pathlib.Path, tables: pathlib.Path, version: str
+) -> None:
+    """The newest objects are gone, and what is left fills its pages exactly."""
+    shutil.copy(tables, tmp_path / "host.sqlite3")
+    with contextlib.ExitStack() as stack:
+        line = open_line(version, tmp_path, stack, counts=(2, 6, 2, 2), WOO_EVENTS_POLL_PAGE_SIZE=5)
+        newest = max(row.id for row in line.store.shop.tables["products"])
+        line.store.acts.delete_for_good("products", newest)
+        assert line.arrivals() == {("products", str(newest), "DELETED")}
+
+
 def test_an_empty_list_deletes_nothing(line: Line) -> None:
     """A store that shows nothing of what it has is not believed."""
     line.store.faults.add("empty_list", match="/wc/v3/coupons", times=50)

@@ -19,7 +19,7 @@ from tests.integration.host import dispose, make_app, runtime_of
 from tests.model.world import ACTS, Meanwhile, World
 
 #: Histories of each version; ``HISTORIES=10000`` for a night.
-HISTORIES = int(os.environ.get("HISTORIES", "500"))
+HISTORIES = int(os.environ.get("HISTORIES", "400"))
 #: Polls after which everything has been read once: 5 rows a page.
 ENOUGH_POLLS = 12
 FAULTS: tuple[Kind, ...] = (
@@ -63,6 +63,10 @@ def shared(
     suppress_health_check=list(hypothesis.HealthCheck),
 )
 @hypothesis.given(steps=_steps)
+@hypothesis.example(steps=[("refund", 0, 0)])
+@hypothesis.example(
+    steps=[("trash product", 0, 0), ("delete product", 26, 0), ("trash product", 5, 0)]
+)
 def test_histories(
     shared: tuple[Settings, Fragile], version: str, part: int, steps: list[t.Any]
 ) -> None:
