@@ -30,6 +30,8 @@ class Plan:
     pollers: tuple[PollerConfiguration, ...]
     #: The store or its keys are others than before.
     reconnects: bool
+    #: The same, or other resources: the store has to answer for it first.
+    asks: bool
 
     @property
     def refresh_minutes(self) -> int:
@@ -91,9 +93,15 @@ def plan(request: InstanceRequest, before: Before | None = None, *, partial: boo
         configuration=checked,
         texts=wanted,
         pollers=pollers_of(checked),
-        reconnects=before is None
-        or any(wanted.get(key) != old.get(key) for key in CONNECTION_KEYS),
+        reconnects=before is None or _differ(wanted, old, CONNECTION_KEYS),
+        asks=before is None or _differ(wanted, old, (*CONNECTION_KEYS, *_POLLER_KEYS)),
     )
+
+
+def _differ(
+    new: cabc.Mapping[str, str], old: cabc.Mapping[str, str], keys: cabc.Iterable[str]
+) -> bool:
+    return any(new.get(key) != old.get(key) for key in keys)
 
 
 def _keep_keys_at_home(url: str, before: str | None, secret: str | None) -> None:

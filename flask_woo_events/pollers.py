@@ -13,7 +13,6 @@ from .flow.content import NOTHING
 from .models import Object, Poller, PollerState
 from .resources import PollerConfiguration
 from .store import catalogue
-from .store.check import listed_at
 from .values import folded
 
 
@@ -29,7 +28,7 @@ class Seen:
 
     def memory_of(self, url: str) -> dict[str, object]:
         """What the poller of a new resource remembers of it."""
-        total = self.totals.get(listed_at(catalogue.resolve(url)))
+        total = self.totals.get(catalogue.resolve(url).path)
         return {} if total is None else {"checked_total": total}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import typing as t
+import urllib.parse
 
 import flask
 import werkzeug.exceptions
@@ -98,7 +99,8 @@ def _ours(exc: Exception) -> flask.Response:
             message = "The store refused configuration.oauth.api.key and oauth.api.secret"
             return _answer(400, message, exc.said or str(exc))
         case StoreRejectedError(code="rest_no_route"):
-            message = "The store has no such path as a url of event.poller.configuration"
+            path = urllib.parse.urlsplit(exc.url).path
+            message = f"A url of event.poller.configuration is none that the store has: {path}"
             return _answer(400, message, exc.said or str(exc))
         case TransportError():
             message = "The store at configuration.store.url could not be used"

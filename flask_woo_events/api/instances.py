@@ -174,7 +174,7 @@ def _change(
     request = request or body(InstanceRequest)
     checked = plans.plan(request, before, partial=partial)
     # Outside of any transaction: the store may be slow.
-    facts = _ask_the_store(checked) if checked.reconnects else None
+    facts = _ask_the_store(checked) if checked.asks else None
     cipher = runtime.cipher
     with runtime.database.write() as session:
         wanted = instances.plan_again(

@@ -87,7 +87,7 @@ class _Nested:
         )
         for page in pages:
             date = reading.date_of(page.date)
-            began = began or date
+            began = reading.began(cursor, date, page.rows)
             if page.rows:
                 place = Place(page.offset + len(page.rows), page.last_id)
             total = page.total if cursor.baseline_total is None else cursor.baseline_total

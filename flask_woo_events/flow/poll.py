@@ -67,7 +67,7 @@ def baseline(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
     )
     for ticket, page in read_ahead(reading, pages):
         date = reading.date_of(page.date)
-        began = cursor.baseline_at or date
+        began = reading.began(cursor, date, page.rows)
         place = cursor.baseline
         if page.rows:
             place = Place(page.offset + len(page.rows), page.last_id)

@@ -99,6 +99,13 @@ class Reading:
         """The store's clock of an answer."""
         return date or self.clock()
 
+    def began(self, cursor: Cursor, date: dt.datetime, rows: cabc.Sized) -> dt.datetime:
+        """The store's clock after which what it creates is new, from the first page on.
+
+        What comes into an empty list in that very second is new as well.
+        """
+        return cursor.baseline_at or (date if rows else date - dt.timedelta(seconds=1))
+
     def may_end(self, rows: int, cursor: Cursor) -> bool:
         """Whether a first reading that came to so many rows may end.
 

@@ -26,7 +26,7 @@ def read(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
     """
     ticket = reading.ledger.ticket()
     observations, date = _everything(reading)
-    began = cursor.baseline_at or date
+    began = reading.began(cursor, date, observations)
     baseline = cursor.state is PollerState.BASELINE
     if not baseline and not reading.listing.is_feed:
         missing = _missing(reading, observations)

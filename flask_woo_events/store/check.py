@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import typing as t
 
-from ..errors import StoreError, StoreGarbledError
+from ..errors import StoreError, StoreGarbledError, StoreRejectedError
 from .catalogue import Collection, named
 from .client import StoreClient
 
@@ -25,10 +25,9 @@ def check_store(client: StoreClient, collections: cabc.Iterable[Collection]) -> 
             url=client.url,
             status=index.status,
         )
-    totals = {
-        path: client.get_list(path, {"per_page": 1, "_fields": "id"}).total
-        for path in dict.fromkeys(listed_at(collection) for collection in collections)
-    }
+    totals: dict[str, int | None] = {}
+    for collection in collections:
+        totals |= _totals(client, collection, totals)
     return {
         "name": str(index.data.get("name", ""))[:200],
         "home": str(index.data.get("home", ""))[:500],
@@ -39,9 +38,31 @@ def check_store(client: StoreClient, collections: cabc.Iterable[Collection]) -> 
     }
 
 
-def listed_at(collection: Collection) -> str:
-    """A list that every version has; of what is below another collection, that one's."""
-    return collection.path if collection.below is None else named(collection.below.parent).path
+def _totals(
+    client: StoreClient, collection: Collection, known: cabc.Mapping[str, int | None]
+) -> dict[str, int | None]:
+    """How many objects a collection has; ``None`` if the store does not tell."""
+    below = collection.below
+    if below is None:
+        path = collection.path
+        return {path: known[path] if path in known else _total(client, collection)}
+    parents = named(below.parent)
+    found = _totals(client, parents, known)
+    total: int | None = None
+    if not found[parents.path]:
+        total = found[parents.path]
+    elif below.own_route:
+        try:
+            total = _total(client, collection)
+        except StoreRejectedError as exc:
+            # Older versions list them below their parents only.
+            if exc.code != "rest_no_route":
+                raise
+    return {**found, collection.path: total}
+
+
+def _total(client: StoreClient, collection: Collection) -> int | None:
+    return client.get_list(collection.path, {"per_page": 1, "_fields": "id"}).total
 
 
 def _system(client: StoreClient) -> dict[str, t.Any]:

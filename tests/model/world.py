@@ -27,6 +27,8 @@ from flask_woo_events.schemas import InstanceRequest
 from flask_woo_events.simulator import SimulatedStore
 from flask_woo_events.simulator.answers import RestError
 from flask_woo_events.simulator.faults import Kind
+from flask_woo_events.store import catalogue
+from flask_woo_events.store.check import check_store
 from tests.model import direct
 
 INTERVAL = dt.timedelta(minutes=15)
@@ -93,10 +95,11 @@ class World:
         }
         request = {"element": {"key": "woocommercerest"}, "name": "s", "configuration": keys}
         plan, now = plans.plan(InstanceRequest.model_validate(request)), self._now
+        collections = [catalogue.resolve(one.url) for one in plan.pollers]
+        facts = check_store(self._runtime.store_client(plan.access), collections)
         with self._runtime.database.write() as session:
             user = accounts.add_user(session, secrets.token_hex(4), secrets.token_hex(4), now)
             who = accounts.Caller(organization_id=user.organization_id, user_id=user.user_id)
-            facts = {"version": self.store.shop.version.number}
             self.instance_id, _token = instances.create(
                 session, self._runtime.cipher, who, plan, facts, now
             )
