@@ -173,6 +173,13 @@ class Replay:
 
     def run(self) -> list[Difference]:
         """Replay all; returns what differs."""
+        for step, deliveries in self.steps():
+            self.store.webhooks.run_queue()
+            self._compare_deliveries(step, deliveries)
+        return self.differences
+
+    def steps(self) -> t.Iterator[tuple[str, list[Record]]]:
+        """Let one step after the other happen; gives its name and the recorded deliveries."""
         by_step: dict[str, list[int]] = collections.defaultdict(list)
         for place, record in enumerate(self.records):
             by_step[record["step"]].append(place)
@@ -186,11 +193,7 @@ class Replay:
                     self._call(record)
                 elif record["kind"] == "store-side":
                     self._act(place, record)
-            self.store.webhooks.run_queue()
-            self._compare_deliveries(
-                step, [self.records[p] for p in places if self.records[p]["kind"] == "delivery"]
-            )
-        return self.differences
+            yield step, [self.records[p] for p in places if self.records[p]["kind"] == "delivery"]
 
     def _set_clock(self, place: int) -> None:
         """Set the clock to when this really happened, as far as its traces tell."""
