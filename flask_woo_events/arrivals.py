@@ -26,20 +26,24 @@ class Waiting:
 
 
 # Made once, and one statement: a store waits for it.
-_ADD = sa.insert(Arrival).from_select(
-    ["instance_id", "topic", "collection", "object_id", "parent", "received_at"],
-    sa.select(
-        Instance.id,
-        sa.bindparam("topic", type_=sa.String),
-        sa.bindparam("collection", type_=sa.String),
-        sa.bindparam("object_id", type_=sa.BigInteger),
-        sa.bindparam("parent", type_=sa.BigInteger),
-        sa.bindparam("received_at", type_=Arrival.received_at.type),
-    ).where(
-        Instance.id == sa.bindparam("instance_id"),
-        Instance.hooks_epoch - sa.bindparam("epoch", type_=sa.Integer) <= 1,
-    ),
-)
+_ADD = (
+    sa.insert(Arrival)
+    .from_select(
+        ["instance_id", "topic", "collection", "object_id", "parent", "received_at"],
+        sa.select(
+            Instance.id,
+            sa.bindparam("topic", type_=sa.String),
+            sa.bindparam("collection", type_=sa.String),
+            sa.bindparam("object_id", type_=sa.BigInteger),
+            sa.bindparam("parent", type_=sa.BigInteger),
+            sa.bindparam("received_at", type_=Arrival.received_at.type),
+        ).where(
+            Instance.id == sa.bindparam("instance_id"),
+            Instance.hooks_epoch - sa.bindparam("epoch", type_=sa.Integer) <= 1,
+        ),
+    )
+    .execution_options(preserve_rowcount=True)
+)  # Otherwise it is -1 on PostgreSQL.
 
 
 def add(session: orm.Session, hook: Hook, hint: Hint, now: dt.datetime) -> bool:

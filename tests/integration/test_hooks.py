@@ -12,7 +12,7 @@ import typing as t
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events import crypto, hooks, webhooks
+from flask_woo_events import crypto, hooks, schema, webhooks
 from flask_woo_events.hooks import Hook
 from flask_woo_events.models import Arrival, Instance
 from flask_woo_events.worker import Worker
@@ -89,6 +89,23 @@ def test_changes_are_told_at_once(make_line: Make, version: str) -> None:
     number = acts.new_customer("eve")
     assert line.hooks() == {("customers", str(number), "CREATED")}
     assert line.arrivals() == set()
+
+
+def test_on_every_database(any_url: str, make_line: Make) -> None:
+    """Registration, ping, intake, reconciliation and removal do the same everywhere."""
+    engine = sa.create_engine(any_url)
+    schema.upgrade(engine)
+    engine.dispose()
+    line = make_line(SQLALCHEMY_DATABASE_URI=any_url)
+    order = line.first("orders")
+    assert {one["error"] for one in _shown(line)["webhooks"]} == {None}
+    line.store.acts.status(order, "completed")
+    assert ("orders", str(order), "UPDATED") in line.hooks()
+    assert {row.status for row in line.store.shop.tables["webhooks"]} == {"active"}
+    assert sum(row.fields["failures"] for row in line.store.shop.tables["webhooks"]) == 0
+    assert line.arrivals() == set()
+    assert line.api.call("DELETE", f"/instances/{line.instance_id}").status_code == 200
+    assert not _registered(line)
 
 
 def test_deletion_for_good_by_rest(line: Line) -> None:
