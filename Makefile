@@ -42,6 +42,7 @@ peers: $(VENV)/.test
 	$(BIN)/python -m benchmarks.peers $(ARGS)
 
 bench: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --group benchmarks
 	$(BIN)/python -m benchmarks
 
 $(VENV)/bin/python:

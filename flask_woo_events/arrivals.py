@@ -66,6 +66,12 @@ def ping(session: orm.Session, hook: Hook, now: dt.datetime) -> bool:
     return session.connection().execute(query).rowcount == 1
 
 
+def trusted(session: orm.Session, instance_id: int, webhook_id: int) -> bool:
+    """Whether a webhook is one of ours that has been signing rightly."""
+    hooks = session.scalar(sa.select(Instance.hooks).where(Instance.id == instance_id))
+    return any(one.get("id") == webhook_id and not one.get("distrusted") for one in hooks or ())
+
+
 def distrust(session: orm.Session, instance_id: int, webhook_id: int, now: dt.datetime) -> None:
     """Note that a webhook of ours signs with another secret; the guardian replaces it at once."""
     instance = session.get(Instance, instance_id, with_for_update=True)

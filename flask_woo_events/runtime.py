@@ -14,6 +14,7 @@ from .config import Settings
 from .crypto import Cipher
 from .database import Database
 from .errors import ConfigurationError
+from .group_commit import GroupCommit
 from .store.client import StoreClient
 from .transport import AddressGuard, Timeouts, make_session
 
@@ -64,6 +65,11 @@ class Runtime:
                 "Make a key with: flask woo keys generate"
             )
         return Cipher(self.settings.encryption_keys)
+
+    @functools.cached_property
+    def group_commit(self) -> GroupCommit:
+        """For writes that many requests make at the same time."""
+        return GroupCommit(self.database)
 
     @functools.cached_property
     def store_session(self) -> requests.Session:

@@ -53,18 +53,27 @@ def receive(address: str) -> Answer:
         return _answered(known)
     keys = hooks.secrets(runtime.settings.encryption_keys, hook)
     if not crypto.verify_woocommerce(body, keys, signature):
-        number = whole_number(request.headers.get("X-WC-Webhook-ID", ""))
-        if signature and number:
-            with runtime.database.write() as session:
-                arrivals.distrust(session, hook.instance_id, number, runtime.clock())
+        if signature and hooks.read(runtime.settings.encryption_keys, address) is not None:
+            _distrust(runtime, hook, whole_number(request.headers.get("X-WC-Webhook-ID", "")))
         raise AccessError(
             "X-WC-Webhook-Signature does not fit; the secret is the one that "
             f"'flask woo webhooks url {hook.instance_id}' prints"
         )
-    hint = intake.read(request.headers.get("X-WC-Webhook-Topic", ""), body)
-    with runtime.database.write() as session:
-        known = arrivals.add(session, hook, hint, runtime.clock())
-    return _answered(known)
+    hint, now = intake.read(request.headers.get("X-WC-Webhook-Topic", ""), body), runtime.clock()
+    return _answered(
+        runtime.group_commit.write(lambda session: arrivals.add(session, hook, hint, now))
+    )
+
+
+def _distrust(runtime: Runtime, hook: Hook, number: int | None) -> None:
+    """Have a webhook of ours replaced whose secret is not ours; others may only cost a look."""
+    if not number:
+        return
+    with runtime.database.read() as session:
+        ours = arrivals.trusted(session, hook.instance_id, number)
+    if ours:
+        with runtime.database.write() as session:
+            arrivals.distrust(session, hook.instance_id, number, runtime.clock())
 
 
 def receive_listed() -> Answer:

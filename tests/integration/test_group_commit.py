@@ -1,0 +1,102 @@
+"""Writes that share a commit: all are made, and none suffers from another."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+import typing as t
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import event, orm
+
+from flask_woo_events.database import Database
+from flask_woo_events.group_commit import GroupCommit
+from flask_woo_events.models import Organization
+from tests.integration.host import NOW
+
+WRITERS = 12
+
+
+class Held:
+    """The first writer is held until all others wait."""
+
+    def __init__(self, database: Database) -> None:
+        self.group = GroupCommit(database)
+        self._database = database
+        self._begun, self._go = threading.Event(), threading.Event()
+
+    def run(self, *works: t.Callable[[orm.Session], t.Any]) -> list[t.Any]:
+        """Do these together; returns their results or errors."""
+
+        def first(session: orm.Session) -> None:
+            self._begun.set()
+            assert self._go.wait(30)
+
+        with concurrent.futures.ThreadPoolExecutor(len(works) + 1) as pool:
+            held = pool.submit(self.group.write, first)
+            assert self._begun.wait(30)
+            waiting = [pool.submit(self.group.write, work) for work in works]
+            while len(self.group._waiting) < len(works):
+                threading.Event().wait(0.001)
+            self._go.set()
+            held.result()
+            return [one.exception() or one.result() for one in waiting]
+
+    @property
+    def names(self) -> set[str]:
+        with self._database.read() as session:
+            return set(session.scalars(sa.select(Organization.name)))
+
+
+def _adds(name: str) -> t.Callable[[orm.Session], str]:
+    def work(session: orm.Session) -> str:
+        session.add(Organization(name=name, secret_hash=name, created_at=NOW))
+        session.flush()
+        return name
+
+    return work
+
+
+def test_waiting_writes_share_a_commit(any_database: Database) -> None:
+    """A dozen writes that wait are made by one commit, and each learns its own result."""
+    commits: list[None] = []
+    event.listen(any_database.engine, "commit", lambda _: commits.append(None))
+    held = Held(any_database)
+    names = [f"n{number}" for number in range(WRITERS)]
+    assert held.run(*map(_adds, names)) == names
+    assert (held.names, len(commits)) == (set(names), 1)
+
+
+def test_a_write_that_fails_fails_alone(any_database: Database) -> None:
+    """Those who wrote beside it are made, and only it has the error."""
+    held = Held(any_database)
+    one, twin, other = held.run(_adds("one"), _adds("one"), _adds("other"))
+    assert (one, other, held.names) == ("one", "other", {"one", "other"})
+    assert isinstance(twin, sa.exc.IntegrityError)
+
+
+def test_an_interrupted_writer_takes_nobody_with_it(any_database: Database) -> None:
+    """Those whom it was writing for do it themselves."""
+
+    def interrupted(session: orm.Session) -> None:
+        raise KeyboardInterrupt
+
+    held = Held(any_database)
+    first, second = held.run(interrupted, _adds("kept"))
+    assert isinstance(first, KeyboardInterrupt)
+    assert (second, held.names) == ("kept", {"kept"})
+
+
+@pytest.mark.parametrize("writers", [1, WRITERS])
+def test_nobody_is_forgotten(any_database: Database, writers: int) -> None:
+    """However they come, every write is there when its writer goes on."""
+    group = GroupCommit(any_database)
+
+    def add(number: int) -> str:
+        return group.write(_adds(f"n{number}"))
+
+    with concurrent.futures.ThreadPoolExecutor(writers) as pool:
+        told = list(pool.map(add, range(60)))
+    with any_database.read() as session:
+        assert set(session.scalars(sa.select(Organization.name))) == set(told)
