@@ -89,6 +89,7 @@ class Base(orm.DeclarativeBase):
     )
     type_annotation_map: t.ClassVar[dict[t.Any, t.Any]] = {
         dt.datetime: UtcDateTime(),
+        float: sa.Double(),
         dict[str, t.Any]: sa.JSON(),
         list[str]: sa.JSON(),
         list[dict[str, t.Any]]: sa.JSON(),
@@ -111,6 +112,8 @@ class Organization(Base):
     id: orm.Mapped[int] = _key()
     name: orm.Mapped[str] = orm.mapped_column(sa.String(190), unique=True)
     secret_hash: orm.Mapped[str] = orm.mapped_column(sa.String(64), unique=True)
+    #: Account settings such as ``notification.webhook.failure.policy``; what is missing is default.
+    settings: orm.Mapped[dict[str, t.Any]] = orm.mapped_column(default=dict)
     created_at: orm.Mapped[dt.datetime]
 
 
@@ -158,6 +161,8 @@ class Instance(Base):
     hooks_epoch: orm.Mapped[int] = orm.mapped_column(default=1)
     #: When the guardian looks at them next; null for instances without webhooks.
     hooks_due_at: orm.Mapped[dt.datetime | None] = orm.mapped_column(index=True)
+    #: What the companion plugin's journal told: where we are in it, and whether it can be used.
+    journal: orm.Mapped[dict[str, t.Any]] = orm.mapped_column(default=dict)
     #: When the store last reached us with a ping.
     pinged_at: orm.Mapped[dt.datetime | None]
     #: When the next poll is due; null while nothing is to be polled.
@@ -293,6 +298,42 @@ class Tally(Base):
     #: Webhooks that named an object to which nothing had happened.
     wrong: orm.Mapped[int] = orm.mapped_column(default=0)
     since: orm.Mapped[dt.datetime]
+
+
+class Usage(Base):
+    """What one instance asked of its store in one hour."""
+
+    __tablename__ = "woo_usage"
+    instance_id: orm.Mapped[int] = orm.mapped_column(
+        _BIG, sa.ForeignKey("woo_instance.id", ondelete="CASCADE"), primary_key=True
+    )
+    #: The beginning of the hour, our own clock.
+    hour: orm.Mapped[dt.datetime] = orm.mapped_column(primary_key=True, index=True)
+    turns: orm.Mapped[int] = orm.mapped_column(default=0)
+    #: Requests to the store, and the seconds that its answers took in all.
+    requests: orm.Mapped[int] = orm.mapped_column(default=0)
+    seconds: orm.Mapped[float] = orm.mapped_column(default=0.0)
+    failures: orm.Mapped[int] = orm.mapped_column(default=0)
+
+
+class Connection(Base):
+    """A store that somebody is about to connect by WooCommerce's own approval of keys."""
+
+    __tablename__ = "woo_connection"
+    id: orm.Mapped[int] = _key()
+    organization_id: orm.Mapped[int] = _refers("woo_organization.id")
+    user_id: orm.Mapped[int] = _refers("woo_user.id")
+    #: Of the unguessable state that goes through the store.
+    state_hash: orm.Mapped[str] = orm.mapped_column(sa.String(64), unique=True)
+    store_url: orm.Mapped[str] = orm.mapped_column(sa.Text)
+    #: The request for the instance, without the keys; ciphertext, since it may hold secrets.
+    request: orm.Mapped[str] = orm.mapped_column(_LONG_TEXT)
+    #: The instance that came of it; null while the store has not answered.
+    instance_id: orm.Mapped[int | None] = orm.mapped_column(_BIG)
+    #: Why it failed, for people.
+    error: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
+    created_at: orm.Mapped[dt.datetime]
+    expires_at: orm.Mapped[dt.datetime] = orm.mapped_column(index=True)
 
 
 class Event(Base):

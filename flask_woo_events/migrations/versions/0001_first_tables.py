@@ -25,6 +25,7 @@ def upgrade() -> None:
         ),
         sa.Column("name", sa.String(length=190), nullable=False),
         sa.Column("secret_hash", sa.String(length=64), nullable=False),
+        sa.Column("settings", sa.JSON(), nullable=False),
         sa.Column("created_at", models.UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_woo_organization")),
         sa.UniqueConstraint("name", name=op.f("uq_woo_organization_name")),
@@ -82,6 +83,7 @@ def upgrade() -> None:
         sa.Column("hooks_base", sa.Text(), nullable=True),
         sa.Column("hooks_epoch", sa.Integer(), nullable=False),
         sa.Column("hooks_due_at", models.UtcDateTime(), nullable=True),
+        sa.Column("journal", sa.JSON(), nullable=False),
         sa.Column("pinged_at", models.UtcDateTime(), nullable=True),
         sa.Column("next_poll_at", models.UtcDateTime(), nullable=True),
         sa.Column("regular_poll_at", models.UtcDateTime(), nullable=True),
@@ -259,6 +261,67 @@ def upgrade() -> None:
         batch_op.create_index(
             batch_op.f("ix_woo_subscription_instance_id"), ["instance_id"], unique=False
         )
+
+    op.create_table(
+        "woo_usage",
+        sa.Column(
+            "instance_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column("hour", models.UtcDateTime(), nullable=False),
+        sa.Column("turns", sa.Integer(), nullable=False),
+        sa.Column("requests", sa.Integer(), nullable=False),
+        sa.Column("seconds", sa.Double(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["instance_id"],
+            ["woo_instance.id"],
+            name=op.f("fk_woo_usage_instance_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("instance_id", "hour", name=op.f("pk_woo_usage")),
+    )
+    with op.batch_alter_table("woo_usage", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_woo_usage_hour"), ["hour"], unique=False)
+
+    op.create_table(
+        "woo_connection",
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
+        sa.Column(
+            "organization_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("state_hash", sa.String(length=64), nullable=False),
+        sa.Column("store_url", sa.Text(), nullable=False),
+        sa.Column(
+            "request", sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb"), nullable=False
+        ),
+        sa.Column(
+            "instance_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
+        ),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("created_at", models.UtcDateTime(), nullable=False),
+        sa.Column("expires_at", models.UtcDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["organization_id"],
+            ["woo_organization.id"],
+            name=op.f("fk_woo_connection_organization_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["woo_user.id"], name=op.f("fk_woo_connection_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_woo_connection")),
+        sa.UniqueConstraint("state_hash", name=op.f("uq_woo_connection_state_hash")),
+    )
+    with op.batch_alter_table("woo_connection", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_woo_connection_expires_at"), ["expires_at"])
+        batch_op.create_index(batch_op.f("ix_woo_connection_organization_id"), ["organization_id"])
+        batch_op.create_index(batch_op.f("ix_woo_connection_user_id"), ["user_id"])
 
     op.create_table(
         "woo_notification",
@@ -501,55 +564,20 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("woo_wait", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_woo_wait_after_id"))
-
+    # Their indexes go with them; MariaDB refuses to drop one that a foreign key needs.
     op.drop_table("woo_wait")
-    with op.batch_alter_table("woo_attempt", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_woo_attempt_delivery_id"))
-
     op.drop_table("woo_attempt")
-    with op.batch_alter_table("woo_event", schema=None) as batch_op:
-        batch_op.drop_index("ix_woo_event_object")
-        batch_op.drop_index(batch_op.f("ix_woo_event_notification_id"))
-        batch_op.drop_index("ix_woo_event_instance")
-
     op.drop_table("woo_event")
-    with op.batch_alter_table("woo_delivery", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_woo_delivery_subscription_id"))
-        batch_op.drop_index(batch_op.f("ix_woo_delivery_lease_token"))
-        batch_op.drop_index("ix_woo_delivery_due")
-
     op.drop_table("woo_delivery")
-    with op.batch_alter_table("woo_object", schema=None) as batch_op:
-        batch_op.drop_index("ix_woo_object_number")
-        batch_op.drop_index("ix_woo_object_modified")
-        batch_op.drop_index("ix_woo_object_parent")
-
     op.drop_table("woo_object")
-    with op.batch_alter_table("woo_notification", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_woo_notification_poller_id"))
-        batch_op.drop_index("ix_woo_notification_instance")
-        batch_op.drop_index(batch_op.f("ix_woo_notification_created_at"))
-
     op.drop_table("woo_notification")
-    with op.batch_alter_table("woo_subscription", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_woo_subscription_instance_id"))
-
     op.drop_table("woo_subscription")
+    op.drop_table("woo_usage")
+    op.drop_table("woo_connection")
     op.drop_table("woo_poller")
     op.drop_table("woo_configuration")
     op.drop_table("woo_tally")
-    with op.batch_alter_table("woo_arrival", schema=None) as batch_op:
-        batch_op.drop_index("ix_woo_arrival_instance")
-
     op.drop_table("woo_arrival")
-    with op.batch_alter_table("woo_instance", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_woo_instance_user_id"))
-        batch_op.drop_index(batch_op.f("ix_woo_instance_organization_id"))
-        batch_op.drop_index(batch_op.f("ix_woo_instance_hooks_due_at"))
-        batch_op.drop_index("ix_woo_instance_due")
-
     op.drop_table("woo_instance")
     op.drop_table("woo_user")
     op.drop_table("woo_organization")
