@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from .errors import ConfigurationError, StoreError, WooEventsError
 from .extension import Flask, WooEvents
+from .handlers import Event
 from .models import include_name
+from .signals import event_told, poller_disabled, subscription_stopped
 
 __all__ = [
     "ConfigurationError",
+    "Event",
     "Flask",
     "StoreError",
     "WooEvents",
     "WooEventsError",
+    "event_told",
     "include_name",
+    "poller_disabled",
+    "subscription_stopped",
 ]

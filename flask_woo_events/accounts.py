@@ -18,6 +18,8 @@ EXPECTED = (
     "Send the header Authorization: User <USER_SECRET>, Organization <ORGANIZATION_SECRET>, "
     "or Authorization: User <USER_SECRET>, Element <INSTANCE_TOKEN>"
 )
+#: The account setting that says what becomes of failed notifications: ``retry`` or ``queue``.
+FAILURE_POLICY = "notification.webhook.failure.policy"
 _PART = re.compile(r"\s*(user|organization|element)\s+([\x21-\x2b\x2d-\x7e]+)\s*\Z", re.IGNORECASE)
 _NAME_LENGTH = 190
 _HEADER_LENGTH = 2000

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import dataclasses
 import datetime as dt
 
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from .database import Work, announce
 from .flow.intake import Hint
 from .hooks import Hook
 from .models import Arrival, Instance
 
 #: Arrivals that are looked after together.
 TOGETHER = 1_000
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Arrived:
+    """One webhook whose signature was right."""
+
+    hook: Hook
+    hint: Hint
+    #: Our own clock.
+    at: dt.datetime
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,18 +58,27 @@ _ADD = (
 )  # Otherwise it is -1 on PostgreSQL.
 
 
-def add(session: orm.Session, hook: Hook, hint: Hint, now: dt.datetime) -> bool:
-    """Keep what a webhook said; false when there is no such instance, or its secret is too old."""
-    values = {
-        "instance_id": hook.instance_id,
-        "epoch": hook.epoch,
-        "topic": hint.topic,
-        "collection": hint.collection,
-        "object_id": hint.object_id,
-        "parent": hint.parent,
-        "received_at": now,
+def add(session: orm.Session, arrived: cabc.Sequence[Arrived]) -> list[bool]:
+    """Keep what webhooks said.
+
+    :return: for each, whether it was kept; not when there is no such instance, or its secret is
+        too old.
+    """
+    announce(session, Work.ARRIVALS)
+    connection = session.connection()
+    return [connection.execute(_ADD, _values(one)).rowcount == 1 for one in arrived]
+
+
+def _values(one: Arrived) -> dict[str, object]:
+    return {
+        "instance_id": one.hook.instance_id,
+        "epoch": one.hook.epoch,
+        "topic": one.hint.topic,
+        "collection": one.hint.collection,
+        "object_id": one.hint.object_id,
+        "parent": one.hint.parent,
+        "received_at": one.at,
     }
-    return session.connection().execute(_ADD, values).rowcount == 1
 
 
 def ping(session: orm.Session, hook: Hook, now: dt.datetime) -> bool:

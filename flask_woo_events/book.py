@@ -93,6 +93,8 @@ class Book:
         #: Live objects of ours that the store showed.
         self.met = 0
         self.cursor = cursor
+        #: Functions of the application that want events.
+        self.routes: tuple[outbox.Route, ...] = ()
         #: Count what webhooks should have told; their store has some of ours.
         self.tallies = False
         self._signs = Signs()
@@ -123,7 +125,9 @@ class Book:
         self.cursor = batch.cursor
         if news is not None:
             with self.transaction() as session:
-                rules = outbox.Rules(now=now, batch_size=_BATCHES.get(news.source, POLLED))
+                rules = outbox.Rules(
+                    now=now, batch_size=_BATCHES.get(news.source, POLLED), routes=self.routes
+                )
                 recorded = ledger.record(session, self.stream, news, rules)
                 if self.tallies and news.source in (Source.POLL, Source.COMPARE):
                     missed = tally.Counts(missed=len(recorded.told))

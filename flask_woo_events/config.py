@@ -64,15 +64,17 @@ class Settings:
     retry_schedule: Schedule = "standard"
     #: What happens to a notification whose delivery failed: ``retry`` or ``queue``.
     failure_policy: FailurePolicy = "retry"
+    #: Whether only the newest version of an object is sent that waits for a failing callback.
+    coalesce: bool = False
     #: Seconds that a claimed poll or delivery belongs to its worker unless renewed.
     lease_seconds: float = 10.0
     #: Polls at once in one worker process.
     poll_threads: int = 4
     #: Deliveries at once in one worker process.
-    deliver_threads: int = 8
+    deliver_threads: int = 16
     #: Bytes of one request to the API.
     max_body_bytes: int = 1024 * 1024
-    #: Days that events, notifications and attempts are kept.
+    #: Days that events, notifications and attempts are kept once they are delivered.
     retention_days: int = 7
 
 

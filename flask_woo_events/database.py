@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
+import enum
 import typing as t
 
 import sqlalchemy as sa
@@ -13,8 +14,22 @@ from .errors import SchemaError
 
 #: How long a connection of ours waits for SQLite's write lock, seconds.
 SQLITE_BUSY_SECONDS = 60
+#: Where a session keeps what its commit gives others to do.
+_ANNOUNCED = "woo_announced"
 #: What SQLite, PostgreSQL and MariaDB say of a table or column that is not there.
 _NO_TABLE = ("no such table", "no such column", "does not exist", "doesn't exist", "Unknown column")
+
+
+class Work(enum.StrEnum):
+    """What a commit gives others to do."""
+
+    DELIVERIES = "deliveries"  #: notifications wait to be sent
+    ARRIVALS = "arrivals"  #: webhooks of a store wait to be looked after
+
+
+def announce(session: orm.Session, work: Work) -> None:
+    """Tell the database's listeners of work once the session is committed."""
+    session.info.setdefault(_ANNOUNCED, set()).add(work)
 
 
 class Database:
@@ -34,6 +49,9 @@ class Database:
         self._read = orm.sessionmaker(self.engine, expire_on_commit=False)
         self._write = orm.sessionmaker(writing, expire_on_commit=False)
         self._owned = own
+        #: Called after a commit that gives others something to do, in the thread that committed.
+        #: Only to save the time until somebody looks: what is to be done stands in the rows.
+        self.listeners: list[cabc.Callable[[Work], None]] = []
 
     @contextlib.contextmanager
     def read(self) -> cabc.Iterator[orm.Session]:
@@ -47,6 +65,9 @@ class Database:
         with self._write() as session, _explained():
             yield session
             session.commit()
+        for work in session.info.pop(_ANNOUNCED, ()):
+            for listener in self.listeners:
+                listener(work)
 
     def dispose(self) -> None:
         """Close the connections that are ours."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import typing as t
 
 import flask
@@ -11,6 +12,7 @@ from .cli import cli
 from .config import read_settings
 from .database import Database
 from .errors import ConfigurationError
+from .handlers import Function, Handlers
 from .runtime import EXTENSION, Runtime
 
 if t.TYPE_CHECKING:
@@ -30,6 +32,7 @@ class WooEvents:
     """
 
     def __init__(self, app: flask.Flask | None = None) -> None:
+        self._handlers = Handlers()
         if app is not None:
             self.init_app(app)
 
@@ -43,11 +46,31 @@ class WooEvents:
             raise ConfigurationError("WooEvents is initialised for this application already.")
         settings = read_settings(app.config)
         database = Database(_engine(app, settings.bind_key))
-        app.extensions[EXTENSION] = Runtime(settings, database)
+        app.extensions[EXTENSION] = Runtime(settings, database, handlers=self._handlers, app=app)
         blueprint = api.make_blueprint(settings.url_prefix)
         _exempt_from_csrf(app, blueprint)
         app.register_blueprint(blueprint)
         app.cli.add_command(cli)
+
+    def on(
+        self, resource: str | None = None, *types: str, name: str | None = None
+    ) -> cabc.Callable[[Function], Function]:
+        """Have a function called for events, by the worker, in the application's context::
+
+            @woo.on("orders", "CREATED")
+            def pack(event: flask_woo_events.Event) -> None:
+                ...
+
+        It gets events at least once, and those of one object in order. When it raises, it gets
+        the event again by the retry schedule, as a callback would.
+
+        :param resource: of these only, the key of ``event.poller.configuration``; all without it.
+        :param types: ``CREATED``, ``UPDATED``, ``DELETED``; all without one.
+        :param name: under which deliveries know the function, by default its module and name.
+            Events wait for the name: keep it when the function moves.
+        :raises ConfigurationError: a type is unknown, or the name is taken.
+        """
+        return self._handlers.on(resource, types, name)
 
 
 class Flask(flask.Flask):

@@ -1,4 +1,4 @@
-"""Group commit: the writes of concurrent requests, made in one transaction."""
+"""Group commit: what concurrent threads have to write, written in one transaction."""
 
 from __future__ import annotations
 
@@ -11,32 +11,33 @@ from sqlalchemy import orm
 
 from .database import Database
 
-T = t.TypeVar("T")
-Work = cabc.Callable[[orm.Session], t.Any]
-#: Writes of one transaction.
+Item = t.TypeVar("Item")
+Result = t.TypeVar("Result")
+Writing = cabc.Callable[[orm.Session, cabc.Sequence[Item]], cabc.Sequence[Result]]
+#: Items of one transaction.
 TOGETHER = 100
 
 
-class GroupCommit:
-    """Lets requests that arrive together share a commit; each waits until its own is done.
+class GroupCommit(t.Generic[Item, Result]):
+    """Lets threads that write at the same time share a commit; each waits until its own is done.
 
-    Whoever comes first writes for those who came meanwhile. A request that fails does not take
-    others with it: each is then made in a transaction of its own.
+    Whoever comes first writes for those who came meanwhile. An item that fails does not take
+    others with it: each is then written in a transaction of its own.
 
     :param database: where to write.
+    :param work: writes items and returns a result for each; may be done twice, the first time in
+        a transaction that is rolled back.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, work: Writing[Item, Result]) -> None:
         self._database = database
-        self._waiting: list[_Write] = []
+        self._work = work
+        self._waiting: list[_Write[Item, Result]] = []
         self._turn = threading.Lock()
 
-    def write(self, work: cabc.Callable[[orm.Session], T]) -> T:
-        """Do the work in a transaction; returns what it returns once that is committed.
-
-        :param work: may be done twice, the first time in a transaction that is rolled back.
-        """
-        mine = _Write(work)
+    def write(self, item: Item) -> Result:
+        """Write an item; returns its result once that is committed."""
+        mine: _Write[Item, Result] = _Write(item)
         self._waiting.append(mine)
         with self._turn:
             if not mine.done:
@@ -48,12 +49,12 @@ class GroupCommit:
                 self._commit(batch)
         if mine.error is not None:
             raise mine.error
-        return t.cast("T", mine.result)
+        return t.cast("Result", mine.result)
 
-    def _commit(self, batch: cabc.Sequence[_Write]) -> None:
+    def _commit(self, batch: cabc.Sequence[_Write[Item, Result]]) -> None:
         try:
             with self._database.write() as session:
-                results = [one.work(session) for one in batch]
+                results = self._work(session, [one.item for one in batch])
         except Exception as exc:
             if len(batch) == 1:
                 batch[0].end(error=exc)
@@ -65,16 +66,16 @@ class GroupCommit:
                 one.end(result)
 
 
-class _Write:
-    """One request's part."""
+class _Write(t.Generic[Item, Result]):
+    """One thread's part."""
 
-    __slots__ = ("done", "error", "result", "work")
+    __slots__ = ("done", "error", "item", "result")
 
-    def __init__(self, work: Work) -> None:
-        self.work = work
-        self.result: t.Any = None
+    def __init__(self, item: Item) -> None:
+        self.item = item
+        self.result: Result | None = None
         self.error: Exception | None = None
         self.done = False
 
-    def end(self, result: t.Any = None, error: Exception | None = None) -> None:
+    def end(self, result: Result | None = None, error: Exception | None = None) -> None:
         self.result, self.error, self.done = result, error, True

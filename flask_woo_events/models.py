@@ -63,6 +63,13 @@ class EventType(enum.StrEnum):
     DELETED = "DELETED"  #: it is gone, in the trash, or left the polled role
 
 
+class Channel(enum.StrEnum):
+    """What a subscription hands notifications to."""
+
+    WEBHOOK = "webhook"  #: a callback URL
+    HANDLER = "handler"  #: a function of the application
+
+
 class DeliveryStatus(enum.StrEnum):
     """Where one notification stands on its way to one subscription, in the documented words."""
 
@@ -94,6 +101,7 @@ class Base(orm.DeclarativeBase):
         list[str]: sa.JSON(),
         list[dict[str, t.Any]]: sa.JSON(),
         list[str] | None: sa.JSON(none_as_null=True),
+        list[int] | None: sa.JSON(none_as_null=True),
     }
 
 
@@ -384,13 +392,20 @@ class Subscription(Base):
     __tablename__ = "woo_subscription"
     id: orm.Mapped[int] = _key()
     instance_id: orm.Mapped[int] = _refers("woo_instance.id")
-    channel: orm.Mapped[str] = orm.mapped_column(sa.String(16), default="webhook")
+    channel: orm.Mapped[str] = orm.mapped_column(sa.String(16), default=Channel.WEBHOOK)
+    #: The callback's address, or the handler's name.
     url: orm.Mapped[str] = orm.mapped_column(sa.Text)
     active: orm.Mapped[bool] = orm.mapped_column(default=True)
     #: Why it is not active, for people.
     reason: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
     #: False once another callback URL took its place.
     current: orm.Mapped[bool] = orm.mapped_column(default=True)
+    #: When to look for deliveries that are due; never later than the first of them.
+    next_due_at: orm.Mapped[dt.datetime | None] = orm.mapped_column(index=True)
+    #: Failures in a row, when the first of them was, and until when nothing is tried.
+    failures: orm.Mapped[int] = orm.mapped_column(default=0)
+    failing_since: orm.Mapped[dt.datetime | None]
+    held_until: orm.Mapped[dt.datetime | None]
     created_at: orm.Mapped[dt.datetime]
 
 
@@ -399,17 +414,20 @@ class Delivery(Base):
 
     __tablename__ = "woo_delivery"
     __table_args__ = (
-        sa.Index("ix_woo_delivery_due", "status", "due_at", "id"),
+        sa.Index("ix_woo_delivery_due", "subscription_id", "status", "due_at", "id"),
+        sa.Index("ix_woo_delivery_lease", "subscription_id", "lease_until"),
         sa.UniqueConstraint("notification_id", "subscription_id"),
     )
     id: orm.Mapped[int] = _key()
     notification_id: orm.Mapped[int] = _refers("woo_notification.id", index=False)
-    subscription_id: orm.Mapped[int] = _refers("woo_subscription.id")
+    subscription_id: orm.Mapped[int] = _refers("woo_subscription.id", index=False)
     status: orm.Mapped[str] = orm.mapped_column(sa.String(16))
     attempts: orm.Mapped[int] = orm.mapped_column(default=0)
     #: When it may be tried; null when nobody shall try it by himself.
     due_at: orm.Mapped[dt.datetime | None]
     first_failed_at: orm.Mapped[dt.datetime | None]
+    #: Ids of events that a handler has had already, while others of them failed.
+    handled: orm.Mapped[list[int] | None]
     #: Who has claimed it, and until when.
     lease_token: orm.Mapped[str | None] = orm.mapped_column(sa.String(32), index=True)
     lease_until: orm.Mapped[dt.datetime | None]

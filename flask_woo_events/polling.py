@@ -12,7 +12,7 @@ import time
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from . import notices, pollers
+from . import notices, pollers, usage
 from .errors import LeaseLostError, StoreError, StoreRestoredError, WooEventsError
 from .flow.backoff import pause
 from .flow.sources import Batch
@@ -20,6 +20,7 @@ from .leases import InstanceLease, Keeper, claim_instance
 from .models import Instance, Poller, PollerState
 from .reports import PollReport
 from .runtime import Runtime
+from .signals import poller_disabled
 from .turn import Job, Turn, open_turn
 
 _log = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ class InstancePoll:
             _log.warning("%s", exc, extra={"action": "lease_lost", "instance": instance_id})
             return [self._nothing(instance_id, str(exc))]
         with self._database.write() as session:
+            usage.add(session, instance_id, reports, started)
             self._release(session, lease, started)
         return reports
 
@@ -202,6 +204,14 @@ class InstancePoll:
             if row.failures >= self._runtime.settings.poll_failures_allowed:
                 row.state = PollerState.DISABLED
                 row.error = f"disabled after {row.failures} failures in a row; the last: {exc}"
+            disabled = row.error if row.state == PollerState.DISABLED else None
+        if disabled is not None:
+            self._runtime.send(
+                poller_disabled,
+                instance_id=job.stream.instance_id,
+                resource=job.stream.resource,
+                reason=disabled,
+            )
 
     def _start_over(self, lease: InstanceLease, exc: StoreRestoredError) -> None:
         """Take a restored store as it is; what happened in it since the last poll is told."""

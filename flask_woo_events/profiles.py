@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from sqlalchemy import orm
 
 from . import configuration as configurations
-from .accounts import Caller
+from .accounts import FAILURE_POLICY, Caller
 from .crypto import Cipher
 from .errors import NotFoundError
 from .flow.delivery import Target
-from .models import Instance
+from .flow.notification import Sender
+from .models import Instance, Organization
 from .runtime import StoreAccess
 from .schemas import key_of, parse_headers
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class InstanceProfile:
-    """What the flow needs to know of an instance."""
-
-    id: int
-    organization_id: int
-    user_id: int
-    name: str
-    tags: tuple[str, ...]
-    filter_nulls: bool
-    refresh_minutes: int
 
 
 def load_access(session: orm.Session, cipher: Cipher, instance_id: int) -> StoreAccess:
@@ -35,19 +21,27 @@ def load_access(session: orm.Session, cipher: Cipher, instance_id: int) -> Store
     return StoreAccess(kept["store.url"], kept["oauth.api.key"], kept["oauth.api.secret"])
 
 
-def load_profile(session: orm.Session, instance_id: int) -> InstanceProfile:
-    """What the flow needs to know of an instance."""
+def load_sender(session: orm.Session, instance_id: int) -> Sender:
+    """The instance as its notifications name it."""
     instance = session.get_one(Instance, instance_id)
     kept = {entry.key: entry.value for entry in configurations.entries(session, instance_id)}
-    return InstanceProfile(
-        id=instance.id,
-        organization_id=instance.organization_id,
-        user_id=instance.user_id,
+    return Sender(
+        instance_id=instance.id,
         name=instance.name,
         tags=tuple(instance.tags),
+        account_id=instance.user_id,
+        company_id=instance.organization_id,
+        user_id=instance.user_id,
         filter_nulls=kept.get("filter.response.nulls", "true").strip().lower() != "false",
-        refresh_minutes=instance.refresh_minutes,
     )
+
+
+def load_policy(session: orm.Session, instance_id: int) -> str | None:
+    """What an instance's organisation chose for failed notifications, if anything."""
+    instance = session.get_one(Instance, instance_id)
+    home = session.get_one(Organization, instance.organization_id)
+    chosen = home.settings.get(FAILURE_POLICY)
+    return str(chosen) if chosen is not None else None
 
 
 def load_target(session: orm.Session, cipher: Cipher, instance_id: int) -> Target:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import contextlib
 import dataclasses
 import datetime as dt
 import functools
+import logging
+import typing as t
 
+import blinker
 import flask
 import requests
 
@@ -14,11 +18,13 @@ from .config import Settings
 from .crypto import Cipher
 from .database import Database
 from .errors import ConfigurationError
-from .group_commit import GroupCommit
+from .group_commit import GroupCommit, Item, Result, Writing
+from .handlers import Handlers
 from .store.client import StoreClient
 from .transport import AddressGuard, Timeouts, make_session
 
 EXTENSION = "woo_events"
+_log = logging.getLogger(__name__)
 
 
 def utc_now() -> dt.datetime:
@@ -41,6 +47,8 @@ class Runtime:
     :param settings: what the application configured.
     :param database: sessions for our tables.
     :param clock: our own clock, aware UTC; tests inject theirs.
+    :param handlers: functions of the application that want events.
+    :param app: the application, for its handlers and as the sender of signals.
     """
 
     def __init__(
@@ -48,10 +56,16 @@ class Runtime:
         settings: Settings,
         database: Database,
         clock: cabc.Callable[[], dt.datetime] = utc_now,
+        *,
+        handlers: Handlers | None = None,
+        app: flask.Flask | None = None,
     ) -> None:
         self.settings = settings
         self.database = database
         self.clock = clock
+        self.handlers = handlers or Handlers()
+        self._app = app
+        self._groups: dict[object, GroupCommit[t.Any, t.Any]] = {}
 
     @functools.cached_property
     def cipher(self) -> Cipher:
@@ -66,10 +80,25 @@ class Runtime:
             )
         return Cipher(self.settings.encryption_keys)
 
-    @functools.cached_property
-    def group_commit(self) -> GroupCommit:
-        """For writes that many requests make at the same time."""
-        return GroupCommit(self.database)
+    def context(self) -> contextlib.AbstractContextManager[object]:
+        """The application's context, for what is the application's own."""
+        return contextlib.nullcontext() if self._app is None else self._app.app_context()
+
+    def send(self, signal: blinker.NamedSignal, **values: t.Any) -> None:
+        """Send a signal after its cause is committed; what a receiver raises goes to the log."""
+        try:
+            with self.context():
+                signal.send(self._app, **values)
+        except Exception:
+            # The receivers are the application's; our work does not end with theirs.
+            _log.exception("a receiver of the signal %s failed", signal.name)
+
+    def group_commit(self, work: Writing[Item, Result]) -> GroupCommit[Item, Result]:
+        """What threads write at the same time with one function, in commits that they share."""
+        found = self._groups.get(work)
+        if found is None:
+            found = self._groups.setdefault(work, GroupCommit(self.database, work))
+        return t.cast("GroupCommit[Item, Result]", found)
 
     @functools.cached_property
     def store_session(self) -> requests.Session:

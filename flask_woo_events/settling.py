@@ -13,7 +13,7 @@ import time
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from . import arrivals, tally
+from . import arrivals, tally, usage
 from .arrivals import Waiting
 from .errors import LeaseLostError, StoreError, StoreRestoredError, WooEventsError
 from .flow.backoff import pause
@@ -76,6 +76,8 @@ class Settlement:
             _log.warning("%s", exc, extra={"action": "lease_lost", "instance": instance_id})
             return reports
         with self._database.write() as session:
+            if reports:
+                usage.add(session, instance_id, reports, self._runtime.clock())
             lease.release(session, None, None)
         return reports
 

@@ -8,27 +8,37 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from .models import UNSETTLED, Delivery, DeliveryStatus, Instance, Subscription
+from .flow import outbox
+from .models import UNSETTLED, Channel, Delivery, DeliveryStatus, Instance, Subscription
 
 
 def synchronize(
     session: orm.Session, instance: Instance, callback_url: str, now: dt.datetime
 ) -> None:
     """One current subscription for the callback URL; what waits moves to a new one with it."""
-    known = session.scalars(sa.select(Subscription).where(Subscription.instance_id == instance.id))
-    earlier = known.all()
+    earlier = session.scalars(
+        sa.select(Subscription)
+        .where(Subscription.instance_id == instance.id, Subscription.channel == Channel.WEBHOOK)
+        .order_by(Subscription.id)
+        .with_for_update()
+    ).all()
     current = next((one for one in earlier if one.current), None)
     if current is not None and current.url == callback_url:
         return
     if current is not None:
-        current.current = False
+        current.current, current.next_due_at = False, None
     waiting: dict[str, t.Any] = {"status": DeliveryStatus.QUEUED.value, "due_at": None}
     if callback_url:
         fresh = Subscription(
-            instance_id=instance.id, url=callback_url, active=True, current=True, created_at=now
+            instance_id=instance.id,
+            url=callback_url,
+            active=True,
+            current=True,
+            created_at=now,
         )
         session.add(fresh)
         session.flush()
+        outbox.wake(session, [fresh], now)
         waiting = {
             "subscription_id": fresh.id,
             "status": DeliveryStatus.CREATED.value,

@@ -264,14 +264,14 @@ def open_turn(
             str(instance.store_facts.get("version") or ""),
             dt.timedelta(minutes=instance.refresh_minutes),
         )
-        hooked = bool(instance.hooks)
+        hooked, routes = bool(instance.hooks), runtime.handlers.routes()
         for poller in pollers.of_instance(session, lease.instance_id):
             if not poller.selected or not wanted(poller):
                 continue
             stream, cursor = cursors.from_row(poller)
             view = View(runtime.database, poller.id, poller.stamp)
             book = Book(runtime.database, lease, keeper, stream, view, cursor)
-            book.tallies = hooked
+            book.tallies, book.routes = hooked, routes
             turn.jobs.append(
                 Job(
                     stream=stream,

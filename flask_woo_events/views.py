@@ -16,7 +16,7 @@ from . import tally as tallies
 from .accounts import Caller
 from .configuration import Entry
 from .instances import find
-from .models import Instance, Subscription, User
+from .models import Channel, Instance, Subscription, User
 from .schemas import key_of
 from .tally import Counts
 
@@ -104,7 +104,11 @@ def list_(
 def _view(session: orm.Session, instance: Instance) -> InstanceView:
     entries = tuple(configurations.entries(session, instance.id))
     subscription = session.scalars(
-        sa.select(Subscription).where(Subscription.instance_id == instance.id, Subscription.current)
+        sa.select(Subscription).where(
+            Subscription.instance_id == instance.id,
+            Subscription.current,
+            Subscription.channel == Channel.WEBHOOK,
+        )
     ).one_or_none()
     kept = {entry.key: entry.value for entry in entries}
     user = session.get_one(User, instance.user_id)

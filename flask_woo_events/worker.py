@@ -15,6 +15,7 @@ import typing as t
 import sqlalchemy as sa
 
 from . import webhooks
+from .database import Work
 from .dispatch import Dispatch, DispatchReport
 from .leases import Keeper
 from .polling import InstancePoll, Progress, due_instances
@@ -51,13 +52,14 @@ class Worker:
         self._poll_too = poll
         self._deliver_too = deliver
         self._stop = threading.Event()
-        #: Set when there may be something to deliver.
-        self._wake = threading.Event()
+        #: What is waited on, to be set when there is something to do.
+        self._wakes: dict[Work, threading.Event] = {}
 
     def stop(self) -> None:
         """End between two commits; from a signal handler or another thread."""
         self._stop.set()
-        self._wake.set()
+        for wake in self._wakes.values():
+            wake.set()
 
     @property
     def stopped(self) -> bool:
@@ -97,14 +99,20 @@ class Worker:
         threads = [threading.Thread(target=loop, name=f"woo-{loop.__name__}") for loop in loops]
         for thread in threads:
             thread.start()
+        self._runtime.database.listeners.append(self._told)
         try:
             # The main thread stays free for signals.
             while not self._stop.wait(LOOK_EVERY):
                 pass
         finally:
+            self._runtime.database.listeners.remove(self._told)
             self.stop()
             for thread in threads:
                 thread.join()
+
+    def _told(self, work: Work) -> None:
+        if work in self._wakes:
+            self._wakes[work].set()
 
     def _poll_all(self) -> None:
         # Polls by the number of their instance, looks at webhooks by minus that number.
@@ -151,8 +159,6 @@ class Worker:
             # The instance stays due and its lease ends by itself.
             _log.exception("polling instance %d failed", instance_id)
             return []
-        finally:
-            self._wake.set()
 
     def _settle_all(self) -> None:
         """Look after arrivals at once; a store that is slow keeps only its own waiting."""
@@ -163,7 +169,10 @@ class Worker:
             concurrent.futures.ThreadPoolExecutor(threads, "woo-settle") as pool,
         ):
             settlement = Settlement(self._runtime, keeper, self._stop.is_set)
-            while not self._stop.wait(SETTLE_EVERY):
+            wake = self._wakes.setdefault(Work.ARRIVALS, threading.Event())
+            while not self._stop.is_set():
+                wake.wait(SETTLE_EVERY)
+                wake.clear()
                 running = {one: future for one, future in running.items() if not future.done()}
                 for instance_id in self._in_doubt(settlement):
                     if instance_id not in running and len(running) < threads:
@@ -182,20 +191,18 @@ class Worker:
         except Exception:
             # The arrivals stay; the next look takes them up again.
             _log.exception("looking after webhooks of instance %d failed", instance_id)
-        finally:
-            self._wake.set()
 
     def _deliver_all(self) -> None:
         with self._keeper() as keeper:
-            dispatch = Dispatch(self._runtime, keeper, stopped=self._stop.is_set)
             while not self._stop.is_set():
-                self._wake.wait(LOOK_EVERY)
-                self._wake.clear()
+                dispatch = Dispatch(self._runtime, keeper, stopped=self._stop.is_set)
+                self._wakes[Work.DELIVERIES] = dispatch.wake
                 try:
-                    dispatch.run()
+                    dispatch.run(forever=True)
                 except Exception:
                     # Claims end with their leases; the next look takes them up again.
                     _log.exception("delivering failed")
+                    self._stop.wait(LOOK_EVERY)
 
     def _keeper(self) -> Keeper:
         length = dt.timedelta(seconds=self._runtime.settings.lease_seconds)

@@ -9,6 +9,7 @@ import typing as t
 import flask
 
 from .. import arrivals, crypto, hooks
+from ..arrivals import Arrived
 from ..errors import AccessError, InputError, NotFoundError
 from ..flow import intake
 from ..hooks import Hook
@@ -59,10 +60,8 @@ def receive(address: str) -> Answer:
             "X-WC-Webhook-Signature does not fit; the secret is the one that "
             f"'flask woo webhooks url {hook.instance_id}' prints"
         )
-    hint, now = intake.read(request.headers.get("X-WC-Webhook-Topic", ""), body), runtime.clock()
-    return _answered(
-        runtime.group_commit.write(lambda session: arrivals.add(session, hook, hint, now))
-    )
+    hint = intake.read(request.headers.get("X-WC-Webhook-Topic", ""), body)
+    return _answered(runtime.group_commit(arrivals.add).write(Arrived(hook, hint, runtime.clock())))
 
 
 def _distrust(runtime: Runtime, hook: Hook, number: int | None) -> None:
@@ -91,7 +90,7 @@ def receive_listed() -> Answer:
             epoch = arrivals.epoch_of(session, number, who.organization_id)
             if epoch is None or who.instance_id not in (None, number):
                 raise NotFoundError("No instance found")
-            arrivals.add(session, Hook(number, epoch), hint, runtime.clock())
+            arrivals.add(session, [Arrived(Hook(number, epoch), hint, runtime.clock())])
     return {}, 200
 
 

@@ -7,14 +7,16 @@ import dataclasses
 import datetime as dt
 import email.utils
 import http
+import time
 
 import requests
 
 from ..errors import TransportError
 from ..transport import Exchange, Timeouts, exchange
 from . import notification
+from .claims import ANSWER_KEPT
 from .notification import Sender
-from .outbox import ANSWER_KEPT, Claimed
+from .recorded import NotificationRecord
 from .retry import Outcome
 
 #: Bytes of a callback's answer that are read at all.
@@ -33,7 +35,8 @@ class Target:
 
 def attempt(
     session: requests.Session,
-    claimed: Claimed,
+    told: NotificationRecord,
+    url: str,
     sender: Sender,
     target: Target,
     *,
@@ -44,15 +47,16 @@ def attempt(
 
     :param now: our own clock, for the signature's timestamp.
     """
-    body = notification.build_body(claimed, sender)
+    body = notification.build_body(told, sender)
     headers = notification.build_headers(
-        body, claimed, keys=target.signature_keys, extra=target.headers, now=now
+        body, told.event_id, keys=target.signature_keys, extra=target.headers, now=now
     )
+    began = time.monotonic()
     try:
         answer = exchange(
             session,
             "POST",
-            claimed.url,
+            url,
             headers=headers,
             data=body,
             auth=target.basic,
@@ -60,7 +64,7 @@ def attempt(
             max_bytes=ANSWER_READ,
         )
     except TransportError as exc:
-        return Outcome(delivered=False, reason=str(exc))
+        return Outcome(delivered=False, reason=str(exc), seconds=time.monotonic() - began)
     return _outcome(answer, now)
 
 

@@ -11,7 +11,7 @@ import orjson
 
 from ..crypto import sign_body, standard_headers
 from ..dates import iso_z, java_date_string
-from .outbox import Claimed, EventRecord
+from .recorded import EventRecord, NotificationRecord
 
 ELEMENT_KEY = "woocommercerest"
 ELEMENT_ID = 2881
@@ -34,27 +34,27 @@ class Sender:
     filter_nulls: bool = True
 
 
-def build_body(claimed: Claimed, sender: Sender) -> bytes:
+def build_body(told: NotificationRecord, sender: Sender) -> bytes:
     """The JSON body; the same bytes at every attempt as long as the instance keeps its name.
 
     Envelope: two captured bodies of Cloud Elements, 2018 and 2020. ``version`` and
     ``changedFields`` in ``events[]`` are ours.
     """
     raw = {
-        claimed.resource: [_raw_record(event, sender.filter_nulls) for event in claimed.events],
-        "pollDate": int(claimed.poll_date.timestamp() * 1000),
-        "objectType": claimed.resource,
+        told.resource: [_raw_record(event, sender.filter_nulls) for event in told.events],
+        "pollDate": int(told.poll_date.timestamp() * 1000),
+        "objectType": told.resource,
     }
     body = {
         "severity": "medium",
-        "createdDate": java_date_string(claimed.created_at),
+        "createdDate": java_date_string(told.created_at),
         "topic": f"instance-{sender.instance_id}-{ELEMENT_KEY}-events",
         "action": "create",
-        "id": str(claimed.notification_id),
+        "id": str(told.id),
         "message": {
             "elementKey": ELEMENT_KEY,
             "accountId": sender.account_id,
-            "eventId": claimed.event_id,
+            "eventId": told.event_id,
             "companyId": sender.company_id,
             "instanceId": sender.instance_id,
             "instance_id": sender.instance_id,
@@ -62,7 +62,7 @@ def build_body(claimed: Claimed, sender: Sender) -> bytes:
             "instanceTags": list(sender.tags),
             "raw": raw,
             "userId": sender.user_id,
-            "events": [_event(event, claimed) for event in claimed.events],
+            "events": [_event(event, told) for event in told.events],
         },
         "user": SENDER,
     }
@@ -85,25 +85,25 @@ def without_nulls(value: t.Any) -> t.Any:
     return value
 
 
-def _event(event: EventRecord, claimed: Claimed) -> dict[str, t.Any]:
-    told: dict[str, t.Any] = {
+def _event(event: EventRecord, told: NotificationRecord) -> dict[str, t.Any]:
+    shown: dict[str, t.Any] = {
         "date": iso_z(event.date),
         "elementKey": ELEMENT_KEY,
-        "pollDate": iso_z(claimed.poll_date),
+        "pollDate": iso_z(told.poll_date),
         "eventType": event.event_type.value,
         "hubKey": HUB_KEY,
         "objectId": event.object_id,
-        "objectType": claimed.resource,
+        "objectType": told.resource,
         "version": event.version,
     }
     if event.changed_fields:
-        told["changedFields"] = list(event.changed_fields)
-    return told
+        shown["changedFields"] = list(event.changed_fields)
+    return shown
 
 
 def build_headers(
     body: bytes,
-    claimed: Claimed,
+    event_id: str,
     *,
     keys: cabc.Sequence[str],
     extra: cabc.Mapping[str, str],
@@ -111,6 +111,7 @@ def build_headers(
 ) -> dict[str, str]:
     """The headers of one attempt.
 
+    :param event_id: ``message.eventId``.
     :param keys: signature keys, oldest first; empty: the notification is not signed.
     :param extra: the instance's own headers; they never replace ours.
     :param now: our own clock, for ``webhook-timestamp``.
@@ -118,8 +119,8 @@ def build_headers(
     headers = dict(extra)
     headers["Content-Type"] = "application/json"
     headers["User-Agent"] = "flask-woo-events"
-    headers["Elements-Webhook-Id"] = claimed.event_id
+    headers["Elements-Webhook-Id"] = event_id
     if keys:
         headers["Elements-Webhook-Signature"] = sign_body(body, keys[-1])
-        headers.update(standard_headers(claimed.event_id, now, body, keys))
+        headers.update(standard_headers(event_id, now, body, keys))
     return headers

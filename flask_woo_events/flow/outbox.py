@@ -1,8 +1,7 @@
-"""The outbox: events and notifications on their way, who has claimed them, how they ended."""
+"""The outbox: events, the notifications that tell them, and to whom each of these goes."""
 
 from __future__ import annotations
 
-import collections
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
@@ -12,10 +11,10 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..errors import LeaseLostError
+from ..database import Work, announce
 from ..models import (
     UNSETTLED,
-    Attempt,
+    Channel,
     Delivery,
     DeliveryStatus,
     Event,
@@ -25,15 +24,26 @@ from ..models import (
     Wait,
 )
 from .cursor import Stream
-from .retry import Outcome, Verdict, decide
 
 #: Events in one notification (Cloud Elements: 10 for polling, 20 for webhooks).
 POLLING_BATCH = 10
 WEBHOOK_BATCH = 20
-#: Bytes of a callback's answer that an attempt keeps.
-ANSWER_KEPT = 4096
 
-_TRYABLE = (DeliveryStatus.CREATED, DeliveryStatus.RETRY)
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A function of the application that wants events, beside the callback URL."""
+
+    name: str
+    #: The resource that it wants events of; ``None``: of all.
+    resource: str | None
+    #: The types that it wants; empty: all.
+    types: frozenset[str]
+
+    def wants(self, resource: str, event_type: str) -> bool:
+        """Whether an event is for it."""
+        named = self.resource is None or self.resource == resource
+        return named and (not self.types or event_type in self.types)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +53,8 @@ class Rules:
     #: Our own clock.
     now: dt.datetime
     batch_size: int = POLLING_BATCH
+    #: Handlers of the application.
+    routes: tuple[Route, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,40 +70,6 @@ class Change:
     changed_fields: tuple[str, ...]
     #: The notification that told of the version before.
     after_notification: int | None
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class EventRecord:
-    """One event as a notification carries it."""
-
-    id: int
-    object_id: str
-    event_type: EventType
-    version: int
-    date: dt.datetime
-    body: bytes
-    changed_fields: tuple[str, ...]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
-    """A delivery that is ours until its lease ends."""
-
-    delivery_id: int
-    #: Who holds it; a settlement under another token is refused.
-    token: str
-    subscription_id: int
-    url: str
-    #: Attempts before this one.
-    attempts: int
-    first_failed_at: dt.datetime | None
-    instance_id: int
-    resource: str
-    notification_id: int
-    event_id: str
-    poll_date: dt.datetime
-    created_at: dt.datetime
-    events: tuple[EventRecord, ...]
 
 
 def post(
@@ -131,7 +109,7 @@ def post(
             told[change.object_id] = notification.id
             rows.append(_event_row(stream, notification.id, change, rules.now))
     session.execute(sa.insert(Event), rows)
-    _address(session, stream.instance_id, notifications, batches, rules.now)
+    _address(session, stream, notifications, batches, rules)
     return told
 
 
@@ -156,30 +134,77 @@ def _event_row(
 
 def _address(
     session: orm.Session,
-    instance_id: int,
+    stream: Stream,
     notifications: cabc.Sequence[Notification],
     batches: cabc.Sequence[cabc.Sequence[Change]],
-    now: dt.datetime,
+    rules: Rules,
 ) -> None:
     """Write a delivery for each notification and subscription, behind what it must not overtake."""
-    subscriptions = session.scalars(
-        sa.select(Subscription).where(Subscription.instance_id == instance_id, Subscription.current)
-    ).all()
-    for subscription in subscriptions:
+    for subscription, wanted in _subscriptions(session, stream, rules):
+        taken = [
+            (notification, batch)
+            for notification, batch in zip(notifications, batches, strict=True)
+            if wanted is None or any(wanted.wants(stream.resource, one.event_type) for one in batch)
+        ]
         deliveries = [
             Delivery(
                 notification_id=notification.id,
                 subscription_id=subscription.id,
                 status=DeliveryStatus.CREATED if subscription.active else DeliveryStatus.QUEUED,
-                due_at=now if subscription.active else None,
-                created_at=now,
-                updated_at=now,
+                due_at=rules.now if subscription.active else None,
+                created_at=rules.now,
+                updated_at=rules.now,
             )
-            for notification in notifications
+            for notification, _ in taken
         ]
         session.add_all(deliveries)
         session.flush()
-        _hold_back(session, subscription.id, deliveries, batches)
+        _hold_back(session, subscription.id, deliveries, [batch for _, batch in taken])
+        if deliveries:
+            wake(session, [subscription], rules.now)
+
+
+def _subscriptions(
+    session: orm.Session, stream: Stream, rules: Rules
+) -> cabc.Iterator[tuple[Subscription, Route | None]]:
+    """Who is told of an instance's events, and which of them a handler wants."""
+    query = sa.select(Subscription).where(
+        Subscription.instance_id == stream.instance_id, Subscription.current
+    )
+    known = session.scalars(query.order_by(Subscription.id).with_for_update()).all()
+    for one in known:
+        if one.channel == Channel.WEBHOOK:
+            yield one, None
+    handlers = {one.url: one for one in known if one.channel == Channel.HANDLER}
+    for route in rules.routes:
+        if route.resource not in (None, stream.resource):
+            continue
+        handler = handlers.get(route.name)
+        if handler is None:
+            handler = Subscription(
+                instance_id=stream.instance_id,
+                channel=Channel.HANDLER,
+                url=route.name,
+                created_at=rules.now,
+            )
+            session.add(handler)
+            session.flush()
+        yield handler, route
+
+
+def wake(
+    session: orm.Session, subscriptions: cabc.Iterable[Subscription], now: dt.datetime
+) -> None:
+    """Have subscriptions looked at, at once or when their hold ends; in one commit with the cause.
+
+    :param subscriptions: rows that this transaction has locked, so that a worker that looks at
+        the same time waits for the cause.
+    """
+    announce(session, Work.DELIVERIES)
+    for one in subscriptions:
+        if one.active:
+            at = max(one.held_until or now, now)
+            one.next_due_at = at if one.next_due_at is None else min(one.next_due_at, at)
 
 
 def _hold_back(
@@ -214,161 +239,3 @@ def _hold_back(
         session.execute(
             sa.insert(Wait), [{"delivery_id": one, "after_id": after} for one, after in waits]
         )
-
-
-def claim(session: orm.Session, now: dt.datetime, lease: dt.timedelta, limit: int) -> list[Claimed]:
-    """Take deliveries that are due, for the length of a lease.
-
-    A delivery is not due while an earlier one with a version of the same object is unsettled.
-    The caller commits before it delivers.
-    """
-    free = sa.or_(Delivery.lease_until.is_(None), Delivery.lease_until < now)
-    before = orm.aliased(Delivery)
-    held_back = (
-        sa.select(Wait.after_id)
-        .join(before, before.id == Wait.after_id)
-        .where(Wait.delivery_id == Delivery.id, before.status.in_(UNSETTLED))
-        .exists()
-    )
-    candidates = session.scalars(
-        sa.select(Delivery.id)
-        .where(Delivery.status.in_(_TRYABLE), Delivery.due_at <= now, free, ~held_back)
-        .order_by(Delivery.due_at, Delivery.id)
-        .limit(limit)
-    ).all()
-    if not candidates:
-        return []
-    token = secrets.token_hex(16)
-    session.execute(
-        sa.update(Delivery)
-        .where(Delivery.id.in_(candidates), Delivery.status.in_(_TRYABLE), free)
-        .values(lease_token=token, lease_until=now + lease)
-        .execution_options(synchronize_session=False)
-    )
-    return _load_claimed(session, token)
-
-
-def _load_claimed(session: orm.Session, token: str) -> list[Claimed]:
-    rows = session.execute(
-        sa.select(Delivery, Notification, Subscription.url)
-        .join(Notification, Notification.id == Delivery.notification_id)
-        .join(Subscription, Subscription.id == Delivery.subscription_id)
-        .where(Delivery.lease_token == token)
-        .order_by(Delivery.due_at, Delivery.id)
-    ).all()
-    events = _load_events(session, [notification.id for _, notification, _ in rows])
-    return [
-        Claimed(
-            delivery_id=delivery.id,
-            token=token,
-            subscription_id=delivery.subscription_id,
-            url=url,
-            attempts=delivery.attempts,
-            first_failed_at=delivery.first_failed_at,
-            instance_id=notification.instance_id,
-            resource=notification.resource,
-            notification_id=notification.id,
-            event_id=notification.event_id,
-            poll_date=notification.poll_date,
-            created_at=notification.created_at,
-            events=tuple(events[notification.id]),
-        )
-        for delivery, notification, url in rows
-    ]
-
-
-def _load_events(
-    session: orm.Session, notification_ids: cabc.Sequence[int]
-) -> dict[int, list[EventRecord]]:
-    events: dict[int, list[EventRecord]] = collections.defaultdict(list)
-    query = sa.select(Event).where(Event.notification_id.in_(notification_ids)).order_by(Event.id)
-    for event in session.scalars(query):
-        events[event.notification_id].append(
-            EventRecord(
-                id=event.id,
-                object_id=event.object_id,
-                event_type=EventType(event.event_type),
-                version=event.version,
-                date=event.date,
-                body=event.body,
-                changed_fields=tuple(event.changed_fields or ()),
-            )
-        )
-    return events
-
-
-def settle(
-    session: orm.Session, claimed: Claimed, outcome: Outcome, verdict: Verdict, now: dt.datetime
-) -> None:
-    """Write how an attempt ended and what comes next.
-
-    :raises LeaseLostError: the lease ended and somebody else has taken the delivery over.
-    """
-    values: dict[str, t.Any] = {
-        "status": verdict.status.value,
-        "due_at": verdict.retry_at,
-        "attempts": claimed.attempts + 1,
-        "lease_token": None,
-        "lease_until": None,
-        "updated_at": now,
-    }
-    if not outcome.delivered:
-        values["first_failed_at"] = claimed.first_failed_at or now
-    changed = session.execute(
-        sa.update(Delivery)
-        .where(Delivery.id == claimed.delivery_id, Delivery.lease_token == claimed.token)
-        .values(**values)
-        .execution_options(synchronize_session=False)
-    )
-    if t.cast("sa.CursorResult[t.Any]", changed).rowcount != 1:
-        raise LeaseLostError(f"delivery {claimed.delivery_id} was taken over by another worker")
-    session.add(
-        Attempt(
-            delivery_id=claimed.delivery_id,
-            at=now,
-            seconds=outcome.seconds,
-            status_code=outcome.status_code,
-            reason=outcome.reason,
-            answer=outcome.answer[:ANSWER_KEPT],
-        )
-    )
-    if verdict.deactivate:
-        deactivate(session, claimed.subscription_id, outcome.reason, now)
-
-
-def deactivate(session: orm.Session, subscription_id: int, reason: str, now: dt.datetime) -> None:
-    """Stop a subscription; what waits for it is queued until a person redelivers it."""
-    session.execute(
-        sa.update(Subscription)
-        .where(Subscription.id == subscription_id)
-        .values(active=False, reason=reason)
-    )
-    session.execute(
-        sa.update(Delivery)
-        .where(Delivery.subscription_id == subscription_id, Delivery.status.in_(_TRYABLE))
-        .values(status=DeliveryStatus.QUEUED.value, due_at=None, updated_at=now)
-        .execution_options(synchronize_session=False)
-    )
-
-
-def next_due(session: orm.Session) -> dt.datetime | None:
-    """When the next delivery is due, whoever holds it."""
-    return session.scalars(
-        sa.select(sa.func.min(Delivery.due_at)).where(Delivery.status.in_(_TRYABLE))
-    ).one()
-
-
-__all__ = [
-    "Change",
-    "Claimed",
-    "EventRecord",
-    "Outcome",
-    "Rules",
-    "Verdict",
-    "claim",
-    "deactivate",
-    "decide",
-    "next_due",
-    "post",
-    "settle",
-]

@@ -20,6 +20,12 @@ RETRY_AFTER_CAP = 6 * 3600
 JITTER = 0.2
 
 
+#: Failures in a row after which a whole subscription is held, so that it costs others nothing.
+HELD_AFTER = 3
+#: The first pause of a held subscription, doubled with each further failure, and the longest.
+FIRST_HOLD, LONGEST_HOLD = 5, 300  # seconds
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """How one attempt ended."""
@@ -35,6 +41,10 @@ class Outcome:
     seconds: float = 0.0
     #: Seconds that the callback asked us to wait.
     retry_after: float | None = None
+    #: Something went out; it tells how the other side is doing.
+    sent: bool = True
+    #: Ids of events that a handler has taken although others failed.
+    handled: tuple[int, ...] = ()
 
     @property
     def gone(self) -> bool:
@@ -88,3 +98,28 @@ def decide(
         asked = min(max(outcome.retry_after, 0.0), RETRY_AFTER_CAP)
         retry_at = max(retry_at, now + dt.timedelta(seconds=asked))
     return Verdict(DeliveryStatus.RETRY, max(retry_at, now))
+
+
+def span(schedule: str) -> dt.timedelta:
+    """How long a schedule goes on after the first failure, without its jitter."""
+    if schedule == "cloud-elements":
+        return dt.timedelta(seconds=CLOUD_ELEMENTS[-1])
+    return dt.timedelta(seconds=sum(STANDARD))
+
+
+def hold(failures: int, retry_after: float | None, now: dt.datetime) -> dt.datetime | None:
+    """Until when nothing more is sent to a subscription that fails; ``None``: go on.
+
+    One notification that a callback cannot take must not stop the others, so a single failure
+    holds nothing; a callback that is down must not be asked by everything that waits for it.
+
+    :param failures: in a row, this one included, of whichever notifications.
+    :param retry_after: seconds that the callback asked for, of whoever asks.
+    """
+    if retry_after is not None:
+        asked = min(max(retry_after, 0.0), RETRY_AFTER_CAP)
+        return now + dt.timedelta(seconds=asked)
+    if failures < HELD_AFTER:
+        return None
+    doubled = FIRST_HOLD * 2 ** min(failures - HELD_AFTER, 10)
+    return now + dt.timedelta(seconds=min(doubled, LONGEST_HOLD))

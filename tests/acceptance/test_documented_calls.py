@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -73,7 +72,8 @@ class Site:
                 time.sleep(0.1)
             yield
         finally:
-            server.send_signal(signal.SIGINT)
+            # Not SIGINT, which processes ignore that a shell started in the background.
+            server.terminate()
             server.wait(20)
 
 

@@ -18,15 +18,22 @@ from tests.integration.host import NOW
 WRITERS = 12
 
 
+Work = t.Callable[[orm.Session], t.Any]
+
+
+def _do(session: orm.Session, works: t.Sequence[Work]) -> list[t.Any]:
+    return [work(session) for work in works]
+
+
 class Held:
     """The first writer is held until all others wait."""
 
     def __init__(self, database: Database) -> None:
-        self.group = GroupCommit(database)
+        self.group = GroupCommit(database, _do)
         self._database = database
         self._begun, self._go = threading.Event(), threading.Event()
 
-    def run(self, *works: t.Callable[[orm.Session], t.Any]) -> list[t.Any]:
+    def run(self, *works: Work) -> list[t.Any]:
         """Do these together; returns their results or errors."""
 
         def first(session: orm.Session) -> None:
@@ -49,7 +56,7 @@ class Held:
             return set(session.scalars(sa.select(Organization.name)))
 
 
-def _adds(name: str) -> t.Callable[[orm.Session], str]:
+def _adds(name: str) -> Work:
     def work(session: orm.Session) -> str:
         session.add(Organization(name=name, secret_hash=name, created_at=NOW))
         session.flush()
@@ -71,9 +78,10 @@ def test_waiting_writes_share_a_commit(any_database: Database) -> None:
 def test_a_write_that_fails_fails_alone(any_database: Database) -> None:
     """Those who wrote beside it are made, and only it has the error."""
     held = Held(any_database)
-    one, twin, other = held.run(_adds("one"), _adds("one"), _adds("other"))
-    assert (one, other, held.names) == ("one", "other", {"one", "other"})
-    assert isinstance(twin, sa.exc.IntegrityError)
+    *twins, other = held.run(_adds("one"), _adds("one"), _adds("other"))
+    assert (other, held.names) == ("other", {"one", "other"})
+    # Which of the two comes first is the scheduler's choice.
+    assert sorted(type(one).__name__ for one in twins) == ["IntegrityError", "str"]
 
 
 def test_an_interrupted_writer_takes_nobody_with_it(any_database: Database) -> None:
@@ -91,7 +99,7 @@ def test_an_interrupted_writer_takes_nobody_with_it(any_database: Database) -> N
 @pytest.mark.parametrize("writers", [1, WRITERS])
 def test_nobody_is_forgotten(any_database: Database, writers: int) -> None:
     """However they come, every write is there when its writer goes on."""
-    group = GroupCommit(any_database)
+    group: GroupCommit[Work, str] = GroupCommit(any_database, _do)
 
     def add(number: int) -> str:
         return group.write(_adds(f"n{number}"))

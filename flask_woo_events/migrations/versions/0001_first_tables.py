@@ -248,6 +248,10 @@ def upgrade() -> None:
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("current", sa.Boolean(), nullable=False),
+        sa.Column("next_due_at", models.UtcDateTime(), nullable=True),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("failing_since", models.UtcDateTime(), nullable=True),
+        sa.Column("held_until", models.UtcDateTime(), nullable=True),
         sa.Column("created_at", models.UtcDateTime(), nullable=False),
         sa.ForeignKeyConstraint(
             ["instance_id"],
@@ -260,6 +264,9 @@ def upgrade() -> None:
     with op.batch_alter_table("woo_subscription", schema=None) as batch_op:
         batch_op.create_index(
             batch_op.f("ix_woo_subscription_instance_id"), ["instance_id"], unique=False
+        )
+        batch_op.create_index(
+            batch_op.f("ix_woo_subscription_next_due_at"), ["next_due_at"], unique=False
         )
 
     op.create_table(
@@ -420,6 +427,7 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("due_at", models.UtcDateTime(), nullable=True),
         sa.Column("first_failed_at", models.UtcDateTime(), nullable=True),
+        sa.Column("handled", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("lease_token", sa.String(length=32), nullable=True),
         sa.Column("lease_until", models.UtcDateTime(), nullable=True),
         sa.Column("created_at", models.UtcDateTime(), nullable=False),
@@ -444,12 +452,14 @@ def upgrade() -> None:
         ),
     )
     with op.batch_alter_table("woo_delivery", schema=None) as batch_op:
-        batch_op.create_index("ix_woo_delivery_due", ["status", "due_at", "id"], unique=False)
         batch_op.create_index(
-            batch_op.f("ix_woo_delivery_lease_token"), ["lease_token"], unique=False
+            "ix_woo_delivery_due", ["subscription_id", "status", "due_at", "id"], unique=False
         )
         batch_op.create_index(
-            batch_op.f("ix_woo_delivery_subscription_id"), ["subscription_id"], unique=False
+            "ix_woo_delivery_lease", ["subscription_id", "lease_until"], unique=False
+        )
+        batch_op.create_index(
+            batch_op.f("ix_woo_delivery_lease_token"), ["lease_token"], unique=False
         )
 
     op.create_table(

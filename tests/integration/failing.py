@@ -1,0 +1,150 @@
+"""A callback that fails in every way a callback can, on command, over raw sockets."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import dataclasses
+import email.utils
+import socket
+import struct
+import threading
+import typing as t
+
+import orjson
+
+#: What the callback does with a request; it takes it in with ``ok``, ``endless`` and ``lost``.
+Mode = t.Literal[
+    "ok",
+    "lost",  # takes it in, and closes without an answer
+    "500",
+    "429",  # with Retry-After in seconds
+    "503",  # with Retry-After as a date
+    "redirect",
+    "silent",  # never answers
+    "drip",  # a byte now and then
+    "endless",  # 200, and a body without an end
+    "garbage",  # no HTTP
+    "reset",
+    "cut",  # a body shorter than announced
+    "broken",  # a body that cannot be unpacked
+]
+MODES: tuple[Mode, ...] = t.get_args(Mode)
+
+
+@dataclasses.dataclass
+class Taken:
+    """A notification that the callback took in."""
+
+    id: str
+    #: ``(objectId, version)`` of its events.
+    versions: tuple[tuple[str, int], ...]
+    mode: Mode
+
+
+class FailingCallback:
+    """A callback on loopback.
+
+    :param choose: the mode of each request.
+    :param now: Unix seconds, for the dates it answers with.
+    """
+
+    def __init__(self, choose: cabc.Callable[[], Mode], now: cabc.Callable[[], float]) -> None:
+        self._choose = choose
+        self._now = now
+        self.taken: list[Taken] = []
+        self.seen: set[Mode] = set()
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+
+    @contextlib.contextmanager
+    def serve(self) -> cabc.Iterator[str]:
+        """Listen while the block runs; yields the URL."""
+        with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+            thread = threading.Thread(target=self._accept, args=(listener,), daemon=True)
+            thread.start()
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/events"
+            self._over.set()
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+    def _accept(self, listener: socket.socket) -> None:
+        threads = []
+        while not self._over.is_set():
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                break
+            threads.append(threading.Thread(target=self._serve, args=(connection,), daemon=True))
+            threads[-1].start()
+        for thread in threads:
+            thread.join()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.settimeout(5)
+            while (body := _read(connection)) is not None:
+                with self._lock:
+                    mode = self._choose()
+                    self.seen.add(mode)
+                    if mode in ("ok", "endless", "lost"):
+                        self.taken.append(_taken(body, mode))
+                if mode != "ok":
+                    self._fail(connection, mode)
+                    return
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    def _fail(self, connection: socket.socket, mode: Mode) -> None:
+        date = email.utils.formatdate(self._now() + 120, usegmt=True)
+        answers: dict[Mode, str] = {
+            "500": "500 No\nContent-Length: 0\n\n",
+            "429": "429 Slow\nRetry-After: 60\nContent-Length: 0\n\n",
+            "503": f"503 Busy\nRetry-After: {date}\nContent-Length: 0\n\n",
+            "redirect": "302 Found\nLocation: /other\nContent-Length: 0\n\n",
+            "cut": "200 OK\nContent-Length: 500\n\nhalf of it",
+            "broken": "200 OK\nContent-Encoding: gzip\nContent-Length: 9\n\nnot gzip!",
+        }
+        if mode in answers:
+            connection.sendall(f"HTTP/1.1 {answers[mode]}".replace("\n", "\r\n").encode())
+        if mode == "garbage":
+            connection.sendall(b"\x16\x03\x01 this is not HTTP\r\n\r\n")
+        if mode == "reset":
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        elif mode in ("drip", "endless", "silent"):
+            self._keep(connection, mode)
+
+    def _keep(self, connection: socket.socket, mode: Mode) -> None:
+        """Go on until the other side gives up."""
+        if mode != "silent":
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+        for _ in range(100):
+            if self._over.wait(0.0 if mode == "endless" else 0.05):
+                return
+            if mode != "silent":
+                connection.sendall(b"x" * (65536 if mode == "endless" else 1))
+
+
+def _read(connection: socket.socket) -> bytes | None:
+    """The body of the next request."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = connection.recv(65536)
+        if not more:
+            return None
+        data += more
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = next(
+        int(line.split(b":")[1])
+        for line in head.lower().split(b"\r\n")
+        if line.startswith(b"content-length")
+    )
+    while len(body) < length:
+        body += connection.recv(65536)
+    return body
+
+
+def _taken(body: bytes, mode: Mode) -> Taken:
+    shown = orjson.loads(body)
+    events = shown["message"]["events"]
+    return Taken(shown["id"], tuple((one["objectId"], one["version"]) for one in events), mode)
