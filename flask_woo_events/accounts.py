@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import dataclasses
 import datetime as dt
 import re
+import typing as t
 
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -132,6 +134,22 @@ def remove_user(session: orm.Session, name: str, organization: str) -> None:
         session.execute(sa.update(Instance).where(Instance.user_id == user.id).values(user_id=heir))
     session.delete(user)
     session.flush()
+
+
+def settings(session: orm.Session, caller: Caller) -> dict[str, t.Any]:
+    """What the caller's organisation chose; what it did not choose is missing."""
+    return dict(session.get_one(Organization, caller.organization_id).settings)
+
+
+def change_settings(
+    session: orm.Session, caller: Caller, named: cabc.Mapping[str, t.Any]
+) -> dict[str, t.Any]:
+    """Change some settings of the caller's organisation; ``None`` takes a choice back."""
+    home = session.get_one(Organization, caller.organization_id, with_for_update=True)
+    merged = {**home.settings, **named}
+    home.settings = {name: value for name, value in merged.items() if value is not None}
+    session.flush()
+    return dict(home.settings)
 
 
 def authenticate(session: orm.Session, header: str | None) -> Caller:

@@ -18,7 +18,7 @@ from sqlalchemy import orm
 from . import profiles
 from .errors import WooEventsError
 from .flow import claims, delivery
-from .flow.claims import Claimed, Settlement
+from .flow.claims import Claimed, Settled, Settlement
 from .flow.delivery import Target
 from .flow.notification import Sender
 from .flow.retry import JITTER, Outcome, Policy, Verdict, decide, hold, span
@@ -86,6 +86,8 @@ class Dispatch:
         with concurrent.futures.ThreadPoolExecutor(self._threads, "woo-deliver") as pool:
             while not self._stopped():
                 self.wake.clear()
+                # Asked first: what ends meanwhile may give more to do.
+                busy = self._busy()
                 claimed = self._claim(forever)
                 if claimed:
                     lease = contextlib.ExitStack()
@@ -94,7 +96,7 @@ class Dispatch:
                     for one, address in claimed:
                         pool.submit(self._deliver, one, address, report, left)
                     continue
-                if not forever and not self._busy():
+                if not forever and not busy:
                     break
                 self.wake.wait(LOOK_EVERY)
         return report
@@ -140,9 +142,7 @@ class Dispatch:
     ) -> None:
         try:
             outcome = self._attempt(claimed, address)
-            verdict = self._settle(claimed, outcome, address)
-            if verdict is not None:
-                self._tell(claimed, outcome, verdict)
+            self._settle(claimed, outcome, address)
             with self._lock:
                 report.delivered += outcome.delivered
                 report.failed += not outcome.delivered
@@ -184,8 +184,8 @@ class Dispatch:
 
     def _settle(
         self, claimed: Claimed, outcome: Outcome, address: Address | WooEventsError
-    ) -> Verdict | None:
-        """Write how it ended, together with others; ``None``: it is not ours any more."""
+    ) -> None:
+        """Write how it ended, together with others, and say so."""
         settings, now = self._runtime.settings, self._runtime.clock()
         policy = settings.failure_policy if isinstance(address, WooEventsError) else address.policy
         verdict = decide(
@@ -205,17 +205,15 @@ class Dispatch:
                 # Each of many notifications had few attempts; the callback had all of them.
                 verdict = Verdict(DeliveryStatus.QUEUED, deactivate=True)
         settlement = Settlement(claimed, outcome, verdict, held_until)
-        if self._runtime.group_commit(settle).write((settlement, now)):
-            return verdict
-        extra = _extra(claimed, "lease_lost")
-        _log.warning("notification %d was taken over", claimed.notification.id, extra=extra)
-        return None
-
-    def _tell(self, claimed: Claimed, outcome: Outcome, verdict: Verdict) -> None:
+        settled = self._runtime.group_commit(settle).write((settlement, now))
+        if not settled.ours:
+            extra = _extra(claimed, "lease_lost")
+            _log.warning("notification %d was taken over", claimed.notification.id, extra=extra)
+            return
         level = logging.ERROR if verdict.status is DeliveryStatus.QUEUED else logging.INFO
         extra = _extra(claimed, f"delivery_{verdict.status.value}")
         _log.log(level, "notification %d: %s", claimed.notification.id, outcome.reason, extra=extra)
-        if verdict.deactivate:
+        if settled.stopped:
             self._runtime.send(
                 subscription_stopped,
                 instance_id=claimed.notification.instance_id,
@@ -243,8 +241,8 @@ class Dispatch:
 
 def settle(
     session: orm.Session, ended: cabc.Sequence[tuple[Settlement, dt.datetime]]
-) -> list[bool]:
-    """Write attempts that ended at the same time; for each, whether it was still ours."""
+) -> list[Settled]:
+    """Write attempts that ended at the same time."""
     return claims.settle(session, [one for one, _ in ended], max(now for _, now in ended))
 
 

@@ -35,7 +35,11 @@ from .values import (
 )
 
 
-def _web_address(value: str) -> str:
+def web_address(value: str) -> str:
+    """Check the address of a callback.
+
+    :raises ValueError: it is none, or holds what would be shown in logs.
+    """
     if not value:
         return value
     try:
@@ -92,7 +96,7 @@ CallbackUrl = t.Annotated[
     str,
     pydantic.StringConstraints(max_length=URL_LENGTH, strip_whitespace=True),
     pydantic.AfterValidator(printable),
-    pydantic.AfterValidator(_web_address),
+    pydantic.AfterValidator(web_address),
 ]
 Secret = t.Annotated[Line, pydantic.StringConstraints(max_length=1000)]
 Credential = t.Annotated[Secret, pydantic.AfterValidator(_credential)]

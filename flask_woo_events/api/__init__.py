@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import flask
 
-from . import errors, hooks, instances
+from . import accounts, errors, events, hooks, instances, notifications
 
 #: The blueprint's name, for ``url_for``.
 NAME = "woo_events_api"
@@ -18,6 +18,9 @@ def make_blueprint(url_prefix: str) -> flask.Blueprint:
     blueprint = flask.Blueprint(NAME, __name__, url_prefix=url_prefix or None)
     errors.register(blueprint)
     instances.register(blueprint)
+    events.register(blueprint)
+    notifications.register(blueprint)
+    accounts.register(blueprint)
     hooks.register(blueprint)
     if url_prefix:
         # At the root of the host, paths that are not ours are the host's.

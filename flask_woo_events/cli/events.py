@@ -12,6 +12,7 @@ from flask.cli import AppGroup
 from ..flow import log
 from ..runtime import current_runtime
 from .output import as_json_option, echo_json, echo_table, failing_in_words
+from .replay import replay_
 
 group = AppGroup("events", help="List events and look at them.")
 
@@ -83,3 +84,6 @@ def tail(instance: int | None, as_json: bool) -> None:
             time.sleep(TAIL_EVERY)
     except KeyboardInterrupt:
         return
+
+
+group.add_command(replay_)

@@ -66,6 +66,16 @@ class Settlement:
     held_until: dt.datetime | None = None
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a settlement."""
+
+    #: It was written; otherwise its lease had ended and another worker has the delivery.
+    ours: bool
+    #: It stopped the subscription.
+    stopped: bool = False
+
+
 _NOW = sa.bindparam("now", type_=UtcDateTime())
 _SUBSCRIPTION = sa.bindparam("subscription", type_=sa.BigInteger())
 _FREE = sa.or_(Delivery.lease_until.is_(None), Delivery.lease_until < _NOW)
@@ -271,12 +281,8 @@ _ATTEMPT = sa.insert(t.cast("sa.Table", Attempt.__table__))
 
 def settle(
     session: orm.Session, settlements: cabc.Sequence[Settlement], now: dt.datetime
-) -> list[bool]:
-    """Write how attempts ended and what comes next, all in the caller's transaction.
-
-    :return: for each, whether it was written; not when its lease ended and another worker has
-        taken the delivery over.
-    """
+) -> list[Settled]:
+    """Write how attempts ended and what comes next, all in the caller's transaction."""
     rows = session.execute(
         sa.select(Delivery.id, Delivery.lease_token)
         .where(Delivery.id.in_([one.claimed.delivery_id for one in settlements]))
@@ -288,8 +294,11 @@ def settle(
     if kept:
         session.connection().execute(_SETTLE, [_settled(one, now) for one in kept])
         session.connection().execute(_ATTEMPT, [_attempt(one, now) for one in kept])
-        _look_after(session, kept, now)
-    return held
+    stopped = _look_after(session, kept, now) if kept else set()
+    return [
+        Settled(ours, one.claimed.delivery_id in stopped)
+        for one, ours in zip(settlements, held, strict=True)
+    ]
 
 
 def _settled(one: Settlement, now: dt.datetime) -> dict[str, t.Any]:
@@ -318,8 +327,14 @@ def _attempt(one: Settlement, now: dt.datetime) -> dict[str, t.Any]:
     }
 
 
-def _look_after(session: orm.Session, kept: cabc.Sequence[Settlement], now: dt.datetime) -> None:
-    """Say of each subscription how it is doing, and when to look at it again."""
+def _look_after(
+    session: orm.Session, kept: cabc.Sequence[Settlement], now: dt.datetime
+) -> set[int]:
+    """Say of each subscription how it is doing, and when to look at it again.
+
+    :return: the deliveries whose end stopped their subscription.
+    """
+    stopped: set[int] = set()
     groups: dict[int, list[Settlement]] = collections.defaultdict(list)
     for one in kept:
         groups[one.claimed.subscription_id].append(one)
@@ -351,7 +366,9 @@ def _look_after(session: orm.Session, kept: cabc.Sequence[Settlement], now: dt.d
         for one in failed:
             if one.verdict.deactivate:
                 deactivate(session, subscription.id, one.outcome.reason, now)
+                stopped.add(one.claimed.delivery_id)
                 break
+    return stopped
 
 
 def deactivate(session: orm.Session, subscription_id: int, reason: str, now: dt.datetime) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import contextlib
 import http.server
 import pathlib
 import shutil
@@ -24,6 +25,7 @@ from tests.integration.host import (
     make_app,
     runtime_of,
 )
+from tests.integration.line import Line, open_line
 
 
 @pytest.fixture
@@ -103,3 +105,11 @@ def client(app: flask.Flask) -> flask.testing.FlaskClient:
 def api(client: flask.testing.FlaskClient, headers: Headers, store_server: StubStore) -> Api:
     """The API as ann calls it."""
     return Api(client, headers, store_server.url)
+
+
+@pytest.fixture
+def line(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Line]:
+    """A store, an application and a callback, joined; the store has been read once."""
+    with contextlib.ExitStack() as stack:
+        shutil.copy(tables, tmp_path / "host.sqlite3")
+        yield open_line("9.4", tmp_path, stack)

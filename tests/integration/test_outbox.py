@@ -30,8 +30,8 @@ def claim(stage: Stage, seconds: float = 0.0, limit: int = 50) -> list[claims.Cl
 
 def settle(stage: Stage, claimed: claims.Claimed, outcome: Outcome, verdict: Verdict) -> bool:
     with stage.database.write() as session:
-        (ours,) = claims.settle(session, [claims.Settlement(claimed, outcome, verdict)], at(1))
-        return ours
+        (one,) = claims.settle(session, [claims.Settlement(claimed, outcome, verdict)], at(1))
+        return one.ours
 
 
 def statuses(stage: Stage) -> list[str]:

@@ -1,0 +1,253 @@
+"""``/instances/events`` and what belongs to it: what was told, and how that went."""
+
+from __future__ import annotations
+
+import collections
+import datetime as dt
+import typing as t
+
+import flask
+import orjson
+
+from .. import analytics, records
+from ..accounts import Caller
+from ..dates import iso_z
+from ..errors import AccessError, ForbiddenError, InputError
+from ..records import PollerRecord, Record, Scope
+from ..runtime import current_runtime
+from .reading import caller, instance_of, page_size, whole_number
+
+
+def register(blueprint: flask.Blueprint) -> None:
+    """Add the routes; those without an instance are for all of the caller's, or the token's."""
+    add = blueprint.add_url_rule
+    for path in ("/instances/events", "/instances/<instance_id>/events"):
+        add(path, view_func=list_events, methods=["GET"])
+        add(f"{path}/<event_id>", view_func=show_event, methods=["GET"])
+    add("/instances/events/analytics", view_func=count_events, methods=["GET"])
+    add("/instances/events/analytics/accounts", view_func=count_by_account, methods=["GET"])
+    add("/instances/events/analytics/instances", view_func=count_by_instance, methods=["GET"])
+    add("/instances/events/dispositions", view_func=dispositions, methods=["GET"])
+    add("/instances/event-poller-records", view_func=poller_records, methods=["GET"])
+    add("/instances/polling-disabled", view_func=polling_disabled, methods=["GET"])
+    add("/jobs/polling-disabled", view_func=polling_disabled, methods=["GET"])
+
+
+def list_events(instance_id: str | None = None) -> flask.Response:
+    """List events, the newest first."""
+    limit = page_size()
+    with current_runtime().database.read() as session:
+        found = records.records(
+            session, _scope(instance_id), before_id=next_page(), limit=limit + 1
+        )
+    shown = found[:limit]
+    more = shown[-1].notification_id if len(found) > limit else None
+    return paged([_event(one) for one in shown], more)
+
+
+def show_event(event_id: str, instance_id: str | None = None) -> dict[str, t.Any]:
+    """Show one event, by the ``message.eventId`` of its notification."""
+    with current_runtime().database.read() as session:
+        return _event(records.record(session, _scope(instance_id), event_id))
+
+
+def dispositions() -> flask.Response:
+    """List what was tried with events, the newest first."""
+    scope = _scope(None, since=_date("from", None), until=_date("to", None))
+    with current_runtime().database.read() as session:
+        found, more = records.dispositions(session, scope, before_id=next_page(), limit=page_size())
+    return paged(
+        [
+            {
+                "eventId": one.event_id,
+                "elementInstanceId": one.instance_id,
+                "notificationData": [{"message": message} for message in one.messages],
+            }
+            for one in found
+        ],
+        more,
+    )
+
+
+def count_events() -> flask.Response:
+    """Count events over time."""
+    return flask.jsonify(
+        [{"count": one.total, "timestamp": iso_z(one.start)} for one in _buckets()]
+    )
+
+
+def count_by_instance() -> flask.Response:
+    """Count events over time, by instance."""
+    return flask.jsonify(
+        [
+            {
+                "records": [
+                    {
+                        "instanceId": counts.instance_id,
+                        "count": counts.count,
+                        "success": counts.success,
+                        "failed": counts.failed,
+                    }
+                    for counts in one.counts
+                ],
+                "total": one.total,
+                "timestamp": iso_z(one.start),
+            }
+            for one in _buckets()
+        ]
+    )
+
+
+def count_by_account() -> flask.Response:
+    """Count events over time, by the user whose instances they are of."""
+    return flask.jsonify(
+        [
+            {
+                "records": _accounts(one),
+                "total": one.total,
+                "timestamp": iso_z(one.start),
+            }
+            for one in _buckets()
+        ]
+    )
+
+
+def poller_records() -> flask.Response:
+    """List the polled resources."""
+    with current_runtime().database.read() as session:
+        found = records.poller_records(session, _scope(None))
+    return flask.jsonify([_poller(one) for one in found])
+
+
+def polling_disabled() -> flask.Response:
+    """List the polled resources that were disabled after repeated failures."""
+    with current_runtime().database.read() as session:
+        found = records.poller_records(session, _scope(None), disabled_only=True)
+    return flask.jsonify([_poller(one) for one in found])
+
+
+def paged(shown: list[dict[str, t.Any]], next_page: int | None) -> flask.Response:
+    """A page of a list with its headers."""
+    response = flask.jsonify(shown)
+    response.headers["Elements-Returned-Count"] = str(len(shown))
+    if next_page is not None:
+        response.headers["Elements-Next-Page-Token"] = str(next_page)
+    return response
+
+
+def next_page() -> int | None:
+    """``nextPage`` of the query.
+
+    :raises InputError: it is not one of our tokens.
+    """
+    text = flask.request.args.get("nextPage")
+    if text is None:
+        return None
+    number = whole_number(text)
+    if number is None:
+        raise InputError("nextPage is not the value of Elements-Next-Page-Token", "nextPage")
+    return number
+
+
+def _scope(
+    instance_id: str | None,
+    *,
+    since: dt.datetime | None = None,
+    until: dt.datetime | None = None,
+) -> Scope:
+    who = caller()
+    number = who.instance_id if instance_id is None else instance_of(who, instance_id)
+    return Scope(organization_id=who.organization_id, instance_id=number, since=since, until=until)
+
+
+def _date(name: str, default: dt.datetime | None) -> dt.datetime | None:
+    text = flask.request.args.get(name)
+    if text is None:
+        return default
+    try:
+        # A plus sign that was not encoded arrives as a space.
+        date = dt.datetime.fromisoformat(text.strip().replace(" ", "+"))
+        return (date.replace(tzinfo=dt.UTC) if date.tzinfo is None else date).astimezone(dt.UTC)
+    except (ValueError, OverflowError):
+        raise InputError(f"{name} must be a date such as 2026-11-23T21:15:00Z", name) from None
+
+
+def _buckets() -> list[analytics.Bucket]:
+    who, now = caller(), current_runtime().clock()
+    accounts = flask.request.args.getlist("accountIds[]")
+    if any(text != str(who.user_id) for text in accounts):
+        raise ForbiddenError("accountIds[] names an account that is not yours")
+    since = t.cast(dt.datetime, _date("from", now - dt.timedelta(days=1)))
+    until = t.cast(dt.datetime, _date("to", now))
+    interval = flask.request.args.get("interval", "hour").lower()
+    with current_runtime().database.read() as session:
+        return analytics.buckets(
+            session,
+            who.organization_id,
+            since,
+            until,
+            interval,
+            instance_id=_analysed(who),
+        )
+
+
+def _analysed(who: Caller) -> int | None:
+    text = flask.request.args.get("instanceId")
+    if text is None:
+        return who.instance_id
+    number = whole_number(text)
+    if number is None or who.instance_id not in (None, number):
+        raise AccessError("instanceId is not the instance of the token")
+    return number
+
+
+def _accounts(bucket: analytics.Bucket) -> list[dict[str, int]]:
+    summed: dict[int, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+    for one in bucket.counts:
+        summed[one.user_id].update(count=one.count, success=one.success, failed=one.failed)
+    return [
+        {
+            "accountId": user_id,
+            "count": counts["count"],
+            "success": counts["success"],
+            "failed": counts["failed"],
+        }
+        for user_id, counts in summed.items()
+    ]
+
+
+def _event(one: Record) -> dict[str, t.Any]:
+    """An event as the documented service showed it (``Event`` of its OpenAPI document)."""
+    body = orjson.loads(one.body)
+    told = [body] if one.status in (records.EventStatus.NOTIFIED,) else []
+    return {
+        "id": one.event_id,
+        "eventDate": iso_z(one.created_at),
+        "status": one.status.value,
+        "providerData": orjson.dumps(body["message"]["raw"]).decode(),
+        "notifiedData": told,
+        "eventElementInstances": [
+            {
+                "eventId": one.event_id,
+                "elementInstanceId": one.instance_id,
+                "notificationId": str(one.notification_id),
+                "notifiedData": told,
+                "createdDate": iso_z(one.created_at),
+                "updatedDate": iso_z(one.updated_at),
+            }
+        ],
+    }
+
+
+def _poller(one: PollerRecord) -> dict[str, t.Any]:
+    return {
+        "id": one.id,
+        "elementInstanceId": one.instance_id,
+        "objectName": one.resource,
+        "pollUrl": one.url,
+        "state": one.state,
+        "failures": one.failures,
+        "error": one.error,
+        "lastPollDate": iso_z(one.polled_at) if one.polled_at is not None else None,
+        "createdDate": iso_z(one.created_at),
+    }

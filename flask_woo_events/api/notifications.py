@@ -1,0 +1,232 @@
+"""``/notifications``: where notifications go, and which of them did not arrive."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+import flask
+import orjson
+
+from .. import records, redelivery
+from ..accounts import Caller
+from ..dates import iso_z
+from ..errors import InputError, NotFoundError
+from ..flow.notification import ELEMENT_KEY
+from ..models import DeliveryStatus
+from ..records import Scope
+from ..redelivery import DeliveryEntry, SubscriptionEntry, Wanted
+from ..runtime import current_runtime
+from .events import next_page, paged
+from .reading import caller, page_size, whole_number
+
+_CONDITION = re.compile(r"\s*([A-Za-z.]+)\s*=\s*(?:'((?:[^']|'')*)'|(\d{1,19}))\s*", re.ASCII)
+_AND = re.compile(r"and\b", re.IGNORECASE)
+#: What ``where`` can name.
+_FIELDS = {
+    "channel": "channel",
+    "status": "status",
+    "config.url": "url",
+    "instanceid": "instance_id",
+    "subscriptionid": "subscription_id",
+    "notificationid": "notification_id",
+}
+
+
+def register(blueprint: flask.Blueprint) -> None:
+    """Add the routes."""
+    add = blueprint.add_url_rule
+    add("/notifications", view_func=list_notifications, methods=["GET"])
+    add("/notifications/<notification_id>", view_func=show_notification, methods=["GET"])
+    add("/notifications/subscriptions", view_func=list_subscriptions, methods=["GET"])
+    add(
+        "/notifications/subscriptions/<subscription_id>",
+        view_func=show_subscription,
+        methods=["GET"],
+    )
+    add("/notifications/subscriptions/deliveries", view_func=list_deliveries, methods=["GET"])
+    add("/notifications/subscriptions/deliveries", view_func=redeliver, methods=["PUT"])
+    path = "/notifications/<notification_id>/subscriptions"
+    add(f"{path}/deliveries", view_func=list_deliveries_of, methods=["GET"])
+    add(f"{path}/<subscription_id>/deliveries", view_func=list_deliveries_of, methods=["GET"])
+
+
+def list_notifications() -> flask.Response:
+    """List the notifications of topics, the newest first."""
+    who = caller()
+    topics = flask.request.args.getlist("topics[]") or flask.request.args.getlist("topics")
+    if not topics:
+        raise InputError(
+            f"topics[] is missing; a topic is instance-<id>-{ELEMENT_KEY}-events", "topics[]"
+        )
+    numbers = [_instance_of_topic(topic) for topic in topics]
+    limit, before_id = page_size(), next_page()
+    found = []
+    with current_runtime().database.read() as session:
+        for number in {one for one in numbers if one is not None}:
+            if who.instance_id in (None, number):
+                scope = Scope(organization_id=who.organization_id, instance_id=number)
+                found += records.records(session, scope, before_id=before_id, limit=limit + 1)
+    found.sort(key=lambda one: one.notification_id, reverse=True)
+    shown = found[:limit]
+    more = shown[-1].notification_id if len(found) > limit else None
+    return paged([orjson.loads(one.body) for one in shown], more)
+
+
+def show_notification(notification_id: str) -> dict[str, t.Any]:
+    """Show one notification as it is sent."""
+    who = caller()
+    with current_runtime().database.read() as session:
+        found = records.by_number(session, _scope(who), _number(notification_id))
+    shown: dict[str, t.Any] = orjson.loads(found.body)
+    return shown
+
+
+def list_subscriptions() -> flask.Response:
+    """List where notifications go."""
+    who = caller()
+    with current_runtime().database.read() as session:
+        found = redelivery.subscriptions(session, who.organization_id)
+    mine = [one for one in found if who.instance_id in (None, one.instance_id)]
+    return flask.jsonify([_subscription(one) for one in mine])
+
+
+def show_subscription(subscription_id: str) -> dict[str, t.Any]:
+    """Show one subscription."""
+    who, number = caller(), _number(subscription_id)
+    with current_runtime().database.read() as session:
+        found = redelivery.subscriptions(session, who.organization_id, number)
+    for one in found:
+        if who.instance_id in (None, one.instance_id):
+            return _subscription(one)
+    raise NotFoundError("No subscription found")
+
+
+def list_deliveries() -> flask.Response:
+    """List deliveries, for example those that wait in the queue."""
+    return _deliveries(_wanted(caller()))
+
+
+def list_deliveries_of(notification_id: str, subscription_id: str | None = None) -> flask.Response:
+    """List the deliveries of one notification."""
+    who = caller()
+    return _deliveries(
+        Wanted(
+            organization_id=who.organization_id,
+            instance_id=who.instance_id,
+            notification_id=_number(notification_id),
+            subscription_id=None if subscription_id is None else _number(subscription_id),
+        )
+    )
+
+
+def redeliver() -> dict[str, t.Any]:
+    """Send again what waits, and make its subscriptions active."""
+    runtime, wanted = current_runtime(), _wanted(caller())
+    if "where" not in flask.request.args:
+        raise InputError("where is missing, for example where=status='queued'", "where")
+    with runtime.database.write() as session:
+        count = redelivery.redeliver(session, wanted, runtime.clock())
+    return {"redelivered": count}
+
+
+def _deliveries(wanted: Wanted) -> flask.Response:
+    limit = page_size()
+    hydrate = flask.request.args.get("hydrate", "true").lower() != "false"
+    with current_runtime().database.read() as session:
+        found = redelivery.deliveries(session, wanted, after_id=next_page() or 0, limit=limit + 1)
+        shown = found[:limit]
+        numbers = {one.notification_id for one in shown} if hydrate else set()
+        bodies = records.bodies(session, numbers)
+    more = shown[-1].id if len(found) > limit else None
+    return paged([_delivery(one, bodies.get(one.notification_id)) for one in shown], more)
+
+
+def _wanted(who: Caller) -> Wanted:
+    """What ``where`` asks for: ``channel='webhook' and status='queued' and config.url='...'``.
+
+    :raises InputError: it does not follow that form.
+    """
+    text, place = flask.request.args.get("where", "").strip(), 0
+    chosen: dict[str, t.Any] = {}
+    while place < len(text):
+        match = _CONDITION.match(text, place)
+        name = _FIELDS.get(match[1].lower()) if match else None
+        if match is None or name is None or name in chosen:
+            raise _not_a_condition(text[place:])
+        value = match[3] if match[2] is None else match[2].replace("''", "'")
+        chosen[name] = _number(value) if name.endswith("_id") else value
+        place = match.end()
+        if place < len(text):
+            joined = _AND.match(text, place)
+            if joined is None or joined.end() == len(text):
+                raise _not_a_condition(text[place:])
+            place = joined.end()
+    if chosen.get("status") not in (None, *DeliveryStatus):
+        raise InputError(f"status must be one of {', '.join(DeliveryStatus)}", "where")
+    if who.instance_id is not None:
+        if chosen.get("instance_id", who.instance_id) != who.instance_id:
+            raise NotFoundError("No instance found")
+        chosen["instance_id"] = who.instance_id
+    return Wanted(organization_id=who.organization_id, **chosen)
+
+
+def _not_a_condition(text: str) -> InputError:
+    return InputError(
+        f"where cannot be read at {text[:40]!r}; it takes channel, status, config.url, "
+        "instanceId, subscriptionId and notificationId, compared by = and joined by and",
+        "where",
+    )
+
+
+def _number(text: str) -> int:
+    number = whole_number(text)
+    if number is None:
+        raise NotFoundError("No notification found")
+    return number
+
+
+def _instance_of_topic(topic: str) -> int | None:
+    match = re.fullmatch(rf"instance-(\d{{1,19}})-{ELEMENT_KEY}-events", topic, re.ASCII)
+    return whole_number(match[1]) if match else None
+
+
+def _scope(who: Caller) -> Scope:
+    return Scope(organization_id=who.organization_id, instance_id=who.instance_id)
+
+
+def _subscription(one: SubscriptionEntry) -> dict[str, t.Any]:
+    """A subscription; what follows ``active`` is ours."""
+    return {
+        "id": one.id,
+        "channel": one.channel,
+        "topics": [f"instance-{one.instance_id}-{ELEMENT_KEY}-events"],
+        "config": {"url": one.url},
+        "active": one.active,
+        "instanceId": one.instance_id,
+        "current": one.current,
+        "reason": one.reason,
+        "failures": one.failures,
+        "failingSince": iso_z(one.failing_since) if one.failing_since is not None else None,
+        "heldUntil": iso_z(one.held_until) if one.held_until is not None else None,
+        "createdDate": iso_z(one.created_at),
+    }
+
+
+def _delivery(one: DeliveryEntry, body: bytes | None) -> dict[str, t.Any]:
+    """A delivery; ``id``, ``eventId``, ``attempts`` and ``nextAttempt`` are ours."""
+    shown: dict[str, t.Any] = {
+        "id": one.id,
+        "notificationId": one.notification_id,
+        "subscriptionId": one.subscription.id,
+        "eventId": one.event_id,
+        "status": one.status,
+        "attempts": one.attempts,
+        "nextAttempt": iso_z(one.due_at) if one.due_at is not None else None,
+        "createdDate": iso_z(one.created_at),
+        "updatedDate": iso_z(one.updated_at),
+        "subscription": _subscription(one.subscription),
+    }
+    if body is not None:
+        shown["notification"] = orjson.loads(body)
+    return shown

@@ -1,0 +1,196 @@
+"""Functions of the application get events as callbacks do: at least once, in order, retried."""
+
+from __future__ import annotations
+
+import collections
+import typing as t
+
+import flask
+import pytest
+import sqlalchemy as sa
+
+from flask_woo_events import (
+    ConfigurationError,
+    Event,
+    WooEvents,
+    event_told,
+    poller_disabled,
+    subscription_stopped,
+)
+from flask_woo_events.models import Attempt, Delivery, Subscription
+from flask_woo_events.worker import Worker
+from tests.integration.host import runtime_of
+from tests.integration.line import Line
+
+
+def _woo(line: Line) -> WooEvents:
+    """An extension object whose handlers are those of the application."""
+    woo = WooEvents()
+    runtime_of(line.app).handlers = woo._handlers
+    return woo
+
+
+def _tell(line: Line) -> None:
+    assert [one.error for one in line.poll() if one.error] == []
+    Worker(runtime_of(line.app)).deliver_once()
+
+
+def _due(line: Line) -> None:
+    """Let retries be due now."""
+    with runtime_of(line.app).database.write() as session:
+        now = runtime_of(line.app).clock()
+        session.execute(sa.update(Delivery).where(Delivery.due_at.is_not(None)).values(due_at=now))
+        session.execute(sa.update(Subscription).values(next_due_at=now, held_until=None))
+
+
+def test_a_handler_gets_what_it_asked_for(line: Line) -> None:
+    """Only its resource and types, with the object, in the application's context."""
+    woo, got = _woo(line), list[Event]()
+
+    @woo.on("orders", "UPDATED")
+    def pack(event: Event) -> None:
+        assert flask.current_app.name == line.app.name
+        got.append(event)
+
+    line.store.acts.status(line.first("orders"), "completed")
+    line.store.acts.new_coupon("spring")
+    _tell(line)
+    (event,) = got
+    assert (event.resource, event.type, event.version) == ("orders", "UPDATED", 2)
+    assert event.body["status"] == "completed" and "status" in event.changed_fields
+    assert (event.instance_id, event.attempt) == (line.instance_id, 1)
+    # The callback has both all the same.
+    assert {("orders", "UPDATED"), ("discounts", "CREATED")} <= {
+        (one[0], one[2]) for one in line.receiver.events
+    }
+
+
+def test_a_handler_that_raises_is_called_again(line: Line) -> None:
+    """Only for what it failed at; the reason is shown as a callback's would be."""
+    woo, calls, broken = _woo(line), collections.Counter[str](), True
+
+    @woo.on("discounts", name="coupons")
+    def count(event: Event) -> None:
+        calls[event.body["code"]] += 1
+        if broken and event.body["code"] == "bad":
+            raise ValueError("no such campaign")
+
+    for code in ("good", "bad", "fine"):
+        line.store.acts.new_coupon(code)
+    _tell(line)
+    assert calls == {"good": 1, "bad": 1, "fine": 1}
+    with runtime_of(line.app).database.read() as session:
+        attempt = session.scalars(
+            sa.select(Attempt).where(Attempt.reason.contains("campaign"))
+        ).one()
+    assert attempt.reason == "1 of 3 events: ValueError: no such campaign"
+    assert "Traceback" in attempt.answer
+    broken = False
+    _due(line)
+    Worker(runtime_of(line.app)).deliver_once()
+    assert calls == {"good": 1, "bad": 2, "fine": 1}
+
+
+def test_a_handler_keeps_the_order_of_versions(line: Line) -> None:
+    """A later version waits until the earlier one was taken."""
+    woo, got, broken = _woo(line), list[int](), True
+
+    @woo.on("orders")
+    def follow(event: Event) -> None:
+        if broken:
+            raise RuntimeError
+        got.append(event.version)
+
+    number = line.first("orders")
+    for status in ("on-hold", "completed", "processing"):
+        line.store.acts.status(number, status)
+        _tell(line)
+    broken = False
+    for _ in range(4):
+        _due(line)
+        Worker(runtime_of(line.app)).deliver_once()
+    assert got == [2, 3, 4]
+
+
+def test_a_handler_that_went_away_is_waited_for(line: Line) -> None:
+    """Events for a function that is gone are kept and say so; it gets them when it is back."""
+    woo = _woo(line)
+    woo.on("orders", name="billing")(lambda event: None)
+    line.store.acts.status(line.first("orders"), "completed")
+    line.poll()
+    _woo(line)
+    Worker(runtime_of(line.app)).deliver_once()
+    with runtime_of(line.app).database.read() as session:
+        reasons = session.scalars(sa.select(Attempt.reason)).all()
+    assert "this application has no handler 'billing' any more" in reasons
+    got: list[Event] = []
+    _woo(line).on("orders", name="billing")(got.append)
+    _due(line)
+    Worker(runtime_of(line.app)).deliver_once()
+    assert [one.type for one in got] == ["UPDATED"]
+
+
+def test_the_signal_tells_every_event(line: Line) -> None:
+    """A Blinker receiver gets the same events, and again after it raised."""
+    got: list[Event] = []
+
+    def listen(app: flask.Flask, event: Event) -> None:
+        got.append(event)
+        if len(got) == 1:
+            raise RuntimeError("not now")
+
+    with event_told.connected_to(listen):
+        line.store.acts.status(line.first("orders"), "completed")
+        _tell(line)
+        first = len(got)
+        assert {(one.resource, one.object_id, one.type) for one in got} == set(line.receiver.events)
+        _due(line)
+        Worker(runtime_of(line.app)).deliver_once()
+    assert len(got) == first + 1 and got[-1] == _again(got[0])
+
+
+def _again(event: Event) -> Event:
+    return type(event)(**{**vars(event), "attempt": 2})
+
+
+def test_a_stopped_subscription_is_signalled(line: Line) -> None:
+    """Whoever listens learns that somebody must look, once."""
+    got: list[dict[str, t.Any]] = []
+
+    def listen(app: flask.Flask, **values: t.Any) -> None:
+        assert app is line.app
+        got.append(values)
+
+    line.receiver.answer = lambda _: 410
+    with subscription_stopped.connected_to(listen):
+        line.store.acts.status(line.first("orders"), "completed")
+        _tell(line)
+    (told,) = got
+    assert told["instance_id"] == line.instance_id and "410" in told["reason"]
+
+
+def test_a_disabled_poller_is_signalled(line: Line) -> None:
+    """The same for a resource that failed too often."""
+    got: list[str] = []
+
+    def listen(app: flask.Flask, **values: t.Any) -> None:
+        got.append(values["resource"])
+
+    runtime = runtime_of(line.app)
+    runtime.settings = type(runtime.settings)(
+        **{**vars(runtime.settings), "poll_failures_allowed": 1}
+    )
+    line.store.faults.add("status", code=500, times=1000)
+    with poller_disabled.connected_to(listen):
+        line.poll()
+    assert set(got) == {"customers", "discounts", "orders", "products"}
+
+
+def test_wrong_handlers_are_refused() -> None:
+    """An unknown type and a name that is taken fail where they are written."""
+    woo = WooEvents()
+    with pytest.raises(ConfigurationError, match="DELETE is no type"):
+        woo.on("orders", "DELETE")
+    woo.on("orders", name="one")(print)
+    with pytest.raises(ConfigurationError, match="'one' already"):
+        woo.on("products", name="one")(print)
