@@ -64,6 +64,8 @@ class Settings:
     retry_schedule: Schedule = "standard"
     #: What happens to a notification whose delivery failed: ``retry`` or ``queue``.
     failure_policy: FailurePolicy = "retry"
+    #: Hours in which a signature key that was replaced signs notifications too.
+    signature_overlap_hours: int = 24
     #: Whether only the newest version of an object is sent that waits for a failing callback.
     coalesce: bool = False
     #: Seconds that a claimed poll or delivery belongs to its worker unless renewed.
@@ -166,6 +168,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "lease_seconds": (1, 3600),
     "poll_threads": (1, 256),
     "deliver_threads": (1, 256),
+    "signature_overlap_hours": (0, 24 * 365),
     "max_body_bytes": (1024, 2**31),
     "retention_days": (1, 3650),
 }

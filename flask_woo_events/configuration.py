@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import dataclasses
+import datetime as dt
+import json
 
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -87,6 +89,13 @@ DEFINITIONS: dict[str, Definition] = {
 }  # fmt: skip
 
 
+#: What begins with this is ours: neither shown nor set from outside.
+_OURS = "woo."
+#: The signature key before the last change, and when that was.
+_PREVIOUS = "woo.signature.previous"
+_SIGNATURE = "event.notification.signature.key"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Entry:
     """One entry as it is shown; secrets are masked."""
@@ -115,6 +124,8 @@ def write(
         if key not in texts:
             session.delete(row)
     for key, text in texts.items():
+        if key.startswith(_OURS):
+            continue
         sealed = is_secret(key) and text != ""
         if sealed and text == MASK:
             continue
@@ -151,6 +162,41 @@ def entries(session: orm.Session, instance_id: int) -> list[Entry]:
     ]
 
 
+def retire_key(
+    session: orm.Session,
+    cipher: Cipher,
+    instance_id: int,
+    texts: cabc.Mapping[str, str],
+    now: dt.datetime,
+) -> None:
+    """Keep the signature key that these texts replace, so that receivers can change over.
+
+    To be called before they are written.
+    """
+    row = _rows(session, instance_id).get(_SIGNATURE)
+    key = "" if row is None else cipher.decrypt(row.value) if row.sealed else row.value
+    if not key or texts.get(_SIGNATURE, "") in (MASK, key):
+        return
+    value = cipher.encrypt(json.dumps({"key": key, "since": now.isoformat()}))
+    kept = _previous(session, instance_id)
+    if kept is None:
+        session.add(Configuration(instance_id=instance_id, key=_PREVIOUS, value=value, sealed=True))
+    else:
+        kept.value = value
+    session.flush()
+
+
+def retired_key(
+    session: orm.Session, cipher: Cipher, instance_id: int, after: dt.datetime
+) -> str | None:
+    """The signature key before the last change, if that was after a date."""
+    row = _previous(session, instance_id)
+    if row is None:
+        return None
+    kept = json.loads(cipher.decrypt(row.value))
+    return str(kept["key"]) if dt.datetime.fromisoformat(kept["since"]) > after else None
+
+
 def key_of(session: orm.Session, instance_id: int, entry_id: int) -> str:
     """The key of one entry.
 
@@ -173,4 +219,13 @@ def rotate(session: orm.Session, cipher: Cipher) -> int:
 
 def _rows(session: orm.Session, instance_id: int) -> dict[str, Configuration]:
     query = sa.select(Configuration).where(Configuration.instance_id == instance_id)
-    return {row.key: row for row in session.scalars(query.order_by(Configuration.id))}
+    rows = session.scalars(query.order_by(Configuration.id))
+    return {row.key: row for row in rows if not row.key.startswith(_OURS)}
+
+
+def _previous(session: orm.Session, instance_id: int) -> Configuration | None:
+    return session.scalars(
+        sa.select(Configuration).where(
+            Configuration.instance_id == instance_id, Configuration.key == _PREVIOUS
+        )
+    ).one_or_none()

@@ -234,7 +234,8 @@ class Dispatch:
 
     def _address(self, session: orm.Session, instance_id: int) -> Address:
         sender = profiles.load_sender(session, instance_id)
-        target = profiles.load_target(session, self._runtime.cipher, instance_id)
+        runtime = self._runtime
+        target = profiles.load_target(session, runtime.cipher, instance_id, runtime.retired_after)
         policy = profiles.load_policy(session, instance_id) or self._runtime.settings.failure_policy
         return Address(sender, target, "queue" if policy == "queue" else "retry")
 

@@ -74,6 +74,7 @@ def change(
         instance.store_facts = _shown(facts)
     if wanted.reconnects or not instance.events_enabled:
         _interrupt(instance)
+    configurations.retire_key(session, cipher, instance_id, wanted.texts, now)
     _apply(session, cipher, instance, wanted, now, facts or {})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from sqlalchemy import orm
 
 from . import configuration as configurations
@@ -44,13 +46,19 @@ def load_policy(session: orm.Session, instance_id: int) -> str | None:
     return str(chosen) if chosen is not None else None
 
 
-def load_target(session: orm.Session, cipher: Cipher, instance_id: int) -> Target:
-    """What an instance's callback is to be sent with."""
+def load_target(
+    session: orm.Session, cipher: Cipher, instance_id: int, retired_after: dt.datetime
+) -> Target:
+    """What an instance's callback is to be sent with.
+
+    :param retired_after: a signature key that was replaced after that signs too.
+    """
+    before = configurations.retired_key(session, cipher, instance_id, retired_after)
     kept = configurations.read(session, cipher, instance_id)
     key = kept.get(key_of("signature_key"), "")
     username = kept.get(key_of("basic_username"), "")
     return Target(
-        signature_keys=(key,) if key else (),
+        signature_keys=tuple(one for one in (before, key) if one) if key else (),
         headers=parse_headers(kept.get(key_of("callback_headers"), "")),
         basic=(
             (_as_sent(username), _as_sent(kept.get(key_of("basic_password"), "")))

@@ -128,6 +128,11 @@ class Runtime:
         )
 
     @property
+    def retired_after(self) -> dt.datetime:
+        """Signature keys that were replaced after this sign too."""
+        return self.clock() - dt.timedelta(hours=self.settings.signature_overlap_hours)
+
+    @property
     def callback_timeouts(self) -> Timeouts:
         """How long a callback may take."""
         return Timeouts(

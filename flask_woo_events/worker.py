@@ -14,7 +14,7 @@ import typing as t
 
 import sqlalchemy as sa
 
-from . import webhooks
+from . import retention, webhooks
 from .database import Work
 from .dispatch import Dispatch, DispatchReport
 from .leases import Keeper
@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 
 #: The longest pause between two looks at what is due, seconds.
 LOOK_EVERY = 1.0
+#: The pause between two purges of what is old, seconds; the first comes after a minute.
+PURGE_EVERY, PURGE_AFTER = 3600.0, 60.0
 #: The pause between two looks at what webhooks said, seconds.
 SETTLE_EVERY = 0.25
 
@@ -95,7 +97,7 @@ class Worker:
     def run(self) -> None:
         """Poll and deliver until ``stop()``."""
         loops = [self._poll_all, self._settle_all] * self._poll_too
-        loops += [self._deliver_all] * self._deliver_too
+        loops += [self._deliver_all, self._purge_all] * self._deliver_too
         threads = [threading.Thread(target=loop, name=f"woo-{loop.__name__}") for loop in loops]
         for thread in threads:
             thread.start()
@@ -203,6 +205,16 @@ class Worker:
                     # Claims end with their leases; the next look takes them up again.
                     _log.exception("delivering failed")
                     self._stop.wait(LOOK_EVERY)
+
+    def _purge_all(self) -> None:
+        pause = PURGE_AFTER
+        while not self._stop.wait(pause):
+            pause = PURGE_EVERY
+            try:
+                purged = retention.purge(self._runtime, self._stop.is_set)
+                _log.info("purged %d old notifications", purged.notifications)
+            except sa.exc.SQLAlchemyError:
+                _log.warning("purging failed; trying again later", exc_info=True)
 
     def _keeper(self) -> Keeper:
         length = dt.timedelta(seconds=self._runtime.settings.lease_seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import os
 import pathlib
+import tempfile
 
 import pytest
 import sqlalchemy as sa
@@ -23,11 +24,13 @@ BACKENDS = [
 
 
 @pytest.fixture(scope="session")
-def database_servers(tmp_path_factory: pytest.TempPathFactory) -> cabc.Iterator[_Servers]:
+def database_servers() -> cabc.Iterator[_Servers]:
     """Servers that start when the first test asks for them."""
-    running = _Servers(tmp_path_factory.mktemp("servers"))
-    yield running
-    running.stop()
+    # Not in pytest's folder: each session that begins closes that for the servers' own users.
+    with tempfile.TemporaryDirectory(prefix="woo-servers-", ignore_cleanup_errors=True) as folder:
+        running = _Servers(pathlib.Path(folder))
+        yield running
+        running.stop()
 
 
 class _Servers:

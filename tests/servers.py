@@ -11,7 +11,6 @@ import pwd
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
 
 import sqlalchemy as sa
@@ -35,12 +34,14 @@ def _owned_by(user: str, folder: pathlib.Path) -> dict[str, str | int]:
     if os.getuid() != 0:
         return {}
     entry = pwd.getpwnam(user)
-    root = pathlib.Path(tempfile.gettempdir())
-    for parent in (folder, *folder.parents):
-        if root in parent.parents:
-            parent.chmod(0o755)
+    folder.parent.chmod(0o755)
     os.chown(folder, entry.pw_uid, entry.pw_gid)
     return {"user": entry.pw_uid, "group": entry.pw_gid}
+
+
+def _environment(folder: pathlib.Path) -> dict[str, str]:
+    """Ours, with a folder for temporary files that the server may write to."""
+    return {**os.environ, "TMPDIR": str(folder)}
 
 
 def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
@@ -72,6 +73,7 @@ def postgresql(folder: pathlib.Path) -> cabc.Iterator[str]:
         check=True,
         capture_output=True,
         cwd=folder,
+        env=_environment(folder),
         **who,  # type: ignore[call-overload]
     )
     process = subprocess.Popen(
@@ -91,6 +93,7 @@ def postgresql(folder: pathlib.Path) -> cabc.Iterator[str]:
             "max_connections=200",
         ],
         cwd=folder,
+        env=_environment(folder),
         stderr=subprocess.DEVNULL,
         **who,  # type: ignore[call-overload]
     )
@@ -125,6 +128,7 @@ def mariadb(folder: pathlib.Path) -> cabc.Iterator[str]:
         check=True,
         capture_output=True,
         cwd=folder,
+        env=_environment(folder),
         **who,  # type: ignore[call-overload]
     )
     process = subprocess.Popen(
@@ -140,6 +144,7 @@ def mariadb(folder: pathlib.Path) -> cabc.Iterator[str]:
             "--max-connections=200",
         ],
         cwd=folder,
+        env=_environment(folder),
         stderr=subprocess.DEVNULL,
         **who,  # type: ignore[call-overload]
     )

@@ -100,7 +100,9 @@ def _elsewhere(
     for one in planned:
         with runtime.database.read() as session:
             sender = profiles.load_sender(session, one.instance_id)
-            target = profiles.load_target(session, runtime.cipher, one.instance_id)
+            target = profiles.load_target(
+                session, runtime.cipher, one.instance_id, runtime.retired_after
+            )
         outcome = replay.elsewhere(
             runtime.callback_session,
             one,

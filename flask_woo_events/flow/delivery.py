@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
@@ -13,12 +14,15 @@ import requests
 
 from ..errors import TransportError
 from ..transport import Exchange, Timeouts, exchange
+from ..values import MASK
 from . import notification
 from .claims import ANSWER_KEPT
 from .notification import Sender
 from .recorded import NotificationRecord
 from .retry import Outcome
 
+#: Texts that are shorter are not looked for in answers.
+SECRET_LENGTH = 4
 #: Bytes of a callback's answer that are read at all.
 ANSWER_READ = 65536
 
@@ -65,10 +69,10 @@ def attempt(
         )
     except TransportError as exc:
         return Outcome(delivered=False, reason=str(exc), seconds=time.monotonic() - began)
-    return _outcome(answer, now)
+    return _outcome(answer, target, now)
 
 
-def _outcome(answer: Exchange, now: dt.datetime) -> Outcome:
+def _outcome(answer: Exchange, target: Target, now: dt.datetime) -> Outcome:
     try:
         phrase = http.HTTPStatus(answer.status).phrase
     except ValueError:
@@ -80,10 +84,28 @@ def _outcome(answer: Exchange, now: dt.datetime) -> Outcome:
         delivered=200 <= answer.status < 300,
         reason=reason,
         status_code=answer.status,
-        answer=answer.body[:ANSWER_KEPT].decode("utf-8", "replace").replace("\0", ""),
+        answer=_shown(answer.body, target),
         seconds=answer.seconds,
         retry_after=_retry_after(answer.headers.get("Retry-After"), now),
     )
+
+
+def _shown(body: bytes, target: Target) -> str:
+    """The beginning of an answer, without the secrets that an echo of our request holds."""
+    text = body.decode("utf-8", "replace").replace("\0", "")
+    for secret in sorted(_secrets(target), key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return text[:ANSWER_KEPT]
+
+
+def _secrets(target: Target) -> set[str]:
+    secrets = {*target.signature_keys, *target.headers.values()}
+    if target.basic is not None:
+        user, password = (part.encode("latin-1") for part in target.basic)
+        secrets |= {password.decode("utf-8", "replace")}
+        secrets |= {base64.b64encode(user + b":" + password).decode()}
+    # What is as short as a word would be found everywhere.
+    return {one for one in secrets if len(one) >= SECRET_LENGTH}
 
 
 def _retry_after(header: str | None, now: dt.datetime) -> float | None:

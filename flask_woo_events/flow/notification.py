@@ -122,5 +122,7 @@ def build_headers(
     headers["Elements-Webhook-Id"] = event_id
     if keys:
         headers["Elements-Webhook-Signature"] = sign_body(body, keys[-1])
+        if len(keys) > 1:
+            headers["Elements-Webhook-Signature-Previous"] = sign_body(body, keys[-2])
         headers.update(standard_headers(event_id, now, body, keys))
     return headers

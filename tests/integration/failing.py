@@ -27,9 +27,10 @@ Mode = t.Literal[
     "garbage",  # no HTTP
     "reset",
     "cut",  # a body shorter than announced
+    "echo",  # 500, and the head of the request
     "broken",  # a body that cannot be unpacked
 ]
-MODES: tuple[Mode, ...] = t.get_args(Mode)
+MODES: tuple[Mode, ...] = tuple(one for one in t.get_args(Mode) if one != "echo")
 
 
 @dataclasses.dataclass
@@ -84,18 +85,19 @@ class FailingCallback:
     def _serve(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
             connection.settimeout(5)
-            while (body := _read(connection)) is not None:
+            while (request := _read(connection)) is not None:
+                head, body = request
                 with self._lock:
                     mode = self._choose()
                     self.seen.add(mode)
                     if mode in ("ok", "endless", "lost"):
                         self.taken.append(_taken(body, mode))
                 if mode != "ok":
-                    self._fail(connection, mode)
+                    self._fail(connection, mode, head)
                     return
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
 
-    def _fail(self, connection: socket.socket, mode: Mode) -> None:
+    def _fail(self, connection: socket.socket, mode: Mode, head: bytes) -> None:
         date = email.utils.formatdate(self._now() + 120, usegmt=True)
         answers: dict[Mode, str] = {
             "500": "500 No\nContent-Length: 0\n\n",
@@ -107,6 +109,9 @@ class FailingCallback:
         }
         if mode in answers:
             connection.sendall(f"HTTP/1.1 {answers[mode]}".replace("\n", "\r\n").encode())
+        if mode == "echo":
+            size = f"Content-Length: {len(head)}".encode()
+            connection.sendall(b"HTTP/1.1 500 No\r\n" + size + b"\r\n\r\n" + head)
         if mode == "garbage":
             connection.sendall(b"\x16\x03\x01 this is not HTTP\r\n\r\n")
         if mode == "reset":
@@ -125,8 +130,8 @@ class FailingCallback:
                 connection.sendall(b"x" * (65536 if mode == "endless" else 1))
 
 
-def _read(connection: socket.socket) -> bytes | None:
-    """The body of the next request."""
+def _read(connection: socket.socket) -> tuple[bytes, bytes] | None:
+    """Head and body of the next request."""
     data = b""
     while b"\r\n\r\n" not in data:
         more = connection.recv(65536)
@@ -141,7 +146,7 @@ def _read(connection: socket.socket) -> bytes | None:
     )
     while len(body) < length:
         body += connection.recv(65536)
-    return body
+    return head, body
 
 
 def _taken(body: bytes, mode: Mode) -> Taken:

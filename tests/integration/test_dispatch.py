@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from flask_woo_events import configuration, redelivery
 from flask_woo_events.callback import CallbackReceiver
 from flask_woo_events.config import Settings
-from flask_woo_events.crypto import Cipher
+from flask_woo_events.crypto import Cipher, verify_body
 from flask_woo_events.database import Database
 from flask_woo_events.dispatch import Dispatch, DispatchReport
 from flask_woo_events.leases import Keeper
@@ -305,3 +305,52 @@ def test_what_cannot_be_decrypted_is_tried_again(any_database: Database) -> None
         post.stage.see({"id": 1})
         assert post.dispatch().failed == 1
     assert post.statuses() == {DeliveryStatus.RETRY: 1}
+
+
+def test_a_replaced_signature_key_signs_for_a_day(any_database: Database) -> None:
+    """Receivers have the time to change over: both keys sign, the newer one by the usual header."""
+    receiver, previous = CallbackReceiver(), "Elements-Webhook-Signature-Previous"
+    with receiver.serve() as url:
+        post = open_post(any_database, url)
+        instance_id, cipher = post.stage.stream.instance_id, post.runtime.cipher
+        for hour, key in ((0, "first"), (100, "second"), (100, "second")):
+            with any_database.write() as session:
+                texts = {"event.notification.signature.key": key}
+                at_hour = NOW + dt.timedelta(hours=hour)
+                configuration.retire_key(session, cipher, instance_id, texts, at_hour)
+                configuration.write(session, cipher, instance_id, texts)
+        for number, hour in enumerate((101, 125)):
+            post.clock.now = NOW + dt.timedelta(hours=hour)
+            post.stage.see({"id": number}, seconds=hour * 3600)
+            post.dispatch()
+    during, after = receiver.received
+    assert during.is_signed_with("second") and after.is_signed_with("second")
+    assert verify_body(during.body, "first", during.headers[previous])
+    assert previous not in after.headers
+    assert [len(one.headers["webhook-signature"].split()) for one in receiver.received] == [2, 1]
+    with any_database.read() as session:
+        shown = {one.key for one in configuration.entries(session, instance_id)}
+    assert shown == {"event.notification.signature.key"}
+
+
+def test_an_answer_that_echoes_secrets_is_kept_without_them(any_database: Database) -> None:
+    """A callback that shows its request must not put our secrets into the log."""
+    secrets = {
+        "event.notification.signature.key": "sign-with-this",
+        "event.notification.basic.username": "ann",
+        "event.notification.basic.password": "open sesame",
+        "event.notification.callback.headers": "X-Key: for-you-only",
+    }
+    modes: list[Mode] = ["echo"]
+    callback = FailingCallback(lambda: modes[0], lambda: 0.0)
+    with callback.serve() as url:
+        post = open_post(any_database, url)
+        with any_database.write() as session:
+            instance_id = post.stage.stream.instance_id
+            configuration.write(session, post.runtime.cipher, instance_id, secrets)
+        post.stage.see({"id": 1})
+        post.dispatch()
+    with any_database.read() as session:
+        answer = session.scalars(sa.select(Attempt.answer)).one()
+    assert "X-Key: ********" in answer and "Basic ********" in answer
+    assert not [one for one in secrets.values() if len(one) > 3 and one in answer]
