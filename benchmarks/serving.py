@@ -62,6 +62,34 @@ def gunicorn(
         yield port
 
 
+_SINK = """
+daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log; worker_processes 1;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  server {{
+    listen 127.0.0.1:{port} backlog=4096; keepalive_requests 100000000;
+    location / {{ default_type application/json; return 200 "{{}}"; }}
+  }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def sink() -> cabc.Iterator[str]:
+    """Something that takes every request and costs next to nothing; yields its URL."""
+    port, scratch = _free_port(), pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / f"s{os.getpid()}"
+    scratch.mkdir(exist_ok=True)
+    conf = scratch / "nginx.conf"
+    conf.write_text(_SINK.format(folder=scratch, port=port))
+    try:
+        with _process(["nginx", "-c", str(conf)], {**os.environ}, port):
+            yield f"http://127.0.0.1:{port}/events"
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def _process(command: list[str], environment: dict[str, str], port: int) -> cabc.Iterator[None]:
     process = subprocess.Popen(command, env=environment)

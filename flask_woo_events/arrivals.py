@@ -9,7 +9,6 @@ import datetime as dt
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from .database import Work, announce
 from .flow.intake import Hint
 from .hooks import Hook
 from .models import Arrival, Instance
@@ -58,14 +57,12 @@ _ADD = (
 )  # Otherwise it is -1 on PostgreSQL.
 
 
-def add(session: orm.Session, arrived: cabc.Sequence[Arrived]) -> list[bool]:
+def add(connection: sa.Connection, arrived: cabc.Sequence[Arrived]) -> list[bool]:
     """Keep what webhooks said.
 
     :return: for each, whether it was kept; not when there is no such instance, or its secret is
         too old.
     """
-    announce(session, Work.ARRIVALS)
-    connection = session.connection()
     return [connection.execute(_ADD, _values(one)).rowcount == 1 for one in arrived]
 
 

@@ -45,9 +45,9 @@ class Database:
     def __init__(self, engine: sa.Engine) -> None:
         own = engine.dialect.name == "sqlite" and not _in_memory(engine.url)
         self.engine = _sqlite_engine(engine.url) if own else engine
-        writing = self.engine.execution_options(woo_begin="IMMEDIATE") if own else self.engine
+        self._writing = self.engine.execution_options(woo_begin="IMMEDIATE") if own else self.engine
         self._read = orm.sessionmaker(self.engine, expire_on_commit=False)
-        self._write = orm.sessionmaker(writing, expire_on_commit=False)
+        self._write = orm.sessionmaker(self._writing, expire_on_commit=False)
         self._owned = own
         #: Called after a commit that gives others something to do, in the thread that committed.
         #: Only to save the time until somebody looks: what is to be done stands in the rows.
@@ -66,8 +66,18 @@ class Database:
             yield session
             session.commit()
         for work in session.info.pop(_ANNOUNCED, ()):
-            for listener in self.listeners:
-                listener(work)
+            self.tell(work)
+
+    @contextlib.contextmanager
+    def begin(self) -> cabc.Iterator[sa.Connection]:
+        """The same without a session, for what is written many times a second."""
+        with _explained(), self._writing.begin() as connection:
+            yield connection
+
+    def tell(self, work: Work) -> None:
+        """Tell the listeners that there is something to do."""
+        for listener in self.listeners:
+            listener(work)
 
     def dispose(self) -> None:
         """Close the connections that are ours."""

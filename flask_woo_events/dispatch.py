@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import collections.abc as cabc
 import concurrent.futures
 import contextlib
@@ -21,7 +20,8 @@ from .flow import claims, delivery
 from .flow.claims import Claimed, Settled, Settlement
 from .flow.delivery import Target
 from .flow.notification import Sender
-from .flow.retry import JITTER, Outcome, Policy, Verdict, decide, hold, span
+from .flow.retry import JITTER, Outcome, Policy, Verdict, decide, span
+from .lanes import Lanes
 from .leases import DeliveryLease, Keeper
 from .models import Channel, DeliveryStatus
 from .runtime import Runtime
@@ -29,6 +29,8 @@ from .signals import subscription_stopped
 
 _log = logging.getLogger(__name__)
 
+#: Deliveries of one claim.
+CLAIMED_AT_ONCE = 100
 #: The longest pause between two looks at what other processes gave us to do, seconds.
 LOOK_EVERY = 1.0
 
@@ -48,6 +50,9 @@ class Address:
     sender: Sender
     target: Target
     policy: Policy
+
+
+Addressed = tuple[Claimed, Address | WooEventsError]
 
 
 class Dispatch:
@@ -71,10 +76,9 @@ class Dispatch:
         self._chance = chance
         self._stopped = stopped
         self._threads = runtime.settings.deliver_threads
-        #: Deliveries on their way, by subscription.
-        self._running: collections.Counter[int] = collections.Counter()
-        self._lock = threading.Lock()
-        #: Set when there may be something to claim, or room for it.
+        self._lanes: Lanes[Address | WooEventsError] = Lanes(max(1, self._threads // 2))
+        self._counting = threading.Lock()
+        #: Set when there may be something to claim.
         self.wake = threading.Event()
 
     def run(self, *, forever: bool = False) -> DispatchReport:
@@ -87,41 +91,28 @@ class Dispatch:
             while not self._stopped():
                 self.wake.clear()
                 # Asked first: what ends meanwhile may give more to do.
-                busy = self._busy()
+                busy = self._lanes.busy
                 claimed = self._claim(forever)
+                for subscription_id in self._lanes.enter(claimed):
+                    pool.submit(self._drive, pool, subscription_id, report)
                 if claimed:
-                    lease = contextlib.ExitStack()
-                    lease.enter_context(self._keeper.hold(DeliveryLease(claimed[0][0].token)))
-                    left = _Countdown(len(claimed), lease.close)
-                    for one, address in claimed:
-                        pool.submit(self._deliver, one, address, report, left)
                     continue
                 if not forever and not busy:
                     break
                 self.wake.wait(LOOK_EVERY)
+            self._give_back(self._lanes.leave())
         return report
 
-    def _busy(self) -> int:
-        with self._lock:
-            return self._running.total()
-
     def _claim(self, forever: bool) -> list[tuple[Claimed, Address | WooEventsError]]:
-        # One subscription never has all the threads: others must not wait for a slow one.
-        each = max(1, self._threads // 4)
-        with self._lock:
-            room = self._threads - self._running.total()
-            busy = [one for one, count in self._running.items() if count >= each]
-        if not room:
-            return []
+        runtime = self._runtime
         try:
-            with self._runtime.database.write() as session:
+            with runtime.database.write() as session:
                 found = claims.claim(
                     session,
-                    self._runtime.clock(),
+                    runtime.clock(),
                     self._keeper.length,
-                    room,
-                    each=each,
-                    busy=busy,
+                    CLAIMED_AT_ONCE,
+                    busy=self._lanes.ahead(),
                 )
                 addresses = self._addresses(session, found)
         except sa.exc.SQLAlchemyError:
@@ -129,33 +120,54 @@ class Dispatch:
                 raise
             _log.warning("the database does not answer; trying again", exc_info=True)
             return []
-        with self._lock:
-            self._running.update(one.subscription_id for one in found)
+        if found:
+            self._keeper.add(DeliveryLease(found[0].token))
         return list(zip(found, addresses, strict=True))
 
-    def _deliver(
+    def _drive(
         self,
-        claimed: Claimed,
-        address: Address | WooEventsError,
+        pool: concurrent.futures.ThreadPoolExecutor,
+        subscription_id: int,
         report: DispatchReport,
-        left: _Countdown,
+    ) -> None:
+        """Make one delivery of a subscription, and let the others have their turn."""
+        one, few = self._lanes.next(subscription_id)
+        if few:
+            self.wake.set()
+        if one is not None:
+            self._deliver(*one, report)
+            with contextlib.suppress(RuntimeError):  # The pool is closed: nothing is left to do.
+                pool.submit(self._drive, pool, subscription_id, report)
+
+    def _deliver(
+        self, claimed: Claimed, address: Address | WooEventsError, report: DispatchReport
     ) -> None:
         try:
             outcome = self._attempt(claimed, address)
-            self._settle(claimed, outcome, address)
-            with self._lock:
+            settled = self._settle(claimed, outcome, address)
+            with self._counting:
                 report.delivered += outcome.delivered
                 report.failed += not outcome.delivered
+            self._give_back(self._lanes.settled(claimed, outcome, stopped=settled.stopped))
         except Exception:
             # Its lease ends by itself, and then it is tried again.
             _log.exception("a delivery failed", extra=_extra(claimed, "delivery_error"))
         finally:
-            left.one_less()
-            with self._lock:
-                self._running[claimed.subscription_id] -= 1
-                if not self._running[claimed.subscription_id]:
-                    del self._running[claimed.subscription_id]
-            self.wake.set()
+            self._done(claimed)
+
+    def _give_back(self, claimed: cabc.Sequence[Claimed]) -> None:
+        if not claimed:
+            return
+        try:
+            with self._runtime.database.write() as session:
+                claims.give_back(session, claimed, self._runtime.clock())
+        finally:
+            for one in claimed:
+                self._done(one)
+
+    def _done(self, claimed: Claimed) -> None:
+        if self._lanes.done(claimed):
+            self._keeper.remove(DeliveryLease(claimed.token))
 
     def _attempt(self, claimed: Claimed, address: Address | WooEventsError) -> Outcome:
         if isinstance(address, WooEventsError):
@@ -184,7 +196,7 @@ class Dispatch:
 
     def _settle(
         self, claimed: Claimed, outcome: Outcome, address: Address | WooEventsError
-    ) -> None:
+    ) -> Settled:
         """Write how it ended, together with others, and say so."""
         settings, now = self._runtime.settings, self._runtime.clock()
         policy = settings.failure_policy if isinstance(address, WooEventsError) else address.policy
@@ -197,19 +209,17 @@ class Dispatch:
             policy=policy,
             chance=self._chance(),
         )
-        held_until = None
-        if verdict.status is DeliveryStatus.RETRY:
-            held_until = hold(claimed.failures + 1, outcome.retry_after, now)
+        if verdict.status is DeliveryStatus.RETRY and claimed.failing_since is not None:
             whole = span(settings.retry_schedule) * (1 + JITTER)
-            if claimed.failing_since is not None and now - claimed.failing_since > whole:
+            if now - claimed.failing_since > whole:
                 # Each of many notifications had few attempts; the callback had all of them.
                 verdict = Verdict(DeliveryStatus.QUEUED, deactivate=True)
-        settlement = Settlement(claimed, outcome, verdict, held_until)
+        settlement = Settlement(claimed, outcome, verdict)
         settled = self._runtime.group_commit(settle).write((settlement, now))
         if not settled.ours:
             extra = _extra(claimed, "lease_lost")
             _log.warning("notification %d was taken over", claimed.notification.id, extra=extra)
-            return
+            return settled
         level = logging.ERROR if verdict.status is DeliveryStatus.QUEUED else logging.INFO
         extra = _extra(claimed, f"delivery_{verdict.status.value}")
         _log.log(level, "notification %d: %s", claimed.notification.id, outcome.reason, extra=extra)
@@ -220,6 +230,7 @@ class Dispatch:
                 subscription_id=claimed.subscription_id,
                 reason=outcome.reason,
             )
+        return settled
 
     def _addresses(
         self, session: orm.Session, claimed: cabc.Sequence[Claimed]
@@ -241,26 +252,10 @@ class Dispatch:
 
 
 def settle(
-    session: orm.Session, ended: cabc.Sequence[tuple[Settlement, dt.datetime]]
+    connection: sa.Connection, ended: cabc.Sequence[tuple[Settlement, dt.datetime]]
 ) -> list[Settled]:
     """Write attempts that ended at the same time."""
-    return claims.settle(session, [one for one, _ in ended], max(now for _, now in ended))
-
-
-class _Countdown:
-    """Does something when the last of several is done."""
-
-    def __init__(self, count: int, then: cabc.Callable[[], None]) -> None:
-        self._left = count
-        self._then = then
-        self._lock = threading.Lock()
-
-    def one_less(self) -> None:
-        with self._lock:
-            self._left -= 1
-            last = not self._left
-        if last:
-            self._then()
+    return claims.settle(connection, [one for one, _ in ended], max(now for _, now in ended))
 
 
 def _extra(claimed: Claimed, action: str) -> dict[str, object]:

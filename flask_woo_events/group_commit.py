@@ -7,13 +7,13 @@ import contextlib
 import threading
 import typing as t
 
-from sqlalchemy import orm
+import sqlalchemy as sa
 
 from .database import Database
 
 Item = t.TypeVar("Item")
 Result = t.TypeVar("Result")
-Writing = cabc.Callable[[orm.Session, cabc.Sequence[Item]], cabc.Sequence[Result]]
+Writing = cabc.Callable[[sa.Connection, cabc.Sequence[Item]], cabc.Sequence[Result]]
 #: Items of one transaction.
 TOGETHER = 100
 
@@ -53,8 +53,8 @@ class GroupCommit(t.Generic[Item, Result]):
 
     def _commit(self, batch: cabc.Sequence[_Write[Item, Result]]) -> None:
         try:
-            with self._database.write() as session:
-                results = self._work(session, [one.item for one in batch])
+            with self._database.begin() as connection:
+                results = self._work(connection, [one.item for one in batch])
         except Exception as exc:
             if len(batch) == 1:
                 batch[0].end(error=exc)

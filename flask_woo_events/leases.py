@@ -155,13 +155,21 @@ class Keeper:
     @contextlib.contextmanager
     def hold(self, lease: Lease) -> cabc.Iterator[None]:
         """Keep a lease renewed while the block runs."""
-        with self._lock:
-            self._held.add(lease)
+        self.add(lease)
         try:
             yield
         finally:
-            with self._lock:
-                self._held.discard(lease)
+            self.remove(lease)
+
+    def add(self, lease: Lease) -> None:
+        """Keep a lease renewed until ``remove()``."""
+        with self._lock:
+            self._held.add(lease)
+
+    def remove(self, lease: Lease) -> None:
+        """Let a lease end by itself."""
+        with self._lock:
+            self._held.discard(lease)
 
     def __enter__(self) -> Keeper:
         self._thread = threading.Thread(target=self._run, name="woo-leases", daemon=True)

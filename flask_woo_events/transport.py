@@ -131,16 +131,11 @@ def exchange(
     started = clock()
     shown = without_query(url)
     budget = Budget(timeouts, max_bytes, clock)
-    request = requests.Request(
-        method.upper(),
-        url,
-        # Only what we can unpack within a cap.
-        headers={**(headers or {}), "Accept-Encoding": "gzip, deflate"},
-        data=data,
-        params=params,
-        auth=auth,
-    )
+    # Only what we can unpack within a cap.
+    own = t.cast("cabc.Mapping[str, str]", session.headers)
+    sent = {**own, **(headers or {}), "Accept-Encoding": "gzip, deflate"}
     try:
+        request = _prepared(method, url, sent, data, params, auth)
         with carry(budget), contextlib.closing(_send(session, budget, request)) as response:
             body, truncated = _read(response, budget, max_bytes, keep_bytes)
     except AddressRefusedError as exc:
@@ -161,13 +156,43 @@ def without_query(url: str) -> str:
     return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"
 
 
+@functools.lru_cache(maxsize=4096)
+def _address(url: str) -> str:
+    """The address as it goes out; a callback's is the same thousands of times."""
+    prepared = requests.PreparedRequest()
+    prepared.prepare_url(url, None)
+    return str(prepared.url)
+
+
+def _prepared(
+    method: str,
+    url: str,
+    headers: cabc.Mapping[str, str],
+    data: bytes | None,
+    params: cabc.Mapping[str, str] | None,
+    auth: tuple[str, str] | None,
+) -> requests.PreparedRequest:
+    # Not Session.prepare_request: what it merges besides, cookies and .netrc, must not go out.
+    prepared = requests.PreparedRequest()
+    prepared.method = method.upper()
+    if params:
+        prepared.prepare_url(url, params)
+    else:
+        prepared.url = _address(url)
+    prepared.prepare_headers(headers)
+    prepared.body = data
+    prepared.prepare_content_length(data)
+    if auth is not None:
+        prepared.prepare_auth(auth)
+    return prepared
+
+
 def _send(
     session: requests.Session,
     budget: Budget,
-    request: requests.Request,
+    prepared: requests.PreparedRequest,
 ) -> requests.Response:
     # Not Session.send: that reads a redirect's whole body, keeps cookies and runs hooks.
-    prepared = session.prepare_request(request)
     adapter = session.get_adapter(prepared.url or "")
     limits = budget.timeouts
     call = functools.partial(
@@ -185,7 +210,7 @@ def _send(
         reused = budget.dials == 0 and budget.received == 0
         if not (
             getattr(adapter, "repeats", False)
-            and request.method in ("GET", "HEAD")
+            and prepared.method in ("GET", "HEAD")
             and reused
             and any(isinstance(each, _DROPPED) for each in _causes(exc))
         ):

@@ -10,6 +10,7 @@ import flask
 
 from .. import arrivals, crypto, hooks
 from ..arrivals import Arrived
+from ..database import Work
 from ..errors import AccessError, InputError, NotFoundError
 from ..flow import intake
 from ..hooks import Hook
@@ -61,7 +62,9 @@ def receive(address: str) -> Answer:
             f"'flask woo webhooks url {hook.instance_id}' prints"
         )
     hint = intake.read(request.headers.get("X-WC-Webhook-Topic", ""), body)
-    return _answered(runtime.group_commit(arrivals.add).write(Arrived(hook, hint, runtime.clock())))
+    known = runtime.group_commit(arrivals.add).write(Arrived(hook, hint, runtime.clock()))
+    runtime.database.tell(Work.ARRIVALS)
+    return _answered(known)
 
 
 def _distrust(runtime: Runtime, hook: Hook, number: int | None) -> None:
@@ -90,7 +93,9 @@ def receive_listed() -> Answer:
             epoch = arrivals.epoch_of(session, number, who.organization_id)
             if epoch is None or who.instance_id not in (None, number):
                 raise NotFoundError("No instance found")
-            arrivals.add(session, [Arrived(Hook(number, epoch), hint, runtime.clock())])
+            arrived = Arrived(Hook(number, epoch), hint, runtime.clock())
+            arrivals.add(session.connection(), [arrived])
+    runtime.database.tell(Work.ARRIVALS)
     return {}, 200
 
 

@@ -12,6 +12,7 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from ..errors import LeaseLostError
 from ..models import (
     UNSETTLED,
     Attempt,
@@ -23,8 +24,9 @@ from ..models import (
     Wait,
 )
 from . import recorded
+from .outbox import wake
 from .recorded import NotificationRecord
-from .retry import HELD_AFTER, Outcome, Verdict
+from .retry import HELD_AFTER, Outcome, Verdict, hold
 
 #: Bytes of a callback's answer that an attempt keeps.
 ANSWER_KEPT = 4096
@@ -62,8 +64,6 @@ class Settlement:
     claimed: Claimed
     outcome: Outcome
     verdict: Verdict
-    #: Until when the whole subscription is held; ``None``: not at all.
-    held_until: dt.datetime | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -101,6 +101,25 @@ _DUE = (
 )
 
 
+#: Subscriptions to look at, the longest due first.
+_LOOK = (
+    sa.select(Subscription)
+    .where(
+        Subscription.next_due_at <= _NOW,
+        Subscription.active,
+        Subscription.id.not_in(sa.bindparam("busy", expanding=True)),
+    )
+    .order_by(Subscription.next_due_at, Subscription.id)
+    .limit(sa.bindparam("most", type_=sa.Integer()))
+    .with_for_update(skip_locked=True)
+)
+_TAKE = (
+    sa.update(Delivery.__table__)  # type: ignore[arg-type]
+    .where(Delivery.__table__.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .values(lease_token=sa.bindparam("token"), lease_until=sa.bindparam("until"))
+)
+
+
 def _first_due(status: DeliveryStatus) -> sa.ScalarSelect[dt.datetime | None]:
     return (
         sa.select(sa.func.min(Delivery.due_at))
@@ -122,6 +141,7 @@ _NEXT = sa.select(
     .scalar_subquery(),
 )
 _DELIVERY = t.cast("sa.Table", Delivery.__table__)
+_SUBSCRIPTIONS = t.cast("sa.Table", Subscription.__table__)
 
 
 def claim(
@@ -130,7 +150,6 @@ def claim(
     lease: dt.timedelta,
     limit: int,
     *,
-    each: int = 50,
     busy: cabc.Collection[int] = (),
 ) -> list[Claimed]:
     """Take deliveries that are due, for the length of a lease.
@@ -139,21 +158,15 @@ def claim(
     One subscription after the other is locked and looked at, so that however much waits for one
     of them costs the others nothing. The caller commits before it delivers.
 
-    :param each: deliveries of one subscription at most; of one that fails only one is tried.
+    :param limit: deliveries at most; of a subscription that fails only one is tried.
     :param busy: subscriptions that are left out.
     """
-    looked_at = session.scalars(
-        sa.select(Subscription)
-        .where(Subscription.next_due_at <= now, Subscription.active, Subscription.id.not_in(busy))
-        .order_by(Subscription.next_due_at, Subscription.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    ).all()
+    looked_at = session.scalars(_LOOK, {"now": now, "busy": [0, *busy], "most": limit}).all()
     taken: list[int] = []
     for subscription in looked_at:
         if len(taken) >= limit:
             break
-        most = min(each, limit - len(taken))
+        most = limit - len(taken)
         if subscription.failures < HELD_AFTER:
             taken += _take(session, subscription, now, lease, most)
         else:
@@ -161,12 +174,8 @@ def claim(
     if not taken:
         return []
     token = secrets.token_hex(16)
-    session.execute(
-        sa.update(Delivery)
-        .where(Delivery.id.in_(taken))
-        .values(lease_token=token, lease_until=now + lease)
-        .execution_options(synchronize_session=False)
-    )
+    names = {"ids": taken, "token": token, "until": now + lease}
+    session.connection().execute(_TAKE, names)
     return _load(session, token)
 
 
@@ -264,7 +273,10 @@ def superseded(session: orm.Session, claimed: Claimed) -> frozenset[int]:
 
 _SETTLE = (
     sa.update(_DELIVERY)
-    .where(_DELIVERY.c.id == sa.bindparam("delivery"))
+    .where(
+        _DELIVERY.c.id == sa.bindparam("delivery"),
+        _DELIVERY.c.lease_token == sa.bindparam("token"),
+    )
     .values(
         status=sa.bindparam("status"),
         due_at=sa.bindparam("due_at"),
@@ -277,28 +289,24 @@ _SETTLE = (
     )
 )
 _ATTEMPT = sa.insert(t.cast("sa.Table", Attempt.__table__))
+_WAITED_FOR = sa.select(Wait.after_id).where(Wait.after_id.in_(sa.bindparam("ids", expanding=True)))
 
 
 def settle(
-    session: orm.Session, settlements: cabc.Sequence[Settlement], now: dt.datetime
+    connection: sa.Connection, settlements: cabc.Sequence[Settlement], now: dt.datetime
 ) -> list[Settled]:
-    """Write how attempts ended and what comes next, all in the caller's transaction."""
-    rows = session.execute(
-        sa.select(Delivery.id, Delivery.lease_token)
-        .where(Delivery.id.in_([one.claimed.delivery_id for one in settlements]))
-        .with_for_update()
-    )
-    holders = {delivery_id: token for delivery_id, token in rows}
-    held = [holders.get(one.claimed.delivery_id) == one.claimed.token for one in settlements]
-    kept = [one for one, ours in zip(settlements, held, strict=True) if ours]
-    if kept:
-        session.connection().execute(_SETTLE, [_settled(one, now) for one in kept])
-        session.connection().execute(_ATTEMPT, [_attempt(one, now) for one in kept])
-    stopped = _look_after(session, kept, now) if kept else set()
-    return [
-        Settled(ours, one.claimed.delivery_id in stopped)
-        for one, ours in zip(settlements, held, strict=True)
-    ]
+    """Write how attempts ended and what comes next, all in the caller's transaction.
+
+    :raises LeaseLostError: some of several are not ours any more; each is to be settled alone.
+    """
+    rows = [_settled(one, now) for one in settlements]
+    if connection.execute(_SETTLE, rows).rowcount != len(rows):
+        if len(rows) > 1:
+            raise LeaseLostError("some of these deliveries were taken over by another worker")
+        return [Settled(ours=False)]
+    connection.execute(_ATTEMPT, [_attempt(one, now) for one in settlements])
+    stopped = _look_after(connection, settlements, now)
+    return [Settled(True, one.claimed.delivery_id in stopped) for one in settlements]
 
 
 def _settled(one: Settlement, now: dt.datetime) -> dict[str, t.Any]:
@@ -307,6 +315,7 @@ def _settled(one: Settlement, now: dt.datetime) -> dict[str, t.Any]:
         first = first or now
     return {
         "delivery": one.claimed.delivery_id,
+        "token": one.claimed.token,
         "status": one.verdict.status.value,
         "due_at": one.verdict.retry_at,
         "attempts": one.claimed.attempts + 1,
@@ -327,63 +336,115 @@ def _attempt(one: Settlement, now: dt.datetime) -> dict[str, t.Any]:
     }
 
 
+_DOING = (
+    sa.select(
+        _SUBSCRIPTIONS.c.id,
+        _SUBSCRIPTIONS.c.active,
+        _SUBSCRIPTIONS.c.failures,
+        _SUBSCRIPTIONS.c.failing_since,
+        _SUBSCRIPTIONS.c.held_until,
+    )
+    .where(_SUBSCRIPTIONS.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(_SUBSCRIPTIONS.c.id)
+    .with_for_update()
+)
+
+
 def _look_after(
-    session: orm.Session, kept: cabc.Sequence[Settlement], now: dt.datetime
+    connection: sa.Connection, settled: cabc.Sequence[Settlement], now: dt.datetime
 ) -> set[int]:
     """Say of each subscription how it is doing, and when to look at it again.
 
     :return: the deliveries whose end stopped their subscription.
     """
-    stopped: set[int] = set()
     groups: dict[int, list[Settlement]] = collections.defaultdict(list)
-    for one in kept:
+    for one in settled:
         groups[one.claimed.subscription_id].append(one)
-    ids = [one.claimed.delivery_id for one in kept]
-    waited_for = set(session.scalars(sa.select(Wait.after_id).where(Wait.after_id.in_(ids))))
-    query = sa.select(Subscription).where(Subscription.id.in_(groups)).order_by(Subscription.id)
-    for subscription in session.scalars(query.with_for_update()):
-        them = groups[subscription.id]
-        failed = [one for one in them if not one.outcome.delivered]
-        if not subscription.active:
-            _queue(session, subscription.id, now)
+    ids = [one.claimed.delivery_id for one in settled]
+    waited_for = set(connection.scalars(_WAITED_FOR, {"ids": ids}))
+    stopped: set[int] = set()
+    for row in connection.execute(_DOING, {"ids": list(groups)}).all():
+        them = groups[row.id]
+        if not row.active:
+            _queue(connection, row.id, now)
             continue
-        if not any(one.outcome.sent for one in them):
-            subscription.next_due_at = now
-        elif len(failed) < len(them):
-            look = bool(failed) or any(one.claimed.delivery_id in waited_for for one in them)
-            if look or subscription.failures:
-                subscription.next_due_at = now
-            subscription.failures, subscription.failing_since = 0, None
-            subscription.held_until = None
-        elif failed:
-            subscription.failures += len(failed)
-            subscription.failing_since = subscription.failing_since or now
-            dates = [one.held_until for one in failed if one.held_until is not None]
-            if subscription.held_until is not None:
-                dates.append(subscription.held_until)
-            subscription.held_until = max(dates, default=None)
-            subscription.next_due_at = max(subscription.held_until or now, now)
-        for one in failed:
+        again = any(one.claimed.delivery_id in waited_for for one in them)
+        if change := _doing(row, them, again, now):
+            connection.execute(
+                sa.update(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.id == row.id).values(**change)
+            )
+        for one in them:
             if one.verdict.deactivate:
-                deactivate(session, subscription.id, one.outcome.reason, now)
+                deactivate(connection, row.id, one.outcome.reason, now)
                 stopped.add(one.claimed.delivery_id)
                 break
     return stopped
 
 
-def deactivate(session: orm.Session, subscription_id: int, reason: str, now: dt.datetime) -> None:
-    """Stop a subscription; what waits for it is queued until a person redelivers it."""
-    subscription = session.get_one(Subscription, subscription_id)
-    subscription.active, subscription.reason, subscription.next_due_at = False, reason, None
-    _queue(session, subscription_id, now)
+def _doing(
+    row: t.Any, them: cabc.Sequence[Settlement], again: bool, now: dt.datetime
+) -> dict[str, t.Any]:
+    """What changes of a subscription whose deliveries ended like this; usually nothing.
+
+    :param again: something waited for one of them.
+    """
+    failed = [one for one in them if not one.outcome.delivered]
+    if not any(one.outcome.sent for one in them):
+        return {"next_due_at": now}
+    if len(failed) < len(them):
+        well = {"failures": 0, "failing_since": None, "held_until": None}
+        return {"next_due_at": now, **well} if failed or again or row.failures else {}
+    failures = row.failures + len(failed)
+    holds = [
+        hold(failures, one.outcome.retry_after, now)
+        for one in failed
+        if one.verdict.status is DeliveryStatus.RETRY
+    ]
+    held_until = max((one for one in (*holds, row.held_until) if one is not None), default=None)
+    return {
+        "failures": failures,
+        "failing_since": row.failing_since or now,
+        "held_until": held_until,
+        "next_due_at": max(held_until or now, now),
+    }
 
 
-def _queue(session: orm.Session, subscription_id: int, now: dt.datetime) -> None:
+def give_back(session: orm.Session, claimed: cabc.Sequence[Claimed], now: dt.datetime) -> None:
+    """Let go of deliveries that were claimed and not tried, for whoever claims them next."""
+    held = {(one.delivery_id, one.token) for one in claimed}
+    query = sa.select(Subscription).where(
+        Subscription.id.in_({one.subscription_id for one in claimed})
+    )
+    subscriptions = session.scalars(query.order_by(Subscription.id).with_for_update()).all()
     session.execute(
         sa.update(Delivery)
-        .where(Delivery.subscription_id == subscription_id, Delivery.status.in_(TRYABLE))
-        .values(status=DeliveryStatus.QUEUED.value, due_at=None, updated_at=now)
+        .where(
+            Delivery.id.in_([number for number, _ in held]),
+            Delivery.lease_token.in_({token for _, token in held}),
+        )
+        .values(lease_token=None, lease_until=None)
         .execution_options(synchronize_session=False)
+    )
+    wake(session, subscriptions, now)
+
+
+def deactivate(
+    connection: sa.Connection, subscription_id: int, reason: str, now: dt.datetime
+) -> None:
+    """Stop a subscription; what waits for it is queued until a person redelivers it."""
+    connection.execute(
+        sa.update(_SUBSCRIPTIONS)
+        .where(_SUBSCRIPTIONS.c.id == subscription_id)
+        .values(active=False, reason=reason, next_due_at=None)
+    )
+    _queue(connection, subscription_id, now)
+
+
+def _queue(connection: sa.Connection, subscription_id: int, now: dt.datetime) -> None:
+    connection.execute(
+        sa.update(_DELIVERY)
+        .where(_DELIVERY.c.subscription_id == subscription_id, _DELIVERY.c.status.in_(TRYABLE))
+        .values(status=DeliveryStatus.QUEUED.value, due_at=None, updated_at=now)
     )
 
 

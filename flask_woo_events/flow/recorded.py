@@ -42,21 +42,37 @@ class NotificationRecord:
     events: tuple[EventRecord, ...]
 
 
+# Made once: they are on the way of every notification.
+_NOTIFICATIONS = sa.select(
+    Notification.id,
+    Notification.event_id,
+    Notification.instance_id,
+    Notification.resource,
+    Notification.poll_date,
+    Notification.created_at,
+).where(Notification.id.in_(sa.bindparam("ids", expanding=True)))
+_EVENTS = (
+    sa.select(
+        Event.notification_id,
+        Event.id,
+        Event.object_id,
+        Event.event_type,
+        Event.version,
+        Event.date,
+        Event.body,
+        Event.changed_fields,
+    )
+    .where(Event.notification_id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(Event.id)
+)
+
+
 def load(
     session: orm.Session, notification_ids: cabc.Collection[int]
 ) -> dict[int, NotificationRecord]:
     """Notifications by their ids; those that are gone are simply not among them."""
     events = _events(session, notification_ids)
-    rows = session.execute(
-        sa.select(
-            Notification.id,
-            Notification.event_id,
-            Notification.instance_id,
-            Notification.resource,
-            Notification.poll_date,
-            Notification.created_at,
-        ).where(Notification.id.in_(notification_ids))
-    )
+    rows = session.execute(_NOTIFICATIONS, {"ids": list(notification_ids)})
     return {
         row.id: NotificationRecord(
             id=row.id,
@@ -75,21 +91,7 @@ def _events(
     session: orm.Session, notification_ids: cabc.Collection[int]
 ) -> dict[int, list[EventRecord]]:
     events: dict[int, list[EventRecord]] = collections.defaultdict(list)
-    rows = session.execute(
-        sa.select(
-            Event.notification_id,
-            Event.id,
-            Event.object_id,
-            Event.event_type,
-            Event.version,
-            Event.date,
-            Event.body,
-            Event.changed_fields,
-        )
-        .where(Event.notification_id.in_(notification_ids))
-        .order_by(Event.id)
-    )
-    for row in rows:
+    for row in session.execute(_EVENTS, {"ids": list(notification_ids)}):
         events[row.notification_id].append(
             EventRecord(
                 id=row.id,

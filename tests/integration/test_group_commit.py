@@ -8,7 +8,7 @@ import typing as t
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import event, orm
+from sqlalchemy import event
 
 from flask_woo_events.database import Database
 from flask_woo_events.group_commit import GroupCommit
@@ -18,11 +18,11 @@ from tests.integration.host import NOW
 WRITERS = 12
 
 
-Work = t.Callable[[orm.Session], t.Any]
+Work = t.Callable[[sa.Connection], t.Any]
 
 
-def _do(session: orm.Session, works: t.Sequence[Work]) -> list[t.Any]:
-    return [work(session) for work in works]
+def _do(connection: sa.Connection, works: t.Sequence[Work]) -> list[t.Any]:
+    return [work(connection) for work in works]
 
 
 class Held:
@@ -36,7 +36,7 @@ class Held:
     def run(self, *works: Work) -> list[t.Any]:
         """Do these together; returns their results or errors."""
 
-        def first(session: orm.Session) -> None:
+        def first(connection: sa.Connection) -> None:
             self._begun.set()
             assert self._go.wait(30)
 
@@ -57,9 +57,9 @@ class Held:
 
 
 def _adds(name: str) -> Work:
-    def work(session: orm.Session) -> str:
-        session.add(Organization(name=name, secret_hash=name, created_at=NOW))
-        session.flush()
+    def work(connection: sa.Connection) -> str:
+        row = {"name": name, "secret_hash": name, "settings": {}, "created_at": NOW}
+        connection.execute(sa.insert(Organization).values(**row))
         return name
 
     return work
@@ -87,7 +87,7 @@ def test_a_write_that_fails_fails_alone(any_database: Database) -> None:
 def test_an_interrupted_writer_takes_nobody_with_it(any_database: Database) -> None:
     """Those whom it was writing for do it themselves."""
 
-    def interrupted(session: orm.Session) -> None:
+    def interrupted(connection: sa.Connection) -> None:
         raise KeyboardInterrupt
 
     held = Held(any_database)

@@ -29,8 +29,8 @@ def claim(stage: Stage, seconds: float = 0.0, limit: int = 50) -> list[claims.Cl
 
 
 def settle(stage: Stage, claimed: claims.Claimed, outcome: Outcome, verdict: Verdict) -> bool:
-    with stage.database.write() as session:
-        (one,) = claims.settle(session, [claims.Settlement(claimed, outcome, verdict)], at(1))
+    with stage.database.begin() as connection:
+        (one,) = claims.settle(connection, [claims.Settlement(claimed, outcome, verdict)], at(1))
         return one.ours
 
 

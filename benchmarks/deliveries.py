@@ -1,0 +1,336 @@
+"""Deliveries: signed notifications a second beside a bare loop, how soon, and beside a dead one."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+import multiprocessing
+import os
+import pathlib
+import secrets
+import statistics
+import sys
+import tempfile
+import threading
+import time
+import typing as t
+
+import orjson
+import requests
+import sqlalchemy as sa
+
+from flask_woo_events import configuration, schema
+from flask_woo_events.callback import CallbackReceiver
+from flask_woo_events.config import Settings
+from flask_woo_events.crypto import Cipher, sign_body
+from flask_woo_events.database import Database
+from flask_woo_events.dispatch import Dispatch
+from flask_woo_events.flow import outbox
+from flask_woo_events.flow.cursor import Stream
+from flask_woo_events.flow.notification import Sender, build_body
+from flask_woo_events.flow.outbox import Change, Rules
+from flask_woo_events.flow.recorded import load
+from flask_woo_events.leases import Keeper
+from flask_woo_events.models import (
+    Delivery,
+    EventType,
+    Instance,
+    Notification,
+    Organization,
+    Poller,
+    Subscription,
+    User,
+)
+from flask_woo_events.resources import PollerConfiguration
+from flask_woo_events.runtime import Runtime, utc_now
+from flask_woo_events.simulator import SimulatedStore
+from flask_woo_events.worker import Worker
+
+from .serving import sink
+
+KEY = "a-signature-key-of-32-characters"
+COUNT, TURNS = 3_000, 5
+DEAD = 100_000
+#: Another database to measure, such as ``postgresql+psycopg://...``.
+URI = os.environ.get("BENCH_DATABASE_URI", "")
+
+
+def main() -> None:
+    """Measure SQLite, and the database of BENCH_DATABASE_URI."""
+    logging.getLogger("flask_woo_events").setLevel(logging.CRITICAL)
+    with tempfile.TemporaryDirectory() as folder:
+        for uri in filter(None, (f"sqlite:///{pathlib.Path(folder)}/bench.sqlite3", URI)):
+            bench = Bench(uri)
+            print(f"deliveries, {uri.partition(':')[0]}: signed, one order each, to nginx")
+            bench.throughput()
+            if not uri.startswith("sqlite"):
+                bench.processes()
+            bench.latency()
+            bench.beside_the_dead()
+            bench.close()
+
+
+class Bench:
+    """One database with an instance for each callback.
+
+    :param uri: of the database.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self.key = Cipher.generate_key()
+        self.engine = sa.create_engine(uri)
+        schema.upgrade(self.engine)
+        self.runtime = make_runtime(uri, self.key)
+        store = SimulatedStore("11.0", consumer_key="ck", consumer_secret="cs")
+        store.populate(orders=1, products=1, coupons=1, customers=1)
+        self.body = orjson.dumps(next(iter(store.truth("orders").values())))
+
+    def close(self) -> None:
+        """Give back what is open."""
+        self.runtime.callback_session.close()
+        self.runtime.database.dispose()
+        self.engine.dispose()
+
+    def throughput(self) -> None:
+        """One process against a bare loop of ``requests.Session.post``, in turn."""
+        rates: dict[str, list[float]] = {"bare loop": [], "dispatch": []}
+        with sink() as url:
+            stream = self.instance(url)
+            for turn in range(TURNS + 1):
+                self.post(stream, COUNT)
+                bodies = self.bodies(stream)
+                bare = bare_loop(url, bodies)
+                began = time.perf_counter()
+                report = dispatch(self.runtime)
+                ours = report / (time.perf_counter() - began)
+                assert report == COUNT, report
+                if turn:
+                    rates["bare loop"].append(bare)
+                    rates["dispatch"].append(ours)
+        medians = {name: statistics.median(each) for name, each in rates.items()}
+        for name, rate in medians.items():
+            print(f"  {name:10} {rate:6.0f} a second")
+        print(f"  ratio {medians['dispatch'] / medians['bare loop']:.2f} for one process")
+
+    def processes(self) -> None:
+        """All cores: as many processes as there are, on both sides."""
+        cores = os.cpu_count() or 1
+        with sink() as url:
+            stream = self.instance(url)
+            ratios = []
+            for _ in range(3):
+                self.post(stream, COUNT * cores)
+                bodies = self.bodies(stream)[:COUNT]
+                began = time.perf_counter()
+                _together(cores, bare_loop, url, bodies)
+                bare = COUNT * cores / (time.perf_counter() - began)
+                began = time.perf_counter()
+                _together(cores, dispatch_at, self.uri, self.key)
+                ours = COUNT * cores / (time.perf_counter() - began)
+                assert self.waiting(stream) == 0
+                ratios.append(ours / bare)
+        print(f"  ratio {statistics.median(ratios):.2f} for {cores} processes, started for it")
+
+    def latency(self) -> None:
+        """From the commit to the callback, with nothing else to do."""
+        arrived: list[float] = []
+        came = threading.Event()
+
+        def answer(_: object) -> int:
+            arrived.append(time.perf_counter())
+            came.set()
+            return 200
+
+        with CallbackReceiver(answer).serve() as url:
+            stream = self.instance(url)
+            took = []
+            with working(self.runtime):
+                for _ in range(200):
+                    came.clear()
+                    self.post(stream, 1)
+                    committed = time.perf_counter()
+                    came.wait(5)
+                    took.append((arrived[-1] - committed) * 1000)
+                    time.sleep(0.02)
+        quantiles = statistics.quantiles(took, n=100)
+        print(f"  commit to callback: p50 {quantiles[49]:.1f} ms, p99 {quantiles[98]:.1f} ms")
+
+    def beside_the_dead(self) -> None:
+        """The same callback with and without a queue of another one that is dead."""
+        with sink() as url:
+            stream = self.instance(url)
+            alone = self._rate(stream)
+            dead = self.instance("http://127.0.0.1:9/")
+            for _ in range(DEAD // 10_000):
+                self.post(dead, 10_000)
+            beside = self._rate(stream)
+        print(f"  beside {DEAD:,} that wait for a dead callback: {beside / alone:.2f} of the rate")
+
+    def _rate(self, stream: Stream) -> float:
+        rates = []
+        for _ in range(3):
+            self.post(stream, COUNT)
+            began = time.perf_counter()
+            with working(self.runtime):
+                while self.waiting(stream):
+                    time.sleep(0.02)
+            rates.append(COUNT / (time.perf_counter() - began))
+        return statistics.median(rates)
+
+    def waiting(self, stream: Stream) -> int:
+        """Deliveries of an instance that are not made yet."""
+        with self.runtime.database.read() as session:
+            return (
+                session.scalar(
+                    sa.select(sa.func.count(Delivery.id))
+                    .join(Notification, Notification.id == Delivery.notification_id)
+                    .where(
+                        Notification.instance_id == stream.instance_id,
+                        Delivery.status == "created",
+                    )
+                )
+                or 0
+            )
+
+    def instance(self, url: str) -> Stream:
+        """An instance whose notifications go to a URL."""
+        now = utc_now()
+        with self.runtime.database.write() as session:
+            name = secrets.token_hex(8)
+            home = Organization(name=name, secret_hash=name, created_at=now)
+            session.add(home)
+            session.flush()
+            user = User(organization_id=home.id, name="bench", secret_hash=name, created_at=now)
+            session.add(user)
+            session.flush()
+            instance = Instance(
+                organization_id=home.id,
+                user_id=user.id,
+                name="bench",
+                tags=[],
+                token_hash=name,
+                vendor_type="polling",
+                events_enabled=False,
+                refresh_minutes=15,
+                created_at=now,
+                store_facts={},
+            )
+            session.add(instance)
+            session.flush()
+            chosen = PollerConfiguration(resource="orders", url="/hubs/ecommerce/orders")
+            poller = Poller(
+                instance_id=instance.id,
+                resource="orders",
+                configuration=chosen.model_dump(mode="json"),
+                created_at=now,
+            )
+            session.add(poller)
+            session.add(Subscription(instance_id=instance.id, url=url, created_at=now))
+            session.flush()
+            key = {"event.notification.signature.key": KEY}
+            configuration.write(session, self.runtime.cipher, instance.id, key)
+            return Stream(
+                poller_id=poller.id,
+                instance_id=instance.id,
+                resource="orders",
+                configuration=chosen,
+            )
+
+    def post(self, stream: Stream, count: int) -> None:
+        """So many notifications of one event each."""
+        now = utc_now()
+        changes = [
+            Change(
+                object_id=str(number),
+                event_type=EventType.UPDATED,
+                version=1,
+                date=now,
+                source="poll",
+                body=self.body,
+                changed_fields=("status",),
+                after_notification=None,
+            )
+            for number in range(count)
+        ]
+        with self.runtime.database.write() as session:
+            outbox.post(session, stream, changes, now, Rules(now=now, batch_size=1))
+
+    def bodies(self, stream: Stream) -> list[bytes]:
+        """The bodies that wait, as they will be sent."""
+        sender = Sender(
+            instance_id=stream.instance_id,
+            name="bench",
+            tags=(),
+            account_id=1,
+            company_id=1,
+            user_id=1,
+        )
+        with self.runtime.database.read() as session:
+            numbers = session.scalars(
+                sa.select(Delivery.notification_id)
+                .join(Notification, Notification.id == Delivery.notification_id)
+                .where(Notification.instance_id == stream.instance_id, Delivery.status == "created")
+            ).all()
+            return [
+                build_body(one, sender)
+                for start in range(0, len(numbers), 500)
+                for one in load(session, numbers[start : start + 500]).values()
+            ]
+
+
+def make_runtime(uri: str, key: str) -> Runtime:
+    """A runtime with the default settings."""
+    settings = Settings(encryption_keys=(key,), allow_private_callbacks=True)
+    return Runtime(settings, Database(sa.create_engine(uri)))
+
+
+def dispatch(runtime: Runtime) -> int:
+    """Send what is due; returns how many arrived."""
+    length = dt.timedelta(seconds=runtime.settings.lease_seconds)
+    with Keeper(runtime.database, runtime.clock, length) as keeper:
+        return Dispatch(runtime, keeper).run().delivered
+
+
+def dispatch_at(uri: str, key: str) -> None:
+    """The same in a process of its own."""
+    runtime = make_runtime(uri, key)
+    dispatch(runtime)
+    runtime.callback_session.close()
+
+
+def bare_loop(url: str, bodies: t.Sequence[bytes]) -> float:
+    """What anybody would write: sign and post, one after the other; returns how many a second."""
+    began = time.perf_counter()
+    with requests.Session() as session:
+        for body in bodies:
+            headers = {
+                "Content-Type": "application/json",
+                "Elements-Webhook-Signature": sign_body(body, KEY),
+            }
+            session.post(url, data=body, headers=headers, timeout=(5, 15)).raise_for_status()
+    return len(bodies) / (time.perf_counter() - began)
+
+
+def _together(count: int, function: t.Callable[..., object], *args: object) -> None:
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    processes = [context.Process(target=function, args=args) for _ in range(count)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+
+
+@contextlib.contextmanager
+def working(runtime: Runtime) -> t.Iterator[None]:
+    """A worker that delivers while the block runs."""
+    worker = Worker(runtime, poll=False)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        yield
+    finally:
+        worker.stop()
+        thread.join()
