@@ -1,7 +1,9 @@
-"""Profiles: what polling and delivery need to know of an instance."""
+"""Profiles: what polling, delivery and the hub need to know of an instance."""
 
 from __future__ import annotations
 
+import collections.abc as cabc
+import dataclasses
 import datetime as dt
 
 from sqlalchemy import orm
@@ -17,10 +19,35 @@ from .runtime import StoreAccess
 from .schemas import key_of, parse_headers
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HubProfile:
+    """What the hub needs to know of an instance."""
+
+    access: StoreAccess
+    #: Null members are left out of answers (``filter.response.nulls``).
+    filter_nulls: bool
+    #: Switched off: nothing may be asked of its store.
+    disabled: bool
+
+
 def load_access(session: orm.Session, cipher: Cipher, instance_id: int) -> StoreAccess:
     """Where an instance's store is, and the keys for it."""
     kept = configurations.read(session, cipher, instance_id)
     return StoreAccess(kept["store.url"], kept["oauth.api.key"], kept["oauth.api.secret"])
+
+
+def load_hub(session: orm.Session, cipher: Cipher, instance_id: int) -> HubProfile:
+    """What the hub needs to know of an instance."""
+    kept = configurations.read(session, cipher, instance_id)
+    return HubProfile(
+        access=StoreAccess(kept["store.url"], kept["oauth.api.key"], kept["oauth.api.secret"]),
+        filter_nulls=_filters_nulls(kept),
+        disabled=session.get_one(Instance, instance_id).disabled,
+    )
+
+
+def _filters_nulls(kept: cabc.Mapping[str, str]) -> bool:
+    return kept.get(key_of("filter_nulls"), "true").strip().lower() != "false"
 
 
 def load_sender(session: orm.Session, instance_id: int) -> Sender:
@@ -34,7 +61,7 @@ def load_sender(session: orm.Session, instance_id: int) -> Sender:
         account_id=instance.user_id,
         company_id=instance.organization_id,
         user_id=instance.user_id,
-        filter_nulls=kept.get("filter.response.nulls", "true").strip().lower() != "false",
+        filter_nulls=_filters_nulls(kept),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import flask
 
-from . import accounts, errors, events, hooks, instances, notifications
+from . import accounts, errors, events, hooks, hubs, instances, notifications
 
 #: The blueprint's name, for ``url_for``.
 NAME = "woo_events_api"
@@ -22,6 +22,7 @@ def make_blueprint(url_prefix: str) -> flask.Blueprint:
     notifications.register(blueprint)
     accounts.register(blueprint)
     hooks.register(blueprint)
+    hubs.register(blueprint)
     if url_prefix:
         # At the root of the host, paths that are not ours are the host's.
         errors.register_unknown(blueprint)

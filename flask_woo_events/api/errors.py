@@ -73,7 +73,11 @@ def _is_ours(adapter: werkzeug.routing.MapAdapter, method: str) -> bool:
         return False
 
 
-def _answer(status: int, message: str, provider: str | None = None) -> flask.Response:
+def answer(status: int, message: str, provider: str | None = None) -> flask.Response:
+    """An error as an answer.
+
+    :param provider: what a store said.
+    """
     body = {"message": message, "requestId": request_id()}
     if provider:
         body["providerMessage"] = provider
@@ -86,34 +90,34 @@ def _answer(status: int, message: str, provider: str | None = None) -> flask.Res
 def _ours(exc: Exception) -> flask.Response:
     match exc:
         case InputError():
-            return _answer(400, str(exc))
+            return answer(400, str(exc))
         case ForbiddenError():
-            return _answer(403, str(exc))
+            return answer(403, str(exc))
         case AccessError():
-            return _answer(401, str(exc))
+            return answer(401, str(exc))
         case NotFoundError():
-            return _answer(404, str(exc))
+            return answer(404, str(exc))
         case ConflictError():
-            return _answer(409, str(exc))
+            return answer(409, str(exc))
         case StoreAccessError():
             message = "The store refused configuration.oauth.api.key and oauth.api.secret"
-            return _answer(400, message, exc.said or str(exc))
+            return answer(400, message, exc.said or str(exc))
         case StoreRejectedError(code="rest_no_route"):
             path = urllib.parse.urlsplit(exc.url).path
             message = f"A url of event.poller.configuration is none that the store has: {path}"
-            return _answer(400, message, exc.said or str(exc))
+            return answer(400, message, exc.said or str(exc))
         case TransportError():
             message = "The store at configuration.store.url could not be used"
-            return _answer(502, message, str(exc))
+            return answer(502, message, str(exc))
     _log.error("%s", exc, exc_info=exc, extra={"action": "api_error", "request": request_id()})
-    return _answer(500, "The service is not set up completely; see its log")
+    return answer(500, "The service is not set up completely; see its log")
 
 
 def _werkzeugs(exc: Exception) -> flask.Response:
     assert isinstance(exc, werkzeug.exceptions.HTTPException)
     if isinstance(exc, werkzeug.routing.RequestRedirect):
         return t.cast(flask.Response, exc.get_response())
-    response = _answer(exc.code or 500, exc.description or exc.name)
+    response = answer(exc.code or 500, exc.description or exc.name)
     for name, value in exc.get_headers():
         if name.lower() in ("allow", "retry-after", "www-authenticate"):
             response.headers[name] = value
@@ -124,4 +128,6 @@ def _add_headers(response: flask.Response) -> flask.Response:
     response.headers["Elements-Request-Id"] = request_id()
     response.headers["Access-Control-Expose-Headers"] = EXPOSED
     response.headers["Cache-Control"] = "no-store"
+    if "woo_hub_instance" in flask.g:
+        response.headers["Elements-Element-Instance-Id"] = str(flask.g.woo_hub_instance)
     return response

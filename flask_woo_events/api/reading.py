@@ -64,6 +64,17 @@ def body(model: type[M]) -> M:
     return validated(model, load_json(_data(current_runtime())))
 
 
+def json_object() -> dict[str, t.Any]:
+    """The request's body, a JSON object of any members.
+
+    :raises InputError: it is something else.
+    """
+    value = load_json(_data(current_runtime()))
+    if not isinstance(value, dict):
+        raise InputError("the body: a JSON object is expected")
+    return value
+
+
 def _data(runtime: Runtime) -> bytes:
     request, limit = flask.request, runtime.settings.max_body_bytes
     if request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):

@@ -17,6 +17,7 @@ from .notes import Notes
 from .orders import TITLES, Orders
 from .products import Products
 from .refunds import AllRefunds, Refunds
+from .reports import Reports
 from .resource import Resource
 from .reviews import Reviews
 from .shop import Shop
@@ -43,6 +44,7 @@ class Routes:
         self.categories = Categories(shop)
         self.reviews = Reviews(shop, self.products)
         self.webhooks = Webhooks(shop)
+        self.reports = Reports(shop)
         self._collections: dict[str, Resource] = {
             "orders": self.orders,
             "orders/#/refunds": self.refunds,
@@ -106,6 +108,9 @@ class Routes:
                 calls |= dict.fromkeys(writes, item.update)
             return {**calls, "DELETE": item.delete} if item.writable else calls
         about = {
+            "reports": self.reports.list,
+            "reports/sales": self.reports.sales,
+            "reports/top_sellers": self.reports.top_sellers,
             "reports/orders/totals": self._order_totals,
             "system_status": self._system_status,
             "data/currencies/current": lambda _request: answer(settings.currency(self.shop)),

@@ -14,6 +14,7 @@ from ..dates import expand_macros, store_param
 from ..errors import InputError, StoreGarbledError, StoreRejectedError
 from .catalogue import Collection, Trash
 from .client import Answer, StoreClient
+from .where import Condition, read_where
 
 Params = dict[str, str | int | bool]
 Fetch = cabc.Callable[[int, int], Answer]
@@ -22,11 +23,6 @@ Fetch = cabc.Callable[[int, int], Answer]
 LIGHT_FIELDS = "id,date_modified_gmt,status"
 #: ``include_status`` on products (seen on 9.9.5 and 11.0.1, silently ignored by 9.4.2).
 _INCLUDE_STATUS_SINCE = (9, 9)
-_CONDITION = re.compile(
-    r"\s*`?(?P<field>[\w.-]+)`?\s*(?P<op>>=|<=|!=|=|>|<)\s*"
-    r"(?:'(?P<quoted>[^']*)'|(?P<bare>[^\s']+))\s*\Z"
-)
-_AND = re.compile(r"\s+and\s+", re.IGNORECASE)
 #: Conditions of a ``where`` that WooCommerce knows under another name.
 _NATIVE = {"created_date": "after", "date_created": "after", "after": "after"}
 #: Parameters of the page and its order, which are the poller's own.
@@ -62,7 +58,7 @@ def _native_params(url: str) -> dict[str, str]:
     params: dict[str, str] = {}
     for name, value in urllib.parse.parse_qsl(url.partition("?")[2], keep_blank_values=True):
         if name == "where":
-            pairs = [_native_condition(condition) for condition in _AND.split(value)]
+            pairs = [_native_condition(condition) for condition in read_where(value, "url")]
             params.update(pair for pair in pairs if pair is not None)
         elif name.endswith("[]"):
             # The client sends lists joined with commas.
@@ -73,22 +69,15 @@ def _native_params(url: str) -> dict[str, str]:
     return params
 
 
-def _native_condition(condition: str) -> tuple[str, str] | None:
-    match = _CONDITION.match(condition)
-    if match is None:
-        raise InputError(
-            f"where is not a list of conditions such as status='completed': {condition[:100]!r}",
-            "url",
-        )
-    field, op = match["field"], match["op"]
-    value = match["quoted"] if match["quoted"] is not None else match["bare"]
+def _native_condition(condition: Condition) -> tuple[str, str] | None:
+    field, op, value = condition.field, condition.op, condition.value
     if field in _MODIFIED and op in (">", ">="):
         return None
     if field in _NATIVE and op in (">", ">=", "="):
         return _NATIVE[field], value
     if op == "=":
         return field, value
-    raise InputError(f"the store cannot filter by {condition.strip()[:100]!r}", "url")
+    raise InputError(f"the store cannot filter by {condition.text!r}", "url")
 
 
 class Listing:
@@ -135,6 +124,11 @@ class Listing:
     def newest(self, offset: int, limit: int) -> Answer:
         """Live objects in full, the newest first."""
         return self._get(self._live() | _by_id(offset, limit) | {"order": "desc"})
+
+    def ordered(self, orderby: str, order: str, offset: int, limit: int) -> Answer:
+        """Live objects in an order that the store knows, which may not be the same twice."""
+        chosen: Params = {"orderby": orderby, "order": order}
+        return self._get(self._live() | _by_id(offset, limit) | chosen)
 
     def numbered(self, page: int, limit: int) -> Answer:
         """One page of a collection that cannot be ordered by id."""
