@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import flask
 
-from . import accounts, errors, events, hooks, hubs, instances, notifications
+from . import accounts, elements, errors, events, hooks, hubs, instances, notifications
 
 #: The blueprint's name, for ``url_for``.
 NAME = "woo_events_api"
@@ -18,9 +18,11 @@ def make_blueprint(url_prefix: str) -> flask.Blueprint:
     blueprint = flask.Blueprint(NAME, __name__, url_prefix=url_prefix or None)
     errors.register(blueprint)
     instances.register(blueprint)
+from . import 
     events.register(blueprint)
     notifications.register(blueprint)
     accounts.register(blueprint)
+    elements.register(blueprint)
     hooks.register(blueprint)
     hubs.register(blueprint)
     if url_prefix:

@@ -8,6 +8,7 @@ import re
 import typing as t
 
 import flask
+import orjson
 import werkzeug.exceptions
 
 from .. import hub, instances, profiles
@@ -30,7 +31,7 @@ from ..runtime import current_runtime
 from ..store.client import StoreClient
 from ..store.where import Condition, read_where
 from .errors import answer
-from .reading import caller, instance_of, json_object, page_size, whole_number
+from .reading import caller, flag, instance_of, json_object, page_size, whole_number
 
 #: Parameters of a query that are not filters.
 CONTROLS = ("where", "fields", "orderBy", "page", "pageSize", "nextPage", "returnTotalCount")
@@ -52,7 +53,8 @@ def register(blueprint: flask.Blueprint) -> None:
         # At the root of the host they might be the host's.
         bases.append("")
     for base in bases:
-        named = f"any({','.join(hub.NAMES)}):" if not base else ""
+        quoted = ",".join(f"'{name}'" for name in hub.NAMES)
+        named = "" if base else f"any({quoted}):"
         listed, one = f"{base}/<{named}resource>", f"{base}/<{named}resource>/<object_id>"
         _add(blueprint, f"{base}/ping", {"GET": ping})
         _add(blueprint, f"{base}/objects", {"GET": objects})
@@ -108,7 +110,7 @@ def list_(resource: str, object_id: str | None = None, child: str = "") -> Answe
     client, profile = _open()
     place = _place(resource, object_id, child, item=False)
     found = hub.read(client, place, _query(place))
-    response = flask.jsonify(_shown(found.rows, profile))
+    response = _json(_shown(found.rows, profile))
     response.headers["Elements-Returned-Count"] = str(len(found.rows))
     if found.total is not None:
         response.headers["Elements-Total-Count"] = str(found.total)
@@ -122,7 +124,7 @@ def create(resource: str, object_id: str | None = None, child: str = "") -> Answ
     """Create an object."""
     client, profile = _open()
     place = _place(resource, object_id, child, item=False)
-    return _shown(hub.create(client, place, json_object()), profile), 200
+    return _json(_shown(hub.create(client, place, json_object()), profile))
 
 
 @_hub_call
@@ -132,7 +134,7 @@ def get(resource: str, object_id: str, child: str = "", child_id: str = "") -> A
     place = _place(resource, object_id, child)
     number = _number(child_id or object_id)
     _refuse_others(("fields",))
-    return _shown(hub.get(client, place, number, _fields()), profile), 200
+    return _json(_shown(hub.get(client, place, number, _fields()), profile))
 
 
 @_hub_call
@@ -141,7 +143,7 @@ def change(resource: str, object_id: str, child: str = "", child_id: str = "") -
     client, profile = _open()
     place = _place(resource, object_id, child)
     number = _number(child_id or object_id)
-    return _shown(hub.change(client, place, number, json_object()), profile), 200
+    return _json(_shown(hub.change(client, place, number, json_object()), profile))
 
 
 @_hub_call
@@ -152,11 +154,11 @@ def delete(resource: str, object_id: str, child: str = "", child_id: str = "") -
     number = _number(child_id or object_id)
     _refuse_others(("force", "reassign"))
     params = {}
-    if _flag("force"):
+    if flag("force"):
         params["force"] = "true"
     if "reassign" in flask.request.args:
         params["reassign"] = str(_number(flask.request.args["reassign"]))
-    return _shown(hub.delete(client, place, number, params), profile), 200
+    return _json(_shown(hub.delete(client, place, number, params), profile))
 
 
 def _instance() -> tuple[Caller, int]:
@@ -201,6 +203,11 @@ def _number(text: str) -> int:
     return number
 
 
+def _json(value: t.Any) -> flask.Response:
+    # Members stay in the store's order.
+    return flask.Response(orjson.dumps(value), mimetype="application/json")
+
+
 def _shown(value: t.Any, profile: HubProfile) -> t.Any:
     return without_nulls(value) if profile.filter_nulls else value
 
@@ -223,7 +230,7 @@ def _query(place: Place) -> Query:
         page=page,
         page_size=size,
         token=args.get("nextPage", ""),
-        count=_flag("returnTotalCount"),
+        count=flag("returnTotalCount"),
     )
 
 
@@ -242,13 +249,6 @@ def _order(text: str) -> tuple[str, str] | None:
     if match is None:
         raise InputError("orderBy must be a field, asc or desc: date_created desc", "orderBy")
     return match["field"], (match["direction"] or "asc").lower()
-
-
-def _flag(name: str) -> bool:
-    text = flask.request.args.get(name, "false").strip().lower()
-    if text not in ("true", "false"):
-        raise InputError(f"{name} must be true or false", name)
-    return text == "true"
 
 
 def _refuse_others(known: cabc.Collection[str]) -> None:

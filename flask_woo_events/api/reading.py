@@ -130,3 +130,11 @@ def page_size() -> int:
     if not number:
         raise InputError(f"pageSize must be a number from 1 to {PAGE_SIZE}", "pageSize")
     return min(number, PAGE_SIZE)
+
+
+def flag(name: str) -> bool:
+    """A truth value of the query, ``false`` when it is left out."""
+    text = flask.request.args.get(name, "false").strip().lower()
+    if text not in ("true", "false"):
+        raise InputError(f"{name} must be true or false", name)
+    return text == "true"

@@ -107,5 +107,5 @@ def entry(one: Entry) -> dict[str, t.Any]:
         "type": one.definition.type,
         "required": one.definition.required,
         "active": True,
-        "hideFromConsole": False,
+        "hideFromConsole": one.definition.hidden,
     }

@@ -37,7 +37,7 @@ class Reports:
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
 
-    def list(self, request: Request) -> Answer:
+    def listed(self, request: Request) -> Answer:
         """Answer with the reports that there are."""
         rows = [
             {
@@ -127,7 +127,7 @@ class Reports:
 
     def _sum(self, rows: list[Row]) -> Json:
         def total(field: str) -> str:
-            return money(sum(number(row.fields.get(field)) for row in rows))
+            return money(sum((number(row.fields.get(field)) for row in rows), number(0)))
 
         return {
             "sales": total("total"),

@@ -108,7 +108,7 @@ class Routes:
                 calls |= dict.fromkeys(writes, item.update)
             return {**calls, "DELETE": item.delete} if item.writable else calls
         about = {
-            "reports": self.reports.list,
+            "reports": self.reports.listed,
             "reports/sales": self.reports.sales,
             "reports/top_sellers": self.reports.top_sellers,
             "reports/orders/totals": self._order_totals,

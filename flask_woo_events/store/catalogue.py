@@ -155,6 +155,11 @@ def named(hub_name: str) -> Collection:
     return _BY_NAME[hub_name]
 
 
+def names() -> tuple[str, ...]:
+    """The hub's names of all known collections."""
+    return tuple(_BY_NAME)
+
+
 def resolve(url: str) -> Collection:
     """Find the collection that a poller's ``url`` means.
 
