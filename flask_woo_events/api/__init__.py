@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import flask
 
-from . import accounts, elements, errors, events, hooks, hubs, instances, notifications
-
+from . import accounts, docs, elements, errors, events, hooks, hubs, instances, notifications, openapi
 #: The blueprint's name, for ``url_for``.
 NAME = "woo_events_api"
+from .blueprint import NAME
 
 
 def make_blueprint(url_prefix: str) -> flask.Blueprint:
@@ -15,7 +15,9 @@ def make_blueprint(url_prefix: str) -> flask.Blueprint:
 
     :param url_prefix: where it is mounted, ``WOO_EVENTS_URL_PREFIX``.
     """
-    blueprint = flask.Blueprint(NAME, __name__, url_prefix=url_prefix or None)
+    blueprint = flask.Blueprint(
+        NAME, __name__, url_prefix=url_prefix or None, template_folder="templates"
+    )
     errors.register(blueprint)
     instances.register(blueprint)
 from . import 
@@ -25,6 +27,8 @@ from . import
     elements.register(blueprint)
     hooks.register(blueprint)
     hubs.register(blueprint)
+    openapi.register(blueprint)
+    docs.register(blueprint)
     if url_prefix:
         # At the root of the host, paths that are not ours are the host's.
         errors.register_unknown(blueprint)

@@ -1,0 +1,61 @@
+"""What can be said of a route, for the description of the API."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+import pydantic
+
+Schema = dict[str, t.Any]
+#: A model, a list of one, or a schema.
+Shape = type[pydantic.BaseModel] | list[type[pydantic.BaseModel]] | Schema
+#: Who may call: anybody, a user (with the organization's secret or a token), a token's instance.
+Who = t.Literal["anybody", "user", "token"]
+
+TEXT: Schema = {"type": "string"}
+TRUTH: Schema = {"type": "boolean", "default": False}
+ID: Schema = {"type": "integer", "minimum": 1}
+OBJECT: Schema = {"type": "object"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """A parameter of the query, or a header."""
+
+    name: str
+    text: str
+    schema: Schema = dataclasses.field(default_factory=lambda: TEXT)
+    place: t.Literal["query", "header"] = "query"
+    required: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Operation:
+    """What is said of one method at one path.
+
+    :param errors: statuses that it may answer besides 200 and, unless anybody may call, 401.
+    :param headers: of its answer, besides those of every answer.
+    """
+
+    summary: str
+    tag: str
+    who: Who = "user"
+    query: tuple[Parameter, ...] = ()
+    body: Shape | None = None
+    answer: Shape | None = None
+    #: Media type of the answer.
+    media: str = "application/json"
+    errors: tuple[int, ...] = ()
+    headers: tuple[str, ...] = ()
+
+
+#: Errors of a body.
+BODY_ERRORS = (400, 413, 415)
+PAGE_SIZE = Parameter(
+    name="pageSize",
+    text="Rows of a page, at most 200",
+    schema={"type": "integer", "minimum": 1, "maximum": 200, "default": 200},
+)
+NEXT_PAGE = Parameter(name="nextPage", text="The value of Elements-Next-Page-Token")
+PAGED = ("Elements-Returned-Count", "Elements-Next-Page-Token")
