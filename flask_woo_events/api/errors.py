@@ -55,20 +55,32 @@ def register_unknown(blueprint: flask.Blueprint) -> None:
         methods=_METHODS,
         provide_automatic_options=False,
     )
+    blueprint.after_request(_tell_options)
 
 
 def _unknown(unknown: str) -> flask.Response:
-    adapter = flask.globals.request_ctx.url_adapter
-    assert adapter is not None
-    known = [method for method in _METHODS if _is_ours(adapter, method)]
-    if known:
+    if known := _known_methods():
         raise werkzeug.exceptions.MethodNotAllowed(valid_methods=known)
     raise werkzeug.exceptions.NotFound("No resource found at this path")
 
 
+def _tell_options(response: flask.Response) -> flask.Response:
+    """Name in answers to OPTIONS only methods that a path really has."""
+    if flask.request.method == "OPTIONS" and (known := _known_methods()):
+        head = ["HEAD"] if "GET" in known else []
+        response.headers["Allow"] = ", ".join([*known, *head, "OPTIONS"])
+    return response
+
+
+def _known_methods() -> list[str]:
+    adapter = flask.globals.request_ctx.url_adapter
+    assert adapter is not None
+    return [method for method in _METHODS if _is_ours(adapter, method)]
+
+
 def _is_ours(adapter: werkzeug.routing.MapAdapter, method: str) -> bool:
     try:
-        return bool(adapter.match(method=method)[0] != flask.request.endpoint)
+        return not str(adapter.match(method=method)[0]).endswith("._unknown")
     except (werkzeug.exceptions.HTTPException, werkzeug.routing.RequestRedirect):
         return False
 

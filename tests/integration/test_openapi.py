@@ -1,0 +1,243 @@
+"""The description of the API, and that the API does what it says."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import pathlib
+import re
+import shutil
+import tempfile
+import typing as t
+
+import flask
+import flask.testing
+import hypothesis
+import pytest
+import schemathesis
+from schemathesis.specs.openapi import checks
+
+import flask_woo_events
+from flask_woo_events.api import openapi
+from flask_woo_events.api.operations import OPERATIONS
+from flask_woo_events.simulator import SimulatedStore
+from tests.integration.host import PREFIX, Account, Api, Headers, add_account, dispose, make_app
+
+Store = tuple[SimulatedStore, str]
+Case = schemathesis.Case[t.Any]
+#: Not among the checks: clients of the documented service send more than is described.
+LENIENT = [checks.negative_data_rejection, checks.positive_data_acceptance]
+#: With other methods these are ids of such a name, which nothing has.
+AMBIGUOUS = {
+    "/instances/configuration",
+    "/instances/enabled",
+    "/hubs/{hub}/ping",
+    "/hubs/{hub}/objects",
+}
+
+
+def _document(client: flask.testing.FlaskClient) -> dict[str, t.Any]:
+    response = client.get(f"{PREFIX}/openapi.json")
+    assert response.status_code == 200
+    assert response.json is not None
+    return t.cast("dict[str, t.Any]", response.json)
+
+
+def _routes(app: flask.Flask) -> set[str]:
+    rules = [
+        rule
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint.startswith("woo_events_api.") and not rule.endpoint.endswith("_unknown")
+    ]
+    return set(openapi.keys_of(rules, PREFIX))
+
+
+def test_every_route_is_described(app: flask.Flask, client: flask.testing.FlaskClient) -> None:
+    """Each route of the blueprint is in the description, and nothing besides."""
+    described = {
+        f"{method.upper()} {path}"
+        for path, calls in _document(client)["paths"].items()
+        for method in calls
+    }
+    assert described == _routes(app)
+
+
+def test_every_operation_is_a_route(app: flask.Flask) -> None:
+    """Nothing is said of a route that does not exist."""
+    assert set(OPERATIONS) == _routes(app)
+
+
+def test_route_without_description_is_noticed() -> None:
+    """A route of which nothing is said cannot be described."""
+    with pytest.raises(KeyError, match="GET /nonesuch"):
+        openapi.describe(["GET /instances", "GET /nonesuch"], PREFIX)
+
+
+def _references(value: object) -> cabc.Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for one in value.values():
+            yield from _references(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _references(one)
+
+
+def test_description_refers_to_models_that_it_has(client: flask.testing.FlaskClient) -> None:
+    """Each reference leads to a model, and each model is referred to."""
+    document = _document(client)
+    assert document["openapi"].startswith("3.1.")
+    found = {reference.removeprefix("#/components/schemas/") for reference in _references(document)}
+    assert found == set(document["components"]["schemas"])
+
+
+def test_operations_have_names_of_their_own(client: flask.testing.FlaskClient) -> None:
+    """No two operations have one name, which generated clients use."""
+    names = [
+        operation["operationId"]
+        for calls in _document(client)["paths"].values()
+        for operation in calls.values()
+    ]
+    assert len(names) == len(set(names))
+
+
+def test_description_at_the_root_of_a_host(tmp_path: pathlib.Path) -> None:
+    """Without a prefix the description leaves out the short paths, which might be the host's."""
+    app = make_app(tmp_path, WOO_EVENTS_URL_PREFIX="")
+    app.add_url_rule("/orders", "orders", lambda: "the host's")
+    client = app.test_client()
+    document = client.get("/openapi.json").json
+    assert document is not None
+    assert "/hubs/{hub}/{resource}" in document["paths"]
+    assert "/{resource}" not in document["paths"]
+    assert client.get("/orders").text == "the host's"
+    assert client.get("/products").status_code == 404
+    dispose(app)
+
+
+def test_page_needs_nothing_of_another_host(client: flask.testing.FlaskClient) -> None:
+    """The page has no script, no asset and no address but of its own host."""
+    response = client.get(f"{PREFIX}/docs")
+    assert response.status_code == 200 and response.mimetype == "text/html"
+    assert "<script" not in response.text and "src=" not in response.text
+    links = set(re.findall(r'href="([^"]*)"', response.text))
+    assert {link for link in links if not link.startswith("#")} == {f"{PREFIX}/openapi.json"}
+    policy = response.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy
+
+
+def test_page_shows_every_operation_and_model(client: flask.testing.FlaskClient) -> None:
+    """Each operation and each model of the description is on the page."""
+    document, page = _document(client), client.get(f"{PREFIX}/docs").text
+    for calls in document["paths"].values():
+        for operation in calls.values():
+            assert f'id="{operation["operationId"]}"' in page
+    for name in document["components"]["schemas"]:
+        assert f'id="model-{name}"' in page
+
+
+@pytest.fixture(scope="module")
+def shop() -> cabc.Iterator[Store]:
+    """A store with a few objects of each kind."""
+    store = SimulatedStore("11.0", consumer_key="ck_test", consumer_secret="cs_test")
+    store.populate(orders=5, products=4, coupons=2, customers=3)
+    with store.serve() as url:
+        yield store, url
+
+
+@pytest.fixture(scope="module")
+def described_app(
+    tmp_path_factory: pytest.TempPathFactory, tables: pathlib.Path
+) -> cabc.Iterator[flask_woo_events.Flask]:
+    """An application for all operations."""
+    folder = tmp_path_factory.mktemp("described")
+    shutil.copy(tables, folder / "host.sqlite3")
+    app = make_app(folder)
+    yield app
+    dispose(app)
+
+
+@pytest.fixture(scope="module")
+def described_account(described_app: flask.Flask) -> Account:
+    """Its user."""
+    return add_account(described_app, "ann", "acme")
+
+
+@pytest.fixture
+def instance(
+    described_app: flask.Flask, described_account: Account, shop: Store
+) -> dict[str, t.Any]:
+    """An instance for one operation, which may delete it."""
+    return Api(described_app.test_client(), described_account.headers, shop[1]).create()
+
+
+class _Switch:
+    """A WSGI application that stands for the one of the test."""
+
+    def __init__(self) -> None:
+        self.app: cabc.Callable[..., t.Any] | None = None
+
+    def __call__(self, environ: dict[str, t.Any], start: cabc.Callable[..., t.Any]) -> t.Any:
+        assert self.app is not None
+        return self.app(environ, start)
+
+
+def _read_description() -> t.Any:
+    with tempfile.TemporaryDirectory() as folder:
+        SWITCH.app = app = make_app(pathlib.Path(folder))
+        schema = schemathesis.openapi.from_wsgi(f"{PREFIX}/openapi.json", SWITCH)
+        dispose(app)
+    return schema
+
+
+SWITCH = _Switch()
+SCHEMA = _read_description()
+
+
+def _aim(case: Case, instance: dict[str, t.Any], shop: Store) -> None:
+    """Let about half of the calls reach something, and none another host."""
+    store, url = shop
+    order = next(iter(store.shop.tables["orders"]))
+    for name, value in {"instance_id": instance["id"], "object_id": order.id}.items():
+        if str(case.path_parameters.get(name, ""))[-1:] in {*"13579"}:
+            case.path_parameters[name] = value
+    configuration = case.body.get("configuration") if isinstance(case.body, dict) else None
+    if isinstance(configuration, dict):
+        configuration.pop("oauth.callback.url", None)
+        if "store.url" in configuration:
+            keys = {"oauth.api.key": "ck_test", "oauth.api.secret": "cs_test"}
+            configuration |= {"store.url": url, **keys}
+
+
+@SCHEMA.parametrize()  # type: ignore[untyped-decorator]
+@hypothesis.settings(
+    max_examples=10,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+def test_operation_does_what_is_said_of_it(
+    case: Case,
+    described_app: flask.Flask,
+    described_account: Account,
+    instance: dict[str, t.Any],
+    shop: Store,
+) -> None:
+    """Whatever is sent, the status and the answer are among those described, and no 500."""
+    SWITCH.app = described_app
+    _aim(case, instance, shop)
+    headers: dict[str, Headers] = {
+        "anybody": {},
+        "user": described_account.headers,
+        "token": described_account.element(instance["token"]),
+    }
+    ambiguous = case.path in AMBIGUOUS
+    excluded = [checks.unsupported_method, checks.allow_header_conformance] if ambiguous else []
+    # Methods that are not described are tried, too.
+    operation = OPERATIONS.get(f"{case.method} {case.path}")
+    case.call_and_validate(
+        headers=headers[operation.who if operation else "user"],
+        excluded_checks=[*LENIENT, *excluded],
+    )
