@@ -143,15 +143,17 @@ def _by_id(listing: Listing, size: int, start: _Start) -> _Part:
     """By ascending id; each request begins with the last row of the one before."""
     rows: list[Row] = []
     total: int | None = None
-    reached = start.offset - (0 if start.after_id is None else 1)
+    last_id = start.after_id
 
     def fetch(offset: int, limit: int) -> Answer:
         nonlocal total
-        if offset >= reached:
-            # Back on its way to known ground, the walk takes whole pages; else what is wanted.
-            overlap = 1 if rows or start.after_id is not None else 0
-            limit = min(limit, max(size - len(rows) + overlap, 2))
-        answer = listing.page(offset, limit)
+        overlap = 0 if last_id is None else 1
+        few = min(limit, max(size - len(rows) + overlap, 2))
+        answer = listing.page(offset, few)
+        known = answer.data[0].get("id") if answer.data else None
+        if few < limit and overlap and known != last_id:
+            # Rows have moved, so that the walk needs a whole page to find its way.
+            answer = listing.page(offset, limit)
         total = answer.total if answer.data else total
         return answer
 
@@ -165,7 +167,7 @@ def _by_id(listing: Listing, size: int, start: _Start) -> _Part:
         surplus = max(len(rows) + len(page.rows) - size, 0)
         rows += page.rows
         end = page.offset + len(page.rows) - surplus
-        reached = end - 1
+        last_id = page.last_id
         if page.last or len(rows) >= size:
             return _Part(rows[:size], end, surplus > 0 or not page.last, total)
     raise AssertionError("a walk ends with its last page")

@@ -85,6 +85,8 @@ def plan(request: InstanceRequest, before: Before | None = None, *, partial: boo
     _keep_keys_at_home(checked.store_url, old.get("store.url"), sent.get("oauth.api.secret"))
     parse_headers(checked.callback_headers or "")
     wanted[key_of("vendor_type")] = checked.vendor_type
+    for key in _ALWAYS_THERE:
+        wanted.setdefault(key, configurations.DEFINITIONS[key].default)
     return Plan(
         name=request.name or (before.name if before is not None else ""),
         tags=tuple(
@@ -96,6 +98,10 @@ def plan(request: InstanceRequest, before: Before | None = None, *, partial: boo
         reconnects=before is None or _differ(wanted, old, CONNECTION_KEYS),
         asks=before is None or _differ(wanted, old, (*CONNECTION_KEYS, *_POLLER_KEYS)),
     )
+
+
+#: Switches that an instance has from the beginning, so that each is an entry that can be changed.
+_ALWAYS_THERE = (key_of("filter_nulls"), key_of("enabled"), key_of("refresh_minutes"))
 
 
 def _differ(

@@ -644,7 +644,7 @@ def test_answers_of_the_api_name_their_request(api: Api) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/nothing", 404), ("GET", "/instances/1/nothing", 404), ("PUT", "/elements/1", 404)]
+    [("GET", "/nothing", 404), ("GET", "/instances/1/nothing", 404), ("PUT", "/elements/1", 405)]
     + [("POST", "/instances/1", 405), ("DELETE", "/elements/2881/instances", 405)],
 )
 def test_unknown_paths_answer_in_the_documented_form(

@@ -1,0 +1,109 @@
+"""What is told of the element. Numbers are rows of the parity table."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from flask_woo_events.resources import default_configuration
+from tests.integration.host import Api, Headers
+
+NAMES = ["woocommercerest", "2881"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parity_71_metadata(api: Api, name: str) -> None:
+    """Events are supported, by polling and by webhooks, and for which resources."""
+    events = api.call("GET", f"/elements/{name}/metadata").json["events"]
+    assert events["supported"] is True
+    assert events["methods"] == ["polling", "webhook"]
+    assert {"customers", "discounts", "orders", "products"} <= set(events["polling"])
+    assert events["polling"]["orders"] == {
+        "eventTypes": ["CREATED", "UPDATED", "DELETED"],
+        "pollUrl": "/hubs/ecommerce/orders",
+    }
+    assert set(events["webhook"]) == {"customers", "discounts", "orders", "products"}
+
+
+def test_parity_71_poll_urls_can_be_polled(api: Api) -> None:
+    """Each resource of the metadata can be polled by the address that it tells."""
+    polling = api.call("GET", "/elements/2881/metadata").json["events"]["polling"]
+    blocks = {name: {"url": one["pollUrl"]} for name, one in polling.items()}
+    created = api.create(**{"event.poller.configuration": blocks})
+    assert {one["resource"] for one in created["pollers"]} == set(polling)
+
+
+def test_parity_71_expanded_metadata(api: Api) -> None:
+    """Expanded, each object tells which events it has; else it is only named."""
+    named = api.call("GET", "/elements/2881/metadata").json["objects"]
+    expanded = api.call("GET", "/elements/2881/metadata?expand=true").json["objects"]
+    assert [one["name"] for one in expanded] == named
+    orders = next(one for one in expanded if one["name"] == "discounts")
+    assert orders["vendorName"] == "coupons" and orders["eventDeletedSupported"] is True
+    assert api.call("GET", "/elements/2881/metadata?expand=maybe").status_code == 400
+
+
+def test_parity_71_metadata_of_all(api: Api) -> None:
+    """All elements' metadata are those of the one."""
+    [one] = api.call("GET", "/elements/metadata").json
+    assert one == api.call("GET", "/elements/2881/metadata").json
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parity_72_configuration(api: Api, name: str) -> None:
+    """The keys of a configuration, with the defaults that an instance really has."""
+    definitions = {
+        one["key"]: one for one in api.call("GET", f"/elements/{name}/configuration").json
+    }
+    defaults = {key: one["defaultValue"] for key, one in definitions.items()}
+    assert defaults["event.notification.enabled"] == "false"
+    assert defaults["event.vendor.type"] == "polling"
+    assert defaults["event.poller.refresh_interval"] == "15"
+    assert defaults["filter.response.nulls"] == "true"
+    assert json.loads(defaults["event.poller.configuration"]) == default_configuration()
+    assert {key for key, one in definitions.items() if one["required"]} == {
+        "store.url", "oauth.api.key", "oauth.api.secret",
+    }  # fmt: skip
+    assert definitions["event.notification.signature.key"]["hideFromConsole"] is True
+    assert definitions["event.poller.configuration"]["type"] == "TEXTAREA"
+    assert len({one["id"] for one in definitions.values()}) == len(definitions)
+
+
+def test_parity_72_defaults_make_an_instance(api: Api) -> None:
+    """An instance can be made of the defaults as they are told."""
+    definitions = api.call("GET", "/elements/2881/configuration").json
+    defaults = {one["key"]: one["defaultValue"] for one in definitions if not one["required"]}
+    created = api.create(**defaults)
+    assert {one["resource"] for one in created["pollers"]} == set(default_configuration())
+
+
+def test_elements(api: Api) -> None:
+    """There is one element, found by key or id, with its configuration."""
+    [one] = api.call("GET", "/elements").json
+    assert (one["id"], one["key"], one["hub"]) == (2881, "woocommercerest", "ecommerce")
+    assert one["configuration"] == api.call("GET", "/elements/2881/configuration").json
+    for name in NAMES:
+        assert api.call("GET", f"/elements/{name}").json == one
+
+
+@pytest.mark.parametrize("path", ["", "/metadata", "/configuration"])
+@pytest.mark.parametrize("name", ["999999999999", "sfdc", "2881x", "WOOCOMMERCEREST", "%00"])
+def test_unknown_elements(api: Api, name: str, path: str) -> None:
+    """Another element is 404."""
+    response = api.call("GET", f"/elements/{name}{path}")
+    assert response.status_code == 404 and response.json["message"]
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/metadata", "/2881", "/2881/metadata", "/2881/configuration"]
+)
+def test_elements_are_told_to_callers_only(api: Api, headers: Headers, path: str) -> None:
+    """Who calls comes first; a token will do."""
+    assert api.client.get(f"/elements/api-v2/elements{path}").status_code == 401
+    token = api.create()["token"]
+    user = headers["Authorization"].partition(",")[0]
+    response = api.call(
+        "GET", f"/elements{path}", headers={"Authorization": f"{user}, Element {token}"}
+    )
+    assert response.status_code == 200
