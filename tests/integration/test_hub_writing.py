@@ -38,8 +38,7 @@ WRITTEN: list[tuple[str, Body, Body, bool]] = [
 ]
 
 
-@pytest.mark.parametrize("base", ["/hubs/ecommerce", ""])
-@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+@pytest.mark.parametrize(("base", "method"), [("/hubs/ecommerce", "PATCH"), ("", "PUT")])
 @pytest.mark.parametrize(
     ("resource", "body", "change", "trash"), WRITTEN, ids=[one[0] for one in WRITTEN]
 )

@@ -36,6 +36,7 @@ def _filters(query: str) -> Filters:
         ("?where=status='on hold'", {"status": "on hold"}, False),
         ("?where=status%3D%27completed%27", {"status": "completed"}, False),
         ("?where=`status`='a' AND customer=7", {"status": "a", "customer": "7"}, False),
+        ("?where=search='salt and pepper'", {"search": "salt and pepper"}, False),
         ("?where=created_date>'2016-04-28T21:58:25'", {"after": "2016-04-28T21:58:25"}, False),
         ("?where=after='2016-04-28T21:58:25'", {"after": "2016-04-28T21:58:25"}, False),
         ("?where=created_date>='${gmtDate}'", {"after": "2026-11-23T12:00:00"}, True),
@@ -50,7 +51,7 @@ def _filters(query: str) -> Filters:
          {"role": "all"}, False),
     ],
 )  # fmt: skip
-def test_filters(query: str, params: dict[str, str], feed: bool) -> None:
+def test_parity_11_filters(query: str, params: dict[str, str], feed: bool) -> None:
     """The query of a url becomes parameters of the store."""
     assert _filters(query) == Filters(params, feed)
 
@@ -59,7 +60,7 @@ def test_filters(query: str, params: dict[str, str], feed: bool) -> None:
     "query",
     ["?where=", "?where=nonsense", "?where=total>5", "?where=a='1' or b='2'", "?where=a like 'x'"],
 )
-def test_filters_that_a_store_does_not_have(query: str) -> None:
+def test_parity_11_filters_that_a_store_does_not_have(query: str) -> None:
     """What the store cannot filter by is refused."""
     with pytest.raises(InputError) as caught:
         _filters(query)
