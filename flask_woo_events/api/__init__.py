@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import flask
 
-from . import accounts, docs, elements, errors, events, hooks, hubs, instances, notifications, openapi
-#: The blueprint's name, for ``url_for``.
-NAME = "woo_events_api"
+from . import (
+    accounts,
+    docs,
+    elements,
+    errors,
+    events,
+    hooks,
+    hubs,
+    instances,
+    notifications,
+    openapi,
+)
 from .blueprint import NAME
 
 
@@ -20,7 +29,6 @@ def make_blueprint(url_prefix: str) -> flask.Blueprint:
     )
     errors.register(blueprint)
     instances.register(blueprint)
-from . import 
     events.register(blueprint)
     notifications.register(blueprint)
     accounts.register(blueprint)

@@ -6,6 +6,9 @@ import typing as t
 
 import pydantic
 
+from ..models import DeliveryStatus
+from ..records import EventStatus
+
 
 class _Model(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid")
@@ -251,3 +254,145 @@ class StoreObject(pydantic.BaseModel):
     """An object as the store gives it."""
 
     model_config = pydantic.ConfigDict(extra="allow")
+
+
+class EventOfInstance(_Model):
+    """An event as one instance had it."""
+
+    eventId: str
+    elementInstanceId: int
+    notificationId: str
+    notifiedData: list[dict[str, t.Any]]
+    createdDate: str
+    updatedDate: str
+
+
+class Event(_Model):
+    """What was told in one notification, and how far it came."""
+
+    id: str
+    eventDate: str
+    status: EventStatus
+    providerData: str = pydantic.Field(description="The raw records, as JSON text")
+    notifiedData: list[dict[str, t.Any]]
+    eventElementInstances: list[EventOfInstance]
+
+
+class EventCount(_Model):
+    """Events in one stretch of time."""
+
+    count: int
+    timestamp: str
+
+
+class InstanceCount(_Model):
+    """Events of one instance."""
+
+    instanceId: int
+    count: int
+    success: int
+    failed: int
+
+
+class InstanceCounts(_Model):
+    """Events in one stretch of time, by instance."""
+
+    records: list[InstanceCount]
+    total: int
+    timestamp: str
+
+
+class AccountCount(_Model):
+    """Events of one user's instances."""
+
+    accountId: int
+    count: int
+    success: int
+    failed: int
+
+
+class AccountCounts(_Model):
+    """Events in one stretch of time, by user."""
+
+    records: list[AccountCount]
+    total: int
+    timestamp: str
+
+
+class Disposition(_Model):
+    """What was tried with one event."""
+
+    eventId: str
+    elementInstanceId: int
+    notificationData: list[Message]
+
+
+class PollerRecord(_Model):
+    """One polled resource of one instance."""
+
+    id: int
+    elementInstanceId: int
+    objectName: str
+    pollUrl: str
+    state: str
+    failures: int
+    error: str | None
+    lastPollDate: str | None
+    createdDate: str
+
+
+class Notification(_Model):
+    """A notification as it is sent."""
+
+    severity: str
+    createdDate: str
+    topic: str
+    action: str
+    id: str
+    message: dict[str, t.Any]
+    user: str
+
+
+class SubscriptionConfig(_Model):
+    """Where a subscription's notifications go."""
+
+    url: str | None
+
+
+class Subscription(_Model):
+    """Where the notifications of an instance go."""
+
+    id: int
+    channel: str
+    topics: list[str]
+    config: SubscriptionConfig
+    active: bool
+    instanceId: int
+    current: bool
+    reason: str | None
+    failures: int
+    failingSince: str | None
+    heldUntil: str | None
+    createdDate: str
+
+
+class Delivery(_Model):
+    """One notification on its way to one subscription."""
+
+    id: int
+    notificationId: int
+    subscriptionId: int
+    eventId: str
+    status: DeliveryStatus
+    attempts: int
+    nextAttempt: str | None
+    createdDate: str
+    updatedDate: str
+    subscription: Subscription
+    notification: Notification | None = None
+
+
+class Redelivered(_Model):
+    """How many deliveries are sent again."""
+
+    redelivered: int

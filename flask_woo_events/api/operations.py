@@ -20,20 +20,25 @@ from .operation import (
     Parameter,
     Schema,
 )
+from .operations_records import OPERATIONS as RECORDS
 
 #: What the names in paths mean.
 PATH_PARAMETERS: dict[str, tuple[str, Schema]] = {
+    "account_id": ("Id of the user", ID),
     "address": ("The signed id of an instance, or its id in Base64", TEXT),
     "child": ("What stands below an object", {"type": "string", "enum": [
         name for names in hub.CHILDREN.values() for name in names]}),
     "child_id": ("Id of an object below another one", ID),
     "element": ("Key or id of the element", {"type": "string", "enum": [
         ELEMENT_KEY, str(ELEMENT_ID)]}),
+    "event_id": ("The eventId of a notification", TEXT),
     "entry_id": ("Id of an entry of the configuration", ID),
     "hub": ("Any hub; it is ignored", {"type": "string", "enum": ["ecommerce"]}),
     "instance_id": ("Id of an instance", ID),
+    "notification_id": ("Id of a notification", ID),
     "object_id": ("Id of an object", ID),
     "resource": ("A resource of the hub", {"type": "string", "enum": list(hub.NAMES)}),
+    "subscription_id": ("Id of a subscription", ID),
 }  # fmt: skip
 
 _FIELDS = Parameter(name="fields", text="Members to answer, joined by commas; dots lead deeper")
@@ -331,6 +336,7 @@ OPERATIONS: dict[str, Operation] = {
     **_INSTANCE_CALLS,
     **_ELEMENT_CALLS,
     **_HUB_CALLS,
+    **RECORDS,
     **_HOOK_CALLS,
     **_DESCRIPTION_CALLS,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import contextlib
 import pathlib
 import re
 import shutil
@@ -12,15 +13,27 @@ import typing as t
 import flask
 import flask.testing
 import hypothesis
+import pydantic
 import pytest
 import schemathesis
 from schemathesis.specs.openapi import checks
 
 import flask_woo_events
-from flask_woo_events.api import openapi
+from flask_woo_events.api import answers, openapi
 from flask_woo_events.api.operations import OPERATIONS
 from flask_woo_events.simulator import SimulatedStore
-from tests.integration.host import PREFIX, Account, Api, Headers, add_account, dispose, make_app
+from flask_woo_events.worker import Worker
+from tests.integration.host import (
+    PREFIX,
+    Account,
+    Api,
+    Headers,
+    add_account,
+    dispose,
+    make_app,
+    runtime_of,
+)
+from tests.integration.line import Line, open_line
 
 Store = tuple[SimulatedStore, str]
 Case = schemathesis.Case[t.Any]
@@ -30,6 +43,9 @@ LENIENT = [checks.negative_data_rejection, checks.positive_data_acceptance]
 AMBIGUOUS = {
     "/instances/configuration",
     "/instances/enabled",
+    "/instances/events",
+    "/instances/event-poller-records",
+    "/instances/polling-disabled",
     "/hubs/{hub}/ping",
     "/hubs/{hub}/objects",
 }
@@ -135,6 +151,43 @@ def test_page_shows_every_operation_and_model(client: flask.testing.FlaskClient)
             assert f'id="{operation["operationId"]}"' in page
     for name in document["components"]["schemas"]:
         assert f'id="model-{name}"' in page
+
+
+@pytest.mark.parametrize(
+    ("path", "model"),
+    [
+        ("/instances", answers.Instance),
+        ("/instances/events", answers.Event),
+        ("/instances/events/dispositions", answers.Disposition),
+        ("/instances/events/analytics", answers.EventCount),
+        ("/instances/events/analytics/accounts", answers.AccountCounts),
+        ("/instances/events/analytics/instances", answers.InstanceCounts),
+        ("/instances/event-poller-records", answers.PollerRecord),
+        ("/notifications?topics[]=instance-{id}-woocommercerest-events", answers.Notification),
+        ("/notifications/subscriptions", answers.Subscription),
+        ("/notifications/subscriptions/deliveries", answers.Delivery),
+    ],
+)
+def test_answers_are_as_described(line: Line, path: str, model: type[pydantic.BaseModel]) -> None:
+    """What is told of real events has the members that the description says, and no others."""
+    rows = line.api.call("GET", path.format(id=line.instance_id)).json
+    assert rows
+    for row in rows:
+        model.model_validate(row, strict=False)
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory, tables: pathlib.Path) -> cabc.Iterator[Line]:
+    """A store whose changes were told, one of them in vain at first."""
+    folder = tmp_path_factory.mktemp("line")
+    shutil.copy(tables, folder / "host.sqlite3")
+    with contextlib.ExitStack() as stack:
+        line = open_line("11.0", folder, stack, hooked=True)
+        line.store.acts.new_product("Mug")
+        line.store.acts.stock(line.first("products"), 3)
+        line.poll()
+        Worker(runtime_of(line.app)).deliver_once()
+        yield line
 
 
 @pytest.fixture(scope="module")
