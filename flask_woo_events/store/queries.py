@@ -33,6 +33,8 @@ class Abilities:
     """What one collection can be asked for.
 
     :param filters: parameters that it filters by.
+    :param lists: those of them that take several values, joined by commas.
+    :param ids: it filters by ``include`` and ``exclude``.
     :param orders: fields that it can be ordered by, and what WooCommerce calls them.
     :param created: it filters by the date of creation.
     :param modified: it filters by the date of the last change, too.
@@ -41,6 +43,8 @@ class Abilities:
     """
 
     filters: frozenset[str] = frozenset()
+    lists: frozenset[str] = frozenset()
+    ids: bool = True
     orders: cabc.Mapping[str, str] = dataclasses.field(default_factory=dict)
     created: bool = False
     modified: bool = False
@@ -52,7 +56,8 @@ class Abilities:
         """Parameters and fields that it can be filtered by, for errors."""
         dates = ["created_date", "after", "before"] if self.created else []
         dates += ["date_modified", "modified_after", "modified_before"] if self.modified else []
-        return sorted({"id", "include", "exclude", *self.filters, *dates})
+        ids = ["id", "include", "exclude"] if self.ids else []
+        return sorted({*ids, *self.filters, *dates})
 
     def native(self, conditions: cabc.Iterable[Condition]) -> Params:
         """The store's parameters that mean all of these conditions.
@@ -88,7 +93,7 @@ class Abilities:
 
     def _params(self, condition: Condition) -> list[tuple[str, str]]:
         field, op, value = condition.field, condition.op, condition.value
-        if field == "id" or field in ("include", "exclude"):
+        if self.ids and field in ("id", "include", "exclude"):
             return [self._ids(condition)]
         if self.created and field in ("after", "before") and op == "=":
             return [(field, _date(value))]
@@ -100,7 +105,7 @@ class Abilities:
             return _range(condition, ("modified_after", "modified_before"), _MODIFIED[field])
         if field in self.filters and op == "=":
             return [(field, value)]
-        if field == "status" and field in self.filters and op == "in":
+        if field in self.lists and op == "in":
             return [(field, ",".join(condition.values))]
         raise InputError(
             f"the store cannot filter by {condition.text!r}; it can by {', '.join(self.names)}",
@@ -159,6 +164,7 @@ _TERMS = {name: name for name in ("id", "name", "slug", "description", "count")}
 
 _ORDERS = Abilities(
     filters=frozenset({"status", "customer", "product", "search", "parent", "dp"}),
+    lists=frozenset({"status"}),
     orders=_POSTS,
     created=True,
     modified=True,
@@ -214,7 +220,9 @@ ABILITIES: dict[str, Abilities] = {
         created=True,
     ),
     "taxes": Abilities(
-        filters=frozenset({"class"}), orders={"id": "id", "order": "order", "priority": "priority"}
+        filters=frozenset({"class"}),
+        ids=False,
+        orders={"id": "id", "order": "order", "priority": "priority"}
     ),
     "variations": Abilities(
         filters=frozenset({"status", "sku", "stock_status", "on_sale", "search"}),

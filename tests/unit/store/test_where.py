@@ -90,6 +90,7 @@ def test_parity_84_native_parameters(where: str, params: dict[str, str]) -> None
     [
         ("customers", "date_modified > '2026-01-01'"), ("products-tags", "after='2026-01-01'"),
         ("orders", "total = '5'"), ("orders", "status != 'a'"), ("customers", "role in ('a','b')"),
+        ("products", "status in ('a','b')"), ("taxes", "id = 5"),
         ("orders", "created_date <= '9999-12-31T23:59:59'"),
     ],
 )  # fmt: skip
