@@ -114,6 +114,15 @@ def test_pages_that_never_end(hub: Hub) -> None:
     assert len(hub.asked()) <= 40
 
 
+def test_store_that_ignores_offsets(hub: Hub) -> None:
+    """Rows that stand elsewhere than they were asked for are found, and no page ends early."""
+    everything = sorted(hub.store.truth("orders"))
+    _ids, token = _page(hub, 20)
+    hub.store.faults.add("endless_pages", match="/orders", times=100)
+    ids, token = _page(hub, 2, token)
+    assert ids == everything[20:22] and token
+
+
 def test_rows_out_of_order(hub: Hub) -> None:
     """Rows that are not in the order asked for are not passed on as a page."""
     hub.store.faults.add("duplicate_ids", match="/orders")
