@@ -219,12 +219,13 @@ def _query(place: Place) -> Query:
         Condition(name, "=", (",".join(args.getlist(name) + args.getlist(f"{name}[]")),), name)
         for name in sorted(filters)
     ]
+    asked = [text for text in args.getlist("where") if text.strip()]
     page = whole_number(args.get("page", "1"))
     size = page_size()
     if not page or page * size > OFFSET_MOST:
         raise InputError(f"page must be a number from 1 to {OFFSET_MOST // size}", "page")
     return Query(
-        conditions=(*(read_where(args["where"]) if args.get("where") else ()), *conditions),
+        conditions=(*(one for text in asked for one in read_where(text)), *conditions),
         fields=_fields(),
         order=_order(args.get("orderBy", "")),
         page=page,

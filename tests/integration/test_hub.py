@@ -158,6 +158,13 @@ def test_where_by_ids_and_status(hub: Hub) -> None:
     assert 0 < len(true) < len(ids)
 
 
+def test_where_said_twice_is_both(hub: Hub) -> None:
+    """Two ``where`` are as one joined by and."""
+    ids = hub.ids("orders")
+    path = f"/orders?where=id in ({ids[0]},{ids[1]})&where=id != {ids[0]}"
+    assert [row["id"] for row in hub.call("GET", path).json] == [ids[1]]
+
+
 @pytest.mark.parametrize("resource", ["products-categories", "products-tags"])
 def test_where_by_slug(hub: Hub, resource: str) -> None:
     """Categories and tags by their slug."""
