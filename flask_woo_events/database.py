@@ -44,6 +44,9 @@ class Database:
 
     def __init__(self, engine: sa.Engine) -> None:
         own = engine.dialect.name == "sqlite" and not _in_memory(engine.url)
+        if engine.dialect.name in ("mysql", "mariadb"):
+            # As the others: what is read behind a lock must be what the lock was waited for.
+            engine = engine.execution_options(isolation_level="READ COMMITTED")
         self.engine = _sqlite_engine(engine.url) if own else engine
         self._writing = self.engine.execution_options(woo_begin="IMMEDIATE") if own else self.engine
         self._read = orm.sessionmaker(self.engine, expire_on_commit=False)

@@ -31,6 +31,8 @@ _log = logging.getLogger(__name__)
 
 #: Deliveries of one claim.
 CLAIMED_AT_ONCE = 100
+#: Two workers may wait for each other's locks; then the database ends one of them.
+CLAIM_ATTEMPTS = 3
 #: The longest pause between two looks at what other processes gave us to do, seconds.
 LOOK_EVERY = 1.0
 
@@ -104,22 +106,26 @@ class Dispatch:
         return report
 
     def _claim(self, forever: bool) -> list[tuple[Claimed, Address | WooEventsError]]:
+        for attempt in range(CLAIM_ATTEMPTS):
+            try:
+                return self._claim_once()
+            except sa.exc.SQLAlchemyError:
+                if not forever and attempt == CLAIM_ATTEMPTS - 1:
+                    raise
+                _log.warning("the database refused a claim; trying again", exc_info=True)
+        return []
+
+    def _claim_once(self) -> list[tuple[Claimed, Address | WooEventsError]]:
         runtime = self._runtime
-        try:
-            with runtime.database.write() as session:
-                found = claims.claim(
-                    session,
-                    runtime.clock(),
-                    self._keeper.length,
-                    CLAIMED_AT_ONCE,
-                    busy=self._lanes.ahead(),
-                )
-                addresses = self._addresses(session, found)
-        except sa.exc.SQLAlchemyError:
-            if not forever:
-                raise
-            _log.warning("the database does not answer; trying again", exc_info=True)
-            return []
+        with runtime.database.write() as session:
+            found = claims.claim(
+                session,
+                runtime.clock(),
+                self._keeper.length,
+                CLAIMED_AT_ONCE,
+                busy=self._lanes.ahead(),
+            )
+            addresses = self._addresses(session, found)
         if found:
             self._keeper.add(DeliveryLease(found[0].token))
         return list(zip(found, addresses, strict=True))

@@ -292,6 +292,20 @@ _ATTEMPT = sa.insert(t.cast("sa.Table", Attempt.__table__))
 _WAITED_FOR = sa.select(Wait.after_id).where(Wait.after_id.in_(sa.bindparam("ids", expanding=True)))
 
 
+_DOING = (
+    sa.select(
+        _SUBSCRIPTIONS.c.id,
+        _SUBSCRIPTIONS.c.active,
+        _SUBSCRIPTIONS.c.failures,
+        _SUBSCRIPTIONS.c.failing_since,
+        _SUBSCRIPTIONS.c.held_until,
+    )
+    .where(_SUBSCRIPTIONS.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(_SUBSCRIPTIONS.c.id)
+    .with_for_update()
+)
+
+
 def settle(
     connection: sa.Connection, settlements: cabc.Sequence[Settlement], now: dt.datetime
 ) -> list[Settled]:
@@ -299,13 +313,22 @@ def settle(
 
     :raises LeaseLostError: some of several are not ours any more; each is to be settled alone.
     """
+    groups: dict[int, list[Settlement]] = collections.defaultdict(list)
+    for one in settlements:
+        groups[one.claimed.subscription_id].append(one)
+    # First, as claims do: two that lock in another order wait for each other.
+    doing = connection.execute(_DOING, {"ids": list(groups)}).all()
     rows = [_settled(one, now) for one in settlements]
     if connection.execute(_SETTLE, rows).rowcount != len(rows):
         if len(rows) > 1:
             raise LeaseLostError("some of these deliveries were taken over by another worker")
         return [Settled(ours=False)]
     connection.execute(_ATTEMPT, [_attempt(one, now) for one in settlements])
-    stopped = _look_after(connection, settlements, now)
+    ids = [one.claimed.delivery_id for one in settlements]
+    waited_for = set(connection.scalars(_WAITED_FOR, {"ids": ids}))
+    stopped: set[int] = set()
+    for row in doing:
+        stopped |= _look_after(connection, row, groups[row.id], waited_for, now)
     return [Settled(True, one.claimed.delivery_id in stopped) for one in settlements]
 
 
@@ -336,49 +359,30 @@ def _attempt(one: Settlement, now: dt.datetime) -> dict[str, t.Any]:
     }
 
 
-_DOING = (
-    sa.select(
-        _SUBSCRIPTIONS.c.id,
-        _SUBSCRIPTIONS.c.active,
-        _SUBSCRIPTIONS.c.failures,
-        _SUBSCRIPTIONS.c.failing_since,
-        _SUBSCRIPTIONS.c.held_until,
-    )
-    .where(_SUBSCRIPTIONS.c.id.in_(sa.bindparam("ids", expanding=True)))
-    .order_by(_SUBSCRIPTIONS.c.id)
-    .with_for_update()
-)
-
-
 def _look_after(
-    connection: sa.Connection, settled: cabc.Sequence[Settlement], now: dt.datetime
+    connection: sa.Connection,
+    row: t.Any,
+    them: cabc.Sequence[Settlement],
+    waited_for: cabc.Set[int],
+    now: dt.datetime,
 ) -> set[int]:
-    """Say of each subscription how it is doing, and when to look at it again.
+    """Say of a subscription how it is doing, and when to look at it again.
 
-    :return: the deliveries whose end stopped their subscription.
+    :return: the delivery whose end stopped it, if one did.
     """
-    groups: dict[int, list[Settlement]] = collections.defaultdict(list)
-    for one in settled:
-        groups[one.claimed.subscription_id].append(one)
-    ids = [one.claimed.delivery_id for one in settled]
-    waited_for = set(connection.scalars(_WAITED_FOR, {"ids": ids}))
-    stopped: set[int] = set()
-    for row in connection.execute(_DOING, {"ids": list(groups)}).all():
-        them = groups[row.id]
-        if not row.active:
-            _queue(connection, row.id, now)
-            continue
-        again = any(one.claimed.delivery_id in waited_for for one in them)
-        if change := _doing(row, them, again, now):
-            connection.execute(
-                sa.update(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.id == row.id).values(**change)
-            )
-        for one in them:
-            if one.verdict.deactivate:
-                deactivate(connection, row.id, one.outcome.reason, now)
-                stopped.add(one.claimed.delivery_id)
-                break
-    return stopped
+    if not row.active:
+        _queue(connection, row.id, now)
+        return set()
+    again = any(one.claimed.delivery_id in waited_for for one in them)
+    if change := _doing(row, them, again, now):
+        connection.execute(
+            sa.update(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.id == row.id).values(**change)
+        )
+    for one in them:
+        if one.verdict.deactivate:
+            deactivate(connection, row.id, one.outcome.reason, now)
+            return {one.claimed.delivery_id}
+    return set()
 
 
 def _doing(
