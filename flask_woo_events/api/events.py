@@ -9,7 +9,7 @@ import typing as t
 import flask
 import orjson
 
-from .. import analytics, records
+from .. import analytics, instances, records
 from ..accounts import Caller
 from ..dates import iso_z
 from ..errors import AccessError, ForbiddenError, InputError
@@ -157,6 +157,9 @@ def _scope(
 ) -> Scope:
     who = caller()
     number = who.instance_id if instance_id is None else instance_of(who, instance_id)
+    if instance_id is not None:
+        with current_runtime().database.read() as session:
+            instances.find(session, who, instance_of(who, instance_id))
     return Scope(organization_id=who.organization_id, instance_id=number, since=since, until=until)
 
 
