@@ -16,11 +16,12 @@ from sqlalchemy import orm
 
 from . import profiles
 from .errors import WooEventsError
-from .flow import claims, delivery
-from .flow.claims import Claimed, Settled, Settlement
+from .flow import claims, delivery, settlements
+from .flow.claims import Claimed
 from .flow.delivery import Target
 from .flow.notification import Sender
 from .flow.retry import JITTER, Outcome, Policy, Verdict, decide, span
+from .flow.settlements import Settled, Settlement
 from .lanes import Lanes
 from .leases import DeliveryLease, Keeper
 from .models import Channel, DeliveryStatus
@@ -261,7 +262,7 @@ def settle(
     connection: sa.Connection, ended: cabc.Sequence[tuple[Settlement, dt.datetime]]
 ) -> list[Settled]:
     """Write attempts that ended at the same time."""
-    return claims.settle(connection, [one for one, _ in ended], max(now for _, now in ended))
+    return settlements.settle(connection, [one for one, _ in ended], max(now for _, now in ended))
 
 
 def _extra(claimed: Claimed, action: str) -> dict[str, object]:

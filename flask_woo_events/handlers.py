@@ -14,11 +14,12 @@ import flask
 import orjson
 
 from .errors import ConfigurationError
-from .flow.claims import ANSWER_KEPT, Claimed
+from .flow.claims import Claimed
 from .flow.notification import Sender, without_nulls
 from .flow.outbox import Route
 from .flow.recorded import EventRecord
 from .flow.retry import Outcome
+from .flow.settlements import ANSWER_KEPT
 from .models import EventType
 from .signals import event_told
 

@@ -16,10 +16,10 @@ from ..errors import TransportError
 from ..transport import Exchange, Timeouts, exchange
 from ..values import MASK
 from . import notification
-from .claims import ANSWER_KEPT
 from .notification import Sender
 from .recorded import NotificationRecord
 from .retry import Outcome
+from .settlements import ANSWER_KEPT
 
 #: Texts that are shorter are not looked for in answers.
 SECRET_LENGTH = 4

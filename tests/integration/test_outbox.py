@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from flask_woo_events.database import Database
-from flask_woo_events.flow import claims
+from flask_woo_events.flow import claims, settlements
 from flask_woo_events.flow.retry import Outcome, Verdict
 from flask_woo_events.models import Attempt, Delivery, DeliveryStatus, Subscription
 from tests.integration.stage import Stage, at, build
@@ -30,7 +30,9 @@ def claim(stage: Stage, seconds: float = 0.0, limit: int = 50) -> list[claims.Cl
 
 def settle(stage: Stage, claimed: claims.Claimed, outcome: Outcome, verdict: Verdict) -> bool:
     with stage.database.begin() as connection:
-        (one,) = claims.settle(connection, [claims.Settlement(claimed, outcome, verdict)], at(1))
+        (one,) = settlements.settle(
+            connection, [settlements.Settlement(claimed, outcome, verdict)], at(1)
+        )
         return one.ours
 
 
