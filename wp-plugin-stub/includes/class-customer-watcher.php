@@ -1,0 +1,93 @@
+<?php
+/**
+ * The customer watcher: what happens to users, any of whom may be or become a customer.
+ *
+ * @package Flask_Woo_Events
+ */
+
+namespace Flask_Woo_Events;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Listens to the hooks of users, their meta and their roles.
+ */
+class Customer_Watcher {
+
+	/** Meta that no representation shows in any version of WooCommerce. */
+	const HIDDEN_META = array( 'session_tokens', 'dismissed_wp_pointers', 'show_welcome_panel', 'community-events-location' );
+
+	/** Beginnings of such meta. */
+	const HIDDEN_PREFIXES = array( '_woocommerce_persistent_cart', 'closedpostboxes_', 'metaboxhidden_', 'manageedit-', 'meta-box-order_', 'screen_layout_' );
+
+	/** Hooks whose first argument is the user's id, and what they tell. */
+	const HOOKS = array(
+		'user_register'                => 'create',
+		'woocommerce_new_customer'     => 'create',
+		'woocommerce_created_customer' => 'create',
+		'profile_update'               => 'update',
+		'woocommerce_update_customer'  => 'update',
+		'set_user_role'                => 'role',
+		'add_user_role'                => 'role',
+		'remove_user_role'             => 'role',
+		'add_user_to_blog'             => 'role',
+		'remove_user_from_blog'        => 'role',
+		'deleted_user'                 => 'delete',
+		'wpmu_delete_user'             => 'delete',
+		'woocommerce_delete_customer'  => 'delete',
+	);
+
+	/**
+	 * Listen.
+	 */
+	public static function start() {
+		foreach ( self::HOOKS as $hook => $operation ) {
+			add_action(
+				$hook,
+				function ( $id ) use ( $hook, $operation ) {
+					Journal::write( 'customer', $id, $operation, $hook );
+				},
+				999
+			);
+		}
+		add_action( 'delete_user', array( __CLASS__, 'dying' ), -999 );
+		foreach ( array( 'added_user_meta', 'updated_user_meta', 'deleted_user_meta' ) as $hook ) {
+			add_action( $hook, array( __CLASS__, 'meta' ), 999, 3 );
+		}
+	}
+
+	/**
+	 * A user is about to be deleted, and their meta before them.
+	 *
+	 * @param int $id Id of the user.
+	 */
+	public static function dying( $id ) {
+		Journal::dying( 'customer', $id );
+	}
+
+	/**
+	 * Meta of a user was written or deleted, by whomever.
+	 *
+	 * @param int|int[] $meta_id Ids of the meta.
+	 * @param int       $id      Id of the user.
+	 * @param string    $key     The meta's key.
+	 */
+	public static function meta( $meta_id, $id, $key ) {
+		global $wpdb;
+		if ( in_array( $key, self::HIDDEN_META, true ) ) {
+			return;
+		}
+		foreach ( self::HIDDEN_PREFIXES as $prefix ) {
+			if ( 0 === strpos( $key, $prefix ) ) {
+				return;
+			}
+		}
+		// Of what belongs to the site itself only the roles make a customer.
+		$ours  = $wpdb->get_blog_prefix();
+		$roles = $key === $ours . 'capabilities';
+		if ( 0 === strpos( $key, $ours ) && ! $roles ) {
+			return;
+		}
+		Journal::write( 'customer', $id, $roles ? 'role' : 'update', current_action() );
+	}
+}
