@@ -129,7 +129,7 @@ class Book:
                     now=now, batch_size=_BATCHES.get(news.source, POLLED), routes=self.routes
                 )
                 recorded = ledger.record(session, self.stream, news, rules)
-                if self.tallies and news.source in (Source.POLL, Source.COMPARE):
+                if self.tallies and news.source in (Source.POLL, Source.COMPARE, Source.JOURNAL):
                     missed = tally.Counts(missed=len(recorded.told))
                     names = self.stream.instance_id, self.stream.resource
                     tally.add(session, *names, missed, now)

@@ -42,6 +42,8 @@ class Settings:
     compare_pages: int = 1
     #: Hours in which the rolling comparison has compared every object once.
     compare_hours: int = 24
+    #: Hours between two ordinary polls of a store whose companion plugin keeps a journal.
+    journal_reconcile_hours: int = 24
     #: Failures of one resource in a row after which its poller is disabled.
     poll_failures_allowed: int = 50
     #: Seconds to connect to a store.
@@ -160,6 +162,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "poll_page_size": (2, 100),
     "compare_pages": (1, 10_000),
     "compare_hours": (1, 24 * 365),
+    "journal_reconcile_hours": (1, 24 * 365),
     "poll_failures_allowed": (1, 1_000_000),
     "store_max_bytes": (1024 * 1024, 2**31),
     "hook_max_bytes": (1024, 2**31),

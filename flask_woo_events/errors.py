@@ -24,7 +24,8 @@
             ├── StoreGarbledError   not the JSON that was asked for
             ├── MassDeletionError   much is gone at once; not believed at first sight
             ├── AnotherStoreError   what is shown is not the store that is known
-            └── StoreRestoredError  the store is as it was before changes that were seen
+            ├── StoreRestoredError  the store is as it was before changes that were seen
+            └── JournalBrokenError  the companion plugin's journal lacks rows that should be there
 """
 
 from __future__ import annotations
@@ -164,3 +165,7 @@ class AnotherStoreError(StoreError):
 
 class StoreRestoredError(StoreError):
     """The store is as it was before changes that were seen: a backup was played in."""
+
+
+class JournalBrokenError(StoreError):
+    """The companion plugin's journal is not the one that was read, or lacks rows."""

@@ -12,10 +12,12 @@ import time
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from . import notices, pollers, usage
+from . import hinting, notices, pollers, usage
 from .errors import LeaseLostError, StoreError, StoreRestoredError, WooEventsError
 from .flow.backoff import pause
+from .flow.observation import Source
 from .flow.sources import Batch
+from .following import Following, open_following
 from .leases import InstanceLease, Keeper, claim_instance
 from .models import Instance, Poller, PollerState
 from .reports import PollReport
@@ -115,37 +117,60 @@ class InstancePoll:
     def _poll_all(
         self, lease: InstanceLease, started: dt.datetime, *, again: bool = False
     ) -> list[PollReport]:
-        turn = self._open(lease, started)
+        turn, following = self._open(lease, started)
         try:
-            for job in turn.in_order():
-                if not self._stopped():
-                    self._step(turn, job, turn.read)
-            for job in turn.in_search_order():
-                if not self._stopped() and job.report.error is None:
-                    self._step(turn, job, turn.search)
+            self._read_all(turn, following)
         except StoreRestoredError as exc:
             self._start_over(lease, exc)
             if not again:
                 return self._poll_all(lease, started, again=True)
         for job in turn.jobs:
-            self._close(job)
-        return [job.report for job in turn.jobs if job.reading is not None or job.report.error]
+            self._close(job, following)
+        if following.changed:
+            with self._database.write() as session:
+                following.save(session, lease, self._keeper.until())
+        reports = [job.report for job in turn.jobs if job.reading is not None or job.report.error]
+        return [following.report, *reports] if following.report.requests else reports
 
-    def _close(self, job: Job) -> None:
+    def _read_all(self, turn: Turn, following: Following) -> None:
+        """Poll what has to be polled, and look where the journal says."""
+        followed = following.followed()
+        for job in turn.in_order():
+            if not following.is_followed(job):
+                self._step(turn, job, turn.read)
+        for job in followed:
+            if job.look.candidates or job.look.again or job.look.parents:
+                self._look_after(turn, job)
+        for job in turn.in_search_order():
+            if not following.is_followed(job) and job.report.error is None:
+                self._step(turn, job, turn.search)
+        for job in hinting.again(turn, followed):
+            if job.report.error is None:
+                self._look_after(turn, job)
+
+    def _look_after(self, turn: Turn, job: Job) -> None:
+        self._step(turn, job, lambda one: turn.settle(one, Source.JOURNAL))
+        job.look.again.clear()
+
+    def _close(self, job: Job, following: Following) -> None:
         report = job.report
+        if report.error is None and not self._stopped():
+            following.ended(job)
         if report.error is None and job.reading is not None:
             job.book.close(ended=not self._stopped())
         report.observed, report.events = job.book.observed, job.book.events
         report.seconds = round(report.seconds, 3)
         _log.info("polled %s: %d events", report.resource, report.events, extra=_extra(report))
 
-    def _open(self, lease: InstanceLease, started: dt.datetime) -> Turn:
+    def _open(self, lease: InstanceLease, started: dt.datetime) -> tuple[Turn, Following]:
         with self._database.read() as session:
             instance = session.get_one(Instance, lease.instance_id)
             regular = instance.regular_poll_at is None or instance.regular_poll_at <= started
-        return open_turn(
+        turn = open_turn(
             self._runtime, self._keeper, lease, lambda one: self._is_due(one, started, regular)
         )
+        asks = (regular or self._forced) and self._only is None
+        return turn, open_following(self._runtime, turn, started, asks=asks)
 
     def _is_due(self, poller: Poller, now: dt.datetime, regular: bool) -> bool:
         if poller.state == PollerState.DISABLED:
@@ -161,6 +186,8 @@ class InstancePoll:
     ) -> None:
         """Enter what a source yields; write its failure down."""
         report = job.report
+        if self._stopped():
+            return
         before, began = turn.client.requests_made, time.monotonic()
         try:
             with contextlib.closing(source(job)) as batches:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import collections.abc as cabc
 import contextlib
 import datetime as dt
@@ -13,11 +12,12 @@ import time
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from . import arrivals, tally, usage
+from . import arrivals, hinting, tally, usage
 from .arrivals import Waiting
 from .errors import LeaseLostError, StoreError, StoreRestoredError, WooEventsError
 from .flow.backoff import pause
 from .flow.intake import Hint
+from .flow.observation import Source
 from .leases import InstanceLease, Keeper, claim_instance
 from .models import Instance, PollerState
 from .reports import PollReport
@@ -26,9 +26,6 @@ from .turn import Job, Turn, open_turn
 
 _log = logging.getLogger(__name__)
 
-#: Collections that share one sequence of ids: ``coupon.deleted`` may name an order
-#: (WooCommerce 5.9 to 11.0).
-_POSTS = ("orders", "products", "discounts", "variations")
 #: A store is not polled more often than this because of webhooks that name no object.
 _POLL_APART = dt.timedelta(minutes=1)
 
@@ -90,7 +87,10 @@ class Settlement:
         turn = open_turn(
             self._runtime, self._keeper, lease, lambda poller: poller.state != PollerState.DISABLED
         )
-        named = {job.stream.poller_id: self._name(turn, job, waiting.hints) for job in turn.jobs}
+        named = {
+            job.stream.poller_id: hinting.name(job, waiting.hints, astray=hinting.POSTS)
+            for job in turn.jobs
+        }
         try:
             for job in _twice(turn):
                 if job.look.candidates or job.look.again or job.look.parents:
@@ -110,35 +110,10 @@ class Settlement:
         self._finish(lease, turn, waiting, named, poll_now=_unnamed(turn, waiting.hints))
         return True
 
-    def _name(self, turn: Turn, job: Job, hints: cabc.Sequence[Hint]) -> collections.Counter[str]:
-        """Put what hints name into a job's ``look``; count how often each object is named."""
-        named: collections.Counter[str] = collections.Counter()
-        astray: set[int] = set()
-        below, collection = job.collection.below, job.collection.hub_name
-        if job.book.cursor.state is PollerState.BASELINE:
-            return named  # The first reading tells what it finds; it is brought forward.
-        if not job.collection.orders_by_id and below is None:
-            return named
-        for hint in hints:
-            if hint.parent and below and below.parent == "products":
-                job.look.parents.add(hint.parent)
-            if hint.parent and collection == "products" and hint.collection == "variations":
-                job.look.again.add(hint.parent)
-            if hint.object_id is None:
-                continue
-            if hint.collection == collection:
-                job.look.candidates.add(hint.object_id)
-                named[str(hint.object_id)] += 1
-            elif hint.collection in _POSTS and collection in _POSTS:
-                astray.add(hint.object_id)
-        held = job.view.known([str(one) for one in astray])
-        job.look.candidates.update(int(name) for name, known in held.items() if known.live)
-        return named
-
     def _settle(self, turn: Turn, job: Job) -> None:
         before, began = turn.client.requests_made, time.monotonic()
         try:
-            with contextlib.closing(turn.settle(job)) as batches:
+            with contextlib.closing(turn.settle(job, Source.WEBHOOK)) as batches:
                 for batch in batches:
                     job.book.enter(batch, self._runtime.clock())
         except (LeaseLostError, StoreRestoredError):
@@ -186,17 +161,9 @@ class Settlement:
 
 
 def _twice(turn: Turn) -> cabc.Iterator[Job]:
-    """The jobs; and once more those to which another one hinted meanwhile.
-
-    A changed variation or refund changes its product or order as well.
-    """
+    """The jobs; and once more those to which another one hinted meanwhile."""
     yield from turn.in_order()
-    for job in turn.in_order():
-        job.look.candidates.clear()
-        job.look.parents.clear()
-        turn.hint(job)
-        if job.look.again or (job.look.parents and job.collection.below):
-            yield job
+    yield from hinting.again(turn, turn.in_order())
 
 
 def _unnamed(turn: Turn, hints: cabc.Sequence[Hint]) -> bool:

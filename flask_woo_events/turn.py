@@ -22,7 +22,7 @@ from .flow.cursor import Cursor, Place, Stream
 from .flow.observation import Source
 from .flow.sources import Batch, Look, Reading
 from .leases import InstanceLease, Keeper
-from .models import Instance, Poller
+from .models import Instance, Poller, PollerState
 from .reports import PollReport
 from .runtime import Runtime
 from .store import catalogue
@@ -34,6 +34,8 @@ from .store.listing import Filters, Listing, order_statuses, read_filters
 STATUSES_KEPT = dt.timedelta(hours=1)
 #: What a poll has to make up for when regular ones are switched off.
 UNTOLD = dt.timedelta(hours=1)
+#: More than all of a resource: it may grow while it is read.
+WHOLE = 2.0
 #: How long it is believed that a store does not list variations or refunds of all parents.
 ROUTE_KEPT = dt.timedelta(hours=24)
 
@@ -49,6 +51,8 @@ class Job:
     report: PollReport
     look: Look = dataclasses.field(default_factory=Look)
     reading: Reading | None = None
+    #: All of it is compared, in this poll and those that follow until the end is reached.
+    whole: bool = False
 
 
 class Turn:
@@ -70,6 +74,8 @@ class Turn:
         self.client = client
         self.interval = interval
         self.jobs: list[Job] = []
+        #: Resources that are to be polled, and not yet.
+        self.waiting: list[Job] = []
         self._runtime = runtime
         self._version = version
         self._broken: WooEventsError | None = None
@@ -106,6 +112,10 @@ class Turn:
         """Yield what the poll and the scan of one resource see."""
         with self._together():
             cursor = self._with_route(job, self._with_statuses(job, job.book.cursor))
+            if job.whole and "whole" not in cursor.memory:
+                cursor = dataclasses.replace(
+                    cursor, compare=Place(), memory={**cursor.memory, "whole": True}
+                )
             job.reading = self._reading(job, cursor)
             self.hint(job)
             source = nested if job.reading.by_parent else poll
@@ -123,17 +133,17 @@ class Turn:
             elif job.collection.orders_by_id:
                 yield from search.read(reading, job.book.cursor, job.look)
 
-    def settle(self, job: Job) -> cabc.Generator[Batch]:
+    def settle(self, job: Job, source: Source) -> cabc.Generator[Batch]:
         """Yield what is true of the objects that others named: ``look`` holds their ids."""
         with self._together():
             cursor = self._with_route(job, self._with_statuses(job, job.book.cursor))
             job.reading = self._reading(job, cursor)
             self.hint(job)
             if job.reading.by_parent:
-                yield from nested.settle(job.reading, cursor, job.look)
+                yield from nested.settle(job.reading, cursor, job.look, source)
             else:
                 yield from search.settle(
-                    job.reading, cursor, job.look.candidates | job.look.again, Source.WEBHOOK
+                    job.reading, cursor, job.look.candidates | job.look.again, source
                 )
 
     def hint(self, job: Job) -> None:
@@ -179,11 +189,18 @@ class Turn:
             clock=self._runtime.clock,
             overlap=dt.timedelta(seconds=settings.poll_overlap),
             compare_pages=settings.compare_pages,
-            compare_share=(self.interval or UNTOLD) / dt.timedelta(hours=settings.compare_hours),
+            compare_share=self._share(job),
             anchored=lambda: any(other.book.met for other in self.jobs),
             parents=self._parents(job.collection.below, cursor),
             by_parent=job.collection.below is not None and not cursor.memory["own_route"],
         )
+
+    def _share(self, job: Job) -> float:
+        """Which part of a resource this poll compares."""
+        if job.whole:
+            return WHOLE
+        hours = self._runtime.settings.compare_hours
+        return (self.interval or UNTOLD) / dt.timedelta(hours=hours)
 
     def _parents(self, below: Below | None, cursor: Cursor) -> Listing | None:
         if below is None:
@@ -266,13 +283,13 @@ def open_turn(
         )
         hooked, routes = bool(instance.hooks), runtime.handlers.routes()
         for poller in pollers.of_instance(session, lease.instance_id):
-            if not poller.selected or not wanted(poller):
+            if not poller.selected or poller.state == PollerState.DISABLED:
                 continue
             stream, cursor = cursors.from_row(poller)
             view = View(runtime.database, poller.id, poller.stamp)
             book = Book(runtime.database, lease, keeper, stream, view, cursor)
             book.tallies, book.routes = hooked, routes
-            turn.jobs.append(
+            (turn.jobs if wanted(poller) else turn.waiting).append(
                 Job(
                     stream=stream,
                     view=view,

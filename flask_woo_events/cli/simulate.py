@@ -17,11 +17,24 @@ from ..simulator import VERSIONS, SimulatedStore
 @click.option("--products", default=20, show_default=True)
 @click.option("--coupons", default=5, show_default=True)
 @click.option("--customers", default=30, show_default=True)
+@click.option("--journal", is_flag=True, help="With the companion plugin installed.")
 def simulate(
-    version: str, host: str, port: int, orders: int, products: int, coupons: int, customers: int
+    version: str,
+    host: str,
+    port: int,
+    orders: int,
+    products: int,
+    coupons: int,
+    customers: int,
+    journal: bool,
 ) -> None:
     """Serve a simulated store until Ctrl-C."""
-    store = SimulatedStore(version, consumer_key="ck_simulated", consumer_secret="cs_simulated")
+    store = SimulatedStore(
+        version,
+        consumer_key="ck_simulated",
+        consumer_secret="cs_simulated",
+        journal=journal,
+    )
     store.populate(orders=orders, products=products, coupons=coupons, customers=customers)
     store.webhooks.auto = True
     with store.serve(host, port) as url:

@@ -53,9 +53,9 @@ def search(reading: Reading, cursor: Cursor, look: Look) -> cabc.Iterator[Batch]
     yield from nested.settle(cursor)
 
 
-def settle(reading: Reading, cursor: Cursor, look: Look) -> cabc.Iterator[Batch]:
+def settle(reading: Reading, cursor: Cursor, look: Look, source: Source) -> cabc.Iterator[Batch]:
     """Tell what is true below the parents that were named, and of the objects that were."""
-    nested = _Nested(reading, look, Source.WEBHOOK)
+    nested = _Nested(reading, look, source)
     yield from nested.hinted(cursor)
     yield from nested.settle(cursor)
 

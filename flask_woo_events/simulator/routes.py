@@ -13,6 +13,7 @@ from .answers import Answer, Request, RestError, answer, no_route
 from .coupons import Coupons
 from .customers import Customers
 from .encoding import Json
+from .journal import NAMESPACE, Journal
 from .notes import Notes
 from .orders import TITLES, Orders
 from .products import Products
@@ -45,6 +46,7 @@ class Routes:
         self.reviews = Reviews(shop, self.products)
         self.webhooks = Webhooks(shop)
         self.reports = Reports(shop)
+        self.journal = Journal(shop)
         self._collections: dict[str, Resource] = {
             "orders": self.orders,
             "orders/#/refunds": self.refunds,
@@ -129,7 +131,7 @@ class Routes:
                 "home": self.shop.home,
                 "gmt_offset": f"{offset:g}",
                 "timezone_string": self.shop.timezone,
-                "namespaces": _NAMESPACES,
+                "namespaces": [*_NAMESPACES, *[NAMESPACE] * self.journal.installed],
                 "authentication": {},
             }
         )

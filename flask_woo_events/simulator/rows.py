@@ -9,6 +9,8 @@ import typing as t
 
 from .encoding import Json
 
+#: Told of changes: which row, or all of them, and what happened.
+Listener = cabc.Callable[["Row | None", str], None]
 #: Listings that a table remembers while nothing changes.
 REMEMBERED_LISTINGS = 64
 
@@ -45,6 +47,7 @@ class Table:
         self._rows: dict[int, Row] = {}
         self._sorted: list[Row] = []
         self._listings: dict[cabc.Hashable, list[Row]] = {}
+        self.listener: Listener | None = None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -70,6 +73,7 @@ class Table:
         else:
             bisect.insort(self._sorted, row, key=_id_of)
         self._listings.clear()
+        self._tell(row, "create")
         return row
 
     def remove(self, row_id: int) -> Row | None:
@@ -78,18 +82,29 @@ class Table:
         if row is not None:
             del self._sorted[bisect.bisect_left(self._sorted, row_id, key=_id_of)]
             self._listings.clear()
+            self._tell(row, "delete")
         return row
 
     def changed(self, row: Row) -> None:
         """Note that a row is not what it was."""
         row.forget()
         self._listings.clear()
+        self._tell(row, "trash" if row.status == "trash" else "update")
 
-    def all_changed(self) -> None:
-        """Note that every representation may differ now."""
+    def all_changed(self, *, told: bool = False) -> None:
+        """Note that every representation may differ now.
+
+        :param told: and that the listener hears of it.
+        """
         for row in self._sorted:
             row.forget()
         self._listings.clear()
+        if told:
+            self._tell(None, "update")
+
+    def _tell(self, row: Row | None, operation: str) -> None:
+        if self.listener is not None:
+            self.listener(row, operation)
 
     def listing(self, key: cabc.Hashable, make: cabc.Callable[[], list[Row]]) -> list[Row]:
         """The rows of a listing: as made for this key before, if nothing changed since."""

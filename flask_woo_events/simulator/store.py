@@ -20,6 +20,7 @@ from .clock import SimClock
 from .deliveries import Deliveries
 from .encoding import Json
 from .faults import Fault, Faults, Reset, spoil
+from .journal import PATH as JOURNAL
 from .population import populate
 from .routes import Routes
 from .server import Server
@@ -52,6 +53,7 @@ class SimulatedStore:
     :param timezone: the site's time zone, an IANA name.
     :param clock: the store's clock; by default it follows the real time.
     :param assume_https: accept Basic and query-string keys without TLS.
+    :param journal: the companion plugin is installed, and keeps a journal.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class SimulatedStore:
         timezone: str = "UTC",
         clock: SimClock | None = None,
         assume_https: bool = False,
+        journal: bool = False,
     ) -> None:
         self.clock = clock or SimClock()
         self.shop = Shop(versions.find(version), timezone, self.clock)
@@ -71,6 +74,10 @@ class SimulatedStore:
         self.acts = Acts(self.routes)
         #: The queue of webhook deliveries.
         self.webhooks = Deliveries(self.routes)
+        #: The companion plugin's, once it is installed.
+        self.journal = self.routes.journal
+        if journal:
+            self.journal.install()
         #: What shall go wrong.
         self.faults = Faults()
         #: The requests that came, the newest last; status 0 where the connection was closed.
@@ -94,7 +101,7 @@ class SimulatedStore:
 
     def populate(self, *, orders: int, products: int, coupons: int, customers: int) -> None:
         """Add objects of the past two years; nobody is told of them."""
-        with self.shop.lock:
+        with self.shop.lock, self.journal.muted():
             populate(
                 self.routes,
                 orders=orders,
@@ -183,7 +190,7 @@ class SimulatedStore:
         try:
             if path.rstrip("/") == "/wp-json":
                 return dataclasses.replace(self.routes.index(), authenticated=False)
-            if not path.startswith(_API):
+            if not path.startswith(_API) and path != JOURNAL:
                 raise no_route()
             refused = self._refused(environ, method, path, query)
             if refused is not None:
@@ -196,6 +203,8 @@ class SimulatedStore:
             reading = "GET" if method == "HEAD" else method
             body = _body(environ)
             with self.shop.lock:
+                if path == JOURNAL:
+                    return self.journal.answer(dict(query))
                 return self.routes.answer(reading, path.removeprefix(_API), url, dict(query), body)
         except RestError as exc:
             return exc.answer()

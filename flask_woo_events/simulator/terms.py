@@ -102,7 +102,7 @@ class Terms(Resource):
         """Rename: products show it, but their dates stay and no webhook hears."""
         self._write(row.fields, body)
         self.table.changed(row)
-        self.shop.tables["products"].all_changed()
+        self.shop.tables["products"].all_changed(told=True)
 
     def erase(self, row: Row) -> None:
         """Delete, and take the term from all products."""
@@ -111,7 +111,7 @@ class Terms(Resource):
             terms = product.fields.get(self.field, ())
             if row.id in terms:
                 product.fields[self.field] = [term for term in terms if term != row.id]
-        self.shop.tables["products"].all_changed()
+        self.shop.tables["products"].all_changed(told=True)
 
 
 class Categories(Terms):

@@ -8,6 +8,7 @@ import typing as t
 from ..errors import StoreError, StoreGarbledError, StoreRejectedError
 from .catalogue import Collection, named
 from .client import StoreClient
+from .journal import NAMESPACE
 
 
 def check_store(client: StoreClient, collections: cabc.Iterable[Collection]) -> dict[str, t.Any]:
@@ -33,6 +34,7 @@ def check_store(client: StoreClient, collections: cabc.Iterable[Collection]) -> 
         "home": str(index.data.get("home", ""))[:500],
         "totals": totals,
         "date": index.date.isoformat() if index.date is not None else "",
+        "journal": NAMESPACE in namespaces,
         "timezone": str(index.data.get("timezone_string", ""))[:100],
         **_system(client),
     }
@@ -55,14 +57,16 @@ def _totals(
         try:
             total = _total(client, collection)
         except StoreRejectedError as exc:
-            # Older versions list them below their parents only.
+            # Older versions list them below their parents only: none without such a parent.
             if exc.code != "rest_no_route":
                 raise
+            if below.parent_filter and _total(client, parents, **dict(below.parent_filter)) == 0:
+                total = 0
     return {**found, collection.path: total}
 
 
-def _total(client: StoreClient, collection: Collection) -> int | None:
-    return client.get_list(collection.path, {"per_page": 1, "_fields": "id"}).total
+def _total(client: StoreClient, collection: Collection, **filters: str) -> int | None:
+    return client.get_list(collection.path, {"per_page": 1, "_fields": "id", **filters}).total
 
 
 def _system(client: StoreClient) -> dict[str, t.Any]:

@@ -206,6 +206,10 @@ class Listing:
             filters.setdefault("role", "customer")
             if filters["role"] == "all":
                 del filters["role"]
+        if self.collection.hub_name == "products-reviews":
+            filters.setdefault("status", "approved")
+            if filters["status"] == "all":
+                del filters["status"]
         if self.collection.trash is Trash.BY_STATUS and body.get("status", "trash") == "trash":
             # WooCommerce 5.9 has no status on coupons: absence from the list is the only sign.
             return False

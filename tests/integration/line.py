@@ -114,16 +114,20 @@ def open_line(
     resources: dict[str, t.Any] | None = None,
     counts: tuple[int, int, int, int] = (12, 6, 3, 5),
     hooked: bool = False,
+    journal: bool = False,
     **settings: t.Any,
 ) -> Line:
     """Connect a fresh store, and read it the first time.
 
     :param resources: the poller configuration; the default four without it.
     :param counts: of orders, products, coupons and customers in the store.
+    :param journal: the store has the companion plugin.
     :param hooked: the instance is one for webhooks, which reach the application directly.
     :param settings: of the application.
     """
-    store = SimulatedStore(version, consumer_key="ck_test", consumer_secret="cs_test")
+    store = SimulatedStore(
+        version, consumer_key="ck_test", consumer_secret="cs_test", journal=journal
+    )
     orders, products, coupons, customers = counts
     store.populate(orders=orders, products=products, coupons=coupons, customers=customers)
     receiver = CallbackReceiver()
