@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 PYTEST_ARGS ?= -n 2
 
-.PHONY: demo test lint types docs unit oldest-sqlalchemy packages bench peers clean
+.PHONY: demo test lint types docs unit oldest-sqlalchemy packages plugin plugin-test bench peers clean
 
 demo: $(VENV)/.demo
 	$(BIN)/flask --app example_app woo demo $(ARGS)
@@ -32,6 +32,14 @@ docs: $(VENV)/.test
 
 unit: $(VENV)/.test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# The companion plugin as a zip that WordPress installs, and its tests on a real WordPress, which
+# `make unit` runs too.
+plugin:
+	@$(PYTHON) wp-plugin-stub/build.py
+
+plugin-test: packages $(VENV)/.test
+	$(BIN)/python -m pytest tests/plugin
 
 # SQLAlchemy 2.0 beside the current one: Flask-SQLAlchemy's users have both.
 oldest-sqlalchemy: $(VENV)-sqlalchemy20/.test

@@ -5,6 +5,12 @@ wanted=()
 command -v curl >/dev/null 2>&1 || wanted+=(curl)
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || wanted+=(postgresql)
 command -v mariadbd >/dev/null 2>&1 || [ -x /usr/sbin/mariadbd ] || wanted+=(mariadb-server)
+[ -e /usr/share/wordpress/wp-settings.php ] || wanted+=(wordpress)
+command -v php >/dev/null 2>&1 || wanted+=(php-cli)
+php -m 2>/dev/null | grep -qx mysqli || wanted+=(php-mysql)
+command -v phpunit >/dev/null 2>&1 || wanted+=(phpunit)
+command -v phpcs >/dev/null 2>&1 || wanted+=(php-codesniffer)
+command -v xgettext >/dev/null 2>&1 || wanted+=(gettext)
 [ ${#wanted[@]} -eq 0 ] && exit 0
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
   export DEBIAN_FRONTEND=noninteractive

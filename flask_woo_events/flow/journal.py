@@ -116,7 +116,9 @@ def begin(page: Page, now: dt.datetime) -> Position:
     :param page: the newest rows.
     """
     # Numbers just before the newest rows may still be on their way.
-    after = page.changes[0].seq - 1 if len(page.changes) >= LIMIT else page.pruned
+    after = page.changes[0].seq - 1 if page.changes else page.head
+    if len(page.changes) < LIMIT:
+        after = min(after, page.pruned)
     start = Position(epoch=page.epoch, after=after, began=now)
     return advance(start, [page], now).position
 

@@ -244,6 +244,7 @@ class Installer {
 				restore_current_blog();
 			}
 			$offset += self::SITES_AT_ONCE;
-		} while ( count( $sites ) === self::SITES_AT_ONCE );
+			$found   = count( $sites );
+		} while ( self::SITES_AT_ONCE === $found );
 	}
 }

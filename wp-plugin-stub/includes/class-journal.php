@@ -225,10 +225,13 @@ class Journal {
 		$option = function ( $name ) use ( $options ) {
 			return isset( $options[ $name ] ) ? (string) $options[ $name ]->option_value : '';
 		};
+		$head   = (int) ( $ends['head'] ?? 0 );
+		$pruned = (int) $option( Installer::PRUNED_OPTION );
 		return array(
-			'head'   => (int) ( $ends['head'] ?? 0 ),
+			'head'   => $head,
 			'oldest' => (int) ( $ends['oldest'] ?? 0 ),
-			'pruned' => (int) $option( Installer::PRUNED_OPTION ),
+			// The newest row is never pruned: otherwise this is of a table that is no more.
+			'pruned' => $pruned < $head ? $pruned : 0,
 			'epoch'  => $option( Installer::EPOCH_OPTION ),
 			'since'  => self::date( $option( Installer::SINCE_OPTION ) ),
 			'now'    => self::date( (string) ( $ends['now'] ?? '' ) ),

@@ -1,0 +1,81 @@
+<?php
+/**
+ * What the tests of the plugin share.
+ *
+ * @package Flask_Woo_Events
+ */
+
+use Flask_Woo_Events\Journal;
+use PHPUnit\Framework\TestCase;
+
+/** A test that looks at what was written to the journal. */
+abstract class JournalTestCase extends TestCase {
+
+	const PLUGIN = 'flask-woo-events/flask-woo-events.php';
+
+	/** The greatest number before the test.
+	 *
+	 * @var int
+	 */
+	private $before = 0;
+
+	protected function setUp(): void {
+		wp_set_current_user( 1 );
+		if ( ! is_plugin_active( self::PLUGIN ) ) {
+			$this->assertNull( activate_plugin( self::PLUGIN ) );
+		}
+		$this->listen();
+	}
+
+	/** Take what is written from now on. */
+	protected function listen(): void {
+		Journal::forget();
+		$this->before = Journal::facts()['head'];
+	}
+
+	/**
+	 * What was written since, as "type id operation", and "<parent" where there is one.
+	 *
+	 * @param string[] $types Only these types.
+	 * @return string[]
+	 */
+	protected function written( array $types = array() ): array {
+		$told = array();
+		foreach ( Journal::after( $this->before, 1000 ) as $row ) {
+			if ( ! $types || in_array( $row['object_type'], $types, true ) ) {
+				$told[] = "{$row['object_type']} {$row['object_id']} {$row['operation']}" . ( (int) $row['parent_id'] ? " <{$row['parent_id']}" : '' );
+			}
+		}
+		return $told;
+	}
+
+	/**
+	 * Make a post.
+	 *
+	 * @param string $type   Its type.
+	 * @param array  $values Other values.
+	 * @return int
+	 */
+	protected function post( string $type = 'product', array $values = array() ): int {
+		return wp_insert_post(
+			$values + array(
+				'post_type'   => $type,
+				'post_title'  => 'A',
+				'post_status' => 'publish',
+			)
+		);
+	}
+
+	/**
+	 * Call the plugin's REST API.
+	 *
+	 * @param string $path   Below the namespace.
+	 * @param array  $params Parameters.
+	 * @return WP_REST_Response
+	 */
+	protected function rest( string $path, array $params = array() ): WP_REST_Response {
+		$request = new WP_REST_Request( 'GET', '/wc-flask-woo-events/v1/' . $path );
+		$request->set_query_params( $params );
+		return rest_do_request( $request );
+	}
+}
