@@ -58,6 +58,8 @@ class InstanceView:
     webhooks: tuple[cabc.Mapping[str, t.Any], ...]
     #: How well they told what happened, by resource, and since when.
     tally: cabc.Mapping[str, tuple[Counts, dt.datetime]]
+    #: Whether the companion plugin's journal is read: ``state``, ``head``, ``reason``.
+    journal: cabc.Mapping[str, t.Any]
     #: What a person should know of the store, the latest last: ``date``, ``kind``, ``text``.
     notices: tuple[cabc.Mapping[str, t.Any], ...]
 
@@ -141,6 +143,18 @@ def _view(session: orm.Session, instance: Instance) -> InstanceView:
         store_facts=instance.store_facts,
         next_poll_at=instance.next_poll_at,
         notices=tuple(instance.notices),
+        journal=_journal(instance),
         webhooks=tuple(instance.hooks),
         tally=tallies.of_instance(session, instance.id),
     )
+
+
+def _journal(instance: Instance) -> dict[str, t.Any]:
+    kept = instance.journal
+    position = kept.get("position")
+    absent = "the plugin is not installed" if instance.store_facts.get("journal") is False else ""
+    return {
+        "state": "following" if position else "absent" if kept or absent else "unknown",
+        "head": position["after"] if position else None,
+        "reason": kept.get("reason") or ("" if position else absent),
+    }

@@ -6,6 +6,7 @@ import flask
 
 from . import (
     accounts,
+    connect,
     docs,
     elements,
     errors,
@@ -37,6 +38,7 @@ def make_blueprint(url_prefix: str) -> flask.Blueprint:
     hubs.register(blueprint)
     openapi.register(blueprint)
     docs.register(blueprint)
+    connect.register(blueprint)
     if url_prefix:
         # At the root of the host, paths that are not ours are the host's.
         errors.register_unknown(blueprint)

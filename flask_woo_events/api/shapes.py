@@ -74,6 +74,7 @@ def instance(view: InstanceView) -> dict[str, t.Any]:
             {"resource": resource, **dataclasses.asdict(counts), "since": iso_z(since)}
             for resource, (counts, since) in view.tally.items()
         ],
+        "journal": dict(view.journal),
         "notices": [dict(notice) for notice in view.notices],
     }
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 
 import click
 import sqlalchemy as sa
 from flask.cli import AppGroup
 
-from .. import instances, plans, profiles, views
+from .. import connect, instances, plans, profiles, views
 from ..accounts import Caller
 from ..models import Instance, Organization, User
 from ..runtime import current_runtime
@@ -97,6 +98,23 @@ def create(file: click.File, user: str, organization: str) -> None:
             session, runtime.cipher, caller, wanted, facts, runtime.clock()
         )
     click.echo(f"id    {instance_id}\ntoken {token}")
+
+
+@group.command("invite")
+@click.option("--organization", required=True, help="The organisation it shall belong to.")
+@click.option("--user", required=True, help="The user it shall belong to.")
+@click.option("--store", default="", help="Address of the store; without it, any store.")
+@click.option("--days", default=7, show_default=True, type=click.IntRange(1, 365))
+@click.option("--request", type=click.File("rb"), help="JSON as for create, without the keys.")
+@failing_in_words
+def invite(organization: str, user: str, store: str, days: int, request: click.File | None) -> None:
+    """Print a link with which a shop owner connects a store without copying keys."""
+    runtime = current_runtime()
+    wanted = load_json(request.read()) if request is not None else None  # type: ignore[attr-defined]
+    with runtime.database.read() as session:
+        caller = _user(session, user, organization)
+    valid = dt.timedelta(days=days)
+    click.echo(connect.invite(runtime, caller, store_url=store, request=wanted, valid=valid))
 
 
 @group.command("pause")

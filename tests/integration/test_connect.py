@@ -1,0 +1,294 @@
+"""Connecting a store by WooCommerce's approval: nobody copies keys, and nothing leaks."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import datetime as dt
+import json
+import pathlib
+import shutil
+import typing as t
+import urllib.parse
+
+import flask
+import pytest
+import sqlalchemy as sa
+
+from flask_woo_events import connect, instances, profiles
+from flask_woo_events.accounts import Caller
+from flask_woo_events.errors import ConfigurationError
+from flask_woo_events.models import Connection, Instance, Organization, User
+from flask_woo_events.runtime import Runtime, utc_now
+from flask_woo_events.simulator import SimulatedStore
+from tests.integration.host import PREFIX, add_account, dispose, make_app, runtime_of
+
+BASE = f"https://events.test{PREFIX}"
+
+
+class Desk:
+    """An application that stores are connected to, and one store."""
+
+    def __init__(self, app: flask.Flask, store: SimulatedStore, url: str) -> None:
+        self.app = app
+        self.store = store
+        self.url = url
+        self.client = app.test_client()
+
+    @property
+    def runtime(self) -> Runtime:
+        return runtime_of(self.app)
+
+    def caller(self, name: str = "ann") -> Caller:
+        with self.runtime.database.read() as session:
+            row = session.scalars(sa.select(User).where(User.name == name)).one()
+            return Caller(organization_id=row.organization_id, user_id=row.id)
+
+    def invite(self, *options: str) -> str:
+        """Have the command line print an invitation, and give its token."""
+        command = ["woo", "instances", "invite", "--organization", "acme", "--user", "ann"]
+        result = self.app.test_cli_runner().invoke(args=[*command, *options])
+        assert result.exit_code == 0, result.output
+        head, _mark, token = str(result.output).strip().partition("?invitation=")
+        assert head == f"{BASE}/connect"
+        return token
+
+    def open(self, invitation: str, **args: str) -> t.Any:
+        query = {"invitation": invitation, **args}
+        return self.client.get(f"{PREFIX}/connect", query_string=query)
+
+    def state(self, invitation: str, **args: str) -> str:
+        """Press the plugin's button; the state that the store's page got."""
+        answer = self.open(invitation, store_url=self.url, **args)
+        assert answer.status_code == 303, answer.text
+        query = urllib.parse.urlsplit(str(answer.location)).query
+        return urllib.parse.parse_qs(query)["user_id"][0]
+
+    def send(self, state: str, key: str = "ck_test", secret: str = "cs_test") -> int:
+        """Send keys as a store does after the approval; the answer's status."""
+        body = {
+            "key_id": 1,
+            "user_id": state,
+            "consumer_key": key,
+            "consumer_secret": secret,
+            "key_permissions": "read_write",
+        }
+        answer = self.client.post(f"{PREFIX}/connect/callback", json=body)
+        return answer.status_code
+
+    def returned(self, state: str, success: str = "1") -> t.Any:
+        query = {"user_id": state, "success": success}
+        return self.client.get(f"{PREFIX}/connect/return", query_string=query)
+
+    def instances(self) -> list[Instance]:
+        with self.runtime.database.read() as session:
+            return list(session.scalars(sa.select(Instance).order_by(Instance.id)))
+
+
+@pytest.fixture
+def desk(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Desk]:
+    shutil.copy(tables, tmp_path / "host.sqlite3")
+    store = SimulatedStore("11.0", consumer_key="ck_test", consumer_secret="cs_test")
+    store.populate(orders=2, products=2, coupons=1, customers=1)
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(store.serve())
+        app = make_app(tmp_path, WOO_EVENTS_PUBLIC_URL=BASE)
+        stack.callback(dispose, app)
+        add_account(app, "ann", "acme")
+        yield Desk(app, store, url)
+
+
+def test_a_store_is_connected(desk: Desk) -> None:
+    """The store sends its keys, they are tried, and the instance is the inviting user's."""
+    back = f"{desk.url}/wp-admin/admin.php?page=wc-settings"
+    state = desk.state(desk.invite(), return_url=back)
+    assert desk.send(state) == 200
+    [instance] = desk.instances()
+    assert instance.user_id == desk.caller().user_id
+    with desk.runtime.database.read() as session:
+        access = profiles.load_access(session, desk.runtime.cipher, instance.id)
+    assert (access.url, access.consumer_key, access.consumer_secret) == (
+        desk.url,
+        "ck_test",
+        "cs_test",
+    )
+    page = desk.returned(state)
+    assert (page.status_code, "is connected" in page.text) == (200, True)
+    assert "flask_woo_events=connected" in page.text
+
+
+def test_what_the_store_is_asked(desk: Desk) -> None:
+    """The store's page is told where to send the keys, and gets a state that nobody can guess."""
+    answer = desk.open(desk.invite(), store_url=desk.url)
+    target = urllib.parse.urlsplit(answer.location)
+    asked = {name: value[0] for name, value in urllib.parse.parse_qs(target.query).items()}
+    assert f"{target.scheme}://{target.netloc}{target.path}" == f"{desk.url}/wc-auth/v1/authorize"
+    assert len(asked.pop("user_id")) >= 43
+    assert asked == {
+        "app_name": "Flask Woo Events",
+        "scope": "read_write",
+        "return_url": f"{BASE}/connect/return",
+        "callback_url": f"{BASE}/connect/callback",
+    }
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_nothing_secret_goes_through_the_browser(desk: Desk) -> None:
+    """Neither pages nor the database show keys; the database does not even know the state."""
+    secret = "cs_test"
+    link = desk.invite()
+    answer = desk.open(link, store_url=desk.url)
+    state = urllib.parse.parse_qs(urllib.parse.urlsplit(answer.location).query)["user_id"][0]
+    desk.send(state)
+    page = desk.returned(state)
+    assert secret not in answer.location + answer.text + page.text
+    with desk.runtime.database.read() as session:
+        row = session.scalars(sa.select(Connection)).one()
+        kept = json.dumps([row.state_hash, row.request, row.store_url, row.error])
+    assert state not in kept
+    assert secret not in kept
+
+
+def test_a_state_is_good_once(desk: Desk) -> None:
+    """Keys that come a second time, too late, or with another state are refused."""
+    state = desk.state(desk.invite())
+    assert desk.send("another") == 404
+    assert desk.send(state) == 200
+    assert desk.send(state) == 404
+    late = desk.state(desk.invite())
+    desk.runtime.clock = lambda: utc_now() + dt.timedelta(hours=1, seconds=1)
+    assert desk.send(late) == 404
+    assert len(desk.instances()) == 1
+
+
+def test_wrong_keys_connect_nothing(desk: Desk) -> None:
+    """Keys that the store refuses make no instance, and the page gives the reason."""
+    state = desk.state(desk.invite())
+    assert desk.send(state, secret="cs_wrong") == 400
+    assert desk.instances() == []
+    assert "could not be connected" in desk.returned(state).text
+    assert desk.send(state) == 404
+
+
+def test_connecting_again_gives_new_keys(desk: Desk) -> None:
+    """A store that is connected already keeps its instance."""
+    desk.store.add_key("ck_new", "cs_new")
+    assert desk.send(desk.state(desk.invite())) == 200
+    assert desk.send(desk.state(desk.invite()), "ck_new", "cs_new") == 200
+    [instance] = desk.instances()
+    with desk.runtime.database.read() as session:
+        access = profiles.load_access(session, desk.runtime.cipher, instance.id)
+    assert access.consumer_key == "ck_new"
+
+
+def test_another_organisation_is_not_touched(desk: Desk) -> None:
+    """The same store at another organisation is another instance."""
+    assert desk.send(desk.state(desk.invite())) == 200
+    add_account(desk.app, "eve", "rivals")
+    token = connect.invite(desk.runtime, desk.caller("eve")).partition("invitation=")[2]
+    assert desk.send(desk.state(token)) == 200
+    assert len({one.organization_id for one in desk.instances()}) == 2
+
+
+def test_what_the_invitation_wants(desk: Desk, tmp_path: pathlib.Path) -> None:
+    """An invitation may say what the instance shall be; the link does not show it."""
+    wanted = {
+        "name": "Their shop",
+        "tags": ["a"],
+        "configuration": {
+            "event.notification.callback.url": "https://app.test/events",
+            "event.notification.signature.key": "a-signature-key",
+        },
+    }
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps(wanted))
+    token = desk.invite("--request", str(file))
+    assert "a-signature-key" not in token
+    assert desk.send(desk.state(token)) == 200
+    [instance] = desk.instances()
+    assert (instance.name, instance.tags) == ("Their shop", ["a"])
+
+
+def test_an_invitation_for_one_store(desk: Desk) -> None:
+    """It connects no other store, and needs no address."""
+    token = desk.invite("--store", desk.url)
+    assert desk.open(token).status_code == 303
+    answer = desk.open(token, store_url="https://another.test")
+    assert (answer.status_code, "is for" in answer.text) == (400, True)
+
+
+def test_invitations_that_do_not_work(desk: Desk) -> None:
+    """Forged, expired, and those of a user who is gone: a page says so."""
+    good = desk.invite("--days", "1")
+    for token in ("", "x", good[:-2] + "xx"):
+        assert desk.open(token, store_url=desk.url).status_code == 404
+    before = desk.runtime.clock
+    desk.runtime.clock = lambda: utc_now() + dt.timedelta(days=1, seconds=1)
+    assert desk.open(good, store_url=desk.url).status_code == 404
+    desk.runtime.clock = before
+    assert desk.open(good, store_url=desk.url).status_code == 303
+    with desk.runtime.database.write() as session:
+        session.execute(sa.delete(Connection))
+        session.execute(sa.delete(User))
+    assert desk.open(good, store_url=desk.url).status_code == 404
+
+
+def test_without_the_plugin_the_page_asks_for_the_store(desk: Desk) -> None:
+    """A page asks where the store is, and escapes what it is given."""
+    token = desk.invite()
+    page = desk.open(token)
+    assert (page.status_code, "Address of the store" in page.text) == (200, True)
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    wrong = desk.open(token, store_url="ftp://<script>")
+    assert (wrong.status_code, "<script>" in wrong.text) == (400, False)
+
+
+def test_the_browser_goes_back_to_the_store_only(desk: Desk) -> None:
+    """Another site's address is not linked."""
+    for back in ("https://evil.test/", f"{desk.url}.evil.test/", "javascript:alert(1)"):
+        state = desk.state(desk.invite(), return_url=back)
+        assert desk.send(state) == 200
+        assert "evil" not in desk.returned(state).text
+        assert "javascript" not in desk.returned(state).text
+
+
+def test_pages_while_nothing_came_of_it(desk: Desk) -> None:
+    """Denied, not yet sent, and unknown are three different pages."""
+    state = desk.state(desk.invite())
+    assert "did not approve" in desk.returned(state, success="0").text
+    assert "has not sent its keys yet" in desk.returned(state).text
+    assert desk.returned("unknown").status_code == 404
+
+
+def test_stores_send_keys_to_https_only(desk: Desk) -> None:
+    """An address that WooCommerce refuses is refused here, with the setting to change."""
+    with pytest.raises(ConfigurationError, match="WOO_EVENTS_PUBLIC_URL"):
+        connect.public_base("http://events.test")
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"user_id": 1}', b"x" * 20_000])
+def test_rubbish_is_refused(desk: Desk, body: bytes) -> None:
+    """What no store sends is refused before anything is looked up."""
+    answer = desk.client.post(
+        f"{PREFIX}/connect/callback", data=body, content_type="application/json"
+    )
+    assert answer.status_code in (400, 413)
+
+
+def test_the_console_begins_by_itself(desk: Desk) -> None:
+    """A signed-in user needs no invitation."""
+    with desk.runtime.database.write() as session:
+        target = connect.begin(
+            session,
+            desk.runtime.cipher,
+            desk.caller(),
+            store_url=desk.url,
+            request={},
+            base=BASE,
+            now=desk.runtime.clock(),
+        )
+    state = urllib.parse.parse_qs(urllib.parse.urlsplit(target).query)["user_id"][0]
+    assert desk.send(state) == 200
+    with desk.runtime.database.read() as session:
+        home = session.scalars(sa.select(Organization)).one()
+        assert instances.find(session, desk.caller(), 1).organization_id == home.id
