@@ -280,8 +280,9 @@ def _connect(
             session, runtime.cipher, caller, wanted, facts, runtime.clock()
         )
     with runtime.database.write() as session:
-        # The guardian registers them: the store waits for this answer.
-        webhooks.enroll(session, instance_id, base, runtime.clock())
+        if webhooks.enroll(session, instance_id, base, runtime.clock()):
+            # The guardian registers them: the store waits for this answer.
+            session.get_one(Instance, instance_id).hooks_due_at = runtime.clock()
     return instance_id
 
 

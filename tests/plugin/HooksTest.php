@@ -286,6 +286,21 @@ final class HooksTest extends JournalTestCase {
 		$this->assertSame( array( "customer $id delete" ), $this->written() );
 	}
 
+	public function test_orders_of_a_deleted_customer(): void {
+		$id = wp_create_user( 'gone', 'password', 'gone@shop.test' );
+
+		$GLOBALS['standin_orders'] = array( $id => array( 301, 302 ) );
+		$this->listen();
+		wp_delete_user( $id );
+		$this->assertSame( array( "customer $id delete", 'order 301 update', 'order 302 update' ), $this->written() );
+		$id = wp_create_user( 'gone', 'password', 'gone@shop.test' );
+
+		$GLOBALS['standin_orders'] = array( $id => range( 1, 600 ) );
+		$this->listen();
+		wp_delete_user( $id );
+		$this->assertSame( array( 'order 0 update' ), $this->written( array( 'order' ) ) );
+	}
+
 	public function test_one_row_for_a_change_and_request(): void {
 		do_action( 'woocommerce_update_order', 91 );
 		do_action( 'woocommerce_new_order', 91 );

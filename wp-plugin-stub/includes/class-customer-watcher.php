@@ -37,6 +37,16 @@ class Customer_Watcher {
 		'woocommerce_delete_customer'  => 'delete',
 	);
 
+	/** Orders of a deleted user that are told one by one. */
+	const ORDERS = 500;
+
+	/**
+	 * Orders of users that are being deleted.
+	 *
+	 * @var array<int, int[]>
+	 */
+	private static $orders = array();
+
 	/**
 	 * Listen.
 	 */
@@ -51,6 +61,7 @@ class Customer_Watcher {
 			);
 		}
 		add_action( 'delete_user', array( __CLASS__, 'dying' ), -999 );
+		add_action( 'deleted_user', array( __CLASS__, 'deleted' ), 999 );
 		foreach ( array( 'added_user_meta', 'updated_user_meta', 'deleted_user_meta' ) as $hook ) {
 			add_action( $hook, array( __CLASS__, 'meta' ), 999, 3 );
 		}
@@ -63,6 +74,29 @@ class Customer_Watcher {
 	 */
 	public static function dying( $id ) {
 		Journal::dying( 'customer', $id );
+		if ( function_exists( 'wc_get_orders' ) ) {
+			// WooCommerce makes them a guest's by a statement of SQL.
+			self::$orders[ (int) $id ] = (array) wc_get_orders(
+				array(
+					'customer_id' => (int) $id,
+					'return'      => 'ids',
+					'limit'       => self::ORDERS + 1,
+				)
+			);
+		}
+	}
+
+	/**
+	 * A user was deleted, and their orders are nobody's.
+	 *
+	 * @param int $id Id of the user.
+	 */
+	public static function deleted( $id ) {
+		$orders = self::$orders[ (int) $id ] ?? array();
+		unset( self::$orders[ (int) $id ] );
+		foreach ( count( $orders ) > self::ORDERS ? array( 0 ) : $orders as $order ) {
+			Journal::write( 'order', (int) $order, 'update', 'deleted_user' );
+		}
 	}
 
 	/**

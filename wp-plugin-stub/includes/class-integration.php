@@ -14,8 +14,11 @@ defined( 'ABSPATH' ) || exit;
  */
 class Integration extends \WC_Integration {
 
-	/** Seconds after which a reader that used to come is missed. */
-	const MISSED_AFTER = 7200;
+	/** Seconds after which a reader that used to come is late; many poll less often than that. */
+	const LATE_AFTER = 2 * HOUR_IN_SECONDS;
+
+	/** Seconds after which it is missed. */
+	const MISSED_AFTER = 25 * HOUR_IN_SECONDS;
 
 	/**
 	 * Name the page.
@@ -128,12 +131,12 @@ class Integration extends \WC_Integration {
 	private function show_state() {
 		$keys = Connection::keys();
 		$read = REST_Controller::last_read();
-		echo '<h2>' . esc_html__( 'How it is', 'flask-woo-events' ) . '</h2><table class="form-table" role="presentation"><tbody>';
+		echo '<h2>' . esc_html__( 'How it is', 'flask-woo-events' ) . '</h2><table class="widefat striped" style="max-width: 56em;" role="presentation"><tbody>';
 		$this->row( __( 'Connection', 'flask-woo-events' ), $this->connection( $keys, $read ) );
 		$this->row( __( 'Last poll', 'flask-woo-events' ), $this->last_poll( $read ) );
 		$this->row( __( 'Journal', 'flask-woo-events' ), $this->journal() );
 		$this->row( __( 'Webhooks', 'flask-woo-events' ), $this->webhooks() );
-		echo '</tbody></table><p>';
+		echo '</tbody></table><p style="margin-top: 1.5em;">';
 		if ( '' !== Connection::address() ) {
 			$label = $keys ? __( 'Connect again', 'flask-woo-events' ) : __( 'Connect', 'flask-woo-events' );
 			// A link and not a form: WooCommerce's settings are one form already.
@@ -167,7 +170,7 @@ class Integration extends \WC_Integration {
 	 * @param string $html  What it says, escaped.
 	 */
 	private function row( $title, $html ) {
-		echo '<tr valign="top"><th scope="row" class="titledesc">' . esc_html( $title ) . '</th><td class="forminp">' . wp_kses_post( $html ) . '</td></tr>';
+		echo '<tr><th scope="row" style="width: 11em; font-weight: 600;">' . esc_html( $title ) . '</th><td>' . wp_kses_post( $html ) . '</td></tr>';
 	}
 
 	/**
@@ -205,6 +208,9 @@ class Integration extends \WC_Integration {
 		}
 		if ( time() - $read['time'] > self::MISSED_AFTER ) {
 			return $this->mark( 'bad', __( 'The application does not come any more. Ask whoever gave you the address.', 'flask-woo-events' ) );
+		}
+		if ( time() - $read['time'] > self::LATE_AFTER ) {
+			return $this->mark( 'doubtful', __( 'Connected. The application has not come for a while.', 'flask-woo-events' ) );
 		}
 		return $this->mark( 'good', __( 'Connected.', 'flask-woo-events' ) );
 	}
@@ -249,7 +255,7 @@ class Integration extends \WC_Integration {
 	private function webhooks() {
 		$webhooks = Connection::webhooks();
 		if ( ! $webhooks ) {
-			return esc_html__( 'None. The application polls this store.', 'flask-woo-events' );
+			return Connection::keys() ? esc_html__( 'None. The application polls this store.', 'flask-woo-events' ) : esc_html__( 'None', 'flask-woo-events' );
 		}
 		$ill = array_filter(
 			$webhooks,

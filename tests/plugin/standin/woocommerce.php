@@ -81,6 +81,11 @@ function wc_get_order_id_by_order_item_id( $item_id ) {
 	return $GLOBALS['standin_items'][ $item_id ] ?? 0;
 }
 
+/** Ids of the orders of a customer. */
+function wc_get_orders( $args ) {
+	return array_slice( $GLOBALS['standin_orders'][ $args['customer_id'] ] ?? array(), 0, $args['limit'] );
+}
+
 /** A webhook, which can be deleted. */
 function wc_get_webhook( $id ) {
 	return new class( $id ) {
