@@ -136,8 +136,10 @@ class Installer {
 	 */
 	private static function fingerprint() {
 		$parts = array();
-		foreach ( array( __DIR__, dirname( FLASK_WOO_EVENTS_FILE ), FLASK_WOO_EVENTS_FILE ) as $path ) {
-			$found   = @stat( $path ); // phpcs:ignore WordPress.PHP.NoSilencedErrors -- Some hosts forbid it.
+		// The folder as WordPress knows it may be a link.
+		$named = WP_PLUGIN_DIR . '/' . dirname( plugin_basename( FLASK_WOO_EVENTS_FILE ) );
+		foreach ( array( __DIR__, dirname( FLASK_WOO_EVENTS_FILE ), FLASK_WOO_EVENTS_FILE, $named ) as $path ) {
+			$found   = @lstat( $path ); // phpcs:ignore WordPress.PHP.NoSilencedErrors -- Some hosts forbid it.
 			$parts[] = $found ? $found['ino'] . '.' . $found['ctime'] : '';
 		}
 		return md5( implode( ' ', $parts ) );
