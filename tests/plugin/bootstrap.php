@@ -24,6 +24,14 @@ foreach ( array( 'AUTH', 'SECURE_AUTH', 'LOGGED_IN', 'NONCE' ) as $name ) {
 	define( $name . '_KEY', $name . ' key of a test' );
 	define( $name . '_SALT', $name . ' salt of a test' );
 }
+if ( getenv( 'FLASK_WOO_EVENTS_NETWORK' ) ) {
+	define( 'MULTISITE', true );
+	define( 'SUBDOMAIN_INSTALL', false );
+	define( 'DOMAIN_CURRENT_SITE', 'shop.test' );
+	define( 'PATH_CURRENT_SITE', '/' );
+	define( 'SITE_ID_CURRENT_SITE', 1 );
+	define( 'BLOG_ID_CURRENT_SITE', 1 );
+}
 $table_prefix                = 'tests_';
 $_SERVER['HTTP_HOST']        = 'shop.test';
 $_SERVER['SERVER_NAME']      = 'shop.test';

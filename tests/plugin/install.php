@@ -6,9 +6,6 @@
  */
 
 define( 'WP_INSTALLING', true );
-if ( in_array( '--multisite', $argv, true ) ) {
-	define( 'WP_ALLOW_MULTISITE', true );
-}
 function wp_mail() {
 	return true;
 }

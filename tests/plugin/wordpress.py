@@ -57,3 +57,10 @@ def wordpress(folder: pathlib.Path) -> cabc.Iterator[WordPress]:
         installed = WordPress(environ).run("php", "-d", "sendmail_path=/bin/true", "install.php")
         assert installed.returncode == 0, installed.stdout + installed.stderr
         yield WordPress(environ)
+
+
+def as_network(site: WordPress) -> WordPress:
+    """Make a network of a site that was just installed."""
+    made = site.run("php", "network.php")
+    assert made.returncode == 0, made.stdout + made.stderr
+    return WordPress({**site.environ, "FLASK_WOO_EVENTS_NETWORK": "1"})
