@@ -29,19 +29,19 @@ def _need(lacking: list[str]) -> None:
         pytest.skip(f"not installed: {', '.join(lacking)}")
 
 
-def test_on_a_real_wordpress(tmp_path: pathlib.Path) -> None:
+def test_on_a_real_wordpress() -> None:
     """PHPUnit's tests pass: activation to uninstalling, every hook, REST, pruning, two writers."""
     _need(wordpress.missing())
-    with wordpress.wordpress(tmp_path) as site:
+    with wordpress.wordpress() as site:
         ran = site.run("phpunit", "--configuration", "phpunit.xml", "--testsuite", "plugin")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "OK (" in ran.stdout, ran.stdout
 
 
-def test_on_a_network(tmp_path: pathlib.Path) -> None:
+def test_on_a_network() -> None:
     """PHPUnit's tests of a network pass: each site has a journal of its own."""
     _need(wordpress.missing())
-    with wordpress.wordpress(tmp_path) as single:
+    with wordpress.wordpress() as single:
         network = wordpress.as_network(single)
         ran = network.run("phpunit", "--configuration", "phpunit.xml", "--testsuite", "network")
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -9,6 +9,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import tempfile
 
 from tests.servers import mariadb
 
@@ -38,8 +39,16 @@ def missing() -> list[str]:
 
 
 @contextlib.contextmanager
-def wordpress(folder: pathlib.Path) -> cabc.Iterator[WordPress]:
+def wordpress() -> cabc.Iterator[WordPress]:
     """Install WordPress with a stand-in for WooCommerce; the plugin is not active yet."""
+    # Not below pytest's folder: another session of pytest closes it to the database's user.
+    with tempfile.TemporaryDirectory(prefix="woo-wordpress-") as name:
+        with _installed(pathlib.Path(name)) as site:
+            yield site
+
+
+@contextlib.contextmanager
+def _installed(folder: pathlib.Path) -> cabc.Iterator[WordPress]:
     plugins = folder / "wp-content" / "plugins"
     plugins.mkdir(parents=True)
     shutil.copytree(HERE / "standin", plugins / "woocommerce")
