@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import typing as t
 
 import flask
 import pydantic
 
 from .. import configuration as configurations
-from .. import instances, plans, views, webhooks
+from .. import instances, provisioning, views
 from ..accounts import Caller
-from ..errors import InputError, NotFoundError, TransportError
-from ..plans import ELEMENT_NAMES, Before, Plan
+from ..errors import InputError, NotFoundError
+from ..plans import ELEMENT_NAMES, Before
 from ..runtime import Runtime, current_runtime
 from ..schemas import InstanceRequest
-from ..store import catalogue
-from ..store.check import check_store
 from ..views import InstanceView
 from . import shapes
 from .reading import body, caller, instance_of, page_size, whole_number
@@ -50,13 +47,8 @@ def create(element: str | None = None) -> Answer:
     request = body(InstanceRequest)
     if element is None and request.element is None:
         raise InputError(f"element.key is missing; it is {ELEMENT_NAMES[0]}", "element.key")
-    wanted = plans.plan(request)
     runtime = current_runtime()
-    cipher = runtime.cipher
-    facts = _ask_the_store(wanted)
-    with runtime.database.write() as session:
-        instance_id, token = instances.create(session, cipher, who, wanted, facts, runtime.clock())
-    _register(runtime, instance_id)
+    instance_id, token = provisioning.create(runtime, who, request, _base(runtime))
     with runtime.database.read() as session:
         view = views.get(session, who, instance_id)
     return shapes.instance(view) | {"token": token}, 200
@@ -109,14 +101,7 @@ def patch(instance_id: str | None = None) -> Answer:
 def delete(instance_id: str | None = None) -> Answer:
     """Delete an instance."""
     who = caller()
-    number = instance_of(who, instance_id)
-    runtime = current_runtime()
-    with runtime.database.read() as session:
-        hooked = views.get(session, who, number).webhooks
-    if hooked:
-        _unregister(runtime, number)
-    with runtime.database.write() as session:
-        instances.delete(session, who, number)
+    provisioning.remove(current_runtime(), who, instance_of(who, instance_id))
     return {}, 200
 
 
@@ -172,21 +157,8 @@ def _change(
     with runtime.database.read() as session:
         before: Before = instances.before(session, runtime.cipher, who, number)
     request = request or body(InstanceRequest)
-    checked = plans.plan(request, before, partial=partial)
-    # Outside of any transaction: the store may be slow.
-    facts = _ask_the_store(checked) if checked.asks else None
-    cipher = runtime.cipher
-    with runtime.database.write() as session:
-        wanted = instances.plan_again(
-            session, cipher, who, number, request, checked, partial=partial
-        )
-        told = facts if wanted.access == checked.access else None
-        instances.change(session, cipher, who, number, wanted, told, runtime.clock())
-        hooked = bool(views.get(session, who, number).webhooks)
-    if hooked and wanted.configuration.vendor_type != "webhook":
-        _unregister(runtime, number)
-    elif wanted.reconnects or not hooked:
-        _register(runtime, number)
+    base = _base(runtime)
+    provisioning.change(runtime, who, number, request, base, partial=partial, before=before)
     return _shown(who, number)
 
 
@@ -201,27 +173,11 @@ def _switch(instance_id: str | None, enabled: bool) -> Answer:
     return _shown(who, number)
 
 
-def _ask_the_store(wanted: Plan) -> dict[str, t.Any]:
-    client = current_runtime().store_client(wanted.access)
-    return check_store(client, [catalogue.resolve(poller.url) for poller in wanted.pollers])
-
-
-def _register(runtime: Runtime, instance_id: int) -> None:
-    """Register an instance's webhooks, if it is one for them; the answer says what came of it."""
-    base = runtime.settings.public_url or (
+def _base(runtime: Runtime) -> str:
+    """Where stores reach the API, with its prefix."""
+    return runtime.settings.public_url or (
         flask.request.url_root.rstrip("/") + runtime.settings.url_prefix
     )
-    with runtime.database.write() as session:
-        if not webhooks.enroll(session, instance_id, base, runtime.clock()):
-            return
-    with contextlib.suppress(TransportError):
-        webhooks.put_right(runtime, instance_id)
-
-
-def _unregister(runtime: Runtime, instance_id: int) -> None:
-    # A store that is gone keeps them; their deliveries find nobody here, and it disables them.
-    with contextlib.suppress(TransportError):
-        webhooks.remove(runtime, instance_id)
 
 
 def _view(instance_id: str | None) -> InstanceView:
