@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .accounts import ConsoleUser
 from .errors import ConfigurationError, StoreError, WooEventsError
 from .extension import Flask, WooEvents
 from .handlers import Event
@@ -10,6 +11,7 @@ from .signals import event_told, poller_disabled, subscription_stopped
 
 __all__ = [
     "ConfigurationError",
+    "ConsoleUser",
     "Event",
     "Flask",
     "StoreError",

@@ -58,6 +58,24 @@ class Caller:
     instance_id: int | None = None
 
 
+class ConsoleUser(t.NamedTuple):
+    """Who may see the console, named as by ``flask woo users add``."""
+
+    user: str
+    organization: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Person:
+    """Somebody who looks at the console."""
+
+    caller: Caller
+    user: str
+    organization: str
+    #: Another one when the user's or the organisation's secret is another.
+    fingerprint: str
+
+
 def add_user(session: orm.Session, name: str, organization: str, now: dt.datetime) -> NewUser:
     """Add a user, and the organisation if it is new.
 
@@ -182,6 +200,37 @@ def authenticate(session: orm.Session, header: str | None) -> Caller:
         if home.secret_hash != hash_token(parts["organization"]):
             raise AccessError("The organization secret is not valid")
     return Caller(organization_id=user.organization_id, user_id=user.id, instance_id=instance_id)
+
+
+def person(session: orm.Session, caller: Caller) -> Person:
+    """The names of a caller.
+
+    :raises NotFoundError: the user was removed, or belongs to another organisation.
+    """
+    user = session.get(User, caller.user_id)
+    if user is None or user.organization_id != caller.organization_id:
+        raise NotFoundError("There is no such user any more")
+    home = session.get_one(Organization, user.organization_id)
+    return Person(
+        caller=caller,
+        user=user.name,
+        organization=home.name,
+        fingerprint=hash_token(f"console {user.secret_hash} {home.secret_hash}"),
+    )
+
+
+def named(session: orm.Session, name: ConsoleUser) -> Caller:
+    """The caller of this name.
+
+    :raises NotFoundError: there is no such user.
+    """
+    home = _organization(session, name.organization)
+    user = home and _user(session, home.id, name.user)
+    if home is None or user is None:
+        raise NotFoundError(
+            f"{name.organization} has no user {name.user!r}; add one with: flask woo users add"
+        )
+    return Caller(organization_id=home.id, user_id=user.id)
 
 
 def _parts(header: str | None) -> dict[str, str]:

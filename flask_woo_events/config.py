@@ -80,6 +80,14 @@ class Settings:
     max_body_bytes: int = 1024 * 1024
     #: Days that events, notifications and attempts are kept once they are delivered.
     retention_days: int = 7
+    #: Whether the console, HTML pages for people, is there; needs the extra ``console``.
+    console: bool = False
+    #: Where the console is mounted.
+    console_prefix: str = "/woo"
+    #: Minutes without a request after which a person signs in again.
+    console_idle_minutes: int = 30
+    #: Hours after which a person signs in again in any case.
+    console_hours: int = 12
 
 
 class _Kind:
@@ -174,6 +182,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "signature_overlap_hours": (0, 24 * 365),
     "max_body_bytes": (1024, 2**31),
     "retention_days": (1, 3650),
+    "console_idle_minutes": (1, 1440),
+    "console_hours": (1, 168),
 }
 _POSITIVE_SECONDS = (0.001, 86400.0)
 
@@ -216,4 +226,11 @@ def _read_value(key: str, name: str, kind: str, value: object) -> object:
 
 def _normalise(settings: Settings) -> Settings:
     prefix = "/" + settings.url_prefix.strip("/")
-    return dataclasses.replace(settings, url_prefix="" if prefix == "/" else prefix)
+    console_prefix = "/" + settings.console_prefix.strip("/")
+    if settings.console and console_prefix in ("/", prefix):
+        raise ConfigurationError(
+            f"WOO_EVENTS_CONSOLE_PREFIX must be a path of its own, not {console_prefix!r}."
+        )
+    return dataclasses.replace(
+        settings, url_prefix="" if prefix == "/" else prefix, console_prefix=console_prefix
+    )

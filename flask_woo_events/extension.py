@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import importlib.util
 import typing as t
 
 import flask
 
 from . import api
+from .accounts import ConsoleUser
 from .cli import cli
-from .config import read_settings
+from .config import Settings, read_settings
 from .database import Database
 from .errors import ConfigurationError
 from .handlers import Function, Handlers
@@ -17,6 +19,9 @@ from .runtime import EXTENSION, Runtime
 
 if t.TYPE_CHECKING:
     import sqlalchemy as sa
+
+ConsoleAccess = cabc.Callable[[], ConsoleUser | None]
+A = t.TypeVar("A", bound=ConsoleAccess)
 
 
 class WooEvents:
@@ -33,6 +38,7 @@ class WooEvents:
 
     def __init__(self, app: flask.Flask | None = None) -> None:
         self._handlers = Handlers()
+        self._console_access: ConsoleAccess | None = None
         if app is not None:
             self.init_app(app)
 
@@ -48,8 +54,11 @@ class WooEvents:
         database = Database(_engine(app, settings.bind_key))
         app.extensions[EXTENSION] = Runtime(settings, database, handlers=self._handlers, app=app)
         blueprint = api.make_blueprint(settings.url_prefix)
+        # Machines call it with secrets in a header, which no browser sends by itself.
         _exempt_from_csrf(app, blueprint)
         app.register_blueprint(blueprint)
+        if settings.console:
+            self._add_console(app, settings)
         app.cli.add_command(cli)
 
     def on(
@@ -71,6 +80,39 @@ class WooEvents:
         :raises ConfigurationError: a type is unknown, or the name is taken.
         """
         return self._handlers.on(resource, types, name)
+
+    def console_access(self, function: A) -> A:
+        """Let the application's own login decide who sees the console::
+
+            @woo.console_access
+            def user() -> ConsoleUser | None:
+                if not current_user.is_authenticated:
+                    return None
+                return ConsoleUser(current_user.name, "acme")
+
+        It is called at every request to the console, instead of asking for the secrets. A user
+        and an organisation are named as by ``flask woo users add``; ``None`` sees nothing.
+        """
+        self._console_access = function
+        return function
+
+    def _add_console(self, app: flask.Flask, settings: Settings) -> None:
+        if importlib.util.find_spec("flask_bootstrap") is None or not importlib.util.find_spec(
+            "flask_wtf"
+        ):
+            raise ConfigurationError(
+                "WOO_EVENTS_CONSOLE needs: pip install 'flask-woo-events[console]'"
+            )
+        if not app.secret_key:
+            raise ConfigurationError(
+                "WOO_EVENTS_CONSOLE needs the application's SECRET_KEY, which signs its sessions."
+            )
+        from . import console
+
+        blueprint = console.make_blueprint(settings, lambda: self._console_access)
+        # It checks its own forms, at any age of the page.
+        _exempt_from_csrf(app, blueprint)
+        app.register_blueprint(blueprint)
 
 
 class Flask(flask.Flask):
@@ -98,7 +140,6 @@ def _engine(app: flask.Flask, bind_key: str | None) -> sa.Engine:
 
 
 def _exempt_from_csrf(app: flask.Flask, blueprint: flask.Blueprint) -> None:
-    # Machines call it with secrets in a header, which no browser sends by itself.
     csrf = app.extensions.get("csrf")
     if csrf is not None:
         csrf.exempt(blueprint)

@@ -143,6 +143,20 @@ def enable_pollers(
     session.flush()
 
 
+def poll_now(session: orm.Session, caller: Caller, instance_id: int, now: dt.datetime) -> None:
+    """Make all resources of an instance due, also those that wait after a failure.
+
+    :raises ConflictError: it is switched off.
+    """
+    instance = find(session, caller, instance_id, lock=True)
+    if instance.disabled or not instance.events_enabled:
+        raise ConflictError("This instance is not polled: it is paused, or its events are off")
+    for poller in pollers.of_instance(session, instance_id):
+        poller.retry_at = None
+    instance.next_poll_at, instance.regular_poll_at = now, None
+    session.flush()
+
+
 def backfill(session: orm.Session, caller: Caller, instance_id: int, now: dt.datetime) -> None:
     """Forget what is known and tell everything that the store holds as CREATED."""
     instance = find(session, caller, instance_id, lock=True)

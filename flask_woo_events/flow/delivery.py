@@ -69,10 +69,11 @@ def attempt(
         )
     except TransportError as exc:
         return Outcome(delivered=False, reason=str(exc), seconds=time.monotonic() - began)
-    return _outcome(answer, target, now)
+    return outcome_of(answer, target, now)
 
 
-def _outcome(answer: Exchange, target: Target, now: dt.datetime) -> Outcome:
+def outcome_of(answer: Exchange, target: Target, now: dt.datetime) -> Outcome:
+    """What a callback's answer means."""
     try:
         phrase = http.HTTPStatus(answer.status).phrase
     except ValueError:

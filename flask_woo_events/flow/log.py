@@ -12,7 +12,14 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..errors import NotFoundError
-from ..models import Attempt, Delivery, Event
+from ..models import Attempt, Delivery, Event, Instance, Notification, Poller, Subscription
+
+#: Events that one search looks through at most; it can be taken up again below them.
+LOOKED_THROUGH = 20_000
+#: Of a search for a text, which reads the bodies.
+READ_THROUGH = 2_000
+#: Events are written in about the order of their ids; this is how far off that may be.
+_SLACK = dt.timedelta(minutes=10)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +29,26 @@ class Choice:
     instance_id: int | None = None
     resource: str | None = None
     object_id: str | None = None
+    organization_id: int | None = None
+    event_type: str | None = None
+    #: Of the delivery; empty for events that were not to be delivered.
+    status: str | None = None
+    #: When it was seen; from the first to before the second, our own clock.
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+    #: Somewhere in the object, in any case.
+    text: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What one search found."""
+
+    entries: tuple[Entry, ...]
+    #: Where the next page begins; ``None`` at the end.
+    before: int | None
+    #: How many events were looked through, when that ended the page and not its length.
+    looked_through: int | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +78,21 @@ class AttemptEntry:
     seconds: float
     status_code: int | None
     reason: str
+    #: The beginning of the answer.
+    answer: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryEntry:
+    """The delivery of its notification to one subscription."""
+
+    id: int
+    url: str
+    status: str
+    due_at: dt.datetime | None
+    #: Whether the subscription takes what comes.
+    active: bool
+    attempts: tuple[AttemptEntry, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +101,12 @@ class Detail:
 
     entry: Entry
     body: t.Any
-    attempts: tuple[AttemptEntry, ...]
+    deliveries: tuple[DeliveryEntry, ...]
+
+    @property
+    def attempts(self) -> tuple[AttemptEntry, ...]:
+        """The attempts of all its deliveries."""
+        return tuple(attempt for one in self.deliveries for attempt in one.attempts)
 
 
 HEADINGS = ("id", "seen", "instance", "resource", "object", "version", "type", "source", "delivery")
@@ -82,13 +129,13 @@ def cells(entry: Entry) -> tuple[str, ...]:
 
 def newest(session: orm.Session, choice: Choice, limit: int) -> list[Entry]:
     """The last events, the newest first."""
-    return _entries(session, _query(choice).order_by(Event.id.desc()).limit(limit))
+    return entries_of(session, _query(choice).order_by(Event.id.desc()).limit(limit))
 
 
 def after(session: orm.Session, choice: Choice, event_id: int, limit: int = 500) -> list[Entry]:
     """Events that came after one, the oldest first."""
     query = _query(choice).where(Event.id > event_id).order_by(Event.id).limit(limit)
-    return _entries(session, query)
+    return entries_of(session, query)
 
 
 def last_id(session: orm.Session) -> int:
@@ -96,29 +143,164 @@ def last_id(session: orm.Session) -> int:
     return session.scalars(sa.select(sa.func.max(Event.id))).one() or 0
 
 
-def detail(session: orm.Session, event_id: int) -> Detail:
+def search(session: orm.Session, choice: Choice, before_id: int | None, limit: int) -> Page:
+    """The newest events that answer a choice, a page of them.
+
+    What no index answers is looked for among so many of the newest events, so that a rare thing
+    among millions costs no more than a frequent one.
+
+    :param before_id: only older ones, for the next page.
+    """
+    if "\0" in choice.text + (choice.object_id or "") + (choice.resource or ""):
+        return Page(entries=(), before=None, looked_through=None)
+    window = READ_THROUGH if choice.text else LOOKED_THROUGH
+    newest_first = _scoped(session, choice)
+    if before_id is not None:
+        newest_first = newest_first.where(Event.id < before_id)
+    inner = newest_first.order_by(Event.id.desc()).limit(window).subquery()
+    query = _narrowed(session, sa.select(inner.c.id), inner, choice).order_by(inner.c.id.desc())
+    ids = _holding(session, query, choice.text, limit + 1) if choice.text else None
+    if ids is None:
+        ids = list(session.scalars(query.limit(limit + 1)))
+    shown = ids[:limit]
+    entries = entries_of(
+        session, sa.select(Event).where(Event.id.in_(shown)).order_by(Event.id.desc())
+    )
+    if len(ids) > limit:
+        return Page(entries=tuple(entries), before=shown[-1], looked_through=None)
+    count, oldest = session.execute(
+        sa.select(sa.func.count(), sa.func.min(inner.c.id)).select_from(inner)
+    ).one()
+    more = count == window
+    return Page(
+        entries=tuple(entries),
+        before=oldest if more else None,
+        looked_through=window if more else None,
+    )
+
+
+def first_since(session: orm.Session, since: dt.datetime) -> int:
+    """An id that no event since then is below; a little before that time."""
+    notification_id = session.scalars(
+        sa.select(Notification.id)
+        .where(Notification.created_at >= since - _SLACK)
+        .order_by(Notification.created_at, Notification.id)
+        .limit(1)
+    ).one_or_none()
+    if notification_id is None:
+        return 2**63 - 1
+    first = sa.select(sa.func.min(Event.id)).where(Event.notification_id == notification_id)
+    return session.scalar(first) or 0
+
+
+def _scoped(session: orm.Session, choice: Choice) -> sa.Select[t.Any]:
+    """Events that indexes can find."""
+    columns = (Event.id, Event.notification_id, Event.resource, Event.event_type)
+    query: t.Any = sa.select(*columns, Event.created_at)
+    mine: sa.Select[t.Any] = sa.select(Instance.id)
+    if choice.organization_id is not None:
+        mine = mine.where(Instance.organization_id == choice.organization_id)
+        query = query.where(Event.instance_id.in_(mine))
+    if choice.instance_id is not None:
+        mine = mine.where(Instance.id == choice.instance_id)
+        query = query.where(Event.instance_id == choice.instance_id)
+    if choice.object_id is not None:
+        pollers = sa.select(Poller.id).where(Poller.instance_id.in_(mine))
+        query = query.where(Event.poller_id.in_(pollers), Event.object_id == choice.object_id)
+    if choice.since is not None:
+        query = query.where(Event.id >= first_since(session, choice.since))
+    if choice.until is not None:
+        query = query.where(Event.id < first_since(session, choice.until + 2 * _SLACK))
+    return t.cast("sa.Select[t.Any]", query)
+
+
+def _narrowed(
+    session: orm.Session, query: sa.Select[t.Any], inner: sa.Subquery, choice: Choice
+) -> sa.Select[t.Any]:
+    if choice.resource is not None:
+        query = query.where(inner.c.resource == choice.resource)
+    if choice.event_type is not None:
+        query = query.where(inner.c.event_type == choice.event_type)
+    if choice.since is not None:
+        query = query.where(inner.c.created_at >= choice.since)
+    if choice.until is not None:
+        query = query.where(inner.c.created_at < choice.until)
+    if choice.status is None:
+        return query
+    same = Delivery.notification_id == inner.c.notification_id
+    if not choice.status:
+        return query.where(sa.not_(sa.exists().where(same)))
+    return query.where(sa.exists().where(same, Delivery.status == choice.status))
+
+
+def _holding(session: orm.Session, query: sa.Select[t.Any], text: str, limit: int) -> list[int]:
+    """Ids of those whose body holds a text, in any case."""
+    wanted = text.casefold()
+    found: list[int] = []
+    ids = list(session.scalars(query))
+    for start in range(0, len(ids), 200):
+        bodies = session.execute(
+            sa.select(Event.id, Event.body)
+            .where(Event.id.in_(ids[start : start + 200]))
+            .order_by(Event.id.desc())
+        )
+        for event_id, body in bodies:
+            if wanted in body.decode("utf-8", "replace").casefold():
+                found.append(event_id)
+        if len(found) >= limit:
+            break
+    return found[:limit]
+
+
+def detail(session: orm.Session, event_id: int, organization_id: int | None = None) -> Detail:
     """One event with all that is known of it.
 
+    :param organization_id: whose it must be; ``None`` for whoever runs the commands.
     :raises NotFoundError: there is no such event, or its retention is over.
     """
     event = session.get(Event, event_id)
-    if event is None:
+    if event is None or organization_id not in (None, _owner(session, event.instance_id)):
         raise NotFoundError(f"There is no event {event_id}; see: flask woo events list")
-    attempts = session.scalars(
-        sa.select(Attempt)
-        .join(Delivery, Delivery.id == Attempt.delivery_id)
-        .where(Delivery.notification_id == event.notification_id)
-        .order_by(Attempt.id)
-    )
     return Detail(
-        entry=_entries(session, sa.select(Event).where(Event.id == event_id))[0],
+        entry=entries_of(session, sa.select(Event).where(Event.id == event_id))[0],
         body=orjson.loads(event.body),
-        attempts=tuple(
+        deliveries=_deliveries(session, event.notification_id),
+    )
+
+
+def _owner(session: orm.Session, instance_id: int) -> int:
+    return session.get_one(Instance, instance_id).organization_id
+
+
+def _deliveries(session: orm.Session, notification_id: int) -> tuple[DeliveryEntry, ...]:
+    rows = session.execute(
+        sa.select(Delivery, Subscription)
+        .join(Subscription, Subscription.id == Delivery.subscription_id)
+        .where(Delivery.notification_id == notification_id)
+        .order_by(Delivery.id)
+    ).all()
+    attempts: dict[int, list[AttemptEntry]] = {delivery.id: [] for delivery, _ in rows}
+    query = sa.select(Attempt).where(Attempt.delivery_id.in_(attempts)).order_by(Attempt.id)
+    for one in session.scalars(query):
+        attempts[one.delivery_id].append(
             AttemptEntry(
-                at=one.at, seconds=one.seconds, status_code=one.status_code, reason=one.reason
+                at=one.at,
+                seconds=one.seconds,
+                status_code=one.status_code,
+                reason=one.reason,
+                answer=one.answer,
             )
-            for one in attempts
-        ),
+        )
+    return tuple(
+        DeliveryEntry(
+            id=delivery.id,
+            url=subscription.url,
+            status=delivery.status,
+            due_at=delivery.due_at,
+            active=subscription.active and subscription.current,
+            attempts=tuple(attempts[delivery.id]),
+        )
+        for delivery, subscription in rows
     )
 
 
@@ -133,7 +315,8 @@ def _query(choice: Choice) -> sa.Select[t.Any]:
     return query
 
 
-def _entries(session: orm.Session, query: sa.Select[t.Any]) -> list[Entry]:
+def entries_of(session: orm.Session, query: sa.Select[t.Any]) -> list[Entry]:
+    """The entries of a query for events."""
     events: cabc.Sequence[Event] = session.scalars(query).all()
     status = _status(session, {event.notification_id for event in events})
     return [

@@ -1,0 +1,50 @@
+"""The console: HTML pages for people who look after their stores' events."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import importlib.resources
+
+import flask
+
+from ..accounts import ConsoleUser
+from ..config import Settings
+from . import access, answers, deliveries, events, instances, overview, shown, sign_in, stores
+
+#: The blueprint's name, for ``url_for("woo_console.home")``.
+NAME = "woo_console"
+
+_BOOTSTRAP = "static/bootstrap5/css/bootstrap.min.css"
+
+
+def make_blueprint(
+    settings: Settings, hook: cabc.Callable[[], cabc.Callable[[], ConsoleUser | None] | None]
+) -> flask.Blueprint:
+    """Make the blueprint of the console.
+
+    :param hook: gives what was registered with ``@woo.console_access``, if anything was.
+    """
+    blueprint = flask.Blueprint(
+        NAME,
+        __name__,
+        url_prefix=settings.console_prefix,
+        template_folder="templates",
+        static_folder="static",
+        static_url_path="/static",
+    )
+    blueprint.add_url_rule("/bootstrap.css", view_func=bootstrap)
+    access.register(blueprint, settings, hook)
+    answers.register(blueprint)
+    shown.register(blueprint)
+    for module in (sign_in, overview, instances, stores, events, deliveries):
+        module.register(blueprint)
+    answers.register_unknown(blueprint)
+    return blueprint
+
+
+def bootstrap() -> flask.Response:
+    """Bootstrap's style sheet, out of Bootstrap-Flask, whichever one the host itself uses."""
+    with importlib.resources.as_file(
+        importlib.resources.files("flask_bootstrap").joinpath(_BOOTSTRAP)
+    ) as path:
+        return flask.send_file(path, mimetype="text/css", max_age=86400)

@@ -1,0 +1,43 @@
+"""Attempts: how often somebody may try to sign in, or have a notification sent."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime as dt
+import threading
+
+#: Addresses that are remembered at most.
+_REMEMBERED = 10_000
+
+
+@dataclasses.dataclass
+class Attempts:
+    """So many of one origin in a while; kept by each process for itself.
+
+    :param most: attempts in that while.
+    :param within: how long each counts.
+    """
+
+    most: int
+    within: dt.timedelta
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._made: collections.OrderedDict[str, collections.deque[dt.datetime]] = (
+            collections.OrderedDict()
+        )
+
+    def wait(self, origin: str, now: dt.datetime) -> float:
+        """Count an attempt; seconds to wait when there were too many, else 0."""
+        with self._lock:
+            made = self._made.setdefault(origin, collections.deque())
+            self._made.move_to_end(origin)
+            while made and now - made[0] >= self.within:
+                made.popleft()
+            if len(made) >= self.most:
+                return (made[0] + self.within - now).total_seconds()
+            made.append(now)
+            while len(self._made) > _REMEMBERED:
+                self._made.popitem(last=False)
+            return 0.0

@@ -1,0 +1,43 @@
+"""The documented cURL call of a request for an instance."""
+
+from __future__ import annotations
+
+import typing as t
+
+import orjson
+
+from .. import configuration as configurations
+from ..values import MASK
+
+
+def command(method: str, url: str, body: t.Mapping[str, t.Any], *, reveal: bool) -> str:
+    """A command for a POSIX shell, whose body is the JSON of a request.
+
+    :param reveal: show secrets; otherwise each is ``********``.
+    """
+    shown = dict(body) if reveal else masked(body)
+    text = orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode()
+    authorization = "authorization: User <USER_SECRET>, Organization <ORGANIZATION_SECRET>"
+    return " \\\n  ".join(
+        (
+            f"curl -X {method}",
+            quoted(url),
+            f"-H {quoted(authorization)}",
+            f"-H {quoted('content-type: application/json')}",
+            f"-d {quoted(text)}",
+        )
+    )
+
+
+def quoted(text: str) -> str:
+    """A text as one word of a POSIX shell."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def masked(body: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """A request without its secrets."""
+    configuration = {
+        key: MASK if value and configurations.is_secret(key) else value
+        for key, value in body.get("configuration", {}).items()
+    }
+    return {**body, "configuration": configuration}

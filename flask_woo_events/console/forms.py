@@ -1,0 +1,279 @@
+"""The form that connects a store: its fields, and the request that they make."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import json
+import typing as t
+
+import orjson
+import werkzeug.datastructures
+import wtforms
+
+from ..errors import InputError
+from ..resources import CONFIGURATION_KEY, default_configuration, parse_legacy_urls
+from ..schemas import key_of
+from ..values import load_json
+
+#: Each field of the form that is a key of the configuration, and the key's name in our schema.
+KEYS = {
+    "store_url": "store_url",
+    "api_key": "api_key",
+    "api_secret": "api_secret",
+    "callback_url": "callback_url",
+    "signature_key": "signature_key",
+    "callback_headers": "callback_headers",
+    "basic_username": "basic_username",
+    "basic_password": "basic_password",
+}
+#: Of them, those that a request leaves out while they are empty.
+OPTIONAL = ("signature_key", "callback_headers", "basic_username", "basic_password")
+_DATES = {
+    "updated_field": "updatedDateField",
+    "updated_format": "updatedDateFormat",
+    "created_field": "createdDateField",
+    "created_format": "createdDateFormat",
+}
+#: Formats to choose from, as the documentation lists them.
+FORMATS = (
+    "yyyy-MM-dd'T'HH:mm:ss",
+    "yyyy-MM-dd'T'HH:mm:ss'Z'",
+    "yyyy-MM-dd'T'HH:mm:ssXXX",
+    "yyyy-MM-dd'T'HH:mm:ssZ",
+    "yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
+    "yyyy-MM-dd HH:mm:ss",
+    "yyyy-MM-dd",
+    "yyyy/MM/dd HH:mm:ss",
+    "MM/dd/yyyy'T'HH:mm:ssXXX",
+    "MM/dd/yyyy",
+    "dd/MM/yyyy'T'HH:mm:ssXXX",
+    "dd/MM/yyyy",
+    "EEE, dd MMM yyyy HH:mm:ss Z",
+    "milliseconds",
+)
+
+
+class ResourceForm(wtforms.Form):
+    """One resource of the list, and its side sheet."""
+
+    selected = wtforms.BooleanField("Poll this resource")
+    name = wtforms.StringField("Resource")
+    url = wtforms.StringField("URL")
+    id_field = wtforms.StringField("ID Field")
+    advanced = wtforms.BooleanField("Advanced Filtering")
+    updated_field = wtforms.StringField("Updated Date Field")
+    updated_format = wtforms.StringField("Updated Date Format")
+    created_field = wtforms.StringField("Created Date Field")
+    created_format = wtforms.StringField("Created Date Format")
+    #: What the sheet does not show, as JSON, so that it is not lost.
+    rest = wtforms.HiddenField()
+
+
+class StoreForm(wtforms.Form):
+    """The page "Authenticate a store"; what may be in its fields is said by ``schemas``."""
+
+    name = wtforms.StringField("Name")
+    store_url = wtforms.StringField("Store URL")
+    api_key = wtforms.StringField("Consumer Key")
+    api_secret = wtforms.StringField("Consumer Secret")
+    signature_key = wtforms.StringField("Callback Notification Signature Key")
+    callback_headers = wtforms.TextAreaField("Event Notification Callback Headers")
+    basic_username = wtforms.StringField("Event Notification Basic Authentication UserName")
+    basic_password = wtforms.StringField("Event Notification Basic Authentication Password")
+    keep_nulls = wtforms.BooleanField("Keep null values in the raw records")
+    tags = wtforms.StringField("Element Instance Tags")
+    chosen_tags = wtforms.SelectMultipleField(validate_choice=False)
+    enabled = wtforms.BooleanField("Events Enabled")
+    vendor_type = wtforms.SelectField(
+        "Event Type",
+        choices=[("polling", "polling"), ("webhook", "webhook")],
+        validate_choice=False,
+    )
+    callback_url = wtforms.StringField("Event Notification Callback URL")
+    refresh_minutes = wtforms.StringField("Event poller refresh interval (mins)")
+    reconcile_minutes = wtforms.StringField("Reconcile interval (mins)")
+    resources = wtforms.FieldList(wtforms.FormField(ResourceForm))
+    #: ``list`` or ``json``: by which of the two the resources are given.
+    mode = wtforms.HiddenField()
+    poller_json = wtforms.TextAreaField("Event Poller Resources Configuration")
+
+    @property
+    def tag_list(self) -> list[str]:
+        """Tags that were typed, between commas, and tags that were chosen."""
+        typed = [tag.strip() for tag in (self.tags.data or "").split(",") if tag.strip()]
+        return list(dict.fromkeys([*typed, *(self.chosen_tags.data or [])]))
+
+
+def blank() -> StoreForm:
+    """The form of a new instance: the four documented resources, polled every 15 minutes."""
+    form = StoreForm(
+        vendor_type="polling", refresh_minutes="15", reconcile_minutes="60", mode="list"
+    )
+    fill_resources(form, default_configuration())
+    return form
+
+
+def sent(fields: werkzeug.datastructures.MultiDict[str, str]) -> StoreForm:
+    """The form as somebody sent it."""
+    form = StoreForm(fields)
+    form.mode.data = "json" if form.mode.data == "json" else "list"
+    return form
+
+
+def of_instance(name: str, tags: cabc.Sequence[str], kept: cabc.Mapping[str, str]) -> StoreForm:
+    """The form of an instance that is there.
+
+    :param kept: its configuration, secrets masked.
+    """
+    form = StoreForm(
+        name=name,
+        tags=", ".join(tags),
+        enabled=kept.get(key_of("enabled"), "false").lower() == "true",
+        vendor_type=kept.get(key_of("vendor_type"), "polling"),
+        refresh_minutes=kept.get(key_of("refresh_minutes")) or "15",
+        reconcile_minutes=kept.get(key_of("reconcile_minutes")) or "60",
+        keep_nulls=kept.get(key_of("filter_nulls"), "true").lower() == "false",
+        mode="list",
+        **{field: kept.get(key_of(name), "") for field, name in KEYS.items()},
+    )
+    urls = kept.get(key_of("poller_urls"), "")
+    text = kept.get(CONFIGURATION_KEY, "")
+    blocks = json.loads(text) if text else parse_legacy_urls(urls) if urls else None
+    fill_resources(form, blocks or default_configuration(), beside=default_configuration())
+    return form
+
+
+def fill_resources(
+    form: StoreForm,
+    blocks: cabc.Mapping[str, t.Any],
+    beside: cabc.Mapping[str, t.Any] | None = None,
+) -> None:
+    """Make the list of resources these blocks of ``event.poller.configuration``.
+
+    :param beside: further ones that are offered and not selected.
+    """
+    while form.resources.entries:
+        form.resources.pop_entry()
+    for name, block in blocks.items():
+        form.resources.append_entry(_row(name, block, selected=True))
+    polled = {block.get("url") for block in blocks.values() if isinstance(block, dict)}
+    for name, block in (beside or {}).items():
+        if name not in blocks and block["url"] not in polled:
+            form.resources.append_entry(_row(name, block, selected=False))
+
+
+def add_resource(form: StoreForm) -> None:
+    """Add a row that is a copy of a default one, to be renamed."""
+    block = dict(default_configuration()["orders"], url="/hubs/ecommerce/")
+    form.resources.append_entry(_row("", block, selected=True))
+
+
+def _row(name: str, block: t.Any, *, selected: bool) -> dict[str, t.Any]:
+    block = dict(block) if isinstance(block, dict) else {}
+    dates = block.pop("datesConfiguration", None)
+    dates = dict(dates) if isinstance(dates, dict) else {}
+    row = {
+        "name": name,
+        "selected": selected,
+        "url": block.pop("url", ""),
+        "id_field": block.pop("idField", "id"),
+        "advanced": bool(dates),
+        **{field: dates.pop(member, "") for field, member in _DATES.items()},
+    }
+    return row | {"rest": orjson.dumps([block, dates]).decode()}
+
+
+def blocks_of(form: StoreForm) -> dict[str, t.Any]:
+    """``event.poller.configuration`` as the list says it: the selected resources.
+
+    :raises InputError: two of them have the same name.
+    """
+    blocks: dict[str, t.Any] = {}
+    for entry in form.resources.entries:
+        row = entry.form
+        if not row.selected.data:
+            continue
+        name = (row.name.data or "").strip()
+        if name in blocks:
+            raise InputError(
+                f"two resources have the name {name!r}", f"configuration.{CONFIGURATION_KEY}"
+            )
+        block, dates = _rest(row.rest.data)
+        if row.advanced.data:
+            shown = {member: row[field].data for field, member in _DATES.items()}
+            dates = {member: text for member, text in shown.items() if text} | dates
+        else:
+            dates = {}
+        blocks[name] = {
+            "url": row.url.data or "",
+            "idField": row.id_field.data or "",
+            "datesConfiguration": dates,
+            **block,
+        }
+    return blocks
+
+
+def _rest(text: str | None) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+    try:
+        block, dates = orjson.loads(text or "")
+        return dict(block), dict(dates)
+    except (orjson.JSONDecodeError, ValueError, TypeError):
+        return {}, {}
+
+
+def polled_json(form: StoreForm) -> str:
+    """The resources as the raw JSON of the other view."""
+    return orjson.dumps(blocks_of(form), option=orjson.OPT_INDENT_2).decode()
+
+
+def read_json(form: StoreForm) -> dict[str, t.Any]:
+    """The resources that the raw JSON names.
+
+    :raises InputError: it is not JSON, or no object.
+    """
+    name = f"configuration.{CONFIGURATION_KEY}"
+    try:
+        value = load_json((form.poller_json.data or "").encode())
+    except InputError as exc:
+        raise InputError(str(exc).replace("the body", "this"), name) from exc
+    if not isinstance(value, dict) or not value:
+        raise InputError("an object of resources to poll is expected", name)
+    return value
+
+
+def request_of(form: StoreForm, *, creates: bool) -> dict[str, t.Any]:
+    """The body of the documented request that the form stands for.
+
+    :param creates: leave out what is empty; a change says so instead, so that it is emptied.
+    :raises InputError: the resources cannot be read.
+    """
+    configuration: dict[str, t.Any] = {}
+    for field, name in KEYS.items():
+        value = (form[field].data or "").strip()
+        if value or not (creates and field in OPTIONAL):
+            configuration[key_of(name)] = value
+    configuration[key_of("enabled")] = bool(form.enabled.data)
+    configuration[key_of("vendor_type")] = form.vendor_type.data or ""
+    if form.keep_nulls.data or not creates:
+        configuration[key_of("filter_nulls")] = not form.keep_nulls.data
+    blocks = read_json(form) if form.mode.data == "json" else blocks_of(form)
+    polls = form.vendor_type.data != "webhook"
+    if polls:
+        configuration[key_of("refresh_minutes")] = (form.refresh_minutes.data or "").strip()
+    elif form.reconcile_minutes.data not in (None, "", "60") or not creates:
+        configuration[key_of("reconcile_minutes")] = (form.reconcile_minutes.data or "").strip()
+    if polls or not creates or blocks != default_configuration():
+        configuration[CONFIGURATION_KEY] = blocks
+    body: dict[str, t.Any] = {"element": {"key": "woocommercerest"}} if creates else {}
+    return body | {"configuration": configuration, "tags": form.tag_list, "name": form.name.data}
+
+
+#: Which field of the form a field of the request is.
+FIELDS = {
+    **{f"configuration.{key_of(name)}": field for field, name in KEYS.items()},
+    f"configuration.{key_of('refresh_minutes')}": "refresh_minutes",
+    f"configuration.{key_of('reconcile_minutes')}": "reconcile_minutes",
+    f"configuration.{key_of('vendor_type')}": "vendor_type",
+    "name": "name",
+    "tags": "tags",
+}

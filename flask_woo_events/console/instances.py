@@ -1,0 +1,155 @@
+"""``/instances``: how each connected store is doing, and what can be done about it."""
+
+from __future__ import annotations
+
+import flask
+
+from .. import charts, instances, overview, provisioning, views
+from ..flow import log
+from ..models import Event, Notification, Usage
+from ..overview import Health, Wanted
+from ..runtime import current_runtime
+from ..schemas import key_of
+from . import access
+from .access import Answer
+
+#: Instances a page, and events on the page of one.
+PAGE, NEWEST = 50, 8
+
+
+def register(blueprint: flask.Blueprint) -> None:
+    """Add the routes."""
+    add = blueprint.add_url_rule
+    one = "/instances/<int:instance_id>"
+    add("/instances", view_func=listed, endpoint="instances")
+    add(one, view_func=shown, endpoint="instance")
+    add(f"{one}/progress", view_func=progress, endpoint="progress")
+    add(f"{one}/poll", view_func=poll, endpoint="poll", methods=["POST"])
+    add(f"{one}/pause", view_func=pause, endpoint="pause", methods=["POST"])
+    add(f"{one}/resume", view_func=resume, endpoint="resume", methods=["POST"])
+    add(f"{one}/accept", view_func=accept, endpoint="accept", methods=["POST"])
+    add(f"{one}/delete", view_func=delete, endpoint="delete", methods=["GET", "POST"])
+
+
+def listed() -> Answer:
+    """Instances by name, tag and state."""
+    args = flask.request.args
+    wanted = Wanted(
+        search=args.get("search", "").strip()[:200],
+        tag=args.get("tag", "")[:200],
+        health=Health(args["health"]) if args.get("health") in set(Health) else None,
+    )
+    runtime, who = current_runtime(), access.caller()
+    now, after = runtime.clock(), args.get("after", 0, type=int)
+    with runtime.database.read() as session:
+        found = overview.glances(
+            session, who, wanted, now, after_id=min(after, 2**62), limit=PAGE + 1
+        )
+        return flask.render_template(
+            "woo_console/instances.html",
+            glances=found[:PAGE],
+            after=found[PAGE - 1].id if len(found) > PAGE else None,
+            wanted=wanted,
+            paged=after > 0,
+            counts=overview.counts(session, who, now),
+            tags=overview.tags(session, who),
+            idle_since=overview.idle_since(session, who, now),
+        )
+
+
+def shown(instance_id: int) -> Answer:
+    """One instance: its resources, webhooks, notices, charts and newest events."""
+    runtime, who = current_runtime(), access.caller()
+    now = runtime.clock()
+    with runtime.database.read() as session:
+        view = views.get(session, who, instance_id)
+        chosen = log.Choice(instance_id=instance_id)
+        return flask.render_template(
+            "woo_console/instance.html",
+            view=view,
+            kept={entry.key: entry.value for entry in view.configuration},
+            key_of=key_of,
+            glance=overview.glance(session, who, instance_id, now),
+            now=now,
+            idle_since=overview.idle_since(session, who, now),
+            events=charts.events(session, Event.instance_id == instance_id, now),
+            latency=charts.latency(session, Notification.instance_id == instance_id, now),
+            answers=charts.answers(session, Usage.instance_id == instance_id, now),
+            newest=log.search(session, chosen, None, NEWEST).entries,
+            names={instance_id: view.name},
+        )
+
+
+def progress(instance_id: int) -> Answer:
+    """How far the poll is that somebody asked for."""
+    runtime, who = current_runtime(), access.caller()
+    now = runtime.clock()
+    with runtime.database.read() as session:
+        return flask.render_template(
+            "woo_console/progress.html",
+            view=views.get(session, who, instance_id),
+            glance=overview.glance(session, who, instance_id, now),
+            advances=overview.advances(session, instance_id),
+            asked=flask.request.args.get("asked", ""),
+            now=now,
+        )
+
+
+def poll(instance_id: int) -> Answer:
+    """Make an instance due; a worker polls it."""
+    runtime = current_runtime()
+    now = runtime.clock()
+    with runtime.database.write() as session:
+        instances.poll_now(session, access.caller(), instance_id, now)
+    asked = now.isoformat(timespec="seconds")
+    return flask.redirect(
+        flask.url_for("woo_console.progress", instance_id=instance_id, asked=asked)
+    )
+
+
+def pause(instance_id: int) -> Answer:
+    """Stop polling."""
+    return _switch(instance_id, enabled=False)
+
+
+def resume(instance_id: int) -> Answer:
+    """Poll again, also what was disabled after failures."""
+    return _switch(instance_id, enabled=True)
+
+
+def accept(instance_id: int) -> Answer:
+    """Believe that what a store does not show any more is gone."""
+    runtime = current_runtime()
+    with runtime.database.write() as session:
+        instances.accept(session, access.caller(), instance_id, runtime.clock())
+    return _back(instance_id)
+
+
+def delete(instance_id: int) -> Answer:
+    """Delete an instance whose name was typed."""
+    runtime, who = current_runtime(), access.caller()
+    with runtime.database.read() as session:
+        view = views.get(session, who, instance_id)
+    typed = flask.request.form.get("typed", "")
+    if flask.request.method == "POST" and typed.strip() == view.name:
+        provisioning.remove(runtime, who, instance_id)
+        flask.session["woo_console_told"] = f"{view.name} is deleted."
+        return flask.redirect(flask.url_for("woo_console.instances"))
+    wrong = flask.request.method == "POST"
+    page = flask.render_template(
+        "woo_console/delete.html", view=view, typed=typed if wrong else "", wrong=wrong
+    )
+    return page, 400 if wrong else 200
+
+
+def _switch(instance_id: int, *, enabled: bool) -> Answer:
+    runtime, who = current_runtime(), access.caller()
+    with runtime.database.write() as session:
+        instances.set_enabled(session, who, instance_id, enabled, runtime.clock())
+        if enabled:
+            instances.enable_pollers(session, who, instance_id, runtime.clock())
+    return _back(instance_id)
+
+
+def _back(instance_id: int) -> Answer:
+    return flask.redirect(flask.url_for("woo_console.instance", instance_id=instance_id))

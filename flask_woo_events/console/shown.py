@@ -1,0 +1,117 @@
+"""How dates, numbers and texts are shown, and the icons beside them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import importlib.resources
+import re
+import typing as t
+
+import flask
+import markupsafe
+import orjson
+
+from ..runtime import current_runtime
+from . import access, svg
+
+#: Characters of one value that are shown; the whole is in the JSON.
+VALUE_SHOWN = 300
+#: Of an object; the whole can be downloaded.
+BODY_SHOWN = 200_000
+
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+def register(blueprint: flask.Blueprint) -> None:
+    """Give the templates these functions, and no other templates of the host."""
+    functions = {
+        "ago": ago,
+        "brief": brief,
+        "csrf_token": access.token,
+        "duration": duration,
+        "icon": icon,
+        "number": number,
+        "pretty": pretty,
+        "svg": svg,
+        "value": value,
+        "when": when,
+    }
+    blueprint.context_processor(lambda: {**functions, "person": flask.g.get("woo_person")})
+
+
+def when(date: dt.datetime | None, empty: str = "never") -> markupsafe.Markup:
+    """How long ago, or in how long; the exact date is in its title."""
+    if date is None:
+        return markupsafe.escape(empty)
+    exact = f"{date:%Y-%m-%d %H:%M:%S} UTC"
+    return markupsafe.Markup('<time datetime="{}" title="{}">{}</time>').format(
+        date.isoformat(timespec="seconds"), exact, ago(date)
+    )
+
+
+def ago(date: dt.datetime) -> str:
+    """``3 min ago`` or ``in 3 min``."""
+    seconds = (current_runtime().clock() - date).total_seconds()
+    if abs(seconds) < 1:
+        return "now"
+    return f"{duration(seconds)} ago" if seconds > 0 else f"in {duration(-seconds)}"
+
+
+def duration(seconds: float) -> str:
+    """``250 ms``, ``3.2 s``, ``12 min``: in the greatest unit that fits."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 10 and seconds != int(seconds):
+        return f"{seconds:.1f} s"
+    for length, unit in _UNITS:
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return "0 s"
+
+
+def number(count: float) -> str:
+    """``12,345``."""
+    return f"{count:,.0f}"
+
+
+def brief(text: str, most: int = VALUE_SHOWN) -> str:
+    """A text, cut where it is too long for its place."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def value(any_value: t.Any) -> str:
+    """A value of an object as it is shown beside others."""
+    text = any_value if isinstance(any_value, str) else orjson.dumps(any_value).decode()
+    more = len(text) - VALUE_SHOWN
+    shown = text if more <= 0 else f"{text[:VALUE_SHOWN]}… ({more:,} characters more)"
+    return f'"{shown}"' if isinstance(any_value, str) else shown
+
+
+def pretty(body: t.Any) -> str:
+    """An object as indented JSON, its beginning if it is very long."""
+    text = orjson.dumps(body, option=orjson.OPT_INDENT_2).decode()
+    if len(text) <= BODY_SHOWN:
+        return text
+    return f"{text[:BODY_SHOWN]}\n… {len(text) - BODY_SHOWN:,} characters more"
+
+
+@functools.cache
+def _icons() -> dict[str, str]:
+    sprite = importlib.resources.files("flask_bootstrap").joinpath(
+        "static/bootstrap5/icons/bootstrap-icons.svg"
+    )
+    symbols = re.findall(
+        r'<symbol[^>]* id="([\w-]+)"[^>]*>(.*?)</symbol>', sprite.read_text("utf-8"), re.DOTALL
+    )
+    return dict(symbols)
+
+
+@functools.cache
+def icon(name: str) -> markupsafe.Markup:
+    """One of Bootstrap's icons, for the eye alone: what it means stands beside it."""
+    return markupsafe.Markup(
+        '<svg class="icon" viewBox="0 0 16 16" width="16" height="16" fill="currentColor" '
+        'aria-hidden="true" focusable="false">'
+        f"{_icons()[name]}</svg>"
+    )

@@ -1,0 +1,353 @@
+"""``/instances/new`` and ``/instances/<id>/edit``: a store authenticated, updated, tried."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import secrets
+import typing as t
+
+import flask
+import werkzeug.exceptions
+
+from .. import instances, overview, plans, provisioning, trial, views
+from ..date_patterns import DatePattern
+from ..errors import DatePatternError, InputError, TransportError
+from ..flow.retry import Outcome
+from ..plans import Before, Plan
+from ..resources import CONFIGURATION_KEY
+from ..runtime import Runtime, current_runtime
+from ..schemas import Configuration, InstanceRequest, key_of
+from ..values import MASK, validated
+from . import access, curl, forms, lines
+from .access import Answer
+from .attempts import Attempts
+from .forms import StoreForm
+from .lines import Problem
+
+_POLLERS = f"configuration.{CONFIGURATION_KEY}"
+#: Test notifications that one user may send in a while.
+TRIALS, WITHIN = 20, dt.timedelta(minutes=5)
+
+
+@dataclasses.dataclass(kw_only=True)
+class Page:
+    """What the page shows besides the form."""
+
+    form: StoreForm
+    #: The instance that is edited; ``None`` for a new one.
+    instance: views.InstanceView | None = None
+    reveal: bool = False
+    optional: bool = False
+    #: What is wrong, by the name of the field; ``""`` is the whole form.
+    errors: dict[str, str] = dataclasses.field(default_factory=dict)
+    problem: Problem | None = None
+    #: What the store said when it was asked.
+    store: dict[str, t.Any] | None = None
+    refusal: TransportError | None = None
+    outcome: Outcome | None = None
+    command: str = ""
+
+    def blame(self, error: InputError) -> None:
+        """Put an error where it belongs."""
+        field = error.field or ""
+        if field.startswith(_POLLERS):
+            text = self.form.poller_json.data or ""
+            if self.form.mode.data != "json":
+                text = ""
+            self.problem = lines.problem(text, error, _POLLERS)
+            return
+        name = forms.FIELDS.get(field, "")
+        message = str(error).removeprefix(f"{field}: ")
+        self.errors[name] = message[:1].upper() + message[1:]
+        self.optional |= name in forms.OPTIONAL
+
+
+def register(blueprint: flask.Blueprint) -> None:
+    """Add the routes."""
+    attempts = Attempts(TRIALS, WITHIN)
+    acts = _acts(attempts)
+
+    def new() -> Answer:
+        if flask.request.method == "GET":
+            return _shown(Page(form=forms.blank()))
+        page = _sent_page(None)
+        return acts.get(flask.request.form.get("act", ""), _create)(page)
+
+    def edit(instance_id: int) -> Answer:
+        view = _view(instance_id)
+        if flask.request.method == "GET":
+            kept = {entry.key: entry.value for entry in view.configuration}
+            form = forms.of_instance(view.name, view.tags, kept)
+            optional = any(form[field].data for field in forms.OPTIONAL)
+            return _shown(Page(form=form, instance=view, optional=optional))
+        page = _sent_page(view)
+        return acts.get(flask.request.form.get("act", ""), _change)(page)
+
+    add = blueprint.add_url_rule
+    add("/instances/new", view_func=new, methods=["GET", "POST"])
+    add("/instances/new/preview", view_func=preview, endpoint="preview", methods=["POST"])
+    one = "/instances/<int:instance_id>"
+    add(f"{one}/edit", view_func=edit, methods=["GET", "POST"])
+    add(f"{one}/edit/preview", view_func=preview, endpoint="preview_edit", methods=["POST"])
+    add(f"{one}/test", view_func=_test_of(attempts), endpoint="test", methods=["POST"])
+
+
+def preview(instance_id: int | None = None) -> Answer:
+    """The cURL of the form as it is now, what is wrong in it, and examples of its formats."""
+    page = _sent_page(None if instance_id is None else _view(instance_id))
+    _check(page)
+    page.command = _command(page)
+    examples = {
+        entry.form[field].id: example(entry.form[field].data)
+        for entry in page.form.resources.entries
+        for field in ("updated_format", "created_format")
+    }
+    problem = None
+    if page.problem is not None and page.form.mode.data == "json":
+        problem = dataclasses.asdict(page.problem)
+    return flask.jsonify(command=page.command, problem=problem, examples=examples)
+
+
+def example(pattern: str | None) -> str:
+    """A date in a format, or what is wrong with it."""
+    if not pattern:
+        return ""
+    try:
+        return DatePattern(pattern).format(current_runtime().clock())
+    except DatePatternError as exc:
+        return str(exc)
+
+
+def _acts(attempts: Attempts) -> dict[str, t.Callable[[Page], Answer]]:
+    """What the buttons of the form do that do not save it."""
+
+    def test(page: Page) -> Answer:
+        _allow(attempts)
+        configuration = _checked_callback(page)
+        if configuration is not None:
+            page.outcome = trial.send(
+                current_runtime(),
+                configuration.callback_url,
+                trial.target_of(configuration),
+                page.form.name.data or "",
+            )
+        return _shown(page)
+
+    return {
+        "json": _show_json,
+        "list": _show_list,
+        "add": _add,
+        "key": _make_key,
+        "preview": _preview,
+        "reveal": _reveal,
+        "try": _try,
+        "test": test,
+        "reauthenticate": _reauthenticate,
+    }
+
+
+def _show_json(page: Page) -> Answer:
+    try:
+        page.form.poller_json.data = forms.polled_json(page.form)
+        page.form.mode.data = "json"
+    except InputError as exc:
+        page.blame(exc)
+    return _shown(page)
+
+
+def _show_list(page: Page) -> Answer:
+    try:
+        blocks = forms.read_json(page.form)
+        forms.fill_resources(page.form, blocks, beside=forms.default_configuration())
+        page.form.mode.data = "list"
+    except InputError as exc:
+        page.blame(exc)
+    return _shown(page)
+
+
+def _add(page: Page) -> Answer:
+    forms.add_resource(page.form)
+    return _shown(page)
+
+
+def _make_key(page: Page) -> Answer:
+    page.form.signature_key.data = secrets.token_urlsafe(32)
+    page.optional = True
+    return _shown(page)
+
+
+def _preview(page: Page) -> Answer:
+    _check(page)
+    return _shown(page)
+
+
+def _reveal(page: Page) -> Answer:
+    page.reveal = not page.reveal
+    return _shown(page)
+
+
+def _try(page: Page) -> Answer:
+    wanted = _check(page)
+    if wanted is not None:
+        try:
+            page.store = provisioning.ask(current_runtime(), wanted)
+        except TransportError as exc:
+            page.refusal = exc
+    return _shown(page)
+
+
+def _create(page: Page) -> Answer:
+    if _check(page) is None:
+        return _shown(page)
+    runtime, who = current_runtime(), access.caller()
+    try:
+        instance_id, token = provisioning.create(runtime, who, _request(page), api_base(runtime))
+    except TransportError as exc:
+        page.refusal = exc
+        return _shown(page)
+    with runtime.database.read() as session:
+        view = views.get(session, who, instance_id)
+    # Answered here and not after a redirect: the token is told once, and kept nowhere.
+    return flask.render_template(
+        "woo_console/created.html", view=view, token=token, api=api_base(runtime)
+    )
+
+
+def _change(page: Page, *, anew: bool = False) -> Answer:
+    assert page.instance is not None
+    if _check(page) is None:
+        return _shown(page)
+    runtime, number = current_runtime(), page.instance.id
+    try:
+        provisioning.change(
+            runtime, access.caller(), number, _request(page), api_base(runtime),
+            partial=True, anew=anew,
+        )  # fmt: skip
+    except TransportError as exc:
+        page.refusal = exc
+        return _shown(page)
+    done = "authenticated again" if anew else "updated"
+    flask.session["woo_console_told"] = f"{page.form.name.data} is {done}."
+    return flask.redirect(flask.url_for("woo_console.instance", instance_id=number))
+
+
+def _reauthenticate(page: Page) -> Answer:
+    return _create(page) if page.instance is None else _change(page, anew=True)
+
+
+def _test_of(attempts: Attempts) -> t.Callable[[int], Answer]:
+    def test(instance_id: int) -> Answer:
+        """Send a test notification to the callback URL of an instance."""
+        _allow(attempts)
+        runtime, before = current_runtime(), _before(_view(instance_id))
+        configuration = validated(
+            Configuration, {key: text for key, text in before.texts.items() if text}
+        )
+        if not configuration.callback_url:
+            raise InputError("this instance has no callback URL; give it one on its edit page")
+        outcome = trial.send(
+            runtime, configuration.callback_url, trial.target_of(configuration), before.name
+        )
+        word = "took" if outcome.delivered else "did not take"
+        flask.session["woo_console_told"] = (
+            f"The callback {word} the test notification: {outcome.reason[:300]}"
+        )
+        return flask.redirect(flask.url_for("woo_console.instance", instance_id=instance_id))
+
+    return test
+
+
+def _allow(attempts: Attempts) -> None:
+    if attempts.wait(str(access.caller().user_id), current_runtime().clock()):
+        raise werkzeug.exceptions.TooManyRequests("Too many test notifications; wait a few minutes")
+
+
+def _view(instance_id: int) -> views.InstanceView:
+    with current_runtime().database.read() as session:
+        return views.get(session, access.caller(), instance_id)
+
+
+def _before(view: views.InstanceView) -> Before:
+    runtime = current_runtime()
+    with runtime.database.read() as session:
+        return instances.before(session, runtime.cipher, access.caller(), view.id)
+
+
+def _sent_page(view: views.InstanceView | None) -> Page:
+    fields = flask.request.form
+    return Page(
+        form=forms.sent(fields),
+        instance=view,
+        reveal=fields.get("reveal") == "1",
+        optional=fields.get("optional") == "1",
+    )
+
+
+def _request(page: Page) -> InstanceRequest:
+    creates = page.instance is None
+    return validated(InstanceRequest, forms.request_of(page.form, creates=creates))
+
+
+def _check(page: Page) -> Plan | None:
+    """The plan that the form makes, or ``None`` after blaming what is wrong."""
+    try:
+        before = _before(page.instance) if page.instance is not None else None
+        return plans.plan(_request(page), before, partial=before is not None)
+    except InputError as exc:
+        page.blame(exc)
+        return None
+
+
+def _checked_callback(page: Page) -> Configuration | None:
+    """What the form says of the callback, whatever else is wrong in it."""
+    texts = _before(page.instance).texts if page.instance is not None else {}
+    given = {}
+    for field in ("callback_url", *forms.OPTIONAL):
+        key, value = key_of(forms.KEYS[field]), (page.form[field].data or "").strip()
+        given[key] = texts.get(key, "") if value == MASK else value
+    try:
+        filled = {key: value for key, value in given.items() if value}
+        configuration = validated(Configuration, filled, ("configuration",))
+        trial.target_of(configuration)
+        if not configuration.callback_url:
+            raise InputError("a URL is needed", f"configuration.{key_of('callback_url')}")
+        return configuration
+    except InputError as exc:
+        page.blame(exc)
+        return None
+
+
+def api_base(runtime: Runtime) -> str:
+    """Where the API is to be reached, with its prefix."""
+    return runtime.settings.public_url or (
+        flask.request.url_root.rstrip("/") + runtime.settings.url_prefix
+    )
+
+
+def _command(page: Page) -> str:
+    creates = page.instance is None
+    try:
+        body = forms.request_of(page.form, creates=creates)
+    except InputError:
+        return ""
+    url = f"{api_base(current_runtime())}/instances"
+    if page.instance is not None:
+        url += f"/{page.instance.id}"
+    return curl.command("POST" if creates else "PATCH", url, body, reveal=page.reveal)
+
+
+def _shown(page: Page) -> Answer:
+    with current_runtime().database.read() as session:
+        known = overview.tags(session, access.caller())
+    page.command = _command(page)
+    failed = page.errors or page.problem or page.refusal
+    body = flask.render_template(
+        "woo_console/store.html",
+        page=page,
+        form=page.form,
+        tags=known[:40],
+        formats=[(pattern, example(pattern)) for pattern in forms.FORMATS],
+        example=example,
+    )
+    return body, 422 if failed and flask.request.method == "POST" else 200

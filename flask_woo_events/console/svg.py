@@ -1,0 +1,163 @@
+"""Charts as SVG, drawn on the server: no script, no style attribute, a table beside each."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import math
+import typing as t
+
+import markupsafe
+
+from ..charts import Hours
+
+#: The size of a chart's drawing, in its own units.
+WIDTH, HEIGHT = 640, 180
+_LEFT, _TOP, _BOTTOM = 44, 8, 22
+#: Series that have a colour of their own; further ones share the last.
+COLOURS = 6
+
+Write = cabc.Callable[[float], str]
+
+
+def bars(hours: Hours, title: str, write: Write) -> markupsafe.Markup:
+    """Stacked bars, one for each hour."""
+    totals = [
+        sum(values[place] or 0 for values in hours.series.values())
+        for place in range(len(hours.begins))
+    ]
+    top = _nice(max(totals, default=0))
+    step = (WIDTH - _LEFT) / len(hours.begins)
+    parts = [_axis(hours, top, write)]
+    for place, begin in enumerate(hours.begins):
+        y = float(HEIGHT - _BOTTOM)
+        for index, (name, values) in enumerate(hours.series.items()):
+            count = values[place] or 0
+            if not count:
+                continue
+            height = count / top * (HEIGHT - _TOP - _BOTTOM)
+            y -= height
+            parts.append(
+                markupsafe.Markup(
+                    '<rect class="series-{}" x="{}" y="{}" width="{}" height="{}">'
+                    "<title>{} UTC, {}: {}</title></rect>"
+                ).format(
+                    _colour(index),
+                    _written(_LEFT + place * step + 1.5),
+                    _written(y),
+                    _written(step - 3),
+                    _written(height),
+                    f"{begin:%d %b %H:%M}",
+                    name,
+                    write(count),
+                )
+            )
+    return _drawing(title, parts)
+
+
+def lines(hours: Hours, title: str, write: Write) -> markupsafe.Markup:
+    """A line for each series; hours without a number have a gap."""
+    numbers = [value for values in hours.series.values() for value in values if value is not None]
+    top = _nice(max(numbers, default=0))
+    step = (WIDTH - _LEFT) / len(hours.begins)
+    parts = [_axis(hours, top, write)]
+    for index, (name, values) in enumerate(hours.series.items()):
+        points: list[tuple[float, float, float, int]] = []
+        for place, value in enumerate(values):
+            if value is not None:
+                y = HEIGHT - _BOTTOM - value / top * (HEIGHT - _TOP - _BOTTOM)
+                points.append((_LEFT + (place + 0.5) * step, y, value, place))
+        path = " ".join(
+            f"{'L' if before is not None and before[3] == one[3] - 1 else 'M'}"
+            f"{_written(one[0])} {_written(one[1])}"
+            for before, one in zip([None, *points], points, strict=False)
+        )
+        parts.append(
+            markupsafe.Markup('<path class="line-{}" d="{}"></path>').format(_colour(index), path)
+        )
+        parts += [
+            markupsafe.Markup(
+                '<circle class="series-{}" cx="{}" cy="{}" r="2.5"><title>{} UTC, {}: {}</title>'
+                "</circle>"
+            ).format(
+                _colour(index),
+                _written(x),
+                _written(y),
+                f"{hours.begins[place]:%d %b %H:%M}",
+                name,
+                write(value),
+            )
+            for x, y, value, place in points
+        ]
+    return _drawing(title, parts)
+
+
+def spark(counts: cabc.Sequence[int]) -> markupsafe.Markup:
+    """Bars as high as a line of text, for tables."""
+    top, width, height = max(counts, default=0) or 1, 96, 24
+    step = width / max(len(counts), 1)
+    rects = [
+        markupsafe.Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}"></rect>').format(
+            "series-0" if count else "series-none",
+            _written(place * step),
+            _written(height - max(count / top * height, 1)),
+            _written(step - 1),
+            _written(max(count / top * height, 1)),
+        )
+        for place, count in enumerate(counts)
+    ]
+    text = f"{sum(counts):,} events in the last {len(counts)} hours"
+    return markupsafe.Markup(
+        '<svg class="spark" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
+    ).format(width, height, text, _joined(rects))
+
+
+def colour(index: int) -> int:
+    """The number of a series' colour, for the legend."""
+    return _colour(index)
+
+
+def _colour(index: int) -> int:
+    return min(index, COLOURS - 1)
+
+
+def _axis(hours: Hours, top: float, write: Write) -> markupsafe.Markup:
+    parts = []
+    for share in (0, 0.5, 1):
+        y = _written(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM))
+        parts.append(
+            markupsafe.Markup(
+                '<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"></line>'
+                '<text class="label" x="{}" y="{}" dy="0.32em" text-anchor="end">{}</text>'
+            ).format(_LEFT, WIDTH, y, y, _LEFT - 6, y, write(top * share))
+        )
+    step = (WIDTH - _LEFT) / len(hours.begins)
+    for place, begin in enumerate(hours.begins):
+        if begin.hour % 6 == 0:
+            parts.append(
+                markupsafe.Markup(
+                    '<text class="label" x="{}" y="{}" text-anchor="middle">{}</text>'
+                ).format(_written(_LEFT + (place + 0.5) * step), HEIGHT - 6, f"{begin:%H:%M}")
+            )
+    return _joined(parts)
+
+
+def _drawing(title: str, parts: cabc.Iterable[markupsafe.Markup]) -> markupsafe.Markup:
+    return markupsafe.Markup(
+        '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
+    ).format(WIDTH, HEIGHT, title, _joined(parts))
+
+
+def _joined(parts: cabc.Iterable[markupsafe.Markup]) -> markupsafe.Markup:
+    return markupsafe.Markup("").join(parts)
+
+
+def _nice(top: float) -> float:
+    """The next 1, 2 or 5 times a power of ten."""
+    if top <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(top))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= top)
+
+
+def _written(value: t.SupportsFloat) -> str:
+    return f"{float(value):.1f}".removesuffix(".0")
