@@ -63,6 +63,13 @@ def caller() -> Caller:
     return person().caller
 
 
+def number(name: str) -> int | None:
+    """An id of the query; ``None`` for none, and for what a database cannot hold."""
+    text = flask.request.args.get(name, "")
+    whole = text.isascii() and text.isdigit() and len(text) < 19
+    return int(text) if whole else None
+
+
 def token() -> str:
     """The value of the field ``woo_csrf_token`` of a form."""
     return str(flask_wtf.csrf.generate_csrf(token_key=TOKEN))

@@ -134,8 +134,9 @@ def of_instance(name: str, tags: cabc.Sequence[str], kept: cabc.Mapping[str, str
         reconcile_minutes=kept.get(key_of("reconcile_minutes")) or "60",
         keep_nulls=kept.get(key_of("filter_nulls"), "true").lower() == "false",
         mode="list",
-        **{field: kept.get(key_of(name), "") for field, name in KEYS.items()},
     )
+    for field, name in KEYS.items():
+        form[field].data = kept.get(key_of(name), "")
     urls = kept.get(key_of("poller_urls"), "")
     text = kept.get(CONFIGURATION_KEY, "")
     blocks = json.loads(text) if text else parse_legacy_urls(urls) if urls else None

@@ -11,6 +11,7 @@ from ..overview import Health, Wanted
 from ..runtime import current_runtime
 from ..schemas import key_of
 from . import access
+from . import shown as texts
 from .access import Answer
 
 #: Instances a page, and events on the page of one.
@@ -20,7 +21,7 @@ PAGE, NEWEST = 50, 8
 def register(blueprint: flask.Blueprint) -> None:
     """Add the routes."""
     add = blueprint.add_url_rule
-    one = "/instances/<int:instance_id>"
+    one = "/instances/<int(max=9223372036854775807):instance_id>"
     add("/instances", view_func=listed, endpoint="instances")
     add(one, view_func=shown, endpoint="instance")
     add(f"{one}/progress", view_func=progress, endpoint="progress")
@@ -40,11 +41,9 @@ def listed() -> Answer:
         health=Health(args["health"]) if args.get("health") in set(Health) else None,
     )
     runtime, who = current_runtime(), access.caller()
-    now, after = runtime.clock(), args.get("after", 0, type=int)
+    now, after = runtime.clock(), access.number("after") or 0
     with runtime.database.read() as session:
-        found = overview.glances(
-            session, who, wanted, now, after_id=min(after, 2**62), limit=PAGE + 1
-        )
+        found = overview.glances(session, who, wanted, now, after_id=after, limit=PAGE + 1)
         return flask.render_template(
             "woo_console/instances.html",
             glances=found[:PAGE],
@@ -133,7 +132,7 @@ def delete(instance_id: int) -> Answer:
     typed = flask.request.form.get("typed", "")
     if flask.request.method == "POST" and typed.strip() == view.name:
         provisioning.remove(runtime, who, instance_id)
-        flask.session["woo_console_told"] = f"{view.name} is deleted."
+        texts.tell(f"{view.name} is deleted.")
         return flask.redirect(flask.url_for("woo_console.instances"))
     wrong = flask.request.method == "POST"
     page = flask.render_template(

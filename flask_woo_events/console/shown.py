@@ -34,10 +34,21 @@ def register(blueprint: flask.Blueprint) -> None:
         "number": number,
         "pretty": pretty,
         "svg": svg,
+        "told": told,
         "value": value,
         "when": when,
     }
     blueprint.context_processor(lambda: {**functions, "person": flask.g.get("woo_person")})
+
+
+def tell(text: str) -> None:
+    """Say something on the next page."""
+    flask.session["woo_console_told"] = text[:500]
+
+
+def told() -> str:
+    """What the page before had to say."""
+    return str(flask.session.pop("woo_console_told", ""))
 
 
 def when(date: dt.datetime | None, empty: str = "never") -> markupsafe.Markup:

@@ -15,11 +15,11 @@ from ..date_patterns import DatePattern
 from ..errors import DatePatternError, InputError, TransportError
 from ..flow.retry import Outcome
 from ..plans import Before, Plan
-from ..resources import CONFIGURATION_KEY
+from ..resources import CONFIGURATION_KEY, default_configuration
 from ..runtime import Runtime, current_runtime
 from ..schemas import Configuration, InstanceRequest, key_of
 from ..values import MASK, validated
-from . import access, curl, forms, lines
+from . import access, curl, forms, lines, shown
 from .access import Answer
 from .attempts import Attempts
 from .forms import StoreForm
@@ -87,7 +87,7 @@ def register(blueprint: flask.Blueprint) -> None:
     add = blueprint.add_url_rule
     add("/instances/new", view_func=new, methods=["GET", "POST"])
     add("/instances/new/preview", view_func=preview, endpoint="preview", methods=["POST"])
-    one = "/instances/<int:instance_id>"
+    one = "/instances/<int(max=9223372036854775807):instance_id>"
     add(f"{one}/edit", view_func=edit, methods=["GET", "POST"])
     add(f"{one}/edit/preview", view_func=preview, endpoint="preview_edit", methods=["POST"])
     add(f"{one}/test", view_func=_test_of(attempts), endpoint="test", methods=["POST"])
@@ -159,7 +159,7 @@ def _show_json(page: Page) -> Answer:
 def _show_list(page: Page) -> Answer:
     try:
         blocks = forms.read_json(page.form)
-        forms.fill_resources(page.form, blocks, beside=forms.default_configuration())
+        forms.fill_resources(page.form, blocks, beside=default_configuration())
         page.form.mode.data = "list"
     except InputError as exc:
         page.blame(exc)
@@ -228,7 +228,7 @@ def _change(page: Page, *, anew: bool = False) -> Answer:
         page.refusal = exc
         return _shown(page)
     done = "authenticated again" if anew else "updated"
-    flask.session["woo_console_told"] = f"{page.form.name.data} is {done}."
+    shown.tell(f"{page.form.name.data} is {done}.")
     return flask.redirect(flask.url_for("woo_console.instance", instance_id=number))
 
 
@@ -250,9 +250,7 @@ def _test_of(attempts: Attempts) -> t.Callable[[int], Answer]:
             runtime, configuration.callback_url, trial.target_of(configuration), before.name
         )
         word = "took" if outcome.delivered else "did not take"
-        flask.session["woo_console_told"] = (
-            f"The callback {word} the test notification: {outcome.reason[:300]}"
-        )
+        shown.tell(f"The callback {word} the test notification: {outcome.reason[:300]}")
         return flask.redirect(flask.url_for("woo_console.instance", instance_id=instance_id))
 
     return test

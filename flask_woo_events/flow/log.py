@@ -68,6 +68,8 @@ class Entry:
     changed_fields: tuple[str, ...]
     #: Status of its deliveries, the most troubled first; empty without a callback.
     status: str
+    #: Why the last attempt of what is not delivered failed.
+    error: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,7 @@ class DeliveryEntry:
     """The delivery of its notification to one subscription."""
 
     id: int
+    subscription_id: int
     url: str
     status: str
     due_at: dt.datetime | None
@@ -294,6 +297,7 @@ def _deliveries(session: orm.Session, notification_id: int) -> tuple[DeliveryEnt
     return tuple(
         DeliveryEntry(
             id=delivery.id,
+            subscription_id=subscription.id,
             url=subscription.url,
             status=delivery.status,
             due_at=delivery.due_at,
@@ -319,6 +323,8 @@ def entries_of(session: orm.Session, query: sa.Select[t.Any]) -> list[Entry]:
     """The entries of a query for events."""
     events: cabc.Sequence[Event] = session.scalars(query).all()
     status = _status(session, {event.notification_id for event in events})
+    troubled = {one for one, name in status.items() if name not in ("delivered", "created")}
+    errors = _errors(session, troubled) if troubled else {}
     return [
         Entry(
             id=event.id,
@@ -333,6 +339,7 @@ def entries_of(session: orm.Session, query: sa.Select[t.Any]) -> list[Entry]:
             notification_id=event.notification_id,
             changed_fields=tuple(event.changed_fields or ()),
             status=status.get(event.notification_id, ""),
+            error=errors.get(event.notification_id, ""),
         )
         for event in events
     ]
@@ -347,3 +354,14 @@ def _status(session: orm.Session, notification_ids: cabc.Collection[int]) -> dic
     for notification_id, one in session.execute(query):
         status[notification_id] = max(status.get(notification_id, one), one, key=trouble.index)
     return status
+
+
+def _errors(session: orm.Session, notification_ids: cabc.Collection[int]) -> dict[int, str]:
+    """The reason of the last attempt of each notification."""
+    rows = session.execute(
+        sa.select(Delivery.notification_id, Attempt.reason)
+        .join(Attempt, Attempt.delivery_id == Delivery.id)
+        .where(Delivery.notification_id.in_(notification_ids))
+        .order_by(Attempt.id)
+    )
+    return {notification_id: reason for notification_id, reason in rows}

@@ -1,0 +1,206 @@
+"""``/events``: the log of events, one event, and the history of one object."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import csv
+import datetime as dt
+import io
+
+import flask
+import orjson
+
+from .. import copies, instances, overview
+from ..errors import InputError
+from ..flow import history, log
+from ..flow.log import Choice
+from ..flow.notification import ELEMENT_KEY
+from ..models import DeliveryStatus, EventType
+from ..runtime import current_runtime
+from . import access
+from .access import Answer
+
+#: Events a page, and rows of a CSV file, as documented.
+PAGE, CSV_ROWS = 50, 10_000
+#: Rows that a CSV file reads at once.
+_CHUNK = 500
+_COLUMNS = (
+    "Timestamp", "Status", "Element Instance", "Element", "Id", "Error", "Account",
+    "Event Type", "Resource", "Object", "Version", "Source", "Instance Id",
+)  # fmt: skip
+#: What spreadsheets take for the beginning of a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def register(blueprint: flask.Blueprint) -> None:
+    """Add the routes."""
+    add = blueprint.add_url_rule
+    add("/events", view_func=listed, endpoint="events")
+    add("/events.csv", view_func=as_csv, endpoint="events_csv")
+    add("/events/<int(max=9223372036854775807):event_id>", view_func=shown, endpoint="event")
+    add(
+        "/events/<int(max=9223372036854775807):event_id>.json",
+        view_func=body,
+        endpoint="event_json",
+    )
+    path = (
+        "/instances/<int(max=9223372036854775807):instance_id>/objects/<resource>/<path:object_id>"
+    )
+    add(path, view_func=versions, endpoint="object")
+
+
+def listed() -> Answer:
+    """Events that answer the filters, the newest first."""
+    runtime, who = current_runtime(), access.caller()
+    choice, error = _choice()
+    before = access.number("before")
+    with runtime.database.read() as session:
+        page = log.search(session, choice, before, PAGE)
+        return flask.render_template(
+            "woo_console/events.html",
+            page=page,
+            choice=choice,
+            error=error,
+            args={name: text for name, text in flask.request.args.items() if text},
+            paged=before is not None,
+            instances=overview.choices(session, who),
+            names=overview.names(session, who, {one.instance_id for one in page.entries}),
+            types=EventType,
+            statuses=DeliveryStatus,
+        )
+
+
+def as_csv() -> Answer:
+    """The first 10,000 rows of what the filters answer, as CSV."""
+    runtime, who = current_runtime(), access.caller()
+    choice, error = _choice()
+    if error:
+        raise InputError(error)
+    organization = access.person().organization
+
+    def rows() -> cabc.Iterator[str]:
+        yield _line(_COLUMNS)
+        before, left = None, CSV_ROWS
+        while left > 0:
+            # A session for each chunk: who downloads slowly holds no transaction open.
+            with runtime.database.read() as session:
+                page = log.search(session, choice, before, min(_CHUNK, left))
+                ids = {one.instance_id for one in page.entries}
+                names = overview.names(session, who, ids)
+            for entry in page.entries:
+                yield _line(_cells(entry, names.get(entry.instance_id, ""), organization))
+            left, before = left - len(page.entries), page.before
+            if before is None:
+                return
+
+    return flask.Response(
+        rows(),
+        mimetype="text/csv",
+        headers={"Content-Disposition": 'attachment; filename="events.csv"'},
+    )
+
+
+def shown(event_id: int) -> Answer:
+    """One event: what changed, the object, and each attempt to deliver it."""
+    runtime, who = current_runtime(), access.caller()
+    with runtime.database.read() as session:
+        detail = log.detail(session, event_id, who.organization_id)
+        entry = detail.entry
+        before = None
+        if entry.event_type == EventType.UPDATED:
+            before = history.previous(session, event_id)
+        attempts = detail.attempts
+        at = attempts[-1].at if attempts else None
+        request = copies.of(session, runtime.cipher, entry.notification_id, at)
+        return flask.render_template(
+            "woo_console/event.html",
+            detail=detail,
+            entry=entry,
+            differences=None if before is None else history.differences(before, detail.body),
+            request_sent=request,
+            request_body=orjson.loads(request.body),
+            name=overview.names(session, who, {entry.instance_id})[entry.instance_id],
+        )
+
+
+def body(event_id: int) -> Answer:
+    """The object of one event, whole, to be kept."""
+    with current_runtime().database.read() as session:
+        detail = log.detail(session, event_id, access.caller().organization_id)
+    return flask.Response(
+        orjson.dumps(detail.body, option=orjson.OPT_INDENT_2),
+        mimetype="application/json",
+        headers={"Content-Disposition": f'attachment; filename="event-{event_id}.json"'},
+    )
+
+
+def versions(instance_id: int, resource: str, object_id: str) -> Answer:
+    """All versions of one object that are kept, in order."""
+    with current_runtime().database.read() as session:
+        instance = instances.find(session, access.caller(), instance_id)
+        found = history.versions(session, instance_id, resource, object_id)
+        return flask.render_template(
+            "woo_console/object.html",
+            versions=found,
+            instance_id=instance_id,
+            name=instance.name,
+            resource=resource,
+            object_id=object_id,
+            most=history.VERSIONS_MOST,
+        ), 200 if found else 404
+
+
+def _choice() -> tuple[Choice, str]:
+    """The filters of the query, and what is wrong with them."""
+    args, error = flask.request.args, ""
+    dates: dict[str, dt.datetime | None] = {}
+    for name in ("since", "until"):
+        text = args.get(name, "").strip()
+        try:
+            dates[name] = _date(text) if text else None
+        except ValueError:
+            dates[name], error = None, f"{text[:50]} is not a date; write 2026-11-24 20:15"
+    event_type, status = args.get("type", ""), args.get("status", "")
+    return Choice(
+        organization_id=access.caller().organization_id,
+        instance_id=access.number("instance"),
+        resource=args.get("resource", "").strip()[:190] or None,
+        object_id=args.get("object", "").strip()[:190] or None,
+        event_type=event_type if event_type in set(EventType) else None,
+        status="" if status == "none" else status if status in set(DeliveryStatus) else None,
+        since=dates["since"],
+        until=dates["until"],
+        text=args.get("text", "").strip()[:200],
+    ), error
+
+
+def _date(text: str) -> dt.datetime:
+    date = dt.datetime.fromisoformat(text)
+    return date.replace(tzinfo=dt.UTC) if date.tzinfo is None else date.astimezone(dt.UTC)
+
+
+def _cells(entry: log.Entry, name: str, organization: str) -> tuple[str, ...]:
+    return (
+        f"{entry.created_at:%Y-%m-%dT%H:%M:%SZ}",
+        entry.status or "no callback",
+        name,
+        ELEMENT_KEY,
+        str(entry.id),
+        entry.error,
+        organization,
+        entry.event_type,
+        entry.resource,
+        entry.object_id,
+        str(entry.version),
+        entry.source,
+        str(entry.instance_id),
+    )
+
+
+def _line(cells: cabc.Sequence[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerow(
+        # Names come from elsewhere, and a spreadsheet must not compute them.
+        [f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells]
+    )
+    return text.getvalue()
