@@ -22,6 +22,9 @@ from ..runtime import current_runtime
 Answer = str | flask.typing.ResponseReturnValue
 Hook = cabc.Callable[[], cabc.Callable[[], ConsoleUser | None] | None]
 
+#: Ids in paths; greater ones than a database can hold do not exist.
+INSTANCE = f"<int(max={2**63 - 1}):instance_id>"
+EVENT = f"<int(max={2**63 - 1}):event_id>"
 #: Our keys of the session and our field of forms, beside those of the host.
 SESSION = "woo_console"
 TOKEN = "woo_csrf_token"

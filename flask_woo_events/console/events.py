@@ -18,7 +18,7 @@ from ..flow.notification import ELEMENT_KEY
 from ..models import DeliveryStatus, EventType
 from ..runtime import current_runtime
 from . import access
-from .access import Answer
+from .access import EVENT, INSTANCE, Answer
 
 #: Events a page, and rows of a CSV file, as documented.
 PAGE, CSV_ROWS = 50, 10_000
@@ -37,15 +37,13 @@ def register(blueprint: flask.Blueprint) -> None:
     add = blueprint.add_url_rule
     add("/events", view_func=listed, endpoint="events")
     add("/events.csv", view_func=as_csv, endpoint="events_csv")
-    add("/events/<int(max=9223372036854775807):event_id>", view_func=shown, endpoint="event")
+    add(f"/events/{EVENT}", view_func=shown, endpoint="event")
     add(
-        "/events/<int(max=9223372036854775807):event_id>.json",
+        f"/events/{EVENT}.json",
         view_func=body,
         endpoint="event_json",
     )
-    path = (
-        "/instances/<int(max=9223372036854775807):instance_id>/objects/<resource>/<path:object_id>"
-    )
+    path = f"/instances/{INSTANCE}/objects/<resource>/<path:object_id>"
     add(path, view_func=versions, endpoint="object")
 
 

@@ -12,7 +12,7 @@ from ..runtime import current_runtime
 from ..schemas import key_of
 from . import access
 from . import shown as texts
-from .access import Answer
+from .access import INSTANCE, Answer
 
 #: Instances a page, and events on the page of one.
 PAGE, NEWEST = 50, 8
@@ -21,7 +21,7 @@ PAGE, NEWEST = 50, 8
 def register(blueprint: flask.Blueprint) -> None:
     """Add the routes."""
     add = blueprint.add_url_rule
-    one = "/instances/<int(max=9223372036854775807):instance_id>"
+    one = f"/instances/{INSTANCE}"
     add("/instances", view_func=listed, endpoint="instances")
     add(one, view_func=shown, endpoint="instance")
     add(f"{one}/progress", view_func=progress, endpoint="progress")

@@ -20,7 +20,7 @@ from ..runtime import Runtime, current_runtime
 from ..schemas import Configuration, InstanceRequest, key_of
 from ..values import MASK, validated
 from . import access, curl, forms, lines, shown
-from .access import Answer
+from .access import INSTANCE, Answer
 from .attempts import Attempts
 from .forms import StoreForm
 from .lines import Problem
@@ -87,7 +87,7 @@ def register(blueprint: flask.Blueprint) -> None:
     add = blueprint.add_url_rule
     add("/instances/new", view_func=new, methods=["GET", "POST"])
     add("/instances/new/preview", view_func=preview, endpoint="preview", methods=["POST"])
-    one = "/instances/<int(max=9223372036854775807):instance_id>"
+    one = f"/instances/{INSTANCE}"
     add(f"{one}/edit", view_func=edit, methods=["GET", "POST"])
     add(f"{one}/edit/preview", view_func=preview, endpoint="preview_edit", methods=["POST"])
     add(f"{one}/test", view_func=_test_of(attempts), endpoint="test", methods=["POST"])

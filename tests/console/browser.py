@@ -1,0 +1,100 @@
+"""Chromium without a head, and what every page must be like in it."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import os
+import pathlib
+import shutil
+import typing as t
+import urllib.parse
+
+import axe_playwright_python
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+
+ARGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+_AXE = pathlib.Path(axe_playwright_python.__file__).with_name("axe.min.js")
+_RUN = """async () => {
+  const found = await axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]});
+  return found.violations.map(one => ({
+    id: one.id, impact: one.impact, nodes: one.nodes.map(node => node.html.slice(0, 200)),
+  }));
+}"""
+
+
+class MissingBrowser(Exception):
+    """There is no Chromium on this machine."""
+
+
+def find() -> str:
+    """Where Chromium is.
+
+    :raises MissingBrowser: nowhere.
+    """
+    named = os.environ.get("WOO_TEST_BROWSER")
+    for one in filter(None, (named, shutil.which("chromium"), shutil.which("chromium-browser"))):
+        if pathlib.Path(one).exists():
+            return one
+    raise MissingBrowser("Chromium is not installed (Debian: apt-get install chromium)")
+
+
+@contextlib.contextmanager
+def launched() -> cabc.Iterator[Browser]:
+    """Chromium without a head."""
+    path = find()
+    playwright: Playwright
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(ARGS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Watched:
+    """A context of the browser that notes what must not happen.
+
+    :param host: the only host that may be asked.
+    """
+
+    def __init__(self, browser: Browser, host: str, **options: t.Any) -> None:
+        self.context: BrowserContext = browser.new_context(**options)
+        self.context.set_default_timeout(15_000)
+        self.page: Page = self.context.new_page()
+        self._host = host
+        self._scripts = options.get("java_script_enabled", True)
+        self.faults: list[str] = []
+        self.context.on("console", self._on_console)
+        self.page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
+        self.context.on("request", self._on_request)
+
+    def _on_console(self, message: t.Any) -> None:
+        # An answer with an error status, which a test may well have asked for, is told so too.
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            self.faults.append(f"console: {message.text}")
+
+    def _on_request(self, request: t.Any) -> None:
+        host = urllib.parse.urlsplit(request.url).netloc
+        if host and host != self._host:
+            self.faults.append(f"foreign request: {request.url}")
+
+    def close(self) -> None:
+        """Close it; what happened that must not is an error."""
+        self.context.close()
+        assert not self.faults, self.faults
+
+    def check(self) -> None:
+        """What holds for every page: nothing hard to use, nothing wider than the window."""
+        if self._scripts:
+            self.page.evaluate(_AXE.read_text(encoding="utf-8"))
+            found = self.page.evaluate(_RUN)
+            hard = [one for one in found if one["impact"] in ("serious", "critical")]
+            assert not hard, hard
+        wide = self.page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        assert wide <= 0, f"{self.page.url} is {wide} px wider than the window"
