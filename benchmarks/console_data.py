@@ -41,8 +41,9 @@ _FILL = (
     FROM generate_series(1, :instances) i, generate_series(1, 4) r
     """,
     """
-    INSERT INTO woo_subscription (id, instance_id, channel, url, active, current, created_at)
-    SELECT i, i, 'webhook', 'https://example.com/' || i, i % 100 <> 0, true, :since
+    INSERT INTO woo_subscription (id, instance_id, channel, url, active, current, failures,
+        created_at)
+    SELECT i, i, 'webhook', 'https://example.com/' || i, i % 100 <> 0, true, 0, :since
     FROM generate_series(1, :instances) i
     """,
     """
@@ -88,7 +89,9 @@ _FILL = (
 )
 
 
-def fill(database: Database, now: dt.datetime, *, instances: int, events: int, each: int) -> NewUser:
+def fill(
+    database: Database, now: dt.datetime, *, instances: int, events: int, each: int
+) -> NewUser:
     """Write instances and events of one organisation; PostgreSQL only.
 
     :param each: events in one notification.
@@ -118,7 +121,9 @@ def fill(database: Database, now: dt.datetime, *, instances: int, events: int, e
                 )
             )
     with database.engine.connect() as connection:
-        connection.execution_options(isolation_level="AUTOCOMMIT").execute(sa.text("VACUUM ANALYZE"))
+        connection.execution_options(isolation_level="AUTOCOMMIT").execute(
+            sa.text("VACUUM ANALYZE")
+        )
     return user
 
 

@@ -193,6 +193,41 @@ def idle_since(session: orm.Session, caller: Caller, now: dt.datetime) -> dt.dat
     return waiting
 
 
+#: Ages that the chart of freshness tells apart.
+_AGES = (
+    ("up to 15 min", dt.timedelta(minutes=15)),
+    ("up to 1 h", dt.timedelta(hours=1)),
+    ("up to 6 h", dt.timedelta(hours=6)),
+    ("up to 24 h", dt.timedelta(hours=24)),
+)
+
+
+def freshness(session: orm.Session, caller: Caller, now: dt.datetime) -> list[tuple[str, int]]:
+    """How many instances were polled to the end how long ago; those switched off left out."""
+    oldest = (
+        sa.select(
+            sa.func.min(Poller.polled_at).label("at"),
+            (sa.func.count() - sa.func.count(Poller.polled_at)).label("missing"),
+        )
+        .join(Instance, Instance.id == Poller.instance_id)
+        .where(
+            Instance.organization_id == caller.organization_id,
+            Instance.events_enabled,
+            sa.not_(Instance.disabled),
+            Poller.selected,
+        )
+        .group_by(Poller.instance_id)
+        .subquery()
+    )
+    ages = [(oldest.c.at >= now - age, words) for words, age in _AGES]
+    bucket = sa.case((oldest.c.missing > 0, "never"), *ages, else_="longer").label("age")
+    buckets = sa.select(bucket).select_from(oldest).subquery()
+    rows = session.execute(sa.select(buckets.c.age, sa.func.count()).group_by(buckets.c.age))
+    found = {words: count for words, count in rows}
+    named = [words for words, _ in _AGES]
+    return [(words, found.get(words, 0)) for words in (*named, "longer", "never")]
+
+
 def advances(session: orm.Session, instance_id: int) -> list[Advance]:
     """How far the poll of each selected resource of an instance is."""
     query = sa.select(Poller).where(Poller.instance_id == instance_id, Poller.selected)
@@ -214,11 +249,7 @@ def _health(now: dt.datetime) -> sa.ColumnElement[str]:
     failing = selected.where(
         sa.or_(Poller.error.is_not(None), Poller.state == PollerState.DISABLED)
     )
-    stopped = sa.exists().where(
-        Subscription.instance_id == Instance.id,
-        Subscription.current,
-        sa.not_(Subscription.active),
-    )
+    stopped = sa.exists().where(Subscription.instance_id == Instance.id, _stopped(now))
     free = sa.or_(Instance.lease_until.is_(None), Instance.lease_until < now)
     return sa.case(
         (sa.or_(Instance.disabled, sa.not_(Instance.events_enabled)), Health.DISABLED.value),
@@ -227,6 +258,12 @@ def _health(now: dt.datetime) -> sa.ColumnElement[str]:
         (selected.where(Poller.state == PollerState.BASELINE), Health.STARTING.value),
         else_=Health.HEALTHY.value,
     )
+
+
+def _stopped(now: dt.datetime) -> sa.ColumnElement[bool]:
+    """A subscription that is not sent to: it needs a person, or it is held for a while."""
+    resting = sa.or_(sa.not_(Subscription.active), Subscription.held_until > now)
+    return sa.and_(Subscription.current, resting)
 
 
 def _glances(
@@ -238,12 +275,10 @@ def _glances(
     for poller in session.scalars(chosen.order_by(Poller.id)):
         pollers[poller.instance_id].append(poller)
     stopped = {
-        instance_id: reason or "stopped"
-        for instance_id, reason in session.execute(
-            sa.select(Subscription.instance_id, Subscription.reason).where(
-                Subscription.instance_id.in_(ids),
-                Subscription.current,
-                sa.not_(Subscription.active),
+        instance_id: reason or f"the callback failed {failures} times in a row"
+        for instance_id, reason, failures in session.execute(
+            sa.select(Subscription.instance_id, Subscription.reason, Subscription.failures).where(
+                Subscription.instance_id.in_(ids), _stopped(now)
             )
         )
     }
@@ -291,7 +326,7 @@ def _why(
             if poller.error is not None or poller.state == PollerState.DISABLED
         ]
         if stopped is not None:
-            reasons.append(f"Deliveries are stopped: {stopped}")
+            reasons.append(f"Deliveries wait: {stopped}")
         return "; ".join(reasons)
     if health is Health.LATE and instance.next_poll_at is not None:
         minutes = int((now - instance.next_poll_at).total_seconds() // 60)

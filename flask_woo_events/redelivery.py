@@ -10,7 +10,14 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from .flow import outbox
-from .models import Delivery, DeliveryStatus, Instance, Notification, Subscription
+from .models import (
+    UNSETTLED,
+    Delivery,
+    DeliveryStatus,
+    Instance,
+    Notification,
+    Subscription,
+)
 
 #: Deliveries that are given back at a time, so that no transaction is long.
 AT_ONCE = 1_000
@@ -79,6 +86,58 @@ def subscriptions(
     if subscription_id is not None:
         query = query.where(Subscription.id == subscription_id)
     return [_entry(one) for one in session.scalars(query)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What waits for one subscription."""
+
+    subscription: SubscriptionEntry
+    queued: int
+    retry: int
+    created: int
+    #: When the oldest of it was made.
+    oldest_at: dt.datetime | None
+
+
+def backlogs(session: orm.Session, organization_id: int, limit: int = 200) -> list[Backlog]:
+    """Subscriptions for which something waits, or which are not sent to; the longest first."""
+    mine = sa.select(Instance.id).where(Instance.organization_id == organization_id)
+    counted = (
+        sa.select(
+            Delivery.subscription_id.label("id"),
+            *(
+                sa.func.sum(sa.case((Delivery.status == status, 1), else_=0)).label(status.value)
+                for status in UNSETTLED
+            ),
+            sa.func.min(Delivery.created_at).label("oldest"),
+        )
+        .join(Subscription, Subscription.id == Delivery.subscription_id)
+        .where(Subscription.instance_id.in_(mine), Delivery.status.in_(UNSETTLED))
+        .group_by(Delivery.subscription_id)
+        .subquery()
+    )
+    query = (
+        sa.select(Subscription, counted)
+        .outerjoin(counted, counted.c.id == Subscription.id)
+        .where(
+            Subscription.instance_id.in_(mine),
+            Subscription.current,
+            sa.or_(counted.c.id.is_not(None), sa.not_(Subscription.active)),
+        )
+        .order_by(counted.c.queued.desc(), Subscription.id)
+        .limit(limit)
+    )
+    return [
+        Backlog(
+            subscription=_entry(row[0]),
+            queued=int(row.queued or 0),
+            retry=int(row.retry or 0),
+            created=int(row.created or 0),
+            oldest_at=row.oldest,
+        )
+        for row in session.execute(query)
+    ]
 
 
 def deliveries(

@@ -54,6 +54,8 @@ class InstanceView:
     pollers: tuple[PollerView, ...]
     store_facts: cabc.Mapping[str, t.Any]
     next_poll_at: dt.datetime | None
+    #: Minutes between two polls; 0 for none.
+    refresh_minutes: int
     #: Our webhooks at the store: ``topic``, ``id``, ``status``, ``error``.
     webhooks: tuple[cabc.Mapping[str, t.Any], ...]
     #: How well they told what happened, by resource, and since when.
@@ -142,6 +144,7 @@ def _view(session: orm.Session, instance: Instance) -> InstanceView:
         ),
         store_facts=instance.store_facts,
         next_poll_at=instance.next_poll_at,
+        refresh_minutes=instance.refresh_minutes,
         notices=tuple(instance.notices),
         journal=_journal(instance),
         webhooks=tuple(instance.hooks),

@@ -18,6 +18,7 @@ from ..flow.notification import ELEMENT_KEY
 from ..models import DeliveryStatus, EventType
 from ..runtime import current_runtime
 from . import access
+from . import shown as texts
 from .access import EVENT, INSTANCE, Answer
 
 #: Events a page, and rows of a CSV file, as documented.
@@ -153,28 +154,23 @@ def _choice() -> tuple[Choice, str]:
     args, error = flask.request.args, ""
     dates: dict[str, dt.datetime | None] = {}
     for name in ("since", "until"):
-        text = args.get(name, "").strip()
         try:
-            dates[name] = _date(text) if text else None
-        except ValueError:
-            dates[name], error = None, f"{text[:50]} is not a date; write 2026-11-24 20:15"
+            dates[name] = texts.date(args.get(name, ""))
+        except InputError as exc:
+            dates[name], error = None, str(exc)
     event_type, status = args.get("type", ""), args.get("status", "")
     return Choice(
         organization_id=access.caller().organization_id,
         instance_id=access.number("instance"),
         resource=args.get("resource", "").strip()[:190] or None,
         object_id=args.get("object", "").strip()[:190] or None,
+        notification_id=access.number("notification"),
         event_type=event_type if event_type in set(EventType) else None,
         status="" if status == "none" else status if status in set(DeliveryStatus) else None,
         since=dates["since"],
         until=dates["until"],
         text=args.get("text", "").strip()[:200],
     ), error
-
-
-def _date(text: str) -> dt.datetime:
-    date = dt.datetime.fromisoformat(text)
-    return date.replace(tzinfo=dt.UTC) if date.tzinfo is None else date.astimezone(dt.UTC)
 
 
 def _cells(entry: log.Entry, name: str, organization: str) -> tuple[str, ...]:

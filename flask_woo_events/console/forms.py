@@ -120,14 +120,21 @@ def sent(fields: werkzeug.datastructures.MultiDict[str, str]) -> StoreForm:
     return form
 
 
-def of_instance(name: str, tags: cabc.Sequence[str], kept: cabc.Mapping[str, str]) -> StoreForm:
+def of_instance(
+    name: str,
+    tags: cabc.Sequence[str],
+    kept: cabc.Mapping[str, str],
+    known_tags: cabc.Collection[str] = (),
+) -> StoreForm:
     """The form of an instance that is there.
 
     :param kept: its configuration, secrets masked.
+    :param known_tags: those that can be chosen; only others are typed.
     """
     form = StoreForm(
         name=name,
-        tags=", ".join(tags),
+        tags=", ".join(tag for tag in tags if tag not in known_tags),
+        chosen_tags=[tag for tag in tags if tag in known_tags],
         enabled=kept.get(key_of("enabled"), "false").lower() == "true",
         vendor_type=kept.get(key_of("vendor_type"), "polling"),
         refresh_minutes=kept.get(key_of("refresh_minutes")) or "15",
@@ -242,26 +249,30 @@ def read_json(form: StoreForm) -> dict[str, t.Any]:
     return value
 
 
-def request_of(form: StoreForm, *, creates: bool) -> dict[str, t.Any]:
+def request_of(form: StoreForm, kept: cabc.Mapping[str, str] | None = None) -> dict[str, t.Any]:
     """The body of the documented request that the form stands for.
 
-    :param creates: leave out what is empty; a change says so instead, so that it is emptied.
+    :param kept: the configuration that it changes, secrets masked: what was not empty and is
+        now is sent empty. ``None`` for a new instance.
     :raises InputError: the resources cannot be read.
     """
+    creates, before = kept is None, kept or {}
     configuration: dict[str, t.Any] = {}
     for field, name in KEYS.items():
         value = (form[field].data or "").strip()
-        if value or not (creates and field in OPTIONAL):
+        if value or field not in OPTIONAL or before.get(key_of(name)):
             configuration[key_of(name)] = value
     configuration[key_of("enabled")] = bool(form.enabled.data)
     configuration[key_of("vendor_type")] = form.vendor_type.data or ""
-    if form.keep_nulls.data or not creates:
+    if form.keep_nulls.data or before.get(key_of("filter_nulls")):
         configuration[key_of("filter_nulls")] = not form.keep_nulls.data
     blocks = read_json(form) if form.mode.data == "json" else blocks_of(form)
     polls = form.vendor_type.data != "webhook"
     if polls:
         configuration[key_of("refresh_minutes")] = (form.refresh_minutes.data or "").strip()
-    elif form.reconcile_minutes.data not in (None, "", "60") or not creates:
+    elif (
+        form.reconcile_minutes.data not in (None, "", "60") or key_of("reconcile_minutes") in before
+    ):
         configuration[key_of("reconcile_minutes")] = (form.reconcile_minutes.data or "").strip()
     if polls or not creates or blocks != default_configuration():
         configuration[CONFIGURATION_KEY] = blocks

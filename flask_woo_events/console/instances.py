@@ -74,6 +74,11 @@ def shown(instance_id: int) -> Answer:
             events=charts.events(session, Event.instance_id == instance_id, now),
             latency=charts.latency(session, Notification.instance_id == instance_id, now),
             answers=charts.answers(session, Usage.instance_id == instance_id, now),
+            ages=[
+                (one.resource, max((now - one.polled_at).total_seconds(), 0.0))
+                for one in view.pollers
+                if one.polled_at is not None
+            ],
             newest=log.search(session, chosen, None, NEWEST).entries,
             names={instance_id: view.name},
         )

@@ -40,6 +40,7 @@ def home() -> Answer:
             events=charts.events(session, Event.instance_id.in_(mine), now),
             latency=charts.latency(session, Notification.instance_id.in_(mine), now),
             answers=charts.answers(session, Usage.instance_id.in_(mine), now),
+            fresh=overview.freshness(session, who, now),
             newest=newest,
             names=overview.names(session, who, {one.instance_id for one in newest}),
         )

@@ -12,6 +12,7 @@ import flask
 import markupsafe
 import orjson
 
+from ..errors import InputError
 from ..runtime import current_runtime
 from . import access, svg
 
@@ -39,6 +40,20 @@ def register(blueprint: flask.Blueprint) -> None:
         "when": when,
     }
     blueprint.context_processor(lambda: {**functions, "person": flask.g.get("woo_person")})
+
+
+def date(text: str) -> dt.datetime | None:
+    """A date that somebody typed, UTC unless it says otherwise.
+
+    :raises InputError: it is none.
+    """
+    if not text.strip():
+        return None
+    try:
+        read = dt.datetime.fromisoformat(text.strip())
+    except ValueError as exc:
+        raise InputError(f"{text[:50]!r} is not a date; write 2026-11-24 20:15") from exc
+    return read.replace(tzinfo=dt.UTC) if read.tzinfo is None else read.astimezone(dt.UTC)
 
 
 def tell(text: str) -> None:

@@ -26,6 +26,8 @@ from .forms import StoreForm
 from .lines import Problem
 
 _POLLERS = f"configuration.{CONFIGURATION_KEY}"
+#: Tags that are offered, the most frequent.
+TAGS_OFFERED = 40
 #: Test notifications that one user may send in a while.
 TRIALS, WITHIN = 20, dt.timedelta(minutes=5)
 
@@ -77,8 +79,7 @@ def register(blueprint: flask.Blueprint) -> None:
     def edit(instance_id: int) -> Answer:
         view = _view(instance_id)
         if flask.request.method == "GET":
-            kept = {entry.key: entry.value for entry in view.configuration}
-            form = forms.of_instance(view.name, view.tags, kept)
+            form = forms.of_instance(view.name, view.tags, _kept(view) or {}, _known_tags())
             optional = any(form[field].data for field in forms.OPTIONAL)
             return _shown(Page(form=form, instance=view, optional=optional))
         page = _sent_page(view)
@@ -266,6 +267,16 @@ def _view(instance_id: int) -> views.InstanceView:
         return views.get(session, access.caller(), instance_id)
 
 
+def _kept(view: views.InstanceView | None) -> dict[str, str] | None:
+    return {entry.key: entry.value for entry in view.configuration} if view is not None else None
+
+
+def _known_tags() -> list[str]:
+    """Tags to choose from."""
+    with current_runtime().database.read() as session:
+        return overview.tags(session, access.caller())[:TAGS_OFFERED]
+
+
 def _before(view: views.InstanceView) -> Before:
     runtime = current_runtime()
     with runtime.database.read() as session:
@@ -283,8 +294,7 @@ def _sent_page(view: views.InstanceView | None) -> Page:
 
 
 def _request(page: Page) -> InstanceRequest:
-    creates = page.instance is None
-    return validated(InstanceRequest, forms.request_of(page.form, creates=creates))
+    return validated(InstanceRequest, forms.request_of(page.form, _kept(page.instance)))
 
 
 def _check(page: Page) -> Plan | None:
@@ -326,7 +336,7 @@ def api_base(runtime: Runtime) -> str:
 def _command(page: Page) -> str:
     creates = page.instance is None
     try:
-        body = forms.request_of(page.form, creates=creates)
+        body = forms.request_of(page.form, _kept(page.instance))
     except InputError:
         return ""
     url = f"{api_base(current_runtime())}/instances"
@@ -336,15 +346,13 @@ def _command(page: Page) -> str:
 
 
 def _shown(page: Page) -> Answer:
-    with current_runtime().database.read() as session:
-        known = overview.tags(session, access.caller())
     page.command = _command(page)
     failed = page.errors or page.problem or page.refusal
     body = flask.render_template(
         "woo_console/store.html",
         page=page,
         form=page.form,
-        tags=known[:40],
+        tags=_known_tags(),
         formats=[(pattern, example(pattern)) for pattern in forms.FORMATS],
         example=example,
     )

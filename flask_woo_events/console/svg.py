@@ -11,8 +11,10 @@ import markupsafe
 from ..charts import Hours
 
 #: The size of a chart's drawing, in its own units.
-WIDTH, HEIGHT = 640, 180
-_LEFT, _TOP, _BOTTOM = 44, 8, 22
+WIDTH, HEIGHT = 420, 170
+_LEFT, _TOP, _BOTTOM = 50, 8, 22
+#: Of a chart of rows: the height of one, and the room for its words.
+_ROW, _WORDS = 26, 130
 #: Series that have a colour of their own; further ones share the last.
 COLOURS = 6
 
@@ -89,6 +91,38 @@ def lines(hours: Hours, title: str, write: Write) -> markupsafe.Markup:
             for x, y, value, place in points
         ]
     return _drawing(title, parts)
+
+
+def rows(values: cabc.Sequence[tuple[str, float]], title: str, write: Write) -> markupsafe.Markup:
+    """A bar for each value, lying, with its words on the left and its number at its end."""
+    top = max((value for _, value in values), default=0) or 1
+    room = WIDTH - _WORDS - 60
+    parts = []
+    for place, (words, value) in enumerate(values):
+        y = place * _ROW
+        length = max(value / top * room, 2 if value else 0)
+        parts.append(
+            markupsafe.Markup(
+                '<text class="label" x="{}" y="{}" dy="0.32em" text-anchor="end">{}</text>'
+                '<rect class="series-0" x="{}" y="{}" width="{}" height="{}" rx="3"></rect>'
+                '<text class="label" x="{}" y="{}" dy="0.32em">{}</text>'
+            ).format(
+                _WORDS - 10,
+                y + _ROW / 2,
+                words if len(words) <= 20 else f"{words[:19]}…",
+                _WORDS,
+                y + 5,
+                _written(length),
+                _ROW - 10,
+                _written(_WORDS + length + 8),
+                y + _ROW / 2,
+                write(value),
+            )
+        )
+    text = "; ".join(f"{words}: {write(value)}" for words, value in values)
+    return markupsafe.Markup(
+        '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
+    ).format(WIDTH, max(len(values), 1) * _ROW, f"{title}. {text}", _joined(parts))
 
 
 def spark(counts: cabc.Sequence[int]) -> markupsafe.Markup:

@@ -29,6 +29,7 @@ class Choice:
     instance_id: int | None = None
     resource: str | None = None
     object_id: str | None = None
+    notification_id: int | None = None
     organization_id: int | None = None
     event_type: str | None = None
     #: Of the delivery; empty for events that were not to be delivered.
@@ -90,6 +91,8 @@ class DeliveryEntry:
 
     id: int
     subscription_id: int
+    channel: str
+    #: The callback's address, or the handler's name.
     url: str
     status: str
     due_at: dt.datetime | None
@@ -210,6 +213,8 @@ def _scoped(session: orm.Session, choice: Choice) -> sa.Select[t.Any]:
     if choice.object_id is not None:
         pollers = sa.select(Poller.id).where(Poller.instance_id.in_(mine))
         query = query.where(Event.poller_id.in_(pollers), Event.object_id == choice.object_id)
+    if choice.notification_id is not None:
+        query = query.where(Event.notification_id == choice.notification_id)
     if choice.since is not None:
         query = query.where(Event.id >= first_since(session, choice.since))
     if choice.until is not None:
@@ -298,6 +303,7 @@ def _deliveries(session: orm.Session, notification_id: int) -> tuple[DeliveryEnt
         DeliveryEntry(
             id=delivery.id,
             subscription_id=subscription.id,
+            channel=subscription.channel,
             url=subscription.url,
             status=delivery.status,
             due_at=delivery.due_at,

@@ -71,6 +71,7 @@ class Watched:
         self.context.on("console", self._on_console)
         self.page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
         self.context.on("request", self._on_request)
+        self.context.on("response", self._on_response)
 
     def _on_console(self, message: t.Any) -> None:
         # An answer with an error status, which a test may well have asked for, is told so too.
@@ -81,6 +82,10 @@ class Watched:
         host = urllib.parse.urlsplit(request.url).netloc
         if host and host != self._host:
             self.faults.append(f"foreign request: {request.url}")
+
+    def _on_response(self, response: t.Any) -> None:
+        if response.status >= 500:
+            self.faults.append(f"{response.status}: {response.url}")
 
     def close(self) -> None:
         """Close it; what happened that must not is an error."""

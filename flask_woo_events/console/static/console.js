@@ -88,7 +88,7 @@ function prepare(form) {
       if (wrong) row.className = "wrong";
       const number = document.createElement("b");
       number.textContent = line;
-      row.append(number, ` ${words}\n`);
+      row.append(number, ` ${words}`);
       excerpt.append(row);
     }
     place.append(excerpt);
