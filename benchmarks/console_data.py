@@ -48,10 +48,10 @@ _FILL = (
     """,
     """
     INSERT INTO woo_notification (id, instance_id, poller_id, event_id, resource, poll_date,
-        created_at)
+        size, created_at)
     SELECT n, 1 + n % :instances, 4 * (n % :instances) + 1 + n % 4,
         lpad(n::text, 20, '0'), (ARRAY['customers','discounts','orders','products'])[1 + n % 4],
-        :since + make_interval(secs => :days * 86400.0 * n / :notifications),
+        :since + make_interval(secs => :days * 86400.0 * n / :notifications), :each,
         :since + make_interval(secs => :days * 86400.0 * n / :notifications)
     FROM generate_series(1, :notifications) n
     """,

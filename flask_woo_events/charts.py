@@ -13,7 +13,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from .flow import log
-from .models import Delivery, DeliveryStatus, Event, Notification, Usage
+from .models import Delivery, DeliveryStatus, Notification, Subscription, Usage
 
 #: Hours that a chart shows.
 HOURS = 24
@@ -45,13 +45,14 @@ def begins(now: dt.datetime, hours: int = HOURS) -> tuple[dt.datetime, ...]:
 def events(session: orm.Session, scope: Scope, now: dt.datetime) -> Hours:
     """Events of the last day by resource.
 
-    :param scope: a condition on ``Event.instance_id``.
+    :param scope: a condition on ``Notification.instance_id``.
     """
     hours = begins(now)
+    hour = _hour(Notification.created_at)
     rows = session.execute(
-        sa.select(_hour(Event.created_at), Event.resource, sa.func.count())
-        .where(scope, Event.id >= log.first_since(session, hours[0]), Event.created_at >= hours[0])
-        .group_by(_hour(Event.created_at), Event.resource)
+        sa.select(hour, Notification.resource, sa.func.sum(Notification.size))
+        .where(scope, Notification.created_at >= hours[0])
+        .group_by(hour, Notification.resource)
     )
     return _arranged(hours, ((hour, resource, float(count)) for hour, resource, count in rows))
 
@@ -60,51 +61,79 @@ def events_of_each(
     session: orm.Session, instance_ids: cabc.Collection[int], now: dt.datetime
 ) -> dict[int, tuple[int, ...]]:
     """Events of the last day of each instance, all resources together."""
+    if not instance_ids:
+        return {}
     hours = begins(now)
+    hour = _hour(Notification.created_at)
     rows = session.execute(
-        sa.select(_hour(Event.created_at), Event.instance_id, sa.func.count())
+        sa.select(hour, Notification.instance_id, sa.func.sum(Notification.size))
         .where(
-            Event.instance_id.in_(instance_ids),
-            Event.id >= log.first_since(session, hours[0]),
-            Event.created_at >= hours[0],
+            Notification.instance_id.in_(instance_ids),
+            Notification.id >= _first_notification(session, hours[0]),
+            Notification.created_at >= hours[0],
         )
-        .group_by(_hour(Event.created_at), Event.instance_id)
+        .group_by(hour, Notification.instance_id)
     )
     found = {one: [0] * len(hours) for one in instance_ids}
     places = {_key(hour): place for place, hour in enumerate(hours)}
-    for hour, instance_id, count in rows:
-        place = places.get(_key(hour))
+    for begin, instance_id, count in rows:
+        place = places.get(_key(begin))
         if place is not None:
-            found[instance_id][place] = count
+            found[instance_id][place] = int(count)
     return {one: tuple(counts) for one, counts in found.items()}
 
 
 def latency(session: orm.Session, scope: Scope, now: dt.datetime) -> Hours:
     """Seconds from an event's being seen to its being delivered: the average and the slowest.
 
-    :param scope: a condition on ``Notification.instance_id``.
+    :param scope: a condition on ``Subscription.instance_id``.
     """
     hours = begins(now)
     seconds = _seconds(Delivery.created_at, Delivery.updated_at)
+    hour = _hour(Delivery.updated_at)
     rows = session.execute(
-        sa.select(_hour(Delivery.updated_at), sa.func.avg(seconds), sa.func.max(seconds))
-        .join(Notification, Notification.id == Delivery.notification_id)
+        sa.select(hour, sa.func.avg(seconds), sa.func.max(seconds))
+        .join(Subscription, Subscription.id == Delivery.subscription_id)
         .where(
             scope,
-            Notification.created_at >= hours[0],
+            Delivery.id >= _first_delivery(session, hours[0]),
+            Delivery.created_at >= hours[0],
             Delivery.status == DeliveryStatus.DELIVERED,
         )
-        .group_by(_hour(Delivery.updated_at))
+        .group_by(hour)
     ).all()
     return _arranged(
         hours,
         (
-            (hour, name, max(float(value), 0.0))
-            for hour, average, slowest in rows
+            (begin, name, max(float(value), 0.0))
+            for begin, average, slowest in rows
             for name, value in (("average", average), ("slowest", slowest))
         ),
         empty=None,
     )
+
+
+def _first_notification(session: orm.Session, since: dt.datetime) -> int:
+    """An id that no notification since then is below; a little before that time."""
+    query = (
+        sa.select(Notification.id)
+        .where(Notification.created_at >= since - log.SLACK)
+        .order_by(Notification.created_at, Notification.id)
+    )
+    return session.scalars(query.limit(1)).one_or_none() or 2**63 - 1
+
+
+def _first_delivery(session: orm.Session, since: dt.datetime) -> int:
+    """The same of deliveries, which are written with their notifications."""
+    # Of a few: a replay may have written the delivery of an old notification just now.
+    few = (
+        sa.select(Delivery.id)
+        .where(Delivery.notification_id >= _first_notification(session, since))
+        .order_by(Delivery.notification_id, Delivery.id)
+        .limit(100)
+        .subquery()
+    )
+    return session.scalar(sa.select(sa.func.min(few.c.id))) or 2**63 - 1
 
 
 def answers(session: orm.Session, scope: Scope, now: dt.datetime) -> Hours:

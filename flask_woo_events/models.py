@@ -383,6 +383,8 @@ class Notification(Base):
     resource: orm.Mapped[str] = orm.mapped_column(sa.String(190))
     #: When the poll that saw the events began, the store's clock.
     poll_date: orm.Mapped[dt.datetime]
+    #: How many events it holds, so that they can be counted without reading them.
+    size: orm.Mapped[int] = orm.mapped_column(default=1)
     created_at: orm.Mapped[dt.datetime] = orm.mapped_column(index=True)
 
 

@@ -104,8 +104,12 @@ def glances(
     *,
     after_id: int = 0,
     limit: int = 50,
+    counted: bool = True,
 ) -> list[Glance]:
-    """Instances by id, with a few queries for all of them together."""
+    """Instances by id, with a few queries for all of them together.
+
+    :param counted: with their events of the last day.
+    """
     if "\0" in wanted.search + wanted.tag:
         return []  # PostgreSQL refuses it in a parameter, and no name holds it
     health = _health(now)
@@ -122,7 +126,9 @@ def glances(
     if wanted.health is not None:
         query = query.where(health == wanted.health)
     rows = session.execute(query.order_by(Instance.id).limit(limit)).all()
-    return _glances(session, [(row, Health(name)) for row, name in rows], now)
+    found = [(row, Health(name)) for row, name in rows]
+    events = charts.events_of_each(session, [row.id for row, _ in found], now) if counted else {}
+    return _glances(session, found, events, now)
 
 
 def glance(session: orm.Session, caller: Caller, instance_id: int, now: dt.datetime) -> Glance:
@@ -136,7 +142,8 @@ def troubled(session: orm.Session, caller: Caller, now: dt.datetime, limit: int)
     found: list[Glance] = []
     for health in (Health.FAILING, Health.LATE):
         wanted = Wanted(health=health)
-        found += glances(session, caller, wanted, now, limit=limit - len(found))
+        left = limit - len(found)
+        found += glances(session, caller, wanted, now, limit=left, counted=False)
     return found
 
 
@@ -267,7 +274,10 @@ def _stopped(now: dt.datetime) -> sa.ColumnElement[bool]:
 
 
 def _glances(
-    session: orm.Session, rows: cabc.Sequence[tuple[Instance, Health]], now: dt.datetime
+    session: orm.Session,
+    rows: cabc.Sequence[tuple[Instance, Health]],
+    events: cabc.Mapping[int, tuple[int, ...]],
+    now: dt.datetime,
 ) -> list[Glance]:
     ids = [instance.id for instance, _ in rows]
     pollers: dict[int, list[Poller]] = {one: [] for one in ids}
@@ -282,7 +292,6 @@ def _glances(
             )
         )
     }
-    events = charts.events_of_each(session, ids, now) if ids else {}
     return [
         Glance(
             id=instance.id,
@@ -298,7 +307,7 @@ def _glances(
                 sum(one.get("status") == "active" for one in instance.hooks),
                 len(instance.hooks),
             ),
-            events=events[instance.id],
+            events=events.get(instance.id, ()),
         )
         for instance, health in rows
     ]

@@ -6,7 +6,7 @@ import flask
 
 from .. import charts, instances, overview, provisioning, views
 from ..flow import log
-from ..models import Event, Notification, Usage
+from ..models import Notification, Subscription, Usage
 from ..overview import Health, Wanted
 from ..runtime import current_runtime
 from ..schemas import key_of
@@ -71,8 +71,8 @@ def shown(instance_id: int) -> Answer:
             glance=overview.glance(session, who, instance_id, now),
             now=now,
             idle_since=overview.idle_since(session, who, now),
-            events=charts.events(session, Event.instance_id == instance_id, now),
-            latency=charts.latency(session, Notification.instance_id == instance_id, now),
+            events=charts.events(session, Notification.instance_id == instance_id, now),
+            latency=charts.latency(session, Subscription.instance_id == instance_id, now),
             answers=charts.answers(session, Usage.instance_id == instance_id, now),
             ages=[
                 (one.resource, max((now - one.polled_at).total_seconds(), 0.0))

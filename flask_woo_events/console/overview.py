@@ -6,7 +6,7 @@ import flask
 
 from .. import charts, overview
 from ..flow import log
-from ..models import Event, Notification, Usage
+from ..models import Notification, Subscription, Usage
 from ..overview import Health
 from ..runtime import current_runtime
 from . import access
@@ -37,8 +37,8 @@ def home() -> Answer:
             healths=Health,
             troubled=overview.troubled(session, who, now, TROUBLED),
             idle_since=overview.idle_since(session, who, now),
-            events=charts.events(session, Event.instance_id.in_(mine), now),
-            latency=charts.latency(session, Notification.instance_id.in_(mine), now),
+            events=charts.events(session, Notification.instance_id.in_(mine), now),
+            latency=charts.latency(session, Subscription.instance_id.in_(mine), now),
             answers=charts.answers(session, Usage.instance_id.in_(mine), now),
             fresh=overview.freshness(session, who, now),
             newest=newest,

@@ -19,7 +19,7 @@ LOOKED_THROUGH = 20_000
 #: Of a search for a text, which reads the bodies.
 READ_THROUGH = 2_000
 #: Events are written in about the order of their ids; this is how far off that may be.
-_SLACK = dt.timedelta(minutes=10)
+SLACK = dt.timedelta(minutes=10)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +189,7 @@ def first_since(session: orm.Session, since: dt.datetime) -> int:
     """An id that no event since then is below; a little before that time."""
     notification_id = session.scalars(
         sa.select(Notification.id)
-        .where(Notification.created_at >= since - _SLACK)
+        .where(Notification.created_at >= since - SLACK)
         .order_by(Notification.created_at, Notification.id)
         .limit(1)
     ).one_or_none()
@@ -218,7 +218,7 @@ def _scoped(session: orm.Session, choice: Choice) -> sa.Select[t.Any]:
     if choice.since is not None:
         query = query.where(Event.id >= first_since(session, choice.since))
     if choice.until is not None:
-        query = query.where(Event.id < first_since(session, choice.until + 2 * _SLACK))
+        query = query.where(Event.id < first_since(session, choice.until + 2 * SLACK))
     return t.cast("sa.Select[t.Any]", query)
 
 

@@ -96,9 +96,10 @@ def post(
             event_id=secrets.token_urlsafe(15),
             resource=stream.resource,
             poll_date=poll_date,
+            size=len(batch),
             created_at=rules.now,
         )
-        for _ in batches
+        for batch in batches
     ]
     session.add_all(notifications)
     session.flush()

@@ -347,6 +347,7 @@ def upgrade() -> None:
         sa.Column("event_id", sa.String(length=20), nullable=False),
         sa.Column("resource", sa.String(length=190), nullable=False),
         sa.Column("poll_date", models.UtcDateTime(), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
         sa.Column("created_at", models.UtcDateTime(), nullable=False),
         sa.ForeignKeyConstraint(
             ["instance_id"],

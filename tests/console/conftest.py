@@ -1,0 +1,75 @@
+"""An application with the console, two organisations, and a browser where one is installed."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import os
+import pathlib
+import shutil
+
+import pytest
+
+import flask_woo_events
+from tests.console import browser as browsers
+from tests.console import site as sites
+from tests.console.browser import Browser, MissingBrowser
+from tests.console.person import Person
+from tests.console.site import Site
+from tests.integration.conftest import store_server as store_server
+from tests.integration.conftest import tables as tables
+from tests.integration.host import Api, StubStore, add_account, dispose, make_app
+
+
+@pytest.fixture
+def app(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[flask_woo_events.Flask]:
+    """An application with the console, whose tables are there."""
+    shutil.copy(tables, tmp_path / "host.sqlite3")
+    app = make_app(
+        tmp_path,
+        SECRET_KEY="of the host",
+        WOO_EVENTS_CONSOLE=True,
+        WOO_EVENTS_ALLOW_PRIVATE_CALLBACKS=True,
+    )
+    yield app
+    dispose(app)
+
+
+@pytest.fixture
+def ann(app: flask_woo_events.Flask) -> Person:
+    """The user ann of acme, signed in."""
+    person = Person(app, add_account(app, "ann", "acme"))
+    person.sign_in()
+    return person
+
+
+@pytest.fixture
+def bob(app: flask_woo_events.Flask) -> Person:
+    """A user of another organisation, signed in."""
+    person = Person(app, add_account(app, "bob", "globex"))
+    person.sign_in()
+    return person
+
+
+@pytest.fixture
+def api(ann: Person, store_server: StubStore) -> Api:
+    """The API as ann calls it."""
+    return Api(ann.app.test_client(), ann.account.headers, store_server.url)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> cabc.Iterator[Browser]:
+    """Chromium without a head."""
+    try:
+        with browsers.launched() as browser:
+            yield browser
+    except MissingBrowser as exc:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"the console is not tested in a browser: {exc}")
+
+
+@pytest.fixture
+def site(tmp_path: pathlib.Path) -> cabc.Iterator[Site]:
+    """The example application with the console, served, and a store and a callback for it."""
+    with sites.site(tmp_path) as one:
+        yield one
