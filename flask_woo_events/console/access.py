@@ -28,6 +28,7 @@ EVENT = f"<int(max={2**63 - 1}):event_id>"
 #: Our keys of the session and our field of forms, beside those of the host.
 SESSION = "woo_console"
 TOKEN = "woo_csrf_token"
+_KEPT = {"user", "organization", "fingerprint", "since", "seen"}
 #: Pages that need nobody to be known.
 _OPEN = frozenset({"woo_console.sign_in", "woo_console.static", "woo_console.bootstrap"})
 #: A session is written anew only when it was last written so long ago, seconds.
@@ -148,7 +149,7 @@ def _hosts_person(name: ConsoleUser | None) -> Person:
 def _remembered(settings: Settings) -> Person | None:
     """Who signed in, if that still holds."""
     kept = flask.session.get(SESSION)
-    if not isinstance(kept, dict):
+    if not isinstance(kept, dict) or kept.keys() != _KEPT:
         return None
     runtime = current_runtime()
     now = runtime.clock().timestamp()

@@ -84,11 +84,7 @@ class StoreForm(wtforms.Form):
     tags = wtforms.StringField("Element Instance Tags")
     chosen_tags = wtforms.SelectMultipleField(validate_choice=False)
     enabled = wtforms.BooleanField("Events Enabled")
-    vendor_type = wtforms.SelectField(
-        "Event Type",
-        choices=[("polling", "polling"), ("webhook", "webhook")],
-        validate_choice=False,
-    )
+    vendor_type = wtforms.StringField("Event Type")
     callback_url = wtforms.StringField("Event Notification Callback URL")
     refresh_minutes = wtforms.StringField("Event poller refresh interval (mins)")
     reconcile_minutes = wtforms.StringField("Reconcile interval (mins)")

@@ -8,11 +8,12 @@ import pathlib
 import shutil
 
 import pytest
+from playwright.sync_api import Browser
 
 import flask_woo_events
 from tests.console import browser as browsers
 from tests.console import site as sites
-from tests.console.browser import Browser, MissingBrowser
+from tests.console.browser import MissingBrowser
 from tests.console.person import Person
 from tests.console.site import Site
 from tests.integration.conftest import store_server as store_server

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import html
 import re
+import secrets
 import typing as t
 
 import flask
@@ -43,7 +44,9 @@ class Person:
 
     def post(self, path: str, form: dict[str, t.Any] | None = None) -> Response:
         """Send a form with the token that the pages of this session hold."""
-        return self.client.post(f"/woo{path}", data={"woo_csrf_token": self.token(), **(form or {})})
+        return self.client.post(
+            f"/woo{path}", data={"woo_csrf_token": self.token(), **(form or {})}
+        )
 
     def token(self) -> str:
         """The token of a form."""
@@ -56,11 +59,12 @@ class Person:
 
     def sign_in(self, onward: str = "") -> Response:
         """Sign in with the secrets."""
-        secrets = {
+        form = {
             "user_secret": self.account.user,
             "organization_secret": self.account.organization,
+            "next": onward,
         }
-        answer = self.post("/sign-in", {**secrets, "next": onward})
+        answer = self.post("/sign-in", form)
         assert answer.status_code == 302, answer.text
         return answer
 
@@ -80,9 +84,7 @@ def fields_of(page: str) -> dict[str, t.Any]:
     for name, options in re.findall(r'<select[^>]* name="(\w+)"[^>]*>(.*?)</select>', inner, re.S):
         chosen = re.search(r'value="([^"]*)" selected', options)
         sent[name] = [chosen[1]] if chosen else []
-    for name, text in re.findall(
-        r'<textarea[^>]* name="(\w+)"[^>]*>(.*?)</textarea>', inner, re.S
-    ):
+    for name, text in re.findall(r'<textarea[^>]* name="(\w+)"[^>]*>(.*?)</textarea>', inner, re.S):
         sent[name] = [html.unescape(text).removeprefix("\n")]
     return {name: values if len(values) > 1 else values[0] for name, values in sent.items()}
 
@@ -130,7 +132,7 @@ def tell(
             notification = Notification(
                 instance_id=instance_id,
                 poller_id=poller.id,
-                event_id=f"{len(ids)}-{now.timestamp()}"[:20],
+                event_id=secrets.token_urlsafe(15),
                 resource=resource,
                 poll_date=now,
                 size=1,

@@ -1,0 +1,114 @@
+"""What a store sends is shown as text: markup, emoji, other directions, a megabyte."""
+
+from __future__ import annotations
+
+import flask
+import pytest
+
+from flask_woo_events.models import DeliveryStatus, EventType
+from tests.console.person import Person, tell
+from tests.integration.host import Api
+
+MARKUP = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'>&amp;{{ 7*7 }}"
+RTL = "\u202eمتجر\u202c שלום"
+EMOJI = "👩‍👩‍👧‍👦🏳️‍🌈"
+LONG = "x" * 1_000_000
+#: Bytes that a page may have, whatever it shows.
+PAGE_MOST = 1_500_000
+
+
+def _pages(api: Api, app: flask.Flask, object_id: str, text: str) -> list[str]:
+    """Pages that show an instance whose data is hostile."""
+    created = api.create(name=f"shop {EMOJI} {RTL} & \"quoted\" 'so'", tags=[RTL, EMOJI])
+    number = created["id"]
+    body = {"id": object_id, "name": text, "meta": {text[:200]: [text, None, 1.5]}}
+    changed = {**body, "name": f"{text} changed", "list": [{"a": text}]}
+    ids = tell(app, number, body, changed, status=DeliveryStatus.RETRY)
+    ids += tell(app, number, {"id": object_id}, event_type=EventType.DELETED)
+    return [
+        "/",
+        "/instances",
+        f"/instances/{number}",
+        f"/instances/{number}/edit",
+        f"/instances/{number}/delete",
+        f"/instances/{number}/progress",
+        "/events",
+        "/events?text=changed",
+        "/deliveries?status=retry",
+        f"/instances/{number}/objects/orders/{object_id}",
+        *(f"/events/{one}" for one in ids),
+    ]
+
+
+@pytest.mark.parametrize("text", [MARKUP, RTL, EMOJI, LONG, f"{MARKUP}{LONG}"])
+def test_store_data_is_text(app: flask.Flask, api: Api, ann: Person, text: str) -> None:
+    """No page has markup of a store's, and none is larger than a browser likes."""
+    for path in _pages(api, app, "7", text):
+        page = ann.get(path)
+        assert page.status_code == 200, path
+        assert "<script>" not in page.text and "<img" not in page.text, path
+        assert len(page.data) < PAGE_MOST, (path, len(page.data))
+
+
+def test_markup_is_shown_as_it_is(app: flask.Flask, api: Api, ann: Person) -> None:
+    """What looks like markup can be read on the page, and templates in it are not run."""
+    number = api.create()["id"]
+    [event_id] = tell(app, number, {"id": 7, "name": MARKUP})
+    page = ann.get(f"/events/{event_id}").text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "{{ 7*7 }}" in page
+
+
+def test_names_have_their_own_direction(app: flask.Flask, api: Api, ann: Person) -> None:
+    """A name that runs from right to left does not turn what stands beside it."""
+    number = api.create(name=RTL)["id"]
+    page = ann.get(f"/instances/{number}").text
+    assert f"<h1><bdi>{RTL}</bdi></h1>" in page
+
+
+def test_object_ids_with_odd_characters_have_a_page(
+    app: flask.Flask, api: Api, ann: Person
+) -> None:
+    """Ids of custom resources may hold slashes, spaces and percent signs."""
+    number = api.create()["id"]
+    object_id = "a/b c%20?d#é"
+    tell(app, number, {"id": object_id, "status": "x"})
+    page = ann.get("/events").text
+    link = page.split("/objects/orders/")[1].split('"')[0]
+    assert ann.get(f"/instances/{number}/objects/orders/{link}").status_code == 200
+
+
+def test_whole_object_can_be_kept(app: flask.Flask, api: Api, ann: Person) -> None:
+    """What is cut on the page is whole in the file, which no browser shows as a page."""
+    number = api.create()["id"]
+    [event_id] = tell(app, number, {"id": 7, "name": f"<b>{LONG}"})
+    assert "more" in ann.get(f"/events/{event_id}").text
+    answer = ann.get(f"/events/{event_id}.json")
+    assert answer.json["name"] == f"<b>{LONG}"
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "before=99999999999999999999&instance=99999999999999999999",
+        "since=tomorrow&until=%00",
+        "type=%27&status=%27&health=%27",
+        "text=%00&object=%00&resource=%00",
+        "search=%00&tag=%00",
+        "after=-1&before=-1&subscription=x&notification=x",
+        f"text={'x' * 5000}",
+    ],
+)
+def test_odd_queries_are_no_errors(api: Api, ann: Person, query: str) -> None:
+    """Whatever stands in a query, the page answers."""
+    api.create()
+    for path in ("/events", "/instances", "/deliveries", "/events.csv", "/sign-in", "/"):
+        assert ann.get(f"{path}?{query}").status_code in (200, 400), path
+
+
+@pytest.mark.parametrize("number", ["0", "99999999999999999999999", "-1", "1.5", "x"])
+def test_odd_ids_are_not_there(ann: Person, number: str) -> None:
+    """Ids that no database holds are not there, and no errors."""
+    for path in (f"/instances/{number}", f"/events/{number}", f"/instances/{number}/edit"):
+        assert ann.get(path).status_code == 404
