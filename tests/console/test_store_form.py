@@ -1,0 +1,396 @@
+"""The page "Authenticate a store", without a browser's script: fields, errors, the cURL."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import typing as t
+
+import flask
+import pytest
+import sqlalchemy as sa
+
+from flask_woo_events import configuration as configurations
+from flask_woo_events.callback import CallbackReceiver
+from flask_woo_events.console import curl, forms
+from flask_woo_events.console.stores import example
+from flask_woo_events.models import Instance
+from flask_woo_events.resources import default_configuration
+from flask_woo_events.runtime import Runtime
+from flask_woo_events.testing import ServedCallback
+from tests.console.person import Person, curl_of, fields_of
+from tests.integration.host import Api, StubStore, runtime_of
+
+NEW = "/instances/new"
+EXAMPLE_KEY = "a-key-of-the-callback"
+
+
+@pytest.fixture
+def form(ann: Person, store_server: StubStore) -> dict[str, t.Any]:
+    """The form of a new instance, filled in as the documentation does it."""
+    fields = fields_of(ann.get(NEW).text)
+    return fields | {
+        "name": "API Instance with Polling",
+        "store_url": store_server.url,
+        "api_key": "ck_test",
+        "api_secret": "cs_test",
+        "tags": "Docs",
+        "enabled": "y",
+        "callback_url": "https://mycoolapp.com/events",
+    }
+
+
+def _kept(app: flask.Flask, instance_id: int) -> dict[str, str]:
+    """The configuration of an instance, secrets in clear."""
+    runtime = runtime_of(app)
+    with runtime.database.read() as session:
+        return configurations.read(session, runtime.cipher, instance_id)
+
+
+def _count(app: flask.Flask) -> int:
+    with runtime_of(app).database.read() as session:
+        return session.scalar(sa.select(sa.func.count(Instance.id))) or 0
+
+
+def test_new_instance_tells_its_token_once(
+    app: flask.Flask, ann: Person, form: dict[str, t.Any]
+) -> None:
+    """The answer has id and token, snippets that hold them, and nothing keeps the token."""
+    page = ann.post(NEW, form)
+    assert page.status_code == 200
+    token = page.text.split('id="instance-token">')[1].split("<")[0]
+    answer: t.Any = app.test_client().get(
+        "/elements/api-v2/instances", headers=ann.account.element(token)
+    )
+    assert answer.json["name"] == "API Instance with Polling"
+    assert f"Element {token}" in page.text
+    assert token not in ann.get(f"/instances/{answer.json['id']}").text
+
+
+def test_untouched_form_polls_the_four_resources(
+    app: flask.Flask, ann: Person, form: dict[str, t.Any]
+) -> None:
+    """What the form begins with is the documented configuration."""
+    ann.post(NEW, form)
+    kept = _kept(app, 1)
+    assert json.loads(kept["event.poller.configuration"]) == default_configuration()
+    assert kept["event.poller.refresh_interval"] == "15"
+    assert "event.notification.signature.key" not in kept
+
+
+def test_webhook_needs_no_poller_keys(ann: Person, form: dict[str, t.Any]) -> None:
+    """The cURL of an instance for webhooks is the documented one."""
+    page = ann.post(NEW, form | {"vendor_type": "webhook", "act": "preview"}).text
+    body = _body(curl_of(page))
+    assert body["configuration"]["event.vendor.type"] == "webhook"
+    assert not [key for key in body["configuration"] if "poller" in key]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("name", "", "Name"),
+        ("store_url", "", "Store URL"),
+        ("api_key", "ck <x>", "Consumer Key"),
+        ("callback_url", "ftp://x", "Event Notification Callback URL"),
+        ("refresh_minutes", "soon", "Event poller refresh interval (mins)"),
+        ("callback_headers", "Host: x", "Event Notification Callback Headers"),
+        ("vendor_type", "pigeon", "Event Type"),
+    ],
+)
+def test_error_stands_at_its_field(
+    app: flask.Flask, ann: Person, form: dict[str, t.Any], field: str, value: str, words: str
+) -> None:
+    """A wrong field is named and marked, what else was typed stays, and nothing is saved."""
+    page = ann.post(NEW, form | {field: value})
+    assert page.status_code == 422
+    assert f'<a href="#{field}">{words.replace("&", "&amp;")}</a>' in page.text
+    assert "https://mycoolapp.com/events" in page.text or field == "callback_url"
+    assert _count(app) == 0
+
+
+def test_stores_answer_is_shown(
+    app: flask.Flask, ann: Person, form: dict[str, t.Any], store_server: StubStore
+) -> None:
+    """Credentials are tried before saving; what the store said is there to read."""
+    store_server.refuse_keys()
+    page = ann.post(NEW, form)
+    assert page.status_code == 422
+    assert "It answered 401" in page.text
+    assert "Invalid signature - provided signature does not match." in page.text
+    assert _count(app) == 0
+
+
+def test_credentials_can_be_tried(
+    app: flask.Flask, ann: Person, form: dict[str, t.Any], store_server: StubStore
+) -> None:
+    """Trying shows the store's name and version and saves nothing."""
+    page = ann.post(NEW, form | {"act": "try"})
+    assert "The store answers." in page.text and "WooCommerce 9.4.2" in page.text
+    assert _count(app) == 0
+
+
+def test_list_and_json_say_the_same(ann: Person, form: dict[str, t.Any]) -> None:
+    """The raw JSON holds what the list says, and back; what the list does not show stays."""
+    extra = default_configuration()
+    extra["orders"] |= {"pollDelay": 60, "pageSize": 20}
+    extra["orders"]["datesConfiguration"]["updatedDateTimezone"] = "EST"
+    text = json.dumps(extra)
+    listed = ann.post(NEW, form | {"mode": "json", "poller_json": text, "act": "list"}).text
+    fields = fields_of(listed)
+    assert fields["mode"] == "list"
+    again = fields_of(ann.post(NEW, fields | {"act": "json"}).text)
+    assert json.loads(again["poller_json"]) == extra
+
+
+def test_resources_can_be_left_out_and_added(
+    app: flask.Flask, ann: Person, form: dict[str, t.Any]
+) -> None:
+    """A resource without its check is not polled; one more is a copy under another name."""
+    form.pop("resources-0-selected")
+    more = fields_of(ann.post(NEW, form | {"act": "add"}).text)
+    more |= {"resources-4-name": "contacts", "resources-4-url": "/hubs/ecommerce/customers"}
+    ann.post(NEW, more)
+    kept = json.loads(_kept(app, 1)["event.poller.configuration"])
+    assert sorted(kept) == ["contacts", "discounts", "orders", "products"]
+    assert kept["contacts"]["url"] == "/hubs/ecommerce/customers"
+
+
+def test_filtering_switched_off_is_an_empty_object(
+    app: flask.Flask, ann: Person, form: dict[str, t.Any]
+) -> None:
+    """Without Advanced Filtering the documented ``datesConfiguration`` is empty."""
+    form.pop("resources-2-advanced")
+    ann.post(NEW, form)
+    kept = json.loads(_kept(app, 1)["event.poller.configuration"])
+    assert kept["orders"]["datesConfiguration"] == {}
+    assert kept["products"]["datesConfiguration"] != {}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{\n  "orders": {\n    "url": \n}', "Line 4"),
+        ('{\n  "orders": {"url": "/orders"},\n  "x": {"url": "nowhere"}\n}', "Line 3"),
+        ('{\n "a": {\n  "url": "/orders",\n  "datesConfiguration": {\n   '
+         '"createdDateFormat": "YYYY"\n  }\n }\n}', "Line 5"),
+        ('{\n "a.b": {\n  "url": "/orders",\n  "pageSize": 0\n }\n}', "Line 4"),
+        ("[]", "an object of resources to poll is expected"),
+        ("", "this is not JSON"),
+    ],
+)  # fmt: skip
+def test_json_errors_stand_at_their_line(
+    ann: Person, form: dict[str, t.Any], text: str, words: str
+) -> None:
+    """What is wrong in the raw JSON is said with its line, by parser and rules alike."""
+    page = ann.post(NEW, form | {"mode": "json", "poller_json": text})
+    assert page.status_code == 422
+    problem = page.text.split('id="json-problem"')[1]
+    assert words in problem[:600]
+    told = ann.post("/instances/new/preview", form | {"mode": "json", "poller_json": text}).json
+    assert words in f"Line {told['problem']['line']} {told['problem']['message']}"
+
+
+def _body(command: str) -> dict[str, t.Any]:
+    """The body that a shell would send with a command."""
+    script = f'curl() {{ printf %s "${{!#}}"; }}\n{command}'
+    run = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    body: dict[str, t.Any] = json.loads(run.stdout)
+    return body
+
+
+def test_curl_does_what_the_form_does(
+    app: flask.Flask, ann: Person, form: dict[str, t.Any]
+) -> None:
+    """The body of the cURL, secrets shown, creates the same instance over the API."""
+    hard = form | {"name": 'it\'s "quoted" $HOME `x` \\', "signature_key": "o'clock"}
+    page = ann.post(NEW, hard | {"act": "reveal"}).text
+    command = curl_of(page)
+    assert command.startswith("curl -X POST \\\n  'http://localhost/elements/api-v2/instances'")
+    answer = app.test_client().post(
+        "/elements/api-v2/instances", json=_body(command), headers=ann.account.headers
+    )
+    assert answer.status_code == 200
+    ann.post(NEW, hard)
+    ours, theirs = _kept(app, 1), _kept(app, 2)
+    polled = [json.loads(one.pop("event.poller.configuration")) for one in (ours, theirs)]
+    assert ours == theirs and polled[0] == polled[1]
+
+
+def test_curl_hides_secrets_until_asked(ann: Person, form: dict[str, t.Any]) -> None:
+    """Secrets are in the cURL only after somebody wanted to see them."""
+    secrets = {"signature_key": "a-signature-key", "basic_password": "a-password",
+               "basic_username": "user", "callback_headers": "X-Key: a-header"}  # fmt: skip
+    hidden = curl_of(ann.post(NEW, form | secrets | {"act": "preview"}).text)
+    shown = curl_of(ann.post(NEW, form | secrets | {"act": "reveal"}).text)
+    for secret in ("cs_test", "ck_test", "a-signature-key", "a-password", "a-header"):
+        assert secret not in hidden and secret in shown, secret
+    assert "********" in hidden and "********" not in shown
+
+
+@pytest.mark.parametrize("reveal", ["0", "1"])
+def test_live_preview_is_the_same_text(ann: Person, form: dict[str, t.Any], reveal: str) -> None:
+    """What the script shows is what the page without a script shows."""
+    form |= {"reveal": reveal, "name": "it's"}
+    with_script = ann.post("/instances/new/preview", form).json
+    without = ann.post(NEW, form | {"act": "preview"}).text
+    assert with_script["command"] == curl_of(without)
+    assert with_script["problem"] is None
+
+
+def test_preview_has_examples_of_formats(ann: Person, form: dict[str, t.Any]) -> None:
+    """A format is shown with a date in it, or with what is wrong."""
+    told = ann.post(
+        "/instances/new/preview",
+        form | {"resources-0-updated_format": "yyyy", "resources-0-created_format": "QQ"},
+    ).json["examples"]
+    assert told["resources-0-updated_format"].isdigit()
+    assert "not known" in told["resources-0-created_format"]
+
+
+@pytest.mark.parametrize("pattern", forms.FORMATS)
+def test_every_offered_format_can_be_used(app: flask.Flask, pattern: str) -> None:
+    """Each format of the list has an example."""
+    with app.app_context():
+        assert any(character.isdigit() for character in example(pattern))
+
+
+def test_key_is_generated(ann: Person, form: dict[str, t.Any]) -> None:
+    """The button fills in a key that nobody guesses, each time another one."""
+    keys = {fields_of(ann.post(NEW, form | {"act": "key"}).text)["signature_key"] for _ in "12"}
+    assert len(keys) == 2 and all(len(key) >= 40 for key in keys)
+
+
+def test_tags_are_typed_and_chosen(app: flask.Flask, ann: Person, form: dict[str, t.Any]) -> None:
+    """Tags that others have can be chosen beside typed ones."""
+    ann.post(NEW, form | {"tags": "eu, retail"})
+    page = ann.get(NEW).text
+    assert 'name="chosen_tags" value="eu"' in page
+    ann.post(NEW, form | {"tags": "new", "chosen_tags": ["eu"]})
+    with runtime_of(app).database.read() as session:
+        assert session.get_one(Instance, 2).tags == ["new", "eu"]
+
+
+def test_test_notification_is_signed_and_marked(
+    ann: Person, form: dict[str, t.Any], woo_callback: ServedCallback
+) -> None:
+    """The callback gets one notification of low severity that says that it is a test."""
+    page = ann.post(
+        NEW,
+        form | {"callback_url": woo_callback.url, "signature_key": EXAMPLE_KEY, "act": "test",
+                "callback_headers": "X-Own: yes"},
+    )  # fmt: skip
+    assert "The callback took it." in page.text
+    [received] = woo_callback.receiver.received
+    assert received.is_signed_with(EXAMPLE_KEY)
+    assert received.json["severity"] == "low" and received.json["action"] == "test"
+    assert received.json["message"]["test"] is True and received.json["message"]["events"] == []
+    assert received.headers["X-Own"] == "yes"
+
+
+def test_failed_test_says_why(ann: Person, form: dict[str, t.Any]) -> None:
+    """A callback that refuses is told with its answer."""
+    receiver = CallbackReceiver(lambda received: 500)
+    with receiver.serve() as url:
+        page = ann.post(NEW, form | {"callback_url": url, "act": "test"})
+    assert "The callback did not take it." in page.text
+    assert "500 Internal Server Error" in page.text
+
+
+def test_test_obeys_the_address_guard(
+    app: flask.Flask, form: dict[str, t.Any], ann: Person, woo_callback: ServedCallback
+) -> None:
+    """Where callbacks at private addresses are not allowed, no test goes there either."""
+    runtime = runtime_of(app)
+    settings = dataclasses.replace(runtime.settings, allow_private_callbacks=False)
+    guarded = Runtime(settings, runtime.database)
+    app.extensions["woo_events"] = guarded
+    page = ann.post(NEW, form | {"callback_url": woo_callback.url, "act": "test"})
+    guarded.callback_session.close()
+    guarded.store_session.close()
+    app.extensions["woo_events"] = runtime
+    assert "The callback did not take it." in page.text
+    assert not woo_callback.receiver.received
+
+
+def test_tests_are_limited(
+    ann: Person, form: dict[str, t.Any], woo_callback: ServedCallback
+) -> None:
+    """A user cannot make a hammer of the test."""
+    form |= {"callback_url": woo_callback.url, "act": "test"}
+    answers = [ann.post(NEW, form).status_code for _ in range(21)]
+    assert answers[-1] == 429 and set(answers[:-1]) == {200}
+
+
+def test_quoting_survives_every_shell_character() -> None:
+    """A quoted text is one word, whatever it holds."""
+    text = "".join(chr(code) for code in range(32, 127)) + "'\n\t''é"
+    script = f"printf %s {curl.quoted(text)}"
+    run = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout == text
+
+
+class TestEdit:
+    """The same page for an instance that is there."""
+
+    def test_untouched_changes_nothing(self, app: flask.Flask, api: Api, ann: Person) -> None:
+        """Saving the form as it is leaves the instance as it was, secrets included."""
+        number = api.create(**{"event.notification.signature.key": "kept",
+                               "event.poller.refresh_interval": "7"})["id"]  # fmt: skip
+        before = _kept(app, number)
+        fields = fields_of(ann.get(f"/instances/{number}/edit").text)
+        assert fields["api_secret"] == fields["signature_key"] == "********"
+        answer = ann.post(f"/instances/{number}/edit", fields)
+        assert answer.headers["Location"] == f"/woo/instances/{number}"
+        after = _kept(app, number)
+        after.pop("event.poller.configuration")
+        assert {**before, "event.vendor.type": "polling"} == after
+
+    def test_emptied_secret_is_gone(self, app: flask.Flask, api: Api, ann: Person) -> None:
+        """An optional field that is emptied is removed."""
+        number = api.create(**{"event.notification.signature.key": "kept"})["id"]
+        fields = fields_of(ann.get(f"/instances/{number}/edit").text)
+        ann.post(f"/instances/{number}/edit", fields | {"signature_key": ""})
+        assert _kept(app, number)["event.notification.signature.key"] == ""
+
+    def test_keys_do_not_move_to_another_host(
+        self, app: flask.Flask, api: Api, ann: Person
+    ) -> None:
+        """The stored secret is not sent to another store."""
+        number = api.create()["id"]
+        fields = fields_of(ann.get(f"/instances/{number}/edit").text)
+        page = ann.post(f"/instances/{number}/edit", fields | {"store_url": "https://evil.test"})
+        assert page.status_code == 422 and "another host than before" in page.text
+
+    def test_legacy_urls_become_the_list(self, api: Api, ann: Person) -> None:
+        """An instance of the older form shows its resources in the list."""
+        number = api.create(**{"event.poller.urls": "orders|products"})["id"]
+        fields = fields_of(ann.get(f"/instances/{number}/edit").text)
+        assert fields["resources-0-name"] == "orders"
+        assert "resources-2-selected" not in fields
+
+    def test_reauthenticating_asks_the_store(
+        self, api: Api, ann: Person, store_server: StubStore
+    ) -> None:
+        """Update with the same store asks nobody; Re-Authenticate does, and shows a refusal."""
+        number = api.create()["id"]
+        ann.post(f"/instances/{number}/edit", fields_of(ann.get(f"/instances/{number}/edit").text))
+        fields = fields_of(ann.get(f"/instances/{number}/edit").text)
+        store_server.asked.clear()
+        ann.post(f"/instances/{number}/edit", fields | {"name": "renamed"})
+        assert store_server.asked == []
+        ann.post(f"/instances/{number}/edit", fields | {"act": "reauthenticate"})
+        assert store_server.asked
+        store_server.refuse_keys()
+        page = ann.post(f"/instances/{number}/edit", fields | {"act": "reauthenticate"})
+        assert page.status_code == 422 and "It answered 401" in page.text
+
+    def test_curl_is_a_patch(self, api: Api, ann: Person) -> None:
+        """The cURL of an instance changes it, and shows none of its secrets even when asked."""
+        number = api.create(**{"event.notification.signature.key": "kept"})["id"]
+        fields = fields_of(ann.get(f"/instances/{number}/edit").text)
+        page = ann.post(f"/instances/{number}/edit", fields | {"act": "reveal"}).text
+        command = curl_of(page)
+        assert command.startswith("curl -X PATCH") and f"/instances/{number}'" in command
+        assert "kept" not in command and "cs_test" not in command
