@@ -1,0 +1,253 @@
+"""Deliveries in the console: redelivered, replayed, rehearsed; and events as a file."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+import typing as t
+
+import flask
+import pytest
+import sqlalchemy as sa
+
+from flask_woo_events.callback import CallbackReceiver
+from flask_woo_events.console import deliveries, events
+from flask_woo_events.models import Delivery, DeliveryStatus, Subscription
+from flask_woo_events.testing import ServedCallback
+from flask_woo_events.worker import Worker
+from tests.console.person import Person, rows, tell
+from tests.integration.host import Api, runtime_of
+
+QUEUED, RETRY = DeliveryStatus.QUEUED, DeliveryStatus.RETRY
+WINDOW = {"since": "2020-01-01T00:00"}
+
+
+def _instance(api: Api, url: str = "https://mycoolapp.com/events") -> int:
+    keys = {"event.notification.callback.url": url, "event.notification.signature.key": "signed"}
+    return int(api.create(**keys)["id"])
+
+
+def _statuses(app: flask.Flask) -> list[str]:
+    with runtime_of(app).database.read() as session:
+        return list(session.scalars(sa.select(Delivery.status).order_by(Delivery.id)))
+
+
+def test_queue_is_listed(app: flask.Flask, api: Api, ann: Person) -> None:
+    """What waits is counted by subscription and listed by state."""
+    number = _instance(api)
+    tell(app, number, {"id": 1}, {"id": 2}, status=QUEUED)
+    tell(app, number, {"id": 3}, status=RETRY)
+    page = ann.get("/deliveries").text
+    assert page.count('name="delivery"') == 2
+    assert ann.get("/deliveries?status=retry").text.count('name="delivery"') == 1
+    assert "Nothing waits" in ann.get("/deliveries?status=created").text
+
+
+def test_empty_queue_says_so(ann: Person) -> None:
+    """Without anything that waits the page explains itself."""
+    assert "Nothing is queued" in ann.get("/deliveries").text
+
+
+@pytest.mark.parametrize(
+    ("form", "left"),
+    [
+        ({"what": "selected", "delivery": ["1-1"]}, ["created", "queued", "queued", "delivered"]),
+        ({"what": "selected", "delivery": ["1-1", "2-3"]}, ["created", "queued", "created",
+                                                              "delivered"]),
+        ({"what": "subscription", "id": "1"}, ["created", "created", "queued", "delivered"]),
+        ({"what": "all"}, ["created", "created", "created", "delivered"]),
+        ({"what": "selected", "delivery": ["1-3", "x", "-", "99999999999999999999-1"]},
+         ["queued", "queued", "queued", "delivered"]),
+    ],
+)  # fmt: skip
+def test_one_some_or_all_are_redelivered(
+    app: flask.Flask, api: Api, ann: Person, form: dict[str, t.Any], left: list[str]
+) -> None:
+    """Exactly what was chosen is due again."""
+    first, second = _instance(api), _instance(api)
+    tell(app, first, {"id": 1}, {"id": 2}, status=QUEUED)
+    tell(app, second, {"id": 3}, status=QUEUED)
+    tell(app, second, {"id": 4})
+    ann.post("/deliveries/redeliver", form)
+    assert _statuses(app) == left
+
+
+def test_redelivered_arrives(
+    app: flask.Flask, api: Api, ann: Person, woo_callback: ServedCallback
+) -> None:
+    """A stopped subscription is active again, and the worker sends what waited."""
+    number = _instance(api, woo_callback.url)
+    tell(app, number, {"id": 1}, status=QUEUED)
+    with runtime_of(app).database.write() as session:
+        session.execute(sa.update(Subscription).values(active=False, reason="503"))
+    assert "Stopped" in ann.get("/deliveries").text
+    page = ann.client.post(
+        "/woo/deliveries/redeliver",
+        data={"woo_csrf_token": ann.token(), "what": "all"},
+        follow_redirects=True,
+    )
+    assert "1 deliveries are due now" in page.text
+    Worker(runtime_of(app)).deliver_once()
+    assert woo_callback.receiver.events == [("orders", "1", "UPDATED")]
+    assert "Stopped" not in ann.get("/deliveries").text
+
+
+def test_event_is_replayed(
+    app: flask.Flask, api: Api, ann: Person, woo_callback: ServedCallback
+) -> None:
+    """An event that arrived can be sent once more, under its own id."""
+    number = _instance(api, woo_callback.url)
+    [event_id] = tell(app, number, {"id": 1})
+    ann.post(f"/events/{event_id}/replay")
+    Worker(runtime_of(app)).deliver_once()
+    [received] = woo_callback.receiver.received
+    assert received.json["id"] == "1" and received.is_signed_with("signed")
+
+
+def test_dry_run_sends_nothing(
+    app: flask.Flask, api: Api, ann: Person, woo_callback: ServedCallback
+) -> None:
+    """A dry run lists what would be sent, and writes and sends nothing."""
+    number = _instance(api, woo_callback.url)
+    tell(app, number, {"id": 1}, {"id": 2})
+    before = rows(app)
+    page = ann.post("/deliveries/replay", {**WINDOW, "instance": str(number), "act": "dry"})
+    assert "2 notifications with 2 events" in page.text
+    assert "Send 2 notifications" in page.text
+    assert rows(app) == before and not woo_callback.receiver.received
+
+
+def test_window_is_told_again(app: flask.Flask, api: Api, ann: Person) -> None:
+    """Only events of the window, the resource and the types that were chosen are due again."""
+    number = _instance(api)
+    now = runtime_of(app).clock()
+    tell(app, number, {"id": 1}, at=now - dt.timedelta(hours=3))
+    tell(app, number, {"id": 2}, at=now - dt.timedelta(hours=1))
+    since = f"{now - dt.timedelta(hours=2):%Y-%m-%dT%H:%M}"
+    form = {"instance": str(number), "since": since, "act": "send"}
+    ann.post("/deliveries/replay", {**form, "type": "DELETED"})
+    assert _statuses(app) == ["delivered", "delivered"]
+    page = ann.post("/deliveries/replay", {**form, "type": "UPDATED", "resource": "orders"})
+    assert "1 deliveries are due now" in page.text
+    assert _statuses(app) == ["delivered", "created"]
+
+
+def test_replay_elsewhere_is_signed_and_not_written(
+    app: flask.Flask, api: Api, ann: Person, woo_callback: ServedCallback
+) -> None:
+    """Another URL gets the events at once; nothing is written of it."""
+    number = _instance(api)
+    tell(app, number, {"id": 1}, {"id": 2})
+    before = rows(app)
+    page = ann.post(
+        "/deliveries/replay",
+        {**WINDOW, "instance": str(number), "object": "2", "where": "elsewhere",
+         "url": woo_callback.url, "act": "send"},
+    )  # fmt: skip
+    assert "1 of 1 were taken." in page.text
+    [received] = woo_callback.receiver.received
+    assert received.events[0]["objectId"] == "2" and received.is_signed_with("signed")
+    assert rows(app) == before
+
+
+def test_replay_elsewhere_ends_at_the_first_refusal(
+    app: flask.Flask, api: Api, ann: Person
+) -> None:
+    """A URL that refuses is not hammered, and the page says where it ended."""
+    number = _instance(api)
+    tell(app, number, *({"id": one} for one in range(4)))
+    receiver = CallbackReceiver(lambda received: 200 if len(receiver.received) < 1 else 503)
+    with receiver.serve() as url:
+        page = ann.post(
+            "/deliveries/replay",
+            {**WINDOW, "instance": str(number), "where": "elsewhere", "url": url, "act": "send"},
+        )
+    assert len(receiver.received) == 2
+    assert "1 of 4 were taken." in page.text and "503 Service Unavailable" in page.text
+    assert page.text.count("not sent</span>") == 2
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ({}, "Choose an instance"),
+        ({"instance": "1"}, "from when on"),
+        ({"instance": "1", "since": "soon"}, "is not a date"),
+        ({**WINDOW, "instance": "1", "where": "elsewhere"}, "Give the URL"),
+        ({**WINDOW, "instance": "1", "where": "elsewhere", "url": "ftp://x"}, "http://"),
+    ],
+)
+def test_wrong_replay_says_what_is_missing(
+    api: Api, ann: Person, form: dict[str, str], words: str
+) -> None:
+    """What is missing or wrong is said, and what was typed stays."""
+    _instance(api)
+    page = ann.post("/deliveries/replay", {**form, "act": "dry"})
+    assert page.status_code == 422 and words in page.text
+
+
+def test_replay_has_a_limit(
+    app: flask.Flask, api: Api, ann: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than one replay takes is said, and the rest is left."""
+    monkeypatch.setattr(deliveries, "AGAIN_MOST", 2)
+    number = _instance(api)
+    tell(app, number, {"id": 1}, {"id": 2}, {"id": 3})
+    page = ann.post("/deliveries/replay", {**WINDOW, "instance": str(number), "act": "send"})
+    assert "There are more than one replay takes" in page.text
+    assert _statuses(app) == ["created", "created", "delivered"]
+
+
+def test_event_shows_each_attempt(app: flask.Flask, api: Api, ann: Person) -> None:
+    """Status, answer and the request as it is sent, without what is secret."""
+    keys = {
+        "event.notification.signature.key": "a-signature-key",
+        "event.notification.callback.headers": "X-Own: a-header",
+        "event.notification.basic.username": "user",
+        "event.notification.basic.password": "a-password",
+    }
+    number = api.create(**keys)["id"]
+    [event_id] = tell(app, number, {"id": 1, "status": "paid"}, status=RETRY)
+    page = ann.get(f"/events/{event_id}").text
+    assert "503 Service Unavailable" in page and "&lt;h1&gt;Down&lt;/h1&gt;" in page
+    assert "Elements-Webhook-Signature: sha256=" in page and "X-Own: ********" in page
+    assert "Redeliver now" in page
+    for secret in ("a-signature-key", "a-header", "a-password"):
+        assert secret not in page
+
+
+def test_event_shows_what_changed(app: flask.Flask, api: Api, ann: Person) -> None:
+    """An update is compared field by field; without the version before the page says so."""
+    number = _instance(api)
+    first, second = tell(
+        app, number, {"id": 1, "a": {"b": 1}}, {"id": 1, "a": {"b": 2}, "related_ids": [1]}
+    )
+    page = ann.get(f"/events/{second}").text
+    assert "a.b" in page and "<del><bdi>1</bdi></del>" in page and "<ins><bdi>2</bdi></ins>" in page
+    assert "related_ids</bdi></th>" not in page
+    assert "The version before is not kept" in ann.get(f"/events/{first}").text
+
+
+def test_csv_has_the_documented_columns(app: flask.Flask, api: Api, ann: Person) -> None:
+    """The file has what the filters leave, and no cell is a formula."""
+    number = api.create(name="=cmd()|x")["id"]
+    tell(app, number, {"id": 1}, status=RETRY)
+    tell(app, number, {"id": "-2+3"})
+    table = list(csv.reader(io.StringIO(ann.get("/events.csv").text)))
+    assert table[0][:7] == ["Timestamp", "Status", "Element Instance", "Element", "Id", "Error",
+                            "Account"]  # fmt: skip
+    assert table[1][1] == "delivered" and table[1][9] == "'-2+3"
+    assert table[2][1:7] == ["retry", "'=cmd()|x", "woocommercerest", "1",
+                             "503 Service Unavailable", "acme"]  # fmt: skip
+    assert len(ann.get("/events.csv?status=retry").text.splitlines()) == 2
+
+
+def test_csv_ends(app: flask.Flask, api: Api, ann: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file ends after the documented number of rows, read in chunks."""
+    monkeypatch.setattr(events, "CSV_ROWS", 5)
+    monkeypatch.setattr(events, "_CHUNK", 2)
+    tell(app, _instance(api), *({"id": one} for one in range(8)))
+    lines = ann.get("/events.csv").text.splitlines()
+    assert len(lines) == 6
+    assert [line.split(",")[9] for line in lines[1:]] == ["7", "6", "5", "4", "3"]

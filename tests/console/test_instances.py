@@ -1,0 +1,157 @@
+"""Instances in the console: at a glance, one of them, and what can be done about it."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import flask
+import sqlalchemy as sa
+
+from flask_woo_events.models import Instance, Poller, PollerState, Tally
+from tests.console.person import Person, tell
+from tests.integration.host import Api, StubStore, runtime_of
+
+
+def _row(app: flask.Flask, number: int) -> Instance:
+    with runtime_of(app).database.read() as session:
+        return session.get_one(Instance, number)
+
+
+def test_first_page_leads_to_a_store(ann: Person) -> None:
+    """Without an instance the console says what to do."""
+    assert "No store is connected yet" in ann.get("/").text
+    assert "/woo/instances/new" in ann.get("/instances").text
+
+
+def test_instances_are_filtered(api: Api, ann: Person) -> None:
+    """Name, tag and state narrow the list; what finds nothing says so."""
+    api.create(name="Berlin", tags=["eu"])
+    api.create(name="Boston", tags=["us"])
+    page = ann.get("/instances?search=ber&tag=eu&health=starting").text
+    assert "Berlin" in page and "Boston" not in page
+    assert "No instance is like that" in ann.get("/instances?health=failing").text
+
+
+def test_instances_are_paged(app: flask.Flask, api: Api, ann: Person) -> None:
+    """A page has fifty, and leads to the next."""
+    number = api.create(name="first")["id"]
+    with runtime_of(app).database.write() as session:
+        first = session.get_one(Instance, number)
+        values = {
+            column.name: getattr(first, column.name)
+            for column in Instance.__table__.columns
+            if column.name not in ("id", "token_hash")
+        }
+        for one in range(60):
+            session.add(Instance(**values | {"name": f"n{one}", "token_hash": str(one)}))
+    page = ann.get("/instances").text
+    assert page.count('class="state') == 50
+    following = page.split('href="/woo/instances?')[-1].split('"')[0].replace("&amp;", "&")
+    assert ann.get(f"/instances?{following}").text.count('class="state') == 11
+
+
+def test_pausing_and_resuming(app: flask.Flask, api: Api, ann: Person) -> None:
+    """Paused it is not polled, resumed it is due, with its disabled resources."""
+    number = api.create()["id"]
+    ann.post(f"/instances/{number}/pause")
+    assert _row(app, number).disabled and _row(app, number).next_poll_at is None
+    assert "Paused by a person" in ann.get(f"/instances/{number}").text
+    with runtime_of(app).database.write() as session:
+        session.execute(sa.update(Poller).values(state=PollerState.DISABLED, failures=50))
+    ann.post(f"/instances/{number}/resume")
+    assert not _row(app, number).disabled and _row(app, number).next_poll_at is not None
+    with runtime_of(app).database.read() as session:
+        assert set(session.scalars(sa.select(Poller.failures))) == {0}
+
+
+def test_poll_now_makes_it_due(app: flask.Flask, api: Api, ann: Person) -> None:
+    """The web process polls nothing: it makes the instance due and shows the progress."""
+    number = api.create()["id"]
+    later = runtime_of(app).clock() + dt.timedelta(hours=1)
+    with runtime_of(app).database.write() as session:
+        session.get_one(Instance, number).next_poll_at = later
+    answer = ann.post(f"/instances/{number}/poll")
+    assert answer.headers["Location"].startswith(f"/woo/instances/{number}/progress")
+    due = _row(app, number).next_poll_at
+    assert due is not None and due < later
+    page = ann.get(f"/instances/{number}/progress").text
+    assert "Waiting for a worker" in page and 'http-equiv="refresh"' in page
+
+
+def test_missing_worker_is_noticed(app: flask.Flask, api: Api, ann: Person) -> None:
+    """When nobody polls what is due, the pages name the command."""
+    number = api.create()["id"]
+    with runtime_of(app).database.write() as session:
+        row = session.get_one(Instance, number)
+        row.next_poll_at = runtime_of(app).clock() - dt.timedelta(minutes=12)
+    for path in ("/", "/instances", f"/instances/{number}", f"/instances/{number}/progress"):
+        page = ann.get(path).text
+        assert "flask woo poll" in page, path
+    assert "No worker has polled for 12 min" in ann.get("/").text
+
+
+def test_paused_instance_cannot_be_polled(api: Api, ann: Person) -> None:
+    """Polling what is paused is refused with the reason."""
+    number = api.create()["id"]
+    ann.post(f"/instances/{number}/pause")
+    answer = ann.post(f"/instances/{number}/poll")
+    assert answer.status_code == 409 and "it is paused" in answer.text
+
+
+def test_failures_are_shown(app: flask.Flask, api: Api, ann: Person) -> None:
+    """What fails is said with its reason wherever the instance is shown."""
+    number = api.create()["id"]
+    with runtime_of(app).database.write() as session:
+        session.execute(
+            sa.update(Poller).where(Poller.resource == "orders").values(error="502", failures=3)
+        )
+    for path in ("/", "/instances", f"/instances/{number}"):
+        page = ann.get(path).text
+        assert "Failing" in page and "orders: 502" in page, path
+    assert "Failing, 3 in a row" in ann.get(f"/instances/{number}").text
+
+
+def test_miss_rate_of_webhooks_is_shown(app: flask.Flask, api: Api, ann: Person) -> None:
+    """What webhooks missed is shown as a part of all changes."""
+    number = api.create()["id"]
+    now = runtime_of(app).clock()
+    with runtime_of(app).database.write() as session:
+        session.get_one(Instance, number).hooks = [
+            {"topic": "order.updated", "id": 1, "status": "active", "error": None},
+            {"topic": "order.created", "id": 2, "status": "disabled", "error": None},
+        ]
+        session.add(Tally(instance_id=number, resource="orders", told=30, missed=10, since=now))
+    page = ann.get(f"/instances/{number}").text
+    assert "25.0 %" in page and "Disabled" in page
+    assert "1 of 2" in ann.get("/instances").text
+
+
+def test_deleting_needs_the_name(app: flask.Flask, api: Api, ann: Person) -> None:
+    """Only the name that was typed deletes; the list says that it is gone."""
+    number = api.create(name="Berlin shop")["id"]
+    for typed in ("", "berlin shop", "Berlin"):
+        page = ann.post(f"/instances/{number}/delete", {"typed": typed})
+        assert page.status_code == 400 and "That is not its name" in page.text
+    assert _row(app, number)
+    assert ann.post(f"/instances/{number}/delete", {"typed": "Berlin shop"}).status_code == 302
+    assert "Berlin shop is deleted." in ann.get("/instances").text
+    assert ann.get(f"/instances/{number}").status_code == 404
+
+
+def test_charts_have_their_numbers_beside_them(app: flask.Flask, api: Api, ann: Person) -> None:
+    """Each chart is described, and its numbers are in a table."""
+    number = api.create()["id"]
+    tell(app, number, {"id": 1}, {"id": 2})
+    page = ann.get(f"/instances/{number}").text
+    assert 'role="img" aria-label="Events by resource' in page
+    assert "UTC, " in page and ": 2</title>" in page
+    assert page.count("<summary>Numbers</summary>") == 2
+
+
+def test_silent_store_is_connected_without_events(
+    api: Api, ann: Person, store_server: StubStore
+) -> None:
+    """An instance whose events are off says so, and has nothing to poll."""
+    number = api.create(**{"event.notification.enabled": False})["id"]
+    page = ann.get(f"/instances/{number}").text
+    assert "Events are switched off" in page and "Poll now" not in page
