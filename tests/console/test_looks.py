@@ -1,0 +1,178 @@
+"""Every page in a browser: light and dark, wide and narrow, with and without a script.
+
+With ``WOO_SCREENSHOTS=1`` the pictures of the documentation are made anew.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import os
+import pathlib
+import typing as t
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.console.browser import Watched
+from tests.console.gallery import Gallery
+
+pytestmark = pytest.mark.browser
+
+PICTURES = pathlib.Path(__file__).parents[2] / "docs" / "screenshots"
+DESKTOP = {"width": 1280, "height": 860}
+PHONE = {"width": 390, "height": 780}
+
+#: How a page is looked at: options of the browser's context.
+LOOKS: dict[str, dict[str, t.Any]] = {
+    "light": {"viewport": DESKTOP},
+    "dark": {"viewport": DESKTOP, "color_scheme": "dark"},
+    "phone": {"viewport": PHONE, "device_scale_factor": 1, "is_mobile": True, "has_touch": True},
+    "no-script": {"viewport": DESKTOP, "java_script_enabled": False},
+}
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> cabc.Iterator[Gallery]:
+    """A console with something of everything in it."""
+    one = Gallery(tmp_path_factory.mktemp("gallery"))
+    one.fill()
+    with one.serving():
+        yield one
+
+
+@pytest.fixture(params=LOOKS)
+def look(
+    request: pytest.FixtureRequest, chromium: Browser, gallery: Gallery
+) -> cabc.Iterator[tuple[str, Watched]]:
+    """A signed-in window of each kind."""
+    host = gallery.url.removeprefix("http://")
+    options = {"locale": "en-GB", "timezone_id": "UTC", **LOOKS[request.param]}
+    watched = Watched(chromium, host, **options)
+    sign_in(watched.page, gallery)
+    yield request.param, watched
+    watched.close()
+
+
+def sign_in(page: Page, gallery: Gallery) -> None:
+    """Sign in as ann."""
+    page.goto(f"{gallery.url}/woo/")
+    page.fill("#user_secret", gallery.account.user)
+    page.fill("#organization_secret", gallery.account.organization)
+    page.locator("main button[type=submit]").click()
+    page.wait_for_url("**/woo/")
+
+
+def _act(name: str) -> cabc.Callable[[Page], None]:
+    return lambda page: page.locator(f"button[name=act][value={name}]").first.click()
+
+
+def _wrong_json(page: Page) -> None:
+    _act("json")(page)
+    text = page.locator("#poller_json")
+    text.fill(text.input_value().replace("yyyy-MM-dd'T'HH:mm:ss", "YYYY-MM-dd", 1))
+    page.locator(".finish .btn-primary").click()
+
+
+def _open_sheet(page: Page) -> None:
+    page.locator("[title='Configure orders']").click()
+
+
+def _missing(page: Page) -> None:
+    page.locator("#name").fill("Bologna shop")
+    page.locator("#store_url").fill("shop")
+    page.locator("#callback_url").fill("ftp://example.com")
+    page.evaluate("document.getElementById('store').noValidate = true")
+    page.locator(".finish .btn-primary").click()
+
+
+def _fill(page: Page) -> None:
+    page.locator("#name").fill("Bologna shop")
+    page.locator("#store_url").fill("https://bologna.example.com")
+    page.locator("#callback_url").fill("https://hooks.example.com/woo/bologna")
+    page.locator("label[for=enabled]").click()
+
+
+def _dry_run(page: Page) -> None:
+    page.locator("#instance").select_option("1")
+    page.locator("#since").fill("2026-11-23T12:00")
+    page.locator("#resource").fill("orders")
+    page.locator("button[value=dry]").click()
+
+
+#: Each picture: its page, and what is done there before it is taken.
+PAGES: dict[str, tuple[str, cabc.Callable[[Page], None] | None]] = {
+    "overview": ("/", None),
+    "instances": ("/instances", None),
+    "instances-none": ("/instances?search=nothing", None),
+    "authenticate": ("/instances/new", _fill),
+    "authenticate-json": ("/instances/new", _wrong_json),
+    "instance": ("/instances/1", None),
+    "instance-webhook": ("/instances/4", None),
+    "instance-failing": ("/instances/5", None),
+    "progress": ("/instances/8/progress", None),
+    "edit": ("/instances/1/edit", None),
+    "delete": ("/instances/1/delete", None),
+    "events": ("/events", None),
+    "events-none": ("/events?text=nowhere", None),
+    "event": ("/events/{order}", None),
+    "object": ("/instances/1/objects/orders/1729", None),
+    "deliveries": ("/deliveries", None),
+    "replay": ("/deliveries/replay", _dry_run),
+    "not-found": ("/nothing", None),
+}
+#: Those that need a script.
+SCRIPTED: dict[str, tuple[str, cabc.Callable[[Page], None] | None]] = {
+    "authenticate-sheet": ("/instances/new", _open_sheet),
+    "authenticate-errors": ("/instances/new", _missing),
+}
+
+
+def test_every_page(look: tuple[str, Watched], gallery: Gallery) -> None:
+    """Nothing is hard to use, wider than its window, asked elsewhere, or said to the console."""
+    kind, watched = look
+    pages = PAGES if kind == "no-script" else PAGES | SCRIPTED
+    for name, (path, act) in pages.items():
+        watched.page.goto(f"{gallery.url}/woo{path.format(order=gallery.order_event)}")
+        if act is not None:
+            act(watched.page)
+            watched.page.wait_for_load_state("networkidle")
+        watched.check()
+        _picture(watched.page, name, kind)
+
+
+def test_sign_in_page(chromium: Browser, gallery: Gallery) -> None:
+    """The door is like the rooms."""
+    for kind in ("light", "dark", "phone"):
+        watched = Watched(chromium, gallery.url.removeprefix("http://"), **LOOKS[kind])
+        watched.page.goto(f"{gallery.url}/woo/sign-in")
+        watched.check()
+        _picture(watched.page, "sign-in", kind)
+        watched.close()
+
+
+def test_empty_console(chromium: Browser, tmp_path: pathlib.Path) -> None:
+    """Before the first store, each page says what to do."""
+    empty = Gallery(tmp_path)
+    with empty.serving():
+        watched = Watched(chromium, empty.url.removeprefix("http://"), viewport=DESKTOP)
+        sign_in(watched.page, empty)
+        for name, path in (("welcome", "/"), ("events-empty", "/events"), ("queue-empty",
+                                                                           "/deliveries")):  # fmt: skip
+            watched.page.goto(f"{empty.url}/woo{path}")
+            watched.check()
+            _picture(watched.page, name, "light")
+        watched.close()
+
+
+def _picture(page: Page, name: str, kind: str) -> None:
+    """Take a picture for the documentation, if that is what the tests are run for."""
+    if os.environ.get("WOO_SCREENSHOTS") != "1" or kind == "no-script":
+        return
+    PICTURES.mkdir(exist_ok=True)
+    page.mouse.move(0, 0)
+    page.evaluate("scrollTo(0, 0)")
+    modal = name == "authenticate-sheet"
+    suffix = "" if kind == "light" else f"-{kind}"
+    page.screenshot(
+        path=PICTURES / f"{name}{suffix}.png", full_page=not modal, animations="disabled"
+    )
