@@ -11,11 +11,12 @@ import flask
 import werkzeug.exceptions
 
 from .. import instances, overview, plans, provisioning, trial, views
+from ..configuration import DEFINITIONS, Definition
 from ..date_patterns import DatePattern
 from ..errors import DatePatternError, InputError, TransportError
 from ..flow.retry import Outcome
 from ..plans import Before, Plan
-from ..resources import CONFIGURATION_KEY, default_configuration
+from ..resources import CONFIGURATION_KEY, default_configuration, parse_poller_configuration
 from ..runtime import Runtime, current_runtime
 from ..schemas import Configuration, InstanceRequest, key_of
 from ..values import MASK, validated
@@ -26,6 +27,15 @@ from .forms import StoreForm
 from .lines import Problem
 
 _POLLERS = f"configuration.{CONFIGURATION_KEY}"
+#: Fields that must not be empty.
+NEEDED = (
+    "name",
+    *(
+        field
+        for field, name in forms.KEYS.items()
+        if DEFINITIONS.get(key_of(name), Definition(name=name)).required
+    ),
+)
 #: Tags that are offered, the most frequent.
 TAGS_OFFERED = 40
 #: Test notifications that one user may send in a while.
@@ -299,7 +309,13 @@ def _request(page: Page) -> InstanceRequest:
 
 def _check(page: Page) -> Plan | None:
     """The plan that the form makes, or ``None`` after blaming what is wrong."""
+    missing = [field for field in NEEDED if not (page.form[field].data or "").strip()]
+    page.errors |= dict.fromkeys(missing, "This is needed")
     try:
+        if page.form.mode.data == "json":
+            parse_poller_configuration(forms.read_json(page.form))
+        if missing:
+            return None
         before = _before(page.instance) if page.instance is not None else None
         return plans.plan(_request(page), before, partial=before is not None)
     except InputError as exc:

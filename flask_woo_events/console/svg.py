@@ -93,9 +93,14 @@ def lines(hours: Hours, title: str, write: Write) -> markupsafe.Markup:
     return _drawing(title, parts)
 
 
-def rows(values: cabc.Sequence[tuple[str, float]], title: str, write: Write) -> markupsafe.Markup:
-    """A bar for each value, lying, with its words on the left and its number at its end."""
-    top = max((value for _, value in values), default=0) or 1
+def rows(
+    values: cabc.Sequence[tuple[str, float]], title: str, write: Write, least: float = 1
+) -> markupsafe.Markup:
+    """A bar for each value, lying, with its words on the left and its number at its end.
+
+    :param least: what the longest bar stands for, unless a value is greater.
+    """
+    top = max(least, *(value for _, value in values), 1)
     room = WIDTH - _WORDS - 60
     parts = []
     for place, (words, value) in enumerate(values):

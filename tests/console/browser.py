@@ -25,6 +25,11 @@ _RUN = """async () => {
   }));
 }"""
 
+_WIDE = """() => [...document.querySelectorAll("main *")]
+  .filter(one => one.getBoundingClientRect().right > document.documentElement.clientWidth
+                 && !one.closest(".scroll"))
+  .map(one => one.outerHTML.slice(0, 120))"""
+
 
 class MissingBrowser(Exception):
     """There is no Chromium on this machine."""
@@ -102,4 +107,4 @@ class Watched:
         wide = self.page.evaluate(
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )
-        assert wide <= 0, f"{self.page.url} is {wide} px wider than the window"
+        assert wide <= 0, f"{self.page.url} is {wide} px too wide: {self.page.evaluate(_WIDE)}"

@@ -15,7 +15,7 @@ from tests.console import browser as browsers
 from tests.console import site as sites
 from tests.console.browser import MissingBrowser
 from tests.console.person import Person
-from tests.console.site import Site
+from tests.console.site import Site, Template
 from tests.integration.conftest import store_server as store_server
 from tests.integration.conftest import tables as tables
 from tests.integration.host import Api, StubStore, add_account, dispose, make_app
@@ -69,8 +69,14 @@ def chromium() -> cabc.Iterator[Browser]:
         pytest.skip(f"the console is not tested in a browser: {exc}")
 
 
+@pytest.fixture(scope="session")
+def site_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """The database that every site begins with."""
+    return sites.template(tmp_path_factory.mktemp("site"))
+
+
 @pytest.fixture
-def site(tmp_path: pathlib.Path) -> cabc.Iterator[Site]:
+def site(tmp_path: pathlib.Path, site_template: Template) -> cabc.Iterator[Site]:
     """The example application with the console, served, and a store and a callback for it."""
-    with sites.site(tmp_path) as one:
+    with sites.site(tmp_path, site_template) as one:
         yield one

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import contextlib
 import datetime as dt
+import functools
 import pathlib
 import random
 import secrets
@@ -66,6 +67,8 @@ class Gallery:
         schema.upgrade(self.runtime.database.engine)
         self.account = self._user()
         self.order_event = 0
+        #: What happened, to be written in the order of its time.
+        self._later: list[tuple[dt.datetime, cabc.Callable[[], int]]] = []
         self.url = ""
 
     def _user(self) -> Account:
@@ -80,7 +83,9 @@ class Gallery:
         with self.runtime.database.write() as session:
             for store in _STORES:
                 self._store(session, dice, store)
-            self.order_event = self._order(session)
+            self._order(session)
+            for _, write in sorted(self._later, key=lambda one: one[0]):
+                self.order_event = write()
 
     def _store(self, session: orm.Session, dice: random.Random, store: dict[str, t.Any]) -> None:
         number = (session.scalar(sa.select(sa.func.max(Instance.id))) or 0) + 1
@@ -145,8 +150,8 @@ class Gallery:
                 session.add(Usage(instance_id=row.id, hour=hour, turns=4, requests=30,
                                   seconds=30 * (0.15 + 0.25 * busy * dice.random())))  # fmt: skip
             for _ in range(round(store["load"] * busy * dice.uniform(0.6, 1.3))):
-                at = moment - dt.timedelta(minutes=dice.uniform(0, min(55, 41)))
-                _happen(session, dice, row, to, at)
+                at = moment - dt.timedelta(minutes=dice.uniform(5, 41))
+                self._later.append((at, _happening(session, dice, row, to, at)))
 
     def _configure(self, session: orm.Session, row: Instance) -> None:
         texts = {
@@ -162,8 +167,8 @@ class Gallery:
         }
         configuration.write(session, self.runtime.cipher, row.id, texts)
 
-    def _order(self, session: orm.Session) -> int:
-        """The life of one order; returns the last event of it."""
+    def _order(self, session: orm.Session) -> None:
+        """The life of one order, which is the last that happens."""
         row, to = session.get_one(Instance, 1), session.get_one(Subscription, 1)
         order = {
             "id": 1729, "status": "pending", "currency": "EUR", "total": "74.80",
@@ -181,14 +186,15 @@ class Gallery:
              "line_items": [{"id": 1, "name": "Teapot", "quantity": 2, "total": "149.60"}],
              "total": "149.60"},
         )  # fmt: skip
-        last = 0
         for version, step in enumerate(steps, start=1):
             order = {**order, **step}
             at = dt.datetime.fromisoformat(f"{order['date_modified_gmt']}+00:00")
             kind = EventType.CREATED if version == 1 else EventType.UPDATED
             late = at + dt.timedelta(seconds=40)
-            last = _tell(session, row, to, "orders", order, kind, version, at, late)
-        return last
+            write = functools.partial(
+                _tell, session, row, to, "orders", order, kind, version, at, late
+            )
+            self._later.append((late, write))
 
     @contextlib.contextmanager
     def serving(self) -> cabc.Iterator[None]:
@@ -213,16 +219,17 @@ class _Quiet(werkzeug.serving.WSGIRequestHandler):
         pass
 
 
-def _happen(
+def _happening(
     session: orm.Session, dice: random.Random, row: Instance, to: Subscription, at: dt.datetime
-) -> None:
+) -> cabc.Callable[[], int]:
     resource = dice.choices(RESOURCES, (2, 1, 6, 3))[0]
     kind = dice.choices(tuple(EventType), (3, 6, 1))[0]
     number = dice.randrange(100, 999)
     body: dict[str, t.Any] = {"id": number}
     if kind is not EventType.DELETED:
         body |= {"status": dice.choice(("processing", "completed", "publish")), "total": "12.00"}
-    _tell(session, row, to, resource, body, kind, dice.randrange(1, 9), at, at)
+    version = dice.randrange(1, 9)
+    return functools.partial(_tell, session, row, to, resource, body, kind, version, at, at)
 
 
 def _tell(

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -106,15 +107,34 @@ class Site:
                 process.wait(20)
 
 
+@dataclasses.dataclass(frozen=True)
+class Template:
+    """A database with our tables and a user, to be copied: making it takes processes."""
+
+    database: pathlib.Path
+    user_secret: str
+    organization_secret: str
+
+
+def template(folder: pathlib.Path) -> Template:
+    """Make the database as an administrator does."""
+    store = SimulatedStore("11.0", consumer_key=KEY, consumer_secret=SECRET)
+    one = Site(folder, store, "", CallbackReceiver(), "")
+    one.command("db", "upgrade")
+    one.add_user("ann", "acme")
+    return Template(folder / "woo.sqlite3", one.user_secret, one.organization_secret)
+
+
 @contextlib.contextmanager
-def site(folder: pathlib.Path) -> cabc.Iterator[Site]:
+def site(folder: pathlib.Path, begun: Template) -> cabc.Iterator[Site]:
     """A site with a user, a store of a few objects and a callback."""
+    shutil.copy(begun.database, folder / "woo.sqlite3")
     store = SimulatedStore("11.0", consumer_key=KEY, consumer_secret=SECRET)
     store.populate(orders=12, products=6, coupons=3, customers=5)
     receiver = CallbackReceiver()
     with store.serve() as store_url, receiver.serve() as callback_url:
         one = Site(folder, store, store_url, receiver, callback_url)
-        one.command("db", "upgrade")
-        one.add_user("ann", "acme")
+        one.user_secret = begun.user_secret
+        one.organization_secret = begun.organization_secret
         with one.serving():
             yield one

@@ -70,7 +70,7 @@ def _wrong_json(page: Page) -> None:
     _act("json")(page)
     text = page.locator("#poller_json")
     text.fill(text.input_value().replace("yyyy-MM-dd'T'HH:mm:ss", "YYYY-MM-dd", 1))
-    page.locator(".finish .btn-primary").click()
+    page.locator("button[value=try]").click()
 
 
 def _open_sheet(page: Page) -> None:
@@ -80,7 +80,6 @@ def _open_sheet(page: Page) -> None:
 def _missing(page: Page) -> None:
     page.locator("#name").fill("Bologna shop")
     page.locator("#store_url").fill("shop")
-    page.locator("#callback_url").fill("ftp://example.com")
     page.evaluate("document.getElementById('store').noValidate = true")
     page.locator(".finish .btn-primary").click()
 
@@ -156,8 +155,11 @@ def test_empty_console(chromium: Browser, tmp_path: pathlib.Path) -> None:
     with empty.serving():
         watched = Watched(chromium, empty.url.removeprefix("http://"), viewport=DESKTOP)
         sign_in(watched.page, empty)
-        for name, path in (("welcome", "/"), ("events-empty", "/events"), ("queue-empty",
-                                                                           "/deliveries")):  # fmt: skip
+        for name, path in (
+            ("welcome", "/"),
+            ("events-empty", "/events"),
+            ("queue-empty", "/deliveries"),
+        ):
             watched.page.goto(f"{empty.url}/woo{path}")
             watched.check()
             _picture(watched.page, name, "light")
