@@ -260,11 +260,11 @@ def test_log_is_live(desk: Watched, site: Site) -> None:
     with site.worker():
         _until_polled(page, site)
         page.goto(f"{site.console}/events")
-        page.get_by_role("link", name="Live").click()
+        page.get_by_role("link", name="Live", exact=True).click()
         expect(page.get_by_text("No event is like that")).to_be_visible()
         site.store.acts.new_product("A new teapot")
         site.command("poll", "--once")
-        expect(page.get_by_text("CREATED")).to_be_visible(timeout=20_000)
+        expect(page.locator(".kind-created")).to_be_visible(timeout=20_000)
         desk.check()
 
 
