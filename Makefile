@@ -10,7 +10,8 @@ BIN := $(VENV)/bin
 ARGS ?=
 PYTEST_ARGS ?= -n 2
 
-.PHONY: demo test lint types docs unit oldest-sqlalchemy packages plugin plugin-test bench peers clean
+.PHONY: demo test lint types docs unit oldest-sqlalchemy packages plugin plugin-test bench peers \
+  screenshots clean
 
 demo: $(VENV)/.demo
 	$(BIN)/flask --app example_app woo demo $(ARGS)
@@ -48,6 +49,10 @@ oldest-sqlalchemy: $(VENV)-sqlalchemy20/.test
 # Other pollers on the same acts; each is installed into an environment of its own below .peers.
 peers: $(VENV)/.test
 	$(BIN)/python -m benchmarks.peers $(ARGS)
+
+# The pictures of the documentation, taken by the tests of the console.
+screenshots: $(VENV)/.test
+	WOO_SCREENSHOTS=1 $(BIN)/python -m pytest tests/console/test_looks.py
 
 bench: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --group benchmarks

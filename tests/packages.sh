@@ -11,6 +11,8 @@ php -m 2>/dev/null | grep -qx mysqli || wanted+=(php-mysql)
 command -v phpunit >/dev/null 2>&1 || wanted+=(phpunit)
 command -v phpcs >/dev/null 2>&1 || wanted+=(php-codesniffer)
 command -v xgettext >/dev/null 2>&1 || wanted+=(gettext)
+command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 ||
+  wanted+=(chromium fonts-dejavu-core fonts-noto-color-emoji)
 [ ${#wanted[@]} -eq 0 ] && exit 0
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
   export DEBIAN_FRONTEND=noninteractive
@@ -21,6 +23,6 @@ if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
   rm -f /usr/sbin/policy-rc.d
   [ $status -eq 0 ] && exit 0
 fi
-echo "not installed: ${wanted[*]}; tests against these servers are skipped"
+echo "not installed: ${wanted[*]}; tests that need them are skipped"
 [ "${CI:-}" = true ] && exit 1
 exit 0

@@ -22,6 +22,9 @@ PICTURES = pathlib.Path(__file__).parents[2] / "docs" / "screenshots"
 DESKTOP = {"width": 1280, "height": 860}
 PHONE = {"width": 390, "height": 780}
 
+#: Pixels of a picture; the log goes on like its beginning.
+HIGHEST = 1500
+
 #: How a page is looked at: options of the browser's context.
 LOOKS: dict[str, dict[str, t.Any]] = {
     "light": {"viewport": DESKTOP},
@@ -166,15 +169,26 @@ def test_empty_console(chromium: Browser, tmp_path: pathlib.Path) -> None:
         watched.close()
 
 
+#: Of these pages the documentation has pictures in the dark and on a phone, too.
+MORE = ("overview", "authenticate", "instance", "event")
+
+
 def _picture(page: Page, name: str, kind: str) -> None:
     """Take a picture for the documentation, if that is what the tests are run for."""
     if os.environ.get("WOO_SCREENSHOTS") != "1" or kind == "no-script":
+        return
+    if kind != "light" and name not in MORE:
         return
     PICTURES.mkdir(exist_ok=True)
     page.mouse.move(0, 0)
     page.evaluate("scrollTo(0, 0)")
     modal = name == "authenticate-sheet"
     suffix = "" if kind == "light" else f"-{kind}"
+    width, height = page.evaluate("[innerWidth, document.documentElement.scrollHeight]")
+    clip = {"x": 0, "y": 0, "width": width, "height": min(height, HIGHEST)}
     page.screenshot(
-        path=PICTURES / f"{name}{suffix}.png", full_page=not modal, animations="disabled"
+        path=PICTURES / f"{name}{suffix}.png",
+        full_page=not modal,
+        animations="disabled",
+        clip=None if modal else clip,  # type: ignore[arg-type]
     )
