@@ -25,20 +25,25 @@ class Request:
 
 
 def of(
-    session: orm.Session, cipher: Cipher, notification_id: int, at: dt.datetime | None
+    session: orm.Session,
+    cipher: Cipher,
+    notification_id: int,
+    at: dt.datetime | None,
+    retired_after: dt.datetime,
 ) -> Request:
     """The request of one attempt.
 
     The body has the bytes that were sent, as long as the instance kept its name and its tags.
 
     :param at: when the attempt was; ``None`` for one that is still to come.
+    :param retired_after: a signature key that was replaced after that signs too.
     :raises NotFoundError: its retention is over.
     :raises SecretError: the signature key cannot be decrypted.
     """
     told = recorded.load(session, [notification_id]).get(notification_id)
     if told is None:
         raise NotFoundError("No notification found")
-    target = profiles.load_target(session, cipher, told.instance_id)
+    target = profiles.load_target(session, cipher, told.instance_id, retired_after)
     body = notifications.build_body(told, profiles.load_sender(session, told.instance_id))
     headers = notifications.build_headers(
         body,

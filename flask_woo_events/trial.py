@@ -62,7 +62,7 @@ def send(runtime: Runtime, url: str, target: Target, instance_name: str) -> Outc
         )
     except TransportError as exc:
         return Outcome(delivered=False, reason=str(exc))
-    return delivery.outcome_of(answer, now)
+    return delivery.outcome_of(answer, target, now)
 
 
 def _body(event_id: str, instance_name: str, now: dt.datetime) -> bytes:

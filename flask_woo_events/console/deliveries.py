@@ -165,14 +165,16 @@ def _elsewhere(planned: list[NotificationRecord], url: str) -> list[Outcome]:
             break
         with runtime.database.read() as session:
             sender = profiles.load_sender(session, one.instance_id)
-            keys = profiles.load_target(session, runtime.cipher, one.instance_id).signature_keys
+            target = profiles.load_target(
+                session, runtime.cipher, one.instance_id, runtime.retired_after
+            )
         outcomes.append(
             replay.elsewhere(
                 runtime.callback_session,
                 one,
                 url,
                 sender,
-                keys,
+                target.signature_keys,
                 timeouts=runtime.callback_timeouts,
                 now=runtime.clock(),
             )

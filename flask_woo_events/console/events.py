@@ -110,7 +110,9 @@ def shown(event_id: int) -> Answer:
             before = history.previous(session, event_id)
         attempts = detail.attempts
         at = attempts[-1].at if attempts else None
-        request = copies.of(session, runtime.cipher, entry.notification_id, at)
+        request = copies.of(
+            session, runtime.cipher, entry.notification_id, at, runtime.retired_after
+        )
         return flask.render_template(
             "woo_console/event.html",
             detail=detail,
