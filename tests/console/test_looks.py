@@ -73,7 +73,10 @@ def _wrong_json(page: Page) -> None:
     _act("json")(page)
     text = page.locator("#poller_json")
     text.fill(text.input_value().replace("yyyy-MM-dd'T'HH:mm:ss", "YYYY-MM-dd", 1))
-    page.locator("button[value=try]").click()
+    preview = page.get_by_role("button", name="Preview")
+    if preview.is_visible():
+        preview.click()
+    page.locator("#json-problem .field-error").wait_for()
 
 
 def _open_sheet(page: Page) -> None:
@@ -169,6 +172,8 @@ def test_empty_console(chromium: Browser, tmp_path: pathlib.Path) -> None:
         watched.close()
 
 
+#: Of these pages a part is shown.
+PARTS = {"authenticate-json": "#events"}
 #: Of these pages the documentation has pictures in the dark and on a phone, too.
 MORE = ("overview", "authenticate", "instance", "event")
 
@@ -182,6 +187,9 @@ def _picture(page: Page, name: str, kind: str) -> None:
     PICTURES.mkdir(exist_ok=True)
     page.mouse.move(0, 0)
     page.evaluate("scrollTo(0, 0)")
+    if name in PARTS:
+        page.locator(PARTS[name]).screenshot(path=PICTURES / f"{name}.png", animations="disabled")
+        return
     modal = name == "authenticate-sheet"
     suffix = "" if kind == "light" else f"-{kind}"
     width, height = page.evaluate("[innerWidth, document.documentElement.scrollHeight]")
