@@ -218,6 +218,7 @@ class Instance(_Model):
     store: dict[str, t.Any] = pydantic.Field(description="What the store tells of itself")
     webhooks: list[Webhook]
     webhookTally: list[dict[str, t.Any]]
+    journal: dict[str, t.Any]
     notices: list[dict[str, t.Any]]
 
 

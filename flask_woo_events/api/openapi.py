@@ -14,6 +14,7 @@ import pydantic
 import pydantic.json_schema
 import werkzeug.routing
 
+from .. import connect
 from ..configuration import DEFINITIONS
 from ..resources import CONFIGURATION_KEY, PollerBlock
 from ..schemas import InstanceRequest, key_of
@@ -86,6 +87,8 @@ def describe_app(app: flask.Flask) -> Schema:
         for rule in app.url_map.iter_rules()
         if rule.endpoint.startswith(f"{blueprint.name}.")
         and not rule.endpoint.endswith("._unknown")
+        # Pages for shop owners, and what their stores send, are no part of the API.
+        and not rule.rule.startswith(f"{prefix}{connect.PATH}")
     ]
     return describe(keys_of(rules, prefix), prefix)
 
