@@ -350,7 +350,11 @@ def test_oauth_over_http(method: str) -> None:
     assert abs(int(seen.query["oauth_timestamp"]) - time.time()) < 5
 
 
-@given(st.dictionaries(st.text().filter(lambda key: "[" not in key), st.text(), max_size=8))
+# No parameter of the store's begins with oauth_: those are the signature's own.
+_names = st.text().filter(lambda key: "[" not in key and not key.startswith("oauth_"))
+
+
+@given(st.dictionaries(_names, st.text(), max_size=8))
 def test_any_parameters_are_signed_rightly(params: dict[str, str]) -> None:
     """The store's own check accepts whatever is asked."""
     params.pop("", None)
