@@ -10,10 +10,10 @@ import typing as t
 import flask
 import werkzeug.exceptions
 
-from .. import instances, overview, plans, provisioning, trial, views
+from .. import connect, instances, overview, plans, provisioning, trial, views
 from ..configuration import DEFINITIONS, Definition
 from ..date_patterns import DatePattern
-from ..errors import DatePatternError, InputError, TransportError
+from ..errors import ConfigurationError, DatePatternError, InputError, TransportError
 from ..flow.retry import Outcome
 from ..plans import Before, Plan
 from ..resources import CONFIGURATION_KEY, default_configuration, parse_poller_configuration
@@ -153,6 +153,7 @@ def _acts(attempts: Attempts) -> dict[str, t.Callable[[Page], Answer]]:
         "preview": _preview,
         "reveal": _reveal,
         "try": _try,
+        "connect": _connect,
         "test": test,
         "reauthenticate": _reauthenticate,
     }
@@ -206,6 +207,38 @@ def _try(page: Page) -> Answer:
         except TransportError as exc:
             page.refusal = exc
     return _shown(page)
+
+
+def _connect(page: Page) -> Answer:
+    """Have the store's owner approve keys, which then come from the store itself."""
+    missing = [
+        field for field in ("name", "store_url") if not (page.form[field].data or "").strip()
+    ]
+    page.errors |= dict.fromkeys(missing, "This is needed")
+    runtime = current_runtime()
+    try:
+        if missing or page.instance is not None:
+            return _shown(page)
+        body = forms.request_of(page.form)
+        for name in ("store_url", "api_key", "api_secret"):
+            body["configuration"].pop(key_of(name))
+        with runtime.database.write() as session:
+            target = connect.begin(
+                session,
+                runtime.cipher,
+                access.caller(),
+                store_url=(page.form.store_url.data or "").strip(),
+                request=body,
+                base=api_base(runtime),
+                now=runtime.clock(),
+            )
+    except (InputError, ConfigurationError) as exc:
+        page.blame(exc if isinstance(exc, InputError) else InputError(str(exc)))
+        return _shown(page)
+    # A link and not a redirect: forms of the console lead nowhere else.
+    return flask.render_template(
+        "woo_console/approve.html", target=target, store=page.form.store_url.data
+    )
 
 
 def _create(page: Page) -> Answer:

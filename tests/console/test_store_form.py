@@ -15,7 +15,7 @@ from flask_woo_events import configuration as configurations
 from flask_woo_events.callback import CallbackReceiver
 from flask_woo_events.console import curl, forms
 from flask_woo_events.console.stores import example
-from flask_woo_events.models import Instance
+from flask_woo_events.models import Connection, Instance
 from flask_woo_events.resources import default_configuration
 from flask_woo_events.runtime import Runtime
 from flask_woo_events.testing import ServedCallback
@@ -190,6 +190,28 @@ def test_json_errors_stand_at_their_line(
     assert words in problem[:600]
     told = ann.post("/instances/new/preview", form | {"mode": "json", "poller_json": text}).json
     assert words in f"Line {told['problem']['line']} {told['problem']['message']}"
+
+
+def test_store_can_send_its_keys_itself(
+    app: flask.Flask, ann: Person, form: dict[str, t.Any]
+) -> None:
+    """Name and address suffice to be led to the store's approval; the page holds no key."""
+    runtime = runtime_of(app)
+    public = dataclasses.replace(
+        runtime.settings, public_url="https://events.example.com/elements/api-v2"
+    )
+    runtime.settings = public
+    empty = form | {"api_key": "", "api_secret": "", "act": "connect"}
+    page = ann.post(NEW, empty)
+    assert page.status_code == 200
+    assert f'href="{form["store_url"]}/wc-auth/v1/authorize?app_name=' in page.text
+    with runtime.database.read() as session:
+        assert session.scalar(sa.select(sa.func.count(Connection.id))) == 1
+    assert "This is needed" in ann.post(NEW, empty | {"name": ""}).text
+    script = ann.post(NEW, empty | {"store_url": "javascript:alert(1)"})
+    assert script.status_code == 422 and 'href="javascript' not in script.text
+    runtime.settings = dataclasses.replace(public, public_url=None)
+    assert "WOO_EVENTS_PUBLIC_URL" in ann.post(NEW, empty).text
 
 
 def _body(command: str) -> dict[str, t.Any]:
