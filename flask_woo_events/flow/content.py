@@ -66,10 +66,23 @@ def content_of(body: cabc.Mapping[str, t.Any]) -> Content:
 
 
 def _kept(body: cabc.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    kept = {name: value for name, value in body.items() if name not in VOLATILE}
+    left_out = VOLATILE | _told_by_twins(body)
+    kept = {name: value for name, value in body.items() if name not in left_out}
     if "average_rating" in kept:
         kept["average_rating"] = _rating(kept["average_rating"])
     return kept
+
+
+def _told_by_twins(body: cabc.Mapping[str, t.Any]) -> set[str]:
+    """Local dates that say nothing which ``*_gmt`` does not: they move with the site's zone.
+
+    The twin of a draft's date is null (5.9 to 11.0); then the local one is all there is.
+    """
+    return {
+        name[:-4]
+        for name, value in body.items()
+        if name.endswith("_gmt") and (value is not None or body.get(name[:-4]) is None)
+    }
 
 
 @functools.lru_cache(maxsize=4096)
@@ -80,7 +93,8 @@ def _checksum(name: str) -> int:
 def changed_fields(before: bytes, after: bytes, body: cabc.Mapping[str, t.Any]) -> tuple[str, ...]:
     """Name the top-level fields that differ between two ``Content.fields``.
 
-    A field that is no longer there cannot be named: only its checksum was kept.
+    A field that is no longer there cannot be named: only its checksum was kept. Of a date and its
+    ``*_gmt`` only the latter is named.
     """
     old = dict(_PAIR.iter_unpack(before))
     new = dict(_PAIR.iter_unpack(after))

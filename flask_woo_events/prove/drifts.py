@@ -188,6 +188,17 @@ _zone("America/New_York", "summer time begins", _utc(2027, 3, 14, 7))
 _zone("America/New_York", "summer time ends", _utc(2027, 11, 7, 6))
 
 
+@scenario(
+    "the site moves to another time zone",
+    "Every local date is another one; nothing happened.",
+    setup=Setup(timezone="America/New_York"),
+)
+def _moved(rig: Rig) -> None:
+    rig.acts.timezone("Europe/Berlin")
+    rig.poll()
+    rig.do(lambda: _touch(rig))
+
+
 def _deleted(many: int) -> None:
     @scenario(
         f"{many} of 1,000 deleted for good",

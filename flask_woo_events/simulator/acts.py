@@ -281,6 +281,11 @@ class Acts:
             self._shop.tables[kind].replace(self._shop.tables[kind].copy())
 
     @_locked
+    def timezone(self, name: str) -> None:
+        """Set the site's time zone: all local dates move, none in UTC does."""
+        self._shop.set_timezone(name)
+
+    @_locked
     def new_product(self, name: str, price: str = "10.00") -> int:
         """Add a product."""
         body = {"name": name, "type": "simple", "regular_price": money(number(price))}

@@ -43,8 +43,6 @@ class Shop:
 
     def __init__(self, version: Version, timezone: str, clock: SimClock) -> None:
         self.version = version
-        self.zone = zoneinfo.ZoneInfo(timezone)
-        self.timezone = timezone
         self.clock = clock
         self.home = "http://localhost"
         self.lock = threading.RLock()
@@ -59,10 +57,17 @@ class Shop:
         self.children: dict[str, dict[int, list[int]]] = collections.defaultdict(dict)
         self._hooks: list[Hook] = []
         self._gmt = functools.lru_cache(8192)(_make_gmt)
-        utc = timezone == "UTC"
-        self._local = self._gmt if utc else functools.lru_cache(8192)(self._make_local)
+        self.set_timezone(timezone)
 
     # Time
+
+    def set_timezone(self, name: str) -> None:
+        """Show local dates in another zone from now on."""
+        self.timezone, self.zone = name, zoneinfo.ZoneInfo(name)
+        utc = name == "UTC"
+        self._local = self._gmt if utc else functools.lru_cache(8192)(self._make_local)
+        for table in self.tables.values():
+            table.all_changed()
 
     def now(self) -> int:
         """The store's time in seconds since the epoch."""

@@ -92,6 +92,15 @@ def test_two_changes_in_one_second(line: Line) -> None:
     assert line.arrivals() == {("products", str(product), "UPDATED")}
 
 
+def test_the_site_moves_to_another_time_zone(line: Line) -> None:
+    """All local dates are other ones, of which nothing is told."""
+    line.store.acts.timezone("Asia/Tokyo")
+    assert line.arrivals() == set()
+    product = _first(line, "products")
+    line.store.acts.stock(product, 3)
+    assert line.arrivals() == {("products", str(product), "UPDATED")}
+
+
 def test_a_store_clock_put_back(line: Line) -> None:
     """Changes after the clock went back a day carry old dates and are seen all the same."""
     line.store.clock.advance(-86400)

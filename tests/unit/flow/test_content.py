@@ -29,6 +29,31 @@ def test_number_formatting_of_the_rating_does_not_count() -> None:
     assert content_of({"average_rating": "0.00"}) == content_of({"average_rating": "0"})
 
 
+def test_local_twins_of_dates_do_not_count() -> None:
+    """A new time zone of the site moves ``date_paid`` and leaves ``date_paid_gmt``."""
+    paid = {"id": 1, "date_paid": "2026-11-23T07:00:00", "date_paid_gmt": "2026-11-23T12:00:00"}
+    moved = paid | {"date_paid": "2026-11-23T13:00:00"}
+    assert content_of(paid) == content_of(moved)
+    later = paid | {"date_paid": "2026-11-23T07:00:01", "date_paid_gmt": "2026-11-23T12:00:01"}
+    fields = content_of(later).fields
+    assert changed_fields(content_of(paid).fields, fields, later) == ("date_paid_gmt",)
+
+
+@pytest.mark.parametrize("twin", [{}, {"date_created_gmt": None}])
+def test_local_dates_without_a_twin_count(twin: dict[str, None]) -> None:
+    """A draft has a local date only; so have fields that no version gives a twin."""
+    draft = {"id": 1, "date_created": "2026-11-23T07:00:00", **twin}
+    assert content_of(draft).digest != content_of({**draft, "date_created": "2026-11-24"}).digest
+
+
+def test_a_twin_that_goes_is_named() -> None:
+    """A sale that ends loses both its dates."""
+    before = {"id": 1, "date_on_sale_to": "2026-11-23", "date_on_sale_to_gmt": "2026-11-23"}
+    after = {"id": 1, "date_on_sale_to": None, "date_on_sale_to_gmt": None}
+    changed = changed_fields(content_of(before).fields, content_of(after).fields, after)
+    assert changed == ("date_on_sale_to_gmt",)
+
+
 def test_the_order_of_members_does_not_count() -> None:
     """JSON objects have no order."""
     one, other = {"a": 1, "b": {"x": 1, "y": 2}}, {"b": {"y": 2, "x": 1}, "a": 1}
