@@ -119,8 +119,19 @@ class _Proof:
 
     def delete(self, resource: str, *, force: bool) -> None:
         """Delete the latest of ours, into the trash or for good."""
-        path = f"{_PATHS[resource]}/{self.own[resource][-1]}"
-        self.client.delete(path, {"force": "true"} if force else None)
+        number = self.own[resource][-1]
+        if force:
+            self._erase(resource, number)
+        else:
+            self.client.delete(f"{_PATHS[resource]}/{number}")
+
+    def _erase(self, resource: str, number: int) -> None:
+        """Delete for good; an order's notes first, which order tables would leave behind."""
+        path = f"{_PATHS[resource]}/{number}"
+        if resource == "orders":
+            for note in self.client.get(f"{path}/notes").data:
+                self.client.delete(f"{path}/notes/{note['id']}", {"force": "true"})
+        self.client.delete(path, {"force": "true"})
 
     def _truth(self) -> dict[Thing, bytes]:
         found: dict[Thing, bytes] = {}
@@ -178,7 +189,7 @@ class _Proof:
         for resource in ("orders", "products", "discounts", "customers"):
             for number in self.own[resource]:
                 with contextlib.suppress(TransportError):
-                    self.client.delete(f"{_PATHS[resource]}/{number}", {"force": "true"})
+                    self._erase(resource, number)
 
 
 def _order(proof: _Proof) -> object:

@@ -358,7 +358,7 @@ class Orders(Resource):
             self.effects.count_sales(row, 1)
 
     def erase(self, row: Row) -> None:
-        """Delete for good, with refunds and notes."""
+        """Delete for good, with refunds; order tables leave the notes behind."""
         shop, version = self.shop, self.shop.version
         if version.major >= 8:
             self.effects.count_sales(row, -1)
@@ -366,7 +366,7 @@ class Orders(Resource):
         customer = row.fields.get("customer_id", 0)
         if customer and all(other.fields.get("customer_id") != customer for other in self.table):
             self._customers.lost_last_order(customer)
-        for kind in ("refunds", "notes"):
+        for kind in ("refunds",) if version.hpos else ("refunds", "notes"):
             for child in shop.children_of(kind, row.id):
                 shop.remove(kind, child)
         shop.fire("woocommerce_delete_order", row.id)

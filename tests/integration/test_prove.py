@@ -11,9 +11,10 @@ import sqlalchemy as sa
 
 from flask_woo_events import schema
 from flask_woo_events.flow import ledger, poll, scan, search
-from flask_woo_events.prove import rig, suite
+from flask_woo_events.prove import live, rig, suite
 from flask_woo_events.prove.rig import Fragile
 from flask_woo_events.prove.scenario import ALL, Scenario, run
+from flask_woo_events.simulator import SimulatedStore
 from tests.integration.host import make_app
 
 #: They take seconds each: here only on the newest version, all of them by ``flask woo prove``.
@@ -82,6 +83,18 @@ def test_a_ledger_that_forgets(database: Fragile, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(ledger, "known", lambda *_: {})
     result = run(_named("coupon amount by REST"), database, "11.0")
     assert not result.clean
+
+
+@pytest.mark.parametrize("version", ["8.0", "11.0"])
+def test_real_store_is_left_as_it_was(database: Fragile, version: str) -> None:
+    """Nothing of a proof stays in a test store, order notes included."""
+    store = SimulatedStore(version, consumer_key="ck_test", consumer_secret="cs_test")
+    before = {kind: len(table) for kind, table in store.shop.tables.items()}
+    with store.serve() as url:
+        steps = list(live.run(database, url, "ck_test", "cs_test"))
+    assert [step.name for step in steps if not step.verdict.clean] == []
+    assert len(steps) > 25
+    assert {kind: len(table) for kind, table in store.shop.tables.items()} == before
 
 
 def test_command(tmp_path: pathlib.Path) -> None:
