@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import typing as t
 
 from .models import Instance
 
@@ -11,6 +12,13 @@ KEPT = 20
 
 
 def add(instance: Instance, kind: str, text: str, now: dt.datetime) -> None:
-    """Add a notice to an instance's row; the oldest make room."""
-    notice = {"date": now.isoformat(timespec="seconds"), "kind": kind, "text": text}
-    instance.notices = [*instance.notices, notice][-KEPT:]
+    """Add a notice to an instance's row; the oldest make room.
+
+    One that says the same as the last is counted with it, at the later date.
+    """
+    notice: dict[str, t.Any] = {"date": now.isoformat(timespec="seconds"), "kind": kind}
+    notice["text"] = text
+    before = list(instance.notices)
+    if before and (before[-1]["kind"], before[-1]["text"]) == (kind, text):
+        notice["count"] = before.pop().get("count", 1) + 1
+    instance.notices = [*before, notice][-KEPT:]

@@ -218,9 +218,15 @@ def _keep(runtime: Runtime, instance_id: int, found: Found) -> None:
 
 
 def _told(found: Found) -> str:
-    shown = "; ".join(found.repaired[:5])
+    wrong = "; ".join(found.repaired[:5])
     more = f"; and {len(found.repaired) - 5} more" if len(found.repaired) > 5 else ""
-    return f"webhooks were put right ({shown}{more}), and what they did not tell is polled"
+    if found.healthy:
+        return f"webhooks were put right ({wrong}{more}), and what they did not tell is polled"
+    why = next((one.error or one.status for one in found.webhooks if one.status != "active"), "")
+    return (
+        f"webhooks cannot be put right ({wrong}{more}): {why}; what they do not tell is polled, "
+        "and they are tried again"
+    )
 
 
 def _fill_the_gap(session: orm.Session, instance_id: int, now: dt.datetime) -> None:

@@ -76,7 +76,8 @@ def show(instance_id: int, as_json: bool) -> None:
     for one in view.pollers:
         click.echo(f"{one.resource:36} {one.state}, last poll {one.polled_at}, {one.error or 'ok'}")
     for notice in view.notices:
-        click.echo(f"{notice['date']:36} {notice['kind']}: {notice['text']}")
+        times = f" ({notice['count']} times)" if "count" in notice else ""
+        click.echo(f"{notice['date']:36} {notice['kind']}: {notice['text']}{times}")
 
 
 @group.command("create")

@@ -145,7 +145,8 @@ class Registrar:
         kept: dict[str, Webhook] = {}
         useless: list[int] = []
         wrong: list[str] = []
-        for topic, rows in by_topic.items():
+        # Stores list what was made in one second in any order; people read the same words again.
+        for topic, rows in sorted(by_topic.items()):
             for row in sorted(rows, key=lambda row: int(row["id"])):
                 trouble = self._trouble(row, topic in wanted, topic in kept, distrusted)
                 if trouble is None:

@@ -252,6 +252,31 @@ def test_guardian_replaces_what_is_broken(line: Line) -> None:
     assert line.arrivals() == {("products", str(line.first("products")), "UPDATED")}
 
 
+def test_notices_while_webhooks_cannot_be_put_right(line: Line) -> None:
+    """Each look polls what is missed; the notice says so once, and what ended it."""
+    runtime, send = runtime_of(line.app), line.store.webhooks.send
+    for row in line.store.shop.tables["webhooks"]:
+        row.status = "disabled"
+    line.store.webhooks.send = lambda *_: None
+    for _ in range(3):
+        assert not webhooks.put_right(runtime, line.instance_id).healthy
+        with runtime.database.write() as session:
+            instance = session.get_one(Instance, line.instance_id)
+            assert instance.next_poll_at is not None
+            assert instance.next_poll_at <= runtime.clock()
+            instance.next_poll_at = runtime.clock() + dt.timedelta(hours=1)
+    (notice,) = line.notices
+    assert notice["count"] == 3
+    assert "cannot be put right" in notice["text"]
+    assert "the store cannot reach" in notice["text"]
+    line.store.webhooks.send = send
+    assert webhooks.put_right(runtime, line.instance_id).healthy
+    assert [one["text"].partition(" (")[0] for one in line.notices] == [
+        "webhooks cannot be put right",
+        "webhooks were put right",
+    ]
+
+
 def test_webhook_with_another_secret_is_replaced(line: Line) -> None:
     """Somebody edits the secret of one in WooCommerce: the next delivery betrays it."""
     product = line.first("products")
