@@ -103,7 +103,9 @@ class InstancePoll:
             lease.release(session, None, None)
             return
         regular = instance.regular_poll_at
-        if self._forced or regular is None or regular <= started:
+        # One that fell due meanwhile stays so: somebody asked for it after we had begun to read.
+        ahead = self._forced and regular is not None and regular > self._runtime.clock()
+        if ahead or regular is None or regular <= started:
             regular = started + (dt.timedelta(minutes=instance.refresh_minutes) or NEVER)
         retry = session.scalars(
             sa.select(sa.func.min(Poller.retry_at)).where(

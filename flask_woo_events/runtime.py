@@ -8,6 +8,7 @@ import dataclasses
 import datetime as dt
 import functools
 import logging
+import time
 import typing as t
 
 import blinker
@@ -64,6 +65,8 @@ class Runtime:
         self.database = database
         self.clock = clock
         self.handlers = handlers or Handlers()
+        #: When this process began with it; seconds, monotonic.
+        self.began = time.monotonic()
         self._app = app
         self._groups: dict[object, GroupCommit[t.Any, t.Any]] = {}
 

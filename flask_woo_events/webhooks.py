@@ -214,7 +214,7 @@ def _keep(runtime: Runtime, instance_id: int, found: Found) -> None:
         instance.hooks_due_at = now + (minutes if found.healthy else _AGAIN)
         if before and found.repaired:
             notices.add(instance, "webhooks", _told(found), now)
-            _fill_the_gap(session, instance_id, now)
+            fill_the_gap(session, now, Instance.id == instance_id)
 
 
 def _told(found: Found) -> str:
@@ -229,11 +229,17 @@ def _told(found: Found) -> str:
     )
 
 
-def _fill_the_gap(session: orm.Session, instance_id: int, now: dt.datetime) -> None:
+def fill_the_gap(session: orm.Session, now: dt.datetime, *which: sa.ColumnElement[bool]) -> None:
+    """Have instances polled for what their webhooks did not tell, at once.
+
+    One that is being polled is polled once more: it may have read before it was told.
+    """
+    at_once = sa.literal(now, Instance.next_poll_at.type)
+    soon = sa.case((Instance.next_poll_at > now, at_once), else_=Instance.next_poll_at)
     session.execute(
         sa.update(Instance)
-        .where(Instance.id == instance_id, Instance.next_poll_at > now)
-        .values(next_poll_at=now, regular_poll_at=now)
+        .where(Instance.next_poll_at.is_not(None), *which)
+        .values(next_poll_at=soon, regular_poll_at=now)
         .execution_options(synchronize_session=False)
     )
 

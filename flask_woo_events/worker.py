@@ -22,6 +22,7 @@ from .polling import InstancePoll, Progress, due_instances
 from .reports import PollReport
 from .runtime import Runtime
 from .settling import Settlement
+from .watch import Watch
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ LOOK_EVERY = 1.0
 PURGE_EVERY, PURGE_AFTER = 3600.0, 60.0
 #: The pause between two looks at what webhooks said, seconds.
 SETTLE_EVERY = 0.25
+#: The pause between two looks at whether stores reach us, seconds.
+WATCH_EVERY = 15.0
 
 
 class Worker:
@@ -96,7 +99,7 @@ class Worker:
 
     def run(self) -> None:
         """Poll and deliver until ``stop()``."""
-        loops = [self._poll_all, self._settle_all] * self._poll_too
+        loops = [self._poll_all, self._settle_all, self._watch_all] * self._poll_too
         loops += [self._deliver_all, self._purge_all] * self._deliver_too
         threads = [threading.Thread(target=loop, name=f"woo-{loop.__name__}") for loop in loops]
         for thread in threads:
@@ -193,6 +196,15 @@ class Worker:
         except Exception:
             # The arrivals stay; the next look takes them up again.
             _log.exception("looking after webhooks of instance %d failed", instance_id)
+
+    def _watch_all(self) -> None:
+        watch = Watch(self._runtime)
+        while not self._stop.is_set():
+            try:
+                watch.look()
+            except Exception:
+                _log.exception("looking whether stores reach us failed")
+            self._stop.wait(WATCH_EVERY)
 
     def _deliver_all(self) -> None:
         with self._keeper() as keeper:

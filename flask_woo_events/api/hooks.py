@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import re
+import time
 import typing as t
 
 import flask
@@ -29,6 +30,7 @@ def register(blueprint: flask.Blueprint) -> None:
     """Add the routes."""
     add = blueprint.add_url_rule
     add(hooks.PATH, view_func=receive_listed, methods=["POST"])
+    add(hooks.PATH, view_func=tell_age, methods=["GET"])
     add(f"{hooks.PATH}/<address>", view_func=receive, methods=["POST"])
     # A store that redirects turns a ping into a GET; people open the address in a browser.
     add(f"{hooks.PATH}/<address>", view_func=greet, methods=["GET"])
@@ -38,6 +40,14 @@ def greet(address: str) -> Answer:
     """Say that webhooks are taken here."""
     _hook(current_runtime(), address)
     return {"message": "This address takes webhooks of WooCommerce"}, 200
+
+
+def tell_age() -> flask.Response:
+    """Say that the intake is there, and for how long: that is what the watch asks."""
+    up = time.monotonic() - current_runtime().began
+    answer = flask.jsonify(message="Webhooks of WooCommerce are taken here", upSeconds=up)
+    answer.cache_control.no_store = True
+    return answer
 
 
 def receive(address: str) -> Answer:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from flask.cli import with_appcontext
 from sqlalchemy import orm
 
-from .. import profiles, schema, views
+from .. import profiles, schema, views, watch
 from ..models import UNSETTLED, Arrival, Delivery, DeliveryStatus, Instance, Notification
 from ..runtime import current_runtime
 from ..views import InstanceView
@@ -40,10 +40,14 @@ def doctor(as_json: bool) -> None:
     runtime = current_runtime()
     schema.check(runtime.database.engine)
     wrong = False
+    silent = {base for base in watch.bases(runtime) if watch.seconds_up(runtime, base) is None}
     with runtime.database.read() as session:
         for number in session.scalars(sa.select(Instance.id).order_by(Instance.id)).all():
             view = views.get(session, profiles.owner(session, number), number)
             findings = [*_findings(view), *_waiting(session, number)]
+            base = watch.base_of(runtime.settings, session.get_one(Instance, number).hooks_base)
+            if view.vendor_type == "webhook" and base in silent:
+                findings.append(_unwatched(number, str(base)))
             wrong = wrong or bool(findings)
             (_echo_json if as_json else _echo)(view, findings)
     if wrong:
@@ -66,6 +70,14 @@ def _findings(view: InstanceView) -> cabc.Iterator[_Finding]:
     if view.events_enabled and not view.callback_url:
         fix = "set event.notification.callback.url"
         yield _Finding(number, "nobody is told: there is no callback", fix)
+
+
+def _unwatched(number: int, base: str) -> _Finding:
+    return _Finding(
+        number,
+        f"{base} does not answer from here: short outages of the intake are not noticed",
+        "let the machine of flask woo poll reach WOO_EVENTS_PUBLIC_URL, and the web server run",
+    )
 
 
 def _waiting(session: orm.Session, instance_id: int) -> cabc.Iterator[_Finding]:

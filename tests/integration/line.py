@@ -92,15 +92,15 @@ class Line:
             return session.get_one(Instance, self.instance_id).notices
 
 
-def sender(app: flask.Flask) -> Sender:
+def sender(app: flask.Flask, public: str = PUBLIC) -> Sender:
     """Delivers a store's webhooks to an application, and answers 404 for other addresses."""
 
     def send(url: str, headers: Headers, body: bytes, _timeout: float) -> int | None:
-        if not url.startswith(PUBLIC):
+        if not url.startswith(public):
             return 404
         hop = ("host", "connection", "content-length")
         kept = [(name, value) for name, value in headers if name.lower() not in hop]
-        path = url.removeprefix(PUBLIC)
+        path = url.removeprefix(public)
         return app.test_client().post(path, data=body, headers=kept).status_code
 
     return send
@@ -115,6 +115,7 @@ def open_line(
     counts: tuple[int, int, int, int] = (12, 6, 3, 5),
     hooked: bool = False,
     journal: bool = False,
+    public: str = PUBLIC,
     **settings: t.Any,
 ) -> Line:
     """Connect a fresh store, and read it the first time.
@@ -123,7 +124,8 @@ def open_line(
     :param counts: of orders, products, coupons and customers in the store.
     :param journal: the store has the companion plugin.
     :param hooked: the instance is one for webhooks, which reach the application directly.
-    :param settings: of the application.
+    :param public: where the store believes to reach the application.
+    :param settings: of the application, or of the instance if they are named as its keys are.
     """
     store = SimulatedStore(
         version, consumer_key="ck_test", consumer_secret="cs_test", journal=journal
@@ -133,9 +135,10 @@ def open_line(
     receiver = CallbackReceiver()
     url, hook = stack.enter_context(store.serve()), stack.enter_context(receiver.serve())
     if hooked:
-        settings["WOO_EVENTS_PUBLIC_URL"] = f"{PUBLIC}{PREFIX}"
+        settings["WOO_EVENTS_PUBLIC_URL"] = f"{public}{PREFIX}"
+    own = {name: settings.pop(name) for name in list(settings) if name.startswith("event.")}
     app = make_app(folder, WOO_EVENTS_ALLOW_PRIVATE_CALLBACKS=True, **settings)
-    store.webhooks.send = sender(app)
+    store.webhooks.send = sender(app, public)
     stack.callback(dispose, app)
     api = Api(app.test_client(), add_account(app, "poller", "acme").headers, url)
     configuration = {
@@ -146,6 +149,7 @@ def open_line(
         "event.notification.signature.key": KEY,
         "event.vendor.type": "webhook" if hooked else "polling",
         **({} if resources is None else {"event.poller.configuration": resources}),
+        **own,
     }
     line = Line(app, store, receiver, api, api.create(**configuration)["id"])
     assert line.arrivals() == set()
