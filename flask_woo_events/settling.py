@@ -18,14 +18,18 @@ from .errors import LeaseLostError, StoreError, StoreRestoredError, WooEventsErr
 from .flow.backoff import pause
 from .flow.intake import Hint
 from .flow.observation import Source
+from .flow.sources import Batch
 from .leases import InstanceLease, Keeper, claim_instance
 from .models import Instance, PollerState
 from .reports import PollReport
 from .runtime import Runtime
+from .store.webhooks import REFUND_GONE
 from .turn import Job, Turn, open_turn
 
 _log = logging.getLogger(__name__)
 
+#: Codes of coupons that are looked for at once; the next poll reads all coupons.
+_CODES = 20
 #: A store is not polled more often than this because of webhooks that name no object.
 _POLL_APART = dt.timedelta(minutes=1)
 
@@ -116,6 +120,7 @@ class Settlement:
             with contextlib.closing(turn.settle(job, Source.WEBHOOK)) as batches:
                 for batch in batches:
                     job.book.enter(batch, self._runtime.clock())
+                    _hint_at_coupons(turn, job, batch)
         except (LeaseLostError, StoreRestoredError):
             raise
         except WooEventsError as exc:
@@ -166,6 +171,23 @@ def _twice(turn: Turn) -> cabc.Iterator[Job]:
     yield from hinting.again(turn, turn.in_order())
 
 
+def _hint_at_coupons(turn: Turn, job: Job, batch: Batch) -> None:
+    """A changed order may have used a coupon, of which no webhook tells (5.9 to 11.0)."""
+    coupons = [one for one in turn.jobs if one.collection.hub_name == "discounts"]
+    if job.collection.hub_name != "orders" or not coupons or batch.sighting is None:
+        return
+    bodies = [
+        seen.body
+        for seen in batch.sighting.observations
+        if seen.body is not None and seen.object_id in job.book.changed
+    ]
+    lines = [line for body in bodies for line in body.get("coupon_lines") or ()]
+    codes = {str(line.get("code") or "") for line in lines if isinstance(line, dict)} - {""}
+    numbers = turn.coupons(sorted(codes)[:_CODES])
+    for one in coupons:
+        one.look.candidates |= numbers
+
+
 def _unnamed(turn: Turn, hints: cabc.Sequence[Hint]) -> bool:
     """Whether something happened to an object that only a poll can find."""
     whole = {
@@ -173,6 +195,10 @@ def _unnamed(turn: Turn, hints: cabc.Sequence[Hint]) -> bool:
         for job in turn.jobs
         if not job.collection.orders_by_id or job.book.cursor.state is PollerState.BASELINE
     }
+    # A refund that is gone shows in its order, and only its own number is told.
+    if all(job.collection.hub_name != "refunds" for job in turn.jobs):
+        if any(hint.topic in REFUND_GONE for hint in hints):
+            return True
     return any(hint.object_id is None or hint.collection in whole for hint in hints)
 
 

@@ -160,6 +160,17 @@ class Turn:
             if job.collection.below and job.collection.below.parent == other.collection.hub_name:
                 job.look.parents.update(int(one) for one in other.book.changed if one.isdecimal())
 
+    def coupons(self, codes: cabc.Iterable[str]) -> set[int]:
+        """Ids of the coupons with these codes, one request each."""
+        found: set[int] = set()
+        with self._together():
+            for code in codes:
+                query = {"code": code, "status": "any", "_fields": "id"}
+                found.update(
+                    row["id"] for row in self.client.get_list("coupons", query, ids=True).data
+                )
+        return found
+
     @contextlib.contextmanager
     def _together(self) -> cabc.Iterator[None]:
         """The other resources are at the same store: what does not answer is not asked again."""

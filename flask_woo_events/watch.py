@@ -31,6 +31,7 @@ APART, APART_AT_MOST = 60.0, 300.0
 _PATIENCE = Timeouts(connect=5.0, read=5.0, total=10.0)
 #: Bytes of its answer.
 _MOST = 4096
+#: Instances that live on webhooks.
 _HOOKED = (Instance.vendor_type == "webhook", Instance.events_enabled, sa.not_(Instance.disabled))
 
 

@@ -229,7 +229,11 @@ def _told(found: Found) -> str:
     )
 
 
-def fill_the_gap(session: orm.Session, now: dt.datetime, *which: sa.ColumnElement[bool]) -> None:
+def fill_the_gap(
+    session: orm.Session,
+    now: dt.datetime,
+    *which: sa.ColumnElement[bool] | orm.InstrumentedAttribute[bool],
+) -> None:
     """Have instances polled for what their webhooks did not tell, at once.
 
     One that is being polled is polled once more: it may have read before it was told.

@@ -216,9 +216,11 @@ class Acts:
         return self._routes.orders.insert(body, 0).id
 
     @_locked
-    def delete_refund(self, refund_id: int) -> int:
-        """Delete a refund: its order changes, its date does not, and nobody hears."""
+    def delete_refund(self, refund_id: int, *, on_page: bool = False) -> int:
+        """Delete a refund, perhaps on its order's page: the order changes, its date does not."""
         self._routes.refunds.erase(self._row("refunds", refund_id))
+        if on_page:
+            self._shop.fire("woocommerce_refund_deleted", refund_id)
         return refund_id
 
     @_locked

@@ -56,7 +56,7 @@ class Effects:
             self.shop.tables["coupons"].changed(coupon)
 
     def count_sales(self, row: Row, by: int) -> None:
-        """Count the sold pieces, once; nobody hears of it."""
+        """Count the sold pieces, once; only an action of its own tells of it."""
         if bool(row.fields.get("sold")) == (by > 0):
             return
         row.fields["sold"] = by > 0
@@ -66,6 +66,7 @@ class Effects:
                 total = product.fields.get("total_sales", 0) + by * line["quantity"]
                 product.fields["total_sales"] = max(0, total)
                 self.shop.tables["products"].changed(product)
+                self.shop.fire("woocommerce_updated_product_sales", product.id)
 
     def _stocked(self, line: Json) -> Row | None:
         for kind, row_id in (

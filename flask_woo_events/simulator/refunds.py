@@ -107,7 +107,8 @@ class Refunds(Resource):
         self.shop.remove("refunds", row)
         if order is not None:
             self.shop.tables["orders"].changed(order)
-        self.shop.fire("woocommerce_refund_deleted", row.id)
+        if not self.shop.version.hpos:
+            self.shop.fire("woocommerce_delete_order_refund", row.id)
 
 
 class AllRefunds(Refunds):

@@ -10,16 +10,19 @@ import typing as t
 from ..errors import StoreAccessError, StoreError, StoreGarbledError, TransportError
 from .client import StoreClient
 
+#: Of a refund that is gone: by the page of its order, and of one that is a post (5.9 to 11.0).
+REFUND_GONE = ("action.woocommerce_refund_deleted", "action.woocommerce_delete_order_refund")
 #: Topics by the hub's name of what is polled. WooCommerce sends the actions for deletions for
-#: good, which no ordinary topic tells (5.9 to 11.0).
+#: good and for sold pieces, which no ordinary topic tells (5.9 to 11.0).
 _TOPICS: dict[str, tuple[str, ...]] = {
     "orders": (
         "order.created", "order.updated", "order.deleted", "order.restored",
-        "action.woocommerce_delete_order",
+        "action.woocommerce_delete_order", *REFUND_GONE,
     ),
     "products": (
         "product.created", "product.updated", "product.deleted", "product.restored",
         "action.woocommerce_delete_product", "action.woocommerce_delete_product_variation",
+        "action.woocommerce_updated_product_sales",
     ),
     "variations": (
         "product.created", "product.updated", "product.deleted", "product.restored",
@@ -33,9 +36,7 @@ _TOPICS: dict[str, tuple[str, ...]] = {
         "customer.created", "customer.updated", "customer.deleted",
         "action.woocommerce_delete_customer",
     ),
-    "refunds": (
-        "order.updated", "action.woocommerce_refund_created", "action.woocommerce_refund_deleted",
-    ),
+    "refunds": ("order.updated", "action.woocommerce_refund_created", *REFUND_GONE),
     "orders-comments": ("action.woocommerce_order_note_added",),
 }  # fmt: skip
 _PER_PAGE = 100

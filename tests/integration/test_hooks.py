@@ -108,6 +108,42 @@ def test_on_every_database(any_url: str, make_line: Make) -> None:
     assert not _registered(line)
 
 
+@pytest.mark.parametrize("version", ["5.9", "11.0"])
+def test_sales_and_coupons_of_an_order(make_line: Make, version: str) -> None:
+    """What an order does to a product's sales and to its coupon is told with it."""
+    line = make_line(version)
+    acts, customer = line.store.acts, line.first("customers")
+    product = acts.new_product("Sold")
+    coupon = acts.new_coupon("once")
+    line.hooks()
+    order = acts.place_order(customer, [product], ["once"])
+    told = line.hooks()
+    assert {("orders", str(order), "CREATED"), ("discounts", str(coupon), "UPDATED")} <= told
+    assert ("products", str(product), "UPDATED") in told
+    assert line.arrivals() <= {("customers", str(customer), "UPDATED")}
+    acts.status(order, "cancelled")
+    assert {one[0] for one in line.hooks()} == {"orders", "products", "discounts"}
+    assert line.arrivals() <= {("customers", str(customer), "UPDATED")}
+
+
+@pytest.mark.parametrize("version", ["5.9", "11.0"])
+def test_deleted_refund_brings_the_poll_forward(make_line: Make, version: str) -> None:
+    """Only the refund's own number is told: the poll finds the order."""
+    line = make_line(version)
+    order = line.first("orders")
+    refund = line.rest("POST", f"orders/{order}/refunds", amount="1.00", api_refund=False)
+    line.hooks()
+    line.arrivals()
+    runtime = runtime_of(line.app)
+    line.store.acts.delete_refund(refund["id"], on_page=version == "11.0")
+    assert line.hooks() == set()
+    with runtime.database.read() as session:
+        due = session.get_one(Instance, line.instance_id).next_poll_at
+    assert due is not None
+    assert due <= runtime.clock() + dt.timedelta(minutes=1)
+    assert line.arrivals() == {("orders", str(order), "UPDATED")}
+
+
 def test_deletion_for_good_by_rest(line: Line) -> None:
     """The action topics tell what no ordinary topic does."""
     product, coupon = line.first("products"), line.first("coupons")
