@@ -23,7 +23,7 @@ from .leases import InstanceLease, Keeper, claim_instance
 from .models import Instance, PollerState
 from .reports import PollReport
 from .runtime import Runtime
-from .store.webhooks import REFUND_GONE
+from .store.webhooks import GONE_BELOW
 from .turn import Job, Turn, open_turn
 
 _log = logging.getLogger(__name__)
@@ -195,11 +195,13 @@ def _unnamed(turn: Turn, hints: cabc.Sequence[Hint]) -> bool:
         for job in turn.jobs
         if not job.collection.orders_by_id or job.book.cursor.state is PollerState.BASELINE
     }
-    # A refund that is gone shows in its order, and only its own number is told.
-    if all(job.collection.hub_name != "refunds" for job in turn.jobs):
-        if any(hint.topic in REFUND_GONE for hint in hints):
-            return True
-    return any(hint.object_id is None or hint.collection in whole for hint in hints)
+    polled = {job.collection.hub_name for job in turn.jobs}
+    return any(
+        hint.object_id is None
+        or hint.collection in whole
+        or (hint.topic in GONE_BELOW and hint.collection not in polled)
+        for hint in hints
+    )
 
 
 def _poll_soon(session: orm.Session, instance_id: int, now: dt.datetime) -> None:

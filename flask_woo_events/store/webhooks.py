@@ -11,13 +11,13 @@ from ..errors import StoreAccessError, StoreError, StoreGarbledError, TransportE
 from .client import StoreClient
 
 #: Of a refund that is gone: by the page of its order, and of one that is a post (5.9 to 11.0).
-REFUND_GONE = ("action.woocommerce_refund_deleted", "action.woocommerce_delete_order_refund")
+_REFUND_GONE = ("action.woocommerce_refund_deleted", "action.woocommerce_delete_order_refund")
 #: Topics by the hub's name of what is polled. WooCommerce sends the actions for deletions for
 #: good and for sold pieces, which no ordinary topic tells (5.9 to 11.0).
 _TOPICS: dict[str, tuple[str, ...]] = {
     "orders": (
         "order.created", "order.updated", "order.deleted", "order.restored",
-        "action.woocommerce_delete_order", *REFUND_GONE,
+        "action.woocommerce_delete_order", *_REFUND_GONE,
     ),
     "products": (
         "product.created", "product.updated", "product.deleted", "product.restored",
@@ -36,9 +36,11 @@ _TOPICS: dict[str, tuple[str, ...]] = {
         "customer.created", "customer.updated", "customer.deleted",
         "action.woocommerce_delete_customer",
     ),
-    "refunds": ("order.updated", "action.woocommerce_refund_created", *REFUND_GONE),
+    "refunds": ("order.updated", "action.woocommerce_refund_created", *_REFUND_GONE),
     "orders-comments": ("action.woocommerce_order_note_added",),
 }  # fmt: skip
+#: These name only what is gone, which shows in an order or a product that is not named.
+GONE_BELOW = (*_REFUND_GONE, "action.woocommerce_delete_product_variation")
 _PER_PAGE = 100
 #: Pages of webhooks that are read; a store with more has another trouble.
 _MAX_PAGES = 50

@@ -144,6 +144,23 @@ def test_deleted_refund_brings_the_poll_forward(make_line: Make, version: str) -
     assert line.arrivals() == {("orders", str(order), "UPDATED")}
 
 
+def test_deleted_variation_brings_the_poll_forward(line: Line) -> None:
+    """Only the variation's own number is told: the poll finds its product."""
+    body = {"name": "Shirt", "type": "variable"}
+    product = line.rest("POST", "products", **body)["id"]
+    variation = line.rest("POST", f"products/{product}/variations", regular_price="5")["id"]
+    line.hooks()
+    line.arrivals()
+    runtime = runtime_of(line.app)
+    line.store.acts.delete_for_good("variations", variation)
+    line.hooks()
+    with runtime.database.read() as session:
+        due = session.get_one(Instance, line.instance_id).next_poll_at
+    assert due is not None
+    assert due <= runtime.clock() + dt.timedelta(minutes=1)
+    assert ("products", str(product), "UPDATED") in line.arrivals()
+
+
 def test_deletion_for_good_by_rest(line: Line) -> None:
     """The action topics tell what no ordinary topic does."""
     product, coupon = line.first("products"), line.first("coupons")
