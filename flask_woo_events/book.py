@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
+import dataclasses
 import datetime as dt
 import time
 
@@ -97,6 +98,8 @@ class Book:
         self.routes: tuple[outbox.Route, ...] = ()
         #: Count what webhooks should have told; their store has some of ours.
         self.tallies = False
+        #: Finds out whether and since when the store has another version of WooCommerce.
+        self.upgraded: cabc.Callable[[dt.datetime], dt.datetime | None] = lambda _: None
         self._signs = Signs()
         self._database = database
         self._lease = lease
@@ -150,6 +153,9 @@ class Book:
         self.met += sifted.signs.met
         self._signs += sifted.signs
         self._signs.judge(self.stream.resource)
+        if sifted.reshaped:
+            since = self.upgraded(sighting.poll_date)
+            self.stream = dataclasses.replace(self.stream, upgraded_at=since)
         return sifted.news
 
     def close(self, *, ended: bool) -> None:

@@ -27,6 +27,7 @@ from .reports import PollReport
 from .runtime import Runtime
 from .store import catalogue
 from .store.catalogue import Below, Collection
+from .store.check import read_system
 from .store.client import StoreClient
 from .store.listing import Filters, Listing, order_statuses, read_filters
 
@@ -78,6 +79,7 @@ class Turn:
         self.waiting: list[Job] = []
         self._runtime = runtime
         self._version = version
+        self._upgraded: tuple[dt.datetime | None] | None = None
         self._broken: WooEventsError | None = None
 
     @property
@@ -170,6 +172,27 @@ class Turn:
                     row["id"] for row in self.client.get_list("coupons", query, ids=True).data
                 )
         return found
+
+    def upgraded(self, date: dt.datetime) -> dt.datetime | None:
+        """When the store was first met with the version that it has, if that is not its first.
+
+        It is asked once a turn, and only when something looks as if it were upgraded.
+
+        :param date: what was read before is of the version before, the store's clock.
+        """
+        if self._upgraded is None:
+            found = read_system(self.client)
+            with self._runtime.database.write() as session:
+                instance = session.get_one(Instance, self.lease.instance_id, with_for_update=True)
+                facts = dict(instance.store_facts)
+                before, version = facts.get("version"), found.get("version")
+                if before and version and before != version:
+                    facts |= {**found, "upgraded": date.isoformat()}
+                    instance.store_facts = facts
+                    self._version = str(version)
+            known = facts.get("upgraded") if version else None
+            self._upgraded = (dt.datetime.fromisoformat(known) if known else None,)
+        return self._upgraded[0]
 
     @contextlib.contextmanager
     def _together(self) -> cabc.Iterator[None]:
@@ -300,6 +323,7 @@ def open_turn(
             view = View(runtime.database, poller.id, poller.stamp)
             book = Book(runtime.database, lease, keeper, stream, view, cursor)
             book.tallies, book.routes = hooked, routes
+            book.upgraded = turn.upgraded
             (turn.jobs if wanted(poller) else turn.waiting).append(
                 Job(
                     stream=stream,

@@ -104,6 +104,14 @@ def changed_fields(before: bytes, after: bytes, body: cabc.Mapping[str, t.Any]) 
     )
 
 
+def only_names_differ(before: bytes, after: bytes) -> bool:
+    """Whether fields appeared or vanished while all in both ``Content.fields`` are equal."""
+    old = dict(_PAIR.iter_unpack(before))
+    new = dict(_PAIR.iter_unpack(after))
+    both = old.keys() & new.keys()
+    return old.keys() != new.keys() and bool(both) and all(old[one] == new[one] for one in both)
+
+
 def _rating(value: object) -> object:
     # "0.00" by REST and "0" in a webhook of the same second.
     try:

@@ -55,6 +55,8 @@ class Stream:
     backfill: bool = False
     #: The ledger's stamp when the resource was started over; what is gone since then is unknown.
     forgotten: int = 0
+    #: When the store was first met with another version of WooCommerce, the store's clock.
+    upgraded_at: dt.datetime | None = None
 
 
 _COLUMNS = (

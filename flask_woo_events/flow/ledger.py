@@ -13,11 +13,22 @@ from sqlalchemy import orm
 
 from ..models import EventType, Object, Poller
 from . import outbox
-from .content import NOTHING, Content, changed_fields, content_of, digest_of
+from .content import (
+    NOTHING,
+    Content,
+    changed_fields,
+    content_of,
+    digest_of,
+    only_names_differ,
+)
 from .cursor import Stream
 from .identity import Signs, read_signs
 from .known import Known, known, ticket
 from .observation import Observation, Sighting
+
+#: How long a new version of WooCommerce explains fields that appear or vanish. Every object is
+#: compared within a day by default.
+EXPLAINED = dt.timedelta(days=7)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,6 +52,8 @@ class Sifted:
     #: The ledger's stamp now.
     ticket: int
     signs: Signs
+    #: Some of them differ only by fields that appeared or vanished, as after an upgrade.
+    reshaped: bool = False
 
 
 def sift(
@@ -57,7 +70,14 @@ def sift(
         dataclasses.replace(sighting, observations=news) if news else None,
         now,
         read_signs(before, sighting, polled_at),
+        any(_is_reshaped(before.get(seen.object_id), seen) for seen in news),
     )
+
+
+def _is_reshaped(before: Known | None, seen: Observation) -> bool:
+    if before is None or not before.live or seen.body is None:
+        return False
+    return only_names_differ(before.fields, content_of(seen.body).fields)
 
 
 def _holds(before: Known | None, seen: Observation) -> bool:
@@ -129,7 +149,25 @@ class _Door:
             if before.modified_at != seen.modified_at or not before.settled:
                 self.touched.append(self._row(seen) | {"seen_at": seen.seen_at})
         else:
-            self._change(seen, before, content_of(seen.body))
+            content = content_of(seen.body)
+            if before.live and self._explained(seen, before, content):
+                row = self._full_row(seen, content, before.version)
+                self.updates.append(row | {"notification_id": before.notification_id})
+            else:
+                self._change(seen, before, content)
+
+    def _explained(self, seen: Observation, before: Known, content: Content) -> bool:
+        """Whether only the store's new version is to be seen, and nothing of what happened in it.
+
+        What was read since the new version was met is not excused: such a field means something.
+        """
+        upgraded_at = self.stream.upgraded_at
+        return (
+            upgraded_at is not None
+            and before.seen_at < upgraded_at
+            and seen.seen_at - upgraded_at < EXPLAINED
+            and only_names_differ(before.fields, content.fields)
+        )
 
     def _forgotten(self, before: Known) -> bool:
         """It was known before the resource was started over, and the baseline comes to it."""

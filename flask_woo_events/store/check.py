@@ -36,7 +36,7 @@ def check_store(client: StoreClient, collections: cabc.Iterable[Collection]) -> 
         "date": index.date.isoformat() if index.date is not None else "",
         "journal": NAMESPACE in namespaces,
         "timezone": str(index.data.get("timezone_string", ""))[:100],
-        **_system(client),
+        **read_system(client),
     }
 
 
@@ -69,8 +69,8 @@ def _total(client: StoreClient, collection: Collection, **filters: str) -> int |
     return client.get_list(collection.path, {"per_page": 1, "_fields": "id", **filters}).total
 
 
-def _system(client: StoreClient) -> dict[str, t.Any]:
-    """Version and order storage, where the keys may read them."""
+def read_system(client: StoreClient) -> dict[str, t.Any]:
+    """Version and order storage; empty where the keys may not read them."""
     try:
         status = client.get("system_status", {"_fields": "environment,settings"}).data
         environment, settings = status["environment"], status.get("settings", {})
