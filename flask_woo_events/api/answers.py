@@ -32,6 +32,12 @@ class Message(_Model):
     message: str
 
 
+class Taken(Message):
+    """Webhooks are taken here."""
+
+    upSeconds: float = pydantic.Field(description="How long the process that answers has run")
+
+
 class User(_Model):
     """The user that an instance belongs to."""
 

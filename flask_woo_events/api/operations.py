@@ -301,6 +301,12 @@ _HOOK_CALLS = {
         answer=answers.Message,
         errors=(404,),
     ),
+    f"GET /events/{ELEMENT_KEY}": Operation(
+        summary="Say that webhooks are taken here, and how old the process is that answers",
+        tag="webhooks",
+        who="anybody",
+        answer=answers.Taken,
+    ),
     f"POST /events/{ELEMENT_KEY}": Operation(
         summary="Take an event for some instances",
         tag="webhooks",
