@@ -11,7 +11,7 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from .crypto import hash_token, new_token
+from .crypto import hash_token, new_token, same
 from .errors import AccessError, ConflictError, InputError, NotFoundError
 from .models import Instance, Organization, User
 
@@ -197,7 +197,7 @@ def authenticate(session: orm.Session, header: str | None) -> Caller:
         instance_id = row.id
     if "organization" in parts:
         home = session.get_one(Organization, user.organization_id)
-        if home.secret_hash != hash_token(parts["organization"]):
+        if not same(home.secret_hash, hash_token(parts["organization"])):
             raise AccessError("The organization secret is not valid")
     return Caller(organization_id=user.organization_id, user_id=user.id, instance_id=instance_id)
 

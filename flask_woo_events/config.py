@@ -54,6 +54,9 @@ class Settings:
     store_total_timeout: float = 180.0
     #: Bytes of one answer of a store, after decompression.
     store_max_bytes: int = 64 * 1024 * 1024
+    #: Whether stores at private, loopback and link-local addresses are allowed; ``None``: where
+    #: callbacks are.
+    allow_private_stores: bool | None = None
     #: Seconds to connect to a callback.
     callback_connect_timeout: float = 5.0
     #: Seconds between two bytes of a callback's answer.
@@ -152,6 +155,7 @@ _KINDS: dict[str, cabc.Callable[[object], object]] = {
     "int": _Kind.integer,
     "float": _Kind.number,
     "bool": _Kind.boolean,
+    "bool | None": _Kind.boolean,
     "str": _Kind.text,
     "str | None": _Kind.text,
     "tuple[str, ...]": _Kind.keys,

@@ -103,10 +103,22 @@ class Runtime:
             found = self._groups.setdefault(work, GroupCommit(self.database, work))
         return t.cast("GroupCommit[Item, Result]", found)
 
+    @property
+    def store_guard(self) -> AddressGuard:
+        """Where stores may be.
+
+        What a store says reaches who connected it. Who may have callbacks inside reads their
+        answers too, so that nothing more is given away by allowing stores there.
+        """
+        allowed = self.settings.allow_private_stores
+        if allowed is None:
+            allowed = self.settings.allow_private_callbacks
+        return AddressGuard(allow_private=allowed, setting="WOO_EVENTS_ALLOW_PRIVATE_STORES")
+
     @functools.cached_property
     def store_session(self) -> requests.Session:
-        """The session for stores, which may well be on private networks."""
-        return make_session(guard=None, retries=True)
+        """The session for stores, behind the address guard."""
+        return make_session(guard=self.store_guard, retries=True)
 
     @functools.cached_property
     def callback_session(self) -> requests.Session:

@@ -6,6 +6,7 @@ import collections.abc as cabc
 import contextlib
 import dataclasses
 import functools
+import logging
 import socket
 import ssl
 import threading
@@ -197,9 +198,28 @@ def _tls_context(
     return context
 
 
+class _WithoutQuery(logging.Filter):
+    """Takes the query out of what urllib3 logs of our requests: a store's keys may be there."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if _budget() is not None and isinstance(record.args, tuple):
+            record.args = tuple(
+                one.partition("?")[0] if isinstance(one, str) else one for one in record.args
+            )
+        return True
+
+
+_without_query = _WithoutQuery()
+#: Loggers of urllib3 that tell whole addresses. Other users of it are left alone: the filter looks
+#: for an exchange of ours.
+_TALKATIVE = ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry")
+
+
 @functools.lru_cache(maxsize=8)
 def pool_classes(guard: AddressGuard | None) -> dict[str, type[t.Any]]:
     """Return urllib3's pools by scheme, made to connect through our guard and sockets."""
+    for name in _TALKATIVE:
+        logging.getLogger(name).addFilter(_without_query)
 
     class Plain(urllib3.connection.HTTPConnection):
         def _new_conn(self) -> socket.socket:

@@ -75,9 +75,9 @@ def validated(model: type[M], value: object, path: tuple[str, ...] = ()) -> M:
 
 def sanitized(text: str) -> str:
     """A name or tag without markup (``<a href=...>x</a>`` is ``x``)."""
-    while (plain := _TAGS.sub("", text)) != text:
-        text = plain  # What is left of nested tags may be one again.
-    return re.sub(r"\s+", " ", text).strip()
+    # Behind the last > there is no tag; looking for its end there would take quadratic time.
+    end = text.rfind(">") + 1
+    return re.sub(r"\s+", " ", _TAGS.sub("", text[:end]) + text[end:]).strip()
 
 
 def folded(name: str) -> str:

@@ -116,13 +116,23 @@ def parse_json(body: bytes) -> tuple[t.Any, str]:
     :raises ValueError: when that is not so.
     """
     try:
-        return orjson.loads(body), ""
+        return _loads(body), ""
     except ValueError:
         start = _after_notices(body)
         if start == 0:
             raise
-        data = orjson.loads(body[start:])
+        data = _loads(body[start:])
         return data, plain_text(body[:start].decode("utf-8", "replace"))
+
+
+def _loads(body: bytes) -> t.Any:
+    data = orjson.loads(body)
+    try:
+        # It reads 1024 levels and writes 254: what cannot be kept is not taken in.
+        orjson.dumps(data)
+    except TypeError as exc:
+        raise ValueError("nested too deeply") from exc
+    return data
 
 
 def _after_notices(body: bytes) -> int:

@@ -83,6 +83,7 @@ def make_app(folder: pathlib.Path, **config: object) -> flask_woo_events.Flask:
         TESTING=True,
         SQLALCHEMY_DATABASE_URI=f"sqlite:///{folder}/host.sqlite3",
         WOO_EVENTS_ENCRYPTION_KEYS=[Cipher.generate_key()],
+        WOO_EVENTS_ALLOW_PRIVATE_STORES=True,
     )
     app.config.update(config)
     flask_sqlalchemy.SQLAlchemy(app)
