@@ -48,7 +48,7 @@ class Database:
             # As the others: what is read behind a lock must be what the lock was waited for.
             engine = engine.execution_options(isolation_level="READ COMMITTED")
         self.engine = _sqlite_engine(engine.url) if own else engine
-        self._writing = self.engine.execution_options(woo_begin="IMMEDIATE") if own else self.engine
+        self._writing = self.engine.execution_options(woo_writing=True) if own else self.engine
         self._read = orm.sessionmaker(self.engine, expire_on_commit=False)
         self._write = orm.sessionmaker(self._writing, expire_on_commit=False)
         self._owned = own
@@ -120,7 +120,7 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
-        kind = connection.get_execution_options().get("woo_begin", "")
-        connection.exec_driver_sql(f"BEGIN {kind}")
+        writing = connection.get_execution_options().get("woo_writing", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     return engine

@@ -1,0 +1,27 @@
+"""The defences are tested on what the tests of the API stand on."""
+
+from __future__ import annotations
+
+from tests.integration.conftest import (
+    account,
+    api,
+    app,
+    client,
+    headers,
+    line,
+    other_headers,
+    store_server,
+    tables,
+)
+
+__all__ = [
+    "account",
+    "api",
+    "app",
+    "client",
+    "headers",
+    "line",
+    "other_headers",
+    "store_server",
+    "tables",
+]

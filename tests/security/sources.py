@@ -1,0 +1,53 @@
+"""The package's own sources, parsed."""
+
+from __future__ import annotations
+
+import ast
+import collections.abc as cabc
+import dataclasses
+import pathlib
+
+import flask_woo_events
+
+ROOT = pathlib.Path(flask_woo_events.__file__).parent
+#: What plays a store or a receiver for demonstrations and tests, and the suite that looks for loss.
+PLAYED = ("simulator", "prove", "demo.py", "callback.py", "testing.py")
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One module."""
+
+    name: str
+    tree: ast.Module
+
+    @property
+    def played(self) -> bool:
+        """Whether it is part of a demonstration, not of the service."""
+        return self.name.partition("/")[0] in PLAYED
+
+    def at(self, node: ast.AST) -> str:
+        """Where a piece of it is, with the piece."""
+        return f"{self.name}:{getattr(node, 'lineno', 0)}: {ast.unparse(node)[:120]}"
+
+    def calls(self) -> cabc.Iterator[tuple[str, ast.Call]]:
+        """Each call, with what it calls as it is written."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Call):
+                yield ast.unparse(node.func), node
+
+    def imports(self) -> cabc.Iterator[tuple[str, ast.AST]]:
+        """Each module that is imported from outside of the package."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                yield from ((one.name, node) for one in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                yield from ((f"{node.module}.{one.name}", node) for one in node.names)
+
+
+def sources() -> list[Source]:
+    """Every module of the package."""
+    return [
+        Source(str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8")))
+        for path in sorted(ROOT.rglob("*.py"))
+    ]

@@ -1,0 +1,297 @@
+"""Nobody can have us call the inside of our network, from whatever place and however it is written."""
+
+from __future__ import annotations
+
+import ast
+import collections.abc as cabc
+import contextlib
+import dataclasses
+import pathlib
+import shutil
+import socket
+import typing as t
+
+import flask
+import pytest
+
+from flask_woo_events.errors import AddressRefusedError, TransportError
+from flask_woo_events.runtime import EXTENSION, Runtime
+from flask_woo_events.transport import AddressGuard, Timeouts, exchange, make_session
+from flask_woo_events.worker import Worker
+from tests.integration.host import Api, StubStore, body_for, runtime_of
+from tests.integration.line import Line, open_line
+from tests.security.sources import Source, sources
+from tests.unit.wire import Peer, answer, answers, peer
+
+QUICK = Timeouts(connect=1, read=1, total=2)  # seconds
+
+#: Loopback as people write it who are not meant to get there.
+LOOPBACK = [
+    "127.0.0.1", "127.0.0.1.", "127.1", "127.0.1", "2130706433", "017700000001", "0x7f000001",
+    "0177.0.0.1", "0x7f.0.0.1", "0x7f.1", "localhost", "LOCALHOST", "localhost.", "127.255.255.254",
+    "[::1]", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]",
+    "[64:ff9b::127.0.0.1]", "[64:ff9b::7f00:1]", "[64:ff9b:1::7f00:1]", "[2002:7f00:1::]",
+    "[2001:0:4136:e378:8000:63bf:80ff:fffe]", "0.0.0.0", "0", "[::]", "127。0。0。1", "127．0．0．1",
+    "１２７.０.０.１", "①②⑦.⓪.⓪.①", "ⓛocalhost", "loc\u00adalhost", "%31%32%37.0.0.1",
+    "public.example@127.0.0.1", "public.example:80@127.0.0.1", "public.example%40@127.0.0.1",
+    "127.0.0.1%00.public.example", "169.254.169.254", "2852039166", "[::ffff:a9fe:a9fe]",
+    "[64:ff9b::a9fe:a9fe]", "[fd00:ec2::254]", "10.0.0.1", "012.0.0.1", "[fe80::1]", "[fc00::1]",
+]  # fmt: skip
+
+
+@pytest.fixture
+def there() -> cabc.Iterator[Peer]:
+    with peer(answers(answer(b"inside"), answer(b"inside"))) as made:
+        yield made
+
+
+@pytest.mark.parametrize("host", LOOPBACK)
+def test_however_it_is_written(host: str, there: Peer) -> None:
+    """An inside address is refused, or is no address at all, and no packet goes there."""
+    with make_session(guard=AddressGuard()) as session:
+        with pytest.raises(TransportError) as caught:
+            exchange(
+                session, "GET", f"http://{host}:{there.port}/x", timeouts=QUICK, max_bytes=99
+            )
+    assert isinstance(caught.value, AddressRefusedError) or any(
+        words in str(caught.value) for words in ("not an address", "cannot be resolved")
+    ), caught.value
+    assert there.connections == 0
+
+
+@pytest.mark.parametrize("host", ["127.1", "0x7f.1", "2130706433", "a@127.0.0.1"])
+def test_spellings_lead_there(host: str, there: Peer) -> None:
+    """Without the guard these are ways to loopback: it is the guard that stops them."""
+    with make_session(guard=None) as session:
+        url = f"http://{host}:{there.port}/x"
+        came = exchange(session, "GET", url, timeouts=QUICK, max_bytes=99)
+    assert came.body == b"inside" and there.connections == 1
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [["127.0.0.1"], ["10.0.0.1"], ["169.254.169.254"], ["::1"], ["fd00:ec2::254"],
+     ["::ffff:10.0.0.1"], ["10.0.0.1", "192.168.0.1"], ["64:ff9b::a00:1", "fe80::1%1"]],
+)  # fmt: skip
+def test_names_of_inside_addresses(
+    addresses: list[str], there: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What counts is where a name leads when the connection is made."""
+    families = [socket.AF_INET6 if ":" in one else socket.AF_INET for one in addresses]
+    found = [
+        (family, socket.SOCK_STREAM, 6, "", (one, there.port))
+        for family, one in zip(families, addresses, strict=True)
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args: found)
+    with make_session(guard=AddressGuard()) as session:
+        with pytest.raises(AddressRefusedError) as caught:
+            url = f"http://shop.example:{there.port}/"
+            exchange(session, "GET", url, timeouts=QUICK, max_bytes=99)
+    assert not any(one in str(caught.value) for one in addresses)
+    assert there.connections == 0
+
+
+def test_redirect_leads_nowhere(there: Peer) -> None:
+    """Who is called may point inside; nobody goes."""
+    to = f"Location: http://localhost:{there.port}/"
+    with peer(answers(answer(b"", "307 Temporary Redirect", to))) as first:
+        guard = AddressGuard(allow_hosts=frozenset({"127.0.0.1"}))
+        with make_session(guard=guard) as session:
+            came = exchange(session, "POST", first.url, data=b"x", timeouts=QUICK, max_bytes=99)
+    assert (came.status, first.connections, there.connections) == (307, 1, 0)
+
+
+def test_open_connections_are_not_shared(there: Peer) -> None:
+    """A connection that may go inside is of no use to who may not."""
+    with (
+        make_session(guard=AddressGuard(allow_private=True)) as trusted,
+        make_session(guard=AddressGuard()) as guarded,
+    ):
+        exchange(trusted, "GET", there.url, timeouts=QUICK, max_bytes=99)
+        with pytest.raises(AddressRefusedError):
+            exchange(guarded, "GET", there.url, timeouts=QUICK, max_bytes=99)
+    assert there.connections == 1
+
+
+def closed(app: flask.Flask, **settings: t.Any) -> Runtime:
+    """Let the application run on as one that may not call inside."""
+    before = runtime_of(app)
+    chosen = {"allow_private_stores": None, "allow_private_callbacks": False} | settings
+    after = Runtime(dataclasses.replace(before.settings, **chosen), before.database, before.clock)
+    app.extensions[EXTENSION] = after
+    return after
+
+
+@pytest.fixture
+def hooked(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Line]:
+    """A store of webhooks whose address, and whose callback's, came to be inside."""
+    with contextlib.ExitStack() as stack:
+        shutil.copy(tables, tmp_path / "host.sqlite3")
+        line = open_line("11.0", tmp_path, stack, hooked=True)
+        line.store.acts.status(line.first("orders"), "completed")
+        line.poll()
+        line.store.requests.clear()
+        line.receiver.clear()
+        closed(line.app)
+        yield line
+
+
+def test_new_stores(app: flask.Flask, api: Api, store_server: StubStore) -> None:
+    """A store inside is not connected, and the answer names the setting."""
+    closed(app)
+    answer = api.call("POST", "/instances", body_for(api.store))
+    assert answer.status_code == 502
+    assert "WOO_EVENTS_ALLOW_PRIVATE_STORES" in answer.json["providerMessage"]
+    assert store_server.asked == []
+
+
+def test_moved_stores(app: flask.Flask, api: Api, store_server: StubStore) -> None:
+    """Nor is one that is moved inside later."""
+    number = api.create()["id"]
+    store_server.asked.clear()
+    closed(app)
+    keys = {"oauth.api.key": "ck_2", "oauth.api.secret": "cs_2"}
+    url = api.store.replace("127.0.0.1", "2130706433")
+    body = {"configuration": {"store.url": url, **keys}}
+    assert api.call("PATCH", f"/instances/{number}", body).status_code == 502
+    assert store_server.asked == []
+
+
+def test_polls(hooked: Line) -> None:
+    """A poll of a store inside fails in words."""
+    errors = {one.error for one in hooked.poll()}
+    assert errors and all("private" in str(one) for one in errors)
+    assert not hooked.store.requests
+
+
+def test_settling_webhooks(hooked: Line) -> None:
+    """What a webhook hints at is not looked up inside."""
+    hooked.store.webhooks.run_queue()
+    hooked.store.requests.clear()
+    Worker(runtime_of(hooked.app)).settle_once()
+    assert not hooked.store.requests
+
+
+@pytest.mark.parametrize("command", ["register", "check", "remove"])
+def test_webhook_commands(hooked: Line, command: str) -> None:
+    """Registration, guardian and removal do not go inside."""
+    args = ["woo", "webhooks", command, str(hooked.instance_id)]
+    result = hooked.app.test_cli_runner().invoke(args=args)
+    assert "private" in result.output
+    assert not hooked.store.requests
+
+
+def test_hub(app: flask.Flask, api: Api, account: t.Any, store_server: StubStore) -> None:
+    """The hub reads and writes nothing inside."""
+    created = api.create()
+    token = account.element(created["token"])
+    store_server.asked.clear()
+    closed(app)
+    for method, path in (
+        ("GET", "ping"), ("GET", "orders"), ("GET", "orders/1"), ("POST", "orders"),
+        ("PATCH", "orders/1"), ("DELETE", "orders/1"), ("GET", "orders/1/refunds"),
+    ):  # fmt: skip
+        body = {"status": "completed"} if method in ("POST", "PATCH") else None
+        answer = api.call(method, f"/hubs/ecommerce/{path}", body, token)
+        assert answer.status_code == 502, (method, path, answer.text)
+    assert store_server.asked == []
+
+
+def test_deliveries(hooked: Line) -> None:
+    """A notification is not sent inside; the attempt says why."""
+    Worker(runtime_of(hooked.app)).deliver_once()
+    assert hooked.receiver.received == []
+    shown = hooked.api.call("GET", "/instances/events/dispositions").text
+    assert "WOO_EVENTS_ALLOW_PRIVATE_CALLBACKS" in shown
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "[::ffff:127.0.0.1]"])
+def test_replays_to_elsewhere(hooked: Line, there: Peer, host: str) -> None:
+    """``replay --to`` keeps to the same rule."""
+    to = f"http://{host}:{there.port}/"
+    args = ["woo", "events", "replay", "--instance", str(hooked.instance_id), "--to", to]
+    result = hooked.app.test_cli_runner().invoke(args=args)
+    assert result.exit_code == 1
+    assert "private" in result.output
+    assert there.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("stores", "callbacks", "good"),
+    [(None, False, False), (None, True, True), (True, False, True), (False, True, False)],
+)
+def test_setting_of_stores(
+    app: flask.Flask, api: Api, stores: bool | None, callbacks: bool, good: bool
+) -> None:
+    """Stores may be where callbacks may, unless their own setting says otherwise."""
+    closed(app, allow_private_stores=stores, allow_private_callbacks=callbacks)
+    answer = api.call("POST", "/instances", body_for(api.store))
+    assert (answer.status_code == 200) is good
+
+
+def test_metadata_of_clouds_is_no_store(app: flask.Flask, api: Api) -> None:
+    """No setting lets a store be at the address that hands out a machine's credentials."""
+    closed(app, allow_private_stores=True, allow_private_callbacks=True)
+    answer = api.call("POST", "/instances", body_for("http://169.254.169.254"))
+    assert answer.status_code == 502
+    assert "never called" in answer.json["providerMessage"]
+
+
+#: Modules by which one can call out.
+_CLIENTS = {
+    "aiohttp", "asyncio", "ftplib", "http", "http.client", "httpx", "imaplib", "poplib", "requests",
+    "smtplib", "socket", "ssl", "telnetlib", "urllib.request", "urllib3", "websockets", "xmlrpc",
+}  # fmt: skip
+#: Who may have them: the guarded sockets, and who names the types of sessions that it is given.
+_ALLOWED = {"transport.py", "sockets.py"}
+_TYPES = {"requests.Session"}
+#: What of these modules opens no connection.
+_HARMLESS = {"http.HTTPStatus"}
+
+
+def _going_out(source: Source) -> cabc.Iterator[str]:
+    for name, node in source.imports():
+        top = ".".join(name.split(".")[:2])
+        clients = name in _CLIENTS or top in _CLIENTS or name.split(".")[0] in _CLIENTS
+        if clients and name not in ("requests", "http"):
+            yield source.at(node)
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Attribute):
+            text = ast.unparse(node)
+            base = text.split(".")[0]
+            if base in ("requests", "http") and not text.startswith(tuple(_TYPES | _HARMLESS)):
+                yield source.at(node)
+    for name, call in source.calls():
+        if name.endswith("requests.Session"):
+            yield source.at(call)
+
+
+def test_only_the_guarded_transport_calls_out() -> None:
+    """No module of the service opens connections by itself."""
+    own = [one for one in sources() if not one.played and one.name not in _ALLOWED]
+    assert [one for source in own for one in _going_out(source)] == []
+
+
+@pytest.mark.parametrize(
+    "code", ["import socket", "import urllib.request", "from urllib3 import PoolManager",
+             "requests.post(x)", "requests.Session()", "import http.client", "import httpx",
+             "http.client.HTTPConnection(x)"],
+)  # fmt: skip
+def test_going_out_is_seen(code: str) -> None:
+    """The reading of the sources sees what it looks for."""
+    assert list(_going_out(Source("x.py", ast.parse(code))))
+
+
+def test_sessions_are_made_with_a_guard() -> None:
+    """The service's sessions are the two of the runtime, and its clients of stores have one."""
+    for source in sources():
+        if source.played:
+            continue
+        for name, call in source.calls():
+            if name.endswith("make_session") and source.name != "store/client.py":
+                guards = [one.value for one in call.keywords if one.arg == "guard"]
+                assert source.name == "runtime.py", source.at(call)
+                assert [type(one) for one in guards] != [ast.Constant], source.at(call)
+            if name.endswith("StoreClient"):
+                assert source.name == "runtime.py", source.at(call)
+                assert "session" in [one.arg for one in call.keywords], source.at(call)
