@@ -198,18 +198,27 @@ def _tls_context(
     return context
 
 
-class _WithoutQuery(logging.Filter):
-    """Takes the query out of what urllib3 logs of our requests: a store's keys may be there."""
+class _Discreet(logging.Filter):
+    """Takes out of what urllib3 logs of our exchanges what may be a secret.
+
+    A query may hold a store's keys, and a broken header that it quotes whatever the other side
+    repeated.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         if _budget() is not None and isinstance(record.args, tuple):
-            record.args = tuple(
-                one.partition("?")[0] if isinstance(one, str) else one for one in record.args
-            )
+            record.args = tuple(map(_discreet, record.args))
+            record.exc_info = None
         return True
 
 
-_without_query = _WithoutQuery()
+def _discreet(value: object) -> object:
+    if isinstance(value, str):
+        return value.partition("?")[0]
+    return type(value).__name__ if isinstance(value, BaseException) else value
+
+
+_FILTER = _Discreet()
 #: Loggers of urllib3 that tell whole addresses. Other users of it are left alone: the filter looks
 #: for an exchange of ours.
 _TALKATIVE = ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry")
@@ -219,7 +228,7 @@ _TALKATIVE = ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retr
 def pool_classes(guard: AddressGuard | None) -> dict[str, type[t.Any]]:
     """Return urllib3's pools by scheme, made to connect through our guard and sockets."""
     for name in _TALKATIVE:
-        logging.getLogger(name).addFilter(_without_query)
+        logging.getLogger(name).addFilter(_FILTER)
 
     class Plain(urllib3.connection.HTTPConnection):
         def _new_conn(self) -> socket.socket:

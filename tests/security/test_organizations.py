@@ -25,8 +25,15 @@ from flask_woo_events.models import (
     Subscription,
     User,
 )
-from tests.integration.host import Account, Api, Headers, StubStore, add_account, body_for
-from tests.integration.host import runtime_of
+from tests.integration.host import (
+    Account,
+    Api,
+    Headers,
+    StubStore,
+    add_account,
+    body_for,
+    runtime_of,
+)
 from tests.integration.line import Line
 
 CANARY = "acme-canary"
@@ -161,8 +168,10 @@ def test_ids_of_others_name_nothing(two: Two) -> None:
                 for body in ({}, {"propertyValue": "x"}, body_for(two.line.api.store)):
                     answer = two.call(method, path, headers, body)
                     said = (method, path, answer.text)
-                    listed = answer.status_code == 200 and answer.json == []
-                    assert answer.status_code == 404 or listed, said
+                    empty = answer.status_code == 200 and answer.json == []
+                    # Without an id of an instance such a path needs a token.
+                    unnamed = answer.status_code == 401 and "<instance_id>" not in rule
+                    assert answer.status_code == 404 or empty or unnamed, said
                     two.tells_nothing(answer, method, path)
     _unchanged(two)
 
@@ -183,7 +192,7 @@ def _queries(two: Two) -> list[str]:
         f"notificationId={ids['notification_id'][0]}",
         f"status='delivered' and instanceId={ids['instance_id'][0]}",
         "status='delivered'",
-        f"config.url='{two.line.receiver and _callback(two)}'",
+        f"config.url='{_callback(two)}'",
     ]
     pairs = [
         ("instanceId", ids["instance_id"][0]),
@@ -213,7 +222,7 @@ def test_lists_and_queries_tell_only_ones_own(two: Two) -> None:
                 if method == "PUT" and headers != two.bob.headers and "/hubs" not in path:
                     continue  # It would switch bob's own instance.
                 answer = two.call(method, path, headers, {}, query)
-                assert answer.status_code < 500, (method, path, query, answer.text)
+                assert answer.status_code != 500, (method, path, query, answer.text)
                 two.tells_nothing(answer, method, path, query)
                 counted = [one for one in _counts(answer) if one]
                 assert not counted, (method, path, query, answer.text)
@@ -240,11 +249,10 @@ def test_events_for_listed_instances(two: Two) -> None:
 
 def test_without_an_account_nothing_is_told(two: Two) -> None:
     """Every route but the descriptions of the API itself answers 401 to nobody."""
-    described = {"openapi_json", "openapi", "docs"}
     for method, rule in _routes(two.app):
         if rule.rpartition("/")[2] in ("openapi.json", "docs"):
             continue
         for path in itertools.islice(_paths(two, rule), 2):
             answer = two.call(method, path, {}, {})
-            assert answer.status_code == 401, (method, path, answer.text, described)
+            assert answer.status_code == 401, (method, path, answer.text)
     _unchanged(two)
