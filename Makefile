@@ -10,8 +10,8 @@ BIN := $(VENV)/bin
 ARGS ?=
 PYTEST_ARGS ?= -n 2
 
-.PHONY: demo test lint types docs unit oldest-sqlalchemy packages plugin plugin-test bench peers \
-  screenshots clean
+.PHONY: demo test lint types docs unit oldest-sqlalchemy packages audit plugin plugin-test bench \
+  peers screenshots clean
 
 demo: $(VENV)/.demo
 	$(BIN)/flask --app example_app woo demo $(ARGS)
@@ -45,6 +45,11 @@ plugin-test: packages $(VENV)/.test
 # SQLAlchemy 2.0 beside the current one: Flask-SQLAlchemy's users have both.
 oldest-sqlalchemy: $(VENV)-sqlalchemy20/.test
 	$(VENV)-sqlalchemy20/bin/python -m pytest $(PYTEST_ARGS) tests/unit tests/integration
+
+# Asks an advisory service about every installed package; needs the network.
+audit: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/pip-audit --local --skip-editable
 
 # Other pollers on the same acts; each is installed into an environment of its own below .peers.
 peers: $(VENV)/.test

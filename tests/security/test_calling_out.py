@@ -50,9 +50,7 @@ def test_however_it_is_written(host: str, there: Peer) -> None:
     """An inside address is refused, or is no address at all, and no packet goes there."""
     with make_session(guard=AddressGuard()) as session:
         with pytest.raises(TransportError) as caught:
-            exchange(
-                session, "GET", f"http://{host}:{there.port}/x", timeouts=QUICK, max_bytes=99
-            )
+            exchange(session, "GET", f"http://{host}:{there.port}/x", timeouts=QUICK, max_bytes=99)
     assert isinstance(caught.value, AddressRefusedError) or any(
         words in str(caught.value) for words in ("not an address", "cannot be resolved")
     ), caught.value

@@ -44,9 +44,7 @@ class Gate:
         secret = hooks.secrets(self.keys, hook or self.hook)[-1]
         return crypto._hmac(secret.encode(), body)
 
-    def post(
-        self, body: bytes, headers: t.Any, path: str | None = None, **options: t.Any
-    ) -> t.Any:
+    def post(self, body: bytes, headers: t.Any, path: str | None = None, **options: t.Any) -> t.Any:
         client = self.line.app.test_client()
         return client.post(path or self.path(), data=body, headers=headers, **options)
 

@@ -1,0 +1,92 @@
+"""No version that can be installed has a hole that was known when this was written.
+
+An audit asks a service for advisories, which a test must not depend on; ``make audit`` does that.
+Here stand the advisories that were known, and what the package asks for is held against them.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import pathlib
+import sys
+import tomllib
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+import flask_woo_events
+
+ROOT = pathlib.Path(flask_woo_events.__file__).parents[1]
+PROJECT = tomllib.loads(ROOT.joinpath("pyproject.toml").read_text(encoding="utf-8"))
+#: The first version without the holes that were known in November 2026, and the last of them.
+FIXED = {
+    "certifi": ("2024.7.4", "CVE-2024-39689"),
+    "cryptography": ("46.0.7", "CVE-2026-39892"),
+    "flask": ("3.1.3", "CVE-2026-27205"),
+    "idna": ("3.7", "CVE-2024-3651"),
+    "jinja2": ("3.1.6", "CVE-2025-27516"),
+    "mako": ("1.2.2", "CVE-2022-40023"),
+    "orjson": ("3.11.6", "CVE-2025-67221"),
+    "pydantic": ("2.4.0", "CVE-2024-3772"),
+    "pymysql": ("1.1.1", "CVE-2024-36039"),
+    "requests": ("2.32.4", "CVE-2024-47081"),
+    "urllib3": ("2.6.3", "CVE-2026-21441"),
+    "werkzeug": ("3.1.6", "CVE-2026-27199"),
+}
+#: What the package itself asks for, with and without extras.
+ASKED = [
+    Requirement(text)
+    for text in [
+        *PROJECT["project"]["dependencies"],
+        *(one for extra in PROJECT["project"]["optional-dependencies"].values() for one in extra),
+    ]
+]
+
+
+def _lowest(requirement: Requirement) -> Version:
+    bounds = [Version(one.version) for one in requirement.specifier if one.operator == ">="]
+    assert len(bounds) == 1, f"{requirement} needs one lower bound"
+    return bounds[0]
+
+
+@pytest.mark.parametrize("requirement", ASKED, ids=str)
+def test_lower_bounds_have_no_known_holes(requirement: Requirement) -> None:
+    """The oldest version that satisfies us is one without them."""
+    fixed, advisory = FIXED.get(requirement.name.lower(), ("0", ""))
+    assert _lowest(requirement) >= Version(fixed), advisory
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_installed_versions_have_no_known_holes(name: str) -> None:
+    """What others ask for in our name is not older either."""
+    try:
+        installed = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip(f"{name} is not installed")
+    fixed, advisory = FIXED[name]
+    assert Version(installed) >= Version(fixed), advisory
+
+
+def test_what_is_imported_is_asked_for() -> None:
+    """No module leans on a package that only happens to be there."""
+    names = {
+        dist.lower(): {top for top, dists in importlib.metadata.packages_distributions().items()
+                       if dist in dists}
+        for dist in {one for all_ in importlib.metadata.packages_distributions().values()
+                     for one in all_}
+    }  # fmt: skip
+    ours = {requirement.name.lower() for requirement in ASKED}
+    allowed = {top for name in ours for top in names.get(name.replace("-", "_"), set())}
+    allowed |= {top for name in ours for top in names.get(name, set())} | {"flask_woo_events"}
+    missing = set()
+    for path in pathlib.Path(flask_woo_events.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            found = []
+            if isinstance(node, ast.Import):
+                found = [one.name for one in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found = [node.module or ""]
+            missing |= {name.partition(".")[0] for name in found}
+    assert missing - set(sys.stdlib_module_names) - allowed == set()

@@ -1,0 +1,288 @@
+"""Whatever a caller, a store or a callback sends costs little and breaks nothing."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import gzip
+import time
+import tracemalloc
+import typing as t
+import zlib
+
+import flask
+import pytest
+
+from flask_woo_events import dates, values
+from flask_woo_events.date_patterns import DatePattern
+from flask_woo_events.dates import expand_macros
+from flask_woo_events.errors import InputError, StoreGarbledError, WooEventsError
+from flask_woo_events.flow import intake
+from flask_woo_events.flow.delivery import ANSWER_READ
+from flask_woo_events.runtime import StoreAccess
+from flask_woo_events.schemas import parse_headers, web_address
+from flask_woo_events.store.answers import parse_json, plain_text, said
+from flask_woo_events.store.client import store_root
+from flask_woo_events.store.where import read_where
+from flask_woo_events.worker import Worker
+from flask_woo_events.zones import parse_zone
+from tests.integration.host import NOW, PREFIX, Api, runtime_of
+from tests.integration.line import Line
+from tests.unit.wire import answer, answers, peer
+
+#: CPU seconds that reading one hostile text may take.
+BRIEF = 0.25
+
+
+@contextlib.contextmanager
+def brief(seconds: float = BRIEF) -> cabc.Iterator[None]:
+    """Fail when a block takes more CPU; a waiting machine does not count."""
+    began = time.process_time()
+    yield
+    spent = time.process_time() - began
+    assert spent < seconds, f"{spent:.2f} s of CPU"
+
+
+def _macros(url: str) -> object:
+    return expand_macros(url, last_poll=NOW, now=NOW)
+
+
+def _pattern(text: str) -> object:
+    DatePattern("yyyy-MM-dd'T'HH:mm:ss.SSSX").parse(text)
+    return DatePattern(text).parse(text)
+
+
+#: What reads texts of callers or stores.
+READERS: dict[str, cabc.Callable[[str], object]] = {
+    "sanitized": values.sanitized,
+    "where": read_where,
+    "macros": _macros,
+    "macro": lambda text: _macros("${gmtDate:" + text + "}"),
+    "zone macro": lambda text: _macros("${dateTimeZone:" + text + "}"),
+    "pattern": _pattern,
+    "date": DatePattern("EEE MMM dd HH:mm:ss z yyyy").parse,
+    "zone": parse_zone,
+    "store date": dates.parse_store_date,
+    "headers": parse_headers,
+    "callback": web_address,
+    "store": store_root,
+    "plain text": plain_text,
+    "answer": lambda text: parse_json(text.encode()),
+    "error": lambda text: said(text.encode()),
+    "hook": lambda text: intake.read(text, text.encode()),
+}
+#: Pieces of which quadratic and exponential texts are made.
+PIECES = [
+    "<", "<<>", ">", "<a", "</script", "<script>", "'", "''", "'a", "a'", " ", "\t", "a ", " and ",
+    "a=1 and ", "a in (1", "a in ('',", "a=' ", "${", "${}", "{", "}", "${gmtDate:", "yyyy", "'T'",
+    "y", "9", "-", "A-", "A-1", "a/", "+1", "0", ",", ";", ":", "a:b;", "a: b\n", "&#", "&amp", "&",
+    "%", "@", "/", "//", "http://", ".", "[", "[]", '{"a":', '"', "\\", "é", "<br>", "Warning: ",
+    "Warning: a on line 1", " on line 1", "<b>", "\xa0", "webhook_id=1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_long_texts_are_read_in_no_time(name: str) -> None:
+    """No text of one piece again and again takes more than linear time."""
+    for piece in PIECES:
+        for end in ("", "!", ">", "'"):
+            text = (piece * (50_000 // len(piece))) + end
+            try:
+                with brief():
+                    READERS[name](text)
+            except (WooEventsError, ValueError):
+                pass
+
+
+def test_long_texts_by_the_api(api: Api) -> None:
+    """Nor does a request that is as large as one may be."""
+    for name in ("<" * 900_000, "<a" * 400_000, " " * 900_000):
+        with brief(2):
+            body = {"element": {"key": "woocommercerest"}, "name": name, "tags": [name[:9]]}
+            assert api.call("POST", "/instances", body).status_code == 400
+    for query in ("where=" + "a%20" * 2000, "where=" + "'" * 8000, "where=status%3D" + "'" * 8001):
+        with brief():
+            for path in ("/notifications/subscriptions/deliveries", "/instances"):
+                assert api.call("GET", f"{path}?{query}").status_code in (400, 404)
+
+
+@pytest.mark.parametrize("kind", ["gzip", "deflate", "br"])
+def test_packed_requests_are_not_unpacked(app: flask.Flask, api: Api, kind: str) -> None:
+    """The API takes JSON as it is; a bomb in a request stays packed."""
+    data = b'{"name":"' + b"x" * 50_000_000 + b'"}'
+    bomb = {"gzip": gzip.compress, "deflate": zlib.compress, "br": gzip.compress}[kind](data)
+    assert len(bomb) < 100_000
+    headers = {**api.headers, "Content-Encoding": kind, "Content-Type": "application/json"}
+    with brief():
+        came = api.client.post(f"{PREFIX}/instances", data=bomb, headers=headers)
+    assert came.status_code == 400 and "JSON" in came.json["message"]
+
+
+def _memory_of(work: cabc.Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_bombs_of_stores(app: flask.Flask) -> None:
+    """A store's answer is unpacked to the limit and no further, and is an error then."""
+    runtime = runtime_of(app)
+    bomb = zlib.compress(b"[" + b" " * 200_000_000 + b"]", 9)
+    packed = answer(bomb, "200 OK", "Content-Encoding: deflate", "X-WP-Total: 1")
+    with peer(answers(packed)) as there:
+        client = runtime.store_client(StoreAccess(there.url, "ck_a", "cs_a"))
+        client._max_bytes = 1_000_000
+
+        def work() -> None:
+            with pytest.raises(StoreGarbledError, match="WOO_EVENTS_STORE_MAX_BYTES"):
+                client.get("orders")
+
+        assert _memory_of(work) < 20_000_000
+
+
+def test_bombs_of_callbacks(line: Line) -> None:
+    """Of a callback's answer 64 KiB are unpacked, however small it came."""
+    order = line.first("orders")
+    bomb = gzip.compress(b"\0" * 100_000_000)
+    packed = answer(bomb, "500 No", "Content-Encoding: gzip")
+    with peer(answers(packed)) as there:
+        changes = {"configuration": {"event.notification.callback.url": there.url}}
+        answered = line.api.call("PATCH", f"/instances/{line.instance_id}", changes)
+        assert answered.status_code == 200
+        line.store.acts.status(order, "completed")
+        line.poll()
+        worker = Worker(runtime_of(line.app))
+        assert _memory_of(worker.deliver_once) < 20_000_000
+        assert there.requests and ANSWER_READ <= 65536
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"X": "a\r\nElements-Webhook-Id: forged"}, {"X\r\nY": "a"}, {"X": "a\nb"}, {"X": "a\0b"},
+     {"X": "a\x85b"}, {"X ": "a"}, {"": "a"}, {"X:Y": "a"}, {"X": "a\u2028b"},
+     "X: a\r\nHost: other", "Host: other", "X: a\rY: b", "content-length: 0",
+     "Transfer-Encoding: chunked", "Elements-Webhook-Signature: forged", "webhook-id: forged",
+     {"WEBHOOK-SIGNATURE": "forged"}, {"Connection": "X"}],
+)  # fmt: skip
+def test_headers_cannot_be_smuggled(api: Api, value: object) -> None:
+    """A header of an instance is one line, and none that is ours."""
+    refused = _with(api, **{"event.notification.callback.headers": value})
+    assert refused.status_code == 400, refused.text
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://a.example/\r\nX: y", "http://a.example/ HTTP/1.1", "http://a.example\r\n.b/",
+     "http://a.example/\tx", "http://a.example/\0", "http://a.example/\u2028x", "http://a\nb/",
+     "javascript:alert(1)", "file:///etc/passwd", "gopher://a/", "//a.example/", "http:///x",
+     "http://u:p@a.example/", "http://a.example:99999/", "http://[::1", "http://a\\@b/"],
+)  # fmt: skip
+def test_addresses_cannot_break_lines(api: Api, url: str) -> None:
+    """An address of a callback or store is one that can stand in a request's first line."""
+    assert _with(api, **{"event.notification.callback.url": url}).status_code == 400
+    if not url.startswith(("//", "http://a.example/ ")):
+        assert _with(api, **{"store.url": url}).status_code in (400, 502)
+
+
+def _with(api: Api, **configuration: object) -> t.Any:
+    body = {
+        "element": {"key": "woocommercerest"},
+        "name": "x",
+        "configuration": {
+            "store.url": api.store,
+            "oauth.api.key": "ck_a",
+            "oauth.api.secret": "cs_a",
+            **configuration,
+        },
+    }
+    return api.call("POST", "/instances", body)
+
+
+@pytest.mark.parametrize("name", ["a\r\nX-Forged: 1", "a\nb", "a\0b", "\u2028", "a\x1b[31m"])
+def test_names_break_no_lines(line: Line, name: str) -> None:
+    """A name goes out in JSON only: it adds no header, here or at the callback."""
+    path = f"/instances/{line.instance_id}"
+    came = line.api.call("PATCH", path, {"name": name, "tags": [name]})
+    assert "X-Forged" not in came.headers
+    if came.status_code == 200:
+        line.store.acts.status(line.first("orders"), "completed")
+        line.arrivals()
+        assert line.receiver.received
+        for one in line.receiver.received:
+            assert "X-Forged" not in one.headers
+
+
+@pytest.mark.parametrize("depth", [65, 1000, 100_000])
+@pytest.mark.parametrize("open_", ["[", '{"a":'])
+def test_deeply_nested_requests(api: Api, depth: int, open_: str) -> None:
+    """A body is nested 64 levels deep at most."""
+    close = "]" if open_ == "[" else "}"
+    data = f'{{"configuration":{open_ * depth}1{close * depth}}}'.encode()
+    headers = {**api.headers, "Content-Type": "application/json"}
+    with brief(2):
+        came = api.client.post(f"{PREFIX}/instances", data=data[:1_000_000], headers=headers)
+    assert came.status_code == 400
+
+
+@pytest.mark.parametrize("depth", [300, 900, 5000])
+def test_deeply_nested_stores(app: flask.Flask, depth: int) -> None:
+    """A store's answer that cannot be kept is an error of the store, in words."""
+    data = b'[{"id":1,"a":' + b"[" * depth + b"]" * depth + b"}]"
+    with peer(answers(answer(data, "200 OK", "X-WP-Total: 1"))) as there:
+        client = runtime_of(app).store_client(StoreAccess(there.url, "ck_a", "cs_a"))
+        with pytest.raises(StoreGarbledError):
+            client.get("orders")
+
+
+def test_deepest_that_is_kept(line: Line) -> None:
+    """What WordPress nests deeper than anybody needs goes through to the callback."""
+    value: t.Any = 1
+    for _ in range(200):
+        value = {"a": value}
+    row = next(iter(line.store.shop.tables["orders"]))
+    line.rest("PUT", f"orders/{row.id}", meta_data=[{"key": "deep", "value": value}])
+    assert ("orders", str(row.id), "UPDATED") in line.arrivals()
+    token = line.api.call("GET", f"/instances/{line.instance_id}")
+    assert token.status_code == 200
+
+
+@pytest.mark.parametrize("number", ["1" * 5000, "-" + "9" * 400, "1e999", "9" * 19, "1" * 400_000])
+def test_huge_numbers(app: flask.Flask, api: Api, number: str) -> None:
+    """A number of any size in a path, a query or a body is an answer, at once."""
+    short = number[:5000]
+    with brief(2):
+        for path in (f"/instances/{short}", f"/notifications/{short}",
+                     f"/instances?pageSize={short}", f"/instances?nextPage={short}",
+                     f"/instances/events?nextPage={short}"):  # fmt: skip
+            assert api.call("GET", path).status_code in (400, 404), path
+        for key in ("event.poller.refresh_interval", "x"):
+            for value in (number, f'"{number}"'):
+                data = f'{{"name":"x","configuration":{{"{key}":{value}}}}}'.encode()
+                headers = {**api.headers, "Content-Type": "application/json"}
+                came = api.client.post(f"{PREFIX}/instances", data=data, headers=headers)
+                assert came.status_code == 400
+
+
+def test_answers_that_a_callback_keeps(line: Line) -> None:
+    """An answer full of NULs, markup and terminal codes is kept as text, and breaks nothing."""
+    said_ = b"\0\x1b[2J<script>alert(1)</script>\xff\xfe" * 50
+    with peer(answers(answer(said_, "500 No"))) as there:
+        changes = {"configuration": {"event.notification.callback.url": there.url}}
+        line.api.call("PATCH", f"/instances/{line.instance_id}", changes)
+        line.store.acts.status(line.first("orders"), "completed")
+        line.poll()
+        Worker(runtime_of(line.app)).deliver_once()
+    shown = line.api.call("GET", "/instances/events/dispositions")
+    assert shown.status_code == 200 and shown.mimetype == "application/json"
+
+
+def test_input_errors_are_short(api: Api) -> None:
+    """An error quotes the beginning of what was wrong, not a megabyte of it."""
+    with pytest.raises(InputError) as caught:
+        read_where("x" * 4000)
+    assert len(str(caught.value)) < 500
+    came = api.call("POST", "/instances", {"element": {"key": "x" * 500_000}, "configuration": {}})
+    assert came.status_code == 400 and len(came.text) < 2000
