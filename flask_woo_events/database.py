@@ -10,6 +10,7 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import event, orm
 
+from .clock import DatabaseClock
 from .errors import SchemaError
 
 #: How long a connection of ours waits for SQLite's write lock, seconds.
@@ -52,6 +53,8 @@ class Database:
         self._read = orm.sessionmaker(self.engine, expire_on_commit=False)
         self._write = orm.sessionmaker(self._writing, expire_on_commit=False)
         self._owned = own
+        #: What leases, claims and due times go by.
+        self.clock = DatabaseClock(engine.dialect.name, self.engine.connect)
         #: Called after a commit that gives others something to do, in the thread that committed.
         #: Only to save the time until somebody looks: what is to be done stands in the rows.
         self.listeners: list[cabc.Callable[[Work], None]] = []
@@ -59,13 +62,15 @@ class Database:
     @contextlib.contextmanager
     def read(self) -> cabc.Iterator[orm.Session]:
         """A session that is rolled back at its end."""
-        with self._read() as session, _explained():
+        with self._read() as session, self._explained():
+            self.clock.follow(session.connection)
             yield session
 
     @contextlib.contextmanager
     def write(self) -> cabc.Iterator[orm.Session]:
         """A session that is committed at its end, and rolled back on any exception."""
-        with self._write() as session, _explained():
+        with self._write() as session, self._explained():
+            self.clock.follow(session.connection)
             yield session
             session.commit()
         for work in session.info.pop(_ANNOUNCED, ()):
@@ -74,7 +79,8 @@ class Database:
     @contextlib.contextmanager
     def begin(self) -> cabc.Iterator[sa.Connection]:
         """The same without a session, for what is written many times a second."""
-        with _explained(), self._writing.begin() as connection:
+        with self._explained(), self._writing.begin() as connection:
+            self.clock.follow(lambda: connection)
             yield connection
 
     def tell(self, work: Work) -> None:
@@ -87,17 +93,17 @@ class Database:
         if self._owned:
             self.engine.dispose()
 
-
-@contextlib.contextmanager
-def _explained() -> cabc.Iterator[None]:
-    try:
-        yield
-    except (sa.exc.ProgrammingError, sa.exc.OperationalError) as exc:
-        if any(words in str(exc.orig) for words in _NO_TABLE):
-            raise SchemaError(
-                "The tables of flask_woo_events are missing or old. Run: flask woo db upgrade"
-            ) from exc
-        raise
+    @contextlib.contextmanager
+    def _explained(self) -> cabc.Iterator[None]:
+        try:
+            yield
+        except (sa.exc.ProgrammingError, sa.exc.OperationalError) as exc:
+            if any(words in str(exc.orig) for words in _NO_TABLE):
+                raise SchemaError(
+                    "The tables of flask_woo_events are missing or old. Run: flask woo db upgrade"
+                ) from exc
+            self.clock.expire()
+            raise
 
 
 def _in_memory(url: sa.URL) -> bool:

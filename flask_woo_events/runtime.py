@@ -28,11 +28,6 @@ EXTENSION = "woo_events"
 _log = logging.getLogger(__name__)
 
 
-def utc_now() -> dt.datetime:
-    """Our own clock; only for what is ours: due times, leases, when a row was written."""
-    return dt.datetime.now(dt.UTC)
-
-
 @dataclasses.dataclass(frozen=True)
 class StoreAccess:
     """Where one instance's store is, and the keys for it."""
@@ -47,7 +42,8 @@ class Runtime:
 
     :param settings: what the application configured.
     :param database: sessions for our tables.
-    :param clock: our own clock, aware UTC; tests inject theirs.
+    :param clock: aware UTC, for what is ours: due times, leases, when a row was written. It is
+        the database's; tests inject theirs.
     :param handlers: functions of the application that want events.
     :param app: the application, for its handlers and as the sender of signals.
     """
@@ -56,14 +52,14 @@ class Runtime:
         self,
         settings: Settings,
         database: Database,
-        clock: cabc.Callable[[], dt.datetime] = utc_now,
+        clock: cabc.Callable[[], dt.datetime] | None = None,
         *,
         handlers: Handlers | None = None,
         app: flask.Flask | None = None,
     ) -> None:
         self.settings = settings
         self.database = database
-        self.clock = clock
+        self.clock: cabc.Callable[[], dt.datetime] = clock or database.clock
         self.handlers = handlers or Handlers()
         #: When this process began with it; seconds, monotonic.
         self.began = time.monotonic()

@@ -11,7 +11,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).resolve().parents[2] / "flask_woo_events"
 #: From the ground up: a layer may import from those before it and from itself.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "config", "addresses", "date_patterns", "zones", "signals"),
+    ("errors", "config", "clock", "addresses", "date_patterns", "zones", "signals"),
     ("crypto", "dates", "sockets", "transport", "models", "values", "database"),
     ("store", "resources", "group_commit", "schema"),
     ("flow", "schemas"),
