@@ -38,7 +38,7 @@ def gunicorn(
     :param key: ``WOO_EVENTS_ENCRYPTION_KEYS``.
     :param options: further ones for gunicorn.
     """
-    port, scratch = _free_port(), pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / f"b{os.getpid()}"
+    port, scratch = free_port(), pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / f"b{os.getpid()}"
     environment = {
         **os.environ,
         "FLASK_SQLALCHEMY_DATABASE_URI": uri,
@@ -54,7 +54,7 @@ def gunicorn(
         if nginx:
             scratch.mkdir(exist_ok=True)
             stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-            outer = _free_port()
+            outer = free_port()
             conf = scratch / "nginx.conf"
             conf.write_text(_NGINX.format(folder=scratch, inner=port, port=outer))
             stack.enter_context(_process(["nginx", "-c", str(conf)], environment, outer))
@@ -79,7 +79,7 @@ http {{
 @contextlib.contextmanager
 def sink() -> cabc.Iterator[str]:
     """Something that takes every request and costs next to nothing; yields its URL."""
-    port, scratch = _free_port(), pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / f"s{os.getpid()}"
+    port, scratch = free_port(), pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / f"s{os.getpid()}"
     scratch.mkdir(exist_ok=True)
     conf = scratch / "nginx.conf"
     conf.write_text(_SINK.format(folder=scratch, port=port))
@@ -94,14 +94,15 @@ def sink() -> cabc.Iterator[str]:
 def _process(command: list[str], environment: dict[str, str], port: int) -> cabc.Iterator[None]:
     process = subprocess.Popen(command, env=environment)
     try:
-        _wait_for(port, process)
+        wait_for(port, process)
         yield
     finally:
         process.terminate()
         process.wait()
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a server takes connections."""
     for _ in range(300):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
@@ -111,7 +112,8 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError("the server did not start")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody listens at."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])

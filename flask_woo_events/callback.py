@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import email.message
 import http.server
+import sys
 import threading
 import typing as t
 
@@ -76,8 +77,7 @@ class CallbackReceiver:
     @contextlib.contextmanager
     def serve(self, host: str = "127.0.0.1", port: int = 0) -> cabc.Iterator[str]:
         """Listen while the block runs; yields the URL."""
-        server = http.server.ThreadingHTTPServer((host, port), _handler(self))
-        server.daemon_threads = True
+        server = _Server((host, port), _handler(self))
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         try:
@@ -94,6 +94,15 @@ class CallbackReceiver:
             self._received.append(received)
             self._arrived.notify_all()
         return status
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: t.Any, client_address: t.Any) -> None:
+        # A sender may end in the middle of its request.
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _handler(receiver: CallbackReceiver) -> type[http.server.BaseHTTPRequestHandler]:

@@ -73,8 +73,9 @@ class Settings:
     signature_overlap_hours: int = 24
     #: Whether only the newest version of an object is sent that waits for a failing callback.
     coalesce: bool = False
-    #: Seconds that a claimed poll or delivery belongs to its worker unless renewed.
-    lease_seconds: float = 10.0
+    #: Seconds that a claimed poll or delivery belongs to its worker unless renewed. With the look
+    #: that finds it and the work itself, another worker has taken over within ten.
+    lease_seconds: float = 8.0
     #: Polls at once in one worker process.
     poll_threads: int = 4
     #: Deliveries at once in one worker process.

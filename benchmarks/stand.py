@@ -1,0 +1,337 @@
+"""A whole installation of real processes: workers, intake, a store and a callback."""
+
+from __future__ import annotations
+
+import collections
+import collections.abc as cabc
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import typing as t
+
+import sqlalchemy as sa
+
+from flask_woo_events import accounts, instances, plans, schema
+from flask_woo_events.callback import CallbackReceiver, Received
+from flask_woo_events.config import Settings
+from flask_woo_events.crypto import Cipher
+from flask_woo_events.database import Database
+from flask_woo_events.models import (
+    UNSETTLED,
+    Arrival,
+    Delivery,
+    Instance,
+    Poller,
+    PollerState,
+    Subscription,
+)
+from flask_woo_events.prove.judge import Judge, Verdict, told
+from flask_woo_events.prove.truth import truth
+from flask_woo_events.runtime import Runtime
+from flask_woo_events.schemas import InstanceRequest
+from flask_woo_events.simulator import SimulatedStore
+
+from .intake_apps import PREFIX
+
+#: What is polled.
+KINDS = ("orders", "products", "discounts", "customers")
+#: How long anything may take, seconds.
+PATIENCE = 90.0
+
+
+class Nursery:
+    """Starts commands; see ``benchmarks.nursery``."""
+
+    def __init__(self, environment: cabc.Mapping[str, str], log: pathlib.Path) -> None:
+        self._environment = dict(environment)
+        self._log = log
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.nursery"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._lock = threading.Lock()
+
+    def start(self, *args: str, doom: tuple[str, int] | None = None) -> Child:
+        """Start ``flask woo`` with these arguments.
+
+        :param doom: where the process is to be killed.
+        """
+        order = {
+            "args": args,
+            "environment": self._environment,
+            "log": str(self._log),
+            "doom": doom,
+        }
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with self._lock:
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+            return Child(int(self._process.stdout.readline()))
+
+    def close(self) -> None:
+        """Start nothing more."""
+        self._process.communicate()
+
+
+@dataclasses.dataclass(frozen=True)
+class Child:
+    """A process that the nursery started."""
+
+    pid: int
+
+    @property
+    def alive(self) -> bool:
+        """It has not ended."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, if it is there."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.signal(signal.SIGKILL)
+        wait_until(lambda: not self.alive)
+
+    def wait(self, seconds: float = PATIENCE) -> None:
+        """Wait until it has ended by itself."""
+        wait_until(lambda: not self.alive, seconds)
+
+
+class Stand:
+    """One store that is connected and has been read once.
+
+    :param url: of an empty database.
+    :param hooked: the store sends webhooks to this address of the API.
+    :param settings: of the application, ``WOO_EVENTS_*`` without the prefix.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        folder: pathlib.Path,
+        *,
+        seed: int = 0,
+        public: str | None = None,
+        **settings: str,
+    ) -> None:
+        self.url, self.folder, self.log = url, folder, folder / "log"
+        self.key = Cipher.generate_key()
+        self.settings = settings
+        self.public = public
+        self.chance = random.Random(seed)
+        self.store = SimulatedStore("9.4", consumer_key="ck_chaos", consumer_secret="cs_chaos")
+        self.store.populate(orders=14, products=9, coupons=4, customers=6)
+        self.receiver = CallbackReceiver()
+        self.engine = sa.create_engine(url)
+        self.database = Database(self.engine)
+        impatient = {"connect_args": {"timeout": 0.1}} if url.startswith("sqlite") else {}
+        self._impatient = sa.create_engine(url, poolclass=sa.pool.NullPool, **impatient)
+        self.instance_id = 0
+        self.nursery = Nursery(self.environment, self.log)
+        self.judge = Judge({})
+        #: Notifications by id, in the order in which they first came, and how often each came.
+        self.came: collections.Counter[str] = collections.Counter()
+        self._folded = 0
+        self._bodies: dict[str, t.Any] = {}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For the processes of the application."""
+        given = {
+            "ENCRYPTION_KEYS": self.key,
+            "ALLOW_PRIVATE_CALLBACKS": "true",
+            **({"PUBLIC_URL": f"{self.public}{PREFIX}"} if self.public else {}),
+            **self.settings,
+        }
+        return {
+            "FLASK_SQLALCHEMY_DATABASE_URI": self.url,
+            **{f"FLASK_WOO_EVENTS_{name}": value for name, value in given.items()},
+        }
+
+    @contextlib.contextmanager
+    def running(self) -> cabc.Iterator[t.Self]:
+        """Serve the store and the callback, connect them, and read the store once."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.engine.dispose)
+            stack.callback(self.database.dispose)
+            stack.callback(self.nursery.close)
+            store = stack.enter_context(self.store.serve())
+            callback = stack.enter_context(self.receiver.serve())
+            schema.upgrade(self.database.engine)
+            self._connect(store, callback)
+            self.nursery.start("poll", "--once").wait()
+            wait_until(self._is_read)
+            self.judge = Judge(self.truth())
+            yield self
+
+    def _connect(self, store: str, callback: str) -> None:
+        configuration = {
+            "store.url": store,
+            "oauth.api.key": "ck_chaos",
+            "oauth.api.secret": "cs_chaos",
+            "event.notification.enabled": True,
+            "event.notification.callback.url": callback,
+            "event.vendor.type": "webhook" if self.public else "polling",
+            "event.poller.refresh_interval": "15",
+            # Judged is what the store shows, to the last null.
+            "filter.response.nulls": False,
+            "event.poller.configuration": {
+                name: {"url": f"/hubs/ecommerce/{name}"} for name in KINDS
+            },
+        }
+        body = {"element": {"key": "woocommercerest"}, "name": "chaos"}
+        plan = plans.plan(InstanceRequest.model_validate({**body, "configuration": configuration}))
+        runtime = Runtime(Settings(encryption_keys=(self.key,)), self.database)
+        now = runtime.clock()
+        date = self.store.clock.now().replace(microsecond=0)
+        facts = {"version": self.store.shop.version.number, "date": date.isoformat()}
+        with self.database.write() as session:
+            user = accounts.add_user(session, "chaos", "chaos", now)
+            who = accounts.Caller(organization_id=user.organization_id, user_id=user.user_id)
+            self.instance_id, _token = instances.create(
+                session, runtime.cipher, who, plan, facts, now
+            )
+            if self.public:
+                session.get_one(Instance, self.instance_id).hooks_due_at = now
+
+    def _is_read(self) -> bool:
+        with self.database.read() as session:
+            return set(session.scalars(sa.select(Poller.state))) == {PollerState.ACTIVE}
+
+    # The store
+
+    def truth(self) -> dict[tuple[str, str], bytes]:
+        """The content of every live object of what is polled."""
+        return {thing: body for thing, body in truth(self.store).items() if thing[0] in KINDS}
+
+    def act(self) -> None:
+        """Let something happen in the store."""
+        acts, chance = self.store.acts, self.chance
+        with self.store.shop.lock:
+            ids = {kind: sorted(self.store.truth(kind)) for kind in self.store.shop.tables
+                   if kind in ("orders", "products", "coupons", "customers")}  # fmt: skip
+            order, product = chance.choice(ids["orders"]), chance.choice(ids["products"])
+            value = chance.randrange(10_000)
+            doings: list[cabc.Callable[[], t.Any]] = [
+                lambda: acts.status(order, chance.choice(("processing", "completed", "on-hold"))),
+                lambda: acts.stock(product, value),
+                lambda: acts.place_order(0, [product]),
+                lambda: acts.coupon_use(chance.choice(ids["coupons"])),
+                lambda: acts.profile(chance.choice(ids["customers"]), f"N{value}"),
+                lambda: acts.new_product(f"P{value}"),
+            ]
+            if len(ids["orders"]) > 10:
+                doings.append(lambda: acts.delete_for_good("orders", order))
+            if len(ids["products"]) > 6:
+                doings.append(lambda: acts.trash_post(product))
+            chance.choice(doings)()
+            self.judge.record(self.truth())
+
+    # Our side
+
+    def poll_now(self) -> None:
+        """Make the instance due, as its interval would."""
+        with self.database.write() as session:
+            session.execute(
+                sa.update(Instance)
+                .where(Instance.id == self.instance_id, Instance.lease_until.is_(None))
+                .values(next_poll_at=Instance.created_at, regular_poll_at=Instance.created_at)
+            )
+
+    @property
+    def free(self) -> bool:
+        """Nobody polls the instance."""
+        with self.database.read() as session:
+            return session.get_one(Instance, self.instance_id).lease_until is None
+
+    def collect(self) -> None:
+        """Take what has come; a notification that came before only counts."""
+        received = self.receiver.received
+        for one in received[self._folded :]:
+            body = one.json
+            number = body["message"]["eventId"]
+            self.came[number] += 1
+            if number in self._bodies:
+                assert self._bodies[number] == _lasting(one), "the same id, another notification"
+                continue
+            self._bodies[number] = _lasting(one)
+            for thing, kind, content in told(body["message"]):
+                self.judge.tell(thing, kind, content)
+        self._folded = len(received)
+
+    @property
+    def settled(self) -> bool:
+        """Everything has been told and written down."""
+        self.collect()
+        if not self.judge.agrees(self.truth()):
+            return False
+        with self.database.read() as session:
+            waiting = sa.select(Delivery.id).where(Delivery.status.in_(UNSETTLED)).limit(1)
+            return session.scalars(waiting).first() is None
+
+    def verdict(self, *, seconds: float = PATIENCE) -> Verdict:
+        """Wait until everything has been told, and judge."""
+        end = time.monotonic() + seconds
+        while not self.settled and time.monotonic() < end:
+            self.poll_now()
+            time.sleep(0.2)
+        return self.judge.verdict(self.truth())
+
+    def pause(self, child: Child) -> None:
+        """Stop a process where it holds no lock in the database, which would stop the others."""
+        wait_until(lambda: self._paused(child))
+
+    def _paused(self, child: Child) -> bool:
+        child.signal(signal.SIGSTOP)
+        time.sleep(0.05)
+        try:
+            with self._impatient.connect() as connection:
+                if connection.dialect.name == "sqlite":
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                    return True
+                for table in (Instance, Subscription, Delivery):
+                    connection.execute(sa.select(table.id).with_for_update(nowait=True))
+                return True
+        except sa.exc.OperationalError:
+            child.signal(signal.SIGCONT)
+            return False
+
+    @property
+    def arrivals(self) -> int:
+        """Webhooks that were not looked after yet."""
+        with self.database.read() as session:
+            return session.scalars(sa.select(sa.func.count()).select_from(Arrival)).one()
+
+
+def _lasting(received: Received) -> t.Any:
+    """What of a notification may not differ when it comes again."""
+    return received.json["message"]["events"], received.json["message"]["raw"]
+
+
+def wait_until(done: cabc.Callable[[], bool], seconds: float = PATIENCE) -> float:
+    """Look again and again; returns how long it took, in seconds.
+
+    :raises TimeoutError: it did not come to that.
+    """
+    began = time.monotonic()
+    while not done():
+        if time.monotonic() - began > seconds:
+            raise TimeoutError(f"it took longer than {seconds:g} seconds")
+        time.sleep(0.02)
+    return time.monotonic() - began

@@ -1,0 +1,56 @@
+"""Processes are killed in the middle of what they do; ``make chaos`` does it a thousand times."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from benchmarks import chaos
+from benchmarks.serving import free_port
+from benchmarks.stand import Stand
+
+
+def _assert_sound(outcome: chaos.Outcome) -> None:
+    assert outcome.wrong == []
+    assert outcome.events
+    assert outcome.most <= outcome.kills
+
+
+def test_workers_that_are_killed_lose_nothing(any_url: str, tmp_path: pathlib.Path) -> None:
+    """Whoever is killed when, each change is told, and again only with the id it had."""
+    with Stand(any_url, tmp_path, seed=7, **chaos.QUICK).running() as stand:
+        _assert_sound(chaos.at_random(stand, chaos.CREWS["pollers and deliverers"], 10))
+
+
+@pytest.mark.parametrize("point", ["before commit", "after commit"])
+def test_workers_that_are_killed_at_a_commit_lose_nothing(
+    point: str, any_url: str, tmp_path: pathlib.Path
+) -> None:
+    """Each commit is the last thing that a process does, or the first that it does not."""
+    with Stand(any_url, tmp_path, seed=8, **chaos.QUICK).running() as stand:
+        outcome = chaos.at_points(stand, point, first=1, most=6)
+        assert outcome.kills >= 5
+        _assert_sound(outcome)
+
+
+def test_an_intake_that_is_killed_loses_nothing(any_url: str, tmp_path: pathlib.Path) -> None:
+    """What a webhook told is looked after, and what none could tell is polled."""
+    port = free_port()
+    intake = chaos.Intake(port)
+    public = f"http://127.0.0.1:{port}"
+    with Stand(any_url, tmp_path, seed=9, public=public, **chaos.QUICK).running() as stand:
+        intake.start(stand.environment)
+        try:
+            _assert_sound(chaos.with_intake(stand, intake, 8))
+        finally:
+            intake.stop()
+
+
+def test_the_work_of_a_killed_worker_is_taken_over_within_ten_seconds(
+    any_url: str, tmp_path: pathlib.Path
+) -> None:
+    """At default settings, from the kill until the other worker has told everything."""
+    with Stand(any_url, tmp_path, seed=10).running() as stand:
+        assert max(chaos.takeovers(stand, 1)) < 10
+        assert max(chaos.delivery_takeovers(stand, 1)) < 10

@@ -1,0 +1,74 @@
+"""A worker that is paused and wakes up after its lease: real processes, and nothing written."""
+
+from __future__ import annotations
+
+import pathlib
+import signal
+import threading
+import typing as t
+
+import sqlalchemy as sa
+
+from benchmarks.stand import Stand, wait_until
+from flask_woo_events.models import Attempt, Event
+
+#: How long a lease lasts here.
+SECOND = {"LEASE_SECONDS": "1"}
+
+
+def test_a_poll_that_was_paused_writes_nothing(any_url: str, tmp_path: pathlib.Path) -> None:
+    """What another worker told meanwhile is not told again, whatever the first one has read."""
+    with Stand(any_url, tmp_path, **SECOND).running() as stand:
+        asked = threading.Event()
+        paused = stand.nursery.start("poll")
+        stand.store.faults.add("delay", match=lambda *_: not asked.set(), times=1, seconds=3.0)
+        for _ in range(3):
+            stand.act()
+        stand.poll_now()
+        assert asked.wait(30)
+        stand.pause(paused)
+        other = stand.nursery.start("poll")
+        assert not stand.verdict().lost
+        with stand.database.read() as session:
+            before = session.scalars(sa.select(sa.func.count()).select_from(Event)).one()
+        paused.signal(signal.SIGCONT)
+        wait_until(lambda: "taken over by another worker" in stand.log.read_text(), 30)
+        assert stand.settled
+        with stand.database.read() as session:
+            assert session.scalars(sa.select(sa.func.count()).select_from(Event)).one() == before
+        assert stand.verdict().clean
+        assert set(stand.came.values()) == {1}
+        for child in (paused, other):
+            child.kill()
+
+
+def test_a_delivery_that_was_paused_writes_nothing(any_url: str, tmp_path: pathlib.Path) -> None:
+    """Its outcome does not count any more: another worker has made the attempt that does."""
+    with Stand(any_url, tmp_path, **SECOND).running() as stand:
+        asked, answer = threading.Event(), threading.Event()
+
+        def slow(_received: t.Any) -> int:
+            stand.receiver.answer = lambda _received: 200
+            asked.set()
+            answer.wait(60)
+            return 500
+
+        stand.receiver.answer = slow
+        paused = stand.nursery.start("poll")
+        stand.act()
+        stand.poll_now()
+        assert asked.wait(30)
+        stand.pause(paused)
+        other = stand.nursery.start("poll")
+        assert not stand.verdict().lost
+        answer.set()
+        paused.signal(signal.SIGCONT)
+        wait_until(lambda: "was taken over" in stand.log.read_text(), 30)
+        with stand.database.read() as session:
+            attempts = session.execute(sa.select(Attempt.delivery_id, Attempt.status_code)).all()
+        assert len(attempts) == len({number for number, _ in attempts})
+        assert {status for _, status in attempts} == {200}
+        assert stand.settled
+        assert max(stand.came.values()) == 2
+        for child in (paused, other):
+            child.kill()
