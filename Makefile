@@ -59,6 +59,10 @@ peers: $(VENV)/.test
 screenshots: $(VENV)/.test
 	WOO_SCREENSHOTS=1 $(BIN)/python -m pytest tests/console/test_looks.py
 
+# A thousand kills; some minutes for each database.
+chaos: packages $(VENV)/.test
+	$(BIN)/python -m benchmarks chaos
+
 bench: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --group benchmarks
 	$(BIN)/python -m benchmarks

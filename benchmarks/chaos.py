@@ -231,18 +231,18 @@ def main() -> None:
 def _series(name: str) -> cabc.Iterator[tuple[str, Outcome | str]]:
     share = max(KILLS // (len(DATABASES) * (len(CREWS) + 1)), 1)
     for what, crew in CREWS.items():
-        with stand_on(name, seed=share, **QUICK) as stand:
+        with stand_on(name, seed=share, settings=QUICK) as stand:
             yield what, at_random(stand, crew, share)
     port = free_port()
     intake = Intake(port)
-    with stand_on(name, public=f"http://127.0.0.1:{port}", **QUICK) as stand:
+    with stand_on(name, public=f"http://127.0.0.1:{port}", settings=QUICK) as stand:
         intake.start(stand.environment)
         try:
             yield "webhooks, intake and workers", with_intake(stand, intake, share)
         finally:
             intake.stop()
     for point in POINTS:
-        with stand_on(name, **QUICK) as stand:
+        with stand_on(name, settings=QUICK) as stand:
             yield f"each {point}", at_points(stand, point, most=60 if "commit" in point else 250)
     with stand_on(name) as stand:
         for what, took in (

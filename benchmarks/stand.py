@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 import typing as t
 
 import sqlalchemy as sa
@@ -128,7 +129,7 @@ class Stand:
         *,
         seed: int = 0,
         public: str | None = None,
-        **settings: str,
+        settings: cabc.Mapping[str, str] = types.MappingProxyType({}),
     ) -> None:
         self.url, self.folder, self.log = url, folder, folder / "log"
         self.key = Cipher.generate_key()

@@ -78,10 +78,17 @@ def _values(one: Arrived) -> dict[str, object]:
     }
 
 
-def ping(session: orm.Session, hook: Hook, now: dt.datetime) -> bool:
-    """Note that a store reached us; false when there is no such instance."""
-    query = sa.update(Instance).where(Instance.id == hook.instance_id).values(pinged_at=now)
-    return session.connection().execute(query).rowcount == 1
+def ping(connection: sa.Connection, pings: cabc.Sequence[tuple[Hook, dt.datetime]]) -> list[bool]:
+    """Note that stores reached us.
+
+    :return: for each, whether there is such an instance.
+    """
+    query = sa.update(Instance).where(Instance.id == sa.bindparam("number"))
+    query = query.values(pinged_at=sa.bindparam("now", type_=Instance.pinged_at.type))
+    return [
+        connection.execute(query, {"number": hook.instance_id, "now": now}).rowcount == 1
+        for hook, now in pings
+    ]
 
 
 def trusted(session: orm.Session, instance_id: int, webhook_id: int) -> bool:

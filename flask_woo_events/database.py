@@ -13,12 +13,37 @@ from sqlalchemy import event, orm
 from .clock import DatabaseClock
 from .errors import SchemaError
 
+T = t.TypeVar("T")
 #: How long a connection of ours waits for SQLite's write lock, seconds.
 SQLITE_BUSY_SECONDS = 60
 #: Where a session keeps what its commit gives others to do.
 _ANNOUNCED = "woo_announced"
 #: What SQLite, PostgreSQL and MariaDB say of a table or column that is not there.
 _NO_TABLE = ("no such table", "no such column", "does not exist", "doesn't exist", "Unknown column")
+
+
+def is_away(exc: BaseException) -> bool:
+    """Whether an error is of the database's condition and not of what was asked of it.
+
+    It does not answer, restarts, is locked, full, or may only be read: the same may succeed later.
+    """
+    if isinstance(exc, sa.exc.DBAPIError) and exc.connection_invalidated:
+        return True
+    # SQLite says of a damaged file no more than that it is an error of the database.
+    return type(exc) is sa.exc.DatabaseError or isinstance(
+        exc,
+        (
+            sa.exc.OperationalError,
+            sa.exc.InterfaceError,
+            sa.exc.InternalError,
+            sa.exc.TimeoutError,
+        ),
+    )
+
+
+def words(exc: Exception) -> str:
+    """What the database said, without the statement and its values, which may be secrets."""
+    return str(getattr(exc, "orig", None) or exc).strip()
 
 
 class Work(enum.StrEnum):
@@ -83,6 +108,18 @@ class Database:
             self.clock.follow(lambda: connection)
             yield connection
 
+    def again(self, do: cabc.Callable[[], T]) -> T:
+        """Do something once more whose connection had died meanwhile: the server was restarted.
+
+        :param do: a whole transaction, which may have been committed the first time.
+        """
+        try:
+            return do()
+        except sa.exc.DBAPIError as exc:
+            if not exc.connection_invalidated:
+                raise
+        return do()
+
     def tell(self, work: Work) -> None:
         """Tell the listeners that there is something to do."""
         for listener in self.listeners:
@@ -98,7 +135,7 @@ class Database:
         try:
             yield
         except (sa.exc.ProgrammingError, sa.exc.OperationalError) as exc:
-            if any(words in str(exc.orig) for words in _NO_TABLE):
+            if any(said in str(exc.orig) for said in _NO_TABLE):
                 raise SchemaError(
                     "The tables of flask_woo_events are missing or old. Run: flask woo db upgrade"
                 ) from exc

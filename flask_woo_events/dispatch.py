@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from . import profiles
+from .database import is_away, words
 from .errors import WooEventsError
 from .flow import claims, delivery, settlements
 from .flow.claims import Claimed
@@ -34,6 +35,10 @@ _log = logging.getLogger(__name__)
 CLAIMED_AT_ONCE = 100
 #: Two workers may wait for each other's locks; then the database ends one of them.
 CLAIM_ATTEMPTS = 3
+#: How often an outcome is written again while the database is away, seconds between two and
+#: attempts: for ten minutes. Whoever finds the database back waits so long before he claims.
+WRITE_AGAIN, WRITE_ATTEMPTS = 0.5, 1200
+AFTER_OUTAGE = 2.0
 #: The longest pause between two looks at what other processes gave us to do, seconds.
 LOOK_EVERY = 1.0
 
@@ -81,6 +86,9 @@ class Dispatch:
         self._threads = runtime.settings.deliver_threads
         self._lanes: Lanes[Address | WooEventsError] = Lanes(max(1, self._threads // 2))
         self._counting = threading.Lock()
+        #: The last claim failed because the database was away.
+        self._away = False
+        self._pause = threading.Event()
         #: Set when there may be something to claim.
         self.wake = threading.Event()
 
@@ -109,12 +117,25 @@ class Dispatch:
     def _claim(self, forever: bool) -> list[tuple[Claimed, Address | WooEventsError]]:
         for attempt in range(CLAIM_ATTEMPTS):
             try:
+                if self._away:
+                    self._come_back()
                 return self._claim_once()
-            except sa.exc.SQLAlchemyError:
+            except sa.exc.SQLAlchemyError as exc:
+                self._away = is_away(exc)
                 if not forever and attempt == CLAIM_ATTEMPTS - 1:
                     raise
                 _log.warning("the database refused a claim; trying again", exc_info=True)
         return []
+
+    def _come_back(self) -> None:
+        """After an outage leave those alone that have something to write down: their leases ended.
+
+        :raises sqlalchemy.exc.SQLAlchemyError: the database is still away.
+        """
+        with self._runtime.database.read() as session:
+            session.execute(sa.select(1))
+        self._pause.wait(AFTER_OUTAGE)
+        self._away = False
 
     def _claim_once(self) -> list[tuple[Claimed, Address | WooEventsError]]:
         runtime = self._runtime
@@ -222,7 +243,7 @@ class Dispatch:
                 # Each of many notifications had few attempts; the callback had all of them.
                 verdict = Verdict(DeliveryStatus.QUEUED, deactivate=True)
         settlement = Settlement(claimed, outcome, verdict)
-        settled = self._runtime.group_commit(settle).write((settlement, now))
+        settled = self._write(settlement, now)
         if not settled.ours:
             extra = _extra(claimed, "lease_lost")
             _log.warning("notification %d was taken over", claimed.notification.id, extra=extra)
@@ -238,6 +259,25 @@ class Dispatch:
                 reason=outcome.reason,
             )
         return settled
+
+    def _write(self, settlement: Settlement, now: dt.datetime) -> Settled:
+        """Write it, again and again while the database is away: the callback has it already."""
+        group = self._runtime.group_commit(settle)
+        for attempt in range(WRITE_ATTEMPTS):
+            try:
+                return group.write((settlement, now))
+            except sa.exc.SQLAlchemyError as exc:
+                last = attempt == WRITE_ATTEMPTS - 1
+                if not is_away(exc) or last or self._stopped():
+                    raise
+                if not attempt:
+                    extra = _extra(settlement.claimed, "delivery_unwritten")
+                    number = settlement.claimed.notification.id
+                    _log.warning(
+                        "notification %d: %s; trying again", number, words(exc), extra=extra
+                    )
+                self._pause.wait(WRITE_AGAIN)
+        raise AssertionError("unreachable")
 
     def _addresses(
         self, session: orm.Session, claimed: cabc.Sequence[Claimed]

@@ -53,8 +53,7 @@ class GroupCommit(t.Generic[Item, Result]):
 
     def _commit(self, batch: cabc.Sequence[_Write[Item, Result]]) -> None:
         try:
-            with self._database.begin() as connection:
-                results = self._work(connection, [one.item for one in batch])
+            results = self._database.again(lambda: self._write([one.item for one in batch]))
         except Exception as exc:
             if len(batch) == 1:
                 batch[0].end(error=exc)
@@ -64,6 +63,10 @@ class GroupCommit(t.Generic[Item, Result]):
         else:
             for one, result in zip(batch, results, strict=True):
                 one.end(result)
+
+    def _write(self, items: cabc.Sequence[Item]) -> cabc.Sequence[Result]:
+        with self._database.begin() as connection:
+            return self._work(connection, items)
 
 
 class _Write(t.Generic[Item, Result]):

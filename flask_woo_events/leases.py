@@ -18,6 +18,8 @@ from .errors import LeaseLostError
 from .models import Delivery, Instance
 
 _log = logging.getLogger(__name__)
+#: The pause after a renewal that the database refused, seconds.
+AGAIN = 1.0
 
 
 # Made once and without the mapper: it runs with every batch.
@@ -182,9 +184,12 @@ class Keeper:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopped.wait(self.length.total_seconds() / 3):
+        regular = self.length.total_seconds() / 3
+        pause = regular
+        while not self._stopped.wait(pause):
             with self._lock:
                 held = list(self._held)
+            pause = regular
             for lease in held:
                 try:
                     with self._database.write() as session:
@@ -193,3 +198,4 @@ class Keeper:
                     pass  # Its holder finds out when it next writes.
                 except sa.exc.SQLAlchemyError:
                     _log.warning("a lease could not be renewed", exc_info=True)
+                    pause = min(regular, AGAIN)

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from . import hinting, notices, pollers, usage
+from .database import is_away
 from .errors import LeaseLostError, StoreError, StoreRestoredError, WooEventsError
 from .flow.backoff import pause
 from .flow.observation import Source
@@ -204,6 +205,8 @@ class InstancePoll:
             report.error = str(exc)
             self._fail(turn, job, exc)
         except Exception as exc:
+            if is_away(exc):
+                raise  # No resource is to blame; the instance stays due.
             # A fault of ours with one resource must not silence the others.
             report.error = f"{type(exc).__name__}: {exc}"
             self._fail(turn, job, exc)

@@ -147,8 +147,11 @@ class Worker:
     def _guard(self, instance_id: int) -> None:
         try:
             webhooks.guard(self._runtime, instance_id)
+        except sa.exc.SQLAlchemyError:
+            self._away("guard", instance_id)
         except Exception:
-            _log.exception("looking at webhooks of instance %d failed", instance_id)
+            extra = {"action": "guard", "instance": instance_id}
+            _log.exception("looking at webhooks of instance %d failed", instance_id, extra=extra)
 
     def _due(self) -> list[int]:
         try:
@@ -160,9 +163,13 @@ class Worker:
     def _poll(self, turn: InstancePoll, instance_id: int) -> list[PollReport]:
         try:
             return turn.run(instance_id)
+        except sa.exc.SQLAlchemyError:
+            self._away("poll", instance_id)
+            return []
         except Exception:
             # The instance stays due and its lease ends by itself.
-            _log.exception("polling instance %d failed", instance_id)
+            extra = {"action": "poll", "instance": instance_id}
+            _log.exception("polling instance %d failed", instance_id, extra=extra)
             return []
 
     def _settle_all(self) -> None:
@@ -193,9 +200,17 @@ class Worker:
     def _settle(self, settlement: Settlement, instance_id: int) -> None:
         try:
             settlement.run(instance_id)
+        except sa.exc.SQLAlchemyError:
+            self._away("settle", instance_id)
         except Exception:
             # The arrivals stay; the next look takes them up again.
-            _log.exception("looking after webhooks of instance %d failed", instance_id)
+            extra = {"action": "settle", "instance": instance_id}
+            _log.exception("looking after webhooks of instance %d failed", instance_id, extra=extra)
+
+    def _away(self, action: str, instance_id: int) -> None:
+        """The lease ends by itself, and then it is tried again, here or elsewhere."""
+        extra = {"action": action, "instance": instance_id}
+        _log.warning("the database does not answer; trying again", exc_info=True, extra=extra)
 
     def _watch_all(self) -> None:
         watch = Watch(self._runtime)

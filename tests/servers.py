@@ -9,6 +9,7 @@ import os
 import pathlib
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -57,53 +58,101 @@ def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.1)
 
 
+class Postgresql:
+    """A PostgreSQL server that can be stopped and started again."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
+        initdb = found[-1] if found else shutil.which("initdb")
+        if initdb is None:
+            raise Missing("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+        folder.mkdir()
+        self._folder, self._data = folder, folder / "data"
+        self._who = _owned_by("postgres", folder)
+        self._program = pathlib.Path(initdb).with_name("postgres")
+        self._port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        #: Of an empty database.
+        self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self._port}/postgres"
+        subprocess.run(
+            [initdb, "-D", self._data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8"],
+            check=True,
+            capture_output=True,
+            cwd=folder,
+            env=_environment(folder),
+            **self._who,  # type: ignore[call-overload]
+        )
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        settings = (
+            "listen_addresses=127.0.0.1",
+            f"unix_socket_directories={self._folder}",
+            "fsync=off",
+            "max_connections=200",
+        )
+        options = [word for setting in settings for word in ("-c", setting)]
+        self._process = subprocess.Popen(
+            [self._program, "-D", self._data, "-p", str(self._port), *options],
+            cwd=self._folder,
+            env=_environment(self._folder),
+            stderr=subprocess.DEVNULL,
+            **self._who,  # type: ignore[call-overload]
+        )
+        _wait_until_it_answers(self.url, self._process)
+
+    def stop(self, how: int = signal.SIGINT) -> None:
+        """Stop it; connections are cut, whatever they are doing."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait()
+            self._process = None
+
+
 @contextlib.contextmanager
 def postgresql(folder: pathlib.Path) -> cabc.Iterator[str]:
     """A PostgreSQL server; yields the URL of an empty database."""
-    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
-    initdb = found[-1] if found else shutil.which("initdb")
-    if initdb is None:
-        raise Missing("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-    folder.mkdir()
-    who = _owned_by("postgres", folder)
-    port = _free_port()
-    data = folder / "data"
-    subprocess.run(
-        [initdb, "-D", data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8"],
-        check=True,
-        capture_output=True,
-        cwd=folder,
-        env=_environment(folder),
-        **who,  # type: ignore[call-overload]
-    )
-    process = subprocess.Popen(
-        [
-            pathlib.Path(initdb).with_name("postgres"),
-            "-D",
-            data,
-            "-p",
-            str(port),
-            "-c",
-            "listen_addresses=127.0.0.1",
-            "-c",
-            f"unix_socket_directories={folder}",
-            "-c",
-            "fsync=off",
-            "-c",
-            "max_connections=200",
-        ],
-        cwd=folder,
-        env=_environment(folder),
-        stderr=subprocess.DEVNULL,
-        **who,  # type: ignore[call-overload]
-    )
-    url = f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
+    server = Postgresql(folder)
     try:
-        _wait_until_it_answers(url, process)
-        yield url
+        server.start()
+        yield server.url
     finally:
-        process.terminate()
-        process.wait()
+        server.stop()
+
+
+class Redis:
+    """A Redis that keeps nothing, and can be killed and started again."""
+
+    def __init__(self) -> None:
+        program = shutil.which("redis-server")
+        if program is None:
+            raise Missing("Redis is not installed (Debian: apt-get install redis-server)")
+        self._program, self._port = program, _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self._process = subprocess.Popen(
+            [self._program, "--port", str(self._port), "--bind", "127.0.0.1", "--save", "",
+             "--appendonly", "no"],
+            stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        end = time.monotonic() + START_SECONDS
+        while True:
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", self._port), 1).close()
+                return
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError("Redis did not start")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End it as a power cut would; what it held is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
 
 
 @contextlib.contextmanager

@@ -8,15 +8,18 @@ import typing as t
 import urllib.parse
 
 import flask
+import sqlalchemy as sa
 import werkzeug.exceptions
 import werkzeug.routing
 
+from ..database import is_away, words
 from ..errors import (
     AccessError,
     ConflictError,
     ForbiddenError,
     InputError,
     NotFoundError,
+    SchemaError,
     StoreAccessError,
     StoreRejectedError,
     TransportError,
@@ -25,6 +28,8 @@ from ..errors import (
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _log = logging.getLogger(__name__)
+#: What a caller is asked to wait while the database is away, seconds.
+RETRY_AFTER = 30
 
 #: What scripts of other origins may read (Cloud Elements, ``Access-Control-Expose-Headers``).
 EXPOSED = (
@@ -44,6 +49,7 @@ def register(blueprint: flask.Blueprint) -> None:
     """Answer every error of the blueprint in the documented form."""
     blueprint.register_error_handler(WooEventsError, _ours)
     blueprint.register_error_handler(werkzeug.exceptions.HTTPException, _werkzeugs)
+    blueprint.register_error_handler(sa.exc.SQLAlchemyError, _databases)
     blueprint.after_request(_add_headers)
 
 
@@ -111,6 +117,8 @@ def _ours(exc: Exception) -> flask.Response:
             return answer(404, str(exc))
         case ConflictError():
             return answer(409, str(exc))
+        case SchemaError():
+            return _away(exc)
         case StoreAccessError():
             message = "The store refused configuration.oauth.api.key and oauth.api.secret"
             return answer(400, message, exc.said or str(exc))
@@ -123,6 +131,21 @@ def _ours(exc: Exception) -> flask.Response:
             return answer(502, message, str(exc))
     _log.error("%s", exc, exc_info=exc, extra={"action": "api_error", "request": request_id()})
     return answer(500, "The service is not set up completely; see its log")
+
+
+def _databases(exc: Exception) -> flask.Response:
+    if not is_away(exc):
+        raise exc
+    return _away(exc)
+
+
+def _away(exc: Exception) -> flask.Response:
+    """Nothing can be stored now; whoever called shall call again."""
+    extra = {"action": "database_away", "request": request_id()}
+    _log.warning("a request could not be stored: %s", words(exc), extra=extra)
+    response = answer(503, "The service cannot store anything at the moment; try again later")
+    response.headers["Retry-After"] = str(RETRY_AFTER)
+    return response
 
 
 def _werkzeugs(exc: Exception) -> flask.Response:

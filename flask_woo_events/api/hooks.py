@@ -60,8 +60,7 @@ def receive(address: str) -> Answer:
         raise AccessError("X-WC-Webhook-Signature is not a signature")  # Its body is not read.
     body = raw_body(limit, "WOO_EVENTS_HOOK_MAX_BYTES")
     if not signature and _PING.match(body.strip()):
-        with runtime.database.write() as session:
-            known = arrivals.ping(session, hook, runtime.clock())
+        known = runtime.group_commit(arrivals.ping).write((hook, runtime.clock()))
         return _answered(known)
     keys = hooks.secrets(runtime.settings.encryption_keys, hook)
     if not crypto.verify_woocommerce(body, keys, signature):
@@ -119,11 +118,15 @@ def _hook(runtime: Runtime, address: str) -> Hook:
         return hook
     number = hooks.read_base64(address)
     if number is not None:
-        with runtime.database.read() as session:
-            epoch = arrivals.epoch_of(session, number)
+        epoch = runtime.database.again(lambda: _epoch(runtime, number))
         if epoch is not None:
             return Hook(number, epoch)
     raise NotFoundError("No instance found; flask woo webhooks url INSTANCE prints its address")
+
+
+def _epoch(runtime: Runtime, instance_id: int) -> int | None:
+    with runtime.database.read() as session:
+        return arrivals.epoch_of(session, instance_id)
 
 
 def _answered(known: bool) -> Answer:

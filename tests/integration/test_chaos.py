@@ -19,7 +19,7 @@ def _assert_sound(outcome: chaos.Outcome) -> None:
 
 def test_workers_that_are_killed_lose_nothing(any_url: str, tmp_path: pathlib.Path) -> None:
     """Whoever is killed when, each change is told, and again only with the id it had."""
-    with Stand(any_url, tmp_path, seed=7, **chaos.QUICK).running() as stand:
+    with Stand(any_url, tmp_path, seed=7, settings=chaos.QUICK).running() as stand:
         _assert_sound(chaos.at_random(stand, chaos.CREWS["pollers and deliverers"], 10))
 
 
@@ -28,7 +28,7 @@ def test_workers_that_are_killed_at_a_commit_lose_nothing(
     point: str, any_url: str, tmp_path: pathlib.Path
 ) -> None:
     """Each commit is the last thing that a process does, or the first that it does not."""
-    with Stand(any_url, tmp_path, seed=8, **chaos.QUICK).running() as stand:
+    with Stand(any_url, tmp_path, seed=8, settings=chaos.QUICK).running() as stand:
         outcome = chaos.at_points(stand, point, first=1, most=6)
         assert outcome.kills >= 5
         _assert_sound(outcome)
@@ -39,7 +39,7 @@ def test_an_intake_that_is_killed_loses_nothing(any_url: str, tmp_path: pathlib.
     port = free_port()
     intake = chaos.Intake(port)
     public = f"http://127.0.0.1:{port}"
-    with Stand(any_url, tmp_path, seed=9, public=public, **chaos.QUICK).running() as stand:
+    with Stand(any_url, tmp_path, seed=9, public=public, settings=chaos.QUICK).running() as stand:
         intake.start(stand.environment)
         try:
             _assert_sound(chaos.with_intake(stand, intake, 8))

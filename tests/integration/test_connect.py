@@ -17,9 +17,10 @@ import sqlalchemy as sa
 
 from flask_woo_events import connect, instances, profiles
 from flask_woo_events.accounts import Caller
+from flask_woo_events.clock import utc_now
 from flask_woo_events.errors import ConfigurationError
 from flask_woo_events.models import Connection, Instance, Organization, User
-from flask_woo_events.runtime import Runtime, utc_now
+from flask_woo_events.runtime import Runtime
 from flask_woo_events.simulator import SimulatedStore
 from tests.integration.host import PREFIX, add_account, dispose, make_app, runtime_of
 

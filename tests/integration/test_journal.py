@@ -12,8 +12,9 @@ import typing as t
 
 import pytest
 
+from flask_woo_events.clock import utc_now
 from flask_woo_events.models import Instance
-from flask_woo_events.runtime import Runtime, utc_now
+from flask_woo_events.runtime import Runtime
 from flask_woo_events.worker import Worker
 from tests.integration.host import runtime_of
 from tests.integration.line import Event, Line, open_line

@@ -18,10 +18,15 @@ SECOND = {"LEASE_SECONDS": "1"}
 
 def test_a_poll_that_was_paused_writes_nothing(any_url: str, tmp_path: pathlib.Path) -> None:
     """What another worker told meanwhile is not told again, whatever the first one has read."""
-    with Stand(any_url, tmp_path, **SECOND).running() as stand:
+    with Stand(any_url, tmp_path, settings=SECOND).running() as stand:
         asked = threading.Event()
         paused = stand.nursery.start("poll")
-        stand.store.faults.add("delay", match=lambda *_: not asked.set(), times=1, seconds=3.0)
+
+        def ask(*_request: t.Any) -> bool:
+            asked.set()
+            return True
+
+        stand.store.faults.add("delay", match=ask, times=1, seconds=3.0)
         for _ in range(3):
             stand.act()
         stand.poll_now()
@@ -44,7 +49,7 @@ def test_a_poll_that_was_paused_writes_nothing(any_url: str, tmp_path: pathlib.P
 
 def test_a_delivery_that_was_paused_writes_nothing(any_url: str, tmp_path: pathlib.Path) -> None:
     """Its outcome does not count any more: another worker has made the attempt that does."""
-    with Stand(any_url, tmp_path, **SECOND).running() as stand:
+    with Stand(any_url, tmp_path, settings=SECOND).running() as stand:
         asked, answer = threading.Event(), threading.Event()
 
         def slow(_received: t.Any) -> int:

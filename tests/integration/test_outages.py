@@ -1,0 +1,239 @@
+"""A database that is away, locked, full or read-only: nothing is lost, nobody is told 500."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import os
+import pathlib
+import resource
+import signal
+import sqlite3
+import tempfile
+import threading
+import time
+import typing as t
+
+import flask
+import pytest
+import sqlalchemy as sa
+
+import flask_woo_events.database
+from benchmarks.chaos import QUICK
+from benchmarks.stand import Stand, wait_until
+from flask_woo_events import crypto, hooks, schema
+from flask_woo_events.hooks import Hook
+from flask_woo_events.models import Arrival, Attempt, Instance
+from tests import servers
+from tests.integration.host import PREFIX, Api, add_account, dispose, make_app, runtime_of
+from tests.integration.stage import build
+
+BODY = b'{"id":7,"status":"processing"}'
+
+
+class Intake:
+    """An application that takes the webhooks of one instance."""
+
+    def __init__(self, app: flask.Flask) -> None:
+        self.app, self.runtime = app, runtime_of(app)
+        instance_id = build(self.runtime.database).stream.instance_id
+        keys, hook = self.runtime.settings.encryption_keys, Hook(instance_id, 1)
+        self._path = f"{PREFIX}{hooks.PATH}/{hooks.sign(keys, hook)}"
+        self._secret = hooks.secrets(keys, hook)[-1]
+
+    def send(self, app: flask.Flask | None = None) -> t.Any:
+        """Send a webhook; returns the response."""
+        signature = crypto._hmac(self._secret.encode(), BODY)
+        headers = {"X-WC-Webhook-Topic": "order.updated", "X-WC-Webhook-Signature": signature}
+        client = (app or self.app).test_client()
+        return client.post(self._path, data=BODY, headers=headers)
+
+    def kept(self) -> int:
+        """Webhooks that are in the database."""
+        with self.runtime.database.read() as session:
+            return session.scalars(sa.select(sa.func.count()).select_from(Arrival)).one()
+
+
+@pytest.fixture
+def intake(app: flask.Flask) -> Intake:
+    """On a SQLite file."""
+    app.config["TESTING"] = False
+    return Intake(app)
+
+
+def _assert_refused(response: t.Any) -> None:
+    assert response.status_code == 503, response.text
+    assert int(response.headers["Retry-After"]) > 0
+    assert set(response.json) == {"message", "requestId"}
+
+
+@contextlib.contextmanager
+def _locked(folder: pathlib.Path) -> cabc.Iterator[None]:
+    """Somebody else writes to the file, and does not come to an end."""
+    with contextlib.closing(sqlite3.connect(folder / "host.sqlite3")) as connection:
+        connection.isolation_level = None
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+def test_a_lock_is_waited_for(intake: Intake, tmp_path: pathlib.Path) -> None:
+    """While another process writes, webhooks wait and are taken."""
+    lock = contextlib.ExitStack()
+    lock.enter_context(_locked(tmp_path))
+    answers: list[int] = []
+    sender = threading.Thread(target=lambda: answers.append(intake.send().status_code))
+    sender.start()
+    sender.join(0.5)
+    assert sender.is_alive()
+    lock.close()
+    sender.join()
+    assert answers == [200]
+    assert intake.kept() == 1
+
+
+def test_a_lock_that_lasts_is_told(
+    intake: Intake, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store shall send it again; nothing is answered 200 that was not stored."""
+    monkeypatch.setattr(flask_woo_events.database, "SQLITE_BUSY_SECONDS", 0.2)
+    impatient = make_app(
+        tmp_path, TESTING=False, WOO_EVENTS_ENCRYPTION_KEYS=intake.runtime.settings.encryption_keys
+    )
+    with _locked(tmp_path):
+        _assert_refused(intake.send(impatient))
+    assert intake.kept() == 0
+    assert intake.send(impatient).status_code == 200
+    dispose(impatient)
+
+
+def test_a_file_that_may_only_be_read(intake: Intake, tmp_path: pathlib.Path) -> None:
+    """Webhooks and changes are refused for now; what can be read is shown."""
+    uri = f"sqlite:///file:{tmp_path}/host.sqlite3?mode=ro&uri=true"
+    keys = intake.runtime.settings.encryption_keys
+    headers = add_account(intake.app, "ann", "acme").headers
+    readonly = make_app(
+        tmp_path, TESTING=False, SQLALCHEMY_DATABASE_URI=uri, WOO_EVENTS_ENCRYPTION_KEYS=keys
+    )
+    _assert_refused(intake.send(readonly))
+    shown = Api(readonly.test_client(), headers, "").call(
+        "GET", "/elements/woocommercerest/metadata"
+    )
+    assert shown.status_code == 200
+    assert intake.kept() == 0
+    dispose(readonly)
+
+
+def test_a_disk_that_is_full(intake: Intake, tmp_path: pathlib.Path) -> None:
+    """What was acknowledged is there, what does not fit is refused, and later it fits."""
+    taken = 0
+    largest = max(one.stat().st_size for one in tmp_path.glob("host.sqlite3*")) + 65_536
+    with _no_file_larger_than(largest):
+        for _ in range(2000):
+            response = intake.send()
+            if response.status_code != 200:
+                break
+            taken += 1
+    _assert_refused(response)
+    assert taken
+    assert intake.kept() == taken
+    assert intake.send().status_code == 200
+    assert intake.kept() == taken + 1
+
+
+@contextlib.contextmanager
+def _no_file_larger_than(size: int) -> cabc.Iterator[None]:
+    """As a quota does it: each write beyond fails."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+
+
+@pytest.fixture
+def server() -> cabc.Iterator[servers.Postgresql]:
+    """A PostgreSQL of this test's own, which it may stop."""
+    with tempfile.TemporaryDirectory(prefix="woo-server-", ignore_cleanup_errors=True) as folder:
+        try:
+            server = servers.Postgresql(pathlib.Path(folder) / "postgresql")
+        except servers.Missing as exc:
+            if os.environ.get("CI") == "true":
+                raise
+            pytest.skip(str(exc))
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.mark.postgresql
+def test_a_server_that_restarts_costs_no_webhook(
+    server: servers.Postgresql, tmp_path: pathlib.Path
+) -> None:
+    """While it is away a store is asked to come again; the first one after that is taken."""
+    app = make_app(tmp_path, TESTING=False, SQLALCHEMY_DATABASE_URI=server.url)
+    schema.upgrade(runtime_of(app).database.engine)
+    intake = Intake(app)
+    assert intake.send().status_code == 200
+    for how in (signal.SIGINT, signal.SIGQUIT):
+        server.stop(how)
+        server.start()
+        assert intake.send().status_code == 200, "the pool held a connection that had died"
+    server.stop()
+    _assert_refused(intake.send())
+    _assert_refused(app.test_client().get(f"{PREFIX}/instances", headers=_somebody()))
+    server.start()
+    assert intake.send().status_code == 200
+    assert intake.kept() == 4
+    with runtime_of(app).database.engine.connect() as connection:
+        connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+        connection.exec_driver_sql("ALTER DATABASE postgres SET default_transaction_read_only = on")
+    runtime_of(app).database.engine.dispose()
+    _assert_refused(intake.send())
+    dispose(app)
+
+
+def _somebody() -> dict[str, str]:
+    return {"Authorization": "User nobody, Organization nowhere"}
+
+
+@pytest.mark.postgresql
+def test_an_outage_causes_no_second_delivery(
+    server: servers.Postgresql, tmp_path: pathlib.Path
+) -> None:
+    """What a callback took while the database was away is written down when it is back.
+
+    Leases end meanwhile; two other workers stand by and leave it alone.
+    """
+    with Stand(server.url, tmp_path, settings=QUICK).running() as stand:
+        asked, answer = threading.Event(), threading.Event()
+
+        def slow(_received: t.Any) -> int:
+            asked.set()
+            answer.wait(60)
+            return 200
+
+        stand.receiver.answer = slow
+        workers = [stand.nursery.start("poll") for _ in range(3)]
+        for _ in range(6):
+            stand.act()
+        stand.poll_now()
+        assert asked.wait(30)
+        wait_until(lambda: stand.free)
+        server.stop()
+        stand.engine.dispose()
+        answer.set()
+        outage = float(os.environ.get("CHAOS_OUTAGE", "4"))
+        time.sleep(outage)  # Real processes: their leases, of a second, shall end.
+        server.start()
+        assert stand.verdict().clean
+        with stand.database.read() as session:
+            assert session.scalars(sa.select(Attempt.status_code).distinct()).all() == [200]
+            assert session.get_one(Instance, stand.instance_id).lease_fence
+        assert set(stand.came.values()) == {1}
+        assert all(worker.alive for worker in workers)
+        for worker in workers:
+            worker.kill()
