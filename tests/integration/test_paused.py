@@ -7,10 +7,14 @@ import signal
 import threading
 import typing as t
 
+import pytest
 import sqlalchemy as sa
 
 from benchmarks.stand import Stand, wait_until
 from flask_woo_events.models import Attempt, Event
+from tests.conftest import BACKENDS
+
+pytestmark = pytest.mark.parametrize("any_url", BACKENDS[:2], indirect=True)
 
 #: How long a lease lasts here.
 SECOND = {"LEASE_SECONDS": "1"}
