@@ -159,11 +159,15 @@ class Intake:
         self.port = port
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, environment: cabc.Mapping[str, str]) -> None:
+    def start(
+        self,
+        environment: cabc.Mapping[str, str],
+        app: str = "benchmarks.intake_apps:ours()",
+    ) -> None:
         """Serve, with two processes of eight threads."""
         command = [
             sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{self.port}", "--workers", "2",
-            "--threads", "8", "--log-level", "critical", "benchmarks.intake_apps:ours()",
+            "--threads", "8", "--log-level", "critical", app,
         ]  # fmt: skip
         self._process = subprocess.Popen(
             command, env={**os.environ, **environment}, start_new_session=True

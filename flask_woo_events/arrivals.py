@@ -120,8 +120,11 @@ def epoch_of(
     return session.scalars(query).one_or_none()
 
 
-def instances(session: orm.Session, now: dt.datetime) -> list[int]:
-    """Instances with arrivals that may be looked after, those waiting longest first."""
+def instances(session: orm.Session, now: dt.datetime, instance_id: int | None = None) -> list[int]:
+    """Instances with arrivals that may be looked after, those waiting longest first.
+
+    :param instance_id: only this one.
+    """
     free = sa.or_(Instance.lease_until.is_(None), Instance.lease_until < now)
     query = (
         sa.select(Arrival.instance_id)
@@ -130,6 +133,8 @@ def instances(session: orm.Session, now: dt.datetime) -> list[int]:
         .group_by(Arrival.instance_id)
         .order_by(sa.func.min(Arrival.id))
     )
+    if instance_id is not None:
+        query = query.where(Arrival.instance_id == instance_id)
     return list(session.scalars(query))
 
 

@@ -34,13 +34,21 @@ NEVER = dt.timedelta(days=3650)
 Progress = cabc.Callable[[str, int, int], None]
 
 
-def due_instances(runtime: Runtime, *, all_of_them: bool = False) -> list[int]:
-    """Instances to poll now, the longest waiting first; those held by a worker are left out."""
+def due_instances(
+    runtime: Runtime, *, all_of_them: bool = False, instance_id: int | None = None
+) -> list[int]:
+    """Instances to poll now, the longest waiting first; those held by a worker are left out.
+
+    :param all_of_them: also those that are not due yet.
+    :param instance_id: only this one, if it is due.
+    """
     now = runtime.clock()
     query = sa.select(Instance.id).where(Instance.next_poll_at.is_not(None))
     if not all_of_them:
         free = sa.or_(Instance.lease_until.is_(None), Instance.lease_until < now)
         query = query.where(Instance.next_poll_at <= now, free)
+    if instance_id is not None:
+        query = query.where(Instance.id == instance_id)
     with runtime.database.read() as session:
         return list(session.scalars(query.order_by(Instance.next_poll_at, Instance.id)))
 

@@ -54,11 +54,14 @@ class Settlement:
         self._failing: dict[int, tuple[int, dt.datetime]] = {}
         self._lock = threading.Lock()
 
-    def due(self) -> list[int]:
-        """Instances with something to look after."""
+    def due(self, *, instance_id: int | None = None) -> list[int]:
+        """Instances with something to look after.
+
+        :param instance_id: only this one.
+        """
         now = self._runtime.clock()
         with self._database.read() as session:
-            waiting = arrivals.instances(session, now)
+            waiting = arrivals.instances(session, now, instance_id)
         with self._lock:
             return [one for one in waiting if self._failing.get(one, (0, now))[1] <= now]
 

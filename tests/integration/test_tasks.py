@@ -1,0 +1,158 @@
+"""The same work done by Celery: real workers, a real broker, and both killed."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import celery
+import pytest
+
+from benchmarks.chaos import QUICK, Intake
+from benchmarks.serving import free_port
+from benchmarks.stand import Stand, wait_until
+from flask_woo_events import Flask
+from flask_woo_events.database import Work
+from flask_woo_events.errors import ConfigurationError
+from flask_woo_events.tasks import QUEUES, beat_schedule, init_celery, make_celery
+from tests import servers
+from tests.conftest import BACKENDS
+from tests.integration.host import runtime_of
+
+
+class Crew:
+    """Celery's processes: workers and a beat."""
+
+    def __init__(self, environment: cabc.Mapping[str, str], log: pathlib.Path) -> None:
+        self._environment = {**os.environ, **environment}
+        self._log = log
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        """Start ``celery`` with these words."""
+        command = [sys.executable, "-m", "celery", "-A", "benchmarks.celery_app", *words]
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(
+                command, env=self._environment, stdout=log, stderr=log, start_new_session=True
+            )
+        self._processes.append(process)
+        return process
+
+    def worker(self, number: int = 1) -> subprocess.Popen[bytes]:
+        """Start a worker for all queues."""
+        queues = ",".join(sorted(set(QUEUES.values())))
+        return self.start(
+            "worker", "-Q", queues, "-c", "2", "-n", f"w{number}@here", "--without-gossip",
+            "--without-mingle", "-l", "warning",
+        )  # fmt: skip
+
+    def beat(self, folder: pathlib.Path) -> subprocess.Popen[bytes]:
+        """Start the beat."""
+        return self.start("beat", "-s", str(folder / "beat"), "--pidfile=", "-l", "warning")
+
+    @staticmethod
+    def kill(process: subprocess.Popen[bytes]) -> None:
+        """End a process and those that it started, as a power cut would."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def end(self) -> None:
+        """End all of them."""
+        for process in self._processes:
+            self.kill(process)
+
+
+@pytest.fixture
+def redis() -> cabc.Iterator[servers.Redis]:
+    """A broker."""
+    try:
+        server = servers.Redis()
+    except servers.Missing as exc:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(exc))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.mark.parametrize("any_url", BACKENDS[:2], indirect=True)
+def test_killed_workers_and_a_killed_broker_lose_nothing(
+    any_url: str, tmp_path: pathlib.Path, redis: servers.Redis
+) -> None:
+    """Messages that are lost with the broker, or with a worker, are made good by the next look."""
+    port = free_port()
+    intake, public = Intake(port), f"http://127.0.0.1:{port}"
+    with Stand(any_url, tmp_path, seed=3, public=public, settings=QUICK).running() as stand:
+        environment = {**stand.environment, "CHAOS_BROKER": redis.url}
+        crew = Crew(environment, stand.log)
+        intake.start(environment, "benchmarks.celery_app:flask_app")
+        try:
+            crew.beat(tmp_path)
+            workers = [crew.worker(number) for number in range(2)]
+            stand.store.webhooks.auto = True
+            stand.act()
+            assert stand.verdict().clean
+            for number in range(4):
+                for _ in range(3):
+                    stand.act()
+                stand.poll_now()
+                time.sleep(stand.chance.uniform(0, 0.6))  # Real processes, killed at random.
+                crew.kill(workers[number % 2])
+                workers[number % 2] = crew.worker(number % 2)
+            redis.kill()
+            for _ in range(3):
+                stand.act()
+            stand.poll_now()
+            redis.start()
+            verdict = stand.verdict()
+            assert verdict.clean, verdict
+            assert max(stand.came.values()) <= 1 + 4
+        finally:
+            stand.store.webhooks.auto = False
+            intake.stop()
+            crew.end()
+
+
+def test_a_commit_wakes_its_queue_at_once(app: Flask) -> None:
+    """Without a beat: a message goes out when there is something to do, one for many commits."""
+    app.config["CELERY"] = {"broker_url": "memory://"}
+    made = make_celery(app)
+    for _ in range(5):
+        runtime_of(app).database.tell(Work.DELIVERIES)
+    runtime_of(app).database.tell(Work.ARRIVALS)
+
+    def waiting(queue: str) -> int:
+        with made.connection_for_read() as connection:
+            return int(connection.default_channel._size(queue))  # type: ignore[attr-defined]
+
+    wait_until(lambda: waiting("woo_deliver") >= 1 and waiting("woo_settle") >= 1, 10)
+    assert waiting("woo_deliver") <= 2
+    assert waiting("woo_poll") == 0
+
+
+def test_a_broker_that_is_away_keeps_nobody_from_committing(app: Flask) -> None:
+    """Who commits does not wait for it."""
+    app.config["CELERY"] = {"broker_url": f"redis://127.0.0.1:{free_port()}/0"}
+    make_celery(app)
+    began = time.monotonic()
+    runtime_of(app).database.tell(Work.DELIVERIES)
+    assert time.monotonic() - began < 0.5
+
+
+def test_an_application_keeps_its_own_celery() -> None:
+    """Its routes and its schedule stay; one that lacks the extension is told."""
+    with pytest.raises(ConfigurationError):
+        init_celery(celery.Celery("bare"), Flask("bare"))
+
+
+def test_each_look_has_a_queue() -> None:
+    """What the beat sends is what the workers know."""
+    assert {entry["task"] for entry in beat_schedule().values()} <= set(QUEUES)
