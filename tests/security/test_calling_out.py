@@ -1,4 +1,4 @@
-"""Nobody can have us call the inside of our network, from whatever place and however it is written."""
+"""Nobody can have us call the inside of our network, from wherever and however it is written."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ LOOPBACK = [
     "0177.0.0.1", "0x7f.0.0.1", "0x7f.1", "localhost", "LOCALHOST", "localhost.", "127.255.255.254",
     "[::1]", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]",
     "[64:ff9b::127.0.0.1]", "[64:ff9b::7f00:1]", "[64:ff9b:1::7f00:1]", "[2002:7f00:1::]",
-    "[2001:0:4136:e378:8000:63bf:80ff:fffe]", "0.0.0.0", "0", "[::]", "127。0。0。1", "127．0．0．1",
-    "１２７.０.０.１", "①②⑦.⓪.⓪.①", "ⓛocalhost", "loc\u00adalhost", "%31%32%37.0.0.1",
+    "[2001:0:4136:e378:8000:63bf:80ff:fffe]", "0.0.0.0", "0", "[::]", "127。0。0。1",
+    "127．0．0．1", "１２７.０.０.１", "①②⑦.⓪.⓪.①", "ⓛocalhost",
+    "loc\u00adalhost", "%31%32%37.0.0.1",
     "public.example@127.0.0.1", "public.example:80@127.0.0.1", "public.example%40@127.0.0.1",
     "127.0.0.1%00.public.example", "169.254.169.254", "2852039166", "[::ffff:a9fe:a9fe]",
     "[64:ff9b::a9fe:a9fe]", "[fd00:ec2::254]", "10.0.0.1", "012.0.0.1", "[fe80::1]", "[fc00::1]",

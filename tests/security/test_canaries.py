@@ -237,7 +237,8 @@ def test_working(stage: tuple[Stage, SimulatedStore]) -> None:
     for args in (
         ("doctor",), ("doctor", "--json"), ("events", "list"), ("events", "list", "--json"),
         ("events", "show", event_id), ("events", "show", event_id, "--json"),
-        ("events", "replay", event_id, "--dry-run"), ("deliveries", "list"), ("instances", "list"), ("users", "list"),
+        ("events", "replay", event_id, "--dry-run"), ("deliveries", "list"),
+        ("instances", "list"), ("users", "list"),
         ("events", "replay", event_id, "--to", "http://127.0.0.1:9/"),
         ("instances", "list", "--json"), ("instances", "show", number),
         ("instances", "show", number, "--json"), ("webhooks", "list", number),
@@ -352,6 +353,6 @@ def test_database(stage: tuple[Stage, SimulatedStore], tmp_path: pathlib.Path) -
 
 def test_every_command_is_known() -> None:
     """A new group of commands is looked at here, too."""
-    known = {"db", "deliver", "deliveries", "demo", "doctor", "events", "instances", "keys", "poll", "prove",
-             "simulate", "users", "webhooks"}  # fmt: skip
+    known = {"db", "deliver", "deliveries", "demo", "doctor", "events", "instances", "keys",
+             "poll", "prove", "simulate", "users", "webhooks"}  # fmt: skip
     assert set(cli.commands) == known, "add the new command to test_working"

@@ -110,12 +110,12 @@ def test_long_texts_by_the_api(api: Api) -> None:
 def test_packed_requests_are_not_unpacked(app: flask.Flask, api: Api, kind: str) -> None:
     """The API takes JSON as it is; a bomb in a request stays packed."""
     data = b'{"name":"' + b"x" * 50_000_000 + b'"}'
-    bomb = {"gzip": gzip.compress, "deflate": zlib.compress, "br": gzip.compress}[kind](data)
+    bomb = zlib.compress(data) if kind == "deflate" else gzip.compress(data)
     assert len(bomb) < 100_000
     headers = {**api.headers, "Content-Encoding": kind, "Content-Type": "application/json"}
     with brief():
         came = api.client.post(f"{PREFIX}/instances", data=bomb, headers=headers)
-    assert came.status_code == 400 and "JSON" in came.json["message"]
+    assert came.status_code == 400 and "not JSON" in came.text
 
 
 def _memory_of(work: cabc.Callable[[], object]) -> int:
