@@ -23,9 +23,9 @@ _NOTABLE = 5.0
 #: What each database says of the time, UTC, with microseconds. It counts when the statement runs:
 #: ``now()`` of PostgreSQL is when its transaction began.
 _TIME = {
-    "postgresql": "SELECT clock_timestamp() AT TIME ZONE 'UTC'",
-    "mysql": "SELECT UTC_TIMESTAMP(6)",
-    "mariadb": "SELECT UTC_TIMESTAMP(6)",
+    "postgresql": sa.text("SELECT clock_timestamp() AT TIME ZONE 'UTC'"),
+    "mysql": sa.text("SELECT UTC_TIMESTAMP(6)"),
+    "mariadb": sa.text("SELECT UTC_TIMESTAMP(6)"),
 }
 # It goes on while the machine sleeps, which the monotonic clock of Linux does not.
 _BOOT = getattr(time, "CLOCK_BOOTTIME", None)
@@ -65,7 +65,7 @@ class DatabaseClock:
         own: cabc.Callable[[], dt.datetime] = utc_now,
         passed: cabc.Callable[[], float] = elapsed,
     ) -> None:
-        self._query = sa.text(_TIME[dialect]) if dialect in _TIME else None
+        self._query = _TIME.get(dialect)
         self._connect = connect
         self._own = own
         self._passed = passed

