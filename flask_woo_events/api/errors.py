@@ -19,7 +19,6 @@ from ..errors import (
     ForbiddenError,
     InputError,
     NotFoundError,
-    SchemaError,
     StoreAccessError,
     StoreRejectedError,
     TransportError,
@@ -117,8 +116,6 @@ def _ours(exc: Exception) -> flask.Response:
             return answer(404, str(exc))
         case ConflictError():
             return answer(409, str(exc))
-        case SchemaError():
-            return _away(exc)
         case StoreAccessError():
             message = "The store refused configuration.oauth.api.key and oauth.api.secret"
             return answer(400, message, exc.said or str(exc))

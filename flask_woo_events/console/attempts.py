@@ -28,6 +28,12 @@ class Attempts:
             collections.OrderedDict()
         )
 
+    def forgive(self, origin: str) -> None:
+        """Take the last attempt back: it was a good one."""
+        with self._lock:
+            if made := self._made.get(origin):
+                made.pop()
+
     def wait(self, origin: str, now: dt.datetime) -> float:
         """Count an attempt; seconds to wait when there were too many, else 0."""
         with self._lock:

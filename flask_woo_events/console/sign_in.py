@@ -35,7 +35,8 @@ def register(blueprint: flask.Blueprint) -> None:
         if flask.request.method == "GET":
             return _page(form)
         runtime = current_runtime()
-        wait = attempts.wait(flask.request.remote_addr or "", runtime.clock())
+        origin = flask.request.remote_addr or ""
+        wait = attempts.wait(origin, runtime.clock())
         if wait:
             minutes = math.ceil(wait / 60)
             error = f"That were too many attempts. Try again in {minutes} minutes."
@@ -48,6 +49,8 @@ def register(blueprint: flask.Blueprint) -> None:
         except AccessError:
             error = "These secrets are not valid, or do not belong together."
             return _page(form, error, 401)
+        # Behind a proxy many people may come from one address.
+        attempts.forgive(origin)
         access.remember(who)
         return flask.redirect(access.onward(flask.request.form.get("next", "")))
 

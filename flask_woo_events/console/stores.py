@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import secrets
 import typing as t
+import urllib.parse
 
 import flask
 import werkzeug.exceptions
@@ -360,10 +361,17 @@ def _checked_callback(page: Page) -> Configuration | None:
     """What the form says of the callback, whatever else is wrong in it."""
     texts = _before(page.instance).texts if page.instance is not None else {}
     given = {}
-    for field in ("callback_url", *forms.OPTIONAL):
-        key, value = key_of(forms.KEYS[field]), (page.form[field].data or "").strip()
-        given[key] = texts.get(key, "") if value == MASK else value
+    here = _host(page.form.callback_url.data or "")
+    elsewhere = here != _host(texts.get(key_of(forms.KEYS["callback_url"]), ""))
     try:
+        for field in ("callback_url", *forms.OPTIONAL):
+            key, value = key_of(forms.KEYS[field]), (page.form[field].data or "").strip()
+            if value == MASK and elsewhere:
+                raise InputError(
+                    "it is kept for another host; to try this one, enter it again",
+                    f"configuration.{key}",
+                )
+            given[key] = texts.get(key, "") if value == MASK else value
         filled = {key: value for key, value in given.items() if value}
         configuration = validated(Configuration, filled, ("configuration",))
         trial.target_of(configuration)
@@ -373,6 +381,10 @@ def _checked_callback(page: Page) -> Configuration | None:
     except InputError as exc:
         page.blame(exc)
         return None
+
+
+def _host(url: str) -> str:
+    return urllib.parse.urlsplit(url.strip()).netloc.lower()
 
 
 def api_base(runtime: Runtime) -> str:

@@ -416,3 +416,17 @@ class TestEdit:
         command = curl_of(page)
         assert command.startswith("curl -X PATCH") and f"/instances/{number}'" in command
         assert "kept" not in command and "cs_test" not in command
+
+
+def test_kept_secrets_are_tried_at_their_own_host_only(
+    api: Api, ann: Person, woo_callback: ServedCallback
+) -> None:
+    """A test to another host asks for the secrets again instead of sending the kept ones there."""
+    number = api.create(**{"event.notification.signature.key": EXAMPLE_KEY})["id"]
+    edit = f"/instances/{number}/edit"
+    fields = fields_of(ann.get(edit).text) | {"callback_url": woo_callback.url, "act": "test"}
+    assert "kept for another host" in ann.post(edit, fields).text
+    assert not woo_callback.receiver.received
+    ann.post(edit, fields | {"signature_key": EXAMPLE_KEY})
+    [received] = woo_callback.receiver.received
+    assert received.is_signed_with(EXAMPLE_KEY)
