@@ -53,6 +53,8 @@ class Outcome:
     repeated: int = 0
     most: int = 0
     wrong: list[str] = dataclasses.field(default_factory=list)
+    #: The end of the processes' log, if something is wrong.
+    log: str = ""
 
     def __str__(self) -> str:
         told = f"{self.events} events in {self.notifications} notifications"
@@ -65,7 +67,10 @@ def judged(stand: Stand, kills: int) -> Outcome:
     verdict = stand.verdict()
     again = [count - 1 for count in stand.came.values()]
     wrong = [*verdict.lost, *verdict.false, *verdict.duplicate]
-    return Outcome(kills, verdict.arrived, len(again), sum(again), max(again, default=0), wrong)
+    outcome = Outcome(kills, verdict.arrived, len(again), sum(again), max(again, default=0), wrong)
+    if wrong:
+        outcome.log = stand.log.read_text()[-8000:]
+    return outcome
 
 
 def at_random(stand: Stand, crew: cabc.Sequence[tuple[str, ...]], kills: int) -> Outcome:
@@ -228,6 +233,7 @@ def main() -> None:
             if isinstance(outcome, Outcome):
                 killed += outcome.kills
                 wrong += len(outcome.wrong)
+                print(*outcome.wrong[:20], outcome.log, sep="\n", end="", flush=True)
     print(f"chaos: {killed} kills, {wrong} lost or wrong")
     sys.exit(1 if wrong else 0)
 

@@ -84,6 +84,8 @@ class Settings:
     max_body_bytes: int = 1024 * 1024
     #: Days that events, notifications and attempts are kept once they are delivered.
     retention_days: int = 7
+    #: What reads ``/metrics`` must send as ``Authorization: Bearer``; without it there are none.
+    metrics_token: str | None = dataclasses.field(default=None, repr=False)
     #: Whether the console, HTML pages for people, is there; needs the extra ``console``.
     console: bool = False
     #: Where the console is mounted.
@@ -218,7 +220,7 @@ def _read_value(key: str, name: str, kind: str, value: object) -> object:
         result = _KINDS[kind](value)
     except ValueError as exc:
         # A key that is written wrongly is still a key.
-        shown = "" if name == "encryption_keys" else f", not {value!r}"
+        shown = "" if name in ("encryption_keys", "metrics_token") else f", not {value!r}"
         raise ConfigurationError(f"{key} must be {exc}{shown}.") from None
     if name in _CHOICES and result not in _CHOICES[name]:
         raise ConfigurationError(f"{key} must be one of {_CHOICES[name]}, not {value!r}.")

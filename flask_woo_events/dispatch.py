@@ -124,7 +124,10 @@ class Dispatch:
                 self._away = is_away(exc)
                 if not forever and attempt == CLAIM_ATTEMPTS - 1:
                     raise
-                _log.warning("the database refused a claim; trying again", exc_info=True)
+                extra = {"action": "claim"}
+                _log.warning(
+                    "the database refused a claim; trying again", exc_info=True, extra=extra
+                )
         return []
 
     def _come_back(self) -> None:

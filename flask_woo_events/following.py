@@ -238,7 +238,9 @@ class Following:
             self._lose(str(exc))
         except TransportError as exc:
             # It is as good as it was; this time the store is polled.
-            _log.warning("instance %d: the journal: %s", self._turn.lease.instance_id, exc)
+            number = self._turn.lease.instance_id
+            extra = {"action": "journal", "instance": number}
+            _log.warning("instance %d: the journal: %s", number, exc, extra=extra)
             memory.reason = str(exc)
         else:
             memory.position = caught.position

@@ -41,6 +41,11 @@ class InstanceLease:
     #: Every claim raises it; who writes must hold the number in the row.
     fence: int
 
+    @property
+    def extra(self) -> dict[str, object]:
+        """For the log."""
+        return {"instance": self.instance_id}
+
     def renew(self, session: orm.Session, until: dt.datetime) -> None:
         """Keep the lease; in the transaction of a batch this is also its fence.
 
@@ -86,6 +91,11 @@ class DeliveryLease:
 
     token: str
 
+    @property
+    def extra(self) -> dict[str, object]:
+        """For the log."""
+        return {"claim": self.token}
+
     def renew(self, session: orm.Session, until: dt.datetime) -> None:
         """Keep those of the deliveries that are not settled yet."""
         session.execute(
@@ -98,6 +108,9 @@ class DeliveryLease:
 
 class Lease(t.Protocol):
     """What the keeper renews."""
+
+    @property
+    def extra(self) -> dict[str, object]: ...
 
     def renew(self, session: orm.Session, until: dt.datetime) -> None: ...
 
@@ -197,5 +210,6 @@ class Keeper:
                 except LeaseLostError:
                     pass  # Its holder finds out when it next writes.
                 except sa.exc.SQLAlchemyError:
-                    _log.warning("a lease could not be renewed", exc_info=True)
+                    extra = {"action": "renew", **lease.extra}
+                    _log.warning("a lease could not be renewed", exc_info=True, extra=extra)
                     pause = min(regular, AGAIN)

@@ -90,7 +90,8 @@ class Runtime:
                 signal.send(self._app, **values)
         except Exception:
             # The receivers are the application's; our work does not end with theirs.
-            _log.exception("a receiver of the signal %s failed", signal.name)
+            extra = {"action": "signal", "instance": values.get("instance_id")}
+            _log.exception("a receiver of the signal %s failed", signal.name, extra=extra)
 
     def group_commit(self, work: Writing[Item, Result]) -> GroupCommit[Item, Result]:
         """What threads write at the same time with one function, in commits that they share."""

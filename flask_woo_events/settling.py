@@ -79,11 +79,21 @@ class Settlement:
         except LeaseLostError as exc:
             _log.warning("%s", exc, extra={"action": "lease_lost", "instance": instance_id})
             return reports
+        self._tell(instance_id, reports)
         with self._database.write() as session:
             if reports:
                 usage.add(session, instance_id, reports, self._runtime.clock())
             lease.release(session, None, None)
         return reports
+
+    def _tell(self, instance_id: int, reports: cabc.Sequence[PollReport]) -> None:
+        events = sum(report.events for report in reports)
+        requests = sum(report.requests for report in reports)
+        extra = {"action": "settle", "instance": instance_id, "events": events}
+        _log.info(
+            "looked after webhooks of instance %d: %d events, %d requests",
+            instance_id, events, requests, extra={**extra, "requests": requests},
+        )  # fmt: skip
 
     def _batch(self, lease: InstanceLease, reports: list[PollReport]) -> bool:
         """Look after some arrivals; false when there are no more, or the store does not answer."""
@@ -104,7 +114,8 @@ class Settlement:
                     self._settle(turn, job)
         except StoreRestoredError as exc:
             # A poll starts over; it sees what the arrivals are about.
-            _log.warning("instance %d: %s", lease.instance_id, exc)
+            extra = {"action": "restored", "instance": lease.instance_id}
+            _log.warning("instance %d: %s", lease.instance_id, exc, extra=extra)
             self._finish(lease, turn, waiting, {}, poll_now=True)
             return False
         finally:
@@ -143,7 +154,8 @@ class Settlement:
             failures = self._failing.get(number, (0, now))[0] + 1
             wait = pause(failures, interval=turn.interval, asked=asked) / 6
             self._failing[number] = (failures, now + wait)
-        _log.warning("webhooks of instance %d wait: %s", number, exc)
+        extra = {"action": "settle", "instance": number}
+        _log.warning("webhooks of instance %d wait: %s", number, exc, extra=extra)
 
     def _finish(
         self,

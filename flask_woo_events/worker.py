@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import concurrent.futures
 import contextlib
+import dataclasses
 import datetime as dt
 import logging
 import signal
@@ -157,7 +158,8 @@ class Worker:
         try:
             return due_instances(self._runtime)
         except sa.exc.SQLAlchemyError:
-            _log.warning("the database does not answer; trying again", exc_info=True)
+            extra = {"action": "database_away"}
+            _log.warning("the database does not answer; trying again", exc_info=True, extra=extra)
             return []
 
     def _poll(self, turn: InstancePoll, instance_id: int) -> list[PollReport]:
@@ -194,7 +196,8 @@ class Worker:
         try:
             return settlement.due()
         except sa.exc.SQLAlchemyError:
-            _log.warning("the database does not answer; trying again", exc_info=True)
+            extra = {"action": "database_away"}
+            _log.warning("the database does not answer; trying again", exc_info=True, extra=extra)
             return []
 
     def _settle(self, settlement: Settlement, instance_id: int) -> None:
@@ -230,7 +233,7 @@ class Worker:
                     dispatch.run(forever=True)
                 except Exception:
                     # Claims end with their leases; the next look takes them up again.
-                    _log.exception("delivering failed")
+                    _log.exception("delivering failed", extra={"action": "deliver"})
                     self._stop.wait(LOOK_EVERY)
 
     def _purge_all(self) -> None:
@@ -239,9 +242,11 @@ class Worker:
             pause = PURGE_EVERY
             try:
                 purged = retention.purge(self._runtime, self._stop.is_set)
-                _log.info("purged %d old notifications", purged.notifications)
+                extra = {"action": "purge", **dataclasses.asdict(purged)}
+                _log.info("purged %d old notifications", purged.notifications, extra=extra)
             except sa.exc.SQLAlchemyError:
-                _log.warning("purging failed; trying again later", exc_info=True)
+                extra = {"action": "purge"}
+                _log.warning("purging failed; trying again later", exc_info=True, extra=extra)
 
     def _keeper(self) -> Keeper:
         length = dt.timedelta(seconds=self._runtime.settings.lease_seconds)

@@ -16,6 +16,7 @@ from . import (
     instances,
     notifications,
     openapi,
+    watching,
 )
 from .blueprint import NAME
 
@@ -39,6 +40,7 @@ def make_blueprint(url_prefix: str) -> flask.Blueprint:
     openapi.register(blueprint)
     docs.register(blueprint)
     connect.register(blueprint)
+    watching.register(blueprint)
     if url_prefix:
         # At the root of the host, paths that are not ours are the host's.
         errors.register_unknown(blueprint)

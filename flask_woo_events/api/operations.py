@@ -337,6 +337,24 @@ _DESCRIPTION_CALLS = {
     ),
 }
 
+_WATCHING_CALLS = {
+    "GET /healthz": Operation(
+        summary="Whether this process can read its tables",
+        tag="operation",
+        who="anybody",
+        answer=answers.Message,
+        errors=(503,),
+    ),
+    "GET /metrics": Operation(
+        summary="How everything is doing, for Prometheus",
+        tag="operation",
+        who="anybody",
+        answer=TEXT,
+        media="text/plain",
+        errors=(401, 404, 503),
+    ),
+}
+
 #: By method and path; a route that is not here fails a test.
 OPERATIONS: dict[str, Operation] = {
     **_INSTANCE_CALLS,
@@ -345,4 +363,5 @@ OPERATIONS: dict[str, Operation] = {
     **RECORDS,
     **_HOOK_CALLS,
     **_DESCRIPTION_CALLS,
+    **_WATCHING_CALLS,
 }
