@@ -61,6 +61,7 @@ class Nursery:
             text=True,
         )
         self._lock = threading.Lock()
+        self._children: list[Child] = []
 
     def start(self, *args: str, doom: tuple[str, int] | None = None) -> Child:
         """Start ``flask woo`` with these arguments.
@@ -77,10 +78,14 @@ class Nursery:
         with self._lock:
             self._process.stdin.write(json.dumps(order) + "\n")
             self._process.stdin.flush()
-            return Child(int(self._process.stdout.readline()))
+            child = Child(int(self._process.stdout.readline()))
+        self._children.append(child)
+        return child
 
     def close(self) -> None:
-        """Start nothing more."""
+        """Start nothing more, and end what was started last."""
+        for child in self._children[-10:]:
+            child.signal(signal.SIGKILL)
         self._process.communicate()
 
 
@@ -248,10 +253,13 @@ class Stand:
 
     def poll_now(self) -> None:
         """Make the instance due, as its interval would."""
+        now = self.database.clock()
+        # A killed worker leaves its lease behind.
+        free = sa.or_(Instance.lease_until.is_(None), Instance.lease_until < now)
         with self.database.write() as session:
             session.execute(
                 sa.update(Instance)
-                .where(Instance.id == self.instance_id, Instance.lease_until.is_(None))
+                .where(Instance.id == self.instance_id, free)
                 .values(next_poll_at=Instance.created_at, regular_poll_at=Instance.created_at)
             )
 

@@ -99,11 +99,14 @@ def _polls(session: orm.Session, now: dt.datetime) -> cabc.Iterator[Metric]:
         session,
         "woo_events_instances_late",
         "Instances that have been due for two minutes and are not polled",
-        _count(Instance).where(
-            Instance.next_poll_at < now - LATE_AFTER,
-            sa.or_(Instance.lease_until.is_(None), Instance.lease_until < now),
-        ),
+        late(now),
     )
+
+
+def late(now: dt.datetime) -> sa.Select[t.Any]:
+    """Count the instances that are due and that nobody polls."""
+    free = sa.or_(Instance.lease_until.is_(None), Instance.lease_until < now)
+    return _count(Instance).where(Instance.next_poll_at < now - LATE_AFTER, free)
 
 
 def _oldest_but(session: orm.Session, resource: str, skipped: int) -> dt.datetime:

@@ -26,6 +26,7 @@ from .leases import Keeper
 from .polling import InstancePoll, due_instances
 from .runtime import EXTENSION, Runtime
 from .settling import Settlement
+from .watch import Watch
 
 try:
     import celery
@@ -39,6 +40,8 @@ _log = logging.getLogger(__name__)
 
 #: Seconds between two looks at what is due, at webhooks to be guarded, and between two purges.
 LOOK_EVERY, GUARD_EVERY, PURGE_EVERY = 1.0, 30.0, 3600.0
+#: Seconds between two looks whether stores reach the intake.
+WATCH_EVERY = 10.0
 #: Seconds after which a message about an instance is dropped: the next look sends another.
 STALE_AFTER = 30.0
 #: Seconds after which one task that delivers lets another go on, so that workers can be stopped.
@@ -53,6 +56,7 @@ QUEUES = {
     "woo_events.guard": "woo_poll",
     "woo_events.settle_due": "woo_settle",
     "woo_events.settle": "woo_settle",
+    "woo_events.watch": "woo_settle",
     "woo_events.deliver": "woo_deliver",
     "woo_events.purge": "woo_deliver",
 }
@@ -108,6 +112,7 @@ def beat_schedule() -> dict[str, dict[str, t.Any]]:
         "settle_due": LOOK_EVERY,
         "deliver": LOOK_EVERY,
         "guard_due": GUARD_EVERY,
+        "watch": WATCH_EVERY,
         "purge": PURGE_EVERY,
     }
     return {
@@ -172,6 +177,7 @@ class _Bench:
         self.runtime = runtime
         self.keeper = Keeper(runtime.database, runtime.clock, length).__enter__()
         self.settlement = Settlement(runtime, self.keeper)
+        self.watch = Watch(runtime)
 
 
 _benches: weakref.WeakKeyDictionary[flask.Flask, _Bench] = weakref.WeakKeyDictionary()
@@ -268,3 +274,10 @@ def purge(self: celery.Task[t.Any, t.Any]) -> None:
     """Delete what is old."""
     with _bench(self) as bench:
         retention.purge(bench.runtime)
+
+
+@celery.shared_task(name="woo_events.watch", bind=True)
+def watch(self: celery.Task[t.Any, t.Any]) -> None:
+    """Look whether stores reach the intake."""
+    with _bench(self) as bench:
+        bench.watch.look()

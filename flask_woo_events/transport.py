@@ -18,6 +18,7 @@ import socket
 import ssl
 import time
 import typing as t
+import urllib.parse
 import zlib
 
 import requests
@@ -146,6 +147,27 @@ def exchange(
     except _FOREIGN as exc:
         raise _wrapped(exc, budget, shown) from exc
     return Exchange(response.status_code, response.headers, body, truncated, clock() - started)
+
+
+def reach(url: str, *, guard: AddressGuard | None, timeouts: Timeouts) -> None:
+    """Connect to an address, with TLS where it has TLS, and send nothing.
+
+    :raises AddressRefusedError: the guard forbids it.
+    :raises TransportError: no connection came about.
+    """
+    parts = urllib.parse.urlsplit(url)
+    kind = pool_classes(guard).get(parts.scheme)
+    if kind is None or not parts.hostname:
+        raise TransportError(f"{without_query(url)} is not an address that can be called", url=url)
+    budget = Budget(timeouts, 0, time.monotonic)
+    with carry(budget), contextlib.closing(kind(parts.hostname, parts.port)) as pool:
+        connection = pool._new_conn()
+        try:
+            connection.connect()
+        except (urllib3.exceptions.HTTPError, OSError) as exc:
+            raise _wrapped(exc, budget, without_query(url)) from None
+        finally:
+            connection.close()
 
 
 def without_query(url: str) -> str:

@@ -221,7 +221,8 @@ class Worker:
             try:
                 watch.look()
             except Exception:
-                _log.exception("looking whether stores reach us failed")
+                extra = {"action": "watch"}
+                _log.exception("looking whether stores reach us failed", extra=extra)
             self._stop.wait(WATCH_EVERY)
 
     def _deliver_all(self) -> None:
