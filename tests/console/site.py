@@ -9,7 +9,6 @@ import json
 import os
 import pathlib
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -103,7 +102,7 @@ class Site:
             try:
                 yield
             finally:
-                process.send_signal(signal.SIGINT)
+                process.terminate()
                 process.wait(20)
 
 
