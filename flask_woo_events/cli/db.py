@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 from flask.cli import AppGroup
 
-from .. import schema
+from .. import moving, schema
 from ..runtime import current_runtime
 from .output import failing_in_words
 
-group = AppGroup("db", help="Create and check the tables.")
+group = AppGroup("db", help="Create, check and move the tables.")
 
 
 @group.command("upgrade")
@@ -27,3 +27,21 @@ def check() -> None:
     """Tell whether the tables fit this release; exit status 1 if not."""
     version = schema.check(current_runtime().database.engine)
     click.echo(f"The tables are at version {version}.")
+
+
+@group.command("copy")
+@click.option("--to", required=True, metavar="URL", help="SQLAlchemy's URL of an empty database.")
+@failing_in_words
+def copy(to: str) -> None:
+    """Copy everything to another database, to go on there.
+
+    Stop the workers and the web server first.
+    """
+    runtime = current_runtime()
+    copied = moving.copy(
+        runtime.database, to, runtime.clock(), lambda table, rows: click.echo(f"{table}: {rows}")
+    )
+    click.echo(f"Copied and counted {sum(copied.values())} rows.")
+    key = runtime.settings.bind_key
+    where = "SQLALCHEMY_DATABASE_URI" if key is None else f"SQLALCHEMY_BINDS[{key!r}]"
+    click.echo(f"Set {where} to it, and start the web server and the workers.")
