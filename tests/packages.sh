@@ -14,6 +14,8 @@ command -v xgettext >/dev/null 2>&1 || wanted+=(gettext)
 command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 ||
   wanted+=(chromium fonts-dejavu-core fonts-noto-color-emoji)
 command -v redis-server >/dev/null 2>&1 || wanted+=(redis-server)
+command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || wanted+=(nginx)
+command -v systemd-analyze >/dev/null 2>&1 || wanted+=(systemd)
 [ ${#wanted[@]} -eq 0 ] && exit 0
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
   export DEBIAN_FRONTEND=noninteractive
