@@ -117,6 +117,7 @@ def _call(name: str, changes: dict[str, str]) -> dict[str, t.Any]:
     return t.cast("dict[str, t.Any]", json.loads(body))
 
 
+@pytest.mark.parity(1, 10)
 def test_polling_call_and_what_follows(site: Site, store: tuple[SimulatedStore, str]) -> None:
     """The first cURL call connects a store whose changes then arrive under ``contacts``."""
     shop, url = store
@@ -147,6 +148,7 @@ def test_polling_call_and_what_follows(site: Site, store: tuple[SimulatedStore, 
     assert event["objectId"] == str(customer)
 
 
+@pytest.mark.parity(1)
 def test_webhook_call(site: Site, store: tuple[SimulatedStore, str]) -> None:
     """The second cURL call answers with an id and a token."""
     secrets = json.loads(site.command("woo", "users", "add", "a", "--organization", "o", "--json"))

@@ -229,6 +229,7 @@ def test_event_shows_what_changed(app: flask.Flask, api: Api, ann: Person) -> No
     assert "The version before is not kept" in ann.get(f"/events/{first}").text
 
 
+@pytest.mark.parity(96)
 def test_csv_has_the_documented_columns(app: flask.Flask, api: Api, ann: Person) -> None:
     """The file has what the filters leave, and no cell is a formula."""
     number = api.create(name="=cmd()|x")["id"]
@@ -243,6 +244,7 @@ def test_csv_has_the_documented_columns(app: flask.Flask, api: Api, ann: Person)
     assert len(ann.get("/events.csv?status=retry").text.splitlines()) == 2
 
 
+@pytest.mark.parity(96)
 def test_csv_ends(app: flask.Flask, api: Api, ann: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file ends after the documented number of rows, read in chunks."""
     monkeypatch.setattr(events, "CSV_ROWS", 5)

@@ -182,6 +182,7 @@ def test_search_pages_by_id(books: Books) -> None:
     assert [one.id for one in last.entries] == ids[3:] and last.before is None
 
 
+@pytest.mark.parity(96)
 def test_search_of_rare_things_ends(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
     """A search stops after so many events, says so, and can be taken up below them."""
     monkeypatch.setattr(log, "LOOKED_THROUGH", 4)

@@ -88,6 +88,7 @@ def _until_polled(page: Page, site: Site) -> None:
     expect(page.get_by_text("Done", exact=True)).to_be_visible(timeout=30_000)
 
 
+@pytest.mark.parity(91)
 def test_polling_through_the_ui(window: Watched, site: Site) -> None:
     """Authenticate a store with polling, change an order, and see its event arrive."""
     page = window.page
@@ -144,6 +145,7 @@ def test_webhooks_through_the_ui(window: Watched, site: Site) -> None:
     window.check()
 
 
+@pytest.mark.parity(92)
 def test_json_through_the_ui(either: Watched, site: Site) -> None:
     """Edit the polling configuration as JSON, with a mistake that is shown at its line."""
     page = either.page
@@ -162,6 +164,7 @@ def test_json_through_the_ui(either: Watched, site: Site) -> None:
     expect(page.get_by_role("heading", name="Teapots is connected")).to_be_visible()
 
 
+@pytest.mark.parity(91, 93)
 def test_pencil_through_the_ui(desk: Watched, site: Site) -> None:
     """The pencil's side sheet changes the resource and the cURL; Cancel leaves both alone."""
     page = desk.page
@@ -185,6 +188,7 @@ def test_pencil_through_the_ui(desk: Watched, site: Site) -> None:
     expect(curl).not_to_contain_text("else")
 
 
+@pytest.mark.parity(90)
 def test_curl_follows_the_form(desk: Watched, site: Site) -> None:
     """Every keystroke is in the cURL at once, secrets only when asked for."""
     page, curl = desk.page, desk.page.locator("#curl")
@@ -280,6 +284,7 @@ def test_missing_worker_is_told(desk: Watched, site: Site) -> None:
     desk.check()
 
 
+@pytest.mark.parity(97)
 def test_update_and_reauthenticate(either: Watched, site: Site) -> None:
     """Rename an instance, then authenticate it again after its key was taken away."""
     page = either.page

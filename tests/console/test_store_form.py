@@ -131,6 +131,7 @@ def test_credentials_can_be_tried(
     assert _count(app) == 0
 
 
+@pytest.mark.parity(92, 93)
 def test_list_and_json_say_the_same(ann: Person, form: dict[str, t.Any]) -> None:
     """The raw JSON holds what the list says, and back; what the list does not show stays."""
     extra = default_configuration()
@@ -144,6 +145,7 @@ def test_list_and_json_say_the_same(ann: Person, form: dict[str, t.Any]) -> None
     assert json.loads(again["poller_json"]) == extra
 
 
+@pytest.mark.parity(91)
 def test_resources_can_be_left_out_and_added(
     app: flask.Flask, ann: Person, form: dict[str, t.Any]
 ) -> None:
@@ -157,6 +159,7 @@ def test_resources_can_be_left_out_and_added(
     assert kept["contacts"]["url"] == "/hubs/ecommerce/customers"
 
 
+@pytest.mark.parity(93)
 def test_filtering_switched_off_is_an_empty_object(
     app: flask.Flask, ann: Person, form: dict[str, t.Any]
 ) -> None:
@@ -168,6 +171,7 @@ def test_filtering_switched_off_is_an_empty_object(
     assert kept["products"]["datesConfiguration"] != {}
 
 
+@pytest.mark.parity(92)
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -222,6 +226,7 @@ def _body(command: str) -> dict[str, t.Any]:
     return body
 
 
+@pytest.mark.parity(90)
 def test_curl_does_what_the_form_does(
     app: flask.Flask, ann: Person, form: dict[str, t.Any]
 ) -> None:
@@ -251,6 +256,7 @@ def test_curl_hides_secrets_until_asked(ann: Person, form: dict[str, t.Any]) -> 
     assert "********" in hidden and "********" not in shown
 
 
+@pytest.mark.parity(90)
 @pytest.mark.parametrize("reveal", ["0", "1"])
 def test_live_preview_is_the_same_text(ann: Person, form: dict[str, t.Any], reveal: str) -> None:
     """What the script shows is what the page without a script shows."""
@@ -261,6 +267,7 @@ def test_live_preview_is_the_same_text(ann: Person, form: dict[str, t.Any], reve
     assert with_script["problem"] is None
 
 
+@pytest.mark.parity(93)
 def test_preview_has_examples_of_formats(ann: Person, form: dict[str, t.Any]) -> None:
     """A format is shown with a date in it, or with what is wrong."""
     told = ann.post(
@@ -271,6 +278,7 @@ def test_preview_has_examples_of_formats(ann: Person, form: dict[str, t.Any]) ->
     assert "not known" in told["resources-0-created_format"]
 
 
+@pytest.mark.parity(93)
 @pytest.mark.parametrize("pattern", forms.FORMATS)
 def test_every_offered_format_can_be_used(app: flask.Flask, pattern: str) -> None:
     """Each format of the list has an example."""
@@ -278,12 +286,14 @@ def test_every_offered_format_can_be_used(app: flask.Flask, pattern: str) -> Non
         assert any(character.isdigit() for character in example(pattern))
 
 
+@pytest.mark.parity(94)
 def test_key_is_generated(ann: Person, form: dict[str, t.Any]) -> None:
     """The button fills in a key that nobody guesses, each time another one."""
     keys = {fields_of(ann.post(NEW, form | {"act": "key"}).text)["signature_key"] for _ in "12"}
     assert len(keys) == 2 and all(len(key) >= 40 for key in keys)
 
 
+@pytest.mark.parity(95)
 def test_tags_are_typed_and_chosen(app: flask.Flask, ann: Person, form: dict[str, t.Any]) -> None:
     """Tags that others have can be chosen beside typed ones."""
     ann.post(NEW, form | {"tags": "eu, retail"})

@@ -18,6 +18,7 @@ def _status(client: flask.testing.FlaskClient, header: str) -> int:
     return response.status_code
 
 
+@pytest.mark.parity(80)
 @pytest.mark.parametrize(
     "form",
     [
@@ -37,6 +38,7 @@ def test_forms_that_are_good(api: Api, account: Account, form: str) -> None:
     assert _status(api.client, form.format(**secrets)) == 200
 
 
+@pytest.mark.parity(80)
 @pytest.mark.parametrize(
     "form",
     [

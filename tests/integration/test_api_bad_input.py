@@ -267,6 +267,7 @@ def test_forms_are_not_json(api: Api, kind: str) -> None:
     assert "application/json" in response.get_json()["message"]
 
 
+@pytest.mark.parity(89)
 def test_large_body(app: flask.Flask, api: Api) -> None:
     """A body of 10 MB is refused with the setting that could allow it."""
     data = orjson.dumps(body_for(api.store) | {"x": "x" * 10_000_000})

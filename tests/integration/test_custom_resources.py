@@ -27,6 +27,7 @@ RESOURCES: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
 }
 
 
+@pytest.mark.parity(9, 10)
 @pytest.mark.parametrize("version", ["5.9", "11.0"])
 @pytest.mark.parametrize("name", RESOURCES)
 def test_life_of_an_object(

@@ -189,6 +189,7 @@ def test_a_dead_callback_delays_nobody_else(any_database: Database) -> None:
     assert report.delivered == 1
 
 
+@pytest.mark.parity(56)
 def test_gone_stops_and_redelivery_starts(any_database: Database) -> None:
     """410 queues everything; after a redelivery all of it arrives, the earliest version first."""
     answer = 410
@@ -211,6 +212,7 @@ def test_gone_stops_and_redelivery_starts(any_database: Database) -> None:
     assert [one for one in told if one > 1] == [2, 3]
 
 
+@pytest.mark.parity(54)
 def test_a_callback_that_never_recovers_is_given_up(any_database: Database) -> None:
     """After the schedule's 75 hours the subscription stops, however few attempts each had."""
     receiver = CallbackReceiver(lambda _: 500)
@@ -241,6 +243,7 @@ def test_one_notification_has_all_its_attempts(any_database: Database, schedule:
     assert post.statuses() == {"queued": 1} and not post.subscription().active
 
 
+@pytest.mark.parity(51)
 def test_the_organisations_policy_counts(any_database: Database) -> None:
     """``queue`` as the account's setting queues the first failure, and holds nothing."""
     receiver = CallbackReceiver(lambda _: 500)
@@ -307,6 +310,7 @@ def test_what_cannot_be_decrypted_is_tried_again(any_database: Database) -> None
     assert post.statuses() == {DeliveryStatus.RETRY: 1}
 
 
+@pytest.mark.parity(46)
 def test_a_replaced_signature_key_signs_for_a_day(any_database: Database) -> None:
     """Receivers have the time to change over: both keys sign, the newer one by the usual header."""
     receiver, previous = CallbackReceiver(), "Elements-Webhook-Signature-Previous"

@@ -12,6 +12,7 @@ from tests.integration.host import Api, Headers
 NAMES = ["woocommercerest", "2881"]
 
 
+@pytest.mark.parity(71)
 @pytest.mark.parametrize("name", NAMES)
 def test_parity_71_metadata(api: Api, name: str) -> None:
     """Events are supported, by polling and by webhooks, and for which resources."""
@@ -26,6 +27,7 @@ def test_parity_71_metadata(api: Api, name: str) -> None:
     assert set(events["webhook"]) == {"customers", "discounts", "orders", "products"}
 
 
+@pytest.mark.parity(71)
 def test_parity_71_poll_urls_can_be_polled(api: Api) -> None:
     """Each resource of the metadata can be polled by the address that it tells."""
     polling = api.call("GET", "/elements/2881/metadata").json["events"]["polling"]
@@ -34,6 +36,7 @@ def test_parity_71_poll_urls_can_be_polled(api: Api) -> None:
     assert {one["resource"] for one in created["pollers"]} == set(polling)
 
 
+@pytest.mark.parity(71)
 def test_parity_71_expanded_metadata(api: Api) -> None:
     """Expanded, each object tells which events it has; else it is only named."""
     named = api.call("GET", "/elements/2881/metadata").json["objects"]
@@ -44,12 +47,14 @@ def test_parity_71_expanded_metadata(api: Api) -> None:
     assert api.call("GET", "/elements/2881/metadata?expand=maybe").status_code == 400
 
 
+@pytest.mark.parity(71)
 def test_parity_71_metadata_of_all(api: Api) -> None:
     """All elements' metadata are those of the one."""
     [one] = api.call("GET", "/elements/metadata").json
     assert one == api.call("GET", "/elements/2881/metadata").json
 
 
+@pytest.mark.parity(72)
 @pytest.mark.parametrize("name", NAMES)
 def test_parity_72_configuration(api: Api, name: str) -> None:
     """The keys of a configuration, with the defaults that an instance really has."""
@@ -70,6 +75,7 @@ def test_parity_72_configuration(api: Api, name: str) -> None:
     assert len({one["id"] for one in definitions.values()}) == len(definitions)
 
 
+@pytest.mark.parity(72)
 def test_parity_72_defaults_make_an_instance(api: Api) -> None:
     """An instance can be made of the defaults as they are told."""
     definitions = api.call("GET", "/elements/2881/configuration").json

@@ -169,6 +169,7 @@ def test_a_stopped_subscription_is_signalled(line: Line) -> None:
     assert told["instance_id"] == line.instance_id and "410" in told["reason"]
 
 
+@pytest.mark.parity(87)
 def test_a_disabled_poller_is_signalled(line: Line) -> None:
     """The same for a resource that failed too often."""
     got: list[str] = []

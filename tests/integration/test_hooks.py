@@ -61,6 +61,7 @@ def _post(line: Line, body: bytes, topic: str = "order.updated", **headers: str)
     return answer.status_code
 
 
+@pytest.mark.parity(65)
 @pytest.mark.parametrize("version", VERSIONS)
 def test_registered_with_the_instance(make_line: Make, version: str) -> None:
     """Each topic of what is polled has one active webhook, and the answer lists them."""
@@ -73,6 +74,7 @@ def test_registered_with_the_instance(make_line: Make, version: str) -> None:
     assert [one["error"] for one in shown if one["error"]] == []
 
 
+@pytest.mark.parity(65)
 @pytest.mark.parametrize("version", VERSIONS)
 def test_changes_are_told_at_once(make_line: Make, version: str) -> None:
     """Webhooks tell a change before the next poll, once, and the poll has nothing to add."""
@@ -161,6 +163,7 @@ def test_deleted_variation_brings_the_poll_forward(line: Line) -> None:
     assert ("products", str(product), "UPDATED") in line.arrivals()
 
 
+@pytest.mark.parity(65)
 def test_deletion_for_good_by_rest(line: Line) -> None:
     """The action topics tell what no ordinary topic does."""
     product, coupon = line.first("products"), line.first("coupons")
@@ -218,6 +221,7 @@ def test_subscriber_is_no_customer(line: Line) -> None:
     assert line.hooks() == set()
 
 
+@pytest.mark.parity(64)
 def test_forged_webhooks_are_refused(line: Line) -> None:
     """Nothing is kept without the right signature, whatever else fits."""
     body = b'{"id":1}'
@@ -232,12 +236,14 @@ def test_forged_webhooks_are_refused(line: Line) -> None:
         assert session.scalars(sa.select(Arrival.id)).all() == []
 
 
+@pytest.mark.parity(89)
 def test_large_bodies(line: Line) -> None:
     """A webhook of some megabytes is taken, one of more than 8 MiB is refused."""
     assert _post(line, b'{"id":1,"x":"%s"}' % (b"x" * 4_000_000)) == 200
     assert _post(line, b'{"id":1,"x":"%s"}' % (b"x" * 9_000_000)) == 413
 
 
+@pytest.mark.parity(60)
 def test_ping_and_get(line: Line) -> None:
     """The unsigned form of a ping gets exactly 200, and so does a GET."""
     client, runtime = line.app.test_client(), runtime_of(line.app)
@@ -250,6 +256,7 @@ def test_ping_and_get(line: Line) -> None:
     assert client.post(path, data=b"webhook_id=12&x=1", headers=form).status_code == 401
 
 
+@pytest.mark.parity(61, 62)
 def test_documented_routings(line: Line) -> None:
     """By Base64 of the id with a signature; by ``Element-Instances`` with User and Organization."""
     runtime, body = runtime_of(line.app), b'{"id":1}'
@@ -400,6 +407,7 @@ def test_webhook_made_by_hand_is_recognised(line: Line) -> None:
     assert ("orders", str(line.first("orders")), "UPDATED") in line.hooks()
 
 
+@pytest.mark.parity(1)
 def test_tally(line: Line) -> None:
     """What webhooks told, missed, told late, twice and falsely is counted and shown."""
     product, acts = line.first("products"), line.store.acts

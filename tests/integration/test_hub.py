@@ -27,6 +27,7 @@ LISTS = [
 ]  # fmt: skip
 
 
+@pytest.mark.parity(83)
 @pytest.mark.parametrize("resource", LISTS)
 def test_parity_83_every_resource_is_listed(hub: Hub, resource: str) -> None:
     """Each resource answers 200 with a list, and the id of the instance in a header."""
@@ -35,6 +36,7 @@ def test_parity_83_every_resource_is_listed(hub: Hub, resource: str) -> None:
     assert response.headers["elements-element-instance-id"] == str(hub.instance["id"])
 
 
+@pytest.mark.parity(83)
 @pytest.mark.parametrize("base", ["/hubs/ecommerce", "/hubs/documents", "/hubs/crap", ""])
 def test_parity_83_any_hub_is_ignored(hub: Hub, base: str) -> None:
     """The hub may be any, and may be left out."""
@@ -42,6 +44,7 @@ def test_parity_83_any_hub_is_ignored(hub: Hub, base: str) -> None:
     assert response.json == hub.rows("orders", pageSize=1)
 
 
+@pytest.mark.parity(83)
 def test_parity_83_discounts_are_coupons(hub: Hub) -> None:
     """The hub's discounts are WooCommerce's coupons, by either name."""
     assert set(hub.ids("discounts")) == set(hub.store.truth("coupons"))
@@ -49,6 +52,7 @@ def test_parity_83_discounts_are_coupons(hub: Hub) -> None:
     assert {"code", "discount_type", "amount"} <= set(hub.rows("discounts")[0])
 
 
+@pytest.mark.parity(83)
 def test_parity_83_objects_and_ping(hub: Hub) -> None:
     """The hub names its resources, and says whether the store answers."""
     names = hub.call("GET", "/objects").json
@@ -65,6 +69,7 @@ def test_objects_in_detail(hub: Hub) -> None:
     assert {"name": "discounts", "vendorName": "coupons", "type": "vendor"} in response.json
 
 
+@pytest.mark.parity(83)
 def test_parity_83_object_by_id(hub: Hub) -> None:
     """The object of an event is read with the token that the instance returned."""
     order = hub.rows("orders", pageSize=1)[0]
@@ -72,6 +77,7 @@ def test_parity_83_object_by_id(hub: Hub) -> None:
     assert hub.call("GET", f"/orders/{order['id']}").json == order
 
 
+@pytest.mark.parity(84)
 @pytest.mark.parametrize("resource", ["orders", "products"])
 def test_parity_84_created_date_is_the_native_after(hub: Hub, resource: str) -> None:
     """``created_date >`` tells the same as the store's own ``after``."""
@@ -112,6 +118,7 @@ def test_where_between_dates_of_objects(hub: Hub, resource: str, field: str) -> 
     assert told == true and len(told) >= 2
 
 
+@pytest.mark.parity(84)
 @pytest.mark.parametrize("field", ["created_date", "date_created_gmt"])
 @pytest.mark.parametrize("op", [">", ">=", "<", "<="])
 def test_where_on_customers(hub: Hub, field: str, op: str) -> None:

@@ -25,6 +25,7 @@ def _page(hub: Hub, size: int, token: str = "", **query: str) -> tuple[list[int]
     return ids, response.headers.get("Elements-Next-Page-Token", "")
 
 
+@pytest.mark.parity(85)
 @pytest.mark.parametrize(
     ("resource", "size"),
     [("customers", 2), ("discounts", 1), ("orders", 7), ("products", 3), ("products", 1)],
@@ -36,6 +37,7 @@ def test_parity_85_two_pages_are_one_of_twice_the_size(hub: Hub, resource: str, 
     assert pages[0] + pages[1] == hub.ids(resource, page=1, pageSize=2 * size)
 
 
+@pytest.mark.parity(85)
 @pytest.mark.parametrize("order", ["", "date_created desc", "id desc"])
 @pytest.mark.parametrize("size", [1, 4, 15, 30])
 def test_parity_85_next_page_leads_to_the_end(hub: Hub, size: int, order: str) -> None:
@@ -52,6 +54,7 @@ def test_parity_85_next_page_leads_to_the_end(hub: Hub, size: int, order: str) -
     assert pages[-1]
 
 
+@pytest.mark.parity(85)
 def test_parity_85_headers(hub: Hub) -> None:
     """Each list says how many rows it has, and on request how many there are."""
     response = hub.call("GET", "/orders", pageSize=10, returnTotalCount="true")
@@ -77,6 +80,7 @@ def test_page_size_is_200_and_no_more(hub: Hub) -> None:
     assert len(set(first + second)) == 280
 
 
+@pytest.mark.parity(85)
 @pytest.mark.parametrize("size", [1, 5, 12])
 def test_next_page_loses_nothing_while_rows_go(hub: Hub, size: int) -> None:
     """Whatever is deleted between two pages, every order that stays is given once."""

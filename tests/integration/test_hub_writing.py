@@ -38,6 +38,7 @@ WRITTEN: list[tuple[str, Body, Body, bool]] = [
 ]
 
 
+@pytest.mark.parity(83)
 @pytest.mark.parametrize(("base", "method"), [("/hubs/ecommerce", "PATCH"), ("", "PUT")])
 @pytest.mark.parametrize(
     ("resource", "body", "change", "trash"), WRITTEN, ids=[one[0] for one in WRITTEN]
@@ -64,6 +65,7 @@ def test_parity_83_create_read_change_delete(
     assert hub.call(method, path, change).status_code == 404
 
 
+@pytest.mark.parity(83)
 @pytest.mark.parametrize("child", ["comments", "refunds"])
 def test_parity_83_below_an_order(hub: Hub, child: str) -> None:
     """Comments and refunds of an order are created, read, listed and deleted, never changed."""
@@ -97,6 +99,7 @@ def test_comments_are_filtered_and_paged(hub: Hub) -> None:
     assert notes == sorted(notes)
 
 
+@pytest.mark.parity(83)
 def test_parity_83_variations_of_a_product(hub: Hub) -> None:
     """Variations stand below their product, and go to the trash."""
     attribute = {"name": "Size", "options": ["S", "L"], "variation": True}
@@ -188,6 +191,7 @@ def test_store_that_echoes_its_keys(hub: Hub) -> None:
     assert "oauth_signature" not in response.text and "consumer" not in response.text
 
 
+@pytest.mark.parity(86)
 def test_parity_86_nulls_are_filtered(hub: Hub) -> None:
     """Null members are left out by default, and shown when the configuration says so."""
 
@@ -206,6 +210,7 @@ def test_parity_86_nulls_are_filtered(hub: Hub) -> None:
     assert "date_on_sale_from" in nulls()
 
 
+@pytest.mark.parity(78)
 def test_parity_78_disabled_instance_is_forbidden(hub: Hub) -> None:
     """Of a disabled instance only the objects are told, until it is enabled."""
     number = hub.instance["id"]
@@ -225,6 +230,7 @@ def test_parity_78_disabled_instance_is_forbidden(hub: Hub) -> None:
     assert hub.call("GET", "/orders").status_code == 200
 
 
+@pytest.mark.parity(79)
 def test_parity_79_token_of_a_deleted_instance(hub: Hub) -> None:
     """After the deletion the token is answered with 401, for objects too."""
     assert hub.api.call("DELETE", f"/instances/{hub.instance['id']}").status_code == 200

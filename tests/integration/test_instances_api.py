@@ -60,6 +60,7 @@ def _entry(api: Api, instance_id: int, key: str) -> Body:
     return next(entry for entry in entries if entry["key"] == key)
 
 
+@pytest.mark.parity(1, 7)
 @pytest.mark.parametrize("name", DOCUMENTED)
 def test_documented_bodies_create_an_instance(api: Api, name: str) -> None:
     """Every body of the documentation works with only host and secrets changed."""
@@ -70,6 +71,7 @@ def test_documented_bodies_create_an_instance(api: Api, name: str) -> None:
     assert response.json["eventsNotificationCallbackUrl"] == body["configuration"][CALLBACK]
 
 
+@pytest.mark.parity(73)
 @pytest.mark.parametrize("element", ["woocommercerest", "2881"])
 def test_create_under_an_element(api: Api, element: str) -> None:
     """The element may stand in the path instead of the body."""
@@ -78,6 +80,7 @@ def test_create_under_an_element(api: Api, element: str) -> None:
     assert api.call("POST", f"/elements/{element}/instances", body).status_code == 200
 
 
+@pytest.mark.parity(74)
 def test_answer_has_the_documented_shape(api: Api) -> None:
     """The answer has every field of the documented one, with their types."""
     shown = api.create(tags=["Docs"], name="API Instance")
@@ -94,6 +97,7 @@ def test_answer_has_the_documented_shape(api: Api) -> None:
     assert {"id", "emailAddress", "firstName", "lastName"} == set(shown["user"])
 
 
+@pytest.mark.parity(2)
 def test_answer_without_events(api: Api) -> None:
     """Without events there is no subscription in the answer."""
     shown = api.create(**{"event.notification.enabled": "false"})
@@ -101,6 +105,7 @@ def test_answer_without_events(api: Api) -> None:
     assert "subscriptionId" not in shown
 
 
+@pytest.mark.parity(75)
 def test_configuration_reads_back_as_text_with_secrets_masked(api: Api) -> None:
     """Values read back as strings, and secrets as eight asterisks."""
     shown = api.create(
@@ -132,6 +137,7 @@ def test_secrets_are_encrypted(app: flask.Flask, api: Api) -> None:
     assert not [row.key for row in rows if row.value in ("ck_test", "cs_test", "signed")]
 
 
+@pytest.mark.parity(74)
 def test_token_is_kept_as_a_hash(app: flask.Flask, api: Api) -> None:
     """The token is told once and is in no table."""
     token = api.create()["token"]
@@ -146,6 +152,7 @@ def test_switches_are_booleans_or_texts(api: Api, value: object) -> None:
     assert api.create(**{"event.notification.enabled": value})["eventsEnabled"] is True
 
 
+@pytest.mark.parity(6)
 @pytest.mark.parametrize("value", [5, "5", " 5 "])
 def test_minutes_are_numbers_or_texts(app: flask.Flask, api: Api, value: object) -> None:
     """The interval is accepted as a number and as text."""
@@ -168,12 +175,14 @@ def test_untouched_fields_of_a_form_are_not_set(api: Api) -> None:
     assert len(shown["pollers"]) == 4
 
 
+@pytest.mark.parity(8)
 def test_four_resources_by_default(app: flask.Flask, api: Api) -> None:
     """Without a poller configuration the four documented resources are polled."""
     api.create()
     assert sorted(_pollers(app)) == ["customers", "discounts", "orders", "products"]
 
 
+@pytest.mark.parity(7)
 def test_poller_configuration_as_text(app: flask.Flask, api: Api) -> None:
     """The poller configuration may be JSON in a string, and reads back as it was sent."""
     text = json.dumps({"contacts": {"url": "/hubs/ecommerce/customers", "idField": "id"}})
@@ -182,6 +191,7 @@ def test_poller_configuration_as_text(app: flask.Flask, api: Api) -> None:
     assert list(_pollers(app)) == ["contacts"]
 
 
+@pytest.mark.parity(7)
 def test_poller_configuration_as_object_reads_back_as_text(api: Api) -> None:
     """An object of pollers reads back as JSON in a string."""
     block = {"orders": {"url": "/hubs/ecommerce/orders", "datesConfiguration": {}}}
@@ -196,6 +206,7 @@ def test_store_url_under_the_name_of_the_table(api: Api) -> None:
     assert api.call("POST", "/instances", body).status_code == 200
 
 
+@pytest.mark.parity(77)
 def test_markup_is_taken_out_of_names_and_tags(api: Api) -> None:
     """Names and tags lose their markup."""
     shown = api.create(name="<a href=x>shop</a>", tags=["<b>bold</b>"])
@@ -218,6 +229,7 @@ def test_store_is_asked_before_anything_is_stored(api: Api, store_server: StubSt
     assert shown["store"]["version"] == "9.4.2"
 
 
+@pytest.mark.parity(81)
 def test_refused_keys(app: flask.Flask, api: Api, store_server: StubStore) -> None:
     """Keys that the store refuses are a 400 with the store's own words, and nothing is stored."""
     store_server.refuse_keys()
@@ -282,6 +294,7 @@ def test_list_shows_all_by_id(api: Api) -> None:
     assert not [one for one in response.json if "token" in one]
 
 
+@pytest.mark.parity(77)
 @pytest.mark.parametrize(
     ("query", "names"),
     [
@@ -374,6 +387,7 @@ def test_delete(api: Api, named: Named) -> None:
     assert api.call("GET", f"/instances/{created['id']}").status_code == 404
 
 
+@pytest.mark.parity(78)
 def test_enabled(api: Api, named: Named) -> None:
     """An instance is switched off and on again."""
     _created, path, headers = named
@@ -390,6 +404,7 @@ def test_configuration_entries(api: Api, named: Named) -> None:
     assert api.call("GET", f"{path}/configuration/{url['id']}", headers=headers).json == url
 
 
+@pytest.mark.parity(76)
 def test_patch_of_an_entry(api: Api, named: Named) -> None:
     """An entry is changed by its id."""
     created, path, headers = named
@@ -399,6 +414,7 @@ def test_patch_of_an_entry(api: Api, named: Named) -> None:
     assert shown["propertyValue"] == "https://new.test/"
 
 
+@pytest.mark.parity(79)
 def test_token_is_worth_nothing_after_deletion(api: Api, account: Account) -> None:
     """The token of a deleted instance answers 401."""
     created = api.create()
@@ -462,6 +478,7 @@ def test_mask_in_a_new_instance_is_no_secret(api: Api) -> None:
     assert "oauth.api.key" in response.json["message"]
 
 
+@pytest.mark.parity(97)
 def test_store_is_asked_again_when_its_keys_change(api: Api, store_server: StubStore) -> None:
     """New keys are checked, and refused ones change nothing."""
     created = api.create()
@@ -537,6 +554,7 @@ def test_resource_in_other_letters_is_the_same(app: flask.Flask, api: Api) -> No
     assert {name: one.cursor_at for name, one in _pollers(app).items()} == {"Orders": NOW}
 
 
+@pytest.mark.parity(23)
 def test_older_form_replaces_the_newer_one(app: flask.Flask, api: Api) -> None:
     """A PATCH with the older form of pollers counts, although the newer form was there."""
     created = api.create(**{CONFIGURATION: _block("orders")})
@@ -563,6 +581,7 @@ def _stage(app: flask.Flask, created: Body) -> Stage:
     return Stage(runtime_of(app).database, stream)
 
 
+@pytest.mark.parity(59, 100)
 def test_new_callback_url_takes_over_what_waits(app: flask.Flask, api: Api) -> None:
     """A new callback URL is a new subscription, and waiting deliveries go there."""
     created = api.create(**{CONFIGURATION: _block("orders")})
@@ -598,6 +617,7 @@ def test_callback_url_that_was_taken_away_and_comes_back(app: flask.Flask, api: 
     ]
 
 
+@pytest.mark.parity(49)
 def test_basic_credentials_are_sent_as_utf_8(app: flask.Flask, api: Api) -> None:
     """User names and passwords of the callback may hold any letter (RFC 7617)."""
     names = ("event.notification.basic.username", "event.notification.basic.password")
@@ -634,6 +654,7 @@ def test_enabling_lets_disabled_pollers_try_again(app: flask.Flask, api: Api) ->
     assert states == {"orders": ("active", None), "products": ("baseline", None)}
 
 
+@pytest.mark.parity(81, 82)
 def test_answers_of_the_api_name_their_request(api: Api) -> None:
     """Every answer has a request id and may be read by scripts of other origins."""
     response = api.call("GET", "/instances")
@@ -642,6 +663,7 @@ def test_answers_of_the_api_name_their_request(api: Api) -> None:
     assert response.headers["Elements-Error"] == "true"
 
 
+@pytest.mark.parity(81)
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [("GET", "/nothing", 404), ("GET", "/instances/1/nothing", 404), ("PUT", "/elements/1", 405)]

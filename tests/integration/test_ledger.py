@@ -27,12 +27,14 @@ def events(stage: Stage) -> list[tuple[str, str, int]]:
         return [(object_id, kind, version) for object_id, kind, version in rows]
 
 
+@pytest.mark.parity(18, 20, 24, 27)
 def test_unknown_is_created(stage: Stage) -> None:
     """What the ledger does not know is new."""
     stage.see({"id": 1, "total": "5"})
     assert events(stage) == [("1", "CREATED", 1)]
 
 
+@pytest.mark.parity(26)
 def test_the_same_content_is_no_event(stage: Stage) -> None:
     """Reading an object again tells nothing."""
     stage.see({"id": 1, "total": "5"})
@@ -40,6 +42,7 @@ def test_the_same_content_is_no_event(stage: Stage) -> None:
     assert len(events(stage)) == 1
 
 
+@pytest.mark.parity(18, 20, 25, 27)
 def test_other_content_is_updated(stage: Stage) -> None:
     """Each change of content is one more version."""
     stage.see({"id": 1, "total": "5"})
@@ -56,6 +59,7 @@ def test_changed_fields_are_kept(stage: Stage) -> None:
     assert event.changed_fields == ["status"]
 
 
+@pytest.mark.parity(28)
 def test_gone_is_deleted_once(stage: Stage) -> None:
     """Trashed and then deleted for good is one DELETED."""
     stage.see({"id": 1})
@@ -70,6 +74,7 @@ def test_unknown_and_gone_is_silent(stage: Stage) -> None:
     assert events(stage) == []
 
 
+@pytest.mark.parity(24)
 def test_back_again_is_created(stage: Stage) -> None:
     """Restored from the trash, or back in the role, is CREATED, even with the same content."""
     stage.see({"id": 1, "total": "5"})
@@ -107,6 +112,7 @@ def test_a_reading_that_was_overtaken_changes_nothing(stage: Stage) -> None:
     assert len(events(stage)) == 1
 
 
+@pytest.mark.parity(33)
 @pytest.mark.parametrize(("count", "notifications"), [(1, 1), (10, 1), (11, 2), (25, 3)])
 def test_ten_events_a_notification(stage: Stage, count: int, notifications: int) -> None:
     """A notification of a poll holds at most ten events."""
@@ -127,6 +133,7 @@ def test_a_later_version_waits_for_an_earlier_one(stage: Stage) -> None:
     assert [tuple(row) for row in waits] == [(third, first)]
 
 
+@pytest.mark.parity(4)
 def test_without_a_callback_events_are_kept(any_database: Database) -> None:
     """An empty callback URL is allowed: events are logged and nothing is sent."""
     stage = build(any_database, callback=None)
@@ -154,6 +161,7 @@ BODY = st.one_of(st.none(), st.integers(0, 3))
 HISTORY = st.lists(st.dictionaries(st.sampled_from("12345"), BODY, max_size=5), max_size=8)
 
 
+@pytest.mark.parity(29)
 @settings(
     max_examples=60,
     deadline=None,

@@ -107,6 +107,7 @@ def test_each_attempt_is_a_row(stage: Stage) -> None:
     assert (attempt.status_code, attempt.reason) == (500, "500")
 
 
+@pytest.mark.parity(54)
 def test_a_stopped_subscription_queues_everything(stage: Stage) -> None:
     """After the last attempt nothing is sent any more, and nothing is lost."""
     stage.see({"id": 1})

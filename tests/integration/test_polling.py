@@ -44,6 +44,7 @@ def _first(line: Line, kind: str) -> int:
     return min(line.store.truth(kind))
 
 
+@pytest.mark.parity(28)
 @pytest.mark.parametrize("version", VERSIONS)
 def test_ordinary_changes_arrive(make_line: cabc.Callable[[str], Line], version: str) -> None:
     """Trash, restore, silent and permanent changes arrive on every version, each once."""
@@ -67,6 +68,7 @@ def test_ordinary_changes_arrive(make_line: cabc.Callable[[str], Line], version:
     assert line.arrivals() == set()
 
 
+@pytest.mark.parity(5, 46)
 def test_notifications_are_signed(line: Line) -> None:
     """A receiver can verify every notification."""
     line.store.acts.stock(_first(line, "products"), 3)
@@ -155,6 +157,7 @@ def test_an_empty_list_deletes_nothing(line: Line) -> None:
     assert line.arrivals() == set()
 
 
+@pytest.mark.parity(87)
 def test_a_poller_is_disabled_after_failures(line: Line) -> None:
     """After so many failures in a row a resource is left alone and says why."""
     runtime = runtime_of(line.app)
@@ -205,6 +208,7 @@ def test_one_worker_polls_an_instance(line: Line) -> None:
     assert "another worker" in str(report.error)
 
 
+@pytest.mark.parity(58)
 def test_a_failing_callback_is_tried_again(line: Line) -> None:
     """A notification that was refused stays, with its id, and is due again."""
     answers: list[Received] = []

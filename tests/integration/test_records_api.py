@@ -37,6 +37,7 @@ def _fail(line: Line, answer: int) -> None:
     Worker(runtime_of(line.app)).deliver_once()
 
 
+@pytest.mark.parity(44, 66)
 def test_parity_66_events_are_listed_and_shown(told: Line) -> None:
     """The ``eventId`` of a notification leads to its event, which was NOTIFIED."""
     message = told.receiver.received[-1].json["message"]
@@ -51,6 +52,7 @@ def test_parity_66_events_are_listed_and_shown(told: Line) -> None:
         assert one["notifiedData"][0]["message"]["eventId"] == message["eventId"]
 
 
+@pytest.mark.parity(67)
 def test_parity_67_status_of_an_event_that_fails(told: Line) -> None:
     """What was tried without success was dispatched."""
     _fail(told, 500)
@@ -74,6 +76,7 @@ def test_events_are_paged(told: Line) -> None:
     assert paged == everything
 
 
+@pytest.mark.parity(68)
 def test_parity_68_analytics(told: Line) -> None:
     """An hour by the minute has 61 counts, which add up to what was told."""
     hour = {"from": "2026-11-23T10:00:00Z", "to": "2026-11-23T11:00:00Z", "interval": "minute"}
@@ -123,6 +126,7 @@ def test_analytics_refuses(told: Line, query: dict[str, str], status: int, said:
     assert said in answer["message"] and answer["requestId"]
 
 
+@pytest.mark.parity(69)
 def test_parity_69_dispositions(told: Line) -> None:
     """What was tried is told in words."""
     _fail(told, 503)
@@ -131,6 +135,7 @@ def test_parity_69_dispositions(told: Line) -> None:
     assert found[-1]["notificationData"] == [{"message": "Event delivered"}]
 
 
+@pytest.mark.parity(70)
 def test_parity_70_poller_records(told: Line) -> None:
     """One record for each polled resource; deselecting one removes its record at once."""
     names = {one["objectName"] for one in _get(told, "/instances/event-poller-records")}
@@ -144,6 +149,7 @@ def test_parity_70_poller_records(told: Line) -> None:
     assert _get(told, "/jobs/polling-disabled") == []
 
 
+@pytest.mark.parity(55, 56, 57, 58)
 def test_parity_55_56_58_the_queue_is_read_and_redelivered(told: Line) -> None:
     """With the policy ``queue`` a failed notification waits, is shown, and arrives on request."""
     policy = {"notification.webhook.failure.policy": "queue"}
@@ -164,6 +170,7 @@ def test_parity_55_56_58_the_queue_is_read_and_redelivered(told: Line) -> None:
     assert now["status"] == "delivered"
 
 
+@pytest.mark.parity(51)
 def test_parity_51_the_policy_is_an_account_setting(told: Line) -> None:
     """It is ``retry`` until the account says otherwise, and reads back what was set."""
     key = "notification.webhook.failure.policy"
@@ -178,6 +185,7 @@ def test_parity_51_the_policy_is_an_account_setting(told: Line) -> None:
     assert told.api.call("GET", "/accounts/0/settings").status_code == 404
 
 
+@pytest.mark.parity(57)
 @pytest.mark.parametrize(
     "where",
     [
@@ -211,6 +219,7 @@ def test_redelivery_needs_a_choice(told: Line) -> None:
     assert told.api.call("PUT", QUEUE).status_code == 400
 
 
+@pytest.mark.parity(59)
 def test_parity_59_a_subscription_of_each_callback_url(told: Line) -> None:
     """A new callback URL makes a new subscription; the old one stays to be read."""
     (before,) = _get(told, "/notifications/subscriptions")

@@ -107,6 +107,7 @@ def test_replay_reaches_a_callback_that_was_not_there(any_database: Database) ->
     assert receiver.events == [("orders", "1", "CREATED")]
 
 
+@pytest.mark.parity(88)
 def test_old_notifications_go_and_what_waits_stays(post: Post, receiver: CallbackReceiver) -> None:
     """After the retention what arrived is deleted with all that belongs to it, nothing else."""
     receiver.answer = lambda _: 500

@@ -91,6 +91,7 @@ def _forged(gate: Gate) -> dict[str, t.Any]:
     }
 
 
+@pytest.mark.parity(64)
 @pytest.mark.parametrize(
     "how",
     ["none", "empty", "spaces", "of another body", "of another instance", "of the next epoch",
@@ -157,6 +158,7 @@ def test_replayed(gate: Gate) -> None:
     assert len(gate.line.store.requests) <= 4
 
 
+@pytest.mark.parity(60)
 @pytest.mark.parametrize(
     "kind",
     ["application/json", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data",
@@ -184,6 +186,7 @@ def test_encodings_are_not_undone(gate: Gate, encoding: str) -> None:
     assert time.process_time() - began < 0.5
 
 
+@pytest.mark.parity(89)
 @pytest.mark.parametrize(("more", "status"), [(0, 200), (1, 413)])
 def test_largest_body(gate: Gate, more: int, status: int) -> None:
     """8 MiB are taken to the byte, and not one more."""

@@ -93,6 +93,7 @@ def test_same(left: str, right: str) -> None:
     assert same(left, left) and same(left, right) == (left == right)
 
 
+@pytest.mark.parity(47)
 def test_sign_body_golden_vector() -> None:
     """The signature is the one that Cloud Elements' documentation shows."""
     signature = sign_body(b"<INSERT_EVENT_NOTIFICATION_RESPONSE_BODY>", "MySecretEventSignatureKey")
@@ -122,6 +123,7 @@ def test_verifying_garbage_never_raises(header: str | None) -> None:
     assert not verify_woocommerce(b"{}", ["key"], header)
 
 
+@pytest.mark.parity(46)
 @pytest.mark.parametrize("body", [b"{}", b'{"id":1}', "é".encode()])
 @pytest.mark.parametrize("key", ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "My key, as it is: é"])
 def test_standard_headers_satisfy_the_library(body: bytes, key: str) -> None:

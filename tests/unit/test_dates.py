@@ -38,6 +38,7 @@ def millis(date: dt.datetime) -> int:
     return (date - EPOCH) // dt.timedelta(milliseconds=1)
 
 
+@pytest.mark.parity(14)
 @pytest.mark.parametrize("pattern", sorted({row[0] for row in VECTORS}))
 def test_format_writes_what_java_writes(pattern: str) -> None:
     """Every pattern of the table gives Java's text in every zone."""
@@ -49,6 +50,7 @@ def test_format_writes_what_java_writes(pattern: str) -> None:
     assert written == [text for _pattern, _zone, _ms, text, _back in rows]
 
 
+@pytest.mark.parity(14)
 @pytest.mark.parametrize("pattern", sorted({row[0] for row in VECTORS}))
 def test_parse_reads_what_java_reads(pattern: str) -> None:
     """Every text of the table is the instant that Java takes it for."""
@@ -60,6 +62,7 @@ def test_parse_reads_what_java_reads(pattern: str) -> None:
     assert read == [back for *_rest, back in rows]
 
 
+@pytest.mark.parity(14, 15)
 @pytest.mark.parametrize(
     ("pattern", "text", "expected"),
     [
@@ -217,6 +220,7 @@ def test_long_texts_cost_nothing() -> None:
     assert time.perf_counter() - began < 0.1
 
 
+@pytest.mark.parity(16)
 @pytest.mark.parametrize(
     ("name", "minutes"),
     [
@@ -257,6 +261,7 @@ def test_parse_zone_refuses(name: str) -> None:
         parse_zone(name)
 
 
+@pytest.mark.parity(17)
 @pytest.mark.parametrize(
     ("macro", "expected"),
     [
@@ -340,6 +345,7 @@ def test_store_param_is_naive_utc() -> None:
     assert store_param(POLL.astimezone(NEW_YORK)) == "2018-08-20T15:30:07"
 
 
+@pytest.mark.parity(36)
 def test_java_date_string_of_the_captured_body() -> None:
     """A notification's createdDate is that of Java's Date.toString."""
     assert java_date_string(POLL) == "Mon Aug 20 15:30:07 UTC 2018"

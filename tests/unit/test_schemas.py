@@ -17,6 +17,7 @@ def _block(**keys: object) -> PollerConfiguration:
     return block.configuration("orders")
 
 
+@pytest.mark.parity(13, 14)
 def test_block_of_the_documentation() -> None:
     """The documented block is read, its stray quote included."""
     dates = {
@@ -30,6 +31,7 @@ def test_block_of_the_documentation() -> None:
     assert (read.updated_format, read.updated_zone) == (FORMAT + "'", "UTC")
 
 
+@pytest.mark.parity(13, 15)
 @pytest.mark.parametrize("dates", [{}, None])
 def test_block_without_dates(dates: object) -> None:
     """An empty dates configuration names no field."""
@@ -37,6 +39,7 @@ def test_block_without_dates(dates: object) -> None:
     assert (read.updated_field, read.created_field, read.updated_zone) == (None, None, "UTC")
 
 
+@pytest.mark.parity(20)
 def test_block_with_all_parameters() -> None:
     """Every documented parameter is read, numbers and switches also as text."""
     read = _block(
@@ -62,12 +65,14 @@ def test_block_with_all_parameters() -> None:
     )
 
 
+@pytest.mark.parity(18)
 @pytest.mark.parametrize("name", ["filterByUpdatedDate", "filterByUpdateDate"])
 def test_both_spellings_of_the_filter(name: str) -> None:
     """The documentation spells one switch in two ways."""
     assert not _block(**{name: False}).filter_by_updated_date
 
 
+@pytest.mark.parity(20)
 def test_tolerance_inside_of_the_dates() -> None:
     """The tolerance may stand beside the dates or among them."""
     assert _block(datesConfiguration={"createdCheckTolerance": 10}).created_check_tolerance == 10
@@ -75,6 +80,7 @@ def test_tolerance_inside_of_the_dates() -> None:
     assert _block(createdCheckTolerance=0, datesConfiguration=nested).created_check_tolerance == 0
 
 
+@pytest.mark.parity(16)
 def test_zone_beside_the_dates() -> None:
     """A zone that stands beside the dates counts unless the dates have one."""
     assert _block(updatedDateTimezone="MST").updated_zone == "MST"
@@ -98,12 +104,14 @@ def test_default_configuration_is_good() -> None:
     assert [one.resource for one in read] == ["customers", "discounts", "orders", "products"]
 
 
+@pytest.mark.parity(10)
 def test_free_name_of_a_resource() -> None:
     """A resource may have any name; its url tells what it is."""
     read = resources.parse_poller_configuration({"contacts": {"url": "/hubs/ecommerce/customers"}})
     assert [(one.resource, one.url) for one in read] == [("contacts", "/hubs/ecommerce/customers")]
 
 
+@pytest.mark.parity(23)
 def test_legacy_lines() -> None:
     """A line of nine fields is one resource."""
     line = f"things|/hubs/crm/orders?where=date_modified>=${{date}}||updated|{FORMAT}|EST|created||"
@@ -120,6 +128,7 @@ def test_legacy_lines() -> None:
     }
 
 
+@pytest.mark.parity(23)
 @pytest.mark.parametrize(
     "text", ["orders|customers", "orders\ncustomers\n", " orders | customers "]
 )
@@ -132,6 +141,7 @@ def test_legacy_names(text: str) -> None:
     }
 
 
+@pytest.mark.parity(50)
 @pytest.mark.parametrize(
     ("value", "headers"),
     [
@@ -148,6 +158,7 @@ def test_callback_headers(value: object, headers: dict[str, str]) -> None:
     assert schemas.parse_headers(value) == headers
 
 
+@pytest.mark.parity(50)
 @pytest.mark.parametrize("name", ["Host", "content-length", "Webhook-Signature"])
 def test_headers_that_are_ours(name: str) -> None:
     """Headers of the connection and of our own cannot be set."""

@@ -47,6 +47,7 @@ def test_standard_waits(attempt: int, seconds: int) -> None:
     assert verdict.retry_at == NOW + dt.timedelta(seconds=seconds)
 
 
+@pytest.mark.parity(52)
 @pytest.mark.parametrize(("attempt", "seconds"), list(enumerate(CLOUD_ELEMENTS, start=1)))
 def test_cloud_elements_waits_count_from_the_first_failure(attempt: int, seconds: int) -> None:
     """4^x seconds after the first failure (Cloud Elements, event management tips)."""

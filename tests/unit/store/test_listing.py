@@ -26,6 +26,7 @@ def _filters(query: str) -> Filters:
     return read_filters(f"/hubs/ecommerce/orders{query}", last_poll=LAST, now=NOW)
 
 
+@pytest.mark.parity(11)
 @pytest.mark.parametrize(
     ("query", "params", "feed"),
     [
@@ -56,6 +57,7 @@ def test_parity_11_filters(query: str, params: dict[str, str], feed: bool) -> No
     assert _filters(query) == Filters(params, feed)
 
 
+@pytest.mark.parity(11)
 @pytest.mark.parametrize(
     "query",
     ["?where=", "?where=nonsense", "?where=total>5", "?where=a='1' or b='2'", "?where=a like 'x'"],
@@ -143,6 +145,7 @@ def test_chosen_status_is_the_only_window() -> None:
     assert [one["status"] for one in windows] == ["completed"]
 
 
+@pytest.mark.parity(30)
 def test_window_asks_for_dates_in_utc() -> None:
     """The date goes out naive with ``dates_are_gmt``, and only light fields come back."""
     window = _windows("orders", statuses=["pending"])[0]

@@ -60,6 +60,7 @@ def _native(name: str, where: str) -> dict[str, str]:
     return ABILITIES[name].native(read_where(where))
 
 
+@pytest.mark.parity(84)
 @pytest.mark.parametrize(
     ("where", "params"),
     [
