@@ -243,6 +243,21 @@ def test_large_bodies(line: Line) -> None:
     assert _post(line, b'{"id":1,"x":"%s"}' % (b"x" * 9_000_000)) == 413
 
 
+@pytest.mark.parity(4)
+@pytest.mark.parametrize(("slash", "status"), [("/", 404), ("", 401)])
+def test_notification_at_our_own_address(line: Line, slash: str, status: int) -> None:
+    """The callback of a documented body is the service itself: it takes no notifications."""
+    line.store.acts.stock(line.first("products"), 3)
+    line.hooks()
+    (told,) = line.receiver.received
+    own = f"{PREFIX}{hooks.PATH}{slash}"
+    headers = {"Elements-Webhook-Signature": told.headers["Elements-Webhook-Signature"]}
+    answer = line.app.test_client().post(own, data=told.body, headers=headers)
+    assert answer.status_code == status
+    with runtime_of(line.app).database.read() as session:
+        assert session.scalars(sa.select(Arrival.id)).all() == []
+
+
 @pytest.mark.parity(60)
 def test_ping_and_get(line: Line) -> None:
     """The unsigned form of a ping gets exactly 200, and so does a GET."""

@@ -80,6 +80,42 @@ def test_create_under_an_element(api: Api, element: str) -> None:
     assert api.call("POST", f"/elements/{element}/instances", body).status_code == 200
 
 
+@pytest.mark.parity(73)
+def test_objects_are_not_retrieved(api: Api) -> None:
+    """``retrieveObjectsAfterInstantiation`` is no error, and adds nothing to the answer."""
+    body = body_for(api.store) | {"retrieveObjectsAfterInstantiation": True}
+    response = api.call("POST", "/instances", body)
+    assert response.status_code == 200 and "objects" not in response.json
+
+
+@pytest.mark.parity(3)
+@pytest.mark.parametrize("text", ["webhook", "webhooks"])
+def test_type_of_events(app: flask.Flask, api: Api, text: str) -> None:
+    """Both spellings mean the same, and read back as the documented one."""
+    shown = api.create(**{"event.vendor.type": text})
+    assert shown["configuration"]["event.vendor.type"] == "webhook"
+    assert _rows(app, sa.select(Instance.vendor_type)) == ["webhook"]
+
+
+@pytest.mark.parity(2)
+def test_events_are_off_by_default(app: flask.Flask, api: Api) -> None:
+    """Without the switch nothing is polled, until it is set."""
+    created = api.create(**{"event.notification.enabled": None})
+    assert created["eventsEnabled"] is False
+    assert _rows(app, sa.select(Instance.next_poll_at)) == [None]
+    body = {"configuration": {"event.notification.enabled": True}}
+    api.call("PATCH", f"/instances/{created['id']}", body)
+    assert _rows(app, sa.select(Instance.next_poll_at)) != [None]
+
+
+@pytest.mark.parity(77)
+def test_tags_are_replaced(api: Api) -> None:
+    """A PATCH with tags leaves no others."""
+    created = api.create(tags=["red", "blue"])
+    shown = api.call("PATCH", f"/instances/{created['id']}", {"tags": ["green"]}).json
+    assert shown["tags"] == ["green"]
+
+
 @pytest.mark.parity(74)
 def test_answer_has_the_documented_shape(api: Api) -> None:
     """The answer has every field of the documented one, with their types."""
@@ -114,6 +150,8 @@ def test_configuration_reads_back_as_text_with_secrets_masked(api: Api) -> None:
             "event.poller.refresh_interval": 15,
             "my.own.password": "hidden",
             "event.notification.basic.username": "ann",
+            "event.notification.basic.password": "open sesame",
+            "event.notification.callback.headers": "X-Key: for-you-only",
         }
     )
     configuration = shown["configuration"]
@@ -125,6 +163,8 @@ def test_configuration_reads_back_as_text_with_secrets_masked(api: Api) -> None:
         "oauth.api.key",
         "oauth.api.secret",
         "event.notification.signature.key",
+        "event.notification.basic.password",
+        "event.notification.callback.headers",
         "my.own.password",
     }
 
@@ -153,11 +193,13 @@ def test_switches_are_booleans_or_texts(api: Api, value: object) -> None:
 
 
 @pytest.mark.parity(6)
-@pytest.mark.parametrize("value", [5, "5", " 5 "])
-def test_minutes_are_numbers_or_texts(app: flask.Flask, api: Api, value: object) -> None:
-    """The interval is accepted as a number and as text."""
+@pytest.mark.parametrize(("value", "minutes"), [(1, 1), (5, 5), ("5", 5), (" 5 ", 5)])
+def test_minutes_are_numbers_or_texts(
+    app: flask.Flask, api: Api, value: object, minutes: int
+) -> None:
+    """The interval is accepted as a number and as text, from a minute on."""
     api.create(**{"event.poller.refresh_interval": value})
-    assert _rows(app, sa.select(Instance.refresh_minutes)) == [5]
+    assert _rows(app, sa.select(Instance.refresh_minutes)) == [minutes]
 
 
 def test_untouched_fields_of_a_form_are_not_set(api: Api) -> None:

@@ -25,12 +25,12 @@ from tests.integration.line import KEY, VERSIONS, Line, open_line
 @pytest.fixture
 def make_line(
     tmp_path: pathlib.Path, tables: pathlib.Path
-) -> cabc.Iterator[cabc.Callable[[str], Line]]:
+) -> cabc.Iterator[cabc.Callable[..., Line]]:
     with contextlib.ExitStack() as stack:
 
-        def make(version: str) -> Line:
+        def make(version: str, **how: t.Any) -> Line:
             shutil.copy(tables, tmp_path / "host.sqlite3")
-            return open_line(version, tmp_path, stack)
+            return open_line(version, tmp_path, stack, **how)
 
         yield make
 
@@ -195,6 +195,73 @@ def test_a_stop_between_commits_loses_nothing(line: Line) -> None:
         assert not arrived & set(line.receiver.events)
         arrived |= set(line.receiver.events)
     assert arrived | line.arrivals() == expected
+
+
+@pytest.mark.parity(19)
+@pytest.mark.parametrize("after", [1, 2])
+def test_changes_during_a_poll_are_told_once(
+    make_line: cabc.Callable[..., Line], monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """Whether ``filterByCurrentDate`` is set or not: by this poll or by the next."""
+    block = {"url": "/hubs/ecommerce/products", "filterByCurrentDate": True}
+    line = make_line("11.0", resources={"products": block})
+    product, requests = _first(line, "products"), iter(range(1, 100))
+    answer = line.store.routes.answer
+
+    def answer_and_change(*request: t.Any) -> t.Any:
+        answered = answer(*request)
+        if next(requests) == after:
+            line.store.acts.stock(product, 7)
+        return answered
+
+    monkeypatch.setattr(line.store.routes, "answer", answer_and_change)
+    line.receiver.clear()
+    line.poll()
+    assert next(requests) > after, "the poll had ended before"
+    line.poll()
+    line.delivered()
+    assert line.receiver.events == [("products", str(product), "UPDATED")]
+
+
+def _asked(line: Line, path: str) -> list[cabc.Mapping[str, str]]:
+    """Poll, and tell what a collection was asked for."""
+    line.store.requests.clear()
+    line.poll()
+    return [one.params for one in line.store.requests if one.path.endswith(path)]
+
+
+@pytest.mark.parity(21)
+@pytest.mark.parametrize(("size", "asked"), [(None, 100), (20, 20), (10_000, 100)])
+def test_rows_of_a_page(make_line: cabc.Callable[..., Line], size: int | None, asked: int) -> None:
+    """``pageSize`` rows, a hundred without it, and never more than WooCommerce allows."""
+    block = {"url": "/hubs/ecommerce/orders", "pageSize": size}
+    line = make_line("11.0", resources={"orders": block})
+    sizes = {int(params["per_page"]) for params in _asked(line, "/orders") if "orderby" in params}
+    assert max(sizes) == asked
+
+
+@pytest.mark.parity(22)
+@pytest.mark.parametrize(("delay", "hours"), [(0, 2), (3600, 2), (3 * 3600, 3)])
+def test_poll_delay(make_line: cabc.Callable[..., Line], delay: int, hours: int) -> None:
+    """A window reaches back so far, and two hours in any case."""
+    block = {"url": "/hubs/ecommerce/products", "pollDelay": delay}
+    line = make_line("11.0", resources={"products": block})
+    moved = line.store.clock.now()
+    begins = {params["modified_after"] for params in _asked(line, "/products")
+              if "modified_after" in params}  # fmt: skip
+    back = moved - dt.datetime.fromisoformat(min(begins)).replace(tzinfo=dt.UTC)
+    assert hours <= back / dt.timedelta(hours=1) < hours + 0.5
+
+
+@pytest.mark.parity(31)
+def test_resources_one_after_another(line: Line) -> None:
+    """A store is never asked for two resources at a time."""
+    line.store.requests.clear()
+    line.poll()
+    paths = [one.path.rpartition("/")[2] for one in line.store.requests]
+    polled = [one for one in paths if one in ("customers", "coupons", "orders", "products")]
+    turns = [one for number, one in enumerate(polled) if polled[number - 1 : number] != [one]]
+    assert len(turns) == 4, turns
 
 
 def test_one_worker_polls_an_instance(line: Line) -> None:

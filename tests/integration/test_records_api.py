@@ -230,6 +230,7 @@ def test_parity_59_a_subscription_of_each_callback_url(told: Line) -> None:
     assert [one["current"] for one in after] == [False, True]
     assert _get(told, f"/notifications/subscriptions/{after[1]['id']}") == after[1]
     _get(told, "/notifications/subscriptions/-1", 404)
+    assert told.api.call("POST", "/notifications/subscriptions", {}).status_code == 405
 
 
 def test_notifications_are_found_by_topic_and_number(told: Line) -> None:

@@ -1,0 +1,158 @@
+"""What stands in a notification as it arrives. Numbers are rows of the parity table."""
+
+from __future__ import annotations
+
+import base64
+import collections.abc as cabc
+import contextlib
+import datetime as dt
+import pathlib
+import re
+import shutil
+import typing as t
+
+import pytest
+
+from tests.integration.line import KEY, Line, open_line
+
+Make = cabc.Callable[..., Line]
+CUSTOMERS = {"url": "/hubs/ecommerce/customers", "idField": "id"}
+ORDERS = {"url": "/hubs/ecommerce/orders", "idField": "id"}
+
+
+@pytest.fixture
+def make_line(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Make]:
+    with contextlib.ExitStack() as stack:
+
+        def make(**how: t.Any) -> Line:
+            shutil.copy(tables, tmp_path / "host.sqlite3")
+            return open_line("9.4", tmp_path, stack, **how)
+
+        yield make
+
+
+@pytest.mark.parity(10, 32, 35, 36, 37, 38, 44)
+def test_envelope(make_line: Make) -> None:
+    """Each resource has a notification of its own, with the documented members and no others."""
+    line = make_line(resources={"contacts": CUSTOMERS, "orders": ORDERS})
+    line.store.acts.new_customer("eve")
+    line.store.acts.order_meta(line.first("orders"))
+    assert {kind for kind, _, _ in line.arrivals()} == {"contacts", "orders"}
+    shown = line.api.call("GET", f"/instances/{line.instance_id}").json
+    for body in (one.json for one in line.receiver.received):
+        message = body.pop("message")
+        assert re.fullmatch(r"\w{3} \w{3} \d\d \d\d:\d\d:\d\d UTC \d{4}", body.pop("createdDate"))
+        assert body.pop("id").isdigit()
+        topic = f"instance-{line.instance_id}-woocommercerest-events"
+        sender = "notifications@cloud-elements.com"
+        assert body == {"severity": "medium", "topic": topic, "action": "create", "user": sender}
+        assert set(message) == {
+            "elementKey", "accountId", "eventId", "companyId", "instanceId", "instance_id",
+            "instanceName", "instanceTags", "raw", "userId", "events",
+        }  # fmt: skip
+        assert message["instance_id"] == message["instanceId"] == line.instance_id
+        assert (message["instanceName"], message["userId"]) == (shown["name"], shown["user"]["id"])
+        (resource,) = set(message["raw"]) - {"pollDate", "objectType"}
+        assert {one["objectType"] for one in message["events"]} == {resource}
+    assert {len(one.json["message"]["eventId"]) for one in line.receiver.received} == {20}
+    assert len({one.json["message"]["eventId"] for one in line.receiver.received}) == 2
+
+
+@pytest.mark.parity(13, 33, 39, 40, 41, 43, 86)
+def test_events_and_their_records(make_line: Make) -> None:
+    """An event and its record in ``raw`` say the same, and no other record is there."""
+    line = make_line(counts=(12, 12, 0, 0))
+    told = [str(line.store.acts.stock(one, 7)) for one in line.store.truth("products")]
+    line.arrivals()
+    notifications = [one.json["message"] for one in line.receiver.received]
+    assert sorted(len(one["events"]) for one in notifications) == [2, 10]
+    for message in notifications:
+        raw, events = message["raw"], message["events"]
+        poll_date = dt.datetime.fromisoformat(events[0]["pollDate"]).timestamp()
+        assert raw["objectType"] == "products" and raw["pollDate"] // 1000 == poll_date
+        assert len(raw["products"]) == len(events)
+        for event, record in zip(events, raw["products"], strict=True):
+            assert (event["hubKey"], event["elementKey"]) == ("ecommerce", "woocommercerest")
+            assert event["date"] == f"{record['date_modified_gmt']}Z"
+            assert (record["objectId"], record["eventType"]) == (event["objectId"], "UPDATED")
+            assert record["stock_quantity"] == 7 and str(record["id"]) == event["objectId"]
+            assert None not in record.values()
+            told.remove(event["objectId"])
+    assert told == []
+
+
+@pytest.mark.parity(40, 41)
+def test_record_of_a_deleted_object(make_line: Make) -> None:
+    """Of what is gone only the id is left."""
+    line = make_line()
+    product = line.store.acts.trash_post(line.first("products"))
+    line.arrivals()
+    (record,) = line.receiver.received[0].json["message"]["raw"]["products"]
+    assert record == {"id": product, "objectId": str(product), "eventType": "DELETED"}
+
+
+@pytest.mark.parity(42)
+def test_record_of_a_webhook(make_line: Make) -> None:
+    """It is what the store holds when it is asked, whatever the webhook's body said."""
+    line = make_line(hooked=True)
+    product = line.store.acts.stock(line.first("products"), 3)
+    line.store.webhooks.send = _late(line, product)
+    assert line.hooks() == {("products", str(product), "UPDATED")}
+    message = line.receiver.received[0].json["message"]
+    (record,) = message["raw"]["products"]
+    assert (record["stock_quantity"], record["regular_price"]) == (3, "4.56")
+    assert message["raw"]["objectType"] == "products" and message["raw"]["pollDate"]
+
+
+def _late(line: Line, product: int) -> t.Any:
+    """The store's sender, before whose deliveries a price changes without a word."""
+    send = line.store.webhooks.send
+
+    def late(*delivery: t.Any) -> int | None:
+        line.store.acts.price_meta(product, "4.56")
+        return send(*delivery)
+
+    return late
+
+
+@pytest.mark.parity(34)
+def test_twenty_events_by_webhooks(make_line: Make) -> None:
+    """What webhooks tell comes in notifications of at most twenty events."""
+    line = make_line(hooked=True, counts=(0, 25, 0, 0))
+    for product in line.store.truth("products"):
+        line.store.acts.stock(product, 7)
+    assert len(line.hooks()) == 25
+    assert sorted(len(one.events) for one in line.receiver.received) == [5, 20]
+
+
+@pytest.mark.parity(12)
+def test_id_at_a_dotted_path(make_line: Make) -> None:
+    """``objectId`` is the text at ``idField``, also inside of another object."""
+    block = {"url": "/wp-json/wc/v3/customers", "idField": "billing.phone"}
+    line = make_line(resources={"contacts": block}, counts=(0, 0, 0, 0))
+    body = {"email": "eve@example.com", "billing": {"phone": "0815"}}
+    line.rest("POST", "customers", **body)
+    assert line.arrivals() == {("contacts", "0815", "CREATED")}
+
+
+@pytest.mark.parity(5, 45, 46, 49, 50)
+@pytest.mark.parametrize("key", ["", "k", "k" * 1000], ids=["none", "short", "long"])
+def test_headers(make_line: Make, key: str) -> None:
+    """Signed with whatever key there is, with the credentials and headers of the instance."""
+    own = {
+        "event.notification.signature.key": key,
+        "event.notification.basic.username": "ann",
+        "event.notification.basic.password": "open:sesame",
+        "event.notification.callback.headers": "X-Tenant: acme",
+    }
+    line = make_line(**own)
+    line.store.acts.stock(line.first("products"), 3)
+    line.arrivals()
+    (received,) = line.receiver.received
+    assert received.headers["Elements-Webhook-Id"] == received.json["message"]["eventId"]
+    credentials = base64.b64encode(b"ann:open:sesame").decode()
+    assert received.headers["Authorization"] == f"Basic {credentials}"
+    assert received.headers["X-Tenant"] == "acme"
+    assert received.is_signed_with(key) == bool(key)
+    assert ("Elements-Webhook-Signature" in received.headers) == bool(key)
+    assert not received.is_signed_with(KEY)
