@@ -114,6 +114,21 @@ class PollerBlock(Lenient):
             raise ValueError(str(exc)) from exc
         return value
 
+    @pydantic.field_validator("id_field")
+    @classmethod
+    def _readable(cls, value: str, info: pydantic.ValidationInfo) -> str:
+        url = info.data.get("url")
+        if value == "id" or url is None:
+            return value
+        collection = catalogue.resolve(url)
+        if collection.orders_by_id or collection.below is not None:
+            # Pages, deletions and webhooks go by WooCommerce's own id.
+            raise ValueError(
+                f"must be id for {collection.hub_name}, which is read by it; any other field needs "
+                "the store's own path as url, /wp-json/wc/v3/..., which is read whole at each poll"
+            )
+        return value
+
     def configuration(self, resource: str) -> PollerConfiguration:
         """The block as it is kept."""
         dates = self.dates or DatesConfiguration.model_validate({})

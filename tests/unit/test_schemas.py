@@ -43,6 +43,7 @@ def test_block_without_dates(dates: object) -> None:
 def test_block_with_all_parameters() -> None:
     """Every documented parameter is read, numbers and switches also as text."""
     read = _block(
+        url="/wp-json/wc/v3/orders",
         idField="user.id",
         filterByUpdatedDate="false",
         filterByCurrentDate=True,
@@ -53,7 +54,7 @@ def test_block_with_all_parameters() -> None:
     )
     assert read == PollerConfiguration(
         resource="orders",
-        url="/hubs/ecommerce/orders",
+        url="/wp-json/wc/v3/orders",
         id_field="user.id",
         filter_by_updated_date=False,
         filter_by_current_date=True,
@@ -63,6 +64,17 @@ def test_block_with_all_parameters() -> None:
         updated_zone="EST",
         created_zone="-8:00",
     )
+
+
+@pytest.mark.parity(12)
+@pytest.mark.parametrize(
+    "name", ["orders", "products", "discounts", "customers", "orders-comments"]
+)
+def test_id_of_hub_resources(name: str) -> None:
+    """What is read by its id cannot be named by another field; the error says what can."""
+    with pytest.raises(InputError, match="/wp-json/wc/v3/.*whole") as caught:
+        validated(PollerBlock, {"url": f"/hubs/ecommerce/{name}", "idField": "number"})
+    assert caught.value.field == "idField"
 
 
 @pytest.mark.parity(18)
