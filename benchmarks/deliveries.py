@@ -22,6 +22,7 @@ import sqlalchemy as sa
 
 from flask_woo_events import configuration, schema
 from flask_woo_events.callback import CallbackReceiver
+from flask_woo_events.clock import utc_now
 from flask_woo_events.config import Settings
 from flask_woo_events.crypto import Cipher, sign_body
 from flask_woo_events.database import Database
@@ -43,7 +44,7 @@ from flask_woo_events.models import (
     User,
 )
 from flask_woo_events.resources import PollerConfiguration
-from flask_woo_events.runtime import Runtime, utc_now
+from flask_woo_events.runtime import Runtime
 from flask_woo_events.simulator import SimulatedStore
 from flask_woo_events.worker import Worker
 
