@@ -18,8 +18,8 @@ from flask_woo_events.simulator.faults import Kind
 from tests.integration.host import dispose, make_app, runtime_of
 from tests.model.world import ACTS, Meanwhile, World
 
-#: Histories of each version; ``HISTORIES=10000`` for a night.
-HISTORIES = int(os.environ.get("HISTORIES", "400"))
+#: Histories of each version, 2,048 in all; ``HISTORIES=10000`` for a night.
+HISTORIES = int(os.environ.get("HISTORIES", "512"))
 #: Polls after which everything has been read once: 5 rows a page.
 ENOUGH_POLLS = 12
 FAULTS: tuple[Kind, ...] = (
