@@ -69,7 +69,7 @@ def judged(stand: Stand, kills: int) -> Outcome:
     wrong = [*verdict.lost, *verdict.false, *verdict.duplicate]
     outcome = Outcome(kills, verdict.arrived, len(again), sum(again), max(again, default=0), wrong)
     if wrong:
-        outcome.log = stand.log.read_text()[-8000:]
+        outcome.log = "\n".join([*stand.errors(), stand.log.read_text()[-4000:]])
     return outcome
 
 
@@ -199,9 +199,12 @@ def with_intake(stand: Stand, intake: Intake, kills: int) -> Outcome:
     stand.store.webhooks.auto = True
     crew: list[tuple[str, ...]] = [("poll",), ("poll",)]
     running = [stand.nursery.start(*args) for args in crew]
+    wait_until(lambda: stand.hooked)
     for number in range(kills):
         for _ in range(stand.chance.randint(1, 4)):
             stand.act()
+        if number % 8 == 0:
+            stand.poll_now()
         time.sleep(stand.chance.uniform(0, 0.8))
         if number % 2:
             intake.kill_one(stand.chance.choice)
@@ -210,6 +213,8 @@ def with_intake(stand: Stand, intake: Intake, kills: int) -> Outcome:
         running[victim].kill()
         running[victim] = stand.nursery.start(*crew[victim])
     outcome = judged(stand, kills)
+    if not any(one.status == 200 for one in stand.store.webhooks.log):
+        outcome.wrong.append("no webhook was taken")
     with contextlib.suppress(TimeoutError):
         wait_until(lambda: not stand.arrivals, 20)
     if stand.arrivals:

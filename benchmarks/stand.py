@@ -302,6 +302,18 @@ class Stand:
             time.sleep(0.2)
         return self.judge.verdict(self.truth())
 
+    @property
+    def hooked(self) -> bool:
+        """The store's webhooks are registered and in order."""
+        with self.database.read() as session:
+            hooks = session.get_one(Instance, self.instance_id).hooks
+        return bool(hooks) and all(one.get("status") == "active" for one in hooks)
+
+    def errors(self) -> list[str]:
+        """What resources failed with."""
+        with self.database.read() as session:
+            return [f"{one.resource}: {one.error}" for one in session.scalars(sa.select(Poller))]
+
     def pause(self, child: Child) -> None:
         """Stop a process where it holds no lock in the database, which would stop the others."""
         wait_until(lambda: self._paused(child))

@@ -171,6 +171,9 @@ class InstancePoll:
             job.book.close(ended=not self._stopped())
         report.observed, report.events = job.book.observed, job.book.events
         report.seconds = round(report.seconds, 3)
+        if report.error is not None:
+            _log.warning("polling %s: %s", report.resource, report.error, extra=_extra(report))
+            return
         _log.info("polled %s: %d events", report.resource, report.events, extra=_extra(report))
 
     def _open(self, lease: InstanceLease, started: dt.datetime) -> tuple[Turn, Following]:

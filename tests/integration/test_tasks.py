@@ -97,6 +97,7 @@ def test_killed_workers_and_a_killed_broker_lose_nothing(
         try:
             crew.beat(tmp_path)
             workers = [crew.worker(number) for number in range(2)]
+            wait_until(lambda: stand.hooked)
             stand.store.webhooks.auto = True
             stand.act()
             assert stand.verdict().clean
