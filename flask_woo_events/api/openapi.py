@@ -60,6 +60,7 @@ _REASONS = {
     415: "The body is a form",
     429: "The store has had too many requests",
     502: "The store cannot be reached, or does not answer as WooCommerce does",
+    503: "The database is away; Retry-After says when to come again",
 }
 _HEADERS = {
     "Elements-Returned-Count": ("Rows of this page", "integer"),
