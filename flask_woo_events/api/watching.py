@@ -10,7 +10,7 @@ import flask
 import sqlalchemy as sa
 
 from .. import metrics
-from ..errors import AccessError, ConfigurationError, NotFoundError
+from ..errors import AccessError, ConfigurationError, NotFoundError, SchemaError
 from ..metrics import Metric
 from ..models import Instance
 from ..runtime import current_runtime
@@ -22,11 +22,14 @@ def register(blueprint: flask.Blueprint) -> None:
     blueprint.add_url_rule("/metrics", view_func=show_metrics, methods=["GET"])
 
 
-def healthz() -> tuple[dict[str, t.Any], int]:
+def healthz() -> tuple[dict[str, t.Any], int, dict[str, str]]:
     """Say that this process can read its tables."""
-    with current_runtime().database.read() as session:
-        session.execute(sa.select(Instance.id).limit(1))
-    return {"message": "well"}, 200
+    try:
+        with current_runtime().database.read() as session:
+            session.execute(sa.select(Instance.id).limit(1))
+    except SchemaError as exc:
+        return {"message": str(exc)}, 503, {"Retry-After": "60"}
+    return {"message": "well"}, 200, {}
 
 
 def show_metrics() -> flask.Response:
