@@ -64,6 +64,8 @@ ELSEWHERE = {"address", "unknown"}
 ELSE_GUARDED = {
     ("GET", "/openapi.json"),
     ("GET", "/docs"),
+    ("GET", "/healthz"),
+    ("GET", "/metrics"),  # It has a token of its own.
     ("GET", "/connect"),
     ("POST", "/connect/callback"),
     ("GET", "/connect/return"),
