@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import concurrent.futures
-import contextlib
 import dataclasses
-import datetime as dt
 import logging
 import random
 import threading
+import time
 
 import sqlalchemy as sa
 from sqlalchemy import orm
 
 from . import profiles
-from .database import is_away, words
+from .database import is_away
 from .errors import WooEventsError
-from .flow import claims, delivery, settlements
+from .flow import claims, delivery
 from .flow.claims import Claimed
 from .flow.delivery import Target
 from .flow.notification import Sender
@@ -26,8 +25,8 @@ from .flow.settlements import Settled, Settlement
 from .lanes import Lanes
 from .leases import DeliveryLease, Keeper
 from .models import Channel, DeliveryStatus
+from .outcomes import Ended, Outcomes, extra_of
 from .runtime import Runtime
-from .signals import subscription_stopped
 
 _log = logging.getLogger(__name__)
 
@@ -35,12 +34,12 @@ _log = logging.getLogger(__name__)
 CLAIMED_AT_ONCE = 100
 #: Two workers may wait for each other's locks; then the database ends one of them.
 CLAIM_ATTEMPTS = 3
-#: How often an outcome is written again while the database is away, seconds between two and
-#: attempts: for ten minutes. Whoever finds the database back waits so long before he claims.
-WRITE_AGAIN, WRITE_ATTEMPTS = 0.5, 1200
+#: Whoever finds the database back waits so long before he claims, seconds.
 AFTER_OUTAGE = 2.0
-#: The longest pause between two looks at what other processes gave us to do, seconds.
+#: The longest pause between two looks at what other processes gave us to do, and at what is on
+#: its way, seconds.
 LOOK_EVERY = 1.0
+LOOK_AFTER_EVERY = 0.005
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -83,9 +82,12 @@ class Dispatch:
         self._keeper = keeper
         self._chance = chance
         self._stopped = stopped
-        self._threads = runtime.settings.deliver_threads
-        self._lanes: Lanes[Address | WooEventsError] = Lanes(max(1, self._threads // 2))
+        threads = runtime.settings.deliver_threads
+        self._lanes: Lanes[Address | WooEventsError] = Lanes(max(1, threads // 2))
+        self._pool = concurrent.futures.ThreadPoolExecutor(threads, "woo-deliver")
+        self._outcomes = Outcomes(runtime, self._written, stopped)
         self._counting = threading.Lock()
+        self._report = DispatchReport()
         #: The last claim failed because the database was away.
         self._away = False
         self._pause = threading.Event()
@@ -93,26 +95,39 @@ class Dispatch:
         self.wake = threading.Event()
 
     def run(self, *, forever: bool = False) -> DispatchReport:
-        """Deliver until nothing more is due.
+        """Deliver until nothing more is due; once.
 
         :param forever: wait for more instead of ending, until ``stopped``.
         """
-        report = DispatchReport()
-        with concurrent.futures.ThreadPoolExecutor(self._threads, "woo-deliver") as pool:
+        with self._pool:
             while not self._stopped():
                 self.wake.clear()
                 # Asked first: what ends meanwhile may give more to do.
                 busy = self._lanes.busy
                 claimed = self._claim(forever)
-                for subscription_id in self._lanes.enter(claimed):
-                    pool.submit(self._drive, pool, subscription_id, report)
+                self._lanes.enter(claimed)
+                self._look_after()
                 if claimed:
                     continue
                 if not forever and not busy:
                     break
-                self.wake.wait(LOOK_EVERY)
+                self._wait()
             self._give_back(self._lanes.leave())
-        return report
+        return self._report
+
+    def _wait(self) -> None:
+        """Until there may be something to claim, looking after what is on its way."""
+        until = time.monotonic() + LOOK_EVERY
+        while not self._stopped() and (left := until - time.monotonic()) > 0:
+            under_way = self._lanes.waiting or self._outcomes.waiting
+            if self.wake.wait(min(left, LOOK_AFTER_EVERY) if under_way else left):
+                return
+            self._look_after()
+
+    def _look_after(self) -> None:
+        self._outcomes.write_old()
+        if self._lanes.short():
+            self._pool.submit(self._work)
 
     def _claim(self, forever: bool) -> list[tuple[Claimed, Address | WooEventsError]]:
         for attempt in range(CLAIM_ATTEMPTS):
@@ -155,36 +170,45 @@ class Dispatch:
             self._keeper.add(DeliveryLease(found[0].token))
         return list(zip(found, addresses, strict=True))
 
-    def _drive(
-        self,
-        pool: concurrent.futures.ThreadPoolExecutor,
-        subscription_id: int,
-        report: DispatchReport,
-    ) -> None:
-        """Make one delivery of a subscription, and let the others have their turn."""
-        one, few = self._lanes.next(subscription_id)
-        if few:
-            self.wake.set()
-        if one is not None:
-            self._deliver(*one, report)
-            with contextlib.suppress(RuntimeError):  # The pool is closed: nothing is left to do.
-                pool.submit(self._drive, pool, subscription_id, report)
+    def _work(self) -> None:
+        """Make deliveries, whosever turn it is, as long as there are any."""
+        while True:
+            one, few = self._lanes.take()
+            if few:
+                self.wake.set()
+            if one is None:
+                break
+            self._deliver(*one)
+        self._outcomes.write()
 
-    def _deliver(
-        self, claimed: Claimed, address: Address | WooEventsError, report: DispatchReport
-    ) -> None:
+    def _deliver(self, claimed: Claimed, address: Address | WooEventsError) -> None:
         try:
             outcome = self._attempt(claimed, address)
-            settled = self._settle(claimed, outcome, address)
-            with self._counting:
-                report.delivered += outcome.delivered
-                report.failed += not outcome.delivered
-            self._give_back(self._lanes.settled(claimed, outcome, stopped=settled.stopped))
+            verdict = self._verdict(claimed, outcome, address)
         except Exception:
             # Its lease ends by itself, and then it is tried again.
-            _log.exception("a delivery failed", extra=_extra(claimed, "delivery_error"))
-        finally:
+            _log.exception("a delivery failed", extra=extra_of(claimed, "delivery_error"))
+            self._lanes.ended(claimed, None)
             self._done(claimed)
+        else:
+            back = self._lanes.ended(claimed, outcome)
+            settlement = Settlement(claimed, outcome, verdict)
+            self._outcomes.add(Ended(settlement, self._runtime.clock(), back))
+
+    def _written(self, ended: Ended, settled: Settled | None) -> None:
+        """Go on after an outcome that is written, or that could not be."""
+        claimed, outcome = ended.settlement.claimed, ended.settlement.outcome
+        back = list(ended.back)
+        if settled is not None:
+            with self._counting:
+                self._report.delivered += outcome.delivered
+                self._report.failed += not outcome.delivered
+            if settled.stopped:
+                back += self._lanes.stop(claimed.subscription_id)
+        self._give_back(back)
+        self._done(claimed)
+        if settled is not None and settled.awaited:
+            self.wake.set()
 
     def _give_back(self, claimed: cabc.Sequence[Claimed]) -> None:
         if not claimed:
@@ -192,6 +216,10 @@ class Dispatch:
         try:
             with self._runtime.database.write() as session:
                 claims.give_back(session, claimed, self._runtime.clock())
+        except sa.exc.SQLAlchemyError:
+            # They are claimed again when their leases end.
+            extra = {"action": "give_back"}
+            _log.warning("deliveries could not be given back", exc_info=True, extra=extra)
         finally:
             for one in claimed:
                 self._done(one)
@@ -199,6 +227,7 @@ class Dispatch:
     def _done(self, claimed: Claimed) -> None:
         if self._lanes.done(claimed):
             self._keeper.remove(DeliveryLease(claimed.token))
+            self.wake.set()
 
     def _attempt(self, claimed: Claimed, address: Address | WooEventsError) -> Outcome:
         if isinstance(address, WooEventsError):
@@ -225,10 +254,10 @@ class Dispatch:
             now=self._runtime.clock(),
         )
 
-    def _settle(
+    def _verdict(
         self, claimed: Claimed, outcome: Outcome, address: Address | WooEventsError
-    ) -> Settled:
-        """Write how it ended, together with others, and say so."""
+    ) -> Verdict:
+        """What becomes of a delivery whose attempt ended like this."""
         settings, now = self._runtime.settings, self._runtime.clock()
         policy = settings.failure_policy if isinstance(address, WooEventsError) else address.policy
         verdict = decide(
@@ -244,43 +273,8 @@ class Dispatch:
             whole = span(settings.retry_schedule) * (1 + JITTER)
             if now - claimed.failing_since > whole:
                 # Each of many notifications had few attempts; the callback had all of them.
-                verdict = Verdict(DeliveryStatus.QUEUED, deactivate=True)
-        settlement = Settlement(claimed, outcome, verdict)
-        settled = self._write(settlement, now)
-        if not settled.ours:
-            extra = _extra(claimed, "lease_lost")
-            _log.warning("notification %d was taken over", claimed.notification.id, extra=extra)
-            return settled
-        level = logging.ERROR if verdict.status is DeliveryStatus.QUEUED else logging.INFO
-        extra = _extra(claimed, f"delivery_{verdict.status.value}")
-        _log.log(level, "notification %d: %s", claimed.notification.id, outcome.reason, extra=extra)
-        if settled.stopped:
-            self._runtime.send(
-                subscription_stopped,
-                instance_id=claimed.notification.instance_id,
-                subscription_id=claimed.subscription_id,
-                reason=outcome.reason,
-            )
-        return settled
-
-    def _write(self, settlement: Settlement, now: dt.datetime) -> Settled:
-        """Write it, again and again while the database is away: the callback has it already."""
-        group = self._runtime.group_commit(settle)
-        for attempt in range(WRITE_ATTEMPTS):
-            try:
-                return group.write((settlement, now))
-            except sa.exc.SQLAlchemyError as exc:
-                last = attempt == WRITE_ATTEMPTS - 1
-                if not is_away(exc) or last or self._stopped():
-                    raise
-                if not attempt:
-                    extra = _extra(settlement.claimed, "delivery_unwritten")
-                    number = settlement.claimed.notification.id
-                    _log.warning(
-                        "notification %d: %s; trying again", number, words(exc), extra=extra
-                    )
-                self._pause.wait(WRITE_AGAIN)
-        raise AssertionError("unreachable")
+                return Verdict(DeliveryStatus.QUEUED, deactivate=True)
+        return verdict
 
     def _addresses(
         self, session: orm.Session, claimed: cabc.Sequence[Claimed]
@@ -299,19 +293,3 @@ class Dispatch:
         target = profiles.load_target(session, runtime.cipher, instance_id, runtime.retired_after)
         policy = profiles.load_policy(session, instance_id) or self._runtime.settings.failure_policy
         return Address(sender, target, "queue" if policy == "queue" else "retry")
-
-
-def settle(
-    connection: sa.Connection, ended: cabc.Sequence[tuple[Settlement, dt.datetime]]
-) -> list[Settled]:
-    """Write attempts that ended at the same time."""
-    return settlements.settle(connection, [one for one, _ in ended], max(now for _, now in ended))
-
-
-def _extra(claimed: Claimed, action: str) -> dict[str, object]:
-    return {
-        "action": action,
-        "instance": claimed.notification.instance_id,
-        "notification": claimed.notification.id,
-        "delivery": claimed.delivery_id,
-    }

@@ -51,6 +51,13 @@ class GroupCommit(t.Generic[Item, Result]):
             raise mine.error
         return t.cast("Result", mine.result)
 
+    def write_all(self, items: cabc.Sequence[Item]) -> list[Result | Exception]:
+        """Write what one thread has gathered, in one commit; returns what came of each."""
+        batch: list[_Write[Item, Result]] = [_Write(item) for item in items]
+        with self._turn:
+            self._commit(batch)
+        return [one.error or t.cast("Result", one.result) for one in batch]
+
     def _commit(self, batch: cabc.Sequence[_Write[Item, Result]]) -> None:
         try:
             results = self._database.again(lambda: self._write([one.item for one in batch]))

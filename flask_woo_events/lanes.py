@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import collections
 import collections.abc as cabc
+import dataclasses
 import threading
+import time
 import typing as t
 
 from .flow.claims import Claimed
@@ -13,23 +15,48 @@ from .flow.retry import HELD_AFTER, Outcome
 Item = t.TypeVar("Item")
 #: Deliveries of one subscription that are claimed ahead; fewer than this, and more are claimed.
 AHEAD = 50
+#: Who takes longer waits for the other side more than he works here, seconds: only then does
+#: another thread help. Threads that all have something to do wait for each other.
+SLOW = 0.005
+
+
+@dataclasses.dataclass
+class _Lane(t.Generic[Item]):
+    """One subscription."""
+
+    waiting: collections.deque[tuple[Claimed, Item]] = dataclasses.field(
+        default_factory=collections.deque
+    )
+    #: Its turns, those of them that no thread has taken, and how many it may have.
+    turns: int = 0
+    untaken: int = 0
+    allowed: int = 1
+    #: Failures in a row.
+    failures: int = 0
+    #: When a delivery was last begun or ended, seconds of the clock.
+    moved: float = 0.0
 
 
 class Lanes(t.Generic[Item]):
     """What one process has claimed and not made yet.
 
-    Threads share one pool. Each makes one delivery and goes to the end of the pool's queue, so
-    that lanes take turns; one lane has only a part of the threads.
+    Threads share the lanes: each makes one delivery and then goes to the lane whose turn is next.
+    There are as many threads as are of use, and a lane has as many turns: one while its callback
+    is quick, for a slow one more, but never all.
 
-    :param width: threads that one subscription has at most.
+    :param width: turns that one subscription has at most.
+    :param clock: seconds, monotonic.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, clock: cabc.Callable[[], float] = time.monotonic) -> None:
         self._width = width
-        self._waiting: dict[int, collections.deque[tuple[Claimed, Item]]] = {}
-        self._threads: collections.Counter[int] = collections.Counter()
-        self._failures: collections.Counter[int] = collections.Counter()
+        self._clock = clock
+        self._lanes: dict[int, _Lane[Item]] = {}
+        self._turns: collections.deque[int] = collections.deque()
         self._left: collections.Counter[str] = collections.Counter()
+        self._threads = 0
+        #: When a thread last took a turn.
+        self._moved = 0.0
         self._lock = threading.Lock()
 
     @property
@@ -38,58 +65,96 @@ class Lanes(t.Generic[Item]):
         with self._lock:
             return bool(self._left)
 
+    @property
+    def waiting(self) -> bool:
+        """Something is not begun."""
+        with self._lock:
+            return any(lane.waiting for lane in self._lanes.values())
+
     def ahead(self) -> list[int]:
         """Subscriptions of which enough is claimed."""
         with self._lock:
-            return [one for one, waiting in self._waiting.items() if len(waiting) >= AHEAD]
+            return [one for one, lane in self._lanes.items() if len(lane.waiting) >= AHEAD]
 
-    def enter(self, claimed: cabc.Iterable[tuple[Claimed, Item]]) -> list[int]:
-        """Take deliveries up; returns for which subscriptions a thread is to begin."""
-        begin: list[int] = []
+    def enter(self, claimed: cabc.Iterable[tuple[Claimed, Item]]) -> None:
+        """Take deliveries up."""
         with self._lock:
             for one, item in claimed:
-                number = one.subscription_id
                 self._left[one.token] += 1
-                self._waiting.setdefault(number, collections.deque()).append((one, item))
-                if self._threads[number] < self._width:
-                    self._threads[number] += 1
-                    begin.append(number)
-        return begin
+                lane = self._lanes.setdefault(one.subscription_id, _Lane(moved=self._clock()))
+                lane.waiting.append((one, item))
+                self._widen(one.subscription_id, lane)
 
-    def next(self, number: int) -> tuple[tuple[Claimed, Item] | None, bool]:
-        """The next delivery of a subscription, and whether it is time to claim more.
+    def short(self) -> bool:
+        """Whether one thread more is of use; when it is, the caller starts it.
 
-        Without one its thread is to end.
+        Looked at now and then, because an answer says that it was slow only when it is there.
         """
         with self._lock:
-            waiting = self._waiting.get(number)
-            if waiting:
-                return waiting.popleft(), len(waiting) == AHEAD - 1
-            self._waiting.pop(number, None)
-            self._threads[number] -= 1
-            if not self._threads[number]:
-                del self._threads[number], self._failures[number]
-            return None, True
+            before = self._clock() - SLOW
+            for number, lane in self._lanes.items():
+                if lane.waiting and not lane.untaken and lane.moved < before:
+                    lane.allowed = lane.turns + 1
+                    self._widen(number, lane)
+            short = bool(self._turns) and (not self._threads or self._moved < before)
+            self._threads += short
+            return short
 
-    def settled(self, claimed: Claimed, outcome: Outcome, *, stopped: bool) -> list[Claimed]:
-        """Note how a delivery ended; returns what is not to be made now after all.
+    def take(self) -> tuple[tuple[Claimed, Item] | None, bool]:
+        """The delivery whose turn it is, and whether it is time to claim more.
 
-        What was claimed before a callback began to fail is given back: one probe is enough.
+        :return: without a delivery the thread is to end; otherwise it calls :meth:`ended`.
+        """
+        few = False
+        with self._lock:
+            while self._turns:
+                number = self._turns.popleft()
+                lane = self._lanes[number]
+                lane.untaken -= 1
+                if lane.waiting:
+                    self._moved = lane.moved = self._clock()
+                    return lane.waiting.popleft(), few or len(lane.waiting) == AHEAD - 1
+                few = True
+                self._end_turn(number, lane)
+            self._threads -= 1
+        return None, True
+
+    def ended(self, claimed: Claimed, outcome: Outcome | None) -> list[Claimed]:
+        """Note how a delivery ended, and give its lane another turn.
+
+        :param outcome: ``None`` when nobody knows.
+        :return: what is not to be made now, because the callback fails: one probe is enough.
         """
         number = claimed.subscription_id
         with self._lock:
-            if outcome.sent:
-                self._failures[number] = 0 if outcome.delivered else self._failures[number] + 1
-            failing = claimed.failures + self._failures[number] >= HELD_AFTER
-            asked = outcome.retry_after is not None
-            if outcome.delivered or not (stopped or asked or failing):
-                return []
-            return self._empty(number)
+            lane = self._lanes[number]
+            lane.moved = self._clock()
+            back: list[Claimed] = []
+            if outcome is not None:
+                if outcome.sent:
+                    lane.failures = 0 if outcome.delivered else lane.failures + 1
+                    lane.allowed = lane.turns + 1 if outcome.seconds > SLOW else 1
+                failing = claimed.failures + lane.failures >= HELD_AFTER
+                if not outcome.delivered and (failing or outcome.retry_after is not None):
+                    back = _emptied(lane)
+            if lane.waiting and lane.turns <= min(lane.allowed, self._width):
+                lane.untaken += 1
+                self._turns.append(number)
+                self._widen(number, lane)
+            else:
+                self._end_turn(number, lane)
+            return back
+
+    def stop(self, number: int) -> list[Claimed]:
+        """A subscription is stopped; returns what is not to be made any more."""
+        with self._lock:
+            lane = self._lanes.get(number)
+            return _emptied(lane) if lane is not None else []
 
     def leave(self) -> list[Claimed]:
         """Take back all that nobody has begun."""
         with self._lock:
-            return [one for number in list(self._waiting) for one in self._empty(number)]
+            return [one for lane in self._lanes.values() for one in _emptied(lane)]
 
     def done(self, claimed: Claimed) -> bool:
         """A delivery is out of our hands; true when it was the last of its claim."""
@@ -100,10 +165,20 @@ class Lanes(t.Generic[Item]):
             del self._left[claimed.token]
             return True
 
-    def _empty(self, number: int) -> list[Claimed]:
-        waiting = self._waiting.get(number)
-        if not waiting:
-            return []
-        back = [one for one, _ in waiting]
-        waiting.clear()
-        return back
+    def _widen(self, number: int, lane: _Lane[Item]) -> None:
+        """Give a lane the turns that it may have and can use."""
+        while lane.untaken < len(lane.waiting) and lane.turns < min(lane.allowed, self._width):
+            lane.turns += 1
+            lane.untaken += 1
+            self._turns.append(number)
+
+    def _end_turn(self, number: int, lane: _Lane[Item]) -> None:
+        lane.turns -= 1
+        if not lane.turns and not lane.waiting:
+            del self._lanes[number]
+
+
+def _emptied(lane: _Lane[t.Any]) -> list[Claimed]:
+    back = [one for one, _ in lane.waiting]
+    lane.waiting.clear()
+    return back

@@ -39,6 +39,8 @@ class Settled:
     ours: bool
     #: It stopped the subscription.
     stopped: bool = False
+    #: Something waited for it, and may be claimed now.
+    awaited: bool = False
 
 
 _SETTLE = (
@@ -99,7 +101,10 @@ def settle(
     stopped: set[int] = set()
     for row in doing:
         stopped |= _look_after(connection, row, groups[row.id], waited_for, now)
-    return [Settled(True, one.claimed.delivery_id in stopped) for one in settlements]
+    return [
+        Settled(True, one.claimed.delivery_id in stopped, one.claimed.delivery_id in waited_for)
+        for one in settlements
+    ]
 
 
 def _settled(one: Settlement, now: dt.datetime) -> dict[str, t.Any]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import collections
+import concurrent.futures
 import dataclasses
 import datetime as dt
 import random
+import threading
+import time
 import typing as t
 
 import pytest
@@ -187,6 +190,66 @@ def test_a_dead_callback_delays_nobody_else(any_database: Database) -> None:
         post.clock.move(5)
         report = post.dispatch()
     assert report.delivered == 1
+
+
+def test_a_slow_callback_is_asked_by_several_threads_but_not_by_all(any_database: Database) -> None:
+    """Its answers are waited for together; a thread is left for others."""
+    together = threading.Semaphore(0)
+    asked, most = 0, 0
+    lock = threading.Lock()
+
+    def answer(_: object) -> int:
+        nonlocal asked, most
+        with lock:
+            asked += 1
+            most = max(most, asked)
+            if asked == 3:
+                # Time for one more, if it were allowed.
+                threading.Timer(0.2, together.release, (20,)).start()
+        together.acquire(timeout=20)
+        with lock:
+            asked -= 1
+        return 200
+
+    with CallbackReceiver(answer).serve() as url:
+        post = open_post(
+            any_database,
+            url,
+            deliver_threads=6,
+            callback_read_timeout=20,
+            callback_total_timeout=20,
+        )
+        for number in range(12):
+            post.stage.see({"id": number})
+        assert post.dispatch().delivered == 12
+    assert most == 3
+
+
+def test_an_outcome_does_not_wait_for_a_slow_callback(any_database: Database) -> None:
+    """What arrived is written down while another answer is still waited for."""
+    written = threading.Event()
+    slow = CallbackReceiver(lambda _: 200 if written.wait(20) else 500)
+    with slow.serve() as slow_url, CallbackReceiver().serve() as quick_url:
+        # One thread makes both, the quick one first.
+        post = open_post(
+            any_database,
+            quick_url,
+            deliver_threads=1,
+            callback_read_timeout=20,
+            callback_total_timeout=20,
+        )
+        post.stage.see({"id": 1})
+        build(any_database, callback=slow_url).see({"id": 2}, seconds=1)
+        post.clock.move(1)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            running = pool.submit(post.dispatch)
+            deadline = time.monotonic() + 15
+            while "delivered" not in post.statuses() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            between = post.statuses()
+            written.set()
+            assert running.result().delivered == 2
+    assert between == {"delivered": 1, "created": 1}
 
 
 @pytest.mark.parity(56)
