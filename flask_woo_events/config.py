@@ -77,7 +77,7 @@ class Settings:
     #: that finds it and the work itself, another worker has taken over within ten.
     lease_seconds: float = 8.0
     #: Polls at once in one worker process.
-    poll_threads: int = 4
+    poll_threads: int = 16
     #: Deliveries at once in one worker process.
     deliver_threads: int = 16
     #: Bytes of one request to the API.

@@ -35,12 +35,17 @@ Progress = cabc.Callable[[str, int, int], None]
 
 
 def due_instances(
-    runtime: Runtime, *, all_of_them: bool = False, instance_id: int | None = None
+    runtime: Runtime,
+    *,
+    all_of_them: bool = False,
+    instance_id: int | None = None,
+    most: int | None = None,
 ) -> list[int]:
     """Instances to poll now, the longest waiting first; those held by a worker are left out.
 
     :param all_of_them: also those that are not due yet.
     :param instance_id: only this one, if it is due.
+    :param most: how many at most.
     """
     now = runtime.clock()
     query = sa.select(Instance.id).where(Instance.next_poll_at.is_not(None))
@@ -50,7 +55,7 @@ def due_instances(
     if instance_id is not None:
         query = query.where(Instance.id == instance_id)
     with runtime.database.read() as session:
-        return list(session.scalars(query.order_by(Instance.next_poll_at, Instance.id)))
+        return list(session.scalars(query.order_by(Instance.next_poll_at, Instance.id).limit(most)))
 
 
 class InstancePoll:

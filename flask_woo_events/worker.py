@@ -16,6 +16,7 @@ import typing as t
 import sqlalchemy as sa
 
 from . import retention, webhooks
+from .crew import Crew
 from .database import Work
 from .dispatch import Dispatch, DispatchReport
 from .leases import Keeper
@@ -58,13 +59,14 @@ class Worker:
         self._poll_too = poll
         self._deliver_too = deliver
         self._stop = threading.Event()
-        #: What is waited on, to be set when there is something to do.
+        #: What loops wait on, to be set when there may be something to do.
+        self._looks: list[threading.Event] = []
         self._wakes: dict[Work, threading.Event] = {}
 
     def stop(self) -> None:
         """End between two commits; from a signal handler or another thread."""
         self._stop.set()
-        for wake in self._wakes.values():
+        for wake in (*self._looks, *self._wakes.values()):
             wake.set()
 
     @property
@@ -116,28 +118,32 @@ class Worker:
             for thread in threads:
                 thread.join()
 
+    def _look(self, work: Work | None = None) -> threading.Event:
+        """What a loop waits on; set to end it, and by work of this kind."""
+        wake = threading.Event()
+        self._looks.append(wake)
+        if work is not None:
+            self._wakes[work] = wake
+        return wake
+
     def _told(self, work: Work) -> None:
         if work in self._wakes:
             self._wakes[work].set()
 
     def _poll_all(self) -> None:
-        # Polls by the number of their instance, looks at webhooks by minus that number.
-        running: dict[int, concurrent.futures.Future[object]] = {}
         threads = self._runtime.settings.poll_threads
+        wake = self._look()
         with (
             self._keeper() as keeper,
-            concurrent.futures.ThreadPoolExecutor(threads, "woo-poll") as pool,
+            Crew(threads, "woo-poll", wake) as polls,
+            Crew(threads, "woo-guard", wake) as guards,
         ):
             turn = self._turn(keeper, None)
             while not self._stop.is_set():
-                running = {one: future for one, future in running.items() if not future.done()}
-                for instance_id in self._due():
-                    if instance_id not in running and len(running) < threads:
-                        running[instance_id] = pool.submit(self._poll, turn, instance_id)
-                for instance_id in self._unguarded():
-                    if -instance_id not in running and len(running) < 2 * threads:
-                        running[-instance_id] = pool.submit(self._guard, instance_id)
-                self._stop.wait(LOOK_EVERY)
+                wake.clear()
+                polls.begin(self._due(polls), lambda one: self._poll(turn, one))
+                guards.begin(self._unguarded(), self._guard)
+                wake.wait(LOOK_EVERY)
 
     def _unguarded(self) -> list[int]:
         try:
@@ -153,10 +159,15 @@ class Worker:
         except Exception:
             extra = {"action": "guard", "instance": instance_id}
             _log.exception("looking at webhooks of instance %d failed", instance_id, extra=extra)
+            self._pause()
 
-    def _due(self) -> list[int]:
+    def _due(self, polls: Crew) -> list[int]:
+        if not polls.free:
+            return []
         try:
-            return due_instances(self._runtime)
+            # Those that have just begun may not have their lease yet.
+            most = polls.free + len(polls.busy)
+            return due_instances(self._runtime, most=most)
         except sa.exc.SQLAlchemyError:
             extra = {"action": "database_away"}
             _log.warning("the database does not answer; trying again", exc_info=True, extra=extra)
@@ -172,25 +183,21 @@ class Worker:
             # The instance stays due and its lease ends by itself.
             extra = {"action": "poll", "instance": instance_id}
             _log.exception("polling instance %d failed", instance_id, extra=extra)
+            self._pause()
             return []
 
     def _settle_all(self) -> None:
         """Look after arrivals at once; a store that is slow keeps only its own waiting."""
-        running: dict[int, concurrent.futures.Future[object]] = {}
-        threads = self._runtime.settings.settle_threads
+        wake = self._look(Work.ARRIVALS)
         with (
             self._keeper() as keeper,
-            concurrent.futures.ThreadPoolExecutor(threads, "woo-settle") as pool,
+            Crew(self._runtime.settings.settle_threads, "woo-settle", wake) as crew,
         ):
             settlement = Settlement(self._runtime, keeper, self._stop.is_set)
-            wake = self._wakes.setdefault(Work.ARRIVALS, threading.Event())
             while not self._stop.is_set():
                 wake.wait(SETTLE_EVERY)
                 wake.clear()
-                running = {one: future for one, future in running.items() if not future.done()}
-                for instance_id in self._in_doubt(settlement):
-                    if instance_id not in running and len(running) < threads:
-                        running[instance_id] = pool.submit(self._settle, settlement, instance_id)
+                crew.begin(self._in_doubt(settlement), lambda one: self._settle(settlement, one))
 
     def _in_doubt(self, settlement: Settlement) -> list[int]:
         try:
@@ -209,11 +216,17 @@ class Worker:
             # The arrivals stay; the next look takes them up again.
             extra = {"action": "settle", "instance": instance_id}
             _log.exception("looking after webhooks of instance %d failed", instance_id, extra=extra)
+            self._pause()
 
     def _away(self, action: str, instance_id: int) -> None:
         """The lease ends by itself, and then it is tried again, here or elsewhere."""
         extra = {"action": action, "instance": instance_id}
         _log.warning("the database does not answer; trying again", exc_info=True, extra=extra)
+        self._pause()
+
+    def _pause(self) -> None:
+        """Keep the thread: what failed at once is still due, and would fail again at once."""
+        self._stop.wait(LOOK_EVERY)
 
     def _watch_all(self) -> None:
         watch = Watch(self._runtime)

@@ -8,11 +8,14 @@ import dataclasses
 import datetime as dt
 import pathlib
 import shutil
+import threading
+import time
 import typing as t
 
 import pytest
 import sqlalchemy as sa
 
+from flask_woo_events import worker
 from flask_woo_events.callback import Received
 from flask_woo_events.leases import Keeper, claim_instance
 from flask_woo_events.models import Delivery, Instance, Poller
@@ -273,6 +276,47 @@ def test_one_worker_polls_an_instance(line: Line) -> None:
     (report,) = line.poll()
     assert report.requests == 0
     assert "another worker" in str(report.error)
+
+
+def test_a_thread_that_is_free_polls_the_next_instance_at_once(
+    make_line: cabc.Callable[..., Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many instances share few threads; the worker does not wait for its next look."""
+    monkeypatch.setattr(worker, "LOOK_EVERY", 60.0)
+    line = make_line("11.0", WOO_EVENTS_POLL_THREADS=1)
+    runtime = runtime_of(line.app)
+    for number in range(5):
+        line.api.create(
+            name=f"shop {number}",
+            **{
+                "oauth.api.key": "ck_test",
+                "oauth.api.secret": "cs_test",
+                "event.notification.enabled": True,
+                "event.notification.callback.url": "http://127.0.0.1:9/",
+                "event.vendor.type": "polling",
+            },
+        )
+
+    def due() -> int:
+        with runtime.database.read() as session:
+            return len(
+                session.scalars(
+                    sa.select(Instance.id).where(Instance.next_poll_at <= runtime.clock())
+                ).all()
+            )
+
+    assert due() == 5
+    running = Worker(runtime, deliver=False)
+    thread = threading.Thread(target=running.run)
+    thread.start()
+    try:
+        end = time.monotonic() + 30
+        while due() and time.monotonic() < end:
+            time.sleep(0.02)
+        assert due() == 0
+    finally:
+        running.stop()
+        thread.join()
 
 
 @pytest.mark.parity(58)
