@@ -1,0 +1,274 @@
+"""Fairness: how long stores wait for their polls, alone and beside stores that are in the way."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import datetime as dt
+import http.server
+import logging
+import multiprocessing
+import os
+import pathlib
+import statistics
+import tempfile
+import threading
+import time
+import urllib.request
+
+import sqlalchemy as sa
+
+from flask_woo_events import accounts, instances, plans, schema
+from flask_woo_events.clock import utc_now
+from flask_woo_events.config import Settings
+from flask_woo_events.crypto import Cipher
+from flask_woo_events.database import Database
+from flask_woo_events.models import Delivery, Instance, Poller, PollerState, Subscription
+from flask_woo_events.runtime import Runtime
+from flask_woo_events.schemas import InstanceRequest
+from flask_woo_events.worker import Worker
+from tests import servers
+
+from .serving import sink
+from .store import store_process, tell
+
+#: Ordinary stores, each polled every minute, and for how long they are watched, seconds.
+STORES = int(os.environ.get("BENCH_STORES", "400"))
+SECONDS = float(os.environ.get("BENCH_SECONDS", "60"))
+#: Objects that change at once in the store that has much to tell.
+CHANGES = int(os.environ.get("BENCH_CHANGES", "60000"))
+#: How long the slow store takes to answer, seconds.
+SLOW = 30.0
+SMALL = {"orders": 10, "products": 5, "coupons": 2, "customers": 3}
+KINDS = ("orders", "products", "discounts", "customers")
+
+
+def main() -> None:
+    """Measure with one worker process on PostgreSQL."""
+    logging.getLogger("flask_woo_events").setLevel(logging.CRITICAL)
+    with contextlib.ExitStack() as stack:
+        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        url = stack.enter_context(servers.postgresql(folder / "postgresql"))
+        callback = stack.enter_context(sink())
+        small, _ = stack.enter_context(store_process(**SMALL))
+        large, process = stack.enter_context(
+            store_process(orders=CHANGES, products=1, coupons=1, customers=1)
+        )
+        bench = Bench(url)
+        stack.callback(bench.close)
+        print(f"fairness: {STORES} stores, one worker, PostgreSQL")
+        ordinary = [bench.connect(small, callback) for _ in range(STORES)]
+        much = bench.connect(large, callback, "orders")
+        with working(url, bench.key):
+            began = time.perf_counter()
+            bench.wait_until_read(ordinary)
+            rate = STORES / (time.perf_counter() - began)
+            print(f"  first readings  {rate:6.1f} stores a second")
+            bench.capacity(ordinary)
+            bench.wait_until_read([much])
+            bench.spread(ordinary, pause=much)
+            alone = bench.lag(ordinary, "alone")
+            tell(process, "change-orders")
+            bench.poll_now(much)
+            bench.lag(ordinary, f"beside {CHANGES:,} changes of one store", alone)
+            slow = bench.connect(stack.enter_context(slowly(small)), callback)
+            bench.lag(ordinary, f"beside a store that answers in {SLOW:g} s", alone)
+            bench.stop(slow)
+            dead = bench.connect(small, "http://127.0.0.1:9/")
+            bench.let_fail(dead)
+            bench.lag(ordinary, "beside a dead callback", alone)
+
+
+class Bench:
+    """Stores of one organisation.
+
+    :param url: of the database.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.key = Cipher.generate_key()
+        self.engine = sa.create_engine(url)
+        schema.upgrade(self.engine)
+        self.runtime = runtime_at(url, self.key)
+        self.database = self.runtime.database
+        now = utc_now()
+        with self.database.write() as session:
+            user = accounts.add_user(session, "bench", "bench", now)
+            self.who = accounts.Caller(organization_id=user.organization_id, user_id=user.user_id)
+
+    def close(self) -> None:
+        """Give back what is open."""
+        self.database.dispose()
+        self.engine.dispose()
+
+    def connect(self, store: str, callback: str, *kinds: str) -> int:
+        """Connect a store; it is polled from now on, every minute."""
+        configuration = {
+            "store.url": store,
+            "oauth.api.key": "ck_bench",
+            "oauth.api.secret": "cs_bench",
+            "event.notification.enabled": True,
+            "event.notification.callback.url": callback,
+            "event.vendor.type": "polling",
+            "event.poller.refresh_interval": "1",
+            "event.poller.configuration": {
+                name: {"url": f"/hubs/ecommerce/{name}"} for name in kinds or KINDS
+            },
+        }
+        body = {"element": {"key": "woocommercerest"}, "name": "bench"}
+        plan = plans.plan(InstanceRequest.model_validate({**body, "configuration": configuration}))
+        now = utc_now()
+        facts = {"version": "11.0.1", "date": now.isoformat()}
+        with self.database.write() as session:
+            created, _ = instances.create(session, self.runtime.cipher, self.who, plan, facts, now)
+        return created
+
+    def wait_until_read(self, numbers: cabc.Sequence[int]) -> None:
+        """Until each of these was read the first time."""
+        unread = sa.select(sa.func.count(Poller.id)).where(
+            Poller.instance_id.in_(numbers), Poller.state != PollerState.ACTIVE
+        )
+        self._wait(unread)
+
+    def _wait(self, count: sa.Select[tuple[int]]) -> None:
+        while True:
+            with self.database.read() as session:
+                if not session.scalars(count).one():
+                    return
+            time.sleep(0.1)
+
+    def capacity(self, numbers: cabc.Sequence[int]) -> None:
+        """All are due at once: how many polls are made in a second."""
+        now = utc_now()
+        with self.database.write() as session:
+            session.execute(
+                sa.update(Instance)
+                .where(Instance.id.in_(numbers))
+                .values(next_poll_at=now, regular_poll_at=now)
+            )
+        began = time.perf_counter()
+        self._wait(
+            sa.select(sa.func.count(Instance.id)).where(
+                Instance.id.in_(numbers), Instance.next_poll_at <= now
+            )
+        )
+        rate = len(numbers) / (time.perf_counter() - began)
+        print(f"  idle polls      {rate:6.1f} a second: {rate * 900:,.0f} stores at 15 minutes")
+
+    def spread(self, numbers: cabc.Sequence[int], pause: int) -> None:
+        """Make them due one after the other over the next minute, as they are in the long run."""
+        now = utc_now()
+        with self.database.write() as session:
+            for place, number in enumerate(numbers):
+                due = now + dt.timedelta(seconds=60 * place / len(numbers))
+                instance = session.get_one(Instance, number)
+                instance.next_poll_at = instance.regular_poll_at = due
+        self.stop(pause)
+
+    def stop(self, number: int) -> None:
+        """Poll this one no more."""
+        with self.database.write() as session:
+            session.get_one(Instance, number).next_poll_at = None
+
+    def poll_now(self, number: int) -> None:
+        """Make this one due."""
+        with self.database.write() as session:
+            instance = session.get_one(Instance, number)
+            instance.next_poll_at = instance.regular_poll_at = utc_now()
+
+    def let_fail(self, number: int) -> None:
+        """Give a dead callback much that waits for it."""
+        with self.database.write() as session:
+            subscription = session.scalars(
+                sa.select(Subscription).where(Subscription.instance_id == number)
+            ).one()
+            told = session.scalars(sa.select(Delivery.notification_id)).all()
+            now = utc_now()
+            session.add_all(
+                Delivery(
+                    notification_id=one,
+                    subscription_id=subscription.id,
+                    status="created",
+                    due_at=now,
+                    attempts=0,
+                    created_at=now,
+                    updated_at=now,
+                )
+                for one in told
+            )
+            subscription.next_due_at = now
+        print(f"  ({len(told):,} notifications wait for the dead callback)")
+
+    def lag(self, numbers: cabc.Sequence[int], what: str, alone: float | None = None) -> float:
+        """How long the store waits that waits longest for a poll to begin, sampled."""
+        due = sa.select(sa.func.min(Instance.next_poll_at)).where(
+            Instance.id.in_(numbers), Instance.lease_until.is_(None)
+        )
+        seen = []
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            with self.database.read() as session:
+                oldest = session.scalars(due).one()
+                now = self.database.clock()
+            seen.append(max((now - oldest).total_seconds(), 0.0) if oldest else 0.0)
+            time.sleep(0.1)
+        middle, worst = statistics.median(seen), statistics.quantiles(seen, n=100)[98]
+        print(f"  longest wait    p50 {middle:.2f} s, p99 {worst:.2f} s {what}")
+        return worst
+
+
+@contextlib.contextmanager
+def slowly(store: str) -> cabc.Iterator[str]:
+    """The same store behind something that takes its time."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            time.sleep(SLOW)
+            headers = {"Authorization": self.headers.get("Authorization", "")}
+            request = urllib.request.Request(store + self.path, headers=headers)
+            with contextlib.suppress(OSError), urllib.request.urlopen(request) as answer:
+                self.send_response(answer.status)
+                for name in ("Content-Type", "X-WP-Total", "X-WP-TotalPages"):
+                    if name in answer.headers:
+                        self.send_header(name, answer.headers[name])
+                self.end_headers()
+                self.wfile.write(answer.read())
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def runtime_at(url: str, key: str) -> Runtime:
+    """A runtime with the default settings."""
+    settings = Settings(encryption_keys=(key,), allow_private_callbacks=True)
+    return Runtime(settings, Database(sa.create_engine(url)))
+
+
+def work(url: str, key: str) -> None:
+    """What ``flask woo poll`` does."""
+    Worker(runtime_at(url, key)).run()
+
+
+@contextlib.contextmanager
+def working(url: str, key: str) -> cabc.Iterator[None]:
+    """A worker process while the block runs."""
+    process = multiprocessing.get_context("spawn").Process(target=work, args=(url, key))
+    process.start()
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.join()
+
+
+if __name__ == "__main__":
+    main()
