@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("polling", "deletions", "intake", "deliveries", "console", "fairness")
+NAMES = ("polling", "deletions", "intake", "deliveries", "console", "fairness", "workers")
 
 for name in sys.argv[1:] or NAMES:
     importlib.import_module(f"benchmarks.{name}").main()

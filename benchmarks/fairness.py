@@ -137,21 +137,23 @@ class Bench:
                     return
             time.sleep(0.1)
 
-    def capacity(self, numbers: cabc.Sequence[int]) -> None:
-        """All are due at once: how many polls are made in a second."""
+    def all_due(self, numbers: cabc.Sequence[int]) -> sa.Select[tuple[int]]:
+        """Make all of these due at once; returns what counts those that still wait."""
         now = utc_now()
         with self.database.write() as session:
             session.execute(
                 sa.update(Instance)
                 .where(Instance.id.in_(numbers))
-                .values(next_poll_at=now, regular_poll_at=now)
+                .values(next_poll_at=now, regular_poll_at=now, lease_until=None)
             )
-        began = time.perf_counter()
-        self._wait(
-            sa.select(sa.func.count(Instance.id)).where(
-                Instance.id.in_(numbers), Instance.next_poll_at <= now
-            )
+        return sa.select(sa.func.count(Instance.id)).where(
+            Instance.id.in_(numbers), Instance.next_poll_at <= now
         )
+
+    def capacity(self, numbers: cabc.Sequence[int]) -> None:
+        """All are due at once: how many polls are made in a second."""
+        began = time.perf_counter()
+        self._wait(self.all_due(numbers))
         rate = len(numbers) / (time.perf_counter() - began)
         print(f"  idle polls      {rate:6.1f} a second: {rate * 900:,.0f} stores at 15 minutes")
 

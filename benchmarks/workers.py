@@ -1,0 +1,151 @@
+"""Workers: what two and four worker processes deliver and poll against one, on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import collections.abc as cabc
+import contextlib
+import logging
+import multiprocessing
+import pathlib
+import statistics
+import tempfile
+import time
+
+import sqlalchemy as sa
+
+from flask_woo_events.models import Delivery
+from tests import servers
+
+from . import deliveries, fairness
+from .serving import free_port, sink
+from .store import store_process
+
+#: Workers of each measurement, and how often all are measured in turn.
+WORKERS, TURNS = (1, 2, 4), 3
+#: Callbacks, and notifications for each.
+CALLBACKS, EACH = 40, 150
+#: How long a callback that is far away takes, seconds.
+FAR = 0.05
+STORES = 120
+
+
+def main() -> None:
+    """Measure deliveries to callbacks near and far, and polls of idle stores."""
+    logging.getLogger("flask_woo_events").setLevel(logging.CRITICAL)
+    with tempfile.TemporaryDirectory() as folder:
+        with servers.postgresql(pathlib.Path(folder) / "postgresql") as url:
+            print("workers, PostgreSQL: " + ", ".join(map(str, WORKERS)))
+            bench = deliveries.Bench(url)
+            with sink() as near:
+                delivering(bench, near, "callbacks that answer at once")
+            with far_away() as far:
+                delivering(bench, far, f"callbacks that answer in {FAR * 1000:.0f} ms")
+            bench.close()
+        with servers.postgresql(pathlib.Path(folder) / "polls") as url:
+            polling(url)
+
+
+def delivering(bench: deliveries.Bench, url: str, what: str) -> None:
+    """Let each number of workers empty the same queue."""
+    streams = [bench.instance(url) for _ in range(CALLBACKS)]
+    rates: dict[int, list[float]] = {number: [] for number in WORKERS}
+    for _ in range(TURNS):
+        for number in WORKERS:
+            for stream in streams:
+                bench.post(stream, EACH)
+            began = time.perf_counter()
+            with together(number, bench.uri, bench.key):
+                wait_for(bench, sa.select(sa.func.count(Delivery.id)).where(
+                    Delivery.status == "created"))  # fmt: skip
+            rates[number].append(CALLBACKS * EACH / (time.perf_counter() - began))
+    tell(f"deliveries to {what}", rates)
+
+
+def polling(url: str) -> None:
+    """Let each number of workers poll stores that are all due."""
+    bench = fairness.Bench(url)
+    rates: dict[int, list[float]] = {number: [] for number in WORKERS}
+    with sink() as callback, store_process(**fairness.SMALL) as (store, _):
+        stores = [bench.connect(store, callback) for _ in range(STORES)]
+        with fairness.working(url, bench.key):
+            bench.wait_until_read(stores)
+        for _ in range(TURNS):
+            for number in WORKERS:
+                began = time.perf_counter()
+                due = bench.all_due(stores)
+                with together(number, url, bench.key):
+                    wait_for(bench, due)
+                rates[number].append(STORES / (time.perf_counter() - began))
+    bench.close()
+    tell("polls of idle stores", rates)
+
+
+def tell(what: str, rates: dict[int, list[float]]) -> None:
+    """Print the rate of one worker, and what more of them make of it."""
+    one = statistics.median(rates[1])
+    more = ", ".join(
+        f"{number} workers {statistics.median(rates[number]) / one:.2f}" for number in WORKERS[1:]
+    )
+    print(f"  {what}: {one:,.0f} a second with one; {more} of that")
+
+
+def wait_for(bench: deliveries.Bench | fairness.Bench, count: sa.Select[tuple[int]]) -> None:
+    """Until nothing of this is left."""
+    while True:
+        with bench.runtime.database.read() as session:
+            if not session.scalars(count).one():
+                return
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def together(number: int, url: str, key: str) -> cabc.Iterator[None]:
+    """So many worker processes while the block runs, forked so that they begin at once."""
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=fairness.work, args=(url, key)) for _ in range(number)]
+    for worker in workers:
+        worker.start()
+    try:
+        yield
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.join()
+
+
+async def _serve(port: int) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+                await reader.readexactly(length)
+                await asyncio.sleep(FAR)
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", port, backlog=4096)
+    await server.serve_forever()
+
+
+def _far(port: int) -> None:
+    asyncio.run(_serve(port))
+
+
+@contextlib.contextmanager
+def far_away() -> cabc.Iterator[str]:
+    """Something that takes every request and answers later; yields its URL."""
+    port = free_port()
+    process = multiprocessing.get_context("spawn").Process(target=_far, args=(port,))
+    process.start()
+    try:
+        time.sleep(1.0)
+        yield f"http://127.0.0.1:{port}/events"
+    finally:
+        process.kill()
+        process.join()
+
+
+if __name__ == "__main__":
+    main()
