@@ -1,0 +1,81 @@
+"""Sizes: bytes that a store, an object, an event and its delivery take in PostgreSQL."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import pathlib
+import tempfile
+import time
+
+import sqlalchemy as sa
+
+from flask_woo_events.models import Base, Delivery
+from tests import servers
+
+from . import fairness
+from .serving import sink
+from .store import store_process, tell
+
+#: Orders of the store that is read and then changes as a whole.
+ORDERS = int(os.environ.get("BENCH_ORDERS", "10000"))
+STORES = 100
+
+_ROWS = "SELECT count(*) FROM {table}"
+_SIZES = (
+    "SELECT pg_table_size('{table}') AS data, pg_indexes_size('{table}') AS indexes, "
+    "pg_total_relation_size('{table}') AS whole"
+)
+
+
+def main() -> None:
+    """Fill a database as polls and deliveries fill it, and print bytes by row of each table."""
+    logging.getLogger("flask_woo_events").setLevel(logging.CRITICAL)
+    with contextlib.ExitStack() as stack:
+        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        url = stack.enter_context(servers.postgresql(folder / "postgresql"))
+        callback = stack.enter_context(sink())
+        small, _ = stack.enter_context(store_process(**fairness.SMALL))
+        large, process = stack.enter_context(
+            store_process(orders=ORDERS, products=1, coupons=1, customers=1)
+        )
+        bench = fairness.Bench(url)
+        stack.callback(bench.close)
+        stores = [bench.connect(small, callback) for _ in range(STORES)]
+        one = bench.connect(large, callback, "orders")
+        stack.enter_context(fairness.working(url, bench.key))
+        bench.wait_until_read([one, *stores])
+        tell(process, "change-orders")
+        bench.poll_now(one)
+        _wait_until_told(bench)
+        print(
+            f"sizes, PostgreSQL: {STORES} small stores and one of which {ORDERS:,} orders changed"
+        )
+        print("  table                      rows  bytes a row  of which indexes")
+        with bench.engine.connect() as connection:
+            for table in Base.metadata.sorted_tables:
+                _tell(connection, table.name)
+
+
+def _wait_until_told(bench: fairness.Bench) -> None:
+    """Until every change was delivered: ten events are one notification."""
+    query = sa.select(sa.func.count(Delivery.id)).where(Delivery.status == "delivered")
+    while True:
+        with bench.database.read() as session:
+            if session.scalars(query).one() >= ORDERS / 10:
+                return
+        time.sleep(0.2)
+
+
+def _tell(connection: sa.Connection, table: str) -> None:
+    rows = connection.exec_driver_sql(_ROWS.format(table=table)).scalar_one()
+    size = connection.exec_driver_sql(_SIZES.format(table=table)).one()
+    if rows:
+        print(
+            f"  {table:22} {rows:>8,}  {size.whole / rows:>11,.0f}  {size.indexes / rows:>16,.0f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
