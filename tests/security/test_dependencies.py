@@ -7,6 +7,7 @@ Here stand the advisories that were known, and what the package asks for is held
 from __future__ import annotations
 
 import ast
+import collections
 import importlib.metadata
 import pathlib
 import sys
@@ -23,16 +24,16 @@ PROJECT = tomllib.loads(ROOT.joinpath("pyproject.toml").read_text(encoding="utf-
 #: The first version without the holes that were known in November 2026, and the last of them.
 FIXED = {
     "certifi": ("2024.7.4", "CVE-2024-39689"),
-    "cryptography": ("46.0.7", "CVE-2026-39892"),
+    "cryptography": ("50.0.0", "CVE-2026-69247"),
     "flask": ("3.1.3", "CVE-2026-27205"),
-    "idna": ("3.7", "CVE-2024-3651"),
+    "idna": ("3.15", "CVE-2026-45409"),
     "jinja2": ("3.1.6", "CVE-2025-27516"),
-    "mako": ("1.2.2", "CVE-2022-40023"),
+    "mako": ("1.3.12", "CVE-2026-44307"),
     "orjson": ("3.11.6", "CVE-2025-67221"),
     "pydantic": ("2.4.0", "CVE-2024-3772"),
     "pymysql": ("1.1.1", "CVE-2024-36039"),
-    "requests": ("2.32.4", "CVE-2024-47081"),
-    "urllib3": ("2.6.3", "CVE-2026-21441"),
+    "requests": ("2.33.0", "CVE-2026-25645"),
+    "urllib3": ("2.7.0", "CVE-2026-44432"),
     "werkzeug": ("3.1.6", "CVE-2026-27199"),
 }
 #: What the package itself asks for, with and without extras.
@@ -71,12 +72,10 @@ def test_installed_versions_have_no_known_holes(name: str) -> None:
 
 def test_what_is_imported_is_asked_for() -> None:
     """No module leans on a package that only happens to be there."""
-    names = {
-        dist.lower(): {top for top, dists in importlib.metadata.packages_distributions().items()
-                       if dist in dists}
-        for dist in {one for all_ in importlib.metadata.packages_distributions().values()
-                     for one in all_}
-    }  # fmt: skip
+    names: dict[str, set[str]] = collections.defaultdict(set)
+    for top, distributions in importlib.metadata.packages_distributions().items():
+        for one in distributions:
+            names[one.lower()].add(top)
     ours = {requirement.name.lower() for requirement in ASKED}
     allowed = {top for name in ours for top in names.get(name.replace("-", "_"), set())}
     allowed |= {top for name in ours for top in names.get(name, set())} | {"flask_woo_events"}
