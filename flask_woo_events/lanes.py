@@ -15,9 +15,10 @@ from .flow.retry import HELD_AFTER, Outcome
 Item = t.TypeVar("Item")
 #: Deliveries of one subscription that are claimed ahead; fewer than this, and more are claimed.
 AHEAD = 50
-#: Who takes longer waits for the other side more than he works here, seconds: only then does
-#: another thread help. Threads that all have something to do wait for each other.
-SLOW = 0.005
+#: Who takes longer waits for the other side more than he works here, seconds.
+SLOW = 0.003
+#: How many attempts are lately.
+LATELY = 8
 
 
 @dataclasses.dataclass
@@ -41,8 +42,8 @@ class Lanes(t.Generic[Item]):
     """What one process has claimed and not made yet.
 
     Threads share the lanes: each makes one delivery and then goes to the lane whose turn is next.
-    There are as many threads as are of use, and a lane has as many turns: one while its callback
-    is quick, for a slow one more, but never all.
+    There are as many threads as are of use, and a lane has as many turns, but never all: threads
+    that wait for answers are of use, those that all have something to do wait for each other.
 
     :param width: turns that one subscription has at most.
     :param clock: seconds, monotonic.
@@ -55,6 +56,8 @@ class Lanes(t.Generic[Item]):
         self._turns: collections.deque[int] = collections.deque()
         self._left: collections.Counter[str] = collections.Counter()
         self._threads = 0
+        #: How long attempts took lately, seconds.
+        self._pace = 0.0
         #: When a thread last took a turn.
         self._moved = 0.0
         self._lock = threading.Lock()
@@ -96,7 +99,8 @@ class Lanes(t.Generic[Item]):
                 if lane.waiting and not lane.untaken and lane.moved < before:
                     lane.allowed = lane.turns + 1
                     self._widen(number, lane)
-            short = bool(self._turns) and (not self._threads or self._moved < before)
+            enough = self._threads and self._moved >= before and self._pace <= SLOW
+            short = bool(self._turns) and not enough
             self._threads += short
             return short
 
@@ -134,6 +138,7 @@ class Lanes(t.Generic[Item]):
                 if outcome.sent:
                     lane.failures = 0 if outcome.delivered else lane.failures + 1
                     lane.allowed = lane.turns + 1 if outcome.seconds > SLOW else 1
+                    self._pace += (outcome.seconds - self._pace) / LATELY
                 failing = claimed.failures + lane.failures >= HELD_AFTER
                 if not outcome.delivered and (failing or outcome.retry_after is not None):
                     back = _emptied(lane)
