@@ -151,11 +151,24 @@ class Bench:
         )
 
     def capacity(self, numbers: cabc.Sequence[int]) -> None:
-        """All are due at once: how many polls are made in a second."""
-        began = time.perf_counter()
+        """All are due at once: how many polls are made in a second, and what each costs."""
+        before, began = self.database_cpu(), time.perf_counter()
         self._wait(self.all_due(numbers))
         rate = len(numbers) / (time.perf_counter() - began)
-        print(f"  idle polls      {rate:6.1f} a second: {rate * 900:,.0f} stores at 15 minutes")
+        each = (self.database_cpu() - before) / len(numbers) * 1000
+        print(f"  idle polls      {rate:6.1f} a second: {rate * 900:,.0f} stores at 15 minutes;")
+        print(f"                  {each:6.1f} ms of the database's CPU for each")
+
+    def database_cpu(self) -> float:
+        """Seconds that the database's processes have worked."""
+        with self.engine.connect() as connection:
+            pids = connection.exec_driver_sql("SELECT pid FROM pg_stat_activity").scalars().all()
+        ticks = 0
+        for pid in pids:
+            with contextlib.suppress(FileNotFoundError):
+                fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def spread(self, numbers: cabc.Sequence[int], pause: int) -> None:
         """Make them due one after the other over the next minute, as they are in the long run."""
