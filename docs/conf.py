@@ -25,4 +25,4 @@ html_title = f"{project} {release}"
 html_show_sphinx = False
 html_copy_source = False
 html_static_path = ["_static"]
-html_css_files = ["tables.css"]
+html_css_files = ["looks.css"]
