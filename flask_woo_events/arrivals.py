@@ -32,8 +32,8 @@ class Waiting:
     """Arrivals of one instance that are looked after together."""
 
     hints: tuple[Hint, ...]
-    #: The last of them, so that those which come meanwhile stay.
-    until: int
+    #: Their rows, each by its id: one with a lower id than these may be committed after them.
+    ids: tuple[int, ...]
 
 
 # Made once, and one statement: a store waits for it.
@@ -148,11 +148,13 @@ def waiting(session: orm.Session, instance_id: int) -> Waiting | None:
     ).all()
     if not rows:
         return None
-    return Waiting(tuple(Hint(*row[1:]) for row in rows), rows[-1].id)
+    return Waiting(tuple(Hint(*row[1:]) for row in rows), tuple(row.id for row in rows))
 
 
-def remove(session: orm.Session, instance_id: int, until: int) -> None:
-    """Forget arrivals that were looked after."""
+def remove(session: orm.Session, waiting: Waiting) -> None:
+    """Forget arrivals that were looked after; those which came meanwhile stay."""
     session.execute(
-        sa.delete(Arrival).where(Arrival.instance_id == instance_id, Arrival.id <= until)
+        sa.delete(Arrival)
+        .where(Arrival.id.in_(waiting.ids))
+        .execution_options(synchronize_session=False)
     )

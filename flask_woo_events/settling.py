@@ -169,7 +169,7 @@ class Settlement:
         now = self._runtime.clock()
         with self._database.write() as session:
             lease.renew(session, self._keeper.until())
-            arrivals.remove(session, lease.instance_id, waiting.until)
+            arrivals.remove(session, waiting)
             for job in turn.jobs:
                 if counts := named.get(job.stream.poller_id):
                     judged = tally.judge(

@@ -214,6 +214,8 @@ def _keep(runtime: Runtime, instance_id: int, found: Found) -> None:
         instance.hooks_due_at = now + (minutes if found.healthy else _AGAIN)
         if before and found.repaired:
             notices.add(instance, "webhooks", _told(found), now)
+        if found.repaired:
+            # Also the first time: the store may have been read before they were there.
             fill_the_gap(session, now, Instance.id == instance_id)
 
 

@@ -12,12 +12,18 @@ import typing as t
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events import crypto, hooks, schema, webhooks
+from flask_woo_events import arrivals, crypto, hooks, schema, webhooks
+from flask_woo_events.arrivals import Arrived, Waiting
+from flask_woo_events.database import Database
+from flask_woo_events.flow.intake import Hint
 from flask_woo_events.hooks import Hook
 from flask_woo_events.models import Arrival, Instance
+from flask_woo_events.polling import due_instances
 from flask_woo_events.worker import Worker
+from tests.conftest import BACKENDS
 from tests.integration.host import PREFIX, runtime_of
 from tests.integration.line import PUBLIC, Line, open_line
+from tests.integration.stage import NOW, build
 
 Make = cabc.Callable[..., Line]
 VERSIONS = ["5.9", "8.0", "9.4", "11.0"]
@@ -91,6 +97,33 @@ def test_changes_are_told_at_once(make_line: Make, version: str) -> None:
     number = acts.new_customer("eve")
     assert line.hooks() == {("customers", str(number), "CREATED")}
     assert line.arrivals() == set()
+
+
+# A SQLite file has one writer at a time.
+@pytest.mark.parametrize("any_url", BACKENDS[1:], indirect=True)
+def test_webhook_that_is_committed_late_is_looked_after(any_database: Database) -> None:
+    """Of two web processes the slower may have drawn the lower number: it is not forgotten."""
+    hook = Hook(build(any_database).stream.instance_id, 0)
+
+    def arrived(number: int) -> Arrived:
+        return Arrived(hook, Hint("order.updated", "orders", number), NOW)
+
+    def waiting() -> Waiting | None:
+        with any_database.read() as session:
+            return arrivals.waiting(session, hook.instance_id)
+
+    with any_database.begin() as slower:
+        arrivals.add(slower, [arrived(1)])
+        with any_database.begin() as faster:
+            arrivals.add(faster, [arrived(2)])
+        seen = waiting()
+    assert seen is not None
+    assert [hint.object_id for hint in seen.hints] == [2]
+    with any_database.write() as session:
+        arrivals.remove(session, seen)
+    left = waiting()
+    assert left is not None
+    assert [hint.object_id for hint in left.hints] == [1]
 
 
 def test_on_every_database(any_url: str, make_line: Make) -> None:
@@ -325,6 +358,26 @@ def test_guardian_replaces_what_is_broken(line: Line) -> None:
     assert due is not None
     assert due <= runtime_of(line.app).clock()
     assert line.arrivals() == {("products", str(line.first("products")), "UPDATED")}
+
+
+def test_registration_that_was_cut_short_is_made_up_for(make_line: Make) -> None:
+    """A guardian is killed after the first webhook: what none of them told is polled at once."""
+    line = make_line(**{"event.webhook.reconcile_interval": "0"})
+    runtime, table = runtime_of(line.app), line.store.shop.tables["webhooks"]
+    with line.store.shop.lock:
+        for row in list(table)[1:]:
+            line.store.shop.remove("webhooks", row)
+    with runtime.database.write() as session:
+        instance = session.get_one(Instance, line.instance_id)
+        instance.hooks, instance.hooks_due_at = [], runtime.clock()
+    line.store.acts.stock(line.first("products"), 3)
+    line.store.webhooks._webhooks.queue.clear()  # Nobody told.
+    assert due_instances(runtime) == []
+    webhooks.guard(runtime, line.instance_id)
+    assert due_instances(runtime) == [line.instance_id]
+    assert line.arrivals() == {("products", str(line.first("products")), "UPDATED")}
+    assert due_instances(runtime) == []
+    assert line.notices == []
 
 
 def test_notices_while_webhooks_cannot_be_put_right(line: Line) -> None:
