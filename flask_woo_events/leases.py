@@ -1,4 +1,4 @@
-"""Leases: which worker holds an instance or a delivery, and until when."""
+"""Leases: which worker holds an instance, its webhooks or a delivery, and until when."""
 
 from __future__ import annotations
 
@@ -104,6 +104,38 @@ class DeliveryLease:
             .values(lease_until=until)
             .execution_options(synchronize_session=False)
         )
+
+
+class GuardLease:
+    """The right to put the webhooks of one instance right, until they are due again.
+
+    :param until: what was written into its ``hooks_due_at``; whoever finds another time there
+        has lost it.
+    """
+
+    def __init__(self, instance_id: int, until: dt.datetime) -> None:
+        self._instance_id = instance_id
+        self._until = until
+
+    @property
+    def extra(self) -> dict[str, object]:
+        """For the log."""
+        return {"instance": self._instance_id}
+
+    def renew(self, session: orm.Session, until: dt.datetime) -> None:
+        """Keep the lease.
+
+        :raises LeaseLostError: somebody else wants them looked at, or has said when they are due.
+        """
+        kept = session.execute(
+            sa.update(Instance)
+            .where(Instance.id == self._instance_id, Instance.hooks_due_at == self._until)
+            .values(hooks_due_at=until)
+            .execution_options(synchronize_session=False)
+        )
+        if _rows(kept) != 1:
+            raise LeaseLostError(f"the webhooks of instance {self._instance_id} are due again")
+        self._until = until
 
 
 class Lease(t.Protocol):

@@ -266,7 +266,7 @@ def guard_due(self: celery.Task[t.Any, t.Any]) -> None:
 def guard(self: celery.Task[t.Any, t.Any], instance_id: int) -> None:
     """Look at an instance's webhooks, and put them right."""
     with _bench(self) as bench:
-        webhooks.guard(bench.runtime, instance_id)
+        webhooks.guard(bench.runtime, bench.keeper, instance_id)
 
 
 @celery.shared_task(name="woo_events.purge", bind=True)

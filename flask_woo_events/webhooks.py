@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import logging
@@ -11,8 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from . import hooks, notices, pollers, profiles
-from .errors import ConfigurationError, ConflictError, TransportError
+from .errors import ConfigurationError, ConflictError, LeaseLostError, TransportError
 from .hooks import Hook
+from .leases import GuardLease, Keeper
 from .models import Instance, PollerState
 from .runtime import Runtime, StoreAccess
 from .store import catalogue
@@ -117,22 +119,30 @@ def due(runtime: Runtime) -> list[int]:
         return list(session.scalars(query.order_by(Instance.hooks_due_at)))
 
 
-def guard(runtime: Runtime, instance_id: int) -> None:
+def guard(runtime: Runtime, keeper: Keeper, instance_id: int) -> None:
     """Look at an instance's webhooks, and put them right; what was missed is polled at once."""
-    # Moved on first: another worker leaves it alone, and a crash does not stop the guarding.
+    # Moved on first, and again while it lasts: another worker leaves it alone meanwhile, and
+    # takes it over when this one is killed.
+    until = keeper.until()
     with runtime.database.write() as session:
         taken = session.connection().execute(
             sa.update(Instance)
             .where(Instance.id == instance_id, Instance.hooks_due_at <= runtime.clock())
-            .values(hooks_due_at=runtime.clock() + _AGAIN)
+            .values(hooks_due_at=until)
         )
     if taken.rowcount != 1:
         return
+    lease = GuardLease(instance_id, until)
     try:
-        put_right(runtime, instance_id)
+        with keeper.hold(lease):
+            put_right(runtime, instance_id)
     except (TransportError, ConfigurationError, ConflictError) as exc:
         extra = {"action": "guard", "instance": instance_id}
         _log.warning("webhooks of instance %d: %s", instance_id, exc, extra=extra)
+    finally:
+        # Who has written down how they are has also said when they are due.
+        with contextlib.suppress(LeaseLostError), runtime.database.write() as session:
+            lease.renew(session, runtime.clock() + _AGAIN)
 
 
 def _plan(runtime: Runtime, instance_id: int) -> _Plan:

@@ -142,7 +142,7 @@ class Worker:
             while not self._stop.is_set():
                 wake.clear()
                 polls.begin(self._due(polls), lambda one: self._poll(turn, one))
-                guards.begin(self._unguarded(), self._guard)
+                guards.begin(self._unguarded(), lambda one: self._guard(keeper, one))
                 wake.wait(LOOK_EVERY)
 
     def _unguarded(self) -> list[int]:
@@ -151,9 +151,9 @@ class Worker:
         except sa.exc.SQLAlchemyError:
             return []  # The next look at what is to be polled says it.
 
-    def _guard(self, instance_id: int) -> None:
+    def _guard(self, keeper: Keeper, instance_id: int) -> None:
         try:
-            webhooks.guard(self._runtime, instance_id)
+            webhooks.guard(self._runtime, keeper, instance_id)
         except sa.exc.SQLAlchemyError:
             self._away("guard", instance_id)
         except Exception:

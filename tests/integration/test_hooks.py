@@ -15,10 +15,13 @@ import sqlalchemy as sa
 from flask_woo_events import arrivals, crypto, hooks, schema, webhooks
 from flask_woo_events.arrivals import Arrived, Waiting
 from flask_woo_events.database import Database
+from flask_woo_events.errors import LeaseLostError
 from flask_woo_events.flow.intake import Hint
 from flask_woo_events.hooks import Hook
+from flask_woo_events.leases import GuardLease, Keeper
 from flask_woo_events.models import Arrival, Instance
 from flask_woo_events.polling import due_instances
+from flask_woo_events.runtime import Runtime
 from flask_woo_events.worker import Worker
 from tests.conftest import BACKENDS
 from tests.integration.host import PREFIX, runtime_of
@@ -27,6 +30,7 @@ from tests.integration.stage import NOW, build
 
 Make = cabc.Callable[..., Line]
 VERSIONS = ["5.9", "8.0", "9.4", "11.0"]
+LEASE = dt.timedelta(seconds=8)
 
 
 @pytest.fixture
@@ -65,6 +69,10 @@ def _post(line: Line, body: bytes, topic: str = "order.updated", **headers: str)
         headers={"X-WC-Webhook-Signature": signature, "X-WC-Webhook-Topic": topic, **headers},
     )
     return answer.status_code
+
+
+def _keeper(runtime: Runtime) -> Keeper:
+    return Keeper(runtime.database, runtime.clock, LEASE)
 
 
 @pytest.mark.parity(65)
@@ -373,11 +381,44 @@ def test_registration_that_was_cut_short_is_made_up_for(make_line: Make) -> None
     line.store.acts.stock(line.first("products"), 3)
     line.store.webhooks._webhooks.queue.clear()  # Nobody told.
     assert due_instances(runtime) == []
-    webhooks.guard(runtime, line.instance_id)
+    webhooks.guard(runtime, _keeper(runtime), line.instance_id)
     assert due_instances(runtime) == [line.instance_id]
     assert line.arrivals() == {("products", str(line.first("products")), "UPDATED")}
     assert due_instances(runtime) == []
     assert line.notices == []
+
+
+def test_guardian_that_is_killed_is_taken_over(line: Line) -> None:
+    """It keeps others away for a lease, which it renews until it has said how the webhooks are."""
+    runtime, meanwhile = runtime_of(line.app), []
+
+    def due() -> dt.datetime:
+        with runtime.database.read() as session:
+            found = session.get_one(Instance, line.instance_id).hooks_due_at
+        assert found is not None
+        return found
+
+    def send(*_: t.Any) -> int:
+        meanwhile.append(due() - runtime.clock())
+        return 200
+
+    line.store.webhooks.send = send
+    line.store.shop.tables["webhooks"].replace([])
+    with runtime.database.write() as session:
+        session.get_one(Instance, line.instance_id).hooks_due_at = runtime.clock()
+    webhooks.guard(runtime, _keeper(runtime), line.instance_id)
+    assert dt.timedelta() < min(meanwhile) <= max(meanwhile) <= LEASE
+    lease = GuardLease(line.instance_id, due())
+    for _ in range(2):
+        with runtime.database.write() as session:
+            lease.renew(session, runtime.clock() + LEASE)
+        assert due() <= runtime.clock() + LEASE
+    assert webhooks.due(runtime) == []
+    with runtime.database.write() as session:
+        session.get_one(Instance, line.instance_id).hooks_due_at = runtime.clock()
+        session.flush()
+        with pytest.raises(LeaseLostError):
+            lease.renew(session, runtime.clock() + LEASE)
 
 
 def test_notices_while_webhooks_cannot_be_put_right(line: Line) -> None:
@@ -417,7 +458,7 @@ def test_webhook_with_another_secret_is_replaced(line: Line) -> None:
     assert line.hooks() == set()
     runtime = runtime_of(line.app)
     assert webhooks.due(runtime) == [line.instance_id]
-    webhooks.guard(runtime, line.instance_id)
+    webhooks.guard(runtime, _keeper(runtime), line.instance_id)
     assert webhooks.due(runtime) == []
     line.store.acts.stock(product, 4)
     assert line.hooks() == {("products", str(product), "UPDATED")}
