@@ -1,6 +1,8 @@
 """Chaos: kills the processes of an installation, thousands of times, and counts what is lost.
 
-``CHAOS_KILLS`` says how many kills at random moments, ``CHAOS_DATABASES`` on which databases.
+``CHAOS_KILLS`` says how many kills at random moments, ``CHAOS_DATABASES`` on which databases,
+``CHAOS_SERIES`` which series (a regular expression), and ``CHAOS_RESULTS`` names a file that keeps
+the outcomes, so that a table of many runs can be shown.
 """
 
 from __future__ import annotations
@@ -8,30 +10,36 @@ from __future__ import annotations
 import collections.abc as cabc
 import contextlib
 import dataclasses
+import json
 import os
 import pathlib
-import signal
-import subprocess
+import re
 import sys
 import tempfile
-import threading
 import time
 import typing as t
 
 from tests import servers
 
-from .serving import free_port, wait_for
-from .stand import Child, Stand, wait_until
+from . import kills
+from .crew import Broker, Crew, Intake
+from .kills import WORKER, Outcome, Takeover
+from .serving import free_port
+from .stand import Stand
 
 #: Kills at random moments, in all.
 KILLS = int(os.environ.get("CHAOS_KILLS", "1000"))
 DATABASES = os.environ.get("CHAOS_DATABASES", "sqlite,postgresql").split(",")
+SERIES = os.environ.get("CHAOS_SERIES", "")
+RESULTS = os.environ.get("CHAOS_RESULTS", "")
+#: Of the random numbers.
+SEED = int(os.environ.get("CHAOS_SEED", "1"))
 #: Leases of a second, so that a thousand kills take minutes and not hours.
 QUICK = {"LEASE_SECONDS": "1"}
 #: What runs beside each other; every one of them is killed.
 CREWS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "one worker": (("poll",),),
-    "three workers": (("poll",), ("poll",), ("poll",)),
+    "one worker": (WORKER,),
+    "three workers": (WORKER,) * 3,
     "pollers and deliverers": (
         ("poll", "--no-deliver"),
         ("poll", "--no-deliver"),
@@ -40,231 +48,153 @@ CREWS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
 }
 POINTS = ("before commit", "after commit", "statement")
+BROKERS = ("redis", "rabbitmq")
+
+Series = dict[str, cabc.Callable[[str], Outcome]]
 
 
-@dataclasses.dataclass
-class Outcome:
-    """What a series of kills came to."""
-
-    kills: int = 0
-    events: int = 0
-    notifications: int = 0
-    #: Deliveries beyond the first of a notification, and the most of one.
-    repeated: int = 0
-    most: int = 0
-    wrong: list[str] = dataclasses.field(default_factory=list)
-    #: The end of the processes' log, if something is wrong.
-    log: str = ""
-
-    def __str__(self) -> str:
-        told = f"{self.events} events in {self.notifications} notifications"
-        again = f"{self.repeated} sent again, at most {self.most} times each"
-        return f"{self.kills} kills, {told}, {again}, {len(self.wrong)} lost or wrong"
-
-
-def judged(stand: Stand, kills: int) -> Outcome:
-    """Wait until all is told, and count."""
-    verdict = stand.verdict()
-    again = [count - 1 for count in stand.came.values()]
-    wrong = [*verdict.lost, *verdict.false, *verdict.duplicate]
-    outcome = Outcome(kills, verdict.arrived, len(again), sum(again), max(again, default=0), wrong)
-    if wrong:
-        outcome.log = "\n".join([*stand.errors(), stand.log.read_text()[-4000:]])
-    return outcome
-
-
-def at_random(stand: Stand, crew: cabc.Sequence[tuple[str, ...]], kills: int) -> Outcome:
-    """Kill one of a crew at a random moment, and start another in its place, again and again."""
-    running = [stand.nursery.start(*args) for args in crew]
-    for _ in range(kills):
-        for _ in range(stand.chance.randint(1, 4)):
-            stand.act()
-        stand.poll_now()
-        time.sleep(stand.chance.uniform(0, 0.8))
-        victim = stand.chance.randrange(len(crew))
-        running[victim].kill()
-        running[victim] = stand.nursery.start(*crew[victim])
-    outcome = judged(stand, kills)
-    _end(running)
-    return outcome
-
-
-def at_points(stand: Stand, point: str, first: int = 0, most: int = 60) -> Outcome:
-    """Kill a worker at each commit or statement of its way in turn, from its start to the end."""
-    kills = 0
-    for number in range(first, first + most):
-        for _ in range(3):
-            stand.act()
-        stand.poll_now()
-        child = stand.nursery.start("poll", doom=(point, number))
-        wait_until(lambda: not child.alive or stand.settled)  # noqa: B023
-        if child.alive:
-            child.kill()
-            break
-        kills += 1
-    worker = stand.nursery.start("poll")
-    outcome = judged(stand, kills)
-    worker.kill()
-    return outcome
-
-
-def takeovers(stand: Stand, times: int) -> list[float]:
-    """Kill a worker in the middle of a poll; how long until another has told the changes, s."""
-    took: list[float] = []
-    for _ in range(times):
-        holder = stand.nursery.start("poll")
-        stand.store.faults.add("delay", times=100_000, seconds=0.5)
-        stand.act()
-        stand.poll_now()
-        wait_until(lambda: not stand.free)
-        other = stand.nursery.start("poll")
-        # A renewal comes every third of a lease; the kill comes anywhere between two of them.
-        time.sleep(stand.chance.uniform(1.0, 2.0))
-        holder.kill()
-        began = time.monotonic()
-        stand.store.faults.clear()
-        wait_until(lambda: stand.settled)
-        took.append(time.monotonic() - began)
-        other.kill()
-    return took
-
-
-def delivery_takeovers(stand: Stand, times: int) -> list[float]:
-    """Kill a worker while a callback has its request; how long until it comes again, s."""
-    took: list[float] = []
-    for _ in range(times):
-        answer, asked = threading.Event(), threading.Event()
-
-        def slow(_received: t.Any) -> int:
-            asked.set()  # noqa: B023
-            answer.wait(60)  # noqa: B023
-            return 200
-
-        holder = stand.nursery.start("poll")
-        stand.receiver.answer = slow
-        stand.act()
-        stand.poll_now()
-        asked.wait(60)
-        other = stand.nursery.start("poll")
-        time.sleep(stand.chance.uniform(1.0, 5.0))
-        stand.receiver.answer = lambda _received: 200
-        holder.kill()
-        began = time.monotonic()
-        wait_until(lambda: stand.settled)
-        took.append(time.monotonic() - began)
-        answer.set()
-        other.kill()
-    return took
-
-
-class Intake:
-    """gunicorn with the application, killed as well."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(
-        self,
-        environment: cabc.Mapping[str, str],
-        app: str = "benchmarks.intake_apps:ours()",
-    ) -> None:
-        """Serve, with two processes of eight threads."""
-        command = [
-            sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{self.port}", "--workers", "2",
-            "--threads", "8", "--log-level", "critical", app,
-        ]  # fmt: skip
-        self._process = subprocess.Popen(
-            command, env={**os.environ, **environment}, start_new_session=True
-        )
-        wait_for(self.port, self._process)
-
-    def kill_one(self, chance: cabc.Callable[[list[int]], int]) -> None:
-        """Kill one of its workers; gunicorn starts another."""
-        assert self._process is not None
-        number = self._process.pid
-        workers = pathlib.Path(f"/proc/{number}/task/{number}/children").read_text().split()
-        if workers:
-            Child(chance([int(one) for one in workers])).signal(signal.SIGKILL)
-
-    def stop(self) -> None:
-        """End it and all of its workers."""
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-
-
-def with_intake(stand: Stand, intake: Intake, kills: int) -> Outcome:
-    """Kill the intake and the workers while the store sends webhooks."""
-    stand.store.webhooks.auto = True
-    crew: list[tuple[str, ...]] = [("poll",), ("poll",)]
-    running = [stand.nursery.start(*args) for args in crew]
-    wait_until(lambda: stand.hooked)
-    for number in range(kills):
-        for _ in range(stand.chance.randint(1, 4)):
-            stand.act()
-        if number % 8 == 0:
-            stand.poll_now()
-        time.sleep(stand.chance.uniform(0, 0.8))
-        if number % 2:
-            intake.kill_one(stand.chance.choice)
-            continue
-        victim = stand.chance.randrange(len(crew))
-        running[victim].kill()
-        running[victim] = stand.nursery.start(*crew[victim])
-    outcome = judged(stand, kills)
-    if not any(one.status == 200 for one in stand.store.webhooks.log):
-        outcome.wrong.append("no webhook was taken")
-    with contextlib.suppress(TimeoutError):
-        wait_until(lambda: not stand.arrivals, 20)
-    if stand.arrivals:
-        outcome.wrong.append(f"{stand.arrivals} webhooks were not looked after")
-    _end(running)
-    stand.store.webhooks.auto = False
-    return outcome
-
-
-def _end(running: cabc.Iterable[Child]) -> None:
-    for child in running:
-        child.kill()
-
-
-def main() -> None:
-    """Kill on each database, by each of the ways above."""
-    wrong = killed = 0
-    for name in DATABASES:
-        for what, outcome in _series(name):
-            print(f"chaos, {name}, {what}: {outcome}", flush=True)
-            if isinstance(outcome, Outcome):
-                killed += outcome.kills
-                wrong += len(outcome.wrong)
-                print(*outcome.wrong[:20], outcome.log, sep="\n", end="", flush=True)
-    print(f"chaos: {killed} kills, {wrong} lost or wrong")
-    sys.exit(1 if wrong else 0)
-
-
-def _series(name: str) -> cabc.Iterator[tuple[str, Outcome | str]]:
-    share = max(KILLS // (len(DATABASES) * (len(CREWS) + 1)), 1)
+def series() -> Series:
+    """All series by name; each is given the name of a database."""
+    share = max(KILLS // (8 * len(DATABASES)), 1)
+    made: Series = {}
     for what, crew in CREWS.items():
-        with stand_on(name, seed=share, settings=QUICK) as stand:
-            yield what, at_random(stand, crew, share)
-    port = free_port()
-    intake = Intake(port)
-    with stand_on(name, public=f"http://127.0.0.1:{port}", settings=QUICK) as stand:
+        made[f"{what}, at random"] = _random(crew, share, QUICK)
+    made["three workers, at random, default lease"] = _random(
+        CREWS["three workers"], share // 2, {}
+    )
+    for point in POINTS:
+        most = 60 if "commit" in point else 250
+        made[f"one worker, each {point}"] = _points(point, most, ())
+    made["one of three workers, each after commit"] = _points(POINTS[1], 40, (WORKER,) * 2)
+    made["intake and workers, at random, webhooks"] = _intake(
+        lambda stand, intake: kills.with_intake(stand, intake, 2 * share)
+    )
+    for point in POINTS[:2]:
+        made[f"intake, each {point}, webhooks"] = _intake(
+            lambda stand, intake, point=point: kills.intake_at_points(stand, intake, point, share)
+        )
+    for name in BROKERS:
+        made[f"Celery, its beat, {name}, intake, at random"] = _celery(
+            name,
+            lambda stand, crew, broker: kills.with_celery(
+                stand, crew, broker, share // 2, Intake(_port(stand))
+            ),
+            hooked=True,
+        )
+    made["Celery, each after commit"] = _celery(
+        "redis", lambda stand, crew, _broker: kills.celery_at_points(stand, crew, POINTS[1], 30)
+    )
+    made["takeover at default settings"] = _takeovers
+    made["takeover by Celery at default settings"] = _celery(
+        "redis", _celery_takeovers, settings={}
+    )
+    return made
+
+
+def _random(
+    crew: cabc.Sequence[tuple[str, ...]], count: int, settings: cabc.Mapping[str, str]
+) -> cabc.Callable[[str], Outcome]:
+    def run(database: str) -> Outcome:
+        with stand_on(database, settings=settings) as stand:
+            return kills.at_random(stand, crew, max(count, 1))
+
+    return run
+
+
+def _points(
+    point: str, most: int, beside: cabc.Sequence[tuple[str, ...]]
+) -> cabc.Callable[[str], Outcome]:
+    def run(database: str) -> Outcome:
+        with stand_on(database, settings=QUICK) as stand:
+            return kills.at_points(stand, point, most=most, beside=beside)
+
+    return run
+
+
+def _intake(do: cabc.Callable[[Stand, Intake], Outcome]) -> cabc.Callable[[str], Outcome]:
+    def run(database: str) -> Outcome:
+        intake = Intake(free_port())
+        public = f"http://127.0.0.1:{intake.port}"
+        with stand_on(database, public=public, settings=QUICK) as stand:
+            intake.start(stand.environment)
+            try:
+                return do(stand, intake)
+            finally:
+                intake.stop()
+
+    return run
+
+
+def _celery(
+    name: str,
+    do: cabc.Callable[[Stand, Crew, Broker], Outcome],
+    *,
+    hooked: bool = False,
+    settings: cabc.Mapping[str, str] = QUICK,
+) -> cabc.Callable[[str], Outcome]:
+    def run(database: str) -> Outcome:
+        public = f"http://127.0.0.1:{free_port()}" if hooked else None
+        with stand_on(database, public=public, settings=settings) as stand, _broker(name) as broker:
+            crew = Crew(stand.environment, broker, stand.folder)
+            try:
+                return do(stand, crew, broker)
+            finally:
+                crew.end()
+
+    return run
+
+
+def _port(stand: Stand) -> int:
+    return int(str(stand.public).rpartition(":")[2])
+
+
+@contextlib.contextmanager
+def _broker(name: str) -> cabc.Iterator[Broker]:
+    with tempfile.TemporaryDirectory(prefix="woo-broker-", ignore_cleanup_errors=True) as folder:
+        path = pathlib.Path(folder) / name
+        broker: Broker = servers.Redis() if name == "redis" else servers.Rabbitmq(path)
+        broker.start()
+        try:
+            yield broker
+        finally:
+            broker.kill()
+
+
+def _takeovers(database: str) -> Outcome:
+    """Of polls, of what webhooks said, of deliveries, and of guardians."""
+    intake = Intake(free_port())
+    public = f"http://127.0.0.1:{intake.port}"
+    with stand_on(database, public=public) as stand:
         intake.start(stand.environment)
         try:
-            yield "webhooks, intake and workers", with_intake(stand, intake, share)
+            takeover = Takeover(stand, lambda: stand.nursery.start(*WORKER))
+            took = {
+                "guardians": takeover.of_guardians(4),
+                "polls": takeover.of_requests(stand.poll_now, 6),
+                "deliveries": takeover.of_deliveries(6),
+                "webhooks": takeover.of_requests(stand.said.end, 6),
+            }
+            return _with(kills.judged(stand), took)
         finally:
             intake.stop()
-    for point in POINTS:
-        with stand_on(name, settings=QUICK) as stand:
-            yield f"each {point}", at_points(stand, point, most=60 if "commit" in point else 250)
-    with stand_on(name) as stand:
-        for what, took in (
-            ("polls", takeovers(stand, 8)),
-            ("deliveries", delivery_takeovers(stand, 8)),
-        ):
-            yield f"takeover of {what} at default settings", f"at most {max(took):.1f} s"
+
+
+def _celery_takeovers(stand: Stand, crew: Crew, broker: Broker) -> Outcome:
+    crew.beat()
+    takeover = Takeover(stand, crew.worker, ready=4.0)
+    took = {
+        "polls": takeover.of_requests(stand.poll_now, 4),
+        "deliveries": takeover.of_deliveries(4),
+    }
+    crew.worker()
+    took["broker back"] = kills.broker_takeover(stand, broker)
+    return _with(kills.judged(stand), took)
+
+
+def _with(outcome: Outcome, took: cabc.Mapping[str, float]) -> Outcome:
+    print(*(f"  {what}: {seconds:.1f} s" for what, seconds in took.items()), sep="\n", flush=True)
+    outcome.takeover = max(took.values())
+    return outcome
 
 
 @contextlib.contextmanager
@@ -277,4 +207,71 @@ def stand_on(name: str, **options: t.Any) -> cabc.Iterator[Stand]:
                 url = f"sqlite:///{folder}/chaos.sqlite3"
             else:
                 url = stack.enter_context(getattr(servers, name)(folder / name))
-            yield stack.enter_context(Stand(url, folder, **options).running())
+            yield stack.enter_context(Stand(url, folder, seed=SEED, **options).running())
+
+
+def table(rows: cabc.Sequence[tuple[str, str, Outcome]]) -> str:
+    """The outcomes in Markdown, those of the same series added up."""
+    lines = [
+        "| Database | Series | Kills | Changes | Lost | False | Sent again | Most of one id after "
+        "one kill | Longest takeover |",
+        "| :--- | :--- " + "| ---: " * 7 + "|",
+    ]
+    for (database, what), one in _summed(rows).items():
+        took = f"{one.takeover:.1f} s" if one.takeover is not None else ""
+        cells = (one.kills, one.changes, len(one.lost), len(one.false), one.repeated, one.per_kill)
+        lines.append(f"| {database} | {what} | {' | '.join(map(str, cells))} | {took} |")
+    return "\n".join(lines)
+
+
+def _summed(rows: cabc.Sequence[tuple[str, str, Outcome]]) -> dict[tuple[str, str], Outcome]:
+    summed: dict[tuple[str, str], Outcome] = {}
+    total = Outcome()
+    for database, what, one in rows:
+        for into in (summed.setdefault((database, what), Outcome()), total):
+            for field in dataclasses.fields(Outcome):
+                had, more = getattr(into, field.name), getattr(one, field.name)
+                if field.name in ("per_kill", "takeover"):
+                    both = [value for value in (had, more) if value is not None]
+                    setattr(into, field.name, max(both, default=None))
+                else:
+                    setattr(into, field.name, had + more)
+    return {**summed, ("all", ""): total}
+
+
+def _kept() -> list[tuple[str, str, Outcome]]:
+    path = pathlib.Path(RESULTS)
+    if not RESULTS or not path.exists():
+        return []
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [(database, what, Outcome(**one)) for database, what, one in lines]
+
+
+def main() -> None:
+    """Run every series on each database, and print the table."""
+    rows, wrong = _kept(), 0
+    for database in DATABASES:
+        for what, run in series().items():
+            if not re.search(SERIES, what):
+                continue
+            began = time.monotonic()
+            outcome = run(database)
+            rows.append((database, what, outcome))
+            seconds = time.monotonic() - began
+            print(f"{database}, {what}: {_told(outcome)}, {seconds:.0f} s", flush=True)
+            print(*outcome.wrong[:20], outcome.log, sep="\n", end="", flush=True)
+            wrong += len(outcome.wrong)
+            if RESULTS:
+                with pathlib.Path(RESULTS).open("a") as file:
+                    file.write(json.dumps([database, what, dataclasses.asdict(outcome)]) + "\n")
+    print(table(rows))
+    sys.exit(1 if wrong else 0)
+
+
+def _told(one: Outcome) -> str:
+    said = f"{one.taken} of {one.webhooks} webhooks taken, " if one.webhooks else ""
+    return (
+        f"{one.kills} kills ({one.working} in the middle of work), {one.changes} changes, {said}"
+        f"{one.events} events in {one.notifications} notifications, {one.repeated} sent again, "
+        f"{len(one.wrong)} wrong"
+    )

@@ -7,7 +7,6 @@ say at which commit or statement the process is to be killed.
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import signal
@@ -15,10 +14,8 @@ import sys
 import typing as t
 
 import flask.cli
-import sqlalchemy as sa
-from sqlalchemy.engine import default
 
-from . import intake_apps
+from . import doom, intake_apps
 
 
 def main() -> None:
@@ -42,7 +39,7 @@ def _be(order: dict[str, t.Any]) -> None:
             os.dup2(log, stream)
         os.close(0)
         if order.get("doom"):
-            _doom(*order["doom"])
+            doom.doom(*order["doom"])
         info = flask.cli.ScriptInfo(create_app=intake_apps.ours)
         status = _run(order["args"], info)
     finally:
@@ -55,32 +52,6 @@ def _run(args: list[str], info: flask.cli.ScriptInfo) -> int:
     except SystemExit as exc:
         return exc.code if isinstance(exc.code, int) else 1
     return 0
-
-
-def _doom(point: str, number: int) -> None:
-    """Kill this process at a point of its way.
-
-    :param point: ``before commit``, ``after commit`` or ``statement``.
-    """
-    count = itertools.count()
-
-    def reached() -> None:
-        if next(count) == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    if point == "statement":
-        sa.event.listen(sa.Engine, "before_cursor_execute", lambda *args: reached())
-        return
-    commit = default.DefaultDialect.do_commit
-
-    def do_commit(self: default.DefaultDialect, connection: t.Any) -> None:
-        if point == "before commit":
-            reached()
-        commit(self, connection)
-        if point == "after commit":
-            reached()
-
-    default.DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import collections
 import collections.abc as cabc
 import contextlib
 import dataclasses
+import datetime as dt
 import json
 import os
 import pathlib
@@ -34,13 +35,15 @@ from flask_woo_events.models import (
     PollerState,
     Subscription,
 )
-from flask_woo_events.prove.judge import Judge, Verdict, told
+from flask_woo_events.prove.judge import Judge, Thing, Verdict, told
 from flask_woo_events.prove.truth import truth
 from flask_woo_events.runtime import Runtime
 from flask_woo_events.schemas import InstanceRequest
 from flask_woo_events.simulator import SimulatedStore
 
+from .doom import KILLED
 from .intake_apps import PREFIX
+from .said import Said
 
 #: What is polled.
 KINDS = ("orders", "products", "discounts", "customers")
@@ -153,6 +156,12 @@ class Stand:
         self.judge = Judge({})
         #: Notifications by id, in the order in which they first came, and how often each came.
         self.came: collections.Counter[str] = collections.Counter()
+        #: When each of them came; seconds, monotonic.
+        self.times: dict[str, list[float]] = collections.defaultdict(list)
+        self._kills: list[float] = []
+        #: When an object last changed in the store; seconds, monotonic.
+        self.changed: dict[Thing, float] = {}
+        self.said = Said(self.store)
         self._folded = 0
         self._bodies: dict[str, t.Any] = {}
 
@@ -167,6 +176,7 @@ class Stand:
         }
         return {
             "FLASK_SQLALCHEMY_DATABASE_URI": self.url,
+            KILLED: str(self.folder / "killed"),
             **{f"FLASK_WOO_EVENTS_{name}": value for name, value in given.items()},
         }
 
@@ -246,10 +256,62 @@ class Stand:
                 doings.append(lambda: acts.delete_for_good("orders", order))
             if len(ids["products"]) > 6:
                 doings.append(lambda: acts.trash_post(product))
+            before = self.truth()
             chance.choice(doings)()
-            self.judge.record(self.truth())
+            now = self.truth()
+            self.judge.record(now)
+            self.judge.polled(now)
+            for thing in before.keys() | now.keys():
+                if before.get(thing) != now.get(thing):
+                    self.changed[thing] = time.monotonic()
 
     # Our side
+
+    def kill(self, child: Child) -> None:
+        """Kill a process, and remember when."""
+        self.struck()
+        child.kill()
+
+    def struck(self) -> None:
+        """Remember that a process is killed now."""
+        self._kills.append(time.monotonic())
+
+    @property
+    def kills(self) -> list[float]:
+        """When processes were killed, by us or by themselves; seconds, monotonic."""
+        noted = self.folder / "killed"
+        by_themselves = noted.read_text().split() if noted.exists() else ()
+        return sorted([*self._kills, *map(float, by_themselves)])
+
+    def hold_polls(self) -> None:
+        """Let nothing be found by polls, whoever asks for one: webhooks are to tell it."""
+        self._set_polls(None)
+
+    def resume_polls(self) -> None:
+        """Let the instance be polled again, at once."""
+        self._set_polls(self.database.clock())
+
+    def _set_polls(self, due: dt.datetime | None) -> None:
+        with self.database.write() as session:
+            session.execute(
+                sa.update(Instance)
+                .where(Instance.id == self.instance_id)
+                .values(next_poll_at=due, regular_poll_at=due)
+            )
+
+    def guard_now(self) -> None:
+        """Have the webhooks looked at."""
+        with self.database.write() as session:
+            session.execute(sa.update(Instance).values(hooks_due_at=self.database.clock()))
+
+    @property
+    def working(self) -> bool:
+        """Somebody holds a lease, or what a webhook said waits."""
+        with self.database.read() as session:
+            held = sa.select(Delivery.id).where(Delivery.lease_token.is_not(None)).limit(1)
+            arrived = sa.select(Arrival.id).limit(1)
+            taken = session.get_one(Instance, self.instance_id).lease_until is not None
+            return taken or any(session.scalars(query).first() for query in (held, arrived))
 
     def poll_now(self) -> None:
         """Make the instance due, as its interval would."""
@@ -276,6 +338,7 @@ class Stand:
             body = one.json
             number = body["message"]["eventId"]
             self.came[number] += 1
+            self.times[number].append(one.at)
             if number in self._bodies:
                 assert self._bodies[number] == _lasting(one), "the same id, another notification"
                 continue
@@ -288,11 +351,24 @@ class Stand:
     def settled(self) -> bool:
         """Everything has been told and written down."""
         self.collect()
-        if not self.judge.agrees(self.truth()):
-            return False
+        return self.judge.agrees(self.truth()) and self.delivered
+
+    @property
+    def delivered(self) -> bool:
+        """Nothing waits to be delivered."""
         with self.database.read() as session:
             waiting = sa.select(Delivery.id).where(Delivery.status.in_(UNSETTLED)).limit(1)
             return session.scalars(waiting).first() is None
+
+    def untold(self) -> list[str]:
+        """Objects of whose last change a webhook was answered 200, and nobody was told."""
+        self.collect()
+        now = self.truth()
+        return [
+            f"{thing[0]} {thing[1]}: its webhook was taken"
+            for thing in self.said.taken(self.changed)
+            if self.judge.known.get(thing) != now.get(thing)
+        ]
 
     def verdict(self, *, seconds: float = PATIENCE) -> Verdict:
         """Wait until everything has been told, and judge."""
@@ -307,7 +383,8 @@ class Stand:
         """The store's webhooks are registered and in order."""
         with self.database.read() as session:
             hooks = session.get_one(Instance, self.instance_id).hooks
-        return bool(hooks) and all(one.get("status") == "active" for one in hooks)
+        there = {row.id for row in self.store.shop.tables["webhooks"] if row.status == "active"}
+        return bool(hooks) and {one.get("id") for one in hooks} <= there
 
     def errors(self) -> list[str]:
         """What resources failed with."""

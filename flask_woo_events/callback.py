@@ -9,6 +9,7 @@ import email.message
 import http.server
 import sys
 import threading
+import time
 import typing as t
 
 import orjson
@@ -22,6 +23,8 @@ class Received:
 
     headers: email.message.Message
     body: bytes
+    #: When it came; seconds, monotonic.
+    at: float = dataclasses.field(default_factory=time.monotonic)
 
     @property
     def json(self) -> dict[str, t.Any]:

@@ -39,7 +39,7 @@ except ImportError as exc:  # pragma: no cover
 _log = logging.getLogger(__name__)
 
 #: Seconds between two looks at what is due, at webhooks to be guarded, and between two purges.
-LOOK_EVERY, GUARD_EVERY, PURGE_EVERY = 1.0, 30.0, 3600.0
+LOOK_EVERY, GUARD_EVERY, PURGE_EVERY = 1.0, 2.0, 3600.0
 #: Seconds between two looks whether stores reach the intake.
 WATCH_EVERY = 10.0
 #: Seconds after which a message about an instance is dropped: the next look sends another.

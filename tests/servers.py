@@ -155,6 +155,74 @@ class Redis:
             self._process = None
 
 
+class Rabbitmq:
+    """A RabbitMQ on ports of its own, which can be killed and started again."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        program = pathlib.Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+        epmd = shutil.which("epmd")
+        if not program.exists() or epmd is None:
+            raise Missing("RabbitMQ is not installed (Debian: apt-get install rabbitmq-server)")
+        folder.mkdir()
+        self._program, self._epmd, self._folder = program, epmd, folder
+        self._who = _owned_by("rabbitmq", folder)
+        self._port, between, names = (_free_port() for _ in range(3))
+        given = {
+            "NODENAME": "chaos@localhost",
+            "NODE_PORT": self._port,
+            "NODE_IP_ADDRESS": "127.0.0.1",
+            "DIST_PORT": between,
+            "MNESIA_BASE": folder,
+            "LOG_BASE": folder,
+            "PID_FILE": folder / "pid",
+            "ENABLED_PLUGINS_FILE": folder / "plugins",
+            "CONF_ENV_FILE": folder / "environment",
+            "CONFIG_FILE": folder / "configuration",
+        }
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "ERL_EPMD_PORT": str(names),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            **{f"RABBITMQ_{name}": str(value) for name, value in given.items()},
+        }
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.url = f"amqp://guest:guest@127.0.0.1:{self._port}//"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        # Otherwise the broker starts one that stays behind.
+        self._processes = [self._run(self._epmd), self._run(str(self._program))]
+        end = time.monotonic() + START_SECONDS
+        while True:
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", self._port), 1).close()
+                return
+            if self._processes[-1].poll() is not None or time.monotonic() > end:
+                raise RuntimeError("RabbitMQ did not start")
+            time.sleep(0.1)
+
+    def _run(self, program: str) -> subprocess.Popen[bytes]:
+        process: subprocess.Popen[bytes] = subprocess.Popen(
+            [program],
+            cwd=self._folder,
+            env=self._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            **self._who,  # type: ignore[call-overload]
+        )
+        return process
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        self._processes = []
+
+
 @contextlib.contextmanager
 def mariadb(folder: pathlib.Path) -> cabc.Iterator[str]:
     """A MariaDB server; yields the URL of an empty database."""

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import collections.abc as cabc
-import contextlib
 import os
 import pathlib
-import signal
-import subprocess
-import sys
 import time
 
 import celery
 import pytest
 
-from benchmarks.chaos import QUICK, Intake
+from benchmarks import kills
+from benchmarks.chaos import QUICK
+from benchmarks.crew import Crew, Intake
 from benchmarks.serving import free_port
 from benchmarks.stand import Stand, wait_until
 from flask_woo_events import Flask
@@ -24,49 +22,6 @@ from flask_woo_events.tasks import QUEUES, beat_schedule, init_celery, make_cele
 from tests import servers
 from tests.conftest import BACKENDS
 from tests.integration.host import runtime_of
-
-
-class Crew:
-    """Celery's processes: workers and a beat."""
-
-    def __init__(self, environment: cabc.Mapping[str, str], log: pathlib.Path) -> None:
-        self._environment = {**os.environ, **environment}
-        self._log = log
-        self._processes: list[subprocess.Popen[bytes]] = []
-
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
-        """Start ``celery`` with these words."""
-        command = [sys.executable, "-m", "celery", "-A", "benchmarks.celery_app", *words]
-        with self._log.open("ab") as log:
-            process = subprocess.Popen(
-                command, env=self._environment, stdout=log, stderr=log, start_new_session=True
-            )
-        self._processes.append(process)
-        return process
-
-    def worker(self, number: int = 1) -> subprocess.Popen[bytes]:
-        """Start a worker for all queues."""
-        queues = ",".join(sorted(set(QUEUES.values())))
-        return self.start(
-            "worker", "-Q", queues, "-c", "2", "-n", f"w{number}@here", "--without-gossip",
-            "--without-mingle", "-l", "warning",
-        )  # fmt: skip
-
-    def beat(self, folder: pathlib.Path) -> subprocess.Popen[bytes]:
-        """Start the beat."""
-        return self.start("beat", "-s", str(folder / "beat"), "--pidfile=", "-l", "warning")
-
-    @staticmethod
-    def kill(process: subprocess.Popen[bytes]) -> None:
-        """End a process and those that it started, as a power cut would."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-    def end(self) -> None:
-        """End all of them."""
-        for process in self._processes:
-            self.kill(process)
 
 
 @pytest.fixture
@@ -91,33 +46,12 @@ def test_killed_workers_and_a_killed_broker_lose_nothing(
     port = free_port()
     intake, public = Intake(port), f"http://127.0.0.1:{port}"
     with Stand(any_url, tmp_path, seed=3, public=public, settings=QUICK).running() as stand:
-        environment = {**stand.environment, "CHAOS_BROKER": redis.url}
-        crew = Crew(environment, stand.log)
-        intake.start(environment, "benchmarks.celery_app:flask_app")
+        crew = Crew(stand.environment, redis, tmp_path)
         try:
-            crew.beat(tmp_path)
-            workers = [crew.worker(number) for number in range(2)]
-            wait_until(lambda: stand.hooked)
-            stand.store.webhooks.auto = True
-            stand.act()
-            assert stand.verdict().clean
-            for number in range(4):
-                for _ in range(3):
-                    stand.act()
-                stand.poll_now()
-                time.sleep(stand.chance.uniform(0, 0.6))  # Real processes, killed at random.
-                crew.kill(workers[number % 2])
-                workers[number % 2] = crew.worker(number % 2)
-            redis.kill()
-            for _ in range(3):
-                stand.act()
-            stand.poll_now()
-            redis.start()
-            verdict = stand.verdict()
-            assert verdict.clean, verdict
-            assert max(stand.came.values()) <= 1 + 4
+            outcome = kills.with_celery(stand, crew, redis, 5, intake)
+            assert outcome.wrong == [], outcome.log
+            assert outcome.events
         finally:
-            stand.store.webhooks.auto = False
             intake.stop()
             crew.end()
 

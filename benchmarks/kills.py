@@ -1,0 +1,401 @@
+"""The ways of killing: whom, when, and what is done before the next one."""
+
+from __future__ import annotations
+
+import bisect
+import collections
+import collections.abc as cabc
+import contextlib
+import dataclasses
+import itertools
+import threading
+import time
+import typing as t
+
+from .crew import Broker, Celery, Crew, Intake
+from .doom import DOOM
+from .stand import Child, Stand, wait_until
+
+#: How long a request may be on its way when its sender is killed, seconds.
+ON_ITS_WAY = 0.5
+#: Kills after which it is looked whether webhooks alone have told what was acknowledged.
+ROUND = 10
+WORKER = ("poll",)
+#: How long a store takes for an answer while it is asked by somebody who is to be killed, seconds.
+SLOW = 10.0
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What a series of kills came to."""
+
+    kills: int = 0
+    #: Kills while a lease was held or a webhook waited, where that was looked at.
+    working: int = 0
+    #: States of objects in the store that differed from those before.
+    changes: int = 0
+    events: int = 0
+    notifications: int = 0
+    lost: list[str] = dataclasses.field(default_factory=list)
+    #: Events that never were so, or were told under two ids.
+    false: list[str] = dataclasses.field(default_factory=list)
+    #: Deliveries beyond the first of a notification; the most of one id after one kill.
+    repeated: int = 0
+    per_kill: int = 0
+    #: Those without a kill since the delivery before: nobody is to blame but us.
+    unexplained: int = 0
+    webhooks: int = 0
+    #: Webhooks that were answered 200.
+    taken: int = 0
+    #: The longest time until another process had done the work, seconds.
+    takeover: float | None = None
+    #: The end of the processes' log, if something is wrong.
+    log: str = ""
+
+    @property
+    def wrong(self) -> list[str]:
+        """What must not be."""
+        again = [f"{self.unexplained} sent again without a kill"] * bool(self.unexplained)
+        often = [f"sent {self.per_kill} times after one kill"] * (self.per_kill > 1)
+        return [*self.lost, *self.false, *again, *often]
+
+
+def repeats(
+    times: cabc.Mapping[str, cabc.Sequence[float]], kills: cabc.Sequence[float]
+) -> tuple[int, int, int]:
+    """Count deliveries beyond the first of an id: all, most after one kill, those without one.
+
+    :param times: when each notification came, by id.
+    :param kills: when processes were killed, sorted.
+    """
+    after: collections.Counter[tuple[str, int]] = collections.Counter()
+    unexplained = 0
+    for number, came in times.items():
+        for before, again in itertools.pairwise(sorted(came)):
+            last = bisect.bisect(kills, again)
+            after[number, last] += 1
+            unexplained += last == 0 or kills[last - 1] < before - ON_ITS_WAY
+    return after.total(), max(after.values(), default=0), unexplained
+
+
+def judged(stand: Stand, working: int = 0, lost: cabc.Iterable[str] = ()) -> Outcome:
+    """Wait until all is told, and count.
+
+    :param lost: what was found to be lost before.
+    """
+    verdict = stand.verdict()
+    kills = stand.kills
+    outcome = Outcome(len(kills), working, verdict.changes, verdict.arrived, len(stand.came))
+    outcome.lost = [*lost, *verdict.lost]
+    outcome.false = [*verdict.false, *verdict.duplicate]
+    outcome.repeated, outcome.per_kill, outcome.unexplained = repeats(stand.times, kills)
+    outcome.webhooks = len(stand.said.all)
+    outcome.taken = sum(one.status == 200 for one in stand.said.all)
+    if outcome.wrong:
+        outcome.log = "\n".join([*stand.errors(), stand.log.read_text()[-6000:]])
+    return outcome
+
+
+def at_random(stand: Stand, crew: cabc.Sequence[tuple[str, ...]], kills: int) -> Outcome:
+    """Kill one of a crew at a random moment, and start another in its place, again and again."""
+    running = [stand.nursery.start(*args) for args in crew]
+    working = 0
+    for _ in range(kills):
+        for _ in range(stand.chance.randint(1, 4)):
+            stand.act()
+        stand.poll_now()
+        time.sleep(stand.chance.uniform(0, 0.8))
+        victim = stand.chance.randrange(len(crew))
+        working += stand.working
+        stand.kill(running[victim])
+        running[victim] = stand.nursery.start(*crew[victim])
+    outcome = judged(stand, working)
+    _end(running)
+    return outcome
+
+
+def at_points(
+    stand: Stand,
+    point: str,
+    first: int = 0,
+    most: int = 60,
+    beside: cabc.Sequence[tuple[str, ...]] = (),
+) -> Outcome:
+    """Kill a worker at each commit or statement of its way in turn, from its start to the end.
+
+    :param beside: others that work meanwhile and are left alone.
+    """
+    others = [stand.nursery.start(*args) for args in beside]
+    kills = 0
+    for number in range(first, first + most):
+        for _ in range(3):
+            stand.act()
+        stand.poll_now()
+        child = stand.nursery.start(*WORKER, doom=(point, number))
+        wait_until(lambda: not child.alive or stand.settled)  # noqa: B023
+        if child.alive:
+            child.kill()
+            if not beside:
+                break
+            continue  # Somebody else was faster.
+        kills += 1
+    worker = stand.nursery.start(*WORKER)
+    outcome = judged(stand, kills)
+    _end([worker, *others])
+    return outcome
+
+
+def with_intake(stand: Stand, intake: Intake, kills: int) -> Outcome:
+    """Kill the intake and the workers while the store sends webhooks.
+
+    In each round nothing is polled at first: what a webhook was answered 200 for must be told
+    without. Then the instance is polled, as it is every hour, and everything must be told.
+    """
+    running = [stand.nursery.start(*WORKER) for _ in range(2)]
+    _begin_webhooks(stand)
+    working, lost = 0, list[str]()
+    for number in range(kills):
+        if number % ROUND == 0:
+            stand.hold_polls()
+            stand.guard_now()
+        for _ in range(stand.chance.randint(1, 4)):
+            stand.act()
+        time.sleep(stand.chance.uniform(0, 0.8))
+        if number % 2 and intake.workers:
+            stand.kill(stand.chance.choice(intake.workers))
+        else:
+            victim = stand.chance.randrange(len(running))
+            working += stand.working
+            stand.kill(running[victim])
+            running[victim] = stand.nursery.start(*WORKER)
+        if number % ROUND == ROUND - 1:
+            lost += _end_round(stand)
+    lost += _end_round(stand)
+    outcome = _judged_webhooks(stand, working, lost)
+    _end(running)
+    return outcome
+
+
+def intake_at_points(stand: Stand, intake: Intake, point: str, kills: int) -> Outcome:
+    """Kill each process of the intake at its n-th commit, and those that follow it as well."""
+    worker = stand.nursery.start(*WORKER)
+    _begin_webhooks(stand)
+    lost = list[str]()
+    for number in (1, 2, 3, 5):
+        intake.stop()
+        intake.start({**stand.environment, DOOM: f"{point}:{number}"})
+        stand.hold_polls()
+        before, end = len(stand.kills), time.monotonic() + 60
+        while len(stand.kills) < before + kills / 4 and time.monotonic() < end:
+            stand.act()
+            stand.said.end()
+        lost += _end_round(stand)
+    intake.stop()
+    intake.start(stand.environment)
+    outcome = _judged_webhooks(stand, 0, lost)
+    worker.kill()
+    return outcome
+
+
+def _begin_webhooks(stand: Stand) -> None:
+    wait_until(lambda: stand.hooked)
+    stand.store.webhooks.auto = True
+
+
+def _end_round(stand: Stand) -> list[str]:
+    """What webhooks said that were acknowledged must be told; then the rest is polled."""
+    stand.said.end()
+    with contextlib.suppress(TimeoutError):
+        wait_until(lambda: stand.free and not stand.arrivals and stand.delivered, 30)
+    lost = stand.untold()
+    if stand.arrivals:
+        lost.append(f"{stand.arrivals} webhooks were not looked after")
+    stand.resume_polls()
+    stand.verdict()
+    return lost
+
+
+def _judged_webhooks(stand: Stand, working: int, lost: list[str]) -> Outcome:
+    stand.store.webhooks.auto = False
+    stand.said.end()
+    outcome = judged(stand, working, lost)
+    if outcome.taken < outcome.changes / 4:
+        outcome.lost.append(f"only {outcome.taken} webhooks were taken")
+    return outcome
+
+
+def with_celery(
+    stand: Stand, crew: Crew, broker: Broker, kills: int, intake: Intake | None = None
+) -> Outcome:
+    """Kill Celery's workers, processes of their pools, the beat, the broker and the intake."""
+    if intake is not None:
+        intake.start(crew.environment, "benchmarks.celery_app:flask_app")
+    beat, workers = crew.beat(), [crew.worker(number) for number in range(2)]
+    if intake is not None:
+        _begin_webhooks(stand)
+    for number in range(kills):
+        for _ in range(stand.chance.randint(1, 4)):
+            stand.act()
+        stand.poll_now()
+        time.sleep(stand.chance.uniform(0, 1.5))
+        stand.struck()
+        victim = number // 5 % 2
+        match number % 5:
+            case 0 | 2:
+                workers[victim].kill()
+                workers[victim] = crew.worker(victim)
+            case 1:
+                _kill_one(stand, workers[victim].pool or workers[1 - victim].pool)
+            case 3:
+                broker.kill()
+                time.sleep(stand.chance.uniform(0, 0.5))
+                broker.start()
+            case 4 if intake is not None and victim:
+                _kill_one(stand, intake.workers)
+            case _:
+                beat.kill()
+                beat = crew.beat()
+    outcome = judged(stand) if intake is None else _judged_webhooks(stand, 0, _end_round(stand))
+    return outcome
+
+
+def _kill_one(stand: Stand, among: cabc.Sequence[Child]) -> None:
+    if among:
+        stand.chance.choice(among).kill()
+
+
+def celery_at_points(stand: Stand, crew: Crew, point: str, most: int) -> Outcome:
+    """Kill a Celery worker at each commit or statement of its way in turn."""
+    crew.beat()
+    for number in range(most):
+        for _ in range(3):
+            stand.act()
+        stand.poll_now()
+        worker = crew.worker(pool="solo", doom=f"{point}:{number}")
+        wait_until(lambda: not worker.alive or stand.settled)  # noqa: B023
+        if worker.alive:
+            worker.kill()
+            break
+    crew.worker()
+    return judged(stand)
+
+
+class Running(t.Protocol):
+    """A process that can be killed."""
+
+    def kill(self) -> None: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Takeover:
+    """Kills whoever is at work while another one stands by, and takes the time.
+
+    :param start: starts a worker.
+    :param ready: seconds until one that was started is at work, at most.
+    """
+
+    stand: Stand
+    start: cabc.Callable[[], Running]
+    ready: float = 1.0
+
+    def of_requests(self, cause: cabc.Callable[[], None], times: int) -> float:
+        """Kill in the middle of reading the store; until all is told.
+
+        :param cause: why the store is asked.
+        """
+        stand, took = self.stand, list[float]()
+        for _ in range(times):
+            holder = self.start()
+            stand.store.faults.add("delay", times=100_000, seconds=SLOW)
+            stand.act()
+            cause()
+            wait_until(lambda: not stand.free)
+            other = self._other()
+            took.append(self._killed(holder, stand.store.faults.clear, lambda: stand.settled))
+            other.kill()
+        return max(took)
+
+    def of_deliveries(self, times: int) -> float:
+        """Kill while the callback has a request; until it has come again."""
+        stand, took = self.stand, list[float]()
+        for _ in range(times):
+            slow = _Slow()
+            holder = self.start()
+            stand.receiver.answer = slow
+            stand.act()
+            stand.poll_now()
+            slow.asked.wait(60)
+            other = self._other()
+            stand.receiver.answer = lambda _received: 200
+            took.append(self._killed(holder, lambda: None, lambda: stand.settled))
+            slow.answer.set()
+            other.kill()
+        return max(took)
+
+    def of_guardians(self, times: int) -> float:
+        """Kill while webhooks are registered; until all of them are."""
+        stand, took = self.stand, list[float]()
+        table = stand.store.shop.tables["webhooks"]
+        for _ in range(times):
+            holder = self.start()
+            wanted = len(table)
+            with stand.store.shop.lock:
+                table.replace([])
+            # The first one is made, the others are not.
+            slow = {"match": "webhooks/batch", "seconds": SLOW, "effect": False}
+            stand.store.faults.add("delay", times=100_000, **slow)
+            stand.guard_now()
+            wait_until(lambda: 0 < len(table) < wanted)  # noqa: B023
+            other = self._other()
+            done = lambda: len(table) >= wanted and stand.hooked  # noqa: B023, E731
+            took.append(self._killed(holder, stand.store.faults.clear, done))
+            other.kill()
+        return max(took)
+
+    def _other(self) -> Running:
+        other = self.start()
+        # A renewal comes every third of a lease; the kill comes anywhere between two of them.
+        time.sleep(self.ready + self.stand.chance.uniform(0.0, 2.0))
+        return other
+
+    def _killed(
+        self,
+        holder: Running,
+        then: cabc.Callable[[], None],
+        done: cabc.Callable[[], bool],
+    ) -> float:
+        self.stand.struck()
+        holder.kill()
+        began = time.monotonic()
+        then()
+        wait_until(done)
+        return time.monotonic() - began
+
+
+class _Slow:
+    """A callback that does not answer yet."""
+
+    def __init__(self) -> None:
+        self.asked, self.answer = threading.Event(), threading.Event()
+
+    def __call__(self, _received: t.Any) -> int:
+        self.asked.set()
+        self.answer.wait(60)
+        return 200
+
+
+def broker_takeover(stand: Stand, broker: Broker) -> float:
+    """Kill the broker for a while; how long from its return until all is told, seconds."""
+    stand.struck()
+    broker.kill()
+    for _ in range(3):
+        stand.act()
+    stand.poll_now()
+    time.sleep(3.0)
+    broker.start()
+    return wait_until(lambda: stand.settled)
+
+
+def _end(running: cabc.Iterable[Child | Celery]) -> None:
+    for child in running:
+        child.kill()
