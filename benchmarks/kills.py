@@ -98,13 +98,14 @@ def judged(stand: Stand, working: int = 0, lost: cabc.Iterable[str] = ()) -> Out
 
 def at_random(stand: Stand, crew: cabc.Sequence[tuple[str, ...]], kills: int) -> Outcome:
     """Kill one of a crew at a random moment, and start another in its place, again and again."""
+    stand.slow_down()
     running = [stand.nursery.start(*args) for args in crew]
     working = 0
     for _ in range(kills):
         for _ in range(stand.chance.randint(1, 4)):
             stand.act()
         stand.poll_now()
-        time.sleep(stand.chance.uniform(0, 0.8))
+        _any_moment(stand)
         victim = stand.chance.randrange(len(crew))
         working += stand.working
         stand.kill(running[victim])
@@ -112,6 +113,14 @@ def at_random(stand: Stand, crew: cabc.Sequence[tuple[str, ...]], kills: int) ->
     outcome = judged(stand, working)
     _end(running)
     return outcome
+
+
+def _any_moment(stand: Stand) -> None:
+    """Most often wait for work to begin: who kills the idle learns nothing."""
+    if stand.chance.random() < 0.8:
+        with contextlib.suppress(TimeoutError):
+            wait_until(lambda: stand.working, 1.5)
+    time.sleep(stand.chance.uniform(0, 0.4))
 
 
 def at_points(
@@ -151,6 +160,7 @@ def with_intake(stand: Stand, intake: Intake, kills: int) -> Outcome:
     In each round nothing is polled at first: what a webhook was answered 200 for must be told
     without. Then the instance is polled, as it is every hour, and everything must be told.
     """
+    stand.slow_down()
     running = [stand.nursery.start(*WORKER) for _ in range(2)]
     _begin_webhooks(stand)
     working, lost = 0, list[str]()
@@ -160,7 +170,7 @@ def with_intake(stand: Stand, intake: Intake, kills: int) -> Outcome:
             stand.guard_now()
         for _ in range(stand.chance.randint(1, 4)):
             stand.act()
-        time.sleep(stand.chance.uniform(0, 0.8))
+        _any_moment(stand)
         if number % 2 and intake.workers:
             stand.kill(stand.chance.choice(intake.workers))
         else:

@@ -283,6 +283,16 @@ class Stand:
         by_themselves = noted.read_text().split() if noted.exists() else ()
         return sorted([*self._kills, *map(float, by_themselves)])
 
+    def slow_down(self) -> None:
+        """Let the store and the callback take their time, as they do when they are real."""
+        self.store.faults.add("delay", times=10**9, seconds=0.03)
+
+        def answer(_received: Received) -> int:
+            time.sleep(0.05)
+            return 200
+
+        self.receiver.answer = answer
+
     def hold_polls(self) -> None:
         """Let nothing be found by polls, whoever asks for one: webhooks are to tell it."""
         self._set_polls(None)

@@ -113,7 +113,11 @@ def _handler(receiver: CallbackReceiver) -> type[http.server.BaseHTTPRequestHand
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            length = int(self.headers.get("Content-Length") or 0)
+            body = self.rfile.read(length)
+            if len(body) < length:
+                self.close_connection = True  # Its sender ended in the middle: it did not come.
+                return
             status = receiver.take(Received(self.headers, body))
             self.send_response(status)
             self.send_header("Content-Length", "2")
