@@ -77,7 +77,7 @@ def series() -> Series:
         made[f"Celery, its beat, {name}, intake, at random"] = _celery(
             name,
             lambda stand, crew, broker: kills.with_celery(
-                stand, crew, broker, share // 2, Intake(_port(stand))
+                stand, crew, broker, Intake(_port(stand)), max(share // 2, 5)
             ),
             hooked=True,
         )

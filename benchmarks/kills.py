@@ -234,20 +234,26 @@ def _judged_webhooks(stand: Stand, working: int, lost: list[str]) -> Outcome:
     return outcome
 
 
-def with_celery(
-    stand: Stand, crew: Crew, broker: Broker, kills: int, intake: Intake | None = None
-) -> Outcome:
+def with_celery(stand: Stand, crew: Crew, broker: Broker, intake: Intake, kills: int) -> Outcome:
     """Kill Celery's workers, processes of their pools, the beat, the broker and the intake."""
-    if intake is not None:
-        intake.start(crew.environment, "benchmarks.celery_app:flask_app")
+    intake.start(crew.environment, "benchmarks.celery_app:flask_app")
+    try:
+        return _with_celery(stand, crew, broker, intake, kills)
+    finally:
+        intake.stop()
+
+
+def _with_celery(stand: Stand, crew: Crew, broker: Broker, intake: Intake, kills: int) -> Outcome:
+    stand.slow_down()
     beat, workers = crew.beat(), [crew.worker(number) for number in range(2)]
-    if intake is not None:
-        _begin_webhooks(stand)
+    _begin_webhooks(stand)
+    working = 0
     for number in range(kills):
         for _ in range(stand.chance.randint(1, 4)):
             stand.act()
         stand.poll_now()
-        time.sleep(stand.chance.uniform(0, 1.5))
+        _any_moment(stand)
+        working += stand.working
         stand.struck()
         victim = number // 5 % 2
         match number % 5:
@@ -260,13 +266,12 @@ def with_celery(
                 broker.kill()
                 time.sleep(stand.chance.uniform(0, 0.5))
                 broker.start()
-            case 4 if intake is not None and victim:
+            case _ if victim:
                 _kill_one(stand, intake.workers)
             case _:
                 beat.kill()
                 beat = crew.beat()
-    outcome = judged(stand) if intake is None else _judged_webhooks(stand, 0, _end_round(stand))
-    return outcome
+    return _judged_webhooks(stand, working, _end_round(stand))
 
 
 def _kill_one(stand: Stand, among: cabc.Sequence[Child]) -> None:

@@ -48,12 +48,11 @@ def test_killed_workers_and_a_killed_broker_lose_nothing(
     with Stand(any_url, tmp_path, seed=3, public=public, settings=QUICK).running() as stand:
         crew = Crew(stand.environment, redis, tmp_path)
         try:
-            outcome = kills.with_celery(stand, crew, redis, 5, intake)
-            assert outcome.wrong == [], outcome.log
-            assert outcome.events
+            outcome = kills.with_celery(stand, crew, redis, intake, 5)
         finally:
-            intake.stop()
             crew.end()
+        assert outcome.wrong == [], outcome.log
+        assert outcome.events
 
 
 def test_a_commit_wakes_its_queue_at_once(app: Flask) -> None:
