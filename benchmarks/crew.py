@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
+import http.client
 import os
 import pathlib
 import signal
@@ -11,8 +12,11 @@ import subprocess
 import sys
 import typing as t
 
+from flask_woo_events import hooks
 from flask_woo_events.tasks import QUEUES
 
+from .doom import KILLED
+from .intake_apps import PREFIX
 from .serving import wait_for
 from .stand import Child
 
@@ -52,10 +56,19 @@ class Intake:
             sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{self.port}", "--workers", "2",
             "--threads", "8", "--log-level", "critical", app,
         ]  # fmt: skip
-        self._process = subprocess.Popen(
-            command, env={**os.environ, **environment}, start_new_session=True
-        )
+        with pathlib.Path(environment[KILLED]).with_name("intake.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                env={**os.environ, **environment},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         wait_for(self.port, self._process)
+        # It listens before it can answer, and a store waits for the answer to a ping for 5 s.
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port)) as connection:
+            connection.request("GET", f"{PREFIX}{hooks.PATH}")
+            connection.getresponse().read()
 
     @property
     def workers(self) -> list[Child]:

@@ -179,9 +179,9 @@ def with_intake(stand: Stand, intake: Intake, kills: int) -> Outcome:
             stand.kill(running[victim])
             running[victim] = stand.nursery.start(*WORKER)
         if number % ROUND == ROUND - 1:
-            lost += _end_round(stand)
-    lost += _end_round(stand)
-    outcome = _judged_webhooks(stand, working, lost)
+            lost += end_round(stand)
+    lost += end_round(stand)
+    outcome = judged_webhooks(stand, working, lost)
     _end(running)
     return outcome
 
@@ -199,20 +199,20 @@ def intake_at_points(stand: Stand, intake: Intake, point: str, kills: int) -> Ou
         while len(stand.kills) < before + kills / 4 and time.monotonic() < end:
             stand.act()
             stand.said.end()
-        lost += _end_round(stand)
+        lost += end_round(stand)
     intake.stop()
     intake.start(stand.environment)
-    outcome = _judged_webhooks(stand, 0, lost)
+    outcome = judged_webhooks(stand, 0, lost)
     worker.kill()
     return outcome
 
 
 def _begin_webhooks(stand: Stand) -> None:
-    wait_until(lambda: stand.hooked)
+    wait_until(lambda: stand.hooked, 180)
     stand.store.webhooks.auto = True
 
 
-def _end_round(stand: Stand) -> list[str]:
+def end_round(stand: Stand) -> list[str]:
     """What webhooks said that were acknowledged must be told; then the rest is polled."""
     stand.said.end()
     with contextlib.suppress(TimeoutError):
@@ -225,7 +225,7 @@ def _end_round(stand: Stand) -> list[str]:
     return lost
 
 
-def _judged_webhooks(stand: Stand, working: int, lost: list[str]) -> Outcome:
+def judged_webhooks(stand: Stand, working: int, lost: list[str]) -> Outcome:
     stand.store.webhooks.auto = False
     stand.said.end()
     outcome = judged(stand, working, lost)
@@ -271,7 +271,7 @@ def _with_celery(stand: Stand, crew: Crew, broker: Broker, intake: Intake, kills
             case _:
                 beat.kill()
                 beat = crew.beat()
-    return _judged_webhooks(stand, working, _end_round(stand))
+    return judged_webhooks(stand, working, end_round(stand))
 
 
 def _kill_one(stand: Stand, among: cabc.Sequence[Child]) -> None:

@@ -38,6 +38,7 @@ def _be(order: dict[str, t.Any]) -> None:
         for stream in (1, 2):
             os.dup2(log, stream)
         os.close(0)
+        doom.from_environment()
         if order.get("doom"):
             doom.doom(*order["doom"])
         info = flask.cli.ScriptInfo(create_app=intake_apps.ours)

@@ -59,27 +59,49 @@ def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
 
 
 class Postgresql:
-    """A PostgreSQL server that can be stopped and started again."""
+    """A PostgreSQL server that can be stopped and started again.
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    :param words: further ones for ``initdb``.
+    :param copy_of: it follows this one, until it is promoted.
+    :param settings: further ones, ``name=value``.
+    """
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        *words: str,
+        copy_of: Postgresql | None = None,
+        settings: cabc.Sequence[str] = (),
+    ) -> None:
         found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
         initdb = found[-1] if found else shutil.which("initdb")
         if initdb is None:
             raise Missing("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         self._folder, self._data = folder, folder / "data"
         self._who = _owned_by("postgres", folder)
-        self._program = pathlib.Path(initdb).with_name("postgres")
-        self._port = _free_port()
+        self._programs = pathlib.Path(initdb).parent
+        self._settings = settings
+        self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         #: Of an empty database.
-        self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self._port}/postgres"
+        self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres"
+        if copy_of is None:
+            self._run(
+                "initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8",
+                *words,
+            )  # fmt: skip
+        else:
+            source = ("-h", "127.0.0.1", "-p", str(copy_of.port), "-U", "postgres")
+            self._run("pg_basebackup", "-D", self._data, *source, "-R", "-c", "fast")
+
+    def _run(self, program: str, *words: str | pathlib.Path) -> None:
         subprocess.run(
-            [initdb, "-D", self._data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8"],
+            [self._programs / program, *words],
             check=True,
             capture_output=True,
-            cwd=folder,
-            env=_environment(folder),
+            cwd=self._folder,
+            env=_environment(self._folder),
             **self._who,  # type: ignore[call-overload]
         )
 
@@ -90,16 +112,30 @@ class Postgresql:
             f"unix_socket_directories={self._folder}",
             "fsync=off",
             "max_connections=200",
+            *self._settings,
         )
         options = [word for setting in settings for word in ("-c", setting)]
         self._process = subprocess.Popen(
-            [self._program, "-D", self._data, "-p", str(self._port), *options],
+            [self._programs / "postgres", "-D", self._data, "-p", str(self.port), *options],
             cwd=self._folder,
             env=_environment(self._folder),
             stderr=subprocess.DEVNULL,
             **self._who,  # type: ignore[call-overload]
         )
         _wait_until_it_answers(self.url, self._process)
+
+    def say(self, statement: str) -> None:
+        """Execute something, outside of a transaction; also while it may only be read."""
+        engine = sa.create_engine(self.url, poolclass=sa.pool.NullPool)
+        with engine.connect() as connection:
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.exec_driver_sql("SET default_transaction_read_only = off")
+            connection.exec_driver_sql(statement)
+
+    @property
+    def alive(self) -> bool:
+        """It has not ended by itself."""
+        return self._process is not None and self._process.poll() is None
 
     def stop(self, how: int = signal.SIGINT) -> None:
         """Stop it; connections are cut, whatever they are doing."""

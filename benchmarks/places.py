@@ -1,0 +1,195 @@
+"""Places for a database, and what goes wrong with each of them: disks, servers, power."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import dataclasses
+import pathlib
+import shutil
+import signal
+import subprocess
+import time
+
+import sqlalchemy as sa
+
+from tests.proxy import Proxy
+from tests.servers import Missing, Postgresql
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A database that goes away and comes back."""
+
+    #: Of an empty database.
+    url: str
+    begin: cabc.Callable[[], None]
+    end: cabc.Callable[[], None]
+
+
+def _mount(*words: str | pathlib.Path) -> None:
+    done = subprocess.run(["mount", *words], capture_output=True, text=True)
+    if done.returncode:
+        raise Missing(f"nothing may be mounted here: {done.stderr.strip()}")
+
+
+@contextlib.contextmanager
+def small_disk(folder: pathlib.Path, megabytes: int) -> cabc.Iterator[pathlib.Path]:
+    """A disk of so many megabytes.
+
+    :raises Missing: mounting is not allowed.
+    """
+    disk = folder / "disk"
+    disk.mkdir()
+    _mount("-t", "tmpfs", "-o", f"size={megabytes}m,mode=755", "none", disk)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+class _Ballast:
+    """A file that takes all the room there is."""
+
+    def __init__(self, disk: pathlib.Path) -> None:
+        self._path = disk / "ballast"
+
+    def fill(self) -> None:
+        with contextlib.suppress(OSError), self._path.open("wb", buffering=0) as file:
+            for size in (2**20, 2**12):
+                with contextlib.suppress(OSError):
+                    while file.write(b"\0" * size) == size:
+                        pass
+
+    def empty(self) -> None:
+        self._path.unlink()
+
+
+@contextlib.contextmanager
+def full_sqlite(folder: pathlib.Path) -> cabc.Iterator[Place]:
+    """A SQLite file on a disk that is full for a while."""
+    with small_disk(folder, 24) as disk:
+        ballast = _Ballast(disk)
+        yield Place(f"sqlite:///{disk}/chaos.sqlite3", ballast.fill, ballast.empty)
+
+
+@contextlib.contextmanager
+def full_postgresql(folder: pathlib.Path, *, log_too: bool = False) -> cabc.Iterator[Place]:
+    """A PostgreSQL whose disk is full for a while.
+
+    :param log_too: its log (WAL) is there too; without room for that it ends, and its supervisor
+        has to start it again.
+    """
+    with small_disk(folder, 128) as disk:
+        ballast = _Ballast(disk)
+        words = ["--wal-segsize=1"]
+        if not log_too:
+            words.append(f"--waldir={folder}/log")
+            (folder / "log").mkdir()
+            shutil.chown(folder / "log", "postgres", "postgres")
+            folder.chmod(0o755)
+        settings = ("min_wal_size=2MB", "max_wal_size=8MB", "autovacuum=off")
+        server = Postgresql(disk / "postgresql", *words, settings=settings)
+        server.start()
+
+        def end() -> None:
+            ballast.empty()
+            time.sleep(1.0)
+            if not server.alive:
+                server.stop()
+                server.start()
+
+        try:
+            yield Place(server.url, ballast.fill, end)
+        finally:
+            server.stop(signal.SIGQUIT)
+
+
+@contextlib.contextmanager
+def postgresql(folder: pathlib.Path, how: signal.Signals) -> cabc.Iterator[Place]:
+    """A PostgreSQL that is stopped, and started again.
+
+    :param how: it is stopped: ``SIGINT`` as for a restart, ``SIGQUIT`` as by a crash.
+    """
+    server = Postgresql(folder / "postgresql")
+    server.start()
+    try:
+        yield Place(server.url, lambda: server.stop(how), server.start)
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def readonly_postgresql(folder: pathlib.Path) -> cabc.Iterator[Place]:
+    """A PostgreSQL that may only be read for a while."""
+    server = Postgresql(folder / "postgresql")
+    server.start()
+
+    def readonly(value: str) -> None:
+        server.say(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
+        server.say("SELECT pg_reload_conf()")
+
+    try:
+        yield Place(server.url, lambda: readonly("on"), lambda: readonly("off"))
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def failing_over(folder: pathlib.Path) -> cabc.Iterator[Place]:
+    """A PostgreSQL that dies; its standby, which has all that was committed, takes its place.
+
+    Every connection that anybody has is dead then, and the server that answers is another one.
+    """
+    first = Postgresql(folder / "first")
+    first.start()
+    second = Postgresql(folder / "second", copy_of=first)
+    second.start()
+    first.say("ALTER SYSTEM SET synchronous_standby_names = '*'")
+    first.say("SELECT pg_reload_conf()")
+
+    def end() -> None:
+        second.say("SELECT pg_promote()")
+        proxy.target = second.port
+
+    with Proxy(first.port) as proxy:
+        url = sa.make_url(first.url).set(port=proxy.port)
+        try:
+            yield Place(
+                url.render_as_string(hide_password=False), lambda: first.stop(signal.SIGQUIT), end
+            )
+        finally:
+            first.stop(signal.SIGQUIT)
+            second.stop(signal.SIGQUIT)
+
+
+class Image:
+    """A disk whose power can be cut: what was not synchronised is gone.
+
+    A copy of what stands behind the disk, taken while it is mounted, is what a power cut leaves:
+    pages that only the operating system holds are not in it.
+    """
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._image, self.path = folder / "image", folder / "mounted"
+        self.path.mkdir()
+        with self._image.open("wb") as file:
+            file.truncate(64 * 2**20)
+        subprocess.run(["mkfs.ext4", "-q", self._image], check=True)
+        self._mount()
+
+    def _mount(self) -> None:
+        # The file system's own log is not written by itself either.
+        _mount("-o", "loop,commit=3600", self._image, self.path)
+
+    def cut(self) -> None:
+        """Cut the power, and switch it on again. Nobody may have a file open any more."""
+        left = self._image.with_name("left")
+        shutil.copy(self._image, left)
+        self.close()
+        left.rename(self._image)
+        self._mount()
+
+    def close(self) -> None:
+        """Unmount it."""
+        subprocess.run(["umount", self.path], check=True)
