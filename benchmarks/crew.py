@@ -18,7 +18,7 @@ from flask_woo_events.tasks import QUEUES
 from .doom import KILLED
 from .intake_apps import PREFIX
 from .serving import wait_for
-from .stand import Child
+from .stand import Child, wait_until
 
 
 class Broker(t.Protocol):
@@ -66,9 +66,15 @@ class Intake:
             )
         wait_for(self.port, self._process)
         # It listens before it can answer, and a store waits for the answer to a ping for 5 s.
+        wait_until(self._answers)
+
+    def _answers(self) -> bool:
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port)) as connection:
-            connection.request("GET", f"{PREFIX}{hooks.PATH}")
-            connection.getresponse().read()
+            try:
+                connection.request("GET", f"{PREFIX}{hooks.PATH}")
+                return connection.getresponse().status == 200
+            except (OSError, http.client.HTTPException):
+                return False  # Whoever was to answer was killed meanwhile.
 
     @property
     def workers(self) -> list[Child]:

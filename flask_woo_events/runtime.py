@@ -61,7 +61,7 @@ class Runtime:
         self.database = database
         self.clock: cabc.Callable[[], dt.datetime] = clock or database.clock
         self.handlers = handlers or Handlers()
-        #: When this process began with it; seconds, monotonic.
+        #: Since when this process has kept every webhook that came; seconds, monotonic.
         self.began = time.monotonic()
         self._app = app
         self._groups: dict[object, GroupCommit[t.Any, t.Any]] = {}
@@ -78,6 +78,10 @@ class Runtime:
                 "Make a key with: flask woo keys generate"
             )
         return Cipher(self.settings.encryption_keys)
+
+    def begin_anew(self) -> None:
+        """Note that something could not be kept: whatever came before now may be missing."""
+        self.began = time.monotonic()
 
     def context(self) -> contextlib.AbstractContextManager[object]:
         """The application's context, for what is the application's own."""

@@ -8,11 +8,12 @@ import time
 import typing as t
 
 import flask
+import sqlalchemy as sa
 
 from .. import arrivals, crypto, hooks
 from ..arrivals import Arrived
 from ..database import Work
-from ..errors import AccessError, InputError, NotFoundError
+from ..errors import AccessError, InputError, NotFoundError, SchemaError
 from ..flow import intake
 from ..hooks import Hook
 from ..runtime import Runtime, current_runtime
@@ -43,7 +44,7 @@ def greet(address: str) -> Answer:
 
 
 def tell_age() -> flask.Response:
-    """Say that the intake is there, and for how long: that is what the watch asks."""
+    """Say that the intake is there, and since when it has kept all: that is what the watch asks."""
     up = time.monotonic() - current_runtime().began
     answer = flask.jsonify(message="Webhooks of WooCommerce are taken here", upSeconds=up)
     answer.cache_control.no_store = True
@@ -52,7 +53,17 @@ def tell_age() -> flask.Response:
 
 def receive(address: str) -> Answer:
     """Take a webhook: check its signature, keep what it says, answer at once."""
-    runtime, request = current_runtime(), flask.request
+    runtime = current_runtime()
+    try:
+        return _receive(runtime, address)
+    except (sa.exc.SQLAlchemyError, SchemaError):
+        # The store does not repeat it, so the watch has to know.
+        runtime.begin_anew()
+        raise
+
+
+def _receive(runtime: Runtime, address: str) -> Answer:
+    request = flask.request
     hook = _hook(runtime, address)
     signature = request.headers.get("X-WC-Webhook-Signature", "").strip()
     limit = runtime.settings.hook_max_bytes if signature else 1024

@@ -8,6 +8,7 @@ import dataclasses
 import pathlib
 import shutil
 import socket
+import sqlite3
 import threading
 import time
 import typing as t
@@ -16,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 import werkzeug.serving
 
+import flask_woo_events.database
 from flask_woo_events import schema, watch
 from flask_woo_events import worker as workers
 from flask_woo_events.polling import due_instances
@@ -169,6 +171,29 @@ def test_short_outage(make_line: Make, intake: Intake, interval: str) -> None:
     intake.start()
     assert post.look()
     assert post.arrivals() == lost
+
+
+def test_webhooks_that_could_not_be_stored(
+    make_line: Make, intake: Intake, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The intake answers all the time and refuses what it cannot keep: that is polled as well."""
+    monkeypatch.setattr(flask_woo_events.database, "SQLITE_BUSY_SECONDS", 0.05)
+    line, ticks = make_line(**{"event.webhook.reconcile_interval": "0"}), Ticks()
+    post = Post(line, Watch(runtime_of(line.app), ticks), ticks)
+    intake.start()
+    intake.ages = [500.0]
+    assert post.look()
+    post.arrivals()
+    intake.ages = []
+    product = line.first("products")
+    line.store.acts.stock(product, 3)
+    with contextlib.closing(sqlite3.connect(tmp_path / "host.sqlite3")) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        line.store.webhooks.run_queue()
+    assert {one.status for one in line.store.webhooks.log if one.topic} == {503}
+    assert post.look(60)
+    assert post.arrivals() == {("products", str(product), "UPDATED")}
+    assert not post.look(60)
 
 
 def test_restart_between_two_looks(post: Post, intake: Intake) -> None:
