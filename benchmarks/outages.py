@@ -167,9 +167,11 @@ def _cut(stand: Stand, intake: Intake, image: Image, cuts: int) -> Outcome:
         intake.stop()
         for worker in workers:
             worker.kill()
+        # Before the stand closes its connections: the last one to do so synchronises.
+        image.cut()
         stand.engine.dispose()
         stand.database.dispose()
-        image.cut()
+        image.restore()
         with contextlib.closing(sqlite3.connect(image.path / "chaos.sqlite3")) as connection:
             found = connection.execute("PRAGMA integrity_check").fetchone()[0]
             lost += [] if found == "ok" else [f"the file is damaged: {found}"]

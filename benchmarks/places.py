@@ -171,7 +171,8 @@ class Image:
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
-        self._image, self.path = folder / "image", folder / "mounted"
+        self._image, self._left = folder / "image", folder / "left"
+        self.path = folder / "mounted"
         self.path.mkdir()
         with self._image.open("wb") as file:
             file.truncate(64 * 2**20)
@@ -183,11 +184,13 @@ class Image:
         _mount("-o", "loop,commit=3600", self._image, self.path)
 
     def cut(self) -> None:
-        """Cut the power, and switch it on again. Nobody may have a file open any more."""
-        left = self._image.with_name("left")
-        shutil.copy(self._image, left)
+        """Cut the power; whoever closes files after that changes nothing any more."""
+        shutil.copy(self._image, self._left)
+
+    def restore(self) -> None:
+        """Switch it on again. Nobody may have a file open any more."""
         self.close()
-        left.rename(self._image)
+        self._left.rename(self._image)
         self._mount()
 
     def close(self) -> None:
