@@ -18,7 +18,8 @@ from .stand import Child, Stand, wait_until
 
 #: How long a request may be on its way when its sender is killed, seconds.
 ON_ITS_WAY = 0.5
-#: Kills after which it is looked whether webhooks alone have told what was acknowledged.
+#: Kills after which all of it is let come to an end: of a store of which much is gone at once it is
+#: believed after ten minutes only. Webhooks alone must have told what was acknowledged by then.
 ROUND = 10
 WORKER = ("poll",)
 #: How long a store takes for an answer while it is asked by somebody who is to be killed, seconds.
@@ -101,7 +102,7 @@ def at_random(stand: Stand, crew: cabc.Sequence[tuple[str, ...]], kills: int) ->
     stand.slow_down()
     running = [stand.nursery.start(*args) for args in crew]
     working = 0
-    for _ in range(kills):
+    for number in range(kills):
         for _ in range(stand.chance.randint(1, 4)):
             stand.act()
         stand.poll_now()
@@ -110,6 +111,8 @@ def at_random(stand: Stand, crew: cabc.Sequence[tuple[str, ...]], kills: int) ->
         working += stand.working
         stand.kill(running[victim])
         running[victim] = stand.nursery.start(*crew[victim])
+        if number % ROUND == ROUND - 1:
+            stand.verdict()
     outcome = judged(stand, working)
     _end(running)
     return outcome
@@ -148,6 +151,10 @@ def at_points(
                 break
             continue  # Somebody else was faster.
         kills += 1
+        if number % ROUND == ROUND - 1:
+            worker = stand.nursery.start(*WORKER)
+            stand.verdict()
+            worker.kill()
     worker = stand.nursery.start(*WORKER)
     outcome = judged(stand, kills)
     _end([worker, *others])
@@ -353,6 +360,7 @@ class Takeover:
         table = stand.store.shop.tables["webhooks"]
         for _ in range(times):
             holder = self.start()
+            wait_until(lambda: stand.hooked, 180)
             wanted = len(table)
             with stand.store.shop.lock:
                 table.replace([])
