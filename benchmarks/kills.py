@@ -354,6 +354,26 @@ class Takeover:
             other.kill()
         return max(took)
 
+    def of_both(self) -> float:
+        """Kill while the store and the callback are asked; until all is told."""
+        stand, slow = self.stand, _Slow()
+        holder = self.start()
+        stand.receiver.answer = slow
+        stand.act()
+        stand.poll_now()
+        slow.asked.wait(60)
+        stand.store.faults.add("delay", times=100_000, seconds=SLOW)
+        stand.act()
+        wait_until(lambda: stand.free)
+        stand.poll_now()
+        wait_until(lambda: not stand.free)
+        other = self._other()
+        stand.receiver.answer = lambda _received: 200
+        took = self._killed(holder, stand.store.faults.clear, lambda: stand.settled)
+        slow.answer.set()
+        other.kill()
+        return took
+
     def of_guardians(self, times: int) -> float:
         """Kill while webhooks are registered; until all of them are."""
         stand, took = self.stand, list[float]()

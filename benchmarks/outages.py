@@ -142,8 +142,7 @@ def power_cuts(cuts: int, *, trusting: bool = False) -> Outcome:
             tempfile.TemporaryDirectory(prefix="woo-power-", ignore_cleanup_errors=True)
         )
         folder = pathlib.Path(path)
-        image = Image(folder)
-        stack.callback(image.close)
+        image = stack.enter_context(Image(folder))
         url = f"sqlite:///{image.path}/chaos.sqlite3"
         public = f"http://127.0.0.1:{intake.port}"
         stand = Stand(url, folder, seed=SEED, public=public, settings=QUICK)

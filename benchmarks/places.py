@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
+import typing as t
 
 import sqlalchemy as sa
 
@@ -33,6 +34,11 @@ def _mount(*words: str | pathlib.Path) -> None:
         raise Missing(f"nothing may be mounted here: {done.stderr.strip()}")
 
 
+def _unmount(path: pathlib.Path) -> None:
+    # What is open there is closed first; a process that was just killed may still hold it.
+    subprocess.run(["umount", "-l", path], check=True)
+
+
 @contextlib.contextmanager
 def small_disk(folder: pathlib.Path, megabytes: int) -> cabc.Iterator[pathlib.Path]:
     """A disk of so many megabytes.
@@ -45,7 +51,7 @@ def small_disk(folder: pathlib.Path, megabytes: int) -> cabc.Iterator[pathlib.Pa
     try:
         yield disk
     finally:
-        subprocess.run(["umount", "-l", disk], check=True)
+        _unmount(disk)
 
 
 class _Ballast:
@@ -173,11 +179,17 @@ class Image:
     def __init__(self, folder: pathlib.Path) -> None:
         self._image, self._left = folder / "image", folder / "left"
         self.path = folder / "mounted"
+
+    def __enter__(self) -> t.Self:
         self.path.mkdir()
         with self._image.open("wb") as file:
             file.truncate(64 * 2**20)
         subprocess.run(["mkfs.ext4", "-q", self._image], check=True)
         self._mount()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        _unmount(self.path)
 
     def _mount(self) -> None:
         # The file system's own log is not written by itself either.
@@ -189,10 +201,6 @@ class Image:
 
     def restore(self) -> None:
         """Switch it on again. Nobody may have a file open any more."""
-        self.close()
+        _unmount(self.path)
         self._left.rename(self._image)
         self._mount()
-
-    def close(self) -> None:
-        """Unmount it."""
-        subprocess.run(["umount", self.path], check=True)

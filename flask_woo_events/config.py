@@ -75,7 +75,7 @@ class Settings:
     coalesce: bool = False
     #: Seconds that a claimed poll or delivery belongs to its worker unless renewed. With the look
     #: that finds it and the work itself, another worker has taken over within ten.
-    lease_seconds: float = 8.0
+    lease_seconds: float = 7.0
     #: Polls at once in one worker process.
     poll_threads: int = 16
     #: Deliveries at once in one worker process.

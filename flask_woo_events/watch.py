@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import dataclasses
+import datetime as dt
 import logging
 import math
 import time
@@ -91,9 +92,12 @@ class Watch:
             self._fill(base, seen, now)
 
     def _fill(self, base: str, seen: _Base, now: float) -> None:
+        settings, clock = self._runtime.settings, self._runtime.clock()
+        lease = dt.timedelta(seconds=settings.lease_seconds)
         with self._runtime.database.write() as session:
-            mine = [] if self._runtime.settings.public_url else [Instance.hooks_base == base]
-            webhooks.fill_the_gap(session, self._runtime.clock(), *_HOOKED, *mine)
+            mine = [] if settings.public_url else [Instance.hooks_base == base]
+            webhooks.fill_the_gap(session, clock, *_HOOKED, *mine)
+            webhooks.look_soon(session, clock, lease, *_HOOKED, *mine)
         # One after the other: processes that are replaced all the time, or an intake that fails so.
         ran_on = now < seen.quiet_until + APART
         seen.pause = min(2 * seen.pause, APART_AT_MOST) if ran_on else APART

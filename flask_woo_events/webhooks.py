@@ -260,6 +260,24 @@ def fill_the_gap(
     )
 
 
+def look_soon(
+    session: orm.Session,
+    now: dt.datetime,
+    lease: dt.timedelta,
+    *which: sa.ColumnElement[bool] | orm.InstrumentedAttribute[bool],
+) -> None:
+    """Have the guardian look at once: a store that did not reach us may have disabled them.
+
+    :param lease: of a guardian at work, which is left alone.
+    """
+    session.execute(
+        sa.update(Instance)
+        .where(Instance.hooks_due_at > now + lease, *which)
+        .values(hooks_due_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def enroll(session: orm.Session, instance_id: int, base: str, now: dt.datetime) -> bool:
     """Let the guardian look after an instance's webhooks; false for one that is not for them.
 

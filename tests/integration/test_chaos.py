@@ -56,6 +56,4 @@ def test_the_work_of_a_killed_worker_is_taken_over_within_ten_seconds(
 ) -> None:
     """At default settings, from the kill until the other worker has told everything."""
     with Stand(any_url, tmp_path, seed=10).running() as stand:
-        takeover = Takeover(stand, lambda: stand.nursery.start(*kills.WORKER))
-        assert takeover.of_requests(stand.poll_now, 1) < 10
-        assert takeover.of_deliveries(1) < 10
+        assert Takeover(stand, lambda: stand.nursery.start(*kills.WORKER)).of_both() < 10

@@ -20,6 +20,8 @@ import sqlalchemy as sa
 
 import flask_woo_events.database
 from benchmarks.chaos import QUICK
+from benchmarks.outages import OUTAGES
+from benchmarks.places import Image
 from benchmarks.stand import Stand, wait_until
 from flask_woo_events import crypto, hooks, schema
 from flask_woo_events.hooks import Hook
@@ -28,6 +30,7 @@ from tests import servers
 from tests.integration.host import PREFIX, Api, add_account, dispose, make_app, runtime_of
 from tests.integration.stage import build
 
+T = t.TypeVar("T")
 BODY = b'{"id":7,"status":"processing"}'
 
 
@@ -65,6 +68,13 @@ def _assert_refused(response: t.Any) -> None:
     assert response.status_code == 503, response.text
     assert int(response.headers["Retry-After"]) > 0
     assert set(response.json) == {"message", "requestId"}
+
+
+@pytest.fixture
+def folder() -> cabc.Iterator[pathlib.Path]:
+    """A folder that the servers' own users may enter, which pytest's is not."""
+    with tempfile.TemporaryDirectory(prefix="woo-server-", ignore_cleanup_errors=True) as path:
+        yield pathlib.Path(path)
 
 
 @contextlib.contextmanager
@@ -154,19 +164,98 @@ def _no_file_larger_than(size: int) -> cabc.Iterator[None]:
         signal.signal(signal.SIGXFSZ, before)
 
 
-@pytest.fixture
-def server() -> cabc.Iterator[servers.Postgresql]:
-    """A PostgreSQL of this test's own, which it may stop."""
-    with tempfile.TemporaryDirectory(prefix="woo-server-", ignore_cleanup_errors=True) as folder:
+#: What a restart and a crash of PostgreSQL do is tested below.
+BRIEF = [
+    "SQLite, disk full",
+    pytest.param("PostgreSQL, failed over", marks=pytest.mark.postgresql),
+    pytest.param("PostgreSQL, read-only", marks=pytest.mark.postgresql),
+    pytest.param("PostgreSQL, disk full", marks=pytest.mark.postgresql),
+]
+
+
+@pytest.mark.parametrize("name", BRIEF)
+def test_what_a_database_could_not_take_is_refused_and_nothing_else(
+    name: str, tmp_path: pathlib.Path, folder: pathlib.Path
+) -> None:
+    """With a pool full of connections: those which died cost no webhook, and nobody helps."""
+    with _allowed(OUTAGES[name](folder)) as place, _app(place.url, tmp_path) as app:
+        intake, taken = Intake(app), 0
+        for _ in range(3):
+            taken += _assert_taken(intake.send())
+        place.begin()
+        for _ in range(5000):  # A disk that is full has room in files that are there.
+            response = intake.send()
+            if response.status_code != 200:
+                break
+            taken += 1
+        _assert_refused(response)
+        place.end()
+        taken += _assert_taken(intake.send())
+        assert intake.kept() == taken
+
+
+@pytest.mark.parametrize("trusting", [False, True], ids=["FULL", "NORMAL"])
+def test_what_was_acknowledged_outlives_a_power_cut(trusting: bool, tmp_path: pathlib.Path) -> None:
+    """A SQLite file on a disk that loses what was not synchronised.
+
+    That it does shows with ``synchronous=NORMAL``, which we do not use.
+    """
+    with _allowed(Image(tmp_path)) as image:
+        with _app(f"sqlite:///{image.path}/cut.sqlite3", tmp_path) as app:
+            intake = Intake(app)
+            if trusting:
+                sa.event.listen(
+                    intake.runtime.database.engine,
+                    "checkout",
+                    lambda connection, *_: connection.execute("PRAGMA synchronous=NORMAL"),
+                )
+            taken = sum(_assert_taken(intake.send()) for _ in range(20))
+            image.cut()
+            runtime_of(app).database.dispose()
+            image.restore()
+            assert (intake.kept() == taken) is not trusting
+
+
+@contextlib.contextmanager
+def _allowed(context: contextlib.AbstractContextManager[T]) -> cabc.Iterator[T]:
+    """Skip where servers are missing, or nothing may be mounted."""
+    with contextlib.ExitStack() as stack:
         try:
-            server = servers.Postgresql(pathlib.Path(folder) / "postgresql")
+            entered = stack.enter_context(context)
         except servers.Missing as exc:
-            if os.environ.get("CI") == "true":
+            if os.environ.get("CI") == "true" and "mounted" not in str(exc):
                 raise
             pytest.skip(str(exc))
-        server.start()
-        yield server
-        server.stop()
+        yield entered
+
+
+@contextlib.contextmanager
+def _app(url: str, folder: pathlib.Path) -> cabc.Iterator[flask.Flask]:
+    app = make_app(folder, TESTING=False, SQLALCHEMY_DATABASE_URI=url)
+    schema.upgrade(runtime_of(app).database.engine)
+    try:
+        yield app
+    finally:
+        dispose(app)
+
+
+def _assert_taken(response: t.Any) -> int:
+    assert response.status_code == 200, response.text
+    return 1
+
+
+@pytest.fixture
+def server(folder: pathlib.Path) -> cabc.Iterator[servers.Postgresql]:
+    """A PostgreSQL of this test's own, which it may stop."""
+    try:
+        server = servers.Postgresql(folder / "postgresql")
+    except servers.Missing as exc:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(exc))
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.mark.postgresql

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import contextlib
 import dataclasses
+import datetime as dt
 import pathlib
 import shutil
 import socket
@@ -13,13 +14,16 @@ import threading
 import time
 import typing as t
 
+import flask
 import pytest
 import sqlalchemy as sa
 import werkzeug.serving
 
 import flask_woo_events.database
-from flask_woo_events import schema, watch
+from flask_woo_events import schema, watch, webhooks
 from flask_woo_events import worker as workers
+from flask_woo_events.leases import Keeper
+from flask_woo_events.models import Instance
 from flask_woo_events.polling import due_instances
 from flask_woo_events.watch import Watch
 from flask_woo_events.worker import Worker
@@ -143,6 +147,11 @@ def post(line: Line) -> Post:
     return Post(line, Watch(runtime_of(line.app), ticks), ticks)
 
 
+def _keeper_of(app: flask.Flask) -> Keeper:
+    runtime = runtime_of(app)
+    return Keeper(runtime.database, runtime.clock, dt.timedelta(seconds=8))
+
+
 def _lost(line: Line, *quantities: int) -> set[Event]:
     """Change products while nobody takes their webhooks; tell which."""
     took, products = line.store.webhooks.send, sorted(line.store.truth("products"))
@@ -163,14 +172,29 @@ def test_short_outage(make_line: Make, intake: Intake, interval: str) -> None:
     intake.start()
     assert post.look()
     assert post.arrivals() == set()
+    webhooks.guard(runtime_of(line.app), _keeper_of(line.app), line.instance_id)
     assert not post.look()
     intake.stop()
     assert not post.look(60)
     lost = _lost(line, 3, 4, 5)
     assert not post.look()
     intake.start()
+    assert webhooks.due(runtime_of(line.app)) == []
     assert post.look()
+    # The store may have disabled them meanwhile.
+    assert webhooks.due(runtime_of(line.app)) == [line.instance_id]
     assert post.arrivals() == lost
+
+
+def test_guardian_at_work_is_left_alone(post: Post, intake: Intake) -> None:
+    """Its lease says when the webhooks are due next."""
+    runtime = runtime_of(post.line.app)
+    lease = runtime.clock() + dt.timedelta(seconds=runtime.settings.lease_seconds)
+    with runtime.database.write() as session:
+        session.get_one(Instance, post.line.instance_id).hooks_due_at = lease
+    intake.start()
+    assert post.look()
+    assert webhooks.due(runtime) == []
 
 
 def test_webhooks_that_could_not_be_stored(
