@@ -11,7 +11,7 @@ ARGS ?=
 PYTEST_ARGS ?= -n 2
 
 .PHONY: demo test lint types docs unit oldest-sqlalchemy packages audit plugin plugin-test bench \
-  peers screenshots clean
+  peers screenshots chaos outages clean
 
 demo: $(VENV)/.demo
 	$(BIN)/flask --app example_app woo demo $(ARGS)
@@ -62,9 +62,14 @@ peers: $(VENV)/.test
 screenshots: $(VENV)/.test
 	WOO_SCREENSHOTS=1 $(BIN)/python -m pytest tests/console/test_looks.py
 
-# A thousand kills; some minutes for each database.
+# More than a thousand kills, an hour in all; CHAOS_SERIES='at random' chooses some of them.
+# RabbitMQ is killed too where Debian's rabbitmq-server is installed.
 chaos: packages $(VENV)/.test
 	$(BIN)/python -m benchmarks chaos
+
+# The database goes away for a minute in each way that there is, and the power; needs root.
+outages: packages $(VENV)/.test
+	$(BIN)/python -m benchmarks outages
 
 bench: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --group benchmarks

@@ -258,6 +258,9 @@ def main() -> None:
             began = time.monotonic()
             try:
                 outcome = run(database)
+            except servers.Missing as exc:
+                print(f"{database}, {what}: left out, {exc}", flush=True)
+                continue
             except Exception:
                 # The machine was too slow, or the stand is broken: that proves nothing either way.
                 traceback.print_exc()
