@@ -184,7 +184,10 @@ class Image:
         self.path.mkdir()
         with self._image.open("wb") as file:
             file.truncate(64 * 2**20)
-        subprocess.run(["mkfs.ext4", "-q", self._image], check=True)
+        mkfs = shutil.which("mkfs.ext4") or shutil.which("mkfs.ext4", path="/usr/sbin:/sbin")
+        if mkfs is None:
+            raise Missing("nothing may be mounted here: there is no mkfs.ext4")
+        subprocess.run([mkfs, "-q", self._image], check=True)
         self._mount()
         return self
 

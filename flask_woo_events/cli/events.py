@@ -70,13 +70,12 @@ def tail(instance: int | None, as_json: bool) -> None:
     """Print events as they come, until Ctrl-C."""
     database, chosen = current_runtime().database, log.Choice(instance_id=instance)
     with database.read() as session:
-        last = log.last_id(session)
+        following = log.Tail(session, chosen)
     try:
         while True:
             with database.read() as session:
-                entries = log.after(session, chosen, last)
+                entries = following.more(session)
             for entry in entries:
-                last = entry.id
                 if as_json:
                     echo_json(dataclasses.asdict(entry))
                 else:

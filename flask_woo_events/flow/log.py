@@ -138,15 +138,31 @@ def newest(session: orm.Session, choice: Choice, limit: int) -> list[Entry]:
     return entries_of(session, _query(choice).order_by(Event.id.desc()).limit(limit))
 
 
-def after(session: orm.Session, choice: Choice, event_id: int, limit: int = 500) -> list[Entry]:
-    """Events that came after one, the oldest first."""
-    query = _query(choice).where(Event.id > event_id).order_by(Event.id).limit(limit)
-    return entries_of(session, query)
+class Tail:
+    """Events as they come; those that were there before are left out.
 
+    An event has its id before it is committed, and another one with a higher id may be committed
+    first. So the last ids are looked at again.
+    """
 
-def last_id(session: orm.Session) -> int:
-    """Id of the newest event, 0 without one."""
-    return session.scalars(sa.select(sa.func.max(Event.id))).one() or 0
+    #: So many of them.
+    AGAIN = 1_000
+
+    def __init__(self, session: orm.Session, choice: Choice) -> None:
+        self._choice = choice
+        self._last = session.scalars(sa.select(sa.func.max(Event.id))).one() or 0
+        before = sa.select(Event.id).where(Event.id > self._last - self.AGAIN)
+        self._seen = set(session.scalars(before))
+
+    def more(self, session: orm.Session, limit: int = 500) -> list[Entry]:
+        """What came since it was last asked, the oldest first."""
+        reach = self._last - self.AGAIN
+        self._seen = {one for one in self._seen if one > reach}
+        query = _query(self._choice).where(Event.id > reach, Event.id.not_in(self._seen))
+        entries = entries_of(session, query.order_by(Event.id).limit(limit))
+        self._seen.update(one.id for one in entries)
+        self._last = max([self._last, *(one.id for one in entries)])
+        return entries
 
 
 def search(session: orm.Session, choice: Choice, before_id: int | None, limit: int) -> Page:

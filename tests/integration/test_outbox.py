@@ -8,9 +8,10 @@ import pytest
 import sqlalchemy as sa
 
 from flask_woo_events.database import Database
-from flask_woo_events.flow import claims, settlements
+from flask_woo_events.flow import claims, log, settlements
 from flask_woo_events.flow.retry import Outcome, Verdict
-from flask_woo_events.models import Attempt, Delivery, DeliveryStatus, Subscription
+from flask_woo_events.models import Attempt, Delivery, DeliveryStatus, Event, Subscription
+from tests.conftest import BACKENDS
 from tests.integration.stage import Stage, at, build
 
 LEASE = dt.timedelta(seconds=10)
@@ -119,3 +120,26 @@ def test_a_stopped_subscription_queues_everything(stage: Stage) -> None:
     with stage.database.read() as session:
         assert not session.scalars(sa.select(Subscription.active)).one()
     assert claim(stage, seconds=10_000) == []
+
+
+# A SQLite file has one writer at a time.
+@pytest.mark.parametrize("any_url", BACKENDS[1:], indirect=True)
+def test_tail_shows_events_that_are_committed_late(stage: Stage) -> None:
+    """Another worker's event may have the lower id and be committed after a higher one."""
+    stage.see({"id": 1, "v": 1})
+    with stage.database.read() as session:
+        tail = log.Tail(session, log.Choice())
+        row = dict(session.execute(sa.select(Event.__table__)).mappings().one())
+
+    def more() -> list[int]:
+        with stage.database.read() as session:
+            return [one.version for one in tail.more(session)]
+
+    del row["id"]
+    with stage.database.begin() as slower:
+        slower.execute(sa.insert(Event).values(row | {"version": 2}))
+        with stage.database.begin() as faster:
+            faster.execute(sa.insert(Event).values(row | {"version": 3}))
+        assert more() == [3]
+    assert more() == [2]
+    assert more() == []
