@@ -90,9 +90,10 @@ def full_postgresql(folder: pathlib.Path, *, log_too: bool = False) -> cabc.Iter
         ballast = _Ballast(disk)
         words = ["--wal-segsize=1"]
         if not log_too:
-            words.append(f"--waldir={folder}/log")
-            (folder / "log").mkdir()
-            shutil.chown(folder / "log", "postgres", "postgres")
+            log = folder / "postgresql-log"
+            words.append(f"--waldir={log}")
+            log.mkdir()
+            shutil.chown(log, "postgres", "postgres")
             folder.chmod(0o755)
         settings = ("min_wal_size=2MB", "max_wal_size=8MB", "autovacuum=off")
         server = Postgresql(disk / "postgresql", *words, settings=settings)
