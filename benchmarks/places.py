@@ -88,13 +88,13 @@ def full_postgresql(folder: pathlib.Path, *, log_too: bool = False) -> cabc.Iter
     """
     with small_disk(folder, 128) as disk:
         ballast = _Ballast(disk)
+        folder.chmod(0o755)  # The server runs as a user of its own.
         words = ["--wal-segsize=1"]
         if not log_too:
             log = folder / "postgresql-log"
             words.append(f"--waldir={log}")
             log.mkdir()
             shutil.chown(log, "postgres", "postgres")
-            folder.chmod(0o755)
         settings = ("min_wal_size=2MB", "max_wal_size=8MB", "autovacuum=off")
         server = Postgresql(disk / "postgresql", *words, settings=settings)
         server.start()
