@@ -42,6 +42,8 @@ _log = logging.getLogger(__name__)
 PROBE_EVERY = dt.timedelta(hours=1)
 #: Places of a failing resource that are remembered; with more all of it is compared.
 MOST_PENDING = 5_000
+#: Collections that show products.
+SHOWING = ("orders", "refunds")
 #: Answers of one reading; the rest is read at the next poll.
 MOST_PAGES = 200
 
@@ -228,6 +230,7 @@ class Following:
                 return []
             try:
                 caught = self._catch_up(memory.position)
+                hints = [*journal.hints(caught.changes), *self._orders(caught)]
             except JournalBrokenError as exc:
                 self._break(str(exc))
                 self._begin()
@@ -246,7 +249,7 @@ class Following:
             memory.position = caught.position
             self._clock_changed = caught.clock_changed
             self.report.observed = len(caught.changes)
-            return journal.hints(caught.changes)
+            return hints
         finally:
             self.report.requests += client.requests_made - before
         return []
@@ -263,6 +266,20 @@ class Following:
                 raise JournalBrokenError(f"the journal was pruned: {exc}") from exc
         self._take(pages[-1], position)
         return journal.advance(position, pages, self._runtime.clock())
+
+    def _orders(self, caught: Caught) -> list[Hint]:
+        """Orders and refunds that show something else of products, which the store is asked for."""
+        products = journal.products_in_orders(caught.changes)
+        jobs = (*self._turn.jobs, *self._turn.waiting)
+        if not products or not any(job.collection.hub_name in SHOWING for job in jobs):
+            return []
+        found: dict[Hint, None] = {}
+        for one in api.orders_of(self._turn.client, products):
+            for collection in COLLECTIONS.get(one.type, ()):
+                found[Hint("journal", collection, one.id, one.parent or None)] = None
+            if len(found) > MOST_PENDING:
+                return [Hint("journal", collection) for collection in SHOWING]
+        return list(found)
 
     def _begin(self) -> None:
         """Stand at the end of the journal before the ordinary polls of this turn begin."""

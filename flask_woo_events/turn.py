@@ -152,15 +152,19 @@ class Turn:
         """Let what changed below an object, and above, be read again in this turn.
 
         A changed variation changes its product, often without a date; a deleted order takes its
-        refunds along.
+        refunds along; a product's picture is its variations'.
         """
+        below = job.collection.below
         for other in self.jobs:
             if other.collection.below and other.collection.below.parent == job.collection.hub_name:
                 numbers = [int(one) for one in other.book.changed if one.isdecimal()]
                 numbers += other.look.candidates
                 job.look.again.update(other.view.parents_of(numbers).values())
-            if job.collection.below and job.collection.below.parent == other.collection.hub_name:
-                job.look.parents.update(int(one) for one in other.book.changed if one.isdecimal())
+            if below and below.parent == other.collection.hub_name:
+                changed = [int(one) for one in other.book.changed if one.isdecimal()]
+                job.look.parents.update(changed)
+                if below.inherits and not (job.reading and job.reading.by_parent):
+                    job.look.again.update(job.view.children(changed))
 
     def coupons(self, codes: cabc.Iterable[str]) -> set[int]:
         """Ids of the coupons with these codes, one request each."""

@@ -28,6 +28,8 @@ require_once __DIR__ . '/includes/class-journal.php';
 require_once __DIR__ . '/includes/class-post-watcher.php';
 require_once __DIR__ . '/includes/class-order-watcher.php';
 require_once __DIR__ . '/includes/class-customer-watcher.php';
+require_once __DIR__ . '/includes/class-comment-watcher.php';
+require_once __DIR__ . '/includes/class-use-watcher.php';
 require_once __DIR__ . '/includes/class-rest-controller.php';
 require_once __DIR__ . '/includes/class-connection.php';
 require_once __DIR__ . '/includes/class-plugin.php';

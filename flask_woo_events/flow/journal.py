@@ -44,6 +44,8 @@ COLLECTIONS: cabc.Mapping[str, tuple[str, ...]] = {
     "product_shipping_class": ("products-shipping-classes",),
     "product_review": ("products-reviews",),
 }
+#: The type of a product of which orders show something else; its id may be a variation's.
+PRODUCT_IN_ORDERS = "product_in_orders"
 
 Stretch = tuple[int, int]
 
@@ -178,6 +180,11 @@ def hints(changes: cabc.Iterable[Change]) -> list[Hint]:
         for collection in COLLECTIONS.get(change.type, ())
     }
     return list(found)
+
+
+def products_in_orders(changes: cabc.Iterable[Change]) -> list[int]:
+    """Products and variations whose orders and refunds show something else of them."""
+    return sorted({change.id for change in changes if change.type == PRODUCT_IN_ORDERS})
 
 
 def _check(position: Position, pages: cabc.Sequence[Page]) -> None:

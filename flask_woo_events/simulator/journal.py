@@ -14,9 +14,15 @@ from .answers import Answer, RestError, answer, no_route
 from .encoding import Json
 from .rows import Row
 from .shop import Shop
+from .uses import Uses
 
 #: Where the journal is read.
 PATH = "/wp-json/wc-flask-woo-events/v1/changes"
+#: Where the orders of products are told.
+ORDERS_PATH = "/wp-json/wc-flask-woo-events/v1/orders"
+#: Where the plugin tells what it is.
+STATUS_PATH = "/wp-json/wc-flask-woo-events/v1/status"
+PATHS = (PATH, ORDERS_PATH, STATUS_PATH)
 NAMESPACE = "wc-flask-woo-events/v1"
 #: Rows of one answer at most.
 LIMIT = 1_000
@@ -34,6 +40,8 @@ TYPES = {
     "shipping_classes": "product_shipping_class",
     "reviews": "product_review",
 }
+#: A product or variation of which orders show something else.
+PRODUCT_IN_ORDERS = "product_in_orders"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,8 +62,9 @@ class Journal:
     Whatever changes in the tables is written; what direct SQL changes is not.
     """
 
-    def __init__(self, shop: Shop) -> None:
+    def __init__(self, shop: Shop, uses: Uses) -> None:
         self._shop = shop
+        self._uses = uses
         self.installed = False
         self.entries: list[Entry] = []
         self._next = 1
@@ -65,7 +74,8 @@ class Journal:
         #: Rows of a transaction that is not committed yet.
         self._held: list[Entry] | None = None
         for kind in TYPES:
-            shop.tables[kind].listener = functools.partial(self._note, TYPES[kind])
+            shop.tables[kind].listeners.append(functools.partial(self._note, TYPES[kind]))
+        uses.listener = self._note_product
 
     def install(self) -> None:
         """Put the plugin in, or back: nobody wrote until now, so another epoch begins."""
@@ -125,9 +135,15 @@ class Journal:
             self.installed = before
 
     def _note(self, kind: str, row: Row | None, operation: str) -> None:
+        number, parent = (row.id, row.parent) if row is not None else (0, 0)
+        self._write(kind, number, parent, operation)
+
+    def _note_product(self, number: int) -> None:
+        self._write(PRODUCT_IN_ORDERS, number, 0, "update")
+
+    def _write(self, kind: str, number: int, parent: int, operation: str) -> None:
         if not self.installed:
             return
-        number, parent = (row.id, row.parent) if row is not None else (0, 0)
         now = self._shop.clock.now()
         entry = Entry(self._next, kind, number, parent, operation, now)
         self._next += 1
@@ -152,7 +168,40 @@ class Journal:
             shown, more = rows[-limit:], False
         changes = [_shown(entry) for entry in shown]
         place = {"next": shown[-1].seq if shown else after, "more": more}
-        return answer({"changes": changes, **place, "types": sorted(TYPES.values()), **facts})
+        types = sorted([*TYPES.values(), PRODUCT_IN_ORDERS])
+        return answer({"changes": changes, **place, "types": types, **facts})
+
+    def orders(self, params: cabc.Mapping[str, str]) -> Answer:
+        """Answer ``/orders``: the orders of some products, all of them at once.
+
+        :raises RestError: there is no plugin.
+        """
+        if not self.installed:
+            raise no_route()
+        rows = self._uses.orders_of({int(one) for one in params["products"].split(",")})
+        orders = [{"id": row.id, "type": "order", "parent": 0} for row in rows]
+        return answer({"orders": orders, "next": self._shop.counters["items"], "more": False})
+
+    def status(self) -> Answer:
+        """Answer ``/status``.
+
+        :raises RestError: there is no plugin.
+        """
+        if not self.installed:
+            raise no_route()
+        facts = self._facts(0)
+        del facts["anchor"]
+        about = {"version": "1.0.0", "types": [*TYPES.values(), PRODUCT_IN_ORDERS]}
+        return answer({**about, "last_read": None, "webhooks": [], **facts})
+
+    def respond(self, path: str, params: cabc.Mapping[str, str]) -> Answer:
+        """Answer a question for the plugin.
+
+        :raises RestError: there is no plugin, or the rows asked for were pruned.
+        """
+        if path == PATH:
+            return self.answer(params)
+        return self.orders(params) if path == ORDERS_PATH else self.status()
 
     def _facts(self, after: int) -> Json:
         before = [entry for entry in self.entries if entry.seq <= after]

@@ -250,11 +250,13 @@ class Lines:
         shown = []
         for line in fields.get("line_items", ()):
             each = number(line["total"]) / (line["quantity"] or 1)
+            product, variation = self._named(line)
+            there = product is not None or not line["product_id"]
             entry = {
                 "id": line["id"],
                 "name": line["name"],
-                "product_id": line["product_id"],
-                "variation_id": line["variation_id"],
+                "product_id": product.id if product else 0,
+                "variation_id": variation.id if variation else 0,
                 "quantity": line["quantity"],
                 "tax_class": "",
                 "subtotal": line["subtotal"],
@@ -263,16 +265,33 @@ class Lines:
                 "total_tax": "0.00",
                 "taxes": [],
                 "meta_data": _reduced(line),
-                "sku": line["sku"],
+                "sku": self._sku(line, variation or product),
                 "price": json_number(each),
             }
             if version.modern:
-                entry = _insert_before(entry, "price", "global_unique_id", "")
+                entry = _insert_before(entry, "price", "global_unique_id", "" if there else None)
             if version.major >= 7:
-                entry["image"] = {"id": "", "src": ""}
-            entry["parent_name"] = line["parent_name"]
+                entry["image"] = {"id": "" if there else 0, "src": ""}
+            named = variation is not None and product is not None
+            entry["parent_name"] = product.fields.get("name") if named and product else None
             shown.append(entry)
         return shown
+
+    def processed(self, fields: Json) -> bool:
+        """Whether a line names a product that there is."""
+        return any(any(self._named(line)) for line in fields.get("line_items", ()))
+
+    def _named(self, line: Json) -> tuple[Row | None, Row | None]:
+        """The product and the variation that a line names, as far as they are there."""
+        tables = self._shop.tables
+        return tables["products"].get(line["product_id"]), tables["variations"].get(
+            line["variation_id"]
+        )
+
+    def _sku(self, line: Json, source: Row | None) -> str | None:
+        if source is not None:
+            return str(source.fields.get("sku", ""))
+        return None if line["product_id"] else t.cast("str | None", line["sku"])
 
     def coupons(self, fields: Json) -> list[Json]:
         """The coupons as clients read them; newer versions tell more."""

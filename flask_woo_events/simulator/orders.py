@@ -142,7 +142,7 @@ class Orders(Resource):
             shown["payment_url"] = pay
             shown["is_editable"] = row.status in ("pending", "on-hold", "auto-draft")
             shown["needs_payment"] = open_ and number(shown["total"]) > 0
-            shown["needs_processing"] = bool(shown["line_items"])
+            shown["needs_processing"] = self.lines.processed(row.fields)
         shown["date_created_gmt"] = shop.gmt(row.created)
         shown["date_modified_gmt"] = shop.gmt(row.modified)
         shown["date_completed_gmt"] = shop.gmt(completed)

@@ -23,6 +23,7 @@ from .resource import Resource
 from .reviews import Reviews
 from .shop import Shop
 from .terms import Attributes, Categories, ShippingClasses, Tags
+from .uses import Uses
 from .variations import AllVariations, Variations
 from .webhooks import Webhooks
 
@@ -46,7 +47,7 @@ class Routes:
         self.reviews = Reviews(shop, self.products)
         self.webhooks = Webhooks(shop)
         self.reports = Reports(shop)
-        self.journal = Journal(shop)
+        self.journal = Journal(shop, Uses(shop))
         self._collections: dict[str, Resource] = {
             "orders": self.orders,
             "orders/#/refunds": self.refunds,

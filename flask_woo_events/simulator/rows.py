@@ -47,7 +47,7 @@ class Table:
         self._rows: dict[int, Row] = {}
         self._sorted: list[Row] = []
         self._listings: dict[cabc.Hashable, list[Row]] = {}
-        self.listener: Listener | None = None
+        self.listeners: list[Listener] = []
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -94,7 +94,7 @@ class Table:
     def all_changed(self, *, told: bool = False) -> None:
         """Note that every representation may differ now.
 
-        :param told: and that the listener hears of it.
+        :param told: and that the listeners hear of it.
         """
         for row in self._sorted:
             row.forget()
@@ -103,8 +103,8 @@ class Table:
             self._tell(None, "update")
 
     def _tell(self, row: Row | None, operation: str) -> None:
-        if self.listener is not None:
-            self.listener(row, operation)
+        for listener in self.listeners:
+            listener(row, operation)
 
     def listing(self, key: cabc.Hashable, make: cabc.Callable[[], list[Row]]) -> list[Row]:
         """The rows of a listing: as made for this key before, if nothing changed since."""

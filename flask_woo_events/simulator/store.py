@@ -20,7 +20,7 @@ from .clock import SimClock
 from .deliveries import Deliveries
 from .encoding import Json
 from .faults import Fault, Faults, Reset, spoil
-from .journal import PATH as JOURNAL
+from .journal import PATHS as JOURNAL
 from .population import populate
 from .routes import Routes
 from .server import Server
@@ -190,7 +190,7 @@ class SimulatedStore:
         try:
             if path.rstrip("/") == "/wp-json":
                 return dataclasses.replace(self.routes.index(), authenticated=False)
-            if not path.startswith(_API) and path != JOURNAL:
+            if not path.startswith(_API) and path not in JOURNAL:
                 raise no_route()
             refused = self._refused(environ, method, path, query)
             if refused is not None:
@@ -203,8 +203,8 @@ class SimulatedStore:
             reading = "GET" if method == "HEAD" else method
             body = _body(environ)
             with self.shop.lock:
-                if path == JOURNAL:
-                    return self.journal.answer(dict(query))
+                if path in JOURNAL:
+                    return self.journal.respond(path, dict(query))
                 return self.routes.answer(reading, path.removeprefix(_API), url, dict(query), body)
         except RestError as exc:
             return exc.answer()

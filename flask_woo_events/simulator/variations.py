@@ -64,7 +64,7 @@ class Variations(Resource):
             names.insert(names.index("sku") + 1, "global_unique_id")
         body = {name: shown[name] for name in names}
         body["dimensions"] = row.fields.get("dimensions", NO_DIMENSIONS)
-        body["image"] = row.fields.get("image")
+        body["image"] = row.fields.get("image") or self._face(row.parent)
         if version.modern:
             body["gallery_image_ids"] = []
         body["attributes"] = shown["attributes"]
@@ -84,6 +84,12 @@ class Variations(Resource):
             "collection": self.shop.link(f"{base}/variations"),
             "up": self.shop.link(base),
         }
+
+    def _face(self, product: int) -> Json | None:
+        """The picture of the product, which a variation without one has."""
+        row = self.shop.tables["products"].get(product)
+        images: list[Json] = row.fields.get("images", []) if row else []
+        return images[0] if images else None
 
     def insert(self, body: Json, parent: int) -> Row:
         """Create a variation below a product."""

@@ -33,6 +33,8 @@ class Below:
     own_route: bool = True
     #: Parents that the rolling comparison reads in one poll, at least.
     parents_at_once: int = 10
+    #: What they lack they have of their parent: its picture, stock, tax class.
+    inherits: bool = False
     #: What parents are asked for: the others have no children.
     parent_filter: tuple[tuple[str, str], ...] = ()
 
@@ -108,6 +110,7 @@ _KNOWN = (
             "products",
             "products/{}/variations",
             named_in="variations",
+            inherits=True,
             parent_filter=(("type", "variable"),),
         ),
     ),

@@ -13,8 +13,12 @@ from .client import Answer, StoreClient
 #: The plugin's namespace, as the index of a store lists it.
 NAMESPACE = "wc-flask-woo-events/v1"
 PATH = f"/wp-json/{NAMESPACE}/changes"
+ORDERS_PATH = f"/wp-json/{NAMESPACE}/orders"
+STATUS_PATH = f"/wp-json/{NAMESPACE}/status"
 #: Rows of one answer, as many as the plugin gives.
 LIMIT = 1_000
+#: Products of which one answer tells the orders.
+PRODUCTS = 100
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,6 +74,66 @@ def newest(client: StoreClient) -> Page:
     return _page(client.get(PATH, {"limit": LIMIT}))
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Status:
+    """The plugin, and where its journal ends."""
+
+    #: The plugin's version.
+    version: str
+    head: int
+
+
+def status(client: StoreClient) -> Status:
+    """Ask the plugin what it is.
+
+    :raises StoreRejectedError: it is not there (404).
+    :raises StoreAccessError: the key may not read the journal.
+    """
+    answer = client.get(STATUS_PATH)
+    try:
+        return Status(_text(answer.data["version"]), _number(answer.data["head"]))
+    except (KeyError, TypeError, ValueError) as exc:
+        raise StoreGarbledError(
+            f"the answer of {STATUS_PATH} is not the journal's", status=answer.status
+        ) from exc
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Named:
+    """An order or refund whose items name a product."""
+
+    #: ``order`` or ``refund``.
+    type: str
+    id: int
+    #: The order of a refund, or 0.
+    parent: int
+
+
+def orders_of(client: StoreClient, products: cabc.Sequence[int]) -> cabc.Iterator[Named]:
+    """Tell the orders and refunds whose items name some products, also products that are gone.
+
+    An order may come more than once.
+    """
+    for start in range(0, len(products), PRODUCTS):
+        after, more = 0, True
+        ids = ",".join(map(str, products[start : start + PRODUCTS]))
+        while more:
+            answer = client.get(ORDERS_PATH, {"products": ids, "after": after})
+            try:
+                found = [_named(row) for row in answer.data["orders"]]
+                more, before = answer.data["more"] is True, after
+                after = _number(answer.data["next"])
+            except (KeyError, TypeError, ValueError) as exc:
+                raise StoreGarbledError(
+                    f"the answer of {ORDERS_PATH} is not the journal's", status=answer.status
+                ) from exc
+            if more and after <= before:
+                raise StoreGarbledError(
+                    f"the answers of {ORDERS_PATH} have no end", status=answer.status
+                )
+            yield from found
+
+
 def is_pruned(exc: StoreRejectedError) -> bool:
     """Whether the journal has lost rows that were asked for."""
     return exc.status == 410
@@ -112,6 +176,10 @@ def _change(row: t.Any) -> Change:
         parent=_number(row["parent"]),
         at=_date(row["at"]),
     )
+
+
+def _named(row: t.Any) -> Named:
+    return Named(type=_text(row["type"]), id=_number(row["id"]), parent=_number(row["parent"]))
 
 
 def _number(value: t.Any) -> int:

@@ -12,6 +12,7 @@ import typing as t
 
 import pytest
 
+from flask_woo_events import following
 from flask_woo_events.clock import utc_now
 from flask_woo_events.models import Instance
 from flask_woo_events.runtime import Runtime
@@ -90,6 +91,15 @@ def followed(make: Make) -> Journaled:
     return _trusting(make())
 
 
+def _orders_of(line: Line, *products: int) -> set[Event]:
+    """The orders that name one of these products, as they are told when it is gone."""
+    return {
+        ("orders", str(number), "UPDATED")
+        for number, order in line.store.truth("orders").items()
+        if any(item["product_id"] in products for item in order["line_items"])
+    }
+
+
 def _trusting(store: Journaled) -> Journaled:
     store.later(11 * 60)
     assert store.told() == set()
@@ -130,12 +140,71 @@ def test_changes_that_nobody_tells(make: Make, version: str) -> None:
         ("discounts", str(coupon), "DELETED"),
     }
     acts.role(customer, "customer")
+    showing = _orders_of(line, product)
     acts.delete_for_good("products", product)
     acts.delete_for_good("coupons", coupon)
+    assert (
+        store.told()
+        == {
+            ("customers", str(customer), "CREATED"),
+            ("products", str(product), "DELETED"),
+        }
+        | showing
+    )
+    assert store.asked() == IDLE
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_orders_show_products(make: Make, version: str) -> None:
+    """Orders whose products get another SKU, name or end are told, though nothing touched them."""
+    store = _trusting(make(version))
+    line = store.line
+    attribute = {"name": "Size", "options": ["a"], "variation": True}
+    product = line.rest("POST", "products", name="V", type="variable", attributes=[attribute])["id"]
+    path = f"products/{product}/variations"
+    variation = line.rest("POST", path, regular_price="5")["id"]
+    lines = [{"product_id": product, "variation_id": variation}]
+    order = ("orders", str(line.rest("POST", "orders", line_items=lines)["id"]), "UPDATED")
+    store.told()
+    changed = ("products", str(product), "UPDATED")
+    line.rest("PUT", f"{path}/{variation}", sku="a-1")
+    assert store.told() >= {order, ("variations", str(variation), "UPDATED")}
+    line.rest("PUT", f"products/{product}", name="W")
+    assert store.told() == {order, changed}
+    line.rest("PUT", f"products/{product}", description="W")
+    assert store.told() == {changed}
+    line.rest("DELETE", f"{path}/{variation}", force=True)
+    assert store.told() == {order, changed, ("variations", str(variation), "DELETED")}
+    line.store.acts.delete_for_good("products", product)
+    assert store.told() == {order, ("products", str(product), "DELETED")}
+    assert store.asked() == IDLE
+
+
+@pytest.mark.parametrize(("version", "journal"), [("8.0", True), ("11.0", True), ("11.0", False)])
+def test_variations_show_their_product(make: Make, version: str, journal: bool) -> None:
+    """A variation without a picture has its product's, and is told when that is another one."""
+    store = make(version, journal=journal)
+    line = store.line
+    product = line.rest("POST", "products", name="V", type="variable")["id"]
+    variation = line.rest("POST", f"products/{product}/variations", regular_price="5")["id"]
+    store.told()
+    if journal:
+        _trusting(store)
+    line.rest("PUT", f"products/{product}", images=[{"id": 5, "src": "https://shop/a.png"}])
     assert store.told() == {
-        ("customers", str(customer), "CREATED"),
-        ("products", str(product), "DELETED"),
+        ("products", str(product), "UPDATED"),
+        ("variations", str(variation), "UPDATED"),
     }
+
+
+def test_a_product_in_very_many_orders(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More orders than can be named are compared, all of them."""
+    store = _trusting(make(counts=(40, 2, 1, 1), names=FIRST_FOUR))
+    product = store.line.first("products")
+    showing = _orders_of(store.line, product)
+    monkeypatch.setattr(following, "MOST_PENDING", len(showing) - 1)
+    store.line.store.acts.delete_for_good("products", product)
+    assert store.told() == showing | {("products", str(product), "DELETED")}
     assert store.asked() == IDLE
 
 
@@ -168,14 +237,15 @@ def test_what_stands_below(make: Make, version: str) -> None:
 
 
 def test_deletions_cost_little(make: Make) -> None:
-    """A hundred deletions among a thousand products are four requests, each confirmed."""
+    """A hundred deletions among a thousand products are five requests, each confirmed."""
     store = _trusting(make(counts=(2, 1000, 1, 1), names=FIRST_FOUR))
     products = list(store.line.store.truth("products"))[::10]
+    showing = _orders_of(store.line, *products)
     for product in products:
         store.line.store.acts.delete_for_good("products", product)
     store.line.store.requests.clear()
-    assert store.told() == {("products", str(one), "DELETED") for one in products}
-    assert len(store.answered()) == 4
+    assert store.told() == showing | {("products", str(one), "DELETED") for one in products}
+    assert len(store.answered()) == 5
 
 
 def test_a_renamed_term_is_seen_in_all_products(make: Make) -> None:
@@ -328,6 +398,7 @@ def test_nothing_is_lost(make: Make, trouble: Trouble, products: int) -> None:
     trouble(line)
     acts.price_meta(others[-1], "2.22")
     gone = others[2]
+    showing = _orders_of(line, gone)
     acts.delete_for_good("products", gone)
     told: set[Event] = set()
     for _cycle in range(4):
@@ -336,7 +407,7 @@ def test_nothing_is_lost(make: Make, trouble: Trouble, products: int) -> None:
         ("products", str(others[0]), "UPDATED"),
         ("products", str(others[-1]), "UPDATED"),
         ("products", str(gone), "DELETED"),
-    }
+    } | showing
     assert (
         expected
         <= told

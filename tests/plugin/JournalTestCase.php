@@ -19,6 +19,23 @@ abstract class JournalTestCase extends TestCase {
 	 */
 	private $before = 0;
 
+	/** Hooks that a test has made fire, by WordPress or by hand.
+	 *
+	 * @var array<string, bool>
+	 */
+	protected static $fired = array();
+
+	public static function setUpBeforeClass(): void {
+		if ( ! has_action( 'all', array( self::class, 'fired' ) ) ) {
+			add_action( 'all', array( self::class, 'fired' ) );
+		}
+	}
+
+	/** Remember a hook. */
+	public static function fired( $hook ): void {
+		self::$fired[ (string) $hook ] = true;
+	}
+
 	protected function setUp(): void {
 		wp_set_current_user( 1 );
 		if ( ! is_plugin_active( self::PLUGIN ) ) {

@@ -23,3 +23,6 @@ $wpdb->query( "CREATE TABLE {$wpdb->prefix}wc_webhooks (webhook_id bigint unsign
 $wpdb->query( "CREATE TABLE {$wpdb->prefix}actionscheduler_actions (action_id bigint unsigned AUTO_INCREMENT PRIMARY KEY, hook varchar(191))" );
 $wpdb->query( "CREATE TABLE {$wpdb->prefix}actionscheduler_logs (log_id bigint unsigned AUTO_INCREMENT PRIMARY KEY, action_id bigint unsigned)" );
 $wpdb->query( "CREATE TABLE {$wpdb->prefix}actionscheduler_groups (group_id bigint unsigned AUTO_INCREMENT PRIMARY KEY, slug varchar(191))" );
+$wpdb->query( "CREATE TABLE {$wpdb->prefix}woocommerce_order_items (order_item_id bigint unsigned AUTO_INCREMENT PRIMARY KEY, order_id bigint unsigned)" );
+$wpdb->query( "CREATE TABLE {$wpdb->prefix}woocommerce_order_itemmeta (meta_id bigint unsigned AUTO_INCREMENT PRIMARY KEY, order_item_id bigint unsigned, meta_key varchar(255), meta_value longtext)" );
+$wpdb->query( "CREATE TABLE {$wpdb->prefix}wc_orders (id bigint unsigned PRIMARY KEY, type varchar(20), parent_order_id bigint unsigned)" );

@@ -93,6 +93,18 @@ class Journal {
 	}
 
 	/**
+	 * Whether this request made an object a moment ago.
+	 *
+	 * @param string $type What it is.
+	 * @param int    $id   Its id.
+	 * @return bool
+	 */
+	public static function is_new( $type, $id ) {
+		list( $when, , $operation ) = self::$written[ get_current_blog_id() . '/' . $type . '/' . (int) $id ] ?? array( 0.0, 0, '' );
+		return 'create' === $operation && hrtime( true ) / 1e9 - $when < self::TOGETHER;
+	}
+
+	/**
 	 * Whether an operation says nothing besides another one of the same object.
 	 *
 	 * @param string $operation The operation.

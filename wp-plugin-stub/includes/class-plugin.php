@@ -31,6 +31,8 @@ class Plugin {
 		Post_Watcher::start();
 		Order_Watcher::start();
 		Customer_Watcher::start();
+		Comment_Watcher::start();
+		Use_Watcher::start();
 	}
 
 	/**

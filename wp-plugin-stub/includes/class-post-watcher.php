@@ -81,16 +81,10 @@ class Post_Watcher {
 		add_action( 'edited_term', array( __CLASS__, 'term_edited' ), 999, 3 );
 		add_action( 'delete_term', array( __CLASS__, 'term_deleted' ), 999, 3 );
 		add_action( 'edited_term_taxonomy', array( __CLASS__, 'term_counted' ), 999, 2 );
+		add_action( 'edited_term_taxonomies', array( __CLASS__, 'terms_moved' ), 999 );
 		foreach ( array( 'added_term_meta', 'updated_term_meta', 'deleted_term_meta' ) as $hook ) {
 			add_action( $hook, array( __CLASS__, 'term_meta' ), 999, 2 );
 		}
-
-		add_action( 'wp_insert_comment', array( __CLASS__, 'comment_changed' ), 999 );
-		add_action( 'edit_comment', array( __CLASS__, 'comment_changed' ), 999 );
-		add_action( 'wp_set_comment_status', array( __CLASS__, 'comment_changed' ), 999 );
-		add_action( 'trashed_comment', array( __CLASS__, 'comment_changed' ), 999 );
-		add_action( 'untrashed_comment', array( __CLASS__, 'comment_changed' ), 999 );
-		add_action( 'deleted_comment', array( __CLASS__, 'comment_deleted' ), 999, 2 );
 	}
 
 	/**
@@ -299,7 +293,7 @@ class Post_Watcher {
 	}
 
 	/**
-	 * A term was changed: products show its name, whichever they are.
+	 * A term was changed: products show its name, whichever they are, and variations some.
 	 *
 	 * @param int    $term_id  Its id.
 	 * @param int    $tt_id    Its id in the taxonomy.
@@ -309,6 +303,9 @@ class Post_Watcher {
 		self::term( $term_id, $taxonomy, 'update', 'edited_term' );
 		if ( 0 === strpos( $taxonomy, 'product_' ) || 0 === strpos( $taxonomy, 'pa_' ) ) {
 			Journal::write( 'product', 0, 'update', 'edited_term' );
+		}
+		if ( 'product_shipping_class' === $taxonomy || 0 === strpos( $taxonomy, 'pa_' ) ) {
+			Journal::write( 'variation', 0, 'update', 'edited_term' );
 		}
 	}
 
@@ -338,6 +335,20 @@ class Post_Watcher {
 	}
 
 	/**
+	 * Terms lost their parent, which was deleted.
+	 *
+	 * @param int[] $tt_ids Their ids in the taxonomy.
+	 */
+	public static function terms_moved( $tt_ids ) {
+		foreach ( (array) $tt_ids as $tt_id ) {
+			$term = get_term_by( 'term_taxonomy_id', (int) $tt_id );
+			if ( $term instanceof \WP_Term ) {
+				self::term( $term->term_id, $term->taxonomy, 'update', 'edited_term_taxonomies' );
+			}
+		}
+	}
+
+	/**
 	 * Meta of a term was written or deleted.
 	 *
 	 * @param int|int[] $meta_id Ids of the meta.
@@ -361,44 +372,6 @@ class Post_Watcher {
 	private static function term( $term_id, $taxonomy, $operation, $source ) {
 		if ( isset( self::TAXONOMIES[ $taxonomy ] ) ) {
 			Journal::write( self::TAXONOMIES[ $taxonomy ], $term_id, $operation, $source );
-		}
-	}
-
-	/**
-	 * A review or an order note was written or changed.
-	 *
-	 * @param int $id Id of the comment.
-	 */
-	public static function comment_changed( $id ) {
-		$comment = get_comment( $id );
-		if ( $comment instanceof \WP_Comment ) {
-			self::comment( $comment, 'wp_insert_comment' === current_action() ? 'create' : 'update' );
-		}
-	}
-
-	/**
-	 * A review or an order note was deleted.
-	 *
-	 * @param int              $id      Id of the comment.
-	 * @param \WP_Comment|null $comment The comment as it was.
-	 */
-	public static function comment_deleted( $id, $comment = null ) {
-		if ( $comment instanceof \WP_Comment ) {
-			self::comment( $comment, 'delete' );
-		}
-	}
-
-	/**
-	 * Something happened to a comment.
-	 *
-	 * @param \WP_Comment $comment   The comment.
-	 * @param string      $operation What happened.
-	 */
-	private static function comment( $comment, $operation ) {
-		if ( 'order_note' === $comment->comment_type ) {
-			Journal::write( 'order_note', (int) $comment->comment_ID, $operation, current_action(), (int) $comment->comment_post_ID );
-		} elseif ( 'product' === get_post_type( (int) $comment->comment_post_ID ) ) {
-			Journal::write( 'product_review', (int) $comment->comment_ID, $operation, current_action(), (int) $comment->comment_post_ID );
 		}
 	}
 }

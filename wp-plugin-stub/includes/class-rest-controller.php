@@ -33,7 +33,11 @@ class REST_Controller {
 		'product_tag',
 		'product_shipping_class',
 		'product_review',
+		Use_Watcher::TYPE,
 	);
+
+	/** Products whose orders are told in one answer. */
+	const PRODUCTS = 100;
 
 	/** Seconds in which one reading of the journal is noted once. */
 	const NOTE_EVERY = 30;
@@ -63,6 +67,35 @@ class REST_Controller {
 						'minimum'           => 1,
 						'maximum'           => self::LIMIT,
 						'default'           => self::LIMIT,
+						'validate_callback' => 'rest_validate_request_arg',
+						'sanitize_callback' => 'rest_sanitize_request_arg',
+					),
+				),
+			)
+		);
+		register_rest_route(
+			self::NAMESPACE_V1,
+			'/orders',
+			array(
+				'methods'             => \WP_REST_Server::READABLE,
+				'callback'            => array( __CLASS__, 'orders' ),
+				'permission_callback' => array( __CLASS__, 'may_read' ),
+				'args'                => array(
+					'products' => array(
+						'description'       => 'Ids of products and variations, also of some that are gone.',
+						'type'              => 'array',
+						'items'             => array( 'type' => 'integer' ),
+						'minItems'          => 1,
+						'maxItems'          => self::PRODUCTS,
+						'required'          => true,
+						'validate_callback' => 'rest_validate_request_arg',
+						'sanitize_callback' => 'rest_sanitize_request_arg',
+					),
+					'after'    => array(
+						'description'       => 'Where the answer before ended.',
+						'type'              => 'integer',
+						'minimum'           => 0,
+						'default'           => 0,
 						'validate_callback' => 'rest_validate_request_arg',
 						'sanitize_callback' => 'rest_sanitize_request_arg',
 					),
@@ -129,6 +162,19 @@ class REST_Controller {
 				'types'   => self::TYPES,
 			) + $facts
 		);
+		$response->header( 'Cache-Control', 'no-cache, no-store, must-revalidate, max-age=0, private' );
+		return $response;
+	}
+
+	/**
+	 * Tell which orders and refunds name some products.
+	 *
+	 * @param \WP_REST_Request $request The request.
+	 * @return \WP_REST_Response
+	 */
+	public static function orders( $request ) {
+		$products = array_slice( array_unique( array_map( 'intval', (array) $request['products'] ) ), 0, self::PRODUCTS );
+		$response = new \WP_REST_Response( Use_Watcher::orders_of( $products, (int) $request['after'], self::LIMIT ) );
 		$response->header( 'Cache-Control', 'no-cache, no-store, must-revalidate, max-age=0, private' );
 		return $response;
 	}

@@ -9,14 +9,16 @@
 
 defined( 'ABSPATH' ) || exit;
 
+require_once __DIR__ . '/order-util.php';
+
 add_action(
 	'init',
 	function () {
 		foreach ( array( 'product', 'product_variation', 'shop_order', 'shop_order_refund', 'shop_coupon', 'shop_order_placehold' ) as $type ) {
 			register_post_type( $type, array( 'supports' => array( 'title', 'comments' ) ) );
 		}
-		foreach ( array( 'product_cat', 'product_tag', 'product_shipping_class' ) as $taxonomy ) {
-			register_taxonomy( $taxonomy, 'product' );
+		foreach ( array( 'product_cat', 'product_tag', 'product_shipping_class', 'pa_colour' ) as $taxonomy ) {
+			register_taxonomy( $taxonomy, 'product', array( 'hierarchical' => 'product_cat' === $taxonomy ) );
 		}
 	},
 	5
@@ -65,6 +67,15 @@ class WC_Integration {
 			echo $this->{'generate_' . $field['type'] . '_html'}( $key, $field ); // phpcs:ignore
 		}
 		echo '</table>';
+	}
+}
+
+/** Tax classes, as a list. */
+class WC_Tax {
+	public static $slugs = array();
+
+	public static function get_tax_class_slugs() {
+		return self::$slugs;
 	}
 }
 

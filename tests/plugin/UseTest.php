@@ -1,0 +1,271 @@
+<?php
+/**
+ * Journal rows for what shows other objects.
+ *
+ * @package Flask_Woo_Events
+ */
+
+use Automattic\WooCommerce\Utilities\OrderUtil;
+use Flask_Woo_Events\Journal;
+
+/** What changes an object without touching it is told too. */
+final class UseTest extends JournalTestCase {
+
+	protected function tearDown(): void {
+		OrderUtil::$own_tables = false;
+		foreach ( array( 'woocommerce_order_items', 'woocommerce_order_itemmeta', 'wc_orders' ) as $table ) {
+			$GLOBALS['wpdb']->query( "DELETE FROM {$GLOBALS['wpdb']->prefix}{$table}" );
+		}
+	}
+
+	/** An order with an item that has some meta; its id. */
+	private function order( array $meta, string $type = 'shop_order', int $parent = 0 ): int {
+		global $wpdb;
+		$order = $this->post( $type, array( 'post_parent' => $parent ) );
+		$this->item( $order, $meta );
+		return $order;
+	}
+
+	/** An item with some meta. */
+	private function item( int $order, array $meta ): void {
+		global $wpdb;
+		$wpdb->insert( $wpdb->prefix . 'woocommerce_order_items', array( 'order_id' => $order ) );
+		$item = $wpdb->insert_id;
+		foreach ( $meta as $key => $value ) {
+			$wpdb->insert( $wpdb->prefix . 'woocommerce_order_itemmeta', array( 'order_item_id' => $item, 'meta_key' => $key, 'meta_value' => (string) $value ) );
+		}
+	}
+
+	/** What was written of products in orders. */
+	private function in_orders(): array {
+		return $this->written( array( 'product_in_orders' ) );
+	}
+
+	/** Types of posts that order items name. */
+	public function products(): array {
+		return array( array( 'product' ), array( 'product_variation' ) );
+	}
+
+	/**
+	 * @dataProvider products
+	 */
+	public function test_orders_show_that_a_product_is_gone( string $type ): void {
+		$id = $this->post( $type );
+		$this->assertSame( array(), $this->in_orders() );
+		wp_delete_post( $id, true );
+		$this->assertSame( array( "product_in_orders $id update" ), $this->in_orders() );
+	}
+
+	/**
+	 * @dataProvider products
+	 */
+	public function test_orders_show_some_meta_of_a_product( string $type ): void {
+		$id = $this->post( $type );
+		add_post_meta( $id, '_sku', 'A' );
+		$this->assertSame( array(), $this->in_orders(), 'no order names a new product' );
+		foreach ( array( 'update_post_meta', 'delete_post_meta', 'add_post_meta' ) as $function ) {
+			$this->listen();
+			$function( $id, '_sku', 'delete_post_meta' === $function ? '' : 'B' );
+			$this->assertSame( array( "product_in_orders $id update" ), $this->in_orders(), $function );
+		}
+		$this->listen();
+		update_post_meta( $id, '_price', '2' );
+		update_post_meta( $this->post( 'page' ), '_thumbnail_id', '3' );
+		$this->assertSame( array(), $this->in_orders() );
+	}
+
+	public function test_orders_show_the_name_of_a_variations_product(): void {
+		$product = $this->post();
+		$this->listen();
+		wp_update_post( array( 'ID' => $product, 'post_title' => 'B' ) );
+		$this->assertSame( array(), $this->in_orders(), 'items have a name of their own' );
+		$variation = $this->post( 'product_variation', array( 'post_parent' => $product ) );
+		$this->listen();
+		wp_update_post( array( 'ID' => $product, 'post_title' => 'C' ) );
+		wp_update_post( array( 'ID' => $product, 'post_content' => 'C' ) );
+		$this->assertSame( array( "product_in_orders $product update" ), $this->in_orders() );
+		wp_update_post( array( 'ID' => $variation, 'post_parent' => $this->post() ) );
+		$this->assertContains( "product_in_orders $variation update", $this->in_orders() );
+	}
+
+	/** Where orders are kept. */
+	public function tables(): array {
+		return array( array( false ), array( true ) );
+	}
+
+	/**
+	 * @dataProvider tables
+	 */
+	public function test_orders_of_products( bool $own_tables ): void {
+		global $wpdb;
+		$first  = $this->order( array( '_product_id' => 5, '_variation_id' => 0, '_qty' => 7 ) );
+		$second = $this->order( array( '_product_id' => 6, '_variation_id' => 7 ) );
+		$other  = $this->order( array( '_product_id' => 8, '_variation_id' => 0, '_qty' => 5 ) );
+		$refund = $this->order( array( '_product_id' => 5, '_variation_id' => 0 ), 'shop_order_refund', $first );
+		$this->item( $first, array( '_product_id' => 5 ) );
+		$this->item( 999999, array( '_product_id' => 5 ) ); // Of an order that is no more.
+		foreach ( array( array( $first, 'shop_order', 0 ), array( $second, 'shop_order', 0 ), array( $other, 'shop_order', 0 ), array( $refund, 'shop_order_refund', $first ) ) as $row ) {
+			$wpdb->insert( $wpdb->prefix . 'wc_orders', array_combine( array( 'id', 'type', 'parent_order_id' ), $row ) );
+			if ( $own_tables ) {
+				wp_update_post( array( 'ID' => $row[0], 'post_type' => 'shop_order_placehold' ) );
+			}
+		}
+		OrderUtil::$own_tables = $own_tables;
+		$found = $this->rest( 'orders', array( 'products' => '5,7' ) )->get_data();
+		$this->assertEqualsCanonicalizing(
+			array(
+				array( 'id' => $first, 'type' => 'order', 'parent' => 0 ),
+				array( 'id' => $second, 'type' => 'order', 'parent' => 0 ),
+				array( 'id' => $refund, 'type' => 'refund', 'parent' => $first ),
+			),
+			$found['orders']
+		);
+		$this->assertFalse( $found['more'] );
+		$this->assertSame( array(), $this->rest( 'orders', array( 'products' => '5,7', 'after' => $found['next'] ) )->get_data()['orders'] );
+	}
+
+	public function test_orders_of_a_product_come_in_pages(): void {
+		$orders = array();
+		for ( $number = 0; $number < 5; $number++ ) {
+			$orders[] = $this->order( array( '_product_id' => 5 ) );
+		}
+		$found = array();
+		$next  = 0;
+		do {
+			$page  = Flask_Woo_Events\Use_Watcher::orders_of( array( 5 ), $next, 2 );
+			$next  = $page['next'];
+			$found = array_merge( $found, array_column( $page['orders'], 'id' ) );
+			$this->assertLessThanOrEqual( 2, count( $page['orders'] ) );
+		} while ( $page['more'] );
+		$this->assertSame( $orders, $found );
+	}
+
+	public function test_wrong_questions_for_orders_are_refused(): void {
+		foreach ( array( array(), array( 'products' => 'x' ), array( 'products' => range( 1, 101 ) ), array( 'products' => '1', 'after' => -1 ) ) as $params ) {
+			$this->assertSame( 400, $this->rest( 'orders', $params )->get_status(), (string) wp_json_encode( $params ) );
+		}
+		wp_set_current_user( 0 );
+		$this->assertSame( 401, $this->rest( 'orders', array( 'products' => '1' ) )->get_status() );
+	}
+
+	/** A picture as media are uploaded, in a request before this one. */
+	private function picture(): int {
+		$id    = wp_insert_attachment( array( 'post_title' => 'A', 'post_mime_type' => 'image/png' ), 'a.png' );
+		$fresh = new ReflectionProperty( Flask_Woo_Events\Use_Watcher::class, 'fresh' );
+		$fresh->setAccessible( true );
+		$this->assertArrayHasKey( $id, $fresh->getValue() );
+		$fresh->setValue( null, array() );
+		return $id;
+	}
+
+	public function test_pictures(): void {
+		$picture   = $this->picture();
+		$face      = $this->post();
+		$gallery   = $this->post();
+		$variation = $this->post( 'product_variation', array( 'post_parent' => $face ) );
+		$page      = $this->post( 'page' );
+		$category  = wp_insert_term( 'Pic ' . $picture, 'product_cat' )['term_id'];
+		foreach ( array( $face, $variation, $page ) as $post ) {
+			update_post_meta( $post, '_thumbnail_id', $picture );
+		}
+		update_post_meta( $gallery, '_product_image_gallery', "1,$picture,2" );
+		update_term_meta( $category, 'thumbnail_id', $picture );
+		$shown = array( "product_category $category update", "product $face update", "variation $variation update <$face", "product $gallery update" );
+		$gone  = array( "product_in_orders $face update", "product_in_orders $variation update" );
+		foreach ( array(
+			array( 'update_post_meta', array( $picture, '_wp_attachment_image_alt', 'alt' ), $shown ),
+			array( 'wp_update_post', array( array( 'ID' => $picture, 'post_title' => 'B' ) ), $shown ),
+			array( 'update_post_meta', array( $picture, '_wp_attached_file', 'b.png' ), array_merge( $shown, $gone ) ),
+			array( 'wp_delete_attachment', array( $picture, true ), array_merge( $shown, $gone ) ),
+		) as list( $function, $arguments, $expected ) ) {
+			$this->listen();
+			$function( ...$arguments );
+			$this->assertEqualsCanonicalizing( $expected, $this->written(), $function );
+		}
+	}
+
+	public function test_a_new_picture_is_nobodys(): void {
+		$this->listen();
+		$id = wp_insert_attachment( array( 'post_title' => 'A', 'post_mime_type' => 'image/png' ), 'a.png' );
+		update_post_meta( $id, '_wp_attachment_image_alt', 'alt' );
+		$this->assertSame( array(), $this->written() );
+	}
+
+	public function test_values_of_attributes(): void {
+		$term  = wp_insert_term( 'Red', 'pa_colour', array( 'slug' => 'red' ) )['term_id'];
+		$order = $this->order( array( 'pa_colour' => 'red' ) );
+		$this->order( array( 'pa_colour' => 'blue' ) );
+		$refund = $this->order( array( 'pa_colour' => 'red' ), 'shop_order_refund', $order );
+		$orders = array( "order $order update", "refund $refund update <$order" );
+		$this->listen();
+		wp_update_term( $term, 'pa_colour', array( 'name' => 'Crimson', 'slug' => 'crimson' ) );
+		$this->assertSame( $orders, $this->written( array( 'order', 'refund' ) ) );
+		wp_update_term( $term, 'pa_colour', array( 'slug' => 'red' ) );
+		$this->listen();
+		wp_delete_term( $term, 'pa_colour' );
+		$this->assertEqualsCanonicalizing( array_merge( array( 'variation 0 update' ), $orders ), $this->written( array( 'order', 'refund', 'variation' ) ) );
+	}
+
+	/** Hooks of WooCommerce after which products and orders show another attribute or tax class. */
+	public function attributes(): array {
+		return array(
+			array( 'woocommerce_attribute_updated', array( 1, array( 'attribute_name' => 'tint' ), 'colour' ) ),
+			array( 'woocommerce_attribute_deleted', array( 1, 'colour', 'pa_colour' ) ),
+			array( 'woocommerce_rest_delete_tax', array( (object) array( 'slug' => 'reduced', 'name' => 'Reduced' ) ) ),
+		);
+	}
+
+	/**
+	 * @dataProvider attributes
+	 */
+	public function test_attributes_and_tax_classes( string $hook, array $arguments ): void {
+		$order = $this->order( array( 'pa_colour' => 'red', '_tax_class' => 'reduced' ) );
+		$this->order( array( 'pa_size' => 'red', '_tax_class' => '' ) );
+		$this->listen();
+		do_action( $hook, ...$arguments );
+		$this->assertSame( array( 'product 0 update', 'variation 0 update', "order $order update" ), $this->written() );
+	}
+
+	public function test_tax_classes_on_the_settings_page(): void {
+		$order = $this->order( array( '_tax_class' => 'reduced' ) );
+		$this->listen();
+		WC_Tax::$slugs = array( 'reduced', 'zero' );
+		foreach ( array( array( 'reduced', 'zero' ), array( 'zero' ) ) as $slugs ) {
+			$this->assertSame( array(), $this->written() );
+			do_action( 'woocommerce_settings_save_tax' );
+			WC_Tax::$slugs = $slugs;
+			do_action( 'woocommerce_update_options_tax' );
+		}
+		$this->assertSame( array( 'product 0 update', 'variation 0 update', "order $order update" ), $this->written() );
+	}
+
+	public function test_very_many_orders_are_told_as_any(): void {
+		for ( $number = 0; $number < 501; $number++ ) {
+			$this->item( 5000 + $number, array( 'pa_colour' => 'red' ) );
+		}
+		$this->listen();
+		do_action( 'woocommerce_attribute_deleted', 1, 'colour', 'pa_colour' );
+		$this->assertSame( array( 'product 0 update', 'variation 0 update', 'order 0 update', 'refund 0 update' ), $this->written() );
+	}
+
+	public function test_reviews_go_to_the_trash_with_their_product(): void {
+		$product = $this->post();
+		$page    = $this->post( 'page' );
+		$review  = wp_insert_comment( array( 'comment_post_ID' => $product, 'comment_type' => 'review' ) );
+		wp_insert_comment( array( 'comment_post_ID' => $page ) );
+		foreach ( array( 'wp_trash_post' => 'trash', 'wp_untrash_post' => 'restore' ) as $function => $operation ) {
+			$this->listen();
+			$function( $product );
+			$function( $page );
+			$this->assertSame( array( "product_review $review $operation <$product" ), $this->written( array( 'product_review' ) ), $function );
+		}
+	}
+
+	public function test_a_category_loses_its_parent(): void {
+		$parent = wp_insert_term( 'Parent', 'product_cat' )['term_id'];
+		$child  = wp_insert_term( 'Child', 'product_cat', array( 'parent' => $parent ) )['term_id'];
+		$this->listen();
+		wp_delete_term( $parent, 'product_cat' );
+		$this->assertContains( "product_category $child update", $this->written() );
+	}
+}

@@ -1,0 +1,106 @@
+<?php
+/**
+ * The comment watcher: what happens to reviews and to the notes of orders.
+ *
+ * @package Flask_Woo_Events
+ */
+
+namespace Flask_Woo_Events;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Listens to WordPress's hooks of comments.
+ */
+class Comment_Watcher {
+
+	/** Reviews of a product that are told one by one; more are told as any. */
+	const ONE_BY_ONE = 500;
+
+	/**
+	 * Listen.
+	 */
+	public static function start() {
+		add_action( 'wp_insert_comment', array( __CLASS__, 'comment_changed' ), 999 );
+		add_action( 'edit_comment', array( __CLASS__, 'comment_changed' ), 999 );
+		add_action( 'wp_set_comment_status', array( __CLASS__, 'comment_changed' ), 999 );
+		add_action( 'trashed_comment', array( __CLASS__, 'comment_changed' ), 999 );
+		add_action( 'untrashed_comment', array( __CLASS__, 'comment_changed' ), 999 );
+		add_action( 'deleted_comment', array( __CLASS__, 'comment_deleted' ), 999, 2 );
+		add_action( 'trashed_post_comments', array( __CLASS__, 'hidden' ), 999 );
+		add_action( 'untrashed_post_comments', array( __CLASS__, 'shown' ), 999 );
+	}
+
+	/**
+	 * Comments went to the trash with their post.
+	 *
+	 * @param int $post_id Id of the post.
+	 */
+	public static function hidden( $post_id ) {
+		self::reviews_of( (int) $post_id, 'trash' );
+	}
+
+	/**
+	 * Comments came back from the trash with their post.
+	 *
+	 * @param int $post_id Id of the post.
+	 */
+	public static function shown( $post_id ) {
+		self::reviews_of( (int) $post_id, 'restore' );
+	}
+
+	/**
+	 * All reviews of a product were changed by one statement.
+	 *
+	 * @param int    $post_id   Id of the product.
+	 * @param string $operation What happened.
+	 */
+	private static function reviews_of( $post_id, $operation ) {
+		global $wpdb;
+		if ( 'product' !== get_post_type( $post_id ) ) {
+			return;
+		}
+		$ids = (array) $wpdb->get_col( $wpdb->prepare( "SELECT comment_ID FROM {$wpdb->comments} WHERE comment_post_ID = %d LIMIT %d", $post_id, self::ONE_BY_ONE + 1 ) ); // phpcs:ignore WordPress.DB
+		foreach ( count( $ids ) > self::ONE_BY_ONE ? array( 0 ) : $ids as $id ) {
+			Journal::write( 'product_review', (int) $id, $operation, current_action(), $id ? $post_id : 0 );
+		}
+	}
+
+	/**
+	 * A review or an order note was written or changed.
+	 *
+	 * @param int $id Id of the comment.
+	 */
+	public static function comment_changed( $id ) {
+		$comment = get_comment( $id );
+		if ( $comment instanceof \WP_Comment ) {
+			self::comment( $comment, 'wp_insert_comment' === current_action() ? 'create' : 'update' );
+		}
+	}
+
+	/**
+	 * A review or an order note was deleted.
+	 *
+	 * @param int              $id      Id of the comment.
+	 * @param \WP_Comment|null $comment The comment as it was.
+	 */
+	public static function comment_deleted( $id, $comment = null ) {
+		if ( $comment instanceof \WP_Comment ) {
+			self::comment( $comment, 'delete' );
+		}
+	}
+
+	/**
+	 * Something happened to a comment.
+	 *
+	 * @param \WP_Comment $comment   The comment.
+	 * @param string      $operation What happened.
+	 */
+	private static function comment( $comment, $operation ) {
+		if ( 'order_note' === $comment->comment_type ) {
+			Journal::write( 'order_note', (int) $comment->comment_ID, $operation, current_action(), (int) $comment->comment_post_ID );
+		} elseif ( 'product' === get_post_type( (int) $comment->comment_post_ID ) ) {
+			Journal::write( 'product_review', (int) $comment->comment_ID, $operation, current_action(), (int) $comment->comment_post_ID );
+		}
+	}
+}
