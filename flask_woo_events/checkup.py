@@ -12,10 +12,16 @@ from sqlalchemy import orm
 from . import metrics, pollers, profiles, watch, webhooks
 from .addresses import AddressGuard
 from .clock import DatabaseClock
-from .errors import StoreAccessError, StoreError, TransportError, WooEventsError
+from .errors import (
+    StoreAccessError,
+    StoreError,
+    StoreRejectedError,
+    TransportError,
+    WooEventsError,
+)
 from .models import Arrival, Delivery, DeliveryStatus, Instance, Subscription
 from .runtime import Runtime, StoreAccess
-from .store import catalogue
+from .store import catalogue, journal
 from .store.check import check_store
 from .transport import reach
 from .views import InstanceView
@@ -35,6 +41,25 @@ class Finding:
     what: str
     #: What puts it right, a command where there is one.
     fix: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JournalState:
+    """Whether a store has the companion plugin's journal, and whether it is read."""
+
+    #: The plugin's version; ``None`` where it did not tell.
+    version: str | None = None
+    #: The number of the newest row.
+    head: int | None = None
+    #: Every row up to this one was looked after; ``None`` when it is not read.
+    read: int | None = None
+    #: Resources that need no poll besides, and the others.
+    covered: tuple[str, ...] = ()
+    polled: tuple[str, ...] = ()
+    #: Why resources that it tells of are polled besides.
+    why: str = ""
+    #: What puts that right; empty when nothing is wrong.
+    fix: str = ""
 
 
 def of_installation(runtime: Runtime) -> cabc.Iterator[Finding]:
@@ -109,6 +134,48 @@ def _store(runtime: Runtime, view: InstanceView) -> cabc.Iterator[Finding]:
         if view.vendor_type == "webhook" and not _may_write(runtime, access):
             what = "the keys may only read: webhooks cannot be registered or put right"
             yield Finding(what, keys.replace("make keys", "make keys with Read/Write"))
+
+
+def journal_of(runtime: Runtime, view: InstanceView) -> JournalState:
+    """Ask a store for the companion plugin, and tell whether its journal is read."""
+    with runtime.database.read() as session:
+        access = profiles.load_access(session, runtime.cipher, view.id)
+        kept = session.get_one(Instance, view.id).journal
+        chosen = [one for one in pollers.of_instance(session, view.id) if one.selected]
+        names = {one.id: one.resource for one in chosen}
+    covered = tuple(sorted(names[one] for one in kept.get("covered", ()) if one in names))
+    polled = tuple(sorted(set(names.values()) - set(covered)))
+    try:
+        with runtime.store_client(access) as client:
+            status = journal.status(client)
+    except TransportError as exc:
+        return dataclasses.replace(_no_journal(exc), polled=tuple(sorted(names.values())))
+    read, why = view.journal["head"], ""
+    if read is None:
+        why = view.journal["reason"] or "it was not asked for yet"
+        why += "; it is asked for once an hour"
+    elif not covered:
+        why = "it is believed once an ordinary poll ended that began ten minutes after it did"
+    return JournalState(
+        version=status.version,
+        head=status.head,
+        read=read,
+        covered=covered,
+        polled=polled,
+        why=why,
+    )
+
+
+def _no_journal(exc: TransportError) -> JournalState:
+    if isinstance(exc, StoreRejectedError) and exc.status == 404:
+        return JournalState(why="the plugin is not installed")
+    if isinstance(exc, StoreAccessError):
+        what = "give the keys to a user who is a shop manager or administrator"
+        return JournalState(why=f"the keys may not read it: {exc}", fix=what)
+    if isinstance(exc, StoreError) and exc.code == "flask_woo_events_no_journal":
+        what = "deactivate and activate the plugin Flask Woo Events in the store"
+        return JournalState(why=f"its table cannot be made: {exc}", fix=what)
+    return JournalState(why=str(exc))
 
 
 def _access(runtime: Runtime, instance_id: int) -> tuple[StoreAccess, list[catalogue.Collection]]:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from flask.cli import with_appcontext
 
 from .. import checkup, profiles, schema, views, watch
-from ..checkup import Finding
+from ..checkup import Finding, JournalState
 from ..models import Instance
 from ..runtime import Runtime, current_runtime
 from ..views import InstanceView
@@ -39,8 +39,11 @@ def doctor(as_json: bool) -> None:
         with runtime.database.read() as session:
             view = views.get(session, profiles.owner(session, number), number)
         findings = list(checkup.of_instance(runtime, view, silent))
+        journal = checkup.journal_of(runtime, view)
+        if journal.fix:
+            findings.append(Finding(f"the journal is not read: {journal.why}", journal.fix))
         wrong = wrong or bool(findings)
-        (_echo_json if as_json else _echo)(view, findings)
+        (_echo_json if as_json else _echo)(view, findings, journal)
     if wrong:
         sys.exit(1)
 
@@ -64,12 +67,13 @@ def _echo_findings(findings: cabc.Sequence[Finding]) -> None:
         click.echo(f"  {one.what}\n    -> {one.fix}")
 
 
-def _echo_json(view: InstanceView, findings: cabc.Sequence[Finding]) -> None:
+def _echo_json(view: InstanceView, findings: cabc.Sequence[Finding], journal: JournalState) -> None:
     echo_json(
         {
             "instance": view.id,
             "name": view.name,
             "findings": [dataclasses.asdict(one) for one in findings],
+            "journal": dataclasses.asdict(journal),
             "webhooks": [
                 {"resource": resource, **dataclasses.asdict(counts), "since": since.isoformat()}
                 for resource, (counts, since) in view.tally.items()
@@ -78,9 +82,10 @@ def _echo_json(view: InstanceView, findings: cabc.Sequence[Finding]) -> None:
     )
 
 
-def _echo(view: InstanceView, findings: cabc.Sequence[Finding]) -> None:
+def _echo(view: InstanceView, findings: cabc.Sequence[Finding], journal: JournalState) -> None:
     click.echo(f"instance {view.id} {view.name}: {'trouble' if findings else 'well'}")
     _echo_findings(findings)
+    click.echo(f"  journal: {_words(journal)}")
     for resource, (counts, since) in view.tally.items():
         changes = counts.told + counts.missed + counts.late
         click.echo(
@@ -88,3 +93,16 @@ def _echo(view: InstanceView, findings: cabc.Sequence[Finding]) -> None:
             f"{counts.told}, {counts.late} late, missed {counts.missed}; "
             f"{counts.repeated} came twice, {counts.wrong} without a change"
         )
+
+
+def _words(journal: JournalState) -> str:
+    if journal.version is None:
+        return f"none: {journal.why}"
+    words = f"plugin {journal.version}, {journal.head} rows"
+    if journal.read is not None:
+        words += f", read up to {journal.read}"
+    if journal.covered:
+        words += f" for {', '.join(journal.covered)}"
+    if journal.polled:
+        words += f"; polled besides: {', '.join(journal.polled)}"
+    return words + (f" ({journal.why})" if journal.why else "")

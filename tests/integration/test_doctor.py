@@ -9,6 +9,7 @@ import datetime as dt
 import json
 import pathlib
 import shutil
+import typing as t
 
 import pytest
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 from flask_woo_events.clock import DatabaseClock, utc_now
 from flask_woo_events.models import Instance, Poller, PollerState, Tally
 from flask_woo_events.simulator import SimulatedStore
+from flask_woo_events.store.journal import STATUS_PATH
 from tests.integration.host import runtime_of
 from tests.integration.line import Line, open_line
 
@@ -106,6 +108,42 @@ def test_cron_is_late(line: Line) -> None:
         session.add(Tally(instance_id=line.instance_id, resource="orders", told=8, missed=0,
                           late=9, since=utc_now()))  # fmt: skip
     assert "wp cron event run --due-now" in _fix(line, "WP-Cron runs late")
+
+
+def test_the_journal(line: Line) -> None:
+    """Whether it is there, how far it was read, for what, and why not."""
+
+    def told() -> dict[str, t.Any]:
+        result = line.app.test_cli_runner().invoke(args=["woo", "doctor", "--json"])
+        return t.cast("dict[str, t.Any]", json.loads(result.output.splitlines()[1])["journal"])
+
+    words = line.app.test_cli_runner().invoke(args=["woo", "doctor"])
+    assert "journal: none: the plugin is not installed" in words.output
+    line.store.journal.install()
+    line.store.acts.stock(line.first("products"), 3)
+    head = line.store.journal.entries[-1].seq
+    assert (told()["version"], told()["head"], told()["read"]) == ("1.0.0", head, None)
+    assert "once an hour" in told()["why"]
+    _set(line, Instance, journal={}, store_facts={})
+    line.poll()
+    assert told()["read"] is not None
+    assert "ten minutes" in told()["why"]
+    runtime_of(line.app).clock = lambda: utc_now() + dt.timedelta(minutes=11)
+    line.store.clock.advance(660)
+    line.poll()
+    assert (told()["read"], told()["why"]) == (head, "")
+    assert {"orders", "products"} <= set(told()["covered"])
+    assert not told()["polled"]
+    words = line.app.test_cli_runner().invoke(args=["woo", "doctor"])
+    assert f"plugin 1.0.0, {head} rows, read up to {head} for customers" in words.output
+    assert _findings(line) == {}
+
+
+def test_the_journal_may_not_be_read(line: Line) -> None:
+    """A user without the right to it is told who has."""
+    line.store.journal.install()
+    line.store.faults.add("status", match=STATUS_PATH, times=100, code=403)
+    assert "shop manager" in _fix(line, "the journal is not read")
 
 
 def test_the_clock_is_off(line: Line) -> None:
