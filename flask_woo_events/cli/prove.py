@@ -27,6 +27,7 @@ from .output import as_json_option, echo_json, failing_in_words
     help="Simulated WooCommerce; all without it.",
 )
 @click.option("--scenario", "names", multiple=True, help="Only this scenario.")
+@click.option("--journal", is_flag=True, help="Simulated stores have the companion plugin.")
 @click.option("--database", help="URL of an empty database, instead of a file that goes again.")
 @click.option("--list", "only_list", is_flag=True, help="Name the scenarios and end.")
 @as_json_option
@@ -38,6 +39,7 @@ def prove(
     secret: str | None,
     versions: tuple[str, ...],
     names: tuple[str, ...],
+    journal: bool,
     database: str | None,
     only_list: bool,
     as_json: bool,
@@ -61,7 +63,7 @@ def prove(
                 if step.refused and not as_json:
                     click.echo(f"        {step.refused}")
         else:
-            for result in suite.run(chosen, fragile, versions or suite.VERSIONS):
+            for result in suite.run(chosen, fragile, versions or suite.VERSIONS, journal=journal):
                 error = result.error
                 if result.badly_signed:
                     error = f"{result.badly_signed} notifications were badly signed"

@@ -24,6 +24,8 @@ class Scenario:
     setup: Setup
     #: Changes that a poll must be able to see, at least; fewer mean that nothing was proved.
     changes: int
+    #: Whether it can come about on a store that has the companion plugin.
+    with_journal: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,21 +52,29 @@ ALL: list[Scenario] = []
 
 
 def scenario(
-    name: str, words: str, *, setup: Setup | None = None, changes: int = 1
+    name: str,
+    words: str,
+    *,
+    setup: Setup | None = None,
+    changes: int = 1,
+    with_journal: bool = True,
 ) -> cabc.Callable[[Play], Play]:
     """Add a function to the suite."""
 
     def add(play: Play) -> Play:
-        ALL.append(Scenario(name, words, play, setup or Setup(), changes))
+        ALL.append(Scenario(name, words, play, setup or Setup(), changes, with_journal))
         return play
 
     return add
 
 
-def run(one: Scenario, database: Fragile, version: str) -> Result:
-    """Play a scenario on a fresh store, and judge it."""
+def run(one: Scenario, database: Fragile, version: str, *, journal: bool = False) -> Result:
+    """Play a scenario on a fresh store, and judge it.
+
+    :param journal: the store has the companion plugin.
+    """
     began, error = time.monotonic(), None
-    rig = Rig(database, version, one.setup)
+    rig = Rig(database, version, one.setup, journal=journal)
     with rig.running():
         try:
             one.play(rig)

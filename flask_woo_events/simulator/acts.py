@@ -198,8 +198,10 @@ class Acts:
     @_locked
     def late_commit(self, kind: str, row_id: int, seconds_back: int, **fields: t.Any) -> int:
         """A change that becomes visible only now and carries the date at which it began."""
-        self.sql_update(kind, row_id, **fields)
-        self._row(kind, row_id).modified = self._shop.now() - seconds_back
+        row = self._row(kind, row_id)
+        row.fields.update(fields)
+        row.modified = self._shop.now() - seconds_back
+        self._shop.tables[kind].changed(row)
         return row_id
 
     @_locked

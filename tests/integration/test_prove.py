@@ -15,10 +15,27 @@ from flask_woo_events.prove import live, rig, suite
 from flask_woo_events.prove.rig import Fragile
 from flask_woo_events.prove.scenario import ALL, Scenario, run
 from flask_woo_events.simulator import SimulatedStore
+from flask_woo_events.simulator.journal import Journal
+from flask_woo_events.simulator.rows import Row
 from tests.integration.host import make_app
 
 #: They take seconds each: here only on the newest version, all of them by ``flask woo prove``.
 LONG = ("at each request", "for hours", "silent writes", "300 changes", "of 1,000")
+
+
+#: Some of all: ``flask woo prove --journal`` plays the others too.
+WITH_JOURNAL = (
+    "product price written to meta",
+    "product deleted for good",
+    "variation deleted",
+    "changes at request 3 of a poll",
+    "late commit, two hours back",
+    "store clock an hour back, then forward",
+    "our process dies before commit 2",
+    "two workers at once",
+    "a backup is played in",
+    "reset, 1 in a row, at each request",
+)
 
 
 def _named(name: str) -> Scenario:
@@ -38,6 +55,26 @@ def test_scenario(database: Fragile, one: Scenario) -> None:
     for version in versions:
         result = run(one, database, version)
         assert result.clean, result
+
+
+@pytest.mark.parametrize("name", WITH_JOURNAL)
+def test_scenario_with_the_journal(database: Fragile, name: str) -> None:
+    """Nor is it on a store that has the companion plugin."""
+    result = run(_named(name), database, "11.0", journal=True)
+    assert result.clean, result
+
+
+def test_a_journal_without_a_hook(database: Fragile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The suite notices a plugin that forgets to tell of a deletion."""
+    note = Journal._note
+
+    def deaf(self: Journal, kind: str, row: Row | None, operation: str) -> None:
+        if operation != "delete":
+            note(self, kind, row, operation)
+
+    monkeypatch.setattr(Journal, "_note", deaf)
+    result = run(_named("coupon deleted for good"), database, "11.0", journal=True)
+    assert not result.clean
 
 
 @pytest.mark.parametrize("name", ["changes at request 3 of a poll", "order deleted for good"])
