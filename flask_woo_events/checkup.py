@@ -169,7 +169,7 @@ def journal_of(runtime: Runtime, view: InstanceView) -> JournalState:
 def _no_journal(exc: TransportError) -> JournalState:
     if isinstance(exc, StoreRejectedError) and exc.status == 404:
         return JournalState(why="the plugin is not installed")
-    if isinstance(exc, StoreAccessError):
+    if isinstance(exc, StoreAccessError) and exc.status == 403:
         what = "give the keys to a user who is a shop manager or administrator"
         return JournalState(why=f"the keys may not read it: {exc}", fix=what)
     if isinstance(exc, StoreError) and exc.code == "flask_woo_events_no_journal":

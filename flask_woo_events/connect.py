@@ -68,8 +68,9 @@ class Outcome:
     #: Null while the store has not answered, or when it failed.
     instance_id: int | None
     error: str | None
-    #: Where the browser came from.
+    #: Where the browser came from: an address of the store, or a page of the application.
     back: str
+    page: str
 
 
 def invite(
@@ -140,12 +141,14 @@ def begin(
     base: str,
     now: dt.datetime,
     back: str = "",
+    page: str = "",
 ) -> str:
     """Remember that a store is about to be connected; where its owner approves it.
 
     :param request: what the instance shall be, as for ``POST /instances``, without store and keys.
     :param base: where the API is to be reached from the store, with its prefix; ``https``.
     :param back: where the browser goes in the end; only an address of the store itself.
+    :param page: or a page of the application, at the host of ``base``.
     :raises InputError: the address or the request is wrong.
     :raises ConfigurationError: the store would refuse to send keys to ``base``.
     """
@@ -157,7 +160,11 @@ def begin(
         .where(Connection.expires_at < now - REMEMBERED)
         .execution_options(synchronize_session=False)
     )
-    kept = {"request": dict(request), "back": back if _is_of(back, root) else ""}
+    kept = {
+        "request": dict(request),
+        "back": back if _is_of(back, root) else "",
+        "page": page if _is_of(page, urllib.parse.urljoin(base, "/").rstrip("/")) else "",
+    }
     session.add(
         Connection(
             organization_id=caller.organization_id,
@@ -219,6 +226,7 @@ def outcome(runtime: Runtime, state: str) -> Outcome:
             instance_id=row.instance_id,
             error=row.error,
             back=kept["back"],
+            page=kept["page"],
         )
 
 
@@ -342,7 +350,7 @@ def _plan(request: cabc.Mapping[str, t.Any], access: StoreAccess) -> Plan:
 
 
 def _is_of(address: str, root: str) -> bool:
-    """Whether an address is one of the store's own."""
+    """Whether an address is at the root or below it."""
     return address == root or address.startswith((f"{root}/", f"{root}?"))
 
 

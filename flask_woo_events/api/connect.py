@@ -9,6 +9,7 @@ import typing as t
 import flask
 
 from .. import connect
+from ..connect import Outcome
 from ..errors import ConfigurationError, InputError, NotFoundError
 from ..runtime import Runtime, current_runtime
 from ..store.client import store_root
@@ -41,6 +42,7 @@ _PAGE = """<!doctype html>
 <input id="store" type="url" name="store_url" required placeholder="https://shop.example.com">
 <button>Connect</button></form>
 {% endif %}{% if back %}<p><a class="button" href="{{ back }}">Back to the store</a></p>
+{% elif page %}<p><a class="button" href="{{ page }}">Back to the application</a></p>
 {% endif %}</body></html>
 """
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
@@ -118,14 +120,13 @@ def come_back() -> flask.Response:
         return _page("Nothing was connected", said=str(exc), status=404)
     if args.get("success") == "0":
         text = "You did not approve, and nothing was connected."
-        return _page("Nothing was connected", text, back=_word(found.back, "denied"))
+        return _ended("Nothing was connected", text, found, "denied")
     if found.instance_id is not None:
-        text = f"{found.store_url} is connected, and is read for the first time now."
-        return _page("The store is connected", text, back=_word(found.back, "connected"))
+        text = f"{found.store_url} is connected."
+        return _ended("The store is connected", text, found, "connected")
     if found.error is not None:
         text = f"{found.store_url} could not be connected."
-        back = _word(found.back, "failed")
-        return _page("Nothing was connected", text, said=found.error, back=back)
+        return _ended("Nothing was connected", text, found, "failed")
     return _page("One moment", "The store has not sent its keys yet.", again=True)
 
 
@@ -141,6 +142,11 @@ def _check_store(store: str, allowed: str) -> None:
         raise InputError(f"this invitation is for {allowed}, not for {store_root(store)}")
 
 
+def _ended(title: str, text: str, found: Outcome, word: str) -> flask.Response:
+    back = _word(found.back, word)
+    return _page(title, text, said=found.error or "", back=back, page=found.page)
+
+
 def _word(back: str, word: str) -> str:
     """The store's own page, which says in its language what happened."""
     if not back:
@@ -154,6 +160,7 @@ def _page(
     said: str = "",
     invitation: str = "",
     back: str = "",
+    page: str = "",
     again: bool = False,
     status: int = 200,
 ) -> flask.Response:
@@ -164,6 +171,7 @@ def _page(
         said=said,
         invitation=invitation,
         back=back,
+        page=page,
         again=again,
         style=_STYLE,
     )

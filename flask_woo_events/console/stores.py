@@ -232,6 +232,7 @@ def _connect(page: Page) -> Answer:
                 request=body,
                 base=api_base(runtime),
                 now=runtime.clock(),
+                page=flask.url_for("woo_console.instances", _external=True),
             )
     except (InputError, ConfigurationError) as exc:
         page.blame(exc if isinstance(exc, InputError) else InputError(str(exc)))

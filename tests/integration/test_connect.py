@@ -118,6 +118,29 @@ def test_a_store_is_connected(desk: Desk) -> None:
     assert "flask_woo_events=connected" in page.text
 
 
+@pytest.mark.parametrize(
+    ("page", "shown"),
+    [("https://events.test/woo/instances", True), ("https://events.test.evil/woo", False)],
+)
+def test_back_to_the_application(desk: Desk, page: str, shown: bool) -> None:
+    """Who began on a page of the application gets back to it, and to nowhere else."""
+    with desk.runtime.database.write() as session:
+        target = connect.begin(
+            session,
+            desk.runtime.cipher,
+            desk.caller(),
+            store_url=desk.url,
+            request={},
+            base=BASE,
+            now=utc_now(),
+            page=page,
+        )
+    state = urllib.parse.parse_qs(urllib.parse.urlsplit(target).query)["user_id"][0]
+    assert desk.send(state) == 200
+    assert (f'href="{page}"' in desk.returned(state).text) is shown
+    assert ("Back to the application" in desk.returned(state).text) is shown
+
+
 def test_what_the_store_is_asked(desk: Desk) -> None:
     """The store's page is told where to send the keys, and gets a state that nobody can guess."""
     answer = desk.open(desk.invite(), store_url=desk.url)
