@@ -180,6 +180,41 @@ final class HooksTest extends JournalTestCase {
 		$this->assertSame( array( "product $id update" ), $this->written() );
 	}
 
+	public function test_meta_of_all_that_have_it(): void {
+		$posts = array( $this->post(), $this->post( 'shop_coupon' ), $this->post( 'page' ) );
+		$user  = wp_create_user( 'all', 'password', 'all@shop.test' );
+		array_map(
+			function ( $post ) {
+				add_post_meta( $post, 'of_all', '1' );
+				add_post_meta( $post, '_sku', 'S' . $post );
+			},
+			$posts
+		);
+		add_user_meta( $user, 'of_all', '1' );
+		$GLOBALS['post'] = get_post( $this->post() ); // What an id of nothing means to WordPress.
+		$this->listen();
+		delete_post_meta_by_key( 'of_all' );
+		$this->assertSame( array( "product {$posts[0]} update", "coupon {$posts[1]} update" ), $this->written() );
+		$this->listen();
+		delete_post_meta_by_key( '_sku' );
+		$this->assertContains( "product_in_orders {$posts[0]} update", $this->written() );
+		$this->listen();
+		delete_metadata( 'user', 0, 'of_all', '', true );
+		$this->assertSame( array( "customer $user update" ), $this->written() );
+		unset( $GLOBALS['post'] );
+	}
+
+	public function test_meta_of_very_many(): void {
+		for ( $number = 0; $number < 501; $number++ ) {
+			add_post_meta( 70000 + $number, 'of_many', '1' );
+			add_user_meta( 70000 + $number, 'of_many', '1' );
+		}
+		$this->listen();
+		delete_post_meta_by_key( 'of_many' );
+		delete_metadata( 'user', 0, 'of_many', '', true );
+		$this->assertSame( array( 'product 0 update', 'variation 0 update', 'coupon 0 update', 'order 0 update', 'refund 0 update', 'customer 0 update' ), $this->written() );
+	}
+
 	public function test_meta_that_nobody_sees(): void {
 		$id   = $this->post();
 		$page = $this->post( 'page' );

@@ -14,9 +14,6 @@ defined( 'ABSPATH' ) || exit;
  */
 class Comment_Watcher {
 
-	/** Reviews of a product that are told one by one; more are told as any. */
-	const ONE_BY_ONE = 500;
-
 	/**
 	 * Listen.
 	 */
@@ -60,8 +57,8 @@ class Comment_Watcher {
 		if ( 'product' !== get_post_type( $post_id ) ) {
 			return;
 		}
-		$ids = (array) $wpdb->get_col( $wpdb->prepare( "SELECT comment_ID FROM {$wpdb->comments} WHERE comment_post_ID = %d LIMIT %d", $post_id, self::ONE_BY_ONE + 1 ) ); // phpcs:ignore WordPress.DB
-		foreach ( count( $ids ) > self::ONE_BY_ONE ? array( 0 ) : $ids as $id ) {
+		$ids = (array) $wpdb->get_col( $wpdb->prepare( "SELECT comment_ID FROM {$wpdb->comments} WHERE comment_post_ID = %d LIMIT %d", $post_id, Journal::ONE_BY_ONE + 1 ) ); // phpcs:ignore WordPress.DB
+		foreach ( count( $ids ) > Journal::ONE_BY_ONE ? array( 0 ) : $ids as $id ) {
 			Journal::write( 'product_review', (int) $id, $operation, current_action(), $id ? $post_id : 0 );
 		}
 	}

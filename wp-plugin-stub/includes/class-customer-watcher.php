@@ -37,9 +37,6 @@ class Customer_Watcher {
 		'woocommerce_delete_customer'  => 'delete',
 	);
 
-	/** Orders of a deleted user that are told one by one. */
-	const ORDERS = 500;
-
 	/**
 	 * Orders of users that are being deleted.
 	 *
@@ -62,6 +59,7 @@ class Customer_Watcher {
 		}
 		add_action( 'delete_user', array( __CLASS__, 'dying' ), -999 );
 		add_action( 'deleted_user', array( __CLASS__, 'deleted' ), 999 );
+		add_action( 'delete_user_meta', array( __CLASS__, 'meta_dying' ), 999, 3 );
 		foreach ( array( 'added_user_meta', 'updated_user_meta', 'deleted_user_meta' ) as $hook ) {
 			add_action( $hook, array( __CLASS__, 'meta' ), 999, 3 );
 		}
@@ -80,7 +78,7 @@ class Customer_Watcher {
 				array(
 					'customer_id' => (int) $id,
 					'return'      => 'ids',
-					'limit'       => self::ORDERS + 1,
+					'limit'       => Journal::ONE_BY_ONE + 1,
 				)
 			);
 		}
@@ -94,8 +92,29 @@ class Customer_Watcher {
 	public static function deleted( $id ) {
 		$orders = self::$orders[ (int) $id ] ?? array();
 		unset( self::$orders[ (int) $id ] );
-		foreach ( count( $orders ) > self::ORDERS ? array( 0 ) : $orders as $order ) {
+		foreach ( count( $orders ) > Journal::ONE_BY_ONE ? array( 0 ) : $orders as $order ) {
 			Journal::write( 'order', (int) $order, 'update', 'deleted_user' );
+		}
+	}
+
+	/**
+	 * Meta is about to be deleted, perhaps of all users that have it: then no hook names them.
+	 *
+	 * @param int[]    $meta_ids Ids of the meta.
+	 * @param int|null $id       Id of the user, if it is one.
+	 * @param string   $key      The meta's key.
+	 */
+	public static function meta_dying( $meta_ids, $id, $key ) {
+		if ( $id || in_array( $key, self::HIDDEN_META, true ) ) {
+			return;
+		}
+		$users = Journal::owners( 'user', (array) $meta_ids );
+		foreach ( null === $users ? array( 0 ) : $users as $user ) {
+			if ( $user ) {
+				self::meta( array(), $user, $key );
+			} else {
+				Journal::write( 'customer', 0, 'update', 'delete_user_meta' );
+			}
 		}
 	}
 
@@ -108,7 +127,7 @@ class Customer_Watcher {
 	 */
 	public static function meta( $meta_id, $id, $key ) {
 		global $wpdb;
-		if ( in_array( $key, self::HIDDEN_META, true ) ) {
+		if ( ! $id || in_array( $key, self::HIDDEN_META, true ) ) {
 			return;
 		}
 		foreach ( self::HIDDEN_PREFIXES as $prefix ) {

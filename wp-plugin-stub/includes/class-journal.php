@@ -28,6 +28,9 @@ class Journal {
 	/** Rows that are kept at most. */
 	const ROWS = 1000000;
 
+	/** Objects that one act changes and that are told one by one; more are told as any. */
+	const ONE_BY_ONE = 500;
+
 	/** Rows deleted in one statement, so that nobody waits for a lock. */
 	const AT_ONCE = 5000;
 
@@ -122,6 +125,23 @@ class Journal {
 	 */
 	public static function dying( $type, $id ) {
 		self::$dying[ get_current_blog_id() . '/' . $type . '/' . (int) $id ] = true;
+	}
+
+	/**
+	 * To which objects meta belongs.
+	 *
+	 * @param string $type     Type of the objects, for WordPress: post or user.
+	 * @param int[]  $meta_ids Ids of the meta.
+	 * @return int[]|null Null when they are too many.
+	 */
+	public static function owners( $type, array $meta_ids ) {
+		global $wpdb;
+		if ( count( $meta_ids ) > self::ONE_BY_ONE ) {
+			return null;
+		}
+		$column = 'user' === $type ? 'umeta_id' : 'meta_id';
+		$ids    = implode( ', ', array_map( 'intval', $meta_ids ) );
+		return $ids ? array_map( 'intval', (array) $wpdb->get_col( "SELECT DISTINCT {$type}_id FROM {$wpdb->{$type . 'meta'}} WHERE {$column} IN ({$ids})" ) ) : array(); // phpcs:ignore WordPress.DB
 	}
 
 	/**

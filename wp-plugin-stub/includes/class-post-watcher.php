@@ -47,6 +47,7 @@ class Post_Watcher {
 		foreach ( array( 'added_post_meta', 'updated_post_meta', 'deleted_post_meta' ) as $hook ) {
 			add_action( $hook, array( __CLASS__, 'meta' ), 999, 3 );
 		}
+		add_action( 'delete_post_meta', array( __CLASS__, 'meta_dying' ), 999, 3 );
 		add_action( 'set_object_terms', array( __CLASS__, 'terms_set' ), 999, 6 );
 		add_action( 'deleted_term_relationships', array( __CLASS__, 'terms_removed' ), 999, 3 );
 
@@ -209,7 +210,7 @@ class Post_Watcher {
 	 * @param string    $key     The meta's key.
 	 */
 	public static function meta( $meta_id, $id, $key ) {
-		if ( in_array( $key, self::HIDDEN_META, true ) ) {
+		if ( ! $id || in_array( $key, self::HIDDEN_META, true ) ) {
 			return;
 		}
 		$post = get_post( $id );
@@ -218,6 +219,30 @@ class Post_Watcher {
 			return;
 		}
 		Journal::write( $type, $id, 'update', current_action(), $post->post_parent );
+	}
+
+	/**
+	 * Meta is about to be deleted, perhaps of all posts that have it: then no hook names them.
+	 *
+	 * @param int[]    $meta_ids Ids of the meta.
+	 * @param int|null $id       Id of the post, if it is one.
+	 * @param string   $key      The meta's key.
+	 */
+	public static function meta_dying( $meta_ids, $id, $key ) {
+		if ( $id || in_array( $key, self::HIDDEN_META, true ) ) {
+			return;
+		}
+		$posts = Journal::owners( 'post', (array) $meta_ids );
+		if ( null === $posts ) {
+			foreach ( array( 'product', 'variation', 'coupon', 'order', 'refund' ) as $type ) {
+				Journal::write( $type, 0, 'update', 'delete_post_meta' );
+			}
+			return;
+		}
+		foreach ( $posts as $post ) {
+			self::meta( array(), $post, $key );
+			Use_Watcher::meta( array(), $post, $key );
+		}
 	}
 
 	/**

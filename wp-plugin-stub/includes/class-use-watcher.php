@@ -31,9 +31,6 @@ class Use_Watcher {
 	/** Meta of pictures that products and categories show. */
 	const PICTURE = array( '_wp_attachment_image_alt', '_wp_attached_file' );
 
-	/** Objects that are told one by one; more are told as any. */
-	const ONE_BY_ONE = 500;
-
 	/** Order items that are looked through for one answer. */
 	const SPAN = 200000;
 
@@ -91,6 +88,9 @@ class Use_Watcher {
 	 * @param string    $key     The meta's key.
 	 */
 	public static function meta( $meta_id, $id, $key ) {
+		if ( ! $id ) {
+			return; // Of all posts that have it, whose meta was told one by one.
+		}
 		if ( in_array( $key, self::PICTURE, true ) ) {
 			self::picture_changed( (int) $id, '_wp_attached_file' === $key );
 		} elseif ( in_array( $key, self::SHOWN, true ) && in_array( get_post_type( (int) $id ), self::PRODUCTS, true ) ) {
@@ -258,7 +258,7 @@ class Use_Watcher {
 	 */
 	private static function picture( $id, $moved, $source ) {
 		global $wpdb;
-		$most = self::ONE_BY_ONE + 1;
+		$most = Journal::ONE_BY_ONE + 1;
 		$of   = "SELECT p.ID, p.post_type, p.post_parent, m.meta_key FROM {$wpdb->postmeta} m JOIN {$wpdb->posts} p ON p.ID = m.post_id AND p.post_type IN ('product', 'product_variation')";
 		// phpcs:disable WordPress.DB
 		$posts      = (array) $wpdb->get_results( $wpdb->prepare( "{$of} WHERE m.meta_key = '_thumbnail_id' AND m.meta_value = %s LIMIT %d", (string) $id, $most ) );
@@ -268,7 +268,7 @@ class Use_Watcher {
 		foreach ( $categories as $category ) {
 			Journal::write( 'product_category', (int) $category, 'update', $source );
 		}
-		if ( count( $posts ) > self::ONE_BY_ONE ) {
+		if ( count( $posts ) > Journal::ONE_BY_ONE ) {
 			self::any( $moved ? array( 'product', 'variation', 'order', 'refund' ) : array( 'product', 'variation' ), $source );
 			return;
 		}
@@ -410,9 +410,9 @@ class Use_Watcher {
 		// Without WooCommerce the tables may not be there.
 		$suppressed = $wpdb->suppress_errors( true );
 
-		$ids = (array) $wpdb->get_col( "SELECT DISTINCT i.order_id FROM {$tables} WHERE {$wanted} LIMIT " . ( self::ONE_BY_ONE + 1 ) ); // phpcs:ignore WordPress.DB
+		$ids = (array) $wpdb->get_col( "SELECT DISTINCT i.order_id FROM {$tables} WHERE {$wanted} LIMIT " . ( Journal::ONE_BY_ONE + 1 ) ); // phpcs:ignore WordPress.DB
 		$wpdb->suppress_errors( $suppressed );
-		if ( count( $ids ) > self::ONE_BY_ONE ) {
+		if ( count( $ids ) > Journal::ONE_BY_ONE ) {
 			self::any( array( 'order', 'refund' ), $source );
 			return;
 		}
