@@ -32,7 +32,7 @@ class Use_Watcher {
 	const PICTURE = array( '_wp_attachment_image_alt', '_wp_attached_file' );
 
 	/** Order items that are looked through for one answer. */
-	const SPAN = 200000;
+	const SPAN = 100000;
 
 	/**
 	 * Slugs of attributes' terms before they are changed.
