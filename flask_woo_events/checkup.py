@@ -168,7 +168,8 @@ def journal_of(runtime: Runtime, view: InstanceView) -> JournalState:
 
 def _no_journal(exc: TransportError) -> JournalState:
     if isinstance(exc, StoreRejectedError) and exc.status == 404:
-        return JournalState(why="the plugin is not installed")
+        what = "make plugin builds what Plugins > Add New takes, and polls become cheaper"
+        return JournalState(why=f"the plugin is not installed; {what}")
     if isinstance(exc, StoreAccessError) and exc.status == 403:
         what = "give the keys to a user who is a shop manager or administrator"
         return JournalState(why=f"the keys may not read it: {exc}", fix=what)

@@ -62,6 +62,8 @@ class Collection:
     trash: Trash = Trash.NONE
     #: The listing knows ``orderby=id``.
     orders_by_id: bool = False
+    #: One that is gone is answered with 403, as if it were another's (reviews, WooCommerce 8.0).
+    forbids_missing: bool = False
     #: Objects tell when they were created.
     dated: bool = True
     #: Fields that hold the dates in UTC.
@@ -98,7 +100,13 @@ _KNOWN = (
         orders_by_id=True,
         dated=False,
     ),
-    Collection("products-reviews", "products/reviews", compare_newest=True, orders_by_id=True),
+    Collection(
+        "products-reviews",
+        "products/reviews",
+        compare_newest=True,
+        orders_by_id=True,
+        forbids_missing=True,
+    ),
     Collection("taxes", "taxes", compare_newest=True, orders_by_id=True, dated=False),
     Collection(
         "variations",

@@ -11,7 +11,7 @@ import typing as t
 import urllib.parse
 
 from ..dates import expand_macros, store_param
-from ..errors import InputError, StoreGarbledError, StoreRejectedError
+from ..errors import InputError, StoreAccessError, StoreGarbledError, StoreRejectedError
 from .catalogue import Collection, Trash
 from .client import Answer, StoreClient
 from .where import Condition, read_where
@@ -186,6 +186,11 @@ class Listing:
             answer = self.client.get(path, {"_fields": fields} if fields else {})
         except StoreRejectedError as exc:
             if exc.status in (404, 410):
+                return None
+            raise
+        except StoreAccessError as exc:
+            # The list of the others could be read with these keys.
+            if self.collection.forbids_missing and exc.code == "woocommerce_rest_cannot_view":
                 return None
             raise
         if not isinstance(answer.data, dict) or answer.data.get("id") != object_id:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import pathlib
 import shutil
 
@@ -28,8 +29,11 @@ RESOURCES: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
 
 
 @pytest.mark.parity(9, 10)
-@pytest.mark.parametrize("version", ["5.9", "11.0"])
-@pytest.mark.parametrize("name", RESOURCES)
+@pytest.mark.parametrize(
+    ("name", "version"),
+    # WooCommerce 8.0 forbids to look at a review that is gone.
+    [*itertools.product(RESOURCES, ["5.9", "11.0"]), ("products-reviews", "8.0")],
+)
 def test_life_of_an_object(
     tmp_path: pathlib.Path, tables: pathlib.Path, name: str, version: str
 ) -> None:
