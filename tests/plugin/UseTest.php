@@ -239,6 +239,18 @@ final class UseTest extends JournalTestCase {
 		$this->assertSame( array( 'product 0 update', 'variation 0 update', "order $order update" ), $this->written() );
 	}
 
+	public function test_settings_by_which_much_is_shown(): void {
+		$this->listen();
+		foreach ( array( '3', '4' ) as $decimals ) {
+			update_option( 'woocommerce_price_num_decimals', $decimals );
+			update_option( 'blogname', 'Shop ' . $decimals );
+		}
+		$this->assertSame( array( 'order 0 update', 'refund 0 update' ), $this->written() );
+		update_option( 'upload_url_path', 'https://cdn.shop.test' );
+		$this->assertContains( 'product 0 update', $this->written() );
+		delete_option( 'upload_url_path' );
+	}
+
 	public function test_very_many_orders_are_told_as_any(): void {
 		for ( $number = 0; $number < 501; $number++ ) {
 			$this->item( 5000 + $number, array( 'pa_colour' => 'red' ) );

@@ -31,6 +31,15 @@ class Use_Watcher {
 	/** Meta of pictures that products and categories show. */
 	const PICTURE = array( '_wp_attachment_image_alt', '_wp_attached_file' );
 
+	/** Settings on which representations depend, and of what. */
+	const SETTINGS = array(
+		'home'                           => array( 'product', 'variation', 'order', 'refund', 'product_category' ),
+		'siteurl'                        => array( 'product', 'variation', 'order', 'refund', 'product_category' ),
+		'upload_url_path'                => array( 'product', 'variation', 'order', 'refund', 'product_category' ),
+		'woocommerce_manage_stock'       => array( 'product', 'variation' ),
+		'woocommerce_price_num_decimals' => array( 'order', 'refund' ),
+	);
+
 	/** Order items that are looked through for one answer. */
 	const SPAN = 100000;
 
@@ -78,6 +87,17 @@ class Use_Watcher {
 		add_action( 'woocommerce_rest_delete_tax', array( __CLASS__, 'tax_deleted' ), 999 );
 		add_action( 'woocommerce_settings_save_tax', array( __CLASS__, 'tax_saving' ), -999 );
 		add_action( 'woocommerce_update_options_tax', array( __CLASS__, 'tax_saved' ), 999 );
+		add_action( 'added_option', array( __CLASS__, 'setting_changed' ), 999 );
+		add_action( 'updated_option', array( __CLASS__, 'setting_changed' ), 999 );
+	}
+
+	/**
+	 * A setting was changed: addresses, decimals and stock are shown by it.
+	 *
+	 * @param string $name Its name.
+	 */
+	public static function setting_changed( $name ) {
+		self::any( self::SETTINGS[ $name ] ?? array(), current_action() );
 	}
 
 	/**
