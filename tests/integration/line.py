@@ -72,6 +72,14 @@ class Line:
         """The lowest id of a kind in the store."""
         return next(iter(self.store.shop.tables[kind])).id
 
+    def orders_of(self, *products: int) -> set[Event]:
+        """The orders that name one of these products, as they are told when it is gone."""
+        return {
+            ("orders", str(number), "UPDATED")
+            for number, order in self.store.truth("orders").items()
+            if any(item["product_id"] in products for item in order["line_items"])
+        }
+
     def rest(self, method: str, path: str, **body: t.Any) -> dict[str, t.Any]:
         """Call the store's own REST API."""
         with self.store.shop.lock:

@@ -91,15 +91,6 @@ def followed(make: Make) -> Journaled:
     return _trusting(make())
 
 
-def _orders_of(line: Line, *products: int) -> set[Event]:
-    """The orders that name one of these products, as they are told when it is gone."""
-    return {
-        ("orders", str(number), "UPDATED")
-        for number, order in line.store.truth("orders").items()
-        if any(item["product_id"] in products for item in order["line_items"])
-    }
-
-
 def _trusting(store: Journaled) -> Journaled:
     store.later(11 * 60)
     assert store.told() == set()
@@ -140,7 +131,7 @@ def test_changes_that_nobody_tells(make: Make, version: str) -> None:
         ("discounts", str(coupon), "DELETED"),
     }
     acts.role(customer, "customer")
-    showing = _orders_of(line, product)
+    showing = line.orders_of(product)
     acts.delete_for_good("products", product)
     acts.delete_for_good("coupons", coupon)
     assert (
@@ -201,7 +192,7 @@ def test_a_product_in_very_many_orders(make: Make, monkeypatch: pytest.MonkeyPat
     """More orders than can be named are compared, all of them."""
     store = _trusting(make(counts=(40, 2, 1, 1), names=FIRST_FOUR))
     product = store.line.first("products")
-    showing = _orders_of(store.line, product)
+    showing = store.line.orders_of(product)
     monkeypatch.setattr(following, "MOST_PENDING", len(showing) - 1)
     store.line.store.acts.delete_for_good("products", product)
     assert store.told() == showing | {("products", str(product), "DELETED")}
@@ -240,7 +231,7 @@ def test_deletions_cost_little(make: Make) -> None:
     """A hundred deletions among a thousand products are five requests, each confirmed."""
     store = _trusting(make(counts=(2, 1000, 1, 1), names=FIRST_FOUR))
     products = list(store.line.store.truth("products"))[::10]
-    showing = _orders_of(store.line, *products)
+    showing = store.line.orders_of(*products)
     for product in products:
         store.line.store.acts.delete_for_good("products", product)
     store.line.store.requests.clear()
@@ -398,7 +389,7 @@ def test_nothing_is_lost(make: Make, trouble: Trouble, products: int) -> None:
     trouble(line)
     acts.price_meta(others[-1], "2.22")
     gone = others[2]
-    showing = _orders_of(line, gone)
+    showing = line.orders_of(gone)
     acts.delete_for_good("products", gone)
     told: set[Event] = set()
     for _cycle in range(4):
