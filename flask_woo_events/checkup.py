@@ -152,8 +152,9 @@ def journal_of(runtime: Runtime, view: InstanceView) -> JournalState:
         return dataclasses.replace(_no_journal(exc), polled=tuple(sorted(names.values())))
     read, why = view.journal["head"], ""
     if read is None:
-        why = view.journal["reason"] or "it was not asked for yet"
-        why += "; it is asked for once an hour"
+        why = "the next poll asks for it"
+        if view.journal["reason"]:
+            why = f"{view.journal['reason']}; it is asked for once an hour"
     elif not covered:
         why = "it is believed once an ordinary poll ended that began ten minutes after it did"
     return JournalState(

@@ -98,7 +98,7 @@ def _echo(view: InstanceView, findings: cabc.Sequence[Finding], journal: Journal
 def _words(journal: JournalState) -> str:
     if journal.version is None:
         return f"none: {journal.why}"
-    words = f"plugin {journal.version}, {journal.head} rows"
+    words = f"plugin {journal.version}, newest row {journal.head}"
     if journal.read is not None:
         words += f", read up to {journal.read}"
     if journal.covered:

@@ -125,6 +125,7 @@ def test_the_journal(line: Line) -> None:
     assert (told()["version"], told()["head"], told()["read"]) == ("1.0.0", head, None)
     assert "once an hour" in told()["why"]
     _set(line, Instance, journal={}, store_facts={})
+    assert told()["why"] == "the next poll asks for it"
     line.poll()
     assert told()["read"] is not None
     assert "ten minutes" in told()["why"]
@@ -135,7 +136,7 @@ def test_the_journal(line: Line) -> None:
     assert {"orders", "products"} <= set(told()["covered"])
     assert not told()["polled"]
     words = line.app.test_cli_runner().invoke(args=["woo", "doctor"])
-    assert f"plugin 1.0.0, {head} rows, read up to {head} for customers" in words.output
+    assert f"plugin 1.0.0, newest row {head}, read up to {head} for customers" in words.output
     assert _findings(line) == {}
 
 
