@@ -84,8 +84,10 @@ final class UseTest extends JournalTestCase {
 		wp_update_post( array( 'ID' => $product, 'post_title' => 'C' ) );
 		wp_update_post( array( 'ID' => $product, 'post_content' => 'C' ) );
 		$this->assertSame( array( "product_in_orders $product update" ), $this->in_orders() );
-		wp_update_post( array( 'ID' => $variation, 'post_parent' => $this->post() ) );
-		$this->assertContains( "product_in_orders $variation update", $this->in_orders() );
+		$other = $this->post();
+		$this->listen();
+		wp_update_post( array( 'ID' => $variation, 'post_parent' => $other ) );
+		$this->assertEqualsCanonicalizing( array( "variation $variation update <$other", "product $product update", "product_in_orders $variation update" ), $this->written() );
 	}
 
 	/** Where orders are kept. */

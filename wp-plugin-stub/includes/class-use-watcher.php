@@ -128,6 +128,9 @@ class Use_Watcher {
 	public static function post_updated( $id, $after, $before ) {
 		$moved   = 'product_variation' === $after->post_type && $after->post_parent !== $before->post_parent;
 		$renamed = 'product' === $after->post_type && $after->post_title !== $before->post_title && self::has_variations( (int) $id );
+		if ( $moved && $before->post_parent ) {
+			Journal::write( 'product', (int) $before->post_parent, 'update', 'post_updated' );
+		}
 		if ( $moved || $renamed ) {
 			self::shown_otherwise( (int) $id, 'post_updated' );
 		}
