@@ -10,6 +10,7 @@ import flask
 from ..accounts import ConsoleUser
 from ..config import Settings
 from . import access, answers, deliveries, events, instances, overview, shown, sign_in, stores
+from .attempts import CALLS, WITHIN, Attempts
 
 #: The blueprint's name, for ``url_for("woo_console.home")``.
 NAME = "woo_console"
@@ -36,8 +37,11 @@ def make_blueprint(
     access.register(blueprint, settings, hook)
     answers.register(blueprint)
     shown.register(blueprint)
-    for module in (sign_in, overview, instances, stores, events, deliveries):
+    for module in (sign_in, overview, instances, events):
         module.register(blueprint)
+    calls = Attempts(CALLS, WITHIN)
+    stores.register(blueprint, calls)
+    deliveries.register(blueprint, calls)
     answers.register_unknown(blueprint)
     return blueprint
 

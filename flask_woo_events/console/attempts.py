@@ -1,12 +1,16 @@
-"""Attempts: how often somebody may try to sign in, or have a notification sent."""
+"""Attempts: how often somebody may try to sign in, or have the server call out."""
 
 from __future__ import annotations
 
 import collections
 import dataclasses
 import datetime as dt
+import math
 import threading
 
+#: Calls to stores and callbacks that one user may cause in a while, so that nobody makes a hammer
+#: of the console. To connect a store takes about three.
+CALLS, WITHIN = 30, dt.timedelta(minutes=5)
 #: Addresses that are remembered at most.
 _REMEMBERED = 10_000
 
@@ -47,3 +51,13 @@ class Attempts:
             while len(self._made) > _REMEMBERED:
                 self._made.popitem(last=False)
             return 0.0
+
+
+def refusal(seconds: float) -> str:
+    """What somebody is told who has to wait."""
+    minutes = math.ceil(seconds / 60)
+    return (
+        f"That were {CALLS} calls to stores and callbacks within "
+        f"{WITHIN.total_seconds() // 60:.0f} minutes. "
+        f"Try again in {minutes} {'minute' if minutes == 1 else 'minutes'}."
+    )

@@ -18,6 +18,7 @@ from ..schemas import Configuration, key_of
 from ..values import validated
 from . import access, shown
 from .access import EVENT, Answer
+from .attempts import Attempts, refusal
 
 #: Deliveries a page.
 PAGE = 50
@@ -47,8 +48,15 @@ class Rehearsal:
         return sum(len(one.events) for one in self.planned)
 
 
-def register(blueprint: flask.Blueprint) -> None:
-    """Add the routes."""
+def register(blueprint: flask.Blueprint, calls: Attempts) -> None:
+    """Add the routes.
+
+    :param calls: how often each user has other addresses called.
+    """
+
+    def replayed() -> Answer:
+        return _replayed(calls)
+
     add = blueprint.add_url_rule
     add("/deliveries", view_func=listed, endpoint="deliveries")
     add("/deliveries/redeliver", view_func=redeliver, endpoint="redeliver", methods=["POST"])
@@ -124,7 +132,7 @@ def once_more(event_id: int) -> Answer:
     return flask.redirect(flask.url_for("woo_console.event", event_id=event_id))
 
 
-def replayed() -> Answer:
+def _replayed(calls: Attempts) -> Answer:
     """A window of events told again: rehearsed first, then sent."""
     runtime, who = current_runtime(), access.caller()
     form, rehearsal, error = flask.request.form, None, ""
@@ -136,6 +144,8 @@ def replayed() -> Answer:
                 planned = replay.plan(session, choice, most + 1)
             rehearsal = Rehearsal(planned=planned[:most], cut=len(planned) > most)
             if form.get("act") == "send" and url:
+                if wait := calls.wait(str(who.user_id), runtime.clock()):
+                    raise InputError(refusal(wait))
                 rehearsal.outcomes = _elsewhere(rehearsal.planned, url)
             elif form.get("act") == "send":
                 with runtime.database.write() as session:

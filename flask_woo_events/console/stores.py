@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
+import math
 import secrets
 import typing as t
 import urllib.parse
@@ -23,7 +23,7 @@ from ..schemas import Configuration, InstanceRequest, key_of
 from ..values import MASK, validated
 from . import access, curl, forms, lines, shown
 from .access import INSTANCE, Answer
-from .attempts import Attempts
+from .attempts import Attempts, refusal
 from .forms import StoreForm
 from .lines import Problem
 
@@ -39,8 +39,6 @@ NEEDED = (
 )
 #: Tags that are offered, the most frequent.
 TAGS_OFFERED = 40
-#: Test notifications that one user may send in a while.
-TRIALS, WITHIN = 20, dt.timedelta(minutes=5)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -48,6 +46,8 @@ class Page:
     """What the page shows besides the form."""
 
     form: StoreForm
+    #: How often this user has stores and callbacks called.
+    calls: Attempts
     #: The instance that is edited; ``None`` for a new one.
     instance: views.InstanceView | None = None
     reveal: bool = False
@@ -60,6 +60,8 @@ class Page:
     refusal: TransportError | None = None
     outcome: Outcome | None = None
     command: str = ""
+    #: Seconds to wait for the next call to a store or a callback, when there were too many.
+    wait: float = 0.0
 
     def blame(self, error: InputError) -> None:
         """Put an error where it belongs."""
@@ -76,25 +78,29 @@ class Page:
         self.optional |= name in forms.OPTIONAL
 
 
-def register(blueprint: flask.Blueprint) -> None:
-    """Add the routes."""
-    attempts = Attempts(TRIALS, WITHIN)
-    acts = _acts(attempts)
+def register(blueprint: flask.Blueprint, calls: Attempts) -> None:
+    """Add the routes.
+
+    :param calls: how often each user has stores and callbacks called.
+    """
 
     def new() -> Answer:
         if flask.request.method == "GET":
-            return _shown(Page(form=forms.blank()))
-        page = _sent_page(None)
-        return acts.get(flask.request.form.get("act", ""), _create)(page)
+            return _shown(Page(form=forms.blank(), calls=calls))
+        page = _sent_page(None, calls)
+        return _ACTS.get(flask.request.form.get("act", ""), _create)(page)
 
     def edit(instance_id: int) -> Answer:
         view = _view(instance_id)
         if flask.request.method == "GET":
             form = forms.of_instance(view.name, view.tags, _kept(view) or {}, _known_tags())
             optional = any(form[field].data for field in forms.OPTIONAL)
-            return _shown(Page(form=form, instance=view, optional=optional))
-        page = _sent_page(view)
-        return acts.get(flask.request.form.get("act", ""), _change)(page)
+            return _shown(Page(form=form, calls=calls, instance=view, optional=optional))
+        page = _sent_page(view, calls)
+        return _ACTS.get(flask.request.form.get("act", ""), _change)(page)
+
+    def preview(instance_id: int | None = None) -> Answer:
+        return _previewed(_sent_page(None if instance_id is None else _view(instance_id), calls))
 
     add = blueprint.add_url_rule
     add("/instances/new", view_func=new, methods=["GET", "POST"])
@@ -102,12 +108,11 @@ def register(blueprint: flask.Blueprint) -> None:
     one = f"/instances/{INSTANCE}"
     add(f"{one}/edit", view_func=edit, methods=["GET", "POST"])
     add(f"{one}/edit/preview", view_func=preview, endpoint="preview_edit", methods=["POST"])
-    add(f"{one}/test", view_func=_test_of(attempts), endpoint="test", methods=["POST"])
+    add(f"{one}/test", view_func=_test_of(calls), endpoint="test", methods=["POST"])
 
 
-def preview(instance_id: int | None = None) -> Answer:
+def _previewed(page: Page) -> Answer:
     """The cURL of the form as it is now, what is wrong in it, and examples of its formats."""
-    page = _sent_page(None if instance_id is None else _view(instance_id))
     _check(page)
     page.command = _command(page)
     examples = {
@@ -129,35 +134,6 @@ def example(pattern: str | None) -> str:
         return DatePattern(pattern).format(current_runtime().clock())
     except DatePatternError as exc:
         return str(exc)
-
-
-def _acts(attempts: Attempts) -> dict[str, t.Callable[[Page], Answer]]:
-    """What the buttons of the form do that do not save it."""
-
-    def test(page: Page) -> Answer:
-        _allow(attempts)
-        configuration = _checked_callback(page)
-        if configuration is not None:
-            page.outcome = trial.send(
-                current_runtime(),
-                configuration.callback_url,
-                trial.target_of(configuration),
-                page.form.name.data or "",
-            )
-        return _shown(page)
-
-    return {
-        "json": _show_json,
-        "list": _show_list,
-        "add": _add,
-        "key": _make_key,
-        "preview": _preview,
-        "reveal": _reveal,
-        "try": _try,
-        "connect": _connect,
-        "test": test,
-        "reauthenticate": _reauthenticate,
-    }
 
 
 def _show_json(page: Page) -> Answer:
@@ -202,11 +178,23 @@ def _reveal(page: Page) -> Answer:
 
 def _try(page: Page) -> Answer:
     wanted = _check(page)
-    if wanted is not None:
+    if wanted is not None and _may_call(page):
         try:
             page.store = provisioning.ask(current_runtime(), wanted)
         except TransportError as exc:
             page.refusal = exc
+    return _shown(page)
+
+
+def _test(page: Page) -> Answer:
+    configuration = _checked_callback(page)
+    if configuration is not None and _may_call(page):
+        page.outcome = trial.send(
+            current_runtime(),
+            configuration.callback_url,
+            trial.target_of(configuration),
+            page.form.name.data or "",
+        )
     return _shown(page)
 
 
@@ -244,7 +232,7 @@ def _connect(page: Page) -> Answer:
 
 
 def _create(page: Page) -> Answer:
-    if _check(page) is None:
+    if _check(page) is None or not _may_call(page):
         return _shown(page)
     runtime, who = current_runtime(), access.caller()
     try:
@@ -262,7 +250,8 @@ def _create(page: Page) -> Answer:
 
 def _change(page: Page, *, anew: bool = False) -> Answer:
     assert page.instance is not None
-    if _check(page) is None:
+    wanted = _check(page)
+    if wanted is None or ((wanted.asks or anew) and not _may_call(page)):
         return _shown(page)
     runtime, number = current_runtime(), page.instance.id
     try:
@@ -282,10 +271,26 @@ def _reauthenticate(page: Page) -> Answer:
     return _create(page) if page.instance is None else _change(page, anew=True)
 
 
-def _test_of(attempts: Attempts) -> t.Callable[[int], Answer]:
+#: What the buttons of the form do that neither create nor update.
+_ACTS: dict[str, t.Callable[[Page], Answer]] = {
+    "json": _show_json,
+    "list": _show_list,
+    "add": _add,
+    "key": _make_key,
+    "preview": _preview,
+    "reveal": _reveal,
+    "try": _try,
+    "connect": _connect,
+    "test": _test,
+    "reauthenticate": _reauthenticate,
+}
+
+
+def _test_of(calls: Attempts) -> t.Callable[[int], Answer]:
     def test(instance_id: int) -> Answer:
         """Send a test notification to the callback URL of an instance."""
-        _allow(attempts)
+        if wait := _wait(calls):
+            raise werkzeug.exceptions.TooManyRequests(refusal(wait))
         runtime, before = current_runtime(), _before(_view(instance_id))
         configuration = validated(
             Configuration, {key: text for key, text in before.texts.items() if text}
@@ -302,9 +307,16 @@ def _test_of(attempts: Attempts) -> t.Callable[[int], Answer]:
     return test
 
 
-def _allow(attempts: Attempts) -> None:
-    if attempts.wait(str(access.caller().user_id), current_runtime().clock()):
-        raise werkzeug.exceptions.TooManyRequests("Too many test notifications; wait a few minutes")
+def _may_call(page: Page) -> bool:
+    """Count a call to a store or a callback; say on the page when there were too many."""
+    page.wait = _wait(page.calls)
+    if page.wait:
+        page.errors[""] = refusal(page.wait)
+    return not page.wait
+
+
+def _wait(calls: Attempts) -> float:
+    return calls.wait(str(access.caller().user_id), current_runtime().clock())
 
 
 def _view(instance_id: int) -> views.InstanceView:
@@ -328,13 +340,15 @@ def _before(view: views.InstanceView) -> Before:
         return instances.before(session, runtime.cipher, access.caller(), view.id)
 
 
-def _sent_page(view: views.InstanceView | None) -> Page:
+def _sent_page(view: views.InstanceView | None, calls: Attempts) -> Page:
     fields = flask.request.form
+    form = forms.sent(fields)
     return Page(
-        form=forms.sent(fields),
+        form=form,
+        calls=calls,
         instance=view,
         reveal=fields.get("reveal") == "1",
-        optional=fields.get("optional") == "1",
+        optional=any(form[field].data for field in forms.OPTIONAL),
     )
 
 
@@ -418,4 +432,6 @@ def _shown(page: Page) -> Answer:
         formats=[(pattern, example(pattern)) for pattern in forms.FORMATS],
         example=example,
     )
+    if page.wait:
+        return body, 429, {"Retry-After": str(math.ceil(page.wait))}
     return body, 422 if failed and flask.request.method == "POST" else 200

@@ -14,13 +14,14 @@ import sqlalchemy as sa
 from flask_woo_events import configuration as configurations
 from flask_woo_events.callback import CallbackReceiver
 from flask_woo_events.console import curl, forms
+from flask_woo_events.console.attempts import CALLS, WITHIN
 from flask_woo_events.console.stores import example
 from flask_woo_events.models import Connection, Instance
 from flask_woo_events.resources import default_configuration
 from flask_woo_events.runtime import Runtime
 from flask_woo_events.testing import ServedCallback
-from tests.console.person import Person, curl_of, fields_of
-from tests.integration.host import Api, StubStore, runtime_of
+from tests.console.person import Person, curl_of, fields_of, tell
+from tests.integration.host import Api, StubStore, add_account, runtime_of
 
 NEW = "/instances/new"
 EXAMPLE_KEY = "a-key-of-the-callback"
@@ -346,13 +347,64 @@ def test_test_obeys_the_address_guard(
     assert not woo_callback.receiver.received
 
 
-def test_tests_are_limited(
-    ann: Person, form: dict[str, t.Any], woo_callback: ServedCallback
+def test_calls_to_others_are_limited(
+    app: flask.Flask,
+    ann: Person,
+    form: dict[str, t.Any],
+    store_server: StubStore,
+    woo_callback: ServedCallback,
 ) -> None:
-    """A user cannot make a hammer of the test."""
+    """A user cannot make a hammer of the form; what was typed stays, and others go on."""
     form |= {"callback_url": woo_callback.url, "act": "test"}
-    answers = [ann.post(NEW, form).status_code for _ in range(21)]
-    assert answers[-1] == 429 and set(answers[:-1]) == {200}
+    del form["woo_csrf_token"]
+    for act in ("try", "test", "") * (CALLS // 3):
+        assert ann.post(NEW, form | {"act": act}).status_code == 200
+    store_server.asked.clear()
+    woo_callback.receiver.clear()
+    for act in ("try", "test", ""):
+        page = ann.post(NEW, form | {"act": act})
+        assert page.status_code == 429 and 0 < int(page.headers["Retry-After"]) <= 300
+        assert "calls to stores and callbacks within 5 minutes" in page.text
+        assert fields_of(page.text)["name"] == form["name"]
+    assert ann.post(NEW, form | {"act": "json"}).status_code == 200, "nobody is called by that"
+    assert store_server.asked == [] and not woo_callback.receiver.received
+    assert _count(app) == CALLS // 3
+    bea = Person(app, add_account(app, "bea", "globex"))
+    bea.sign_in()
+    assert bea.post(NEW, form).status_code == 200
+    runtime = runtime_of(app)
+    later = runtime.clock() + WITHIN
+    runtime.clock = lambda: later
+    assert ann.post(NEW, form).status_code == 200
+
+
+def test_every_way_of_calling_counts(
+    app: flask.Flask, ann: Person, api: Api, store_server: StubStore, woo_callback: ServedCallback
+) -> None:
+    """Re-Authenticate, the test of an instance and a replay to another URL share the limit."""
+    number = api.create(**{"event.notification.callback.url": woo_callback.url})["id"]
+    tell(app, number, {"id": 7})
+    fields = fields_of(ann.get(f"/instances/{number}/edit").text)
+    ann.post(f"/instances/{number}/edit", fields)
+    for _ in range(CALLS):
+        ann.post(f"/instances/{number}/test")
+    assert ann.post(f"/instances/{number}/edit", fields | {"name": "x"}).status_code == 302
+    store_server.asked.clear()
+    woo_callback.receiver.clear()
+    again = ann.post(f"/instances/{number}/edit", fields | {"act": "reauthenticate"})
+    replay = {"instance": number, "since": "2020-01-01", "where": "elsewhere",
+              "url": woo_callback.url, "act": "send"}  # fmt: skip
+    refused = ann.post("/deliveries/replay", replay)
+    assert again.status_code == 429 and "Try again in" in refused.text
+    assert ann.post(f"/instances/{number}/test").status_code == 429
+    assert store_server.asked == [] and not woo_callback.receiver.received
+
+
+def test_filled_optional_fields_stay_open(ann: Person, form: dict[str, t.Any]) -> None:
+    """What was typed below "Show Optional Fields" is still seen after a button was pressed."""
+    assert 'id="optional" open' not in ann.post(NEW, form | {"act": "add"}).text
+    page = ann.post(NEW, form | {"basic_username": "u", "act": "add"}).text
+    assert 'id="optional" open' in page
 
 
 def test_quoting_survives_every_shell_character() -> None:
