@@ -24,6 +24,9 @@ EXPECTED = (
 FAILURE_POLICY = "notification.webhook.failure.policy"
 _PART = re.compile(r"\s*(user|organization|element)\s+([\x21-\x2b\x2d-\x7e]+)\s*\Z", re.IGNORECASE)
 _NAME_LENGTH = 190
+#: Sessions of a user that are remembered as signed out. One needs the user's secrets to make more
+#: within the hours that a cookie is good for.
+_ENDED_KEPT = 500
 _HEADER_LENGTH = 2000
 
 
@@ -217,6 +220,24 @@ def person(session: orm.Session, caller: Caller) -> Person:
         organization=home.name,
         fingerprint=hash_token(f"console {user.secret_hash} {home.secret_hash}"),
     )
+
+
+def end_session(session: orm.Session, caller: Caller, session_id: str) -> None:
+    """Have a session of the console hold no longer, whoever has a copy of its cookie.
+
+    :raises NotFoundError: the user was removed.
+    """
+    user = session.get(User, caller.user_id, with_for_update=True)
+    if user is None:
+        raise NotFoundError("There is no such user any more")
+    user.ended_sessions = [*user.ended_sessions, session_id][-_ENDED_KEPT:]
+    session.flush()
+
+
+def has_ended(session: orm.Session, caller: Caller, session_id: str) -> bool:
+    """Whether a session of the console was signed out."""
+    user = session.get(User, caller.user_id)
+    return user is None or session_id in user.ended_sessions
 
 
 def named(session: orm.Session, name: ConsoleUser) -> Caller:

@@ -134,6 +134,8 @@ class User(Base):
     organization_id: orm.Mapped[int] = _refers("woo_organization.id", index=False)
     name: orm.Mapped[str] = orm.mapped_column(sa.String(190))
     secret_hash: orm.Mapped[str] = orm.mapped_column(sa.String(64), unique=True)
+    #: Sessions of the console that were signed out, while their cookies would be good.
+    ended_sessions: orm.Mapped[list[str]] = orm.mapped_column(default=list)
     created_at: orm.Mapped[dt.datetime]
 
 
@@ -418,6 +420,14 @@ class Delivery(Base):
     __table_args__ = (
         sa.Index("ix_woo_delivery_due", "subscription_id", "status", "due_at", "id"),
         sa.Index("ix_woo_delivery_lease", "subscription_id", "lease_until"),
+        # Small for ever: what did not arrive is looked for among everything that did.
+        sa.Index(
+            "ix_woo_delivery_unsettled",
+            "status",
+            "id",
+            sqlite_where=sa.text("status <> 'delivered'"),
+            postgresql_where=sa.text("status <> 'delivered'"),
+        ),
         sa.UniqueConstraint("notification_id", "subscription_id"),
     )
     id: orm.Mapped[int] = _key()

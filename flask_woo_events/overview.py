@@ -15,7 +15,7 @@ from sqlalchemy import orm
 
 from . import charts
 from .accounts import Caller
-from .models import Instance, Poller, PollerState, Subscription
+from .models import Instance, Notification, Poller, PollerState, Subscription
 
 #: How long a poll may be due before an instance counts as late.
 LATE_AFTER = dt.timedelta(minutes=2)
@@ -47,6 +47,8 @@ class Glance:
     #: When all of its resources were last read to the end, by the store's clock.
     polled_at: dt.datetime | None
     next_poll_at: dt.datetime | None
+    #: By how much that is longer ago than its interval; ``None`` when it is not polled.
+    lag: dt.timedelta | None
     #: A worker polls it at this moment.
     polling: bool
     #: Of our webhooks at the store: those in order, and all.
@@ -66,6 +68,8 @@ class Advance:
     read: int
     total: int | None
     polled_at: dt.datetime | None
+    #: Of the poll that somebody watches: it was read to the end since then.
+    done: bool
     error: str | None
 
 
@@ -211,18 +215,23 @@ _AGES = (
 
 def freshness(session: orm.Session, caller: Caller, now: dt.datetime) -> list[tuple[str, int]]:
     """How many instances were polled to the end how long ago; those switched off left out."""
+    complete = sa.func.coalesce(
+        Poller.polled_at, sa.case((Poller.state == PollerState.ACTIVE, Poller.baseline_at))
+    )
+    watched = (
+        Instance.organization_id == caller.organization_id,
+        Instance.events_enabled,
+        sa.not_(Instance.disabled),
+        Poller.selected,
+    )
+    follows = sa.func.coalesce(Instance.journal["state"].as_string(), "") == "following"
     oldest = (
         sa.select(
-            sa.func.min(Poller.polled_at).label("at"),
-            (sa.func.count() - sa.func.count(Poller.polled_at)).label("missing"),
+            sa.func.min(complete).label("at"),
+            (sa.func.count() - sa.func.count(complete)).label("missing"),
         )
         .join(Instance, Instance.id == Poller.instance_id)
-        .where(
-            Instance.organization_id == caller.organization_id,
-            Instance.events_enabled,
-            sa.not_(Instance.disabled),
-            Poller.selected,
-        )
+        .where(*watched, sa.not_(follows))
         .group_by(Poller.instance_id)
         .subquery()
     )
@@ -230,13 +239,32 @@ def freshness(session: orm.Session, caller: Caller, now: dt.datetime) -> list[tu
     bucket = sa.case((oldest.c.missing > 0, "never"), *ages, else_="longer").label("age")
     buckets = sa.select(bucket).select_from(oldest).subquery()
     rows = session.execute(sa.select(buckets.c.age, sa.func.count()).group_by(buckets.c.age))
-    found = {words: count for words, count in rows}
+    found = collections.Counter({words: count for words, count in rows})
+    # What a journal covers is read without being polled, which only its memory knows.
+    followed: dict[int, list[dt.datetime | None]] = {}
+    query = sa.select(Poller, Instance).join(Instance, Instance.id == Poller.instance_id)
+    for poller, instance in session.execute(query.where(*watched, follows)):
+        followed.setdefault(instance.id, []).append(complete_at(instance, poller))
+    found.update(_age(dates, now) for dates in followed.values())
     named = [words for words, _ in _AGES]
-    return [(words, found.get(words, 0)) for words in (*named, "longer", "never")]
+    return [(words, found[words]) for words in (*named, "longer", "never")]
 
 
-def advances(session: orm.Session, instance_id: int) -> list[Advance]:
-    """How far the poll of each selected resource of an instance is."""
+def _age(dates: cabc.Sequence[dt.datetime | None], now: dt.datetime) -> str:
+    known = [date for date in dates if date is not None]
+    if len(known) < len(dates):
+        return "never"
+    return next((words for words, age in _AGES if min(known) >= now - age), "longer")
+
+
+def advances(
+    session: orm.Session, instance_id: int, after: dt.datetime | None = None
+) -> list[Advance]:
+    """How far the poll of each selected resource of an instance is.
+
+    :param after: the last complete poll before somebody asked for this one, the store's clock.
+    """
+    instance = session.get_one(Instance, instance_id)
     query = sa.select(Poller).where(Poller.instance_id == instance_id, Poller.selected)
     return [
         Advance(
@@ -244,11 +272,38 @@ def advances(session: orm.Session, instance_id: int) -> list[Advance]:
             first=poller.state == PollerState.BASELINE,
             read=poller.baseline_offset,
             total=poller.baseline_total,
-            polled_at=poller.polled_at,
+            polled_at=complete_at(instance, poller),
+            done=poller.polled_at is not None and (after is None or poller.polled_at > after),
             error=poller.error,
         )
         for poller in session.scalars(query.order_by(Poller.id))
     ]
+
+
+def found_since(session: orm.Session, instance_id: int, since: dt.datetime) -> int:
+    """Events of an instance that were recorded since then, our own clock."""
+    size = sa.select(sa.func.sum(Notification.size)).where(
+        Notification.instance_id == instance_id, Notification.created_at >= since
+    )
+    return int(session.scalar(size) or 0)
+
+
+def complete_at(instance: Instance, poller: Poller) -> dt.datetime | None:
+    """When the last complete reading of a resource began, the store's clock.
+
+    The first one is one, too: a resource without dates is polled only after it. What the journal
+    of the companion plugin covers is as new as the last turn, by our own clock.
+    """
+    date = poller.polled_at
+    if date is None and poller.state == PollerState.ACTIVE:
+        date = poller.baseline_at
+    covered = instance.journal.get("state") == "following" and poller.id in instance.journal.get(
+        "covered", ()
+    )
+    if not covered or date is None or instance.regular_poll_at is None or poller.error is not None:
+        return date
+    turn = instance.regular_poll_at - dt.timedelta(minutes=instance.refresh_minutes)
+    return max(date, turn)
 
 
 def _health(now: dt.datetime) -> sa.ColumnElement[str]:
@@ -300,8 +355,9 @@ def _glances(
             vendor_type=instance.vendor_type,
             health=health,
             why=_why(instance, health, pollers[instance.id], stopped.get(instance.id), now),
-            polled_at=_polled_at(pollers[instance.id]),
+            polled_at=_polled_at(instance, pollers[instance.id]),
             next_poll_at=instance.next_poll_at,
+            lag=_lag(instance, health, pollers[instance.id], now),
             polling=instance.lease_until is not None and instance.lease_until > now,
             hooks=(
                 sum(one.get("status") == "active" for one in instance.hooks),
@@ -313,10 +369,21 @@ def _glances(
     ]
 
 
-def _polled_at(pollers: cabc.Sequence[Poller]) -> dt.datetime | None:
-    dates = [poller.polled_at for poller in pollers]
+def _polled_at(instance: Instance, pollers: cabc.Sequence[Poller]) -> dt.datetime | None:
+    dates = [complete_at(instance, poller) for poller in pollers]
     known = [date for date in dates if date is not None]
     return min(known) if known and len(known) == len(dates) else None
+
+
+def _lag(
+    instance: Instance, health: Health, pollers: cabc.Sequence[Poller], now: dt.datetime
+) -> dt.timedelta | None:
+    polled_at = _polled_at(instance, pollers)
+    if health is Health.DISABLED or not instance.refresh_minutes or polled_at is None:
+        return None
+    # A poll takes its time, and the store's clock is not ours.
+    late = now - polled_at - dt.timedelta(minutes=instance.refresh_minutes)
+    return late if late > LATE_AFTER else dt.timedelta()
 
 
 def _why(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import datetime as dt
+import secrets
 import typing as t
 import urllib.parse
 
@@ -28,7 +29,7 @@ EVENT = f"<int(max={2**63 - 1}):event_id>"
 #: Our keys of the session and our field of forms, beside those of the host.
 SESSION = "woo_console"
 TOKEN = "woo_csrf_token"
-_KEPT = {"user", "organization", "fingerprint", "since", "seen"}
+_KEPT = {"id", "user", "organization", "fingerprint", "since", "seen"}
 #: Pages that need nobody to be known.
 _OPEN = frozenset({"woo_console.sign_in", "woo_console.static", "woo_console.bootstrap"})
 #: A session is written anew only when it was last written so long ago, seconds.
@@ -94,6 +95,7 @@ def remember(who: Caller) -> None:
         known = accounts.person(session, who)
     now = runtime.clock().timestamp()
     flask.session[SESSION] = {
+        "id": secrets.token_urlsafe(16),
         "user": who.user_id,
         "organization": who.organization_id,
         "fingerprint": known.fingerprint,
@@ -102,8 +104,17 @@ def remember(who: Caller) -> None:
     }
 
 
+def end() -> None:
+    """End the session, also for whoever has copied its cookie."""
+    kept = flask.session.get(SESSION)
+    if isinstance(kept, dict) and "id" in kept:
+        with current_runtime().database.write() as session:
+            accounts.end_session(session, caller(), kept["id"])
+    forget()
+
+
 def forget() -> None:
-    """End the session."""
+    """Drop the session from the browser."""
     flask.session.pop(SESSION, None)
     flask.session.pop(TOKEN, None)
 
@@ -162,9 +173,10 @@ def _remembered(settings: Settings) -> Person | None:
     try:
         with runtime.database.read() as session:
             known = accounts.person(session, who)
+            ended = accounts.has_ended(session, who, kept["id"])
     except NotFoundError:
-        known = None
-    if known is None or not same(known.fingerprint, kept["fingerprint"]):
+        known, ended = None, True
+    if known is None or ended or not same(known.fingerprint, kept["fingerprint"]):
         forget()
         return None
     # Pages that load themselves anew do not keep a session alive.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import flask
 
 from .. import charts, instances, overview, provisioning, views
+from ..errors import InputError
 from ..flow import log
 from ..models import Notification, Subscription, Usage
 from ..overview import Health, Wanted
@@ -62,6 +65,7 @@ def shown(instance_id: int) -> Answer:
     now = runtime.clock()
     with runtime.database.read() as session:
         view = views.get(session, who, instance_id)
+        read_at = {one.resource: one.polled_at for one in overview.advances(session, instance_id)}
         chosen = log.Choice(instance_id=instance_id)
         return flask.render_template(
             "woo_console/instance.html",
@@ -74,10 +78,11 @@ def shown(instance_id: int) -> Answer:
             events=charts.events(session, Notification.instance_id == instance_id, now),
             latency=charts.latency(session, Subscription.instance_id == instance_id, now),
             answers=charts.answers(session, Usage.instance_id == instance_id, now),
+            read_at=read_at,
             ages=[
-                (one.resource, max((now - one.polled_at).total_seconds(), 0.0))
-                for one in view.pollers
-                if one.polled_at is not None
+                (resource, max((now - at).total_seconds(), 0.0))
+                for resource, at in read_at.items()
+                if at is not None
             ],
             newest=log.search(session, chosen, None, NEWEST).entries,
             names={instance_id: view.name},
@@ -85,16 +90,17 @@ def shown(instance_id: int) -> Answer:
 
 
 def progress(instance_id: int) -> Answer:
-    """How far the poll is that somebody asked for."""
+    """How far the poll is that somebody asked for, and what it found so far."""
     runtime, who = current_runtime(), access.caller()
-    now = runtime.clock()
+    now, asked, after = runtime.clock(), _date("asked"), _date("after")
     with runtime.database.read() as session:
         return flask.render_template(
             "woo_console/progress.html",
             view=views.get(session, who, instance_id),
             glance=overview.glance(session, who, instance_id, now),
-            advances=overview.advances(session, instance_id),
-            asked=flask.request.args.get("asked", ""),
+            advances=overview.advances(session, instance_id, after),
+            asked=asked,
+            found=overview.found_since(session, instance_id, asked) if asked else 0,
             now=now,
         )
 
@@ -105,9 +111,11 @@ def poll(instance_id: int) -> Answer:
     now = runtime.clock()
     with runtime.database.write() as session:
         instances.poll_now(session, access.caller(), instance_id, now)
-    asked = now.isoformat(timespec="seconds")
+        dates = [one.polled_at for one in overview.advances(session, instance_id) if one.polled_at]
+    asked = now.isoformat(timespec="milliseconds")
+    after = max(dates).isoformat() if dates else None
     return flask.redirect(
-        flask.url_for("woo_console.progress", instance_id=instance_id, asked=asked)
+        flask.url_for("woo_console.progress", instance_id=instance_id, asked=asked, after=after)
     )
 
 
@@ -157,3 +165,11 @@ def _switch(instance_id: int, *, enabled: bool) -> Answer:
 
 def _back(instance_id: int) -> Answer:
     return flask.redirect(flask.url_for("woo_console.instance", instance_id=instance_id))
+
+
+def _date(name: str) -> dt.datetime | None:
+    """A date of the query; ``None`` for what is none."""
+    try:
+        return texts.date(flask.request.args.get(name, ""))
+    except InputError:
+        return None

@@ -60,7 +60,7 @@ def register(blueprint: flask.Blueprint) -> None:
 
 def sign_out() -> Answer:
     """End the session."""
-    access.forget()
+    access.end()
     return flask.redirect(flask.url_for("woo_console.sign_in"))
 
 

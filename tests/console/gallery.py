@@ -297,6 +297,6 @@ def _notices() -> list[dict[str, t.Any]]:
     return [
         {"date": "2026-11-22T09:14:02+00:00", "kind": "restored",
          "text": "The store was restored from a backup; its orders are compared anew."},
-        {"date": "2026-11-23T16:02:44+00:00", "kind": "failing",
-         "text": "orders failed 4 times in a row: the store answered 502 Bad Gateway"},
+        {"date": "2026-11-23T16:02:44+00:00", "kind": "webhooks", "count": 3,
+         "text": "order.updated was switched off at the store, and was made anew"},
     ]  # fmt: skip

@@ -206,6 +206,20 @@ def test_signing_out_ends_it(ann: Person) -> None:
     assert ann.get("/").status_code == 302
 
 
+def test_copied_cookie_ends_with_the_session(app: flask.Flask, ann: Person) -> None:
+    """Signing out ends the session for whoever copied its cookie, and only this session."""
+    kept = ann.client.get_cookie("session")
+    assert kept is not None
+    thief = Person(app, ann.account)
+    thief.client.set_cookie("session", kept.value)
+    other = Person(app, ann.account)
+    other.sign_in()
+    assert thief.get("/instances").status_code == 200
+    assert ann.post("/sign-out").status_code == 302
+    assert thief.get("/instances").status_code == 302
+    assert other.get("/instances").status_code == 200
+
+
 @pytest.mark.parametrize("given", [None, "", "wrong", "another's"])
 def test_forms_need_their_token(
     app: flask.Flask, ann: Person, bob: Person, given: str | None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 import flask
 import sqlalchemy as sa
 
+from flask_woo_events import notices
 from flask_woo_events.models import Instance, Poller, PollerState, Tally
 from tests.console.person import Person, tell
 from tests.integration.host import Api, StubStore, runtime_of
@@ -76,6 +78,48 @@ def test_poll_now_makes_it_due(app: flask.Flask, api: Api, ann: Person) -> None:
     assert due is not None and due < later
     page = ann.get(f"/instances/{number}/progress").text
     assert "Waiting for a worker" in page and 'http-equiv="refresh"' in page
+
+
+def test_progress_tells_what_was_read_and_found(app: flask.Flask, api: Api, ann: Person) -> None:
+    """Each resource says whether it was read since somebody asked, and events are counted."""
+    number, runtime = api.create()["id"], runtime_of(app)
+    before = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+    with runtime.database.write() as session:
+        session.execute(sa.update(Poller).values(state=PollerState.ACTIVE, polled_at=before))
+    tell(app, number, {"id": 1}, at=runtime.clock() - dt.timedelta(minutes=1))
+    address = ann.post(f"/instances/{number}/poll").headers["Location"].removeprefix("/woo")
+    page = ann.get(address).text
+    assert page.count("Waiting</span>") == 4 and "since you asked" not in page
+    tell(app, number, {"id": 1}, {"id": 2}, at=runtime.clock() + dt.timedelta(seconds=1))
+    with runtime.database.write() as session:
+        row = session.get_one(Instance, number)
+        row.lease_until = runtime.clock() + dt.timedelta(minutes=1)
+        newer = before + dt.timedelta(seconds=1)
+        session.execute(
+            sa.update(Poller).where(Poller.resource == "orders").values(polled_at=newer)
+        )
+    page = ann.get(address).text
+    assert page.count("Being read</span>") == 3 and page.count("Read</span>") == 1
+    assert "2 events</a> since you asked" in page
+    with runtime.database.write() as session:
+        row = session.get_one(Instance, number)
+        row.lease_until, row.next_poll_at = None, runtime.clock() + dt.timedelta(hours=1)
+    page = ann.get(address).text
+    assert "Done" in page and page.count("Up to date</span>") == 4
+    assert ann.get(f"/instances/{number}/progress?asked=x&after=y").status_code == 200
+
+
+def test_repeated_notice_is_counted(app: flask.Flask, api: Api, ann: Person) -> None:
+    """A notice that came again says how often, where one that came once says nothing."""
+    number = api.create()["id"]
+    runtime = runtime_of(app)
+    with runtime.database.write() as session:
+        row = session.get_one(Instance, number)
+        for text in ("once", "again", "again", "again"):
+            notices.add(row, "webhooks", text, runtime.clock())
+    page = ann.get(f"/instances/{number}").text
+    assert re.search(r"<bdi>again</bdi> <span[^>]*>3 times</span>", page)
+    assert "<bdi>once</bdi></div>" in page
 
 
 def test_missing_worker_is_noticed(app: flask.Flask, api: Api, ann: Person) -> None:

@@ -319,6 +319,47 @@ def test_freshness_counts_instances(books: Books) -> None:
                      "longer": 0, "never": 1}  # fmt: skip
 
 
+def test_first_reading_is_a_complete_one(books: Books) -> None:
+    """After its first reading a store is as fresh as that, also where nothing has dates."""
+    shop = books.instance()
+    pollers = books.session.query(Poller).filter_by(instance_id=shop.id)
+    pollers.update({"polled_at": None, "baseline_at": _ago(minutes=30), "state": "baseline"})
+    assert dict(overview.freshness(books.session, books.caller, NOW))["never"] == 1
+    pollers.update({"state": "active"})
+    assert dict(overview.freshness(books.session, books.caller, NOW))["up to 1 h"] == 1
+    assert overview.glance(books.session, books.caller, shop.id, NOW).polled_at == _ago(minutes=30)
+
+
+def test_journal_keeps_a_store_fresh(books: Books) -> None:
+    """What the journal covers is as new as the last turn, though no poll of it is needed."""
+    shop = books.instance(regular_poll_at=NOW + dt.timedelta(minutes=10))
+    pollers = books.session.query(Poller).filter_by(instance_id=shop.id)
+    pollers.update({"polled_at": _ago(hours=9)})
+    assert dict(overview.freshness(books.session, books.caller, NOW))["up to 24 h"] == 1
+    covered = [poller.id for poller in pollers]
+    shop.journal = {"state": "following", "covered": covered[:-1]}
+    books.session.flush()
+    assert dict(overview.freshness(books.session, books.caller, NOW))["up to 24 h"] == 1
+    shop.journal = {"state": "following", "covered": covered}
+    books.session.flush()
+    glance = overview.glance(books.session, books.caller, shop.id, NOW)
+    assert glance.polled_at == _ago(minutes=5) and glance.lag == dt.timedelta()
+    assert dict(overview.freshness(books.session, books.caller, NOW))["up to 15 min"] == 1
+
+
+def test_lag_is_what_a_poll_is_behind(books: Books) -> None:
+    """A store is behind once its last complete poll is older than its interval."""
+    shop = books.instance(refresh_minutes=15)
+    pollers = books.session.query(Poller).filter_by(instance_id=shop.id)
+    for minutes, late in ((14, 0), (16, 0), (75, 60)):
+        pollers.update({"polled_at": _ago(minutes=minutes)})
+        lag = overview.glance(books.session, books.caller, shop.id, NOW).lag
+        assert lag == dt.timedelta(minutes=late)
+    shop.refresh_minutes = 0
+    books.session.flush()
+    assert overview.glance(books.session, books.caller, shop.id, NOW).lag is None
+
+
 def test_history_tells_versions_apart(books: Books) -> None:
     """The versions of an object, the newest first, each with what differs from the one before."""
     shop = books.instance()

@@ -44,6 +44,7 @@ def upgrade() -> None:
         ),
         sa.Column("name", sa.String(length=190), nullable=False),
         sa.Column("secret_hash", sa.String(length=64), nullable=False),
+        sa.Column("ended_sessions", sa.JSON(), nullable=False),
         sa.Column("created_at", models.UtcDateTime(), nullable=False),
         sa.ForeignKeyConstraint(
             ["organization_id"],
@@ -458,6 +459,13 @@ def upgrade() -> None:
         )
         batch_op.create_index(
             "ix_woo_delivery_lease", ["subscription_id", "lease_until"], unique=False
+        )
+        batch_op.create_index(
+            "ix_woo_delivery_unsettled",
+            ["status", "id"],
+            unique=False,
+            sqlite_where=sa.text("status <> 'delivered'"),
+            postgresql_where=sa.text("status <> 'delivered'"),
         )
         batch_op.create_index(
             batch_op.f("ix_woo_delivery_lease_token"), ["lease_token"], unique=False
