@@ -28,14 +28,14 @@ def of(
     session: orm.Session,
     cipher: Cipher,
     notification_id: int,
-    at: dt.datetime | None,
+    dates: cabc.Sequence[dt.datetime | None],
     retired_after: dt.datetime,
-) -> Request:
-    """The request of one attempt.
+) -> list[Request]:
+    """The requests of some attempts, which differ in what depends on the time.
 
     The body has the bytes that were sent, as long as the instance kept its name and its tags.
 
-    :param at: when the attempt was; ``None`` for one that is still to come.
+    :param dates: when each attempt was; ``None`` for one that is still to come.
     :param retired_after: a signature key that was replaced after that signs too.
     :raises NotFoundError: its retention is over.
     :raises SecretError: the signature key cannot be decrypted.
@@ -45,13 +45,16 @@ def of(
         raise NotFoundError("No notification found")
     target = profiles.load_target(session, cipher, told.instance_id, retired_after)
     body = notifications.build_body(told, profiles.load_sender(session, told.instance_id))
-    headers = notifications.build_headers(
-        body,
-        told.event_id,
-        keys=target.signature_keys,
-        extra=dict.fromkeys(target.headers, MASK),
-        now=at or told.created_at,
-    )
-    if target.basic is not None:
-        headers["Authorization"] = f"Basic {MASK}"
-    return Request(headers=headers, body=body)
+    requests = []
+    for at in dates:
+        headers = notifications.build_headers(
+            body,
+            told.event_id,
+            keys=target.signature_keys,
+            extra=dict.fromkeys(target.headers, MASK),
+            now=at or told.created_at,
+        )
+        if target.basic is not None:
+            headers["Authorization"] = f"Basic {MASK}"
+        requests.append(Request(headers=headers, body=body))
+    return requests

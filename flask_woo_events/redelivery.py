@@ -12,6 +12,7 @@ from sqlalchemy import orm
 from .flow import outbox
 from .models import (
     UNSETTLED,
+    Attempt,
     Delivery,
     DeliveryStatus,
     Instance,
@@ -172,6 +173,16 @@ def deliveries(
         )
         for delivery, event_id, resource, subscription in session.execute(query)
     ]
+
+
+def reasons(session: orm.Session, delivery_ids: cabc.Collection[int]) -> dict[int, str]:
+    """What came of the last attempt of each delivery that was tried."""
+    rows = session.execute(
+        sa.select(Attempt.delivery_id, Attempt.reason)
+        .where(Attempt.delivery_id.in_(delivery_ids))
+        .order_by(Attempt.id)
+    )
+    return {delivery_id: reason for delivery_id, reason in rows}
 
 
 def redeliver(session: orm.Session, wanted: Wanted, now: dt.datetime) -> int:

@@ -84,6 +84,7 @@ def listed() -> Answer:
             "woo_console/deliveries.html",
             backlogs=backlogs,
             deliveries=found[:PAGE],
+            reasons=redelivery.reasons(session, {one.id for one in found[:PAGE]}),
             after=found[PAGE - 1].id if len(found) > PAGE else None,
             paged=after > 0,
             status=status,

@@ -108,18 +108,17 @@ def shown(event_id: int) -> Answer:
         before = None
         if entry.event_type == EventType.UPDATED:
             before = history.previous(session, event_id)
-        attempts = detail.attempts
-        at = attempts[-1].at if attempts else None
-        request = copies.of(
-            session, runtime.cipher, entry.notification_id, at, runtime.retired_after
+        dates = list(dict.fromkeys(one.at for one in detail.attempts))
+        requests = copies.of(
+            session, runtime.cipher, entry.notification_id, [*dates, None], runtime.retired_after
         )
         return flask.render_template(
             "woo_console/event.html",
             detail=detail,
             entry=entry,
             differences=None if before is None else history.differences(before, detail.body),
-            request_sent=request,
-            request_body=orjson.loads(request.body),
+            requests=dict(zip([*dates, None], requests, strict=True)),
+            request_body=orjson.loads(requests[0].body),
             name=overview.names(session, who, {entry.instance_id})[entry.instance_id],
         )
 

@@ -18,8 +18,13 @@ from . import access, svg
 
 #: Characters of one value that are shown; the whole is in the JSON.
 VALUE_SHOWN = 300
-#: Of an object; the whole can be downloaded.
-BODY_SHOWN = 200_000
+#: Of an object, and of one text in it, so that what follows is seen; the whole can be downloaded.
+BODY_SHOWN, TEXT_SHOWN = 200_000, 2_000
+#: Characters that turn the direction of what follows, shown by their numbers.
+_TURNING = {
+    code: f"\\u{code:04x}"
+    for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -103,7 +108,7 @@ def number(count: float) -> str:
 
 def brief(text: str, most: int = VALUE_SHOWN) -> str:
     """A text, cut where it is too long for its place."""
-    return text if len(text) <= most else f"{text[:most]}…"
+    return text if len(text) <= most else f"{text[:most].rstrip()}…"
 
 
 def value(any_value: t.Any) -> str:
@@ -115,11 +120,22 @@ def value(any_value: t.Any) -> str:
 
 
 def pretty(body: t.Any) -> str:
-    """An object as indented JSON, its beginning if it is very long."""
-    text = orjson.dumps(body, option=orjson.OPT_INDENT_2).decode()
+    """An object as indented JSON, with the beginnings of very long texts in it."""
+    text = orjson.dumps(_shortened(body), option=orjson.OPT_INDENT_2).decode()
+    text = text.translate(_TURNING)
     if len(text) <= BODY_SHOWN:
         return text
     return f"{text[:BODY_SHOWN]}\n… {len(text) - BODY_SHOWN:,} characters more"
+
+
+def _shortened(body: t.Any) -> t.Any:
+    if isinstance(body, str) and len(body) > TEXT_SHOWN:
+        return f"{body[:TEXT_SHOWN]}… ({len(body) - TEXT_SHOWN:,} characters more)"
+    if isinstance(body, dict):
+        return {_shortened(name): _shortened(one) for name, one in body.items()}
+    if isinstance(body, list):
+        return [_shortened(one) for one in body]
+    return body
 
 
 @functools.cache

@@ -13,6 +13,8 @@ from ..charts import Hours
 #: The size of a chart's drawing, in its own units.
 WIDTH, HEIGHT = 420, 170
 _LEFT, _TOP, _BOTTOM = 50, 8, 22
+#: Half the width of an hour's words.
+_HALF_LABEL = 16
 #: Of a chart of rows: the height of one, and the room for its words.
 _ROW, _WORDS = 26, 130
 #: Series that have a colour of their own; further ones share the last.
@@ -27,7 +29,7 @@ def bars(hours: Hours, title: str, write: Write) -> markupsafe.Markup:
         sum(values[place] or 0 for values in hours.series.values())
         for place in range(len(hours.begins))
     ]
-    top = _nice(max(totals, default=0))
+    top = max(_nice(max(totals, default=0)), 2.0)  # half of it is a count, too
     step = (WIDTH - _LEFT) / len(hours.begins)
     parts = [_axis(hours, top, write)]
     for place, begin in enumerate(hours.begins):
@@ -172,10 +174,17 @@ def _axis(hours: Hours, top: float, write: Write) -> markupsafe.Markup:
     step = (WIDTH - _LEFT) / len(hours.begins)
     for place, begin in enumerate(hours.begins):
         if begin.hour % 6 == 0:
+            middle = _LEFT + (place + 0.5) * step
+            last = middle + _HALF_LABEL > WIDTH
             parts.append(
                 markupsafe.Markup(
-                    '<text class="label" x="{}" y="{}" text-anchor="middle">{}</text>'
-                ).format(_written(_LEFT + (place + 0.5) * step), HEIGHT - 6, f"{begin:%H:%M}")
+                    '<text class="label" x="{}" y="{}" text-anchor="{}">{}</text>'
+                ).format(
+                    _written(WIDTH if last else middle),
+                    HEIGHT - 6,
+                    "end" if last else "middle",
+                    f"{begin:%H:%M}",
+                )
             )
     return _joined(parts)
 
@@ -191,11 +200,11 @@ def _joined(parts: cabc.Iterable[markupsafe.Markup]) -> markupsafe.Markup:
 
 
 def _nice(top: float) -> float:
-    """The next 1, 2 or 5 times a power of ten."""
+    """The next round number, of which half is round, too."""
     if top <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(top))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= top)
+    return next(factor * power for factor in (1, 2, 4, 6, 8, 10) if factor * power >= top)
 
 
 def _written(value: t.SupportsFloat) -> str:

@@ -153,6 +153,37 @@ class Gallery:
                 at = moment - dt.timedelta(minutes=dice.uniform(5, 41))
                 self._later.append((at, _happening(session, dice, row, to, at)))
 
+    def spoil(self) -> str:
+        """Make all that comes from outside long and odd; gives the id of an object."""
+        word, odd = "W" * 100_000, "<script>alert(1)</script>\u202eمتجر👩‍👩‍👧‍👦"
+        told = [
+            {"date": "2026-11-23T16:02:44+00:00", "kind": "webhooks", "count": 12, "text": word}
+        ]
+        body = {"id": "7", "name": word, odd: [odd + word, {word: odd}]}
+        with self.runtime.database.write() as session:
+            session.execute(
+                sa.update(Instance).values(name=(odd + word)[:255], tags=[odd, word[:60]],
+                                           notices=told, store_facts={"version": word})
+            )  # fmt: skip
+            session.execute(sa.update(Poller).values(error=word, failures=1))
+            session.execute(
+                sa.update(Subscription).values(
+                    url=f"https://{word[:1800]}/", reason=word, active=False
+                )
+            )
+            session.execute(
+                sa.update(Attempt).values(reason=word[:3000], answer=odd + word[:60_000])
+            )
+            session.execute(sa.update(Notification).values(resource="r" * 190))
+            session.execute(
+                sa.update(Event).values(resource="r" * 190, object_id=word[:190],
+                                        body=orjson.dumps(body))
+            )  # fmt: skip
+            session.execute(
+                sa.update(Event).where(Event.instance_id == 1).values(object_id=word[:190])
+            )
+        return word[:190]
+
     def _configure(self, session: orm.Session, row: Instance) -> None:
         texts = {
             "store.url": f"https://store-{row.id}.example.com",

@@ -22,6 +22,12 @@ PICTURES = pathlib.Path(__file__).parents[2] / "docs" / "screenshots"
 DESKTOP = {"width": 1280, "height": 860}
 PHONE = {"width": 390, "height": 780}
 
+#: What is wider than its place: the page itself, or what is shown in parts that can be scrolled.
+_OVERFLOW = """() => [document.documentElement, ...document.querySelectorAll(".scroll")]
+  .filter(one => one.clientWidth && one.scrollWidth > one.clientWidth + 1
+                 && !one.closest("details:not([open])"))
+  .map(one => one.outerHTML.slice(0, 200))"""
+
 #: Pixels of a picture; the log goes on like its beginning.
 HIGHEST = 1500
 
@@ -143,6 +149,23 @@ def test_every_page(look: tuple[str, Watched], gallery: Gallery) -> None:
             watched.page.wait_for_load_state("networkidle")
         watched.check()
         _picture(watched.page, name, kind)
+
+
+def test_hostile_data_breaks_no_page(chromium: Browser, tmp_path: pathlib.Path) -> None:
+    """Whatever stores and callbacks say, a page is as wide as its window, and so are its tables."""
+    one = Gallery(tmp_path)
+    one.fill()
+    path = f"/instances/1/objects/orders/{one.spoil()}"
+    with one.serving():
+        for kind in ("light", "phone"):
+            watched = Watched(chromium, one.url.removeprefix("http://"), **LOOKS[kind])
+            sign_in(watched.page, one)
+            for address in ("/", "/instances", "/instances/1", "/instances/1/edit", "/events",
+                            "/deliveries", "/events/1", path):  # fmt: skip
+                watched.page.goto(f"{one.url}/woo{address}")
+                wide = watched.page.evaluate(_OVERFLOW)
+                assert not wide, (kind, address, wide)
+            watched.close()
 
 
 def test_sign_in_page(chromium: Browser, gallery: Gallery) -> None:
