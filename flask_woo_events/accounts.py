@@ -77,6 +77,8 @@ class Person:
     organization: str
     #: Another one when the user's or the organisation's secret is another.
     fingerprint: str
+    #: Sessions that were signed out.
+    ended_sessions: frozenset[str]
 
 
 def add_user(session: orm.Session, name: str, organization: str, now: dt.datetime) -> NewUser:
@@ -219,6 +221,7 @@ def person(session: orm.Session, caller: Caller) -> Person:
         user=user.name,
         organization=home.name,
         fingerprint=hash_token(f"console {user.secret_hash} {home.secret_hash}"),
+        ended_sessions=frozenset(user.ended_sessions),
     )
 
 
@@ -232,12 +235,6 @@ def end_session(session: orm.Session, caller: Caller, session_id: str) -> None:
         raise NotFoundError("There is no such user any more")
     user.ended_sessions = [*user.ended_sessions, session_id][-_ENDED_KEPT:]
     session.flush()
-
-
-def has_ended(session: orm.Session, caller: Caller, session_id: str) -> bool:
-    """Whether a session of the console was signed out."""
-    user = session.get(User, caller.user_id)
-    return user is None or session_id in user.ended_sessions
 
 
 def named(session: orm.Session, name: ConsoleUser) -> Caller:

@@ -173,10 +173,13 @@ def _remembered(settings: Settings) -> Person | None:
     try:
         with runtime.database.read() as session:
             known = accounts.person(session, who)
-            ended = accounts.has_ended(session, who, kept["id"])
     except NotFoundError:
-        known, ended = None, True
-    if known is None or ended or not same(known.fingerprint, kept["fingerprint"]):
+        known = None
+    if (
+        known is None
+        or kept["id"] in known.ended_sessions
+        or not same(known.fingerprint, kept["fingerprint"])
+    ):
         forget()
         return None
     # Pages that load themselves anew do not keep a session alive.

@@ -16,6 +16,7 @@ from ..configuration import DEFINITIONS, Definition
 from ..date_patterns import DatePattern
 from ..errors import ConfigurationError, DatePatternError, InputError, TransportError
 from ..flow.retry import Outcome
+from ..overview import Health
 from ..plans import Before, Plan
 from ..resources import CONFIGURATION_KEY, default_configuration, parse_poller_configuration
 from ..runtime import Runtime, current_runtime
@@ -62,6 +63,8 @@ class Page:
     command: str = ""
     #: Seconds to wait for the next call to a store or a callback, when there were too many.
     wait: float = 0.0
+    #: Why the instance that is edited is not healthy.
+    ailing: str = ""
 
     def blame(self, error: InputError) -> None:
         """Put an error where it belongs."""
@@ -95,7 +98,9 @@ def register(blueprint: flask.Blueprint, calls: Attempts) -> None:
         if flask.request.method == "GET":
             form = forms.of_instance(view.name, view.tags, _kept(view) or {}, _known_tags())
             optional = any(form[field].data for field in forms.OPTIONAL)
-            return _shown(Page(form=form, calls=calls, instance=view, optional=optional))
+            page = Page(form=form, calls=calls, instance=view, optional=optional)
+            page.ailing = _ailing(instance_id)
+            return _shown(page)
         page = _sent_page(view, calls)
         return _ACTS.get(flask.request.form.get("act", ""), _change)(page)
 
@@ -326,6 +331,13 @@ def _view(instance_id: int) -> views.InstanceView:
 
 def _kept(view: views.InstanceView | None) -> dict[str, str] | None:
     return {entry.key: entry.value for entry in view.configuration} if view is not None else None
+
+
+def _ailing(instance_id: int) -> str:
+    runtime = current_runtime()
+    with runtime.database.read() as session:
+        glance = overview.glance(session, access.caller(), instance_id, runtime.clock())
+    return glance.why if glance.health in (Health.FAILING, Health.DISABLED) else ""
 
 
 def _known_tags() -> list[str]:

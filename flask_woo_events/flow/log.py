@@ -343,6 +343,8 @@ def _query(choice: Choice) -> sa.Select[t.Any]:
 
 def entries_of(session: orm.Session, query: sa.Select[t.Any]) -> list[Entry]:
     """The entries of a query for events."""
+    # Without the bodies, of which a page of fifty may have as many megabytes.
+    query = query.options(orm.defer(Event.body))
     events: cabc.Sequence[Event] = session.scalars(query).all()
     status = _status(session, {event.notification_id for event in events})
     troubled = {one for one, name in status.items() if name not in ("delivered", "created")}

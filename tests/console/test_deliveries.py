@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
+import re
 import typing as t
 
 import flask
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 
 from flask_woo_events.callback import CallbackReceiver
 from flask_woo_events.console import deliveries, events
-from flask_woo_events.models import Delivery, DeliveryStatus, Subscription
+from flask_woo_events.models import Attempt, Delivery, DeliveryStatus, Subscription
 from flask_woo_events.testing import ServedCallback
 from flask_woo_events.worker import Worker
 from tests.console.person import Person, rows, tell
@@ -41,6 +42,7 @@ def test_queue_is_listed(app: flask.Flask, api: Api, ann: Person) -> None:
     page = ann.get("/deliveries").text
     assert page.count('name="delivery"') == 2
     assert ann.get("/deliveries?status=retry").text.count('name="delivery"') == 1
+    assert page.count("503 Service Unavailable") == 2, "the last answer of each"
     assert "Nothing waits" in ann.get("/deliveries?status=created").text
 
 
@@ -213,6 +215,14 @@ def test_event_shows_each_attempt(app: flask.Flask, api: Api, ann: Person) -> No
     assert "503 Service Unavailable" in page and "&lt;h1&gt;Down&lt;/h1&gt;" in page
     assert "Elements-Webhook-Signature: sha256=" in page and "X-Own: ********" in page
     assert "Redeliver now" in page
+    with runtime_of(app).database.write() as session:
+        first = session.scalars(sa.select(Attempt)).one()
+        later = first.at + dt.timedelta(minutes=5)
+        session.add(Attempt(delivery_id=first.delivery_id, at=later, seconds=1, status_code=503,
+                            reason="503", answer=""))  # fmt: skip
+    page = ann.get(f"/events/{event_id}").text
+    stamps = set(re.findall(r"webhook-timestamp: (\d+)", page))
+    assert stamps == {str(int(at.timestamp())) for at in (first.at, later)}
     for secret in ("a-signature-key", "a-header", "a-password"):
         assert secret not in page
 
@@ -227,6 +237,16 @@ def test_event_shows_what_changed(app: flask.Flask, api: Api, ann: Person) -> No
     assert "a.b" in page and "<del><bdi>1</bdi></del>" in page and "<ins><bdi>2</bdi></ins>" in page
     assert "related_ids</bdi></th>" not in page
     assert "The version before is not kept" in ann.get(f"/events/{first}").text
+
+
+def test_log_has_the_documented_columns(app: flask.Flask, api: Api, ann: Person) -> None:
+    """The log has each column of the documented one, and a time to the second with its date."""
+    tell(app, _instance(api), {"id": 1})
+    page = ann.get("/events").text
+    heads = re.findall(r'<th scope="col">([^<]*)</th>', page)
+    documented = ["Timestamp", "Status", "Element Instance", "Element", "Id", "Error", "Account"]
+    assert [one for one in heads if one in documented] == documented
+    assert ">woocommercerest</td>" in page and re.search(r"<time[^>]* title=\"20\d\d-", page)
 
 
 @pytest.mark.parity(96)

@@ -59,6 +59,16 @@ def test_markup_is_shown_as_it_is(app: flask.Flask, api: Api, ann: Person) -> No
     assert "{{ 7*7 }}" in page
 
 
+def test_what_follows_a_long_text_is_seen(app: flask.Flask, api: Api, ann: Person) -> None:
+    """A megabyte is cut, a sign that turns the direction is shown by its number."""
+    number = api.create()["id"]
+    [event_id] = tell(app, number, {"id": 7, "name": LONG, "note": "\u202eevil", "total": "9.90"})
+    page = ann.get(f"/events/{event_id}").text
+    assert "998,000 characters more" in page
+    assert "&#34;total&#34;: &#34;9.90&#34;" in page
+    assert "\\u202eevil" in page and "\u202e" not in page
+
+
 def test_names_have_their_own_direction(app: flask.Flask, api: Api, ann: Person) -> None:
     """A name that runs from right to left does not turn what stands beside it."""
     number = api.create(name=RTL)["id"]

@@ -153,6 +153,12 @@ def test_failures_are_shown(app: flask.Flask, api: Api, ann: Person) -> None:
         page = ann.get(path).text
         assert "Failing" in page and "orders: 502" in page, path
     assert "Failing, 3 in a row" in ann.get(f"/instances/{number}").text
+    edit = ann.get(f"/instances/{number}/edit").text
+    assert "orders: 502" in edit and "lets failed resources try again" in edit
+    with runtime_of(app).database.write() as session:
+        session.get_one(Instance, number).next_poll_at = None
+    page = ann.get(f"/instances/{number}/progress").text
+    assert "Failed in part" in page and "Done</span>" not in page
 
 
 def test_miss_rate_of_webhooks_is_shown(app: flask.Flask, api: Api, ann: Person) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import datetime as dt
+import re
 
 import pytest
 from sqlalchemy import orm
 
 from flask_woo_events import accounts, charts, overview, redelivery
 from flask_woo_events.accounts import Caller
+from flask_woo_events.charts import Hours
+from flask_woo_events.console import svg
+from flask_woo_events.console.shown import number
 from flask_woo_events.database import Database
 from flask_woo_events.flow import history, log
 from flask_woo_events.flow.log import Choice
@@ -231,6 +235,18 @@ def test_charts_count_by_hour(books: Books) -> None:
     assert latency.series["average"][-2] is None
     answers = charts.answers(books.session, Usage.instance_id.in_(mine), NOW)
     assert answers.series["average"][-1] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("most", "labels"), [(1, ["0", "1", "2"]), (5, ["0", "3", "6"]), (29, ["0", "20", "40"])]
+)
+def test_axis_counts_in_whole_numbers(most: int, labels: list[str]) -> None:
+    """The lines of a chart of counts are counts, and the words of the last hour are not cut."""
+    midnight = NOW.replace(hour=0)
+    hours = Hours(begins=charts.begins(midnight), series={"orders": (*[0.0] * 23, float(most))})
+    drawn = str(svg.bars(hours, "Events", number))
+    assert re.findall(r'text-anchor="end">([\d,]+)<', drawn) == labels
+    assert f'x="{svg.WIDTH}" y="164" text-anchor="end">00:00<' in drawn
 
 
 def test_health_is_told_apart(books: Books) -> None:
