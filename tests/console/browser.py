@@ -19,7 +19,11 @@ ARGS = (
 )  # fmt: skip
 _AXE = pathlib.Path(axe_playwright_python.__file__).with_name("axe.min.js")
 _RUN = """async () => {
-  const found = await axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]});
+  // Rows of a table are alike; to look at the colours of fifty takes most of the time.
+  const found = await axe.run({exclude: [["tbody tr:nth-child(n+9)"]]}, {
+    runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"],
+    resultTypes: ["violations"],
+  });
   return found.violations.map(one => ({
     id: one.id, impact: one.impact, nodes: one.nodes.map(node => node.html.slice(0, 200)),
   }));
