@@ -173,7 +173,7 @@ def names(session: orm.Session, caller: Caller, ids: cabc.Collection[int]) -> di
     return {instance_id: name for instance_id, name in rows}
 
 
-def choices(session: orm.Session, caller: Caller, limit: int = 500) -> list[tuple[int, str]]:
+def choices(session: orm.Session, caller: Caller, limit: int = 2_000) -> list[tuple[int, str]]:
     """Ids and names to choose from, by name."""
     rows = session.execute(
         sa.select(Instance.id, Instance.name)

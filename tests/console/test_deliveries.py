@@ -12,6 +12,7 @@ import flask
 import pytest
 import sqlalchemy as sa
 
+from flask_woo_events import overview
 from flask_woo_events.callback import CallbackReceiver
 from flask_woo_events.console import deliveries, events
 from flask_woo_events.models import Attempt, Delivery, DeliveryStatus, Subscription
@@ -187,6 +188,18 @@ def test_wrong_replay_says_what_is_missing(
     _instance(api)
     page = ann.post("/deliveries/replay", {**form, "act": "dry"})
     assert page.status_code == 422 and words in page.text
+
+
+def test_replay_begins_with_an_instance(
+    api: Api, ann: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page of an instance leads to it, also where there are too many to choose from."""
+    number = _instance(api)
+    assert f"/woo/deliveries/replay?instance={number}" in ann.get(f"/instances/{number}").text
+    option = f'<option value="{number}" selected>'
+    assert option in ann.get(f"/deliveries/replay?instance={number}").text
+    monkeypatch.setattr(overview, "choices", lambda session, caller: [])
+    assert option in ann.get(f"/deliveries/replay?instance={number}").text
 
 
 def test_replay_has_a_limit(
