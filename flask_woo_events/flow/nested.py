@@ -171,7 +171,9 @@ class _Nested:
             there = {row["id"] for row in answer.data}
             held = self._reading.ledger.children([one for one in some if one not in there])
             self._look.candidates.update(held)
-            yield self._below_all(answer.data, cursor, self._reading.date_of(answer.date))
+            date = self._reading.date_of(answer.date)
+            # A product names its variations from a cache, which lags when one is moved to it.
+            yield self._below_all(answer.data, cursor, date, unnamed=self._below.inherits)
 
     def settle(self, cursor: Cursor) -> cabc.Iterator[Batch]:
         """Ask once more for what was not shown, parent by parent, and say what is gone."""
@@ -207,15 +209,26 @@ class _Nested:
             )
         return observations + [_gone(child, date) for child in gone], date
 
-    def _below_all(self, parents: cabc.Sequence[Row], cursor: Cursor, date: dt.datetime) -> Batch:
-        """Read what is below these parents; note what the ledger has there and is not shown."""
+    def _below_all(
+        self,
+        parents: cabc.Sequence[Row],
+        cursor: Cursor,
+        date: dt.datetime,
+        *,
+        unnamed: bool = False,
+    ) -> Batch:
+        """Read what is below these parents; note what the ledger has there and is not shown.
+
+        :param unnamed: also below parents that name nothing.
+        """
         reading, ticket = self._reading, self._reading.ledger.ticket()
         held: dict[int, list[int]] = collections.defaultdict(list)
         for child, parent in reading.ledger.children([row["id"] for row in parents]).items():
             held[parent].append(child)
         found: list[Observation] = []
         for row in parents:
-            if self._below.named_in and not self._below.names(row) and row["id"] not in held:
+            known = self._below.names(row) or row["id"] in held
+            if self._below.named_in and not known and not unnamed:
                 continue
             observations, _date = self._children(row["id"])
             shown = {seen.object_id for seen in observations}

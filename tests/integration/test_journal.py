@@ -188,6 +188,27 @@ def test_variations_show_their_product(make: Make, version: str, journal: bool) 
     }
 
 
+def test_a_variation_that_is_moved(make: Make) -> None:
+    """It is told though the product that it is moved to does not name it yet."""
+    store = make("8.0")
+    line, shop = store.line, store.line.store.shop
+    left, right = (
+        line.rest("POST", "products", name=name, type="variable")["id"] for name in ("L", "R")
+    )
+    number = line.rest("POST", f"products/{left}/variations", regular_price="5")["id"]
+    store.told()
+    _trusting(store)
+    line.store.acts.post_update(right)
+    assert store.told() == {("products", str(right), "UPDATED")}  # What it names is cached.
+    variation = shop.tables["variations"].get(number)
+    assert variation is not None
+    shop.children["variations"][left].remove(number)
+    shop.children["variations"][right] = [number]
+    variation.parent, variation.fields["regular_price"] = right, "7.00"
+    shop.tables["variations"].changed(variation)
+    assert ("variations", str(number), "UPDATED") in store.told()
+
+
 def test_a_product_in_very_many_orders(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """More orders than can be named are compared, all of them."""
     store = _trusting(make(counts=(40, 2, 1, 1), names=FIRST_FOUR))
