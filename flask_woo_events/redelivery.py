@@ -120,6 +120,8 @@ def backlogs(session: orm.Session, organization_id: int, limit: int = 200) -> li
         .group_by(Delivery.subscription_id)
         .subquery()
     )
+    # Not null, which PostgreSQL would put first.
+    waiting = sa.func.coalesce(sum((counted.c[one] for one in UNSETTLED), sa.literal(0)), 0)
     query = (
         sa.select(Subscription, counted)
         .outerjoin(counted, counted.c.id == Subscription.id)
@@ -128,7 +130,7 @@ def backlogs(session: orm.Session, organization_id: int, limit: int = 200) -> li
             Subscription.current,
             sa.or_(counted.c.id.is_not(None), sa.not_(Subscription.active)),
         )
-        .order_by(counted.c.queued.desc(), Subscription.id)
+        .order_by(waiting.desc(), Subscription.id)
         .limit(limit)
     )
     return [

@@ -20,7 +20,7 @@ from . import access, shown
 from .access import EVENT, Answer
 from .attempts import Attempts, refusal
 
-#: Deliveries a page.
+#: Deliveries a page, and subscriptions for which something waits.
 PAGE = 50
 #: Notifications that one replay tells again, and that one posts to another address.
 AGAIN_MOST, ELSEWHERE_MOST = 1_000, 50
@@ -76,13 +76,14 @@ def listed() -> Answer:
     )
     after = access.number("after") or 0
     with runtime.database.read() as session:
-        backlogs = redelivery.backlogs(session, who.organization_id)
+        backlogs = redelivery.backlogs(session, who.organization_id, PAGE + 1)
         found = redelivery.deliveries(session, wanted, after_id=after, limit=PAGE + 1)
         ids = {one.subscription.instance_id for one in backlogs}
         ids |= {one.subscription.instance_id for one in found}
         return flask.render_template(
             "woo_console/deliveries.html",
-            backlogs=backlogs,
+            backlogs=backlogs[:PAGE],
+            more=len(backlogs) > PAGE,
             deliveries=found[:PAGE],
             reasons=redelivery.reasons(session, {one.id for one in found[:PAGE]}),
             after=found[PAGE - 1].id if len(found) > PAGE else None,

@@ -44,7 +44,20 @@ def test_queue_is_listed(app: flask.Flask, api: Api, ann: Person) -> None:
     assert page.count('name="delivery"') == 2
     assert ann.get("/deliveries?status=retry").text.count('name="delivery"') == 1
     assert page.count("503 Service Unavailable") == 2, "the last answer of each"
+    assert "for which most waits" not in page
     assert "Nothing waits" in ann.get("/deliveries?status=created").text
+
+
+def test_of_many_subscriptions_the_fullest_are_listed(
+    app: flask.Flask, api: Api, ann: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page has no more than a person reads, and says that there are others."""
+    monkeypatch.setattr(deliveries, "PAGE", 1)
+    tell(app, _instance(api, "https://few.example.com/"), {"id": 1}, status=QUEUED)
+    tell(app, _instance(api, "https://many.example.com/"), {"id": 1}, {"id": 2}, status=RETRY)
+    waits = ann.get("/deliveries").text.split('id="list"')[0]
+    assert "many.example.com" in waits and "few.example.com" not in waits
+    assert "The 1 for which most waits" in waits
 
 
 def test_empty_queue_says_so(ann: Person) -> None:

@@ -401,7 +401,11 @@ def test_backlogs_say_what_waits(books: Books) -> None:
     books.event(books.instance("fine"))
     for status in (DeliveryStatus.QUEUED, DeliveryStatus.QUEUED, DeliveryStatus.RETRY):
         books.event(shop, status=status, at=_ago(hours=1))
-    [backlog] = redelivery.backlogs(books.session, books.caller.organization_id)
+    stopped = books.instance("stopped")
+    books.session.query(Subscription).filter_by(instance_id=stopped.id).update({"active": False})
+    backlog, idle = redelivery.backlogs(books.session, books.caller.organization_id)
+    assert idle.subscription.instance_id == stopped.id and idle.oldest_at is None
+    books.session.query(Subscription).filter_by(instance_id=stopped.id).update({"active": True})
     assert (backlog.queued, backlog.retry, backlog.created) == (2, 1, 0)
     assert backlog.oldest_at == _ago(hours=1)
     assert backlog.subscription.instance_id == shop.id
