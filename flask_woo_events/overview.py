@@ -143,12 +143,17 @@ def glance(session: orm.Session, caller: Caller, instance_id: int, now: dt.datet
 
 def troubled(session: orm.Session, caller: Caller, now: dt.datetime, limit: int) -> list[Glance]:
     """Instances that somebody should look at."""
-    found: list[Glance] = []
-    for health in (Health.FAILING, Health.LATE):
-        wanted = Wanted(health=health)
-        left = limit - len(found)
-        found += glances(session, caller, wanted, now, limit=left, counted=False)
-    return found
+    health = _health(now)
+    rows = session.execute(
+        sa.select(Instance, health)
+        .where(
+            Instance.organization_id == caller.organization_id,
+            health.in_([Health.FAILING.value, Health.LATE.value]),
+        )
+        .order_by(health, Instance.id)
+        .limit(limit)
+    )
+    return _glances(session, [(row, Health(name)) for row, name in rows], {}, now)
 
 
 def tags(session: orm.Session, caller: Caller) -> list[str]:
