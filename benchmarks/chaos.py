@@ -188,7 +188,8 @@ def _celery_takeovers(stand: Stand, crew: Crew, broker: Broker) -> Outcome:
         "deliveries": takeover.of_deliveries(4),
     }
     crew.worker()
-    took["broker back"] = kills.broker_takeover(stand, broker)
+    back = kills.broker_takeover(stand, broker)
+    print(f"  after the broker has come back: {back:.1f} s", flush=True)
     return _with(kills.judged(stand), took)
 
 

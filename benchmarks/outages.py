@@ -37,8 +37,9 @@ CUTS = int(os.environ.get("CHAOS_CUTS", "40"))
 EVERY, CALM = 0.3, 3.0
 #: Seconds that an outage takes to begin and to end: what is answered then may be either.
 EDGE = 2.0
-#: Within so many seconds everything has been told, by itself, after an outage.
-RESUMED = 120.0
+#: Within so many seconds everything has been told, by itself: the watch has stores polled again
+#: after five minutes at most.
+RESUMED = 330.0
 
 Places = cabc.Callable[[pathlib.Path], contextlib.AbstractContextManager[Place]]
 OUTAGES: dict[str, Places] = {
