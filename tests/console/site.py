@@ -10,6 +10,7 @@ import os
 import pathlib
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -71,6 +72,16 @@ class Site:
                                        "--json"))  # fmt: skip
         self.user_secret = told["user_secret"]
         self.organization_secret = told["organization_secret"]
+
+    def wait_for_nobody(self, seconds: int) -> None:
+        """Have the first instance be due for so long, as if that time had passed."""
+        with contextlib.closing(sqlite3.connect(self.folder / "woo.sqlite3", timeout=10)) as file:
+            file.execute(
+                "UPDATE woo_instance SET next_poll_at = "
+                "strftime('%Y-%m-%d %H:%M:%S.000000', next_poll_at, ?) WHERE id = 1",
+                (f"-{seconds} seconds",),
+            )
+            file.commit()
 
     @contextlib.contextmanager
     def worker(self) -> cabc.Iterator[None]:
