@@ -17,6 +17,9 @@ Item = t.TypeVar("Item")
 AHEAD = 50
 #: Who takes longer waits for the other side more than he works here, seconds.
 SLOW = 0.003
+#: How long nothing moves before that is noticed while it is still waited for, seconds; longer than
+#: a commit of outcomes takes.
+STUCK = 0.015
 #: How many attempts are lately.
 LATELY = 8
 
@@ -94,7 +97,7 @@ class Lanes(t.Generic[Item]):
         Looked at now and then, because an answer says that it was slow only when it is there.
         """
         with self._lock:
-            before = self._clock() - SLOW
+            before = self._clock() - STUCK
             for number, lane in self._lanes.items():
                 if lane.waiting and not lane.untaken and lane.moved < before:
                     lane.allowed = lane.turns + 1
