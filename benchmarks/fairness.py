@@ -5,16 +5,13 @@ from __future__ import annotations
 import collections.abc as cabc
 import contextlib
 import datetime as dt
-import http.server
 import logging
 import multiprocessing
 import os
 import pathlib
 import statistics
 import tempfile
-import threading
 import time
-import urllib.request
 
 import sqlalchemy as sa
 
@@ -26,6 +23,7 @@ from flask_woo_events.database import Database
 from flask_woo_events.models import Delivery, Instance, Poller, PollerState, Subscription
 from flask_woo_events.runtime import Runtime
 from flask_woo_events.schemas import InstanceRequest
+from flask_woo_events.simulator import SimulatedStore
 from flask_woo_events.worker import Worker
 from tests import servers
 
@@ -71,7 +69,7 @@ def main() -> None:
             tell(process, "change-orders")
             bench.poll_now(much)
             bench.lag(ordinary, f"beside {CHANGES:,} changes of one store", alone)
-            slow = bench.connect(stack.enter_context(slowly(small)), callback)
+            slow = bench.connect(stack.enter_context(slowly()), callback)
             bench.lag(ordinary, f"beside a store that answers in {SLOW:g} s", alone)
             bench.stop(slow)
             dead = bench.connect(small, "http://127.0.0.1:9/")
@@ -233,33 +231,13 @@ class Bench:
 
 
 @contextlib.contextmanager
-def slowly(store: str) -> cabc.Iterator[str]:
-    """The same store behind something that takes its time."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            time.sleep(SLOW)
-            headers = {"Authorization": self.headers.get("Authorization", "")}
-            request = urllib.request.Request(store + self.path, headers=headers)
-            with contextlib.suppress(OSError), urllib.request.urlopen(request) as answer:
-                self.send_response(answer.status)
-                for name in ("Content-Type", "X-WP-Total", "X-WP-TotalPages"):
-                    if name in answer.headers:
-                        self.send_header(name, answer.headers[name])
-                self.end_headers()
-                self.wfile.write(answer.read())
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
+def slowly() -> cabc.Iterator[str]:
+    """A store that takes its time for each answer."""
+    store = SimulatedStore("11.0", consumer_key="ck_bench", consumer_secret="cs_bench")
+    store.populate(orders=10, products=5, coupons=2, customers=3)
+    store.faults.add("delay", times=1_000_000, seconds=SLOW)
+    with store.serve() as url:
+        yield url
 
 
 def runtime_at(url: str, key: str) -> Runtime:

@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 
 #: Deliveries of one claim.
 CLAIMED_AT_ONCE = 100
+#: Deliveries that wait in one process for each of its threads; more may be claimed by others.
+CLAIMED_FOR_A_THREAD = 12
 #: Two workers may wait for each other's locks; then the database ends one of them.
 CLAIM_ATTEMPTS = 3
 #: Whoever finds the database back waits so long before he claims, seconds.
@@ -83,7 +85,9 @@ class Dispatch:
         self._chance = chance
         self._stopped = stopped
         threads = runtime.settings.deliver_threads
-        self._lanes: Lanes[Address | WooEventsError] = Lanes(max(1, threads // 2))
+        self._lanes: Lanes[Address | WooEventsError] = Lanes(
+            max(1, threads // 2), threads * CLAIMED_FOR_A_THREAD
+        )
         self._pool = concurrent.futures.ThreadPoolExecutor(threads, "woo-deliver")
         self._outcomes = Outcomes(runtime, self._written, stopped)
         self._counting = threading.Lock()
@@ -130,6 +134,8 @@ class Dispatch:
             self._pool.submit(self._work)
 
     def _claim(self, forever: bool) -> list[tuple[Claimed, Address | WooEventsError]]:
+        if self._lanes.full:
+            return []
         for attempt in range(CLAIM_ATTEMPTS):
             try:
                 if self._away:

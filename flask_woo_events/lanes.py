@@ -49,11 +49,16 @@ class Lanes(t.Generic[Item]):
     that wait for answers are of use, those that all have something to do wait for each other.
 
     :param width: turns that one subscription has at most.
+    :param enough: deliveries that are claimed ahead at most; the rest is left to other processes.
     :param clock: seconds, monotonic.
     """
 
-    def __init__(self, width: int, clock: cabc.Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, width: int, enough: int, clock: cabc.Callable[[], float] = time.monotonic
+    ) -> None:
         self._width = width
+        self._enough = enough
+        self._waiting = 0
         self._clock = clock
         self._lanes: dict[int, _Lane[Item]] = {}
         self._turns: collections.deque[int] = collections.deque()
@@ -74,8 +79,12 @@ class Lanes(t.Generic[Item]):
     @property
     def waiting(self) -> bool:
         """Something is not begun."""
-        with self._lock:
-            return any(lane.waiting for lane in self._lanes.values())
+        return self._waiting > 0
+
+    @property
+    def full(self) -> bool:
+        """Enough is claimed."""
+        return self._waiting >= self._enough
 
     def ahead(self) -> list[int]:
         """Subscriptions of which enough is claimed."""
@@ -89,6 +98,7 @@ class Lanes(t.Generic[Item]):
                 self._left[one.token] += 1
                 lane = self._lanes.setdefault(one.subscription_id, _Lane(moved=self._clock()))
                 lane.waiting.append((one, item))
+                self._waiting += 1
                 self._widen(one.subscription_id, lane)
 
     def short(self) -> bool:
@@ -120,7 +130,10 @@ class Lanes(t.Generic[Item]):
                 lane.untaken -= 1
                 if lane.waiting:
                     self._moved = lane.moved = self._clock()
-                    return lane.waiting.popleft(), few or len(lane.waiting) == AHEAD - 1
+                    one = lane.waiting.popleft()
+                    self._waiting -= 1
+                    few |= len(lane.waiting) == AHEAD - 1 or self._waiting == self._enough - 1
+                    return one, few
                 few = True
                 self._end_turn(number, lane)
             self._threads -= 1
@@ -144,7 +157,7 @@ class Lanes(t.Generic[Item]):
                     self._pace += (outcome.seconds - self._pace) / LATELY
                 failing = claimed.failures + lane.failures >= HELD_AFTER
                 if not outcome.delivered and (failing or outcome.retry_after is not None):
-                    back = _emptied(lane)
+                    back = self._emptied(lane)
             if lane.waiting and lane.turns <= min(lane.allowed, self._width):
                 lane.untaken += 1
                 self._turns.append(number)
@@ -157,12 +170,12 @@ class Lanes(t.Generic[Item]):
         """A subscription is stopped; returns what is not to be made any more."""
         with self._lock:
             lane = self._lanes.get(number)
-            return _emptied(lane) if lane is not None else []
+            return self._emptied(lane) if lane is not None else []
 
     def leave(self) -> list[Claimed]:
         """Take back all that nobody has begun."""
         with self._lock:
-            return [one for lane in self._lanes.values() for one in _emptied(lane)]
+            return [one for lane in self._lanes.values() for one in self._emptied(lane)]
 
     def done(self, claimed: Claimed) -> bool:
         """A delivery is out of our hands; true when it was the last of its claim."""
@@ -185,8 +198,8 @@ class Lanes(t.Generic[Item]):
         if not lane.turns and not lane.waiting:
             del self._lanes[number]
 
-
-def _emptied(lane: _Lane[t.Any]) -> list[Claimed]:
-    back = [one for one, _ in lane.waiting]
-    lane.waiting.clear()
-    return back
+    def _emptied(self, lane: _Lane[Item]) -> list[Claimed]:
+        back = [one for one, _ in lane.waiting]
+        self._waiting -= len(back)
+        lane.waiting.clear()
+        return back

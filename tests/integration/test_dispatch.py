@@ -252,6 +252,32 @@ def test_an_outcome_does_not_wait_for_a_slow_callback(any_database: Database) ->
     assert between == {"delivered": 1, "created": 1}
 
 
+def test_a_process_leaves_to_others_what_it_cannot_send_soon(any_database: Database) -> None:
+    """However much is due, only some of it is claimed ahead."""
+    asked, go = threading.Event(), threading.Event()
+
+    def answer(_: object) -> int:
+        asked.set()
+        return 200 if go.wait(20) else 500
+
+    with CallbackReceiver(answer).serve() as url:
+        patience = {"callback_read_timeout": 20, "callback_total_timeout": 20}
+        post = open_post(any_database, url, deliver_threads=2, **patience)
+        stages = [post.stage, *(build(any_database, callback=url) for _ in range(3))]
+        for stage in stages:
+            for number in range(40):
+                stage.see({"id": number})
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            running = pool.submit(post.dispatch)
+            assert asked.wait(20)
+            time.sleep(0.3)  # Time to claim more, if it were allowed.
+            with any_database.read() as session:
+                claimed = sa.select(sa.func.count()).where(Delivery.lease_token.is_not(None))
+                assert session.scalars(claimed).one() == 100
+            go.set()
+            assert running.result().delivered == 160
+
+
 @pytest.mark.parity(56)
 def test_gone_stops_and_redelivery_starts(any_database: Database) -> None:
     """410 queues everything; after a redelivery all of it arrives, the earliest version first."""
