@@ -28,6 +28,14 @@ _OVERFLOW = """() => [document.documentElement, ...document.querySelectorAll(".s
                  && !one.closest("details:not([open])"))
   .map(one => one.outerHTML.slice(0, 200))"""
 
+#: Values of a card on a phone that stand on their own head.
+_COVERED = """() => [...document.querySelectorAll("td[data-label]")]
+  .filter(one => getComputedStyle(one, "::before").position === "absolute"
+                 && getComputedStyle(one, "::before").content !== "none"
+                 && parseFloat(getComputedStyle(one).paddingLeft)
+                    < parseFloat(getComputedStyle(one, "::before").width))
+  .map(one => one.outerHTML.slice(0, 200))"""
+
 #: Pixels of a picture; the log goes on like its beginning.
 HIGHEST = 1500
 
@@ -148,6 +156,7 @@ def test_every_page(look: tuple[str, Watched], gallery: Gallery) -> None:
             act(watched.page)
             watched.page.wait_for_load_state("networkidle")
         watched.check()
+        assert watched.page.evaluate(_COVERED) == [], name
         _picture(watched.page, name, kind)
 
 
