@@ -45,7 +45,7 @@ def of(
         raise NotFoundError("No notification found")
     target = profiles.load_target(session, cipher, told.instance_id, retired_after)
     body = notifications.build_body(told, profiles.load_sender(session, told.instance_id))
-    requests = []
+    copies = []
     for at in dates:
         headers = notifications.build_headers(
             body,
@@ -56,5 +56,5 @@ def of(
         )
         if target.basic is not None:
             headers["Authorization"] = f"Basic {MASK}"
-        requests.append(Request(headers=headers, body=body))
-    return requests
+        copies.append(Request(headers=headers, body=body))
+    return copies

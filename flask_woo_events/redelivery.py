@@ -21,7 +21,7 @@ from .models import (
 )
 
 #: Word for word the condition of an index, so that databases see that they can use it.
-_UNDELIVERED = Delivery.status != sa.literal_column(f"'{DeliveryStatus.DELIVERED}'")
+_UNDELIVERED = Delivery.status != sa.literal_column("'delivered'")
 #: Deliveries that are given back at a time, so that no transaction is long.
 AT_ONCE = 1_000
 
