@@ -222,7 +222,7 @@ class Dispatch:
         try:
             with self._runtime.database.write() as session:
                 claims.give_back(session, claimed, self._runtime.clock())
-        except sa.exc.SQLAlchemyError:
+        except (sa.exc.SQLAlchemyError, WooEventsError):
             # They are claimed again when their leases end.
             extra = {"action": "give_back"}
             _log.warning("deliveries could not be given back", exc_info=True, extra=extra)

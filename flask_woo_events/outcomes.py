@@ -22,7 +22,8 @@ from .signals import subscription_stopped
 _log = logging.getLogger(__name__)
 
 #: So many are written in one commit, a failure at once with those before it. What is not written
-#: when a process is killed is sent again: so many, and one for each thread.
+#: when a process is killed is sent again: those in a commit, as many that came meanwhile, and one
+#: for each thread.
 TOGETHER = 16
 #: The longest that one waits for others, seconds.
 LONGEST_WAIT = 0.02
