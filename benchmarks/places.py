@@ -133,8 +133,7 @@ def readonly_postgresql(folder: pathlib.Path) -> cabc.Iterator[Place]:
     server.start()
 
     def readonly(value: str) -> None:
-        server.say(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
-        server.say("SELECT pg_reload_conf()")
+        server.reload(f"default_transaction_read_only = {value}")
 
     try:
         yield Place(server.url, lambda: readonly("on"), lambda: readonly("off"))
@@ -152,8 +151,7 @@ def failing_over(folder: pathlib.Path) -> cabc.Iterator[Place]:
     first.start()
     second = Postgresql(folder / "second", copy_of=first)
     second.start()
-    first.say("ALTER SYSTEM SET synchronous_standby_names = '*'")
-    first.say("SELECT pg_reload_conf()")
+    first.reload("synchronous_standby_names = '*'")
 
     def end() -> None:
         second.say("SELECT pg_promote()")

@@ -132,6 +132,25 @@ class Postgresql:
             connection.exec_driver_sql("SET default_transaction_read_only = off")
             connection.exec_driver_sql(statement)
 
+    def reload(self, setting: str) -> None:
+        """Change a setting, and return when the server goes by it.
+
+        :param setting: ``name = value``.
+        """
+        name = setting.partition(" = ")[0]
+        before = self._shown(name)
+        self.say(f"ALTER SYSTEM SET {setting}")
+        self.say("SELECT pg_reload_conf()")
+        # The server reads its settings a moment later, and then signals every connection before
+        # it accepts the next one.
+        while self._shown(name) == before:
+            time.sleep(0.01)
+
+    def _shown(self, name: str) -> str:
+        engine = sa.create_engine(self.url, poolclass=sa.pool.NullPool)
+        with engine.connect() as connection:
+            return str(connection.exec_driver_sql(f"SHOW {name}").scalar_one())
+
     @property
     def alive(self) -> bool:
         """It has not ended by itself."""

@@ -71,8 +71,9 @@ class Faults:
         :param match: only requests whose path holds this, or for which this function of method,
             path and parameters is true.
         :param times: so many of them.
-        :param options: ``seconds`` of a delay; ``code`` and ``retry_after`` of a status;
-            ``total`` of a wrong total; ``effect=False`` lets the request change nothing.
+        :param options: ``seconds`` of a delay, or ``until`` an event is set; ``code``
+            and ``retry_after`` of a status; ``total`` of a wrong total; ``effect=False`` lets the
+            request change nothing.
         """
         with self._lock:
             self._waiting.append(Fault(kind, match, times, options))
@@ -104,7 +105,10 @@ def spoil(fault: Fault, answer: Answer) -> Answer:
     options, headers = fault.options, answer.headers
     match fault.kind:
         case "delay" | "timeout":
-            time.sleep(options.get("seconds", 1.0))
+            if until := options.get("until"):
+                until.wait()
+            else:
+                time.sleep(options.get("seconds", 1.0))
             return answer
         case "reset":
             raise Reset

@@ -10,7 +10,7 @@ import typing as t
 import pytest
 import sqlalchemy as sa
 
-from benchmarks.stand import Stand, wait_until
+from benchmarks.stand import PATIENCE, Stand, wait_until
 from flask_woo_events.models import Attempt, Event
 from tests.conftest import BACKENDS
 
@@ -23,25 +23,26 @@ SECOND = {"LEASE_SECONDS": "1"}
 def test_a_poll_that_was_paused_writes_nothing(any_url: str, tmp_path: pathlib.Path) -> None:
     """What another worker told meanwhile is not told again, whatever the first one has read."""
     with Stand(any_url, tmp_path, settings=SECOND).running() as stand:
-        asked = threading.Event()
+        asked, answer = threading.Event(), threading.Event()
         paused = stand.nursery.start("poll")
 
         def ask(*_request: t.Any) -> bool:
             asked.set()
             return True
 
-        stand.store.faults.add("delay", match=ask, times=1, seconds=3.0)
+        stand.store.faults.add("delay", match=ask, times=1, until=answer)
         for _ in range(3):
             stand.act()
         stand.poll_now()
-        assert asked.wait(30)
+        assert asked.wait(PATIENCE)
         stand.pause(paused)
         other = stand.nursery.start("poll")
         assert not stand.verdict().lost
         with stand.database.read() as session:
             before = session.scalars(sa.select(sa.func.count()).select_from(Event)).one()
+        answer.set()
         paused.signal(signal.SIGCONT)
-        wait_until(lambda: "taken over by another worker" in stand.log.read_text(), 30)
+        wait_until(lambda: "taken over by another worker" in stand.log.read_text())
         assert stand.settled
         with stand.database.read() as session:
             assert session.scalars(sa.select(sa.func.count()).select_from(Event)).one() == before
@@ -59,20 +60,20 @@ def test_a_delivery_that_was_paused_writes_nothing(any_url: str, tmp_path: pathl
         def slow(_received: t.Any) -> int:
             stand.receiver.answer = lambda _received: 200
             asked.set()
-            answer.wait(60)
+            answer.wait()
             return 500
 
         stand.receiver.answer = slow
         paused = stand.nursery.start("poll")
         stand.act()
         stand.poll_now()
-        assert asked.wait(30)
+        assert asked.wait(PATIENCE)
         stand.pause(paused)
         other = stand.nursery.start("poll")
         assert not stand.verdict().lost
         answer.set()
         paused.signal(signal.SIGCONT)
-        wait_until(lambda: "was taken over" in stand.log.read_text(), 30)
+        wait_until(lambda: "was taken over" in stand.log.read_text())
         with stand.database.read() as session:
             attempts = session.execute(sa.select(Attempt.delivery_id, Attempt.status_code)).all()
         assert len(attempts) == len({number for number, _ in attempts})
