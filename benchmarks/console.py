@@ -15,10 +15,10 @@ import flask_sqlalchemy
 import sqlalchemy as sa
 
 import flask_woo_events
-from flask_woo_events import schema
-from flask_woo_events.accounts import NewUser
-from flask_woo_events.crypto import Cipher
+from flask_woo_events.db import upgrade
+from flask_woo_events.instances.accounts import NewUser
 from flask_woo_events.runtime import EXTENSION, Runtime
+from flask_woo_events.values.crypto import Cipher
 from tests import servers
 
 from . import console_data
@@ -71,7 +71,7 @@ def main() -> None:
 def _measure(uri: str) -> None:
     app = _app(uri)
     runtime: Runtime = app.extensions[EXTENSION]
-    schema.upgrade(runtime.database.engine)
+    upgrade.upgrade(runtime.database.engine)
     with runtime.database.engine.connect() as connection:
         count = connection.execute(sa.text("SELECT count(*) FROM woo_instance")).scalar_one()
     if count:

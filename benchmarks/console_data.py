@@ -7,10 +7,10 @@ import datetime as dt
 import orjson
 import sqlalchemy as sa
 
-from flask_woo_events import accounts
-from flask_woo_events.accounts import NewUser
-from flask_woo_events.database import Database
-from flask_woo_events.simulator import SimulatedStore
+from flask_woo_events.db.database import Database
+from flask_woo_events.instances import accounts
+from flask_woo_events.instances.accounts import NewUser
+from flask_woo_events.simulation.store import SimulatedStore
 
 #: Days over which the events are spread: their retention.
 DAYS = 7

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 
-from flask_woo_events.callback import CallbackReceiver
 from flask_woo_events.runtime import EXTENSION
-from flask_woo_events.simulator import SimulatedStore
-from flask_woo_events.worker import Worker
+from flask_woo_events.simulation.callback_receiver import CallbackReceiver
+from flask_woo_events.simulation.store import SimulatedStore
+from flask_woo_events.worker.worker import Worker
 
 from .polling import application, create_instance, poll
 

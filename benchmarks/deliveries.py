@@ -20,20 +20,11 @@ import orjson
 import requests
 import sqlalchemy as sa
 
-from flask_woo_events import configuration, schema
-from flask_woo_events.callback import CallbackReceiver
-from flask_woo_events.clock import utc_now
-from flask_woo_events.config import Settings
-from flask_woo_events.crypto import Cipher, sign_body
-from flask_woo_events.database import Database
-from flask_woo_events.dispatch import Dispatch
-from flask_woo_events.flow import outbox
-from flask_woo_events.flow.cursor import Stream
-from flask_woo_events.flow.notification import Sender, build_body
-from flask_woo_events.flow.outbox import Change, Rules
-from flask_woo_events.flow.recorded import load
-from flask_woo_events.leases import Keeper
-from flask_woo_events.models import (
+from flask_woo_events.db import upgrade
+from flask_woo_events.db.clock import utc_now
+from flask_woo_events.db.database import Database
+from flask_woo_events.db.leases import LeaseRenewer
+from flask_woo_events.db.models import (
     Delivery,
     EventType,
     Instance,
@@ -43,10 +34,20 @@ from flask_woo_events.models import (
     Subscription,
     User,
 )
-from flask_woo_events.resources import PollerConfiguration
+from flask_woo_events.delivery.dispatcher import Dispatch
+from flask_woo_events.delivery.payload import Sender, build_body
+from flask_woo_events.events import outbox
+from flask_woo_events.events.notifications import load
+from flask_woo_events.events.outbox import Change, Rules
+from flask_woo_events.instances import configuration
+from flask_woo_events.instances.polled_resources import PollerConfiguration
 from flask_woo_events.runtime import Runtime
-from flask_woo_events.simulator import SimulatedStore
-from flask_woo_events.worker import Worker
+from flask_woo_events.settings import Settings
+from flask_woo_events.simulation.callback_receiver import CallbackReceiver
+from flask_woo_events.simulation.store import SimulatedStore
+from flask_woo_events.sync.cursor import Stream
+from flask_woo_events.values.crypto import Cipher, sign_body
+from flask_woo_events.worker.worker import Worker
 
 from .serving import sink
 
@@ -82,7 +83,7 @@ class Bench:
         self.uri = uri
         self.key = Cipher.generate_key()
         self.engine = sa.create_engine(uri)
-        schema.upgrade(self.engine)
+        upgrade.upgrade(self.engine)
         self.runtime = make_runtime(uri, self.key)
         store = SimulatedStore("11.0", consumer_key="ck", consumer_secret="cs")
         store.populate(orders=1, products=1, coupons=1, customers=1)
@@ -290,7 +291,7 @@ def make_runtime(uri: str, key: str) -> Runtime:
 def dispatch(runtime: Runtime) -> int:
     """Send what is due; returns how many arrived."""
     length = dt.timedelta(seconds=runtime.settings.lease_seconds)
-    with Keeper(runtime.database, runtime.clock, length) as keeper:
+    with LeaseRenewer(runtime.database, runtime.clock, length) as keeper:
         return Dispatch(runtime, keeper).run().delivered
 
 

@@ -15,16 +15,17 @@ import time
 
 import sqlalchemy as sa
 
-from flask_woo_events import accounts, instances, plans, schema
-from flask_woo_events.clock import utc_now
-from flask_woo_events.config import Settings
-from flask_woo_events.crypto import Cipher
-from flask_woo_events.database import Database
-from flask_woo_events.models import Delivery, Instance, Poller, PollerState, Subscription
+from flask_woo_events.db import upgrade
+from flask_woo_events.db.clock import utc_now
+from flask_woo_events.db.database import Database
+from flask_woo_events.db.models import Delivery, Instance, Poller, PollerState, Subscription
+from flask_woo_events.instances import accounts, lifecycle, specification
+from flask_woo_events.instances.requests import InstanceRequest
 from flask_woo_events.runtime import Runtime
-from flask_woo_events.schemas import InstanceRequest
-from flask_woo_events.simulator import SimulatedStore
-from flask_woo_events.worker import Worker
+from flask_woo_events.settings import Settings
+from flask_woo_events.simulation.store import SimulatedStore
+from flask_woo_events.values.crypto import Cipher
+from flask_woo_events.worker.worker import Worker
 from tests import servers
 
 from .serving import sink
@@ -86,7 +87,7 @@ class Bench:
     def __init__(self, url: str) -> None:
         self.key = Cipher.generate_key()
         self.engine = sa.create_engine(url)
-        schema.upgrade(self.engine)
+        upgrade.upgrade(self.engine)
         self.runtime = runtime_at(url, self.key)
         self.database = self.runtime.database
         now = utc_now()
@@ -114,11 +115,13 @@ class Bench:
             },
         }
         body = {"element": {"key": "woocommercerest"}, "name": "bench"}
-        plan = plans.plan(InstanceRequest.model_validate({**body, "configuration": configuration}))
+        plan = specification.plan(
+            InstanceRequest.model_validate({**body, "configuration": configuration})
+        )
         now = utc_now()
         facts = {"version": "11.0.1", "date": now.isoformat()}
         with self.database.write() as session:
-            created, _ = instances.create(session, self.runtime.cipher, self.who, plan, facts, now)
+            created, _ = lifecycle.create(session, self.runtime.cipher, self.who, plan, facts, now)
         return created
 
     def wait_until_read(self, numbers: cabc.Sequence[int]) -> None:

@@ -14,7 +14,7 @@ PATIENCE = 5.0
 
 
 @dataclasses.dataclass
-class Tally:
+class SendCounts:
     """What came of a run."""
 
     seconds: float = 0.0
@@ -57,13 +57,13 @@ async def connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter
 
 async def hammer(
     port: int, wire: bytes, connections: int, seconds: float, every: float = 0.0
-) -> Tally:
+) -> SendCounts:
     """Send a request over and over.
 
     :param connections: at a time.
     :param every: seconds between two requests of one connection; 0 for as fast as it is answered.
     """
-    tally, began = Tally(), time.perf_counter()
+    tally, began = SendCounts(), time.perf_counter()
     end = began + seconds
     ones = (
         _one(port, wire, tally, end, every, number / connections) for number in range(connections)
@@ -74,7 +74,7 @@ async def hammer(
 
 
 async def _one(
-    port: int, wire: bytes, tally: Tally, end: float, every: float, offset: float
+    port: int, wire: bytes, tally: SendCounts, end: float, every: float, offset: float
 ) -> None:
     reader = writer = None
     due = time.perf_counter() + offset * every

@@ -16,11 +16,13 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from flask_woo_events import accounts, crypto, hooks, schema
-from flask_woo_events.crypto import Cipher
-from flask_woo_events.hooks import Hook
-from flask_woo_events.models import Instance
-from flask_woo_events.simulator import SimulatedStore
+from flask_woo_events.db import upgrade
+from flask_woo_events.db.models import Instance
+from flask_woo_events.instances import accounts, webhook_urls
+from flask_woo_events.instances.webhook_urls import Hook
+from flask_woo_events.simulation.store import SimulatedStore
+from flask_woo_events.values import crypto
+from flask_woo_events.values.crypto import Cipher
 
 from . import hammer
 from .intake_apps import BARE, PREFIX, SECRET
@@ -67,7 +69,7 @@ SERVERS: tuple[tuple[str, tuple[str, ...], bool], ...] = (
 
 def _prepare(uri: str, key: str) -> Wires:
     engine = sa.create_engine(uri)
-    schema.upgrade(engine)
+    upgrade.upgrade(engine)
     BARE.metadata.create_all(engine)
     with orm.Session(engine) as session:
         name = f"bench-{time.time_ns()}"
@@ -95,7 +97,7 @@ def _wires(key: str, hook: Hook) -> Wires:
     store = SimulatedStore("11.0", consumer_key="ck", consumer_secret="cs")
     store.populate(orders=1, products=1, coupons=1, customers=1)
     body = orjson.dumps(next(iter(store.truth("orders").values())))
-    path = f"{PREFIX}{hooks.PATH}/{hooks.sign([key], hook)}"
+    path = f"{PREFIX}{webhook_urls.PATH}/{webhook_urls.sign([key], hook)}"
     kind = {"Content-Type": "application/json", "X-WC-Webhook-Topic": "order.updated"}
 
     def signed(secret: str) -> dict[str, str]:
@@ -105,7 +107,7 @@ def _wires(key: str, hook: Hook) -> Wires:
     large = b'{"id":1,"x":"' + b"x" * (8 * 2**20 - 15) + b'"}'
     slow = hammer.request(path, forged, b"x" * 10_000)[:-10_000]
     return Wires(
-        ours=hammer.request(path, signed(hooks.secrets([key], hook)[-1]), body),
+        ours=hammer.request(path, signed(webhook_urls.secrets([key], hook)[-1]), body),
         bare=hammer.request("/hook", signed(SECRET), body),
         forged=hammer.request(path, forged, body),
         large=hammer.request(path, forged, large),
@@ -119,7 +121,7 @@ def _side_by_side(uri: str, key: str, wires: Wires) -> None:
         ports = {
             name: stack.enter_context(gunicorn(app, uri, key)) for name, (app, _) in sides.items()
         }
-        runs: dict[str, list[hammer.Tally]] = {name: [] for name in sides}
+        runs: dict[str, list[hammer.SendCounts]] = {name: [] for name in sides}
         for turn in range(TURNS + 1):
             for name, (_app, wire) in sides.items():
                 run = asyncio.run(hammer.hammer(ports[name], wire, CONNECTIONS, SECONDS))
@@ -159,14 +161,14 @@ async def _floods(port: int, wires: Wires) -> None:
             + (f" ({one.failed} failed)" if one.failed else "")
             for when, one in zip(("before", "during", "after"), seen, strict=True)
         )
-        if isinstance(came, hammer.Tally):
+        if isinstance(came, hammer.SendCounts):
             answers = dict(came.statuses)
             print(f"    {name:13} {told}; {answers}, {came.failed} unanswered of the flood")
         else:
             print(f"    {name:13} {told}; {came} of its 500 connections cut")
 
 
-async def _genuine(port: int, wire: bytes, seconds: float) -> hammer.Tally:
+async def _genuine(port: int, wire: bytes, seconds: float) -> hammer.SendCounts:
     return await hammer.hammer(port, wire, 25, seconds, every=0.5)
 
 

@@ -11,8 +11,8 @@ import flask_sqlalchemy
 import sqlalchemy as sa
 
 import flask_woo_events
-from flask_woo_events import crypto
-from flask_woo_events.database import Database
+from flask_woo_events.db.database import Database
+from flask_woo_events.values import crypto
 
 PREFIX = "/elements/api-v2"
 SECRET = "a-secret-of-the-bare-view"

@@ -14,12 +14,14 @@ import flask_sqlalchemy
 import requests
 
 from benchmarks.store import store_process, tell
-from flask_woo_events import Flask, WooEvents, accounts, schema
-from flask_woo_events.callback import CallbackReceiver
-from flask_woo_events.crypto import Cipher
-from flask_woo_events.reports import PollReport
+from flask_woo_events import Flask, WooEvents
+from flask_woo_events.db import upgrade
+from flask_woo_events.instances import accounts
 from flask_woo_events.runtime import EXTENSION, Runtime
-from flask_woo_events.worker import Worker
+from flask_woo_events.simulation.callback_receiver import CallbackReceiver
+from flask_woo_events.sync.report import PollReport
+from flask_woo_events.values.crypto import Cipher
+from flask_woo_events.worker.worker import Worker
 
 SIZES = {"orders": 10_000, "products": 2_000, "coupons": 300, "customers": 1_000}
 RESOURCES = ("customers", "discounts", "orders", "products")
@@ -36,7 +38,7 @@ def application() -> cabc.Iterator[flask.Flask]:
         app.config["WOO_EVENTS_ALLOW_PRIVATE_CALLBACKS"] = True
         flask_sqlalchemy.SQLAlchemy().init_app(app)
         app.register_extension(WooEvents())
-        schema.upgrade(app.extensions[EXTENSION].database.engine)
+        upgrade.upgrade(app.extensions[EXTENSION].database.engine)
         yield app
 
 
@@ -85,7 +87,7 @@ def poll(runtime: Runtime, instance_id: int) -> tuple[list[PollReport], float, f
 def bare_reading(store_url: str) -> float:
     """The other side: read the same pages and parse them, nothing else; objects a second."""
     began, count = time.perf_counter(), 0
-    from flask_woo_events.store.client import StoreClient
+    from flask_woo_events.woocommerce.client import StoreClient
 
     client = StoreClient(store_url, "ck_bench", "cs_bench", session=requests.Session())
     for path in SIZES:

@@ -11,7 +11,7 @@ import time
 
 import sqlalchemy as sa
 
-from flask_woo_events.models import Base, Delivery
+from flask_woo_events.db.models import Base, Delivery
 from tests import servers
 
 from . import fairness

@@ -7,7 +7,7 @@ import contextlib
 import subprocess
 import sys
 
-from flask_woo_events.simulator import SimulatedStore
+from flask_woo_events.simulation.store import SimulatedStore
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import time
 
 import sqlalchemy as sa
 
-from flask_woo_events.models import Delivery
+from flask_woo_events.db.models import Delivery
 from tests import servers
 
 from . import deliveries, fairness

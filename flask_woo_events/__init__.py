@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .accounts import ConsoleUser
+from .db.models import include_name
 from .errors import ConfigurationError, StoreError, WooEventsError
 from .extension import Flask, WooEvents
 from .handlers import Event
-from .models import include_name
+from .instances.accounts import ConsoleUser
 from .signals import event_told, poller_disabled, subscription_stopped
 
 __all__ = [

@@ -9,13 +9,13 @@ import typing as t
 import flask
 
 from . import api
-from .accounts import ConsoleUser
 from .cli import cli
-from .config import Settings, read_settings
-from .database import Database
+from .db.database import Database
 from .errors import ConfigurationError
 from .handlers import Function, Handlers
+from .instances.accounts import ConsoleUser
 from .runtime import EXTENSION, Runtime
+from .settings import Settings, read_settings
 
 if t.TYPE_CHECKING:
     import sqlalchemy as sa

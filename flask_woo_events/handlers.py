@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import collections.abc as cabc
-import contextlib
 import dataclasses
 import datetime as dt
-import time
-import traceback
 import typing as t
 
-import flask
-import orjson
-
+from .db.models import EventType
 from .errors import ConfigurationError
-from .flow.claims import Claimed
-from .flow.notification import Sender, without_nulls
-from .flow.outbox import Route
-from .flow.recorded import EventRecord
-from .flow.retry import Outcome
-from .flow.settlements import ANSWER_KEPT
-from .models import EventType
 from .signals import event_told
 
 #: The name under which the signal's receivers are served together.
@@ -56,8 +44,26 @@ class Event:
 Function = t.TypeVar("Function", bound=cabc.Callable[[Event], object])
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A function of the application that wants events, beside the callback URL."""
+
+    name: str
+    #: The resource that it wants events of; ``None``: of all.
+    resource: str | None
+    #: The types that it wants; empty: all.
+    types: frozenset[str]
+
+    def wants(self, resource: str, event_type: str) -> bool:
+        """Whether an event is for it."""
+        named = self.resource is None or self.resource == resource
+        return named and (not self.types or event_type in self.types)
+
+
 @dataclasses.dataclass(frozen=True)
-class _Handler:
+class Handler:
+    """A registered function, and which events it wants."""
+
     route: Route
     function: cabc.Callable[[Event], object]
 
@@ -66,7 +72,7 @@ class Handlers:
     """The handlers of one extension object, for all applications that it serves."""
 
     def __init__(self) -> None:
-        self._known: dict[str, _Handler] = {}
+        self._known: dict[str, Handler] = {}
 
     def on(
         self, resource: str | None, types: cabc.Collection[str], name: str | None
@@ -87,7 +93,7 @@ class Handlers:
                     "@woo.on(..., name='...')"
                 )
             route = Route(name=called, resource=resource, types=frozenset(types))
-            self._known[called] = _Handler(route, function)
+            self._known[called] = Handler(route, function)
             return function
 
         return register
@@ -99,83 +105,6 @@ class Handlers:
             found.append(Route(name=SIGNAL, resource=None, types=frozenset()))
         return tuple(found)
 
-    def call(
-        self,
-        claimed: Claimed,
-        sender: Sender,
-        context: cabc.Callable[[], contextlib.AbstractContextManager[object]],
-    ) -> Outcome:
-        """Hand the events of a delivery to its handler; never raises for what the handler does.
-
-        An event that the handler fails for is tried again; those that it took are not.
-
-        :param context: pushes the application's context.
-        """
-        began = time.monotonic()
-        handler = self._known.get(claimed.url)
-        if handler is None and claimed.url != SIGNAL:
-            return Outcome(
-                delivered=False,
-                reason=f"this application has no handler {claimed.url!r} any more",
-            )
-        route = handler.route if handler is not None else None
-        taken: list[int] = []
-        failure: Exception | None = None
-        failed = 0
-        for record in claimed.notification.events:
-            if record.id in claimed.handled:
-                continue
-            if route is not None and not route.wants(
-                claimed.notification.resource, record.event_type
-            ):
-                continue
-            event = _event(claimed, record, sender)
-            try:
-                with context():
-                    self._tell(handler, event)
-            except Exception as exc:
-                # Whatever it is: the handler is the application's.
-                failed += 1
-                failure = failure or exc
-            else:
-                taken.append(record.id)
-        seconds = time.monotonic() - began
-        if failure is None:
-            return Outcome(delivered=True, reason="handled", seconds=seconds)
-        return Outcome(
-            delivered=False,
-            reason=f"{failed} of {failed + len(taken)} events: {_said(failure)}",
-            answer="".join(traceback.format_exception(failure))[-ANSWER_KEPT:],
-            seconds=seconds,
-            handled=tuple(taken),
-        )
-
-    def _tell(self, handler: _Handler | None, event: Event) -> None:
-        if handler is not None:
-            handler.function(event)
-            return
-        app = flask.current_app._get_current_object()  # type: ignore[attr-defined]
-        event_told.send(app, event=event)
-
-
-def _event(claimed: Claimed, record: EventRecord, sender: Sender) -> Event:
-    body = orjson.loads(record.body)
-    return Event(
-        id=record.id,
-        instance_id=claimed.notification.instance_id,
-        instance_name=sender.name,
-        instance_tags=sender.tags,
-        resource=claimed.notification.resource,
-        object_id=record.object_id,
-        type=record.event_type.value,
-        version=record.version,
-        date=record.date,
-        body=without_nulls(body) if sender.filter_nulls else body,
-        changed_fields=record.changed_fields,
-        attempt=claimed.attempts + 1,
-    )
-
-
-def _said(failure: Exception) -> str:
-    text = str(failure).strip().splitlines()
-    return f"{type(failure).__name__}: {text[0][:200]}" if text else type(failure).__name__
+    def get(self, name: str) -> Handler | None:
+        """Return the handler of this name, if the application has it."""
+        return self._known.get(name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
-import dataclasses
 import datetime as dt
 import functools
 import logging
@@ -15,26 +14,18 @@ import blinker
 import flask
 import requests
 
-from .config import Settings
-from .crypto import Cipher
-from .database import Database
+from .db.database import Database
+from .db.group_commit import GroupCommit, Item, Result, Writing
 from .errors import ConfigurationError
-from .group_commit import GroupCommit, Item, Result, Writing
 from .handlers import Handlers
-from .store.client import StoreClient
-from .transport import AddressGuard, Timeouts, make_session
+from .http.exchange import AddressGuard, Timeouts, make_session
+from .settings import Settings
+from .values.crypto import Cipher
+from .woocommerce.access import StoreAccess
+from .woocommerce.client import StoreClient
 
 EXTENSION = "woo_events"
 _log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class StoreAccess:
-    """Where one instance's store is, and the keys for it."""
-
-    url: str
-    consumer_key: str = dataclasses.field(repr=False)
-    consumer_secret: str = dataclasses.field(repr=False)
 
 
 class Runtime:

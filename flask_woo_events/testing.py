@@ -12,8 +12,8 @@ import dataclasses
 
 import pytest
 
-from .callback import CallbackReceiver
-from .simulator import SimulatedStore
+from .simulation.callback_receiver import CallbackReceiver
+from .simulation.store import SimulatedStore
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,8 +10,8 @@ import tempfile
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events.database import Database
-from flask_woo_events.models import Base
+from flask_woo_events.db.database import Database
+from flask_woo_events.db.models import Base
 from tests import servers
 
 pytest_plugins = ["flask_woo_events.testing"]

@@ -8,7 +8,7 @@ import typing as t
 
 import orjson
 
-from flask_woo_events.simulator import SimulatedStore
+from flask_woo_events.simulation.store import SimulatedStore
 
 #: The changes that the acts make to objects of a WooCommerce 11.0.
 CHANGES = 46

@@ -6,7 +6,7 @@ import collections.abc as cabc
 import dataclasses
 import typing as t
 
-from flask_woo_events.flow.content import VOLATILE, digest_of
+from flask_woo_events.sync.ledger.digest import VOLATILE, digest_of
 
 Json = dict[str, t.Any]
 #: Resource, in the words of the store's REST API, and id.

@@ -10,9 +10,9 @@ import pathlib
 import flask
 
 from benchmarks.polling import application, create_instance
-from flask_woo_events.callback import CallbackReceiver
 from flask_woo_events.runtime import EXTENSION, Runtime
-from flask_woo_events.worker import Worker
+from flask_woo_events.simulation.callback_receiver import CallbackReceiver
+from flask_woo_events.worker.worker import Worker
 
 from .judge import Telling
 from .shop import Shop

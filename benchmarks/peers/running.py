@@ -11,7 +11,7 @@ import tempfile
 import time
 import typing as t
 
-from flask_woo_events.simulator import SimClock
+from flask_woo_events.simulation.store import SimClock
 
 from . import ours
 from .acts import CHANGES, Scene, acts
@@ -80,7 +80,7 @@ class Pace:
 
 
 @dataclasses.dataclass
-class Line:
+class StoreToCallback:
     """A shop and a peer that follows it."""
 
     shop: Shop
@@ -96,7 +96,7 @@ class Line:
 
 
 @contextlib.contextmanager
-def _line(peer: External | None, sizes: dict[str, int]) -> cabc.Iterator[Line]:
+def _line(peer: External | None, sizes: dict[str, int]) -> cabc.Iterator[StoreToCallback]:
     """A fresh shop that the peer (ours, without one) has read once."""
     pace = Pace(wall_clock=peer is not None and peer.wall_clock)
     connect = ours.connect if peer is None else peer.connect
@@ -107,7 +107,7 @@ def _line(peer: External | None, sizes: dict[str, int]) -> cabc.Iterator[Line]:
             shop.serve(folder) as (url, certificate),
             connect(shop, url, certificate, folder) as running,
         ):
-            line = Line(shop, running, pace)
+            line = StoreToCallback(shop, running, pace)
             told = line.sync()
             if peer is not None and not any(one.key[0] == "orders" for one in told):
                 # Whatever it loses after this would be our mistake, not its own.

@@ -15,8 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from flask_woo_events.simulator import SimClock, SimulatedStore
-from flask_woo_events.simulator.server import Server, Wsgi
+from flask_woo_events.simulation.store import SimClock, SimulatedStore
+from flask_woo_events.simulation.store.server import Server, Wsgi
 
 from .judge import Key
 

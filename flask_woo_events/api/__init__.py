@@ -5,20 +5,19 @@ from __future__ import annotations
 import flask
 
 from . import (
-    accounts,
-    connect,
-    docs,
+    account_settings,
     elements,
     errors,
     events,
-    hooks,
-    hubs,
+    health,
     instances,
     notifications,
-    openapi,
-    watching,
+    wc_auth,
+    webhooks,
 )
 from .blueprint import NAME
+from .hub import routes
+from .openapi import docs_page, document
 
 
 def make_blueprint(url_prefix: str) -> flask.Blueprint:
@@ -33,14 +32,14 @@ def make_blueprint(url_prefix: str) -> flask.Blueprint:
     instances.register(blueprint)
     events.register(blueprint)
     notifications.register(blueprint)
-    accounts.register(blueprint)
+    account_settings.register(blueprint)
     elements.register(blueprint)
-    hooks.register(blueprint)
-    hubs.register(blueprint)
-    openapi.register(blueprint)
-    docs.register(blueprint)
-    connect.register(blueprint)
-    watching.register(blueprint)
+    webhooks.register(blueprint)
+    routes.register(blueprint)
+    document.register(blueprint)
+    docs_page.register(blueprint)
+    wc_auth.register(blueprint)
+    health.register(blueprint)
     if url_prefix:
         # At the root of the host, paths that are not ours are the host's.
         errors.register_unknown(blueprint)

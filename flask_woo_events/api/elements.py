@@ -7,20 +7,19 @@ import typing as t
 import flask
 import orjson
 
-from ..configuration import DEFINITIONS, Definition
+from ..db.models import EventType
 from ..errors import NotFoundError
-from ..flow.notification import ELEMENT_ID, ELEMENT_KEY, HUB_KEY
-from ..models import EventType
-from ..plans import ELEMENT_NAMES
-from ..resources import CONFIGURATION_KEY, default_configuration
-from ..store import catalogue
-from .reading import caller, flag
-from .shapes import ELEMENT
+from ..instances.configuration import DEFINITIONS, Definition
+from ..instances.polled_resources import CONFIGURATION_KEY, default_configuration
+from ..values.cloud_elements import ELEMENT_ID, ELEMENT_KEY, ELEMENT_NAMES, HUB_KEY
+from ..woocommerce import endpoints
+from .request import caller, flag
+from .serializers import ELEMENT
 
 Answer = tuple[dict[str, t.Any], int] | flask.Response
 
 #: Resources of which WooCommerce's webhooks tell.
-HOOKED = catalogue.DEFAULT_RESOURCES
+HOOKED = endpoints.DEFAULT_RESOURCES
 
 
 def register(blueprint: flask.Blueprint) -> None:
@@ -114,7 +113,7 @@ def metadata(*, expand: bool) -> dict[str, t.Any]:
     types = [one.value for one in EventType]
     polled = {
         name: {"eventTypes": types, "pollUrl": f"/hubs/{HUB_KEY}/{name}"}
-        for name in catalogue.names()
+        for name in endpoints.names()
     }
     return {
         "id": ELEMENT_ID,
@@ -140,7 +139,7 @@ def metadata(*, expand: bool) -> dict[str, t.Any]:
 def _object(name: str, types: list[str]) -> dict[str, t.Any]:
     return {
         "name": name,
-        "vendorName": catalogue.named(name).path,
+        "vendorName": endpoints.named(name).path,
         "type": "vendor",
         "eventsEnabled": True,
         "eventCreatedSupported": True,

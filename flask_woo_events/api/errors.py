@@ -12,7 +12,7 @@ import sqlalchemy as sa
 import werkzeug.exceptions
 import werkzeug.routing
 
-from ..database import is_away, words
+from ..db.database import is_away, words
 from ..errors import (
     AccessError,
     ConflictError,

@@ -9,13 +9,14 @@ import typing as t
 import flask
 import orjson
 
-from .. import analytics, instances, records
-from ..accounts import Caller
-from ..dates import iso_z
 from ..errors import AccessError, ForbiddenError, InputError
-from ..records import PollerRecord, Record, Scope
+from ..instances import lifecycle
+from ..instances.accounts import Caller
 from ..runtime import current_runtime
-from .reading import caller, instance_of, page_size, whole_number
+from ..values.dates import iso_z
+from . import analytics, event_records
+from .event_records import PollerRecord, Record, Scope
+from .request import caller, instance_of, page_size, whole_number
 
 
 def register(blueprint: flask.Blueprint) -> None:
@@ -37,7 +38,7 @@ def list_events(instance_id: str | None = None) -> flask.Response:
     """List events, the newest first."""
     limit = page_size()
     with current_runtime().database.read() as session:
-        found = records.records(
+        found = event_records.records(
             session, _scope(instance_id), before_id=next_page(), limit=limit + 1
         )
     shown = found[:limit]
@@ -48,14 +49,16 @@ def list_events(instance_id: str | None = None) -> flask.Response:
 def show_event(event_id: str, instance_id: str | None = None) -> dict[str, t.Any]:
     """Show one event, by the ``message.eventId`` of its notification."""
     with current_runtime().database.read() as session:
-        return _event(records.record(session, _scope(instance_id), event_id))
+        return _event(event_records.record(session, _scope(instance_id), event_id))
 
 
 def dispositions() -> flask.Response:
     """List what was tried with events, the newest first."""
     scope = _scope(None, since=_date("from", None), until=_date("to", None))
     with current_runtime().database.read() as session:
-        found, more = records.dispositions(session, scope, before_id=next_page(), limit=page_size())
+        found, more = event_records.dispositions(
+            session, scope, before_id=next_page(), limit=page_size()
+        )
     return paged(
         [
             {
@@ -115,14 +118,14 @@ def count_by_account() -> flask.Response:
 def poller_records() -> flask.Response:
     """List the polled resources."""
     with current_runtime().database.read() as session:
-        found = records.poller_records(session, _scope(None))
+        found = event_records.poller_records(session, _scope(None))
     return flask.jsonify([_poller(one) for one in found])
 
 
 def polling_disabled() -> flask.Response:
     """List the polled resources that were disabled after repeated failures."""
     with current_runtime().database.read() as session:
-        found = records.poller_records(session, _scope(None), disabled_only=True)
+        found = event_records.poller_records(session, _scope(None), disabled_only=True)
     return flask.jsonify([_poller(one) for one in found])
 
 
@@ -159,7 +162,7 @@ def _scope(
     number = who.instance_id if instance_id is None else instance_of(who, instance_id)
     if instance_id is not None:
         with current_runtime().database.read() as session:
-            instances.find(session, who, instance_of(who, instance_id))
+            lifecycle.find(session, who, instance_of(who, instance_id))
     return Scope(organization_id=who.organization_id, instance_id=number, since=since, until=until)
 
 
@@ -222,7 +225,7 @@ def _accounts(bucket: analytics.Bucket) -> list[dict[str, int]]:
 def _event(one: Record) -> dict[str, t.Any]:
     """An event as the documented service showed it (``Event`` of its OpenAPI document)."""
     body = orjson.loads(one.body)
-    told = [body] if one.status in (records.EventStatus.NOTIFIED,) else []
+    told = [body] if one.status in (event_records.EventStatus.NOTIFIED,) else []
     return {
         "id": one.event_id,
         "eventDate": iso_z(one.created_at),

@@ -7,16 +7,17 @@ import typing as t
 import flask
 import pydantic
 
-from .. import configuration as configurations
-from .. import instances, provisioning, views
-from ..accounts import Caller
 from ..errors import InputError, NotFoundError
-from ..plans import ELEMENT_NAMES, Before
+from ..instances import configuration as configurations
+from ..instances import lifecycle, provisioning, views
+from ..instances.accounts import Caller
+from ..instances.requests import InstanceRequest
+from ..instances.specification import CurrentSpec
+from ..instances.views import InstanceView
 from ..runtime import Runtime, current_runtime
-from ..schemas import InstanceRequest
-from ..views import InstanceView
-from . import shapes
-from .reading import body, caller, instance_of, page_size, whole_number
+from ..values.cloud_elements import ELEMENT_NAMES
+from . import serializers
+from .request import body, caller, instance_of, page_size, whole_number
 
 Answer = tuple[dict[str, t.Any], int] | flask.Response
 
@@ -51,7 +52,7 @@ def create(element: str | None = None) -> Answer:
     instance_id, token = provisioning.create(runtime, who, request, _base(runtime))
     with runtime.database.read() as session:
         view = views.get(session, who, instance_id)
-    return shapes.instance(view) | {"token": token}, 200
+    return serializers.instance(view) | {"token": token}, 200
 
 
 def list_or_get() -> Answer:
@@ -75,7 +76,7 @@ def list_or_get() -> Answer:
         )
     if not found:
         raise NotFoundError("No instances found")
-    response = flask.jsonify([shapes.instance(view) for view in found[:limit]])
+    response = flask.jsonify([serializers.instance(view) for view in found[:limit]])
     response.headers["Elements-Returned-Count"] = str(len(found[:limit]))
     if len(found) > limit:
         response.headers["Elements-Next-Page-Token"] = str(found[limit - 1].id)
@@ -117,14 +118,14 @@ def disable(instance_id: str | None = None) -> Answer:
 
 def configuration(instance_id: str | None = None) -> Answer:
     """List the configuration of an instance."""
-    return flask.jsonify([shapes.entry(one) for one in _view(instance_id).configuration])
+    return flask.jsonify([serializers.entry(one) for one in _view(instance_id).configuration])
 
 
 def entry(entry_id: str, instance_id: str | None = None) -> Answer:
     """Show one entry of the configuration."""
     for one in _view(instance_id).configuration:
         if one.id == whole_number(entry_id):
-            return shapes.entry(one), 200
+            return serializers.entry(one), 200
     raise NotFoundError("No configuration found")
 
 
@@ -155,7 +156,7 @@ def _change(
     number = instance_of(who, instance_id)
     runtime = current_runtime()
     with runtime.database.read() as session:
-        before: Before = instances.before(session, runtime.cipher, who, number)
+        before: CurrentSpec = lifecycle.before(session, runtime.cipher, who, number)
     request = request or body(InstanceRequest)
     base = _base(runtime)
     provisioning.change(runtime, who, number, request, base, partial=partial, before=before)
@@ -167,9 +168,9 @@ def _switch(instance_id: str | None, enabled: bool) -> Answer:
     number = instance_of(who, instance_id)
     runtime = current_runtime()
     with runtime.database.write() as session:
-        instances.set_enabled(session, who, number, enabled, runtime.clock())
+        lifecycle.set_enabled(session, who, number, enabled, runtime.clock())
         if enabled:
-            instances.enable_pollers(session, who, number, runtime.clock())
+            lifecycle.enable_pollers(session, who, number, runtime.clock())
     return _shown(who, number)
 
 
@@ -189,4 +190,4 @@ def _view(instance_id: str | None) -> InstanceView:
 
 def _shown(who: Caller, instance_id: int) -> Answer:
     with current_runtime().database.read() as session:
-        return shapes.instance(views.get(session, who, instance_id)), 200
+        return serializers.instance(views.get(session, who, instance_id)), 200

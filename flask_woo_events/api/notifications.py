@@ -8,17 +8,18 @@ import typing as t
 import flask
 import orjson
 
-from .. import records, redelivery
-from ..accounts import Caller
-from ..dates import iso_z
+from ..db.models import DeliveryStatus
+from ..delivery import redelivery
+from ..delivery.redelivery import DeliverySelection, RedeliveryEntry, SubscriptionEntry
 from ..errors import InputError, NotFoundError
-from ..flow.notification import ELEMENT_KEY
-from ..models import DeliveryStatus
-from ..records import Scope
-from ..redelivery import DeliveryEntry, SubscriptionEntry, Wanted
+from ..instances.accounts import Caller
 from ..runtime import current_runtime
+from ..values.cloud_elements import ELEMENT_KEY
+from ..values.dates import iso_z
+from . import event_records
+from .event_records import Scope
 from .events import next_page, paged
-from .reading import caller, page_size, whole_number
+from .request import caller, page_size, whole_number
 
 _CONDITION = re.compile(r"\s*([A-Za-z.]+)\s*=\s*(?:'((?:[^']|'')*)'|(\d{1,19}))\s*", re.ASCII)
 _AND = re.compile(r"and\b", re.IGNORECASE)
@@ -66,7 +67,7 @@ def list_notifications() -> flask.Response:
         for number in {one for one in numbers if one is not None}:
             if who.instance_id in (None, number):
                 scope = Scope(organization_id=who.organization_id, instance_id=number)
-                found += records.records(session, scope, before_id=before_id, limit=limit + 1)
+                found += event_records.records(session, scope, before_id=before_id, limit=limit + 1)
     found.sort(key=lambda one: one.notification_id, reverse=True)
     shown = found[:limit]
     more = shown[-1].notification_id if len(found) > limit else None
@@ -77,7 +78,7 @@ def show_notification(notification_id: str) -> dict[str, t.Any]:
     """Show one notification as it is sent."""
     who = caller()
     with current_runtime().database.read() as session:
-        found = records.by_number(session, _scope(who), _number(notification_id))
+        found = event_records.by_number(session, _scope(who), _number(notification_id))
     shown: dict[str, t.Any] = orjson.loads(found.body)
     return shown
 
@@ -111,7 +112,7 @@ def list_deliveries_of(notification_id: str, subscription_id: str | None = None)
     """List the deliveries of one notification."""
     who = caller()
     return _deliveries(
-        Wanted(
+        DeliverySelection(
             organization_id=who.organization_id,
             instance_id=who.instance_id,
             notification_id=_number(notification_id),
@@ -130,19 +131,19 @@ def redeliver() -> dict[str, t.Any]:
     return {"redelivered": count}
 
 
-def _deliveries(wanted: Wanted) -> flask.Response:
+def _deliveries(wanted: DeliverySelection) -> flask.Response:
     limit = page_size()
     hydrate = flask.request.args.get("hydrate", "true").lower() != "false"
     with current_runtime().database.read() as session:
         found = redelivery.deliveries(session, wanted, after_id=next_page() or 0, limit=limit + 1)
         shown = found[:limit]
         numbers = {one.notification_id for one in shown} if hydrate else set()
-        bodies = records.bodies(session, numbers)
+        bodies = event_records.bodies(session, numbers)
     more = shown[-1].id if len(found) > limit else None
     return paged([_delivery(one, bodies.get(one.notification_id)) for one in shown], more)
 
 
-def _wanted(who: Caller) -> Wanted:
+def _wanted(who: Caller) -> DeliverySelection:
     """What ``where`` asks for: ``channel='webhook' and status='queued' and config.url='...'``.
 
     :raises InputError: it does not follow that form.
@@ -168,7 +169,7 @@ def _wanted(who: Caller) -> Wanted:
         if chosen.get("instance_id", who.instance_id) != who.instance_id:
             raise NotFoundError("No instance found")
         chosen["instance_id"] = who.instance_id
-    return Wanted(organization_id=who.organization_id, **chosen)
+    return DeliverySelection(organization_id=who.organization_id, **chosen)
 
 
 def _not_a_condition(text: str) -> InputError:
@@ -213,7 +214,7 @@ def _subscription(one: SubscriptionEntry) -> dict[str, t.Any]:
     }
 
 
-def _delivery(one: DeliveryEntry, body: bytes | None) -> dict[str, t.Any]:
+def _delivery(one: RedeliveryEntry, body: bytes | None) -> dict[str, t.Any]:
     """A delivery; ``id``, ``eventId``, ``attempts`` and ``nextAttempt`` are ours."""
     shown: dict[str, t.Any] = {
         "id": one.id,

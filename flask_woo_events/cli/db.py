@@ -5,15 +5,16 @@ from __future__ import annotations
 import click
 from flask.cli import AppGroup
 
-from .. import moving, schema
+from ..db import copy as moving
+from ..db import upgrade as schema
 from ..runtime import current_runtime
-from .output import failing_in_words
+from .output import errors_as_messages
 
 group = AppGroup("db", help="Create, check and move the tables.")
 
 
 @group.command("upgrade")
-@failing_in_words
+@errors_as_messages
 def upgrade() -> None:
     """Create the tables or bring them to this release."""
     engine = current_runtime().database.engine
@@ -22,7 +23,7 @@ def upgrade() -> None:
 
 
 @group.command("check")
-@failing_in_words
+@errors_as_messages
 def check() -> None:
     """Tell whether the tables fit this release; exit status 1 if not."""
     version = schema.check(current_runtime().database.engine)
@@ -31,7 +32,7 @@ def check() -> None:
 
 @group.command("copy")
 @click.option("--to", required=True, metavar="URL", help="SQLAlchemy's URL of an empty database.")
-@failing_in_words
+@errors_as_messages
 def copy(to: str) -> None:
     """Copy everything to another database, to go on there.
 

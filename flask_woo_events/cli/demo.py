@@ -10,14 +10,14 @@ import click
 import flask
 from flask.cli import with_appcontext
 
-from .. import demo as demonstration
-from .output import failing_in_words
+from ..simulation import demo as demonstration
+from .output import errors_as_messages
 
 
 @click.command("demo")
 @click.option("--keep", is_flag=True, help="Leave everything running until Ctrl-C.")
 @with_appcontext
-@failing_in_words
+@errors_as_messages
 def demo(keep: bool) -> None:
     """Let things happen in a simulated store and show what arrives.
 

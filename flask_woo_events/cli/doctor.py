@@ -10,18 +10,21 @@ import click
 import sqlalchemy as sa
 from flask.cli import with_appcontext
 
-from .. import checkup, profiles, schema, views, watch
-from ..checkup import Finding, JournalState
-from ..models import Instance
+from ..db import upgrade
+from ..db.models import Instance
+from ..instances import access, views
+from ..instances.views import InstanceView
 from ..runtime import Runtime, current_runtime
-from ..views import InstanceView
-from .output import as_json_option, echo_json, failing_in_words
+from ..sync.webhooks import reachability
+from . import doctor_checks
+from .doctor_checks import Finding, JournalState
+from .output import as_json_option, echo_json, errors_as_messages
 
 
 @click.command("doctor")
 @as_json_option
 @with_appcontext
-@failing_in_words
+@errors_as_messages
 def doctor(as_json: bool) -> None:
     """Say what is wrong with the installation, its stores, webhooks and callbacks.
 
@@ -30,16 +33,20 @@ def doctor(as_json: bool) -> None:
     Exit status 1 if anything is wrong.
     """
     runtime = current_runtime()
-    version = schema.check(runtime.database.engine)
-    silent = {base for base in watch.bases(runtime) if watch.seconds_up(runtime, base) is None}
-    general = list(checkup.of_installation(runtime))
+    version = upgrade.check(runtime.database.engine)
+    silent = {
+        base
+        for base in reachability.bases(runtime)
+        if reachability.seconds_up(runtime, base) is None
+    }
+    general = list(doctor_checks.of_installation(runtime))
     _echo_installation(version, general, as_json)
     wrong = bool(general)
     for number in _instances(runtime):
         with runtime.database.read() as session:
-            view = views.get(session, profiles.owner(session, number), number)
-        findings = list(checkup.of_instance(runtime, view, silent))
-        journal = checkup.journal_of(runtime, view)
+            view = views.get(session, access.owner(session, number), number)
+        findings = list(doctor_checks.of_instance(runtime, view, silent))
+        journal = doctor_checks.journal_of(runtime, view)
         if journal.fix:
             findings.append(Finding(f"the journal is not read: {journal.why}", journal.fix))
         wrong = wrong or bool(findings)

@@ -9,9 +9,9 @@ import click
 import orjson
 from flask.cli import AppGroup
 
-from ..flow import log
+from ..events import search
 from ..runtime import current_runtime
-from .output import as_json_option, echo_json, echo_table, failing_in_words
+from .output import as_json_option, echo_json, echo_table, errors_as_messages
 from .replay import replay_
 
 group = AppGroup("events", help="List events and look at them.")
@@ -28,33 +28,33 @@ _instance = click.option("--instance", type=int, help="Only events of this insta
 @click.option("--object", "object_id", help="Only events of the object with this id.")
 @click.option("--limit", default=50, show_default=True, help="At most so many, the newest first.")
 @as_json_option
-@failing_in_words
+@errors_as_messages
 def list_events(
     instance: int | None, resource: str | None, object_id: str | None, limit: int, as_json: bool
 ) -> None:
     """List events, the newest first."""
-    chosen = log.Choice(instance_id=instance, resource=resource, object_id=object_id)
+    chosen = search.EventFilter(instance_id=instance, resource=resource, object_id=object_id)
     with current_runtime().database.read() as session:
-        entries = log.newest(session, chosen, limit)
+        entries = search.newest(session, chosen, limit)
     if as_json:
         for entry in entries:
             echo_json(dataclasses.asdict(entry))
         return
-    echo_table(log.HEADINGS, [log.cells(entry) for entry in entries])
+    echo_table(search.HEADINGS, [search.cells(entry) for entry in entries])
 
 
 @group.command("show")
 @click.argument("event_id", type=int)
 @as_json_option
-@failing_in_words
+@errors_as_messages
 def show(event_id: int, as_json: bool) -> None:
     """Show one event with its object and the attempts to deliver it."""
     with current_runtime().database.read() as session:
-        detail = log.detail(session, event_id)
+        detail = search.detail(session, event_id)
     if as_json:
         echo_json(dataclasses.asdict(detail))
         return
-    echo_table(log.HEADINGS, [log.cells(detail.entry)])
+    echo_table(search.HEADINGS, [search.cells(detail.entry)])
     if detail.entry.changed_fields:
         click.echo(f"changed: {', '.join(detail.entry.changed_fields)}")
     for attempt in detail.attempts:
@@ -65,12 +65,12 @@ def show(event_id: int, as_json: bool) -> None:
 @group.command("tail")
 @_instance
 @as_json_option
-@failing_in_words
+@errors_as_messages
 def tail(instance: int | None, as_json: bool) -> None:
     """Print events as they come, until Ctrl-C."""
-    database, chosen = current_runtime().database, log.Choice(instance_id=instance)
+    database, chosen = current_runtime().database, search.EventFilter(instance_id=instance)
     with database.read() as session:
-        following = log.Tail(session, chosen)
+        following = search.Tail(session, chosen)
     try:
         while True:
             with database.read() as session:
@@ -79,7 +79,7 @@ def tail(instance: int | None, as_json: bool) -> None:
                 if as_json:
                     echo_json(dataclasses.asdict(entry))
                 else:
-                    click.echo("  ".join(log.cells(entry)))
+                    click.echo("  ".join(search.cells(entry)))
             time.sleep(TAIL_EVERY)
     except KeyboardInterrupt:
         return

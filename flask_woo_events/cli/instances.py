@@ -9,15 +9,15 @@ import click
 import sqlalchemy as sa
 from flask.cli import AppGroup
 
-from .. import connect, instances, plans, profiles, views
-from ..accounts import Caller
-from ..models import Instance, Organization, User
+from ..db.models import Instance, Organization, User
+from ..instances import access, lifecycle, specification, views, wc_auth
+from ..instances.accounts import Caller
+from ..instances.requests import InstanceRequest
 from ..runtime import current_runtime
-from ..schemas import InstanceRequest
-from ..store import catalogue
-from ..store.check import check_store
-from ..values import load_json, validated
-from .output import as_json_option, echo_json, echo_table, failing_in_words
+from ..values.validation import load_json, validated
+from ..woocommerce import endpoints
+from ..woocommerce.connection_check import check_store
+from .output import as_json_option, echo_json, echo_table, errors_as_messages
 
 #: Greater ids than a database can hold do not exist.
 _ID = click.IntRange(1, 2**63 - 1)
@@ -27,12 +27,12 @@ group = AppGroup("instances", help="Connect stores, look at them, switch them on
 
 @group.command("list")
 @as_json_option
-@failing_in_words
+@errors_as_messages
 def list_instances(as_json: bool) -> None:
     """List all instances of all organisations."""
     with current_runtime().database.read() as session:
         ids = session.scalars(sa.select(Instance.id).order_by(Instance.id)).all()
-        found = [views.get(session, profiles.owner(session, one), one) for one in ids]
+        found = [views.get(session, access.owner(session, one), one) for one in ids]
     if as_json:
         for view in found:
             echo_json(_shown(view))
@@ -58,11 +58,11 @@ def list_instances(as_json: bool) -> None:
 @group.command("show")
 @click.argument("instance_id", type=_ID)
 @as_json_option
-@failing_in_words
+@errors_as_messages
 def show(instance_id: int, as_json: bool) -> None:
     """Show one instance; secrets are masked."""
     with current_runtime().database.read() as session:
-        caller = profiles.owner(session, instance_id)
+        caller = access.owner(session, instance_id)
         view = views.get(session, caller, instance_id)
     if as_json:
         echo_json(_shown(view))
@@ -84,18 +84,18 @@ def show(instance_id: int, as_json: bool) -> None:
 @click.argument("file", type=click.File("rb"))
 @click.option("--user", required=True, help="The user it shall belong to.")
 @click.option("--organization", required=True, help="The user's organisation.")
-@failing_in_words
+@errors_as_messages
 def create(file: click.File, user: str, organization: str) -> None:
     """Connect a store as POST /instances does, with the JSON of FILE (- for standard input)."""
     runtime = current_runtime()
     request = validated(InstanceRequest, load_json(file.read()))  # type: ignore[attr-defined]
-    wanted = plans.plan(request)
+    wanted = specification.plan(request)
     with runtime.database.read() as session:
         caller = _user(session, user, organization)
-    collections = [catalogue.resolve(poller.url) for poller in wanted.pollers]
+    collections = [endpoints.resolve(poller.url) for poller in wanted.pollers]
     facts = check_store(runtime.store_client(wanted.access), collections)
     with runtime.database.write() as session:
-        instance_id, token = instances.create(
+        instance_id, token = lifecycle.create(
             session, runtime.cipher, caller, wanted, facts, runtime.clock()
         )
     click.echo(f"id    {instance_id}\ntoken {token}")
@@ -107,7 +107,7 @@ def create(file: click.File, user: str, organization: str) -> None:
 @click.option("--store", default="", help="Address of the store; without it, any store.")
 @click.option("--days", default=7, show_default=True, type=click.IntRange(1, 365))
 @click.option("--request", type=click.File("rb"), help="JSON as for create, without the keys.")
-@failing_in_words
+@errors_as_messages
 def invite(organization: str, user: str, store: str, days: int, request: click.File | None) -> None:
     """Print a link with which a shop owner connects a store without copying keys."""
     runtime = current_runtime()
@@ -115,12 +115,12 @@ def invite(organization: str, user: str, store: str, days: int, request: click.F
     with runtime.database.read() as session:
         caller = _user(session, user, organization)
     valid = dt.timedelta(days=days)
-    click.echo(connect.invite(runtime, caller, store_url=store, request=wanted, valid=valid))
+    click.echo(wc_auth.invite(runtime, caller, store_url=store, request=wanted, valid=valid))
 
 
 @group.command("pause")
 @click.argument("instance_id", type=_ID)
-@failing_in_words
+@errors_as_messages
 def pause(instance_id: int) -> None:
     """Stop polling an instance."""
     _switch(instance_id, enabled=False)
@@ -129,7 +129,7 @@ def pause(instance_id: int) -> None:
 
 @group.command("resume")
 @click.argument("instance_id", type=_ID)
-@failing_in_words
+@errors_as_messages
 def resume(instance_id: int) -> None:
     """Poll an instance again, also resources that were disabled after failures."""
     _switch(instance_id, enabled=True)
@@ -138,7 +138,7 @@ def resume(instance_id: int) -> None:
 
 @group.command("accept")
 @click.argument("instance_id", type=_ID)
-@failing_in_words
+@errors_as_messages
 def accept(instance_id: int) -> None:
     """Believe that what a store does not show any more is gone.
 
@@ -146,8 +146,8 @@ def accept(instance_id: int) -> None:
     """
     runtime = current_runtime()
     with runtime.database.write() as session:
-        caller = profiles.owner(session, instance_id)
-        doubted = instances.accept(session, caller, instance_id, runtime.clock())
+        caller = access.owner(session, instance_id)
+        doubted = lifecycle.accept(session, caller, instance_id, runtime.clock())
     if not doubted:
         raise click.ClickException(
             f"Instance {instance_id} misses nothing; see flask woo instances show {instance_id}"
@@ -158,33 +158,33 @@ def accept(instance_id: int) -> None:
 @group.command("delete")
 @click.argument("instance_id", type=_ID)
 @click.confirmation_option(prompt="Its events and cursors are deleted too. Delete it?")
-@failing_in_words
+@errors_as_messages
 def delete(instance_id: int) -> None:
     """Delete an instance with all that belongs to it."""
     with current_runtime().database.write() as session:
-        instances.delete(session, profiles.owner(session, instance_id), instance_id)
+        lifecycle.delete(session, access.owner(session, instance_id), instance_id)
     click.echo(f"Instance {instance_id} is deleted.")
 
 
 @group.command("backfill")
 @click.argument("instance_id", type=_ID)
-@failing_in_words
+@errors_as_messages
 def backfill(instance_id: int) -> None:
     """Tell everything that the store holds as CREATED, at the next poll."""
     runtime = current_runtime()
     with runtime.database.write() as session:
-        caller = profiles.owner(session, instance_id)
-        instances.backfill(session, caller, instance_id, runtime.clock())
+        caller = access.owner(session, instance_id)
+        lifecycle.backfill(session, caller, instance_id, runtime.clock())
     click.echo(f"Instance {instance_id} is read from the beginning at its next poll.")
 
 
 def _switch(instance_id: int, *, enabled: bool) -> None:
     runtime = current_runtime()
     with runtime.database.write() as session:
-        caller = profiles.owner(session, instance_id)
-        instances.set_enabled(session, caller, instance_id, enabled, runtime.clock())
+        caller = access.owner(session, instance_id)
+        lifecycle.set_enabled(session, caller, instance_id, enabled, runtime.clock())
         if enabled:
-            instances.enable_pollers(session, caller, instance_id, runtime.clock())
+            lifecycle.enable_pollers(session, caller, instance_id, runtime.clock())
 
 
 def _user(session: sa.orm.Session, name: str, organization: str) -> Caller:
@@ -201,7 +201,7 @@ def _user(session: sa.orm.Session, name: str, organization: str) -> Caller:
 
 
 def _shown(view: views.InstanceView) -> dict[str, object]:
-    from ..api import shapes
+    from ..api import serializers
 
-    shown = shapes.instance(view)
+    shown = serializers.instance(view)
     return json.loads(json.dumps({key: shown[key] for key in shown if key != "element"}))  # type: ignore[no-any-return]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 from flask.cli import AppGroup
 
-from .. import configuration
-from ..crypto import Cipher
+from ..instances import configuration
 from ..runtime import current_runtime
-from .output import failing_in_words
+from ..values.crypto import Cipher
+from .output import errors_as_messages
 
 group = AppGroup("keys", help="Make and rotate encryption keys.")
 
@@ -20,7 +20,7 @@ def generate() -> None:
 
 
 @group.command("rotate")
-@failing_in_words
+@errors_as_messages
 def rotate() -> None:
     """Encrypt all stored secrets again with the last of WOO_EVENTS_ENCRYPTION_KEYS.
 

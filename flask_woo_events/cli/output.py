@@ -17,7 +17,7 @@ R = t.TypeVar("R")
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 
 
-def failing_in_words(command: cabc.Callable[P, R]) -> cabc.Callable[P, R]:
+def errors_as_messages(command: cabc.Callable[P, R]) -> cabc.Callable[P, R]:
     """Turn our exceptions into a message and exit status 1."""
 
     @functools.wraps(command)

@@ -9,12 +9,13 @@ import sys
 import click
 from flask.cli import with_appcontext
 
-from .. import profiles, schema
-from ..polling import due_instances
-from ..reports import PollReport
+from ..db import upgrade
+from ..instances import access
 from ..runtime import current_runtime
-from ..worker import Worker, stopping_on_signals
-from .output import as_json_option, echo_json, failing_in_words
+from ..sync.instance_poll import due_instances
+from ..sync.report import PollReport
+from ..worker.worker import Worker, stopping_on_signals
+from .output import as_json_option, echo_json, errors_as_messages
 from .progress import BaselineBar
 
 
@@ -25,16 +26,16 @@ from .progress import BaselineBar
 @click.option("--no-deliver", is_flag=True, help="Leave deliveries to another process.")
 @as_json_option
 @with_appcontext
-@failing_in_words
+@errors_as_messages
 def poll(
     once: bool, instance: int | None, resource: str | None, no_deliver: bool, as_json: bool
 ) -> None:
     """Poll the stores and deliver notifications, until Ctrl-C or SIGTERM."""
     runtime = current_runtime()
-    schema.check(runtime.database.engine)
+    upgrade.check(runtime.database.engine)
     if instance is not None:
         with runtime.database.read() as session:
-            profiles.owner(session, instance)
+            access.owner(session, instance)
     bar = BaselineBar(shown=sys.stderr.isatty() and not as_json)
     worker = Worker(runtime, progress=bar.show, deliver=not no_deliver)
     with stopping_on_signals(worker), bar:
@@ -61,11 +62,11 @@ def poll(
 @click.option("--once", is_flag=True, help="Deliver what is due and end.")
 @as_json_option
 @with_appcontext
-@failing_in_words
+@errors_as_messages
 def deliver(once: bool, as_json: bool) -> None:
     """Deliver notifications without polling, until Ctrl-C or SIGTERM."""
     runtime = current_runtime()
-    schema.check(runtime.database.engine)
+    upgrade.check(runtime.database.engine)
     worker = Worker(runtime, poll=False)
     with stopping_on_signals(worker):
         if not once:

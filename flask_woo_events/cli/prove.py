@@ -10,9 +10,9 @@ import typing as t
 import click
 from flask.cli import with_appcontext
 
-from ..prove import live, rig, suite
-from ..prove.judge import Verdict
-from .output import as_json_option, echo_json, failing_in_words
+from ..simulation.loss_suite import harness, live_store, suite
+from ..simulation.loss_suite.judge import Verdict
+from .output import as_json_option, echo_json, errors_as_messages
 
 
 @click.command("prove")
@@ -32,7 +32,7 @@ from .output import as_json_option, echo_json, failing_in_words
 @click.option("--list", "only_list", is_flag=True, help="Name the scenarios and end.")
 @as_json_option
 @with_appcontext
-@failing_in_words
+@errors_as_messages
 def prove(
     store: str | None,
     key: str | None,
@@ -54,11 +54,11 @@ def prove(
             click.echo(f"{one.name}: {one.words}")
         return
     summary = _Summary(as_json)
-    with rig.database(database) as fragile:
+    with harness.database(database) as fragile:
         if store is not None:
             if not key or not secret:
                 raise click.UsageError("--store needs --key and --secret")
-            for step in live.run(fragile, store, key, secret):
+            for step in live_store.run(fragile, store, key, secret):
                 summary.add(step.name, "real", step.verdict, None, step.seconds)
                 if step.refused and not as_json:
                     click.echo(f"        {step.refused}")

@@ -9,14 +9,14 @@ import typing as t
 import click
 from flask.cli import with_appcontext
 
-from .. import profiles, replay
+from ..db.models import EventType
+from ..delivery import destination, replay
+from ..delivery.replay import ReplaySelection
 from ..errors import InputError
-from ..flow.recorded import NotificationRecord
-from ..models import EventType
-from ..replay import Choice
+from ..events.notifications import NotificationRecord
+from ..instances.requests import web_address
 from ..runtime import Runtime, current_runtime
-from ..schemas import web_address
-from .output import as_json_option, echo_json, failing_in_words
+from .output import as_json_option, echo_json, errors_as_messages
 
 #: Notifications of one call, unless more are asked for.
 LIMIT = 1_000
@@ -48,7 +48,7 @@ def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> dt
 @click.option("--dry-run", is_flag=True, help="Only say what would be told.")
 @as_json_option
 @with_appcontext
-@failing_in_words
+@errors_as_messages
 def replay_(
     event_ids: tuple[int, ...],
     url: str | None,
@@ -62,8 +62,8 @@ def replay_(
     To the callback whole notifications are sent again, with the ids that they had; the worker
     sends them. To another address go only the events that were chosen.
     """
-    choice = Choice(event_ids=event_ids, **_named(chosen))
-    if choice == Choice():
+    choice = ReplaySelection(event_ids=event_ids, **_named(chosen))
+    if choice == ReplaySelection():
         raise click.UsageError("say which events: by id, --instance, --object, --since, ...")
     runtime = current_runtime()
     with runtime.database.read() as session:
@@ -99,8 +99,8 @@ def _elsewhere(
     failed = 0
     for one in planned:
         with runtime.database.read() as session:
-            sender = profiles.load_sender(session, one.instance_id)
-            target = profiles.load_target(
+            sender = destination.load_sender(session, one.instance_id)
+            target = destination.load_target(
                 session, runtime.cipher, one.instance_id, runtime.retired_after
             )
         outcome = replay.elsewhere(

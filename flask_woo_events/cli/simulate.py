@@ -6,7 +6,7 @@ import threading
 
 import click
 
-from ..simulator import VERSIONS, SimulatedStore
+from ..simulation.store import VERSIONS, SimulatedStore
 
 
 @click.command("simulate")

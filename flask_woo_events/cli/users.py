@@ -7,9 +7,9 @@ import dataclasses
 import click
 from flask.cli import AppGroup
 
-from .. import accounts
+from ..instances import accounts
 from ..runtime import current_runtime
-from .output import as_json_option, echo_json, echo_table, failing_in_words
+from .output import as_json_option, echo_json, echo_table, errors_as_messages
 
 group = AppGroup("users", help="Add, list and remove users of the API.")
 _organization = click.option("--organization", required=True, help="The organisation's name.")
@@ -19,7 +19,7 @@ _organization = click.option("--organization", required=True, help="The organisa
 @click.argument("name")
 @_organization
 @as_json_option
-@failing_in_words
+@errors_as_messages
 def add(name: str, organization: str, as_json: bool) -> None:
     """Add a user and print the secrets, which are stored only as hashes."""
     runtime = current_runtime()
@@ -40,7 +40,7 @@ def add(name: str, organization: str, as_json: bool) -> None:
 
 @group.command("list")
 @as_json_option
-@failing_in_words
+@errors_as_messages
 def list_users(as_json: bool) -> None:
     """List users and their organisations."""
     with current_runtime().database.read() as session:
@@ -57,7 +57,7 @@ def list_users(as_json: bool) -> None:
 @group.command("remove")
 @click.argument("name")
 @_organization
-@failing_in_words
+@errors_as_messages
 def remove(name: str, organization: str) -> None:
     """Remove a user; instances the user made keep running."""
     with current_runtime().database.write() as session:

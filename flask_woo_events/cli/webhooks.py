@@ -9,10 +9,10 @@ import sys
 import click
 from flask.cli import AppGroup
 
-from .. import profiles, webhooks
+from ..instances import access, webhooks
 from ..runtime import Runtime, current_runtime
-from ..store.webhooks import Webhook
-from .output import as_json_option, echo_json, echo_table, failing_in_words
+from ..woocommerce.webhooks import Webhook
+from .output import as_json_option, echo_json, echo_table, errors_as_messages
 
 _ID = click.IntRange(1, 2**63 - 1)
 
@@ -23,14 +23,14 @@ group = AppGroup("webhooks", help="Register, look at and remove the webhooks of 
 @click.argument("instance_id", type=_ID)
 @click.option("--rotate", is_flag=True, help="Give them a new secret.")
 @as_json_option
-@failing_in_words
+@errors_as_messages
 def register(instance_id: int, rotate: bool, as_json: bool) -> None:
     """Make the store have one healthy webhook for each topic of an instance.
 
     Exit status 1 if a topic has none.
     """
     runtime = _runtime_with(instance_id)
-    act = webhooks.rotate if rotate else webhooks.put_right
+    act = webhooks.rotate if rotate else webhooks.reconcile
     found = act(runtime, instance_id)
     _echo(found.webhooks, as_json)
     if not as_json:
@@ -43,7 +43,7 @@ def register(instance_id: int, rotate: bool, as_json: bool) -> None:
 @group.command("list")
 @click.argument("instance_id", type=_ID)
 @as_json_option
-@failing_in_words
+@errors_as_messages
 def list_webhooks(instance_id: int, as_json: bool) -> None:
     """List our webhooks as the store shows them."""
     _echo(webhooks.look(_runtime_with(instance_id), instance_id), as_json)
@@ -51,7 +51,7 @@ def list_webhooks(instance_id: int, as_json: bool) -> None:
 
 @group.command("check")
 @click.argument("instance_id", type=_ID)
-@failing_in_words
+@errors_as_messages
 def check(instance_id: int) -> None:
     """Say whether the store has a healthy webhook for each topic; changes nothing.
 
@@ -68,7 +68,7 @@ def check(instance_id: int) -> None:
 
 @group.command("remove")
 @click.argument("instance_id", type=_ID)
-@failing_in_words
+@errors_as_messages
 def remove(instance_id: int) -> None:
     """Remove our webhooks from the store; those of others stay."""
     removed = webhooks.remove(_runtime_with(instance_id), instance_id)
@@ -78,7 +78,7 @@ def remove(instance_id: int) -> None:
 @group.command("url")
 @click.argument("instance_id", type=_ID)
 @as_json_option
-@failing_in_words
+@errors_as_messages
 def url(instance_id: int, as_json: bool) -> None:
     """Print the delivery URL and the secret for a webhook that is made by hand.
 
@@ -95,7 +95,7 @@ def _runtime_with(instance_id: int) -> Runtime:
     """The runtime, once the instance is known to exist."""
     runtime = current_runtime()
     with runtime.database.read() as session:
-        profiles.owner(session, instance_id)
+        access.owner(session, instance_id)
     return runtime
 
 

@@ -7,10 +7,20 @@ import importlib.resources
 
 import flask
 
-from ..accounts import ConsoleUser
-from ..config import Settings
-from . import access, answers, deliveries, events, instances, overview, shown, sign_in, stores
-from .attempts import CALLS, WITHIN, Attempts
+from ..instances.accounts import ConsoleUser
+from ..settings import Settings
+from . import (
+    access,
+    deliveries,
+    events,
+    formatting,
+    instances,
+    overview,
+    responses,
+    sign_in,
+    store_form,
+)
+from .rate_limit import CALLS, WITHIN, Attempts
 
 #: The blueprint's name, for ``url_for("woo_console.home")``.
 NAME = "woo_console"
@@ -35,14 +45,14 @@ def make_blueprint(
     )
     blueprint.add_url_rule("/bootstrap.css", view_func=bootstrap)
     access.register(blueprint, settings, hook)
-    answers.register(blueprint)
-    shown.register(blueprint)
+    responses.register(blueprint)
+    formatting.register(blueprint)
     for module in (sign_in, overview, instances, events):
         module.register(blueprint)
     calls = Attempts(CALLS, WITHIN)
-    stores.register(blueprint, calls)
+    store_form.register(blueprint, calls)
     deliveries.register(blueprint, calls)
-    answers.register_unknown(blueprint)
+    responses.register_unknown(blueprint)
     return blueprint
 
 

@@ -13,12 +13,12 @@ import flask_wtf.csrf
 import werkzeug.exceptions
 import wtforms.validators
 
-from .. import accounts
-from ..accounts import Caller, ConsoleUser, Person
-from ..config import Settings
-from ..crypto import same
 from ..errors import ForbiddenError, NotFoundError
+from ..instances import accounts
+from ..instances.accounts import Caller, ConsoleUser, HttpVisitor
 from ..runtime import current_runtime
+from ..settings import Settings
+from ..values.crypto import same
 
 Answer = str | flask.typing.ResponseReturnValue
 Hook = cabc.Callable[[], cabc.Callable[[], ConsoleUser | None] | None]
@@ -58,9 +58,9 @@ def register(blueprint: flask.Blueprint, settings: Settings, hook: Hook) -> None
     blueprint.context_processor(lambda: {"own_login": hook() is None})
 
 
-def person() -> Person:
+def person() -> HttpVisitor:
     """Who looks."""
-    return t.cast(Person, flask.g.woo_person)
+    return t.cast(HttpVisitor, flask.g.woo_person)
 
 
 def caller() -> Caller:
@@ -147,7 +147,7 @@ def _check_token(settings: Settings) -> None:
         ) from exc
 
 
-def _hosts_person(name: ConsoleUser | None) -> Person:
+def _hosts_person(name: ConsoleUser | None) -> HttpVisitor:
     if name is None:
         raise ForbiddenError("The application's login does not let you see this console")
     with current_runtime().database.read() as session:
@@ -157,7 +157,7 @@ def _hosts_person(name: ConsoleUser | None) -> Person:
             raise ForbiddenError(str(exc)) from exc
 
 
-def _remembered(settings: Settings) -> Person | None:
+def _remembered(settings: Settings) -> HttpVisitor | None:
     """Who signed in, if that still holds."""
     kept = flask.session.get(SESSION)
     if not isinstance(kept, dict) or kept.keys() != _KEPT:

@@ -6,8 +6,8 @@ import typing as t
 
 import orjson
 
-from .. import configuration as configurations
-from ..values import MASK
+from ..instances import configuration as configurations
+from ..values.validation import MASK
 
 
 def command(method: str, url: str, body: t.Mapping[str, t.Any], *, reveal: bool) -> str:

@@ -7,18 +7,18 @@ import datetime as dt
 
 import flask
 
-from .. import overview, profiles, redelivery, replay
+from ..db.models import DeliveryStatus, EventType
+from ..delivery import destination, redelivery, replay
+from ..delivery.redelivery import DeliverySelection
+from ..delivery.retry import AttemptOutcome
 from ..errors import InputError
-from ..flow.recorded import NotificationRecord
-from ..flow.retry import Outcome
-from ..models import DeliveryStatus, EventType
-from ..redelivery import Wanted
+from ..events.notifications import NotificationRecord
+from ..instances.requests import InstanceConfiguration, key_of
 from ..runtime import current_runtime
-from ..schemas import Configuration, key_of
-from ..values import validated
-from . import access, shown
+from ..values.validation import validated
+from . import access, formatting, instance_status
 from .access import EVENT, Answer
-from .attempts import Attempts, refusal
+from .rate_limit import Attempts, refusal
 
 #: Deliveries a page, and subscriptions for which something waits.
 PAGE = 50
@@ -40,7 +40,7 @@ class Rehearsal:
     #: How many deliveries were made, when it was told again to where it goes.
     again: int | None = None
     #: What the other address answered, one for each that was sent.
-    outcomes: list[Outcome] = dataclasses.field(default_factory=list)
+    outcomes: list[AttemptOutcome] = dataclasses.field(default_factory=list)
 
     @property
     def events(self) -> int:
@@ -69,7 +69,7 @@ def listed() -> Answer:
     runtime, who = current_runtime(), access.caller()
     status = flask.request.args.get("status", "")
     status = status if status in set(DeliveryStatus) else DeliveryStatus.QUEUED.value
-    wanted = Wanted(
+    wanted = DeliverySelection(
         organization_id=who.organization_id,
         subscription_id=access.number("subscription"),
         status=status,
@@ -90,7 +90,7 @@ def listed() -> Answer:
             paged=after > 0,
             status=status,
             subscription=wanted.subscription_id,
-            names=overview.names(session, who, ids),
+            names=instance_status.names(session, who, ids),
             now=runtime.clock(),
         )
 
@@ -99,7 +99,7 @@ def redeliver() -> Answer:
     """Send one, some or all again; their subscriptions become active."""
     runtime, who = current_runtime(), access.caller()
     form = flask.request.form
-    everything = Wanted(organization_id=who.organization_id)
+    everything = DeliverySelection(organization_id=who.organization_id)
     if form.get("what") == "all":
         chosen = [everything]
     elif form.get("what") == "subscription":
@@ -114,23 +114,23 @@ def redeliver() -> Answer:
     with runtime.database.write() as session:
         count = sum(redelivery.redeliver(session, wanted, now) for wanted in chosen)
     told = f"{count:,} deliveries are due now; a worker sends them."
-    shown.tell(told if count else "Nothing was selected that waits.")
+    formatting.tell(told if count else "Nothing was selected that waits.")
     return flask.redirect(flask.url_for("woo_console.deliveries"))
 
 
 def once_more(event_id: int) -> Answer:
     """Tell the notification of one event again, to where it goes."""
     runtime, who = current_runtime(), access.caller()
-    chosen = replay.Choice(organization_id=who.organization_id, event_ids=(event_id,))
+    chosen = replay.ReplaySelection(organization_id=who.organization_id, event_ids=(event_id,))
     with runtime.database.write() as session:
         planned = replay.plan(session, chosen, 1)
         if not planned:
             raise InputError(f"There is no event {event_id} any more")
         count = replay.again(session, planned, runtime.clock())
     if count:
-        shown.tell("Its notification is due again; a worker sends it.")
+        formatting.tell("Its notification is due again; a worker sends it.")
     else:
-        shown.tell("Nothing to send: it is on its way already, or there is no callback URL.")
+        formatting.tell("Nothing to send: it is on its way already, or there is no callback URL.")
     return flask.redirect(flask.url_for("woo_console.event", event_id=event_id))
 
 
@@ -160,24 +160,24 @@ def _replayed(calls: Attempts) -> Answer:
             form=form,
             rehearsal=rehearsal,
             error=error,
-            instances=overview.choices(session, who),
+            instances=instance_status.choices(session, who),
             types=EventType,
             listed=LISTED,
         )
     return page, 422 if error else 200
 
 
-def _elsewhere(planned: list[NotificationRecord], url: str) -> list[Outcome]:
+def _elsewhere(planned: list[NotificationRecord], url: str) -> list[AttemptOutcome]:
     """Post notifications one after the other; the first that is not taken ends it."""
     runtime = current_runtime()
     until = runtime.clock() + PATIENCE
-    outcomes: list[Outcome] = []
+    outcomes: list[AttemptOutcome] = []
     for one in planned:
         if runtime.clock() > until:
             break
         with runtime.database.read() as session:
-            sender = profiles.load_sender(session, one.instance_id)
-            target = profiles.load_target(
+            sender = destination.load_sender(session, one.instance_id)
+            target = destination.load_target(
                 session, runtime.cipher, one.instance_id, runtime.retired_after
             )
         outcomes.append(
@@ -196,14 +196,14 @@ def _elsewhere(planned: list[NotificationRecord], url: str) -> list[Outcome]:
     return outcomes
 
 
-def _choice() -> replay.Choice:
+def _choice() -> replay.ReplaySelection:
     form = flask.request.form
     instance_id = _id(form.get("instance", ""))
-    since, until = shown.date(form.get("since", "")), shown.date(form.get("until", ""))
+    since, until = formatting.date(form.get("since", "")), formatting.date(form.get("until", ""))
     if not instance_id or since is None:
         raise InputError("Choose an instance, and from when on its events are told again")
     chosen = set(form.getlist("type"))
-    return replay.Choice(
+    return replay.ReplaySelection(
         organization_id=access.caller().organization_id,
         instance_id=instance_id,
         resource=form.get("resource", "").strip()[:190] or None,
@@ -222,7 +222,7 @@ def _address() -> str:
     url = form.get("url", "").strip()
     if not url:
         raise InputError("Give the URL to send to")
-    return validated(Configuration, {key_of("callback_url"): url}).callback_url
+    return validated(InstanceConfiguration, {key_of("callback_url"): url}).callback_url
 
 
 def _id(text: str) -> int:

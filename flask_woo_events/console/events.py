@@ -10,15 +10,15 @@ import io
 import flask
 import orjson
 
-from .. import copies, instances, overview
+from ..db.models import DeliveryStatus, EventType
+from ..delivery import sent_request
 from ..errors import InputError
-from ..flow import history, log
-from ..flow.log import Choice
-from ..flow.notification import ELEMENT_KEY
-from ..models import DeliveryStatus, EventType
+from ..events import search
+from ..events.search import EventFilter
+from ..instances import lifecycle
 from ..runtime import current_runtime
-from . import access
-from . import shown as texts
+from ..values.cloud_elements import ELEMENT_KEY
+from . import access, formatting, instance_status, object_history
 from .access import EVENT, INSTANCE, Answer
 
 #: Events a page, and rows of a CSV file, as documented.
@@ -54,7 +54,7 @@ def listed() -> Answer:
     choice, error = _choice()
     before = access.number("before")
     with runtime.database.read() as session:
-        page = log.search(session, choice, before, PAGE)
+        page = search.search(session, choice, before, PAGE)
         return flask.render_template(
             "woo_console/events.html",
             page=page,
@@ -62,8 +62,8 @@ def listed() -> Answer:
             error=error,
             args={name: text for name, text in flask.request.args.items() if text},
             paged=before is not None,
-            instances=overview.choices(session, who),
-            names=overview.names(session, who, {one.instance_id for one in page.entries}),
+            instances=instance_status.choices(session, who),
+            names=instance_status.names(session, who, {one.instance_id for one in page.entries}),
             types=EventType,
             statuses=DeliveryStatus,
         )
@@ -83,9 +83,9 @@ def as_csv() -> Answer:
         while left > 0:
             # A session for each chunk: who downloads slowly holds no transaction open.
             with runtime.database.read() as session:
-                page = log.search(session, choice, before, min(_CHUNK, left))
+                page = search.search(session, choice, before, min(_CHUNK, left))
                 ids = {one.instance_id for one in page.entries}
-                names = overview.names(session, who, ids)
+                names = instance_status.names(session, who, ids)
             for entry in page.entries:
                 yield _line(_cells(entry, names.get(entry.instance_id, ""), organization))
             left, before = left - len(page.entries), page.before
@@ -103,30 +103,30 @@ def shown(event_id: int) -> Answer:
     """One event: what changed, the object, and each attempt to deliver it."""
     runtime, who = current_runtime(), access.caller()
     with runtime.database.read() as session:
-        detail = log.detail(session, event_id, who.organization_id)
+        detail = search.detail(session, event_id, who.organization_id)
         entry = detail.entry
         before = None
         if entry.event_type == EventType.UPDATED:
-            before = history.previous(session, event_id)
+            before = object_history.previous(session, event_id)
         dates = list(dict.fromkeys(one.at for one in detail.attempts))
-        requests = copies.of(
+        requests = sent_request.of(
             session, runtime.cipher, entry.notification_id, [*dates, None], runtime.retired_after
         )
         return flask.render_template(
             "woo_console/event.html",
             detail=detail,
             entry=entry,
-            differences=None if before is None else history.differences(before, detail.body),
+            differences=None if before is None else object_history.differences(before, detail.body),
             requests=dict(zip([*dates, None], requests, strict=True)),
             request_body=orjson.loads(requests[0].body),
-            name=overview.names(session, who, {entry.instance_id})[entry.instance_id],
+            name=instance_status.names(session, who, {entry.instance_id})[entry.instance_id],
         )
 
 
 def body(event_id: int) -> Answer:
     """The object of one event, whole, to be kept."""
     with current_runtime().database.read() as session:
-        detail = log.detail(session, event_id, access.caller().organization_id)
+        detail = search.detail(session, event_id, access.caller().organization_id)
     return flask.Response(
         orjson.dumps(detail.body, option=orjson.OPT_INDENT_2),
         mimetype="application/json",
@@ -137,8 +137,8 @@ def body(event_id: int) -> Answer:
 def versions(instance_id: int, resource: str, object_id: str) -> Answer:
     """All versions of one object that are kept, in order."""
     with current_runtime().database.read() as session:
-        instance = instances.find(session, access.caller(), instance_id)
-        found = history.versions(session, instance_id, resource, object_id)
+        instance = lifecycle.find(session, access.caller(), instance_id)
+        found = object_history.versions(session, instance_id, resource, object_id)
         return flask.render_template(
             "woo_console/object.html",
             versions=found,
@@ -146,21 +146,21 @@ def versions(instance_id: int, resource: str, object_id: str) -> Answer:
             name=instance.name,
             resource=resource,
             object_id=object_id,
-            most=history.VERSIONS_MOST,
+            most=object_history.VERSIONS_MOST,
         ), 200 if found else 404
 
 
-def _choice() -> tuple[Choice, str]:
+def _choice() -> tuple[EventFilter, str]:
     """The filters of the query, and what is wrong with them."""
     args, error = flask.request.args, ""
     dates: dict[str, dt.datetime | None] = {}
     for name in ("since", "until"):
         try:
-            dates[name] = texts.date(args.get(name, ""))
+            dates[name] = formatting.date(args.get(name, ""))
         except InputError as exc:
             dates[name], error = None, str(exc)
     event_type, status = args.get("type", ""), args.get("status", "")
-    return Choice(
+    return EventFilter(
         organization_id=access.caller().organization_id,
         instance_id=access.number("instance"),
         resource=args.get("resource", "").strip()[:190] or None,
@@ -174,7 +174,7 @@ def _choice() -> tuple[Choice, str]:
     ), error
 
 
-def _cells(entry: log.Entry, name: str, organization: str) -> tuple[str, ...]:
+def _cells(entry: search.EventEntry, name: str, organization: str) -> tuple[str, ...]:
     return (
         f"{entry.created_at:%Y-%m-%dT%H:%M:%SZ}",
         entry.status or "no callback",

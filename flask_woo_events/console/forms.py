@@ -11,9 +11,9 @@ import werkzeug.datastructures
 import wtforms
 
 from ..errors import InputError
-from ..resources import CONFIGURATION_KEY, default_configuration, parse_legacy_urls
-from ..schemas import key_of
-from ..values import load_json
+from ..instances.polled_resources import CONFIGURATION_KEY, default_configuration, parse_legacy_urls
+from ..instances.requests import key_of
+from ..values.validation import load_json
 
 #: Each field of the form that is a key of the configuration, and the key's name in our schema.
 KEYS = {

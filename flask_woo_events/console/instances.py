@@ -6,16 +6,15 @@ import datetime as dt
 
 import flask
 
-from .. import charts, instances, overview, provisioning, views
+from ..db.models import Notification, Subscription, Usage
 from ..errors import InputError
-from ..flow import log
-from ..models import Notification, Subscription, Usage
-from ..overview import Health, Wanted
+from ..events import search
+from ..instances import lifecycle, provisioning, views
+from ..instances.requests import key_of
 from ..runtime import current_runtime
-from ..schemas import key_of
-from . import access
-from . import shown as texts
+from . import access, chart_data, formatting, instance_status
 from .access import INSTANCE, Answer
+from .instance_status import Health, InstanceFilter
 
 #: Instances a page, and events on the page of one.
 PAGE, NEWEST = 50, 8
@@ -38,7 +37,7 @@ def register(blueprint: flask.Blueprint) -> None:
 def listed() -> Answer:
     """Instances by name, tag and state."""
     args = flask.request.args
-    wanted = Wanted(
+    wanted = InstanceFilter(
         search=args.get("search", "").strip()[:200],
         tag=args.get("tag", "")[:200],
         health=Health(args["health"]) if args.get("health") in set(Health) else None,
@@ -46,16 +45,16 @@ def listed() -> Answer:
     runtime, who = current_runtime(), access.caller()
     now, after = runtime.clock(), access.number("after") or 0
     with runtime.database.read() as session:
-        found = overview.glances(session, who, wanted, now, after_id=after, limit=PAGE + 1)
+        found = instance_status.glances(session, who, wanted, now, after_id=after, limit=PAGE + 1)
         return flask.render_template(
             "woo_console/instances.html",
             glances=found[:PAGE],
             after=found[PAGE - 1].id if len(found) > PAGE else None,
             wanted=wanted,
             paged=after > 0,
-            counts=overview.counts(session, who, now),
-            tags=overview.tags(session, who),
-            idle_since=overview.idle_since(session, who, now),
+            counts=instance_status.counts(session, who, now),
+            tags=instance_status.tags(session, who),
+            idle_since=instance_status.idle_since(session, who, now),
         )
 
 
@@ -65,26 +64,28 @@ def shown(instance_id: int) -> Answer:
     now = runtime.clock()
     with runtime.database.read() as session:
         view = views.get(session, who, instance_id)
-        read_at = {one.resource: one.polled_at for one in overview.advances(session, instance_id)}
-        chosen = log.Choice(instance_id=instance_id)
+        read_at = {
+            one.resource: one.polled_at for one in instance_status.advances(session, instance_id)
+        }
+        chosen = search.EventFilter(instance_id=instance_id)
         return flask.render_template(
             "woo_console/instance.html",
             view=view,
             kept={entry.key: entry.value for entry in view.configuration},
             key_of=key_of,
-            glance=overview.glance(session, who, instance_id, now),
+            glance=instance_status.glance(session, who, instance_id, now),
             now=now,
-            idle_since=overview.idle_since(session, who, now),
-            events=charts.events(session, Notification.instance_id == instance_id, now),
-            latency=charts.latency(session, Subscription.instance_id == instance_id, now),
-            answers=charts.answers(session, Usage.instance_id == instance_id, now),
+            idle_since=instance_status.idle_since(session, who, now),
+            events=chart_data.events(session, Notification.instance_id == instance_id, now),
+            latency=chart_data.latency(session, Subscription.instance_id == instance_id, now),
+            answers=chart_data.answers(session, Usage.instance_id == instance_id, now),
             read_at=read_at,
             ages=[
                 (resource, max((now - at).total_seconds(), 0.0))
                 for resource, at in read_at.items()
                 if at is not None
             ],
-            newest=log.search(session, chosen, None, NEWEST).entries,
+            newest=search.search(session, chosen, None, NEWEST).entries,
             names={instance_id: view.name},
         )
 
@@ -97,10 +98,10 @@ def progress(instance_id: int) -> Answer:
         return flask.render_template(
             "woo_console/progress.html",
             view=views.get(session, who, instance_id),
-            glance=overview.glance(session, who, instance_id, now),
-            advances=overview.advances(session, instance_id, after),
+            glance=instance_status.glance(session, who, instance_id, now),
+            advances=instance_status.advances(session, instance_id, after),
             asked=asked,
-            found=overview.found_since(session, instance_id, asked) if asked else 0,
+            found=instance_status.found_since(session, instance_id, asked) if asked else 0,
             now=now,
         )
 
@@ -110,8 +111,10 @@ def poll(instance_id: int) -> Answer:
     runtime = current_runtime()
     now = runtime.clock()
     with runtime.database.write() as session:
-        instances.poll_now(session, access.caller(), instance_id, now)
-        dates = [one.polled_at for one in overview.advances(session, instance_id) if one.polled_at]
+        lifecycle.poll_now(session, access.caller(), instance_id, now)
+        dates = [
+            one.polled_at for one in instance_status.advances(session, instance_id) if one.polled_at
+        ]
     asked = now.isoformat(timespec="milliseconds")
     after = max(dates).isoformat() if dates else None
     return flask.redirect(
@@ -133,7 +136,7 @@ def accept(instance_id: int) -> Answer:
     """Believe that what a store does not show any more is gone."""
     runtime = current_runtime()
     with runtime.database.write() as session:
-        instances.accept(session, access.caller(), instance_id, runtime.clock())
+        lifecycle.accept(session, access.caller(), instance_id, runtime.clock())
     return _back(instance_id)
 
 
@@ -145,7 +148,7 @@ def delete(instance_id: int) -> Answer:
     typed = flask.request.form.get("typed", "")
     if flask.request.method == "POST" and typed.strip() == view.name:
         provisioning.remove(runtime, who, instance_id)
-        texts.tell(f"{view.name} is deleted.")
+        formatting.tell(f"{view.name} is deleted.")
         return flask.redirect(flask.url_for("woo_console.instances"))
     wrong = flask.request.method == "POST"
     page = flask.render_template(
@@ -157,9 +160,9 @@ def delete(instance_id: int) -> Answer:
 def _switch(instance_id: int, *, enabled: bool) -> Answer:
     runtime, who = current_runtime(), access.caller()
     with runtime.database.write() as session:
-        instances.set_enabled(session, who, instance_id, enabled, runtime.clock())
+        lifecycle.set_enabled(session, who, instance_id, enabled, runtime.clock())
         if enabled:
-            instances.enable_pollers(session, who, instance_id, runtime.clock())
+            lifecycle.enable_pollers(session, who, instance_id, runtime.clock())
     return _back(instance_id)
 
 
@@ -170,6 +173,6 @@ def _back(instance_id: int) -> Answer:
 def _date(name: str) -> dt.datetime | None:
     """A date of the query; ``None`` for what is none."""
     try:
-        return texts.date(flask.request.args.get(name, ""))
+        return formatting.date(flask.request.args.get(name, ""))
     except InputError:
         return None

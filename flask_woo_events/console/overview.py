@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import flask
 
-from .. import charts, overview
-from ..flow import log
-from ..models import Notification, Subscription, Usage
-from ..overview import Health
+from ..db.models import Notification, Subscription, Usage
+from ..events import search
 from ..runtime import current_runtime
-from . import access
+from . import access, chart_data, instance_status
 from .access import Answer
+from .instance_status import Health
 
 #: Instances with trouble, and events, that the first page shows.
 TROUBLED, NEWEST = 8, 8
@@ -24,23 +23,23 @@ def register(blueprint: flask.Blueprint) -> None:
 def home() -> Answer:
     """How many instances are well, what came in and went out, and what needs a look."""
     runtime, who = current_runtime(), access.caller()
-    now, mine = runtime.clock(), overview.scope(access.caller())
+    now, mine = runtime.clock(), instance_status.scope(access.caller())
     with runtime.database.read() as session:
-        counts = overview.counts(session, who, now)
+        counts = instance_status.counts(session, who, now)
         if not sum(counts.values()):
             return flask.render_template("woo_console/welcome.html")
-        chosen = log.Choice(organization_id=who.organization_id)
-        newest = log.search(session, chosen, None, NEWEST).entries
+        chosen = search.EventFilter(organization_id=who.organization_id)
+        newest = search.search(session, chosen, None, NEWEST).entries
         return flask.render_template(
             "woo_console/home.html",
             counts=counts,
             healths=Health,
-            troubled=overview.troubled(session, who, now, TROUBLED),
-            idle_since=overview.idle_since(session, who, now),
-            events=charts.events(session, Notification.instance_id.in_(mine), now),
-            latency=charts.latency(session, Subscription.instance_id.in_(mine), now),
-            answers=charts.answers(session, Usage.instance_id.in_(mine), now),
-            fresh=overview.freshness(session, who, now),
+            troubled=instance_status.troubled(session, who, now, TROUBLED),
+            idle_since=instance_status.idle_since(session, who, now),
+            events=chart_data.events(session, Notification.instance_id.in_(mine), now),
+            latency=chart_data.latency(session, Subscription.instance_id.in_(mine), now),
+            answers=chart_data.answers(session, Usage.instance_id.in_(mine), now),
+            fresh=instance_status.freshness(session, who, now),
             newest=newest,
-            names=overview.names(session, who, {one.instance_id for one in newest}),
+            names=instance_status.names(session, who, {one.instance_id for one in newest}),
         )

@@ -8,12 +8,12 @@ import math
 import flask
 import wtforms
 
-from .. import accounts
 from ..errors import AccessError
+from ..instances import accounts
 from ..runtime import current_runtime
 from . import access
 from .access import Answer
-from .attempts import Attempts
+from .rate_limit import Attempts
 
 #: Secrets cannot be guessed; this spares the database.
 ATTEMPTS, WITHIN = 10, dt.timedelta(minutes=5)

@@ -8,7 +8,7 @@ import typing as t
 
 import markupsafe
 
-from ..charts import Hours
+from .chart_data import Hours
 
 #: The size of a chart's drawing, in its own units.
 WIDTH, HEIGHT = 420, 170

@@ -17,15 +17,15 @@ import typing as t
 import pytest
 import requests
 
-from flask_woo_events.callback import CallbackReceiver
-from flask_woo_events.simulator import SimulatedStore
+from flask_woo_events.simulation.callback_receiver import CallbackReceiver
+from flask_woo_events.simulation.store import SimulatedStore
 
 CALLS = pathlib.Path(__file__).parent / "data"
 KEYS = ("ck_" + "a" * 40, "cs_" + "b" * 40)
 SIGNATURE_KEY = "0123456789abcdef0123456789abcdef"
 
 
-class Site:
+class LiveSite:
     """The example application in processes of its own."""
 
     def __init__(self, folder: pathlib.Path) -> None:
@@ -78,13 +78,13 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: pathlib.Path) -> cabc.Iterator[Site]:
+def site(tmp_path: pathlib.Path) -> cabc.Iterator[LiveSite]:
     """The example application, its tables made, serving."""
     if shutil.which("curl") is None:
         if os.environ.get("CI") == "true":
             raise RuntimeError("curl is missing; tests/packages.sh installs it")
         pytest.skip("curl is missing: apt install curl")
-    made = Site(tmp_path)
+    made = LiveSite(tmp_path)
     made.command("woo", "db", "upgrade")
     with made.running():
         yield made
@@ -118,7 +118,7 @@ def _call(name: str, changes: dict[str, str]) -> dict[str, t.Any]:
 
 
 @pytest.mark.parity(1, 10)
-def test_polling_call_and_what_follows(site: Site, store: tuple[SimulatedStore, str]) -> None:
+def test_polling_call_and_what_follows(site: LiveSite, store: tuple[SimulatedStore, str]) -> None:
     """The first cURL call connects a store whose changes then arrive under ``contacts``."""
     shop, url = store
     receiver = CallbackReceiver()
@@ -149,7 +149,7 @@ def test_polling_call_and_what_follows(site: Site, store: tuple[SimulatedStore, 
 
 
 @pytest.mark.parity(1)
-def test_webhook_call(site: Site, store: tuple[SimulatedStore, str]) -> None:
+def test_webhook_call(site: LiveSite, store: tuple[SimulatedStore, str]) -> None:
     """The second cURL call answers with an id and a token."""
     secrets = json.loads(site.command("woo", "users", "add", "a", "--organization", "o", "--json"))
     answer = _call(

@@ -12,13 +12,13 @@ from playwright.sync_api import Browser
 
 import flask_woo_events
 from tests.console import browser as browsers
-from tests.console import site as sites
+from tests.console import live_site
 from tests.console.browser import MissingBrowser
-from tests.console.person import Person
-from tests.console.site import Site, Template
+from tests.console.http_visitor import HttpVisitor
+from tests.console.live_site import LiveSite, Template
 from tests.integration.conftest import store_server as store_server
 from tests.integration.conftest import tables as tables
-from tests.integration.host import Api, StubStore, add_account, dispose, make_app
+from tests.integration.host_app import Api, StubStore, add_account, dispose, make_app
 
 
 @pytest.fixture
@@ -36,23 +36,23 @@ def app(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[flask_woo
 
 
 @pytest.fixture
-def ann(app: flask_woo_events.Flask) -> Person:
+def ann(app: flask_woo_events.Flask) -> HttpVisitor:
     """The user ann of acme, signed in."""
-    person = Person(app, add_account(app, "ann", "acme"))
+    person = HttpVisitor(app, add_account(app, "ann", "acme"))
     person.sign_in()
     return person
 
 
 @pytest.fixture
-def bob(app: flask_woo_events.Flask) -> Person:
+def bob(app: flask_woo_events.Flask) -> HttpVisitor:
     """A user of another organisation, signed in."""
-    person = Person(app, add_account(app, "bob", "globex"))
+    person = HttpVisitor(app, add_account(app, "bob", "globex"))
     person.sign_in()
     return person
 
 
 @pytest.fixture
-def api(ann: Person, store_server: StubStore) -> Api:
+def api(ann: HttpVisitor, store_server: StubStore) -> Api:
     """The API as ann calls it."""
     return Api(ann.app.test_client(), ann.account.headers, store_server.url)
 
@@ -72,11 +72,11 @@ def chromium() -> cabc.Iterator[Browser]:
 @pytest.fixture(scope="session")
 def site_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     """The database that every site begins with."""
-    return sites.template(tmp_path_factory.mktemp("site"))
+    return live_site.template(tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture
-def site(tmp_path: pathlib.Path, site_template: Template) -> cabc.Iterator[Site]:
+def site(tmp_path: pathlib.Path, site_template: Template) -> cabc.Iterator[LiveSite]:
     """The example application with the console, served, and a store and a callback for it."""
-    with sites.site(tmp_path, site_template) as one:
+    with live_site.site(tmp_path, site_template) as one:
         yield one

@@ -15,11 +15,13 @@ import flask_wtf.csrf
 import pytest
 
 import flask_woo_events
-from flask_woo_events import ConfigurationError, ConsoleUser, WooEvents, accounts, schema
-from flask_woo_events.console import attempts
-from flask_woo_events.crypto import Cipher
-from tests.console.person import Person, rows
-from tests.integration.host import Account, add_account, dispose, make_app, runtime_of
+from flask_woo_events import ConfigurationError, ConsoleUser, WooEvents
+from flask_woo_events.console import rate_limit
+from flask_woo_events.db import upgrade
+from flask_woo_events.instances import accounts
+from flask_woo_events.values.crypto import Cipher
+from tests.console.http_visitor import HttpVisitor, rows
+from tests.integration.host_app import Account, add_account, dispose, make_app, runtime_of
 
 
 def _forms(app: flask.Flask) -> list[str]:
@@ -49,7 +51,7 @@ def test_nobody_sees_anything(app: flask.Flask) -> None:
         assert answer.headers["Location"].startswith("/woo/sign-in?next="), path
 
 
-def test_secrets_sign_in(ann: Person) -> None:
+def test_secrets_sign_in(ann: HttpVisitor) -> None:
     """The secrets of a user and the organisation show the overview."""
     page = ann.get("/")
     assert page.status_code == 200
@@ -60,7 +62,7 @@ def test_secrets_sign_in(ann: Person) -> None:
 def test_wrong_secrets_do_not(app: flask.Flask, user: bool, organization: bool) -> None:
     """Both secrets must be right and belong together; which one is wrong is not said."""
     account, other = add_account(app, "ann", "acme"), add_account(app, "bob", "globex")
-    person = Person(app, account)
+    person = HttpVisitor(app, account)
     form = {
         "user_secret": account.user if user else "wrong",
         "organization_secret": other.organization if not organization else account.organization,
@@ -72,16 +74,16 @@ def test_wrong_secrets_do_not(app: flask.Flask, user: bool, organization: bool) 
     assert person.get("/").status_code == 302
 
 
-def test_element_token_does_not(app: flask.Flask, ann: Person) -> None:
+def test_element_token_does_not(app: flask.Flask, ann: HttpVisitor) -> None:
     """What is no secret cannot be smuggled into the header that is checked."""
-    person = Person(app, ann.account)
+    person = HttpVisitor(app, ann.account)
     form = {"user_secret": ann.account.user, "organization_secret": "x, Element y"}
     assert person.post("/sign-in", form).status_code == 401
 
 
 def test_too_many_attempts_wait(app: flask.Flask) -> None:
     """After ten attempts an address waits, and is let in again later."""
-    person = Person(app, add_account(app, "ann", "acme"))
+    person = HttpVisitor(app, add_account(app, "ann", "acme"))
     for _ in range(10):
         person.post("/sign-in", {"user_secret": "x", "organization_secret": "y"})
     answer = person.post("/sign-in", {"user_secret": "x", "organization_secret": "y"})
@@ -95,13 +97,13 @@ def test_good_attempts_count_for_nothing(app: flask.Flask) -> None:
     """People behind one proxy do not lock each other out by signing in."""
     account = add_account(app, "ann", "acme")
     for _ in range(12):
-        Person(app, account).sign_in()
+        HttpVisitor(app, account).sign_in()
 
 
 def test_attempts_forget_the_least_recent(monkeypatch: pytest.MonkeyPatch) -> None:
     """A flood of addresses does not fill the memory."""
-    monkeypatch.setattr(attempts, "_REMEMBERED", 100)
-    kept, now = attempts.Attempts(3, dt.timedelta(minutes=1)), dt.datetime.now(dt.UTC)
+    monkeypatch.setattr(rate_limit, "_REMEMBERED", 100)
+    kept, now = rate_limit.Attempts(3, dt.timedelta(minutes=1)), dt.datetime.now(dt.UTC)
     for number in range(1000):
         kept.wait(str(number), now)
     assert len(kept._made) == 100
@@ -122,13 +124,13 @@ def test_attempts_forget_the_least_recent(monkeypatch: pytest.MonkeyPatch) -> No
 )
 def test_signing_in_leads_nowhere_else(app: flask.Flask, target: str) -> None:
     """After signing in one is at a page of the console, whatever the address asked for."""
-    person = Person(app, add_account(app, "ann", "acme"))
+    person = HttpVisitor(app, add_account(app, "ann", "acme"))
     assert person.sign_in(target).headers["Location"] == "/woo/"
 
 
 def test_signing_in_leads_to_the_page_asked_for(app: flask.Flask) -> None:
     """After signing in one is where one wanted to be."""
-    person = Person(app, add_account(app, "ann", "acme"))
+    person = HttpVisitor(app, add_account(app, "ann", "acme"))
     led = person.get("/events?type=DELETED").headers["Location"]
     assert led == "/woo/sign-in?next=/woo/events?type%3DDELETED"
     assert person.sign_in("/woo/events?type=DELETED").headers["Location"].endswith("type=DELETED")
@@ -136,7 +138,7 @@ def test_signing_in_leads_to_the_page_asked_for(app: flask.Flask) -> None:
 
 def test_planted_session_is_not_kept(app: flask.Flask) -> None:
     """What was in the session before signing in is worth nothing after it."""
-    person = Person(app, add_account(app, "ann", "acme"))
+    person = HttpVisitor(app, add_account(app, "ann", "acme"))
     planted = person.token()
     with person.client.session_transaction() as session:
         session["woo_console"] = {"user": 99, "organization": 99, "fingerprint": "planted"}
@@ -155,11 +157,11 @@ def test_session_on_a_server_gets_another_id(app: flask.Flask) -> None:
     called: list[object] = []
     interface = t.cast(t.Any, app.session_interface)
     interface.regenerate = called.append
-    Person(app, add_account(app, "ann", "acme")).sign_in()
+    HttpVisitor(app, add_account(app, "ann", "acme")).sign_in()
     assert len(called) == 1
 
 
-def test_removed_user_is_out(app: flask.Flask, ann: Person) -> None:
+def test_removed_user_is_out(app: flask.Flask, ann: HttpVisitor) -> None:
     """Removing a user ends the session."""
     add_user = runtime_of(app)
     with add_user.database.write() as session:
@@ -167,7 +169,7 @@ def test_removed_user_is_out(app: flask.Flask, ann: Person) -> None:
     assert ann.get("/instances").status_code == 302
 
 
-def test_other_secret_ends_the_session(app: flask.Flask, ann: Person) -> None:
+def test_other_secret_ends_the_session(app: flask.Flask, ann: HttpVisitor) -> None:
     """A user of the same name and number with another secret is somebody else."""
     with runtime_of(app).database.write() as session:
         accounts.remove_user(session, "ann", "acme")
@@ -175,7 +177,7 @@ def test_other_secret_ends_the_session(app: flask.Flask, ann: Person) -> None:
     assert ann.get("/instances").status_code == 302
 
 
-def test_idle_session_ends(app: flask.Flask, ann: Person) -> None:
+def test_idle_session_ends(app: flask.Flask, ann: HttpVisitor) -> None:
     """Half an hour without a request ends the session; requests in between keep it."""
     for _ in range(3):
         _pass(app, minutes=29)
@@ -184,7 +186,9 @@ def test_idle_session_ends(app: flask.Flask, ann: Person) -> None:
     assert ann.get("/").status_code == 302
 
 
-def test_pages_that_load_themselves_do_not_keep_a_session(app: flask.Flask, ann: Person) -> None:
+def test_pages_that_load_themselves_do_not_keep_a_session(
+    app: flask.Flask, ann: HttpVisitor
+) -> None:
     """A page left open does not stay signed in for ever."""
     for _ in range(3):
         assert ann.get("/events?live=on").status_code == 200
@@ -192,7 +196,7 @@ def test_pages_that_load_themselves_do_not_keep_a_session(app: flask.Flask, ann:
     assert ann.get("/").status_code == 302
 
 
-def test_session_ends_in_any_case(app: flask.Flask, ann: Person) -> None:
+def test_session_ends_in_any_case(app: flask.Flask, ann: HttpVisitor) -> None:
     """Twelve hours after signing in one signs in again."""
     for _ in range(25):
         assert ann.get("/").status_code == 200
@@ -200,19 +204,19 @@ def test_session_ends_in_any_case(app: flask.Flask, ann: Person) -> None:
     assert ann.get("/").status_code == 302
 
 
-def test_signing_out_ends_it(ann: Person) -> None:
+def test_signing_out_ends_it(ann: HttpVisitor) -> None:
     """After signing out nothing is shown."""
     assert ann.post("/sign-out").status_code == 302
     assert ann.get("/").status_code == 302
 
 
-def test_copied_cookie_ends_with_the_session(app: flask.Flask, ann: Person) -> None:
+def test_copied_cookie_ends_with_the_session(app: flask.Flask, ann: HttpVisitor) -> None:
     """Signing out ends the session for whoever copied its cookie, and only this session."""
     kept = ann.client.get_cookie("session")
     assert kept is not None
-    thief = Person(app, ann.account)
+    thief = HttpVisitor(app, ann.account)
     thief.client.set_cookie("session", kept.value)
-    other = Person(app, ann.account)
+    other = HttpVisitor(app, ann.account)
     other.sign_in()
     assert thief.get("/instances").status_code == 200
     assert ann.post("/sign-out").status_code == 302
@@ -222,7 +226,7 @@ def test_copied_cookie_ends_with_the_session(app: flask.Flask, ann: Person) -> N
 
 @pytest.mark.parametrize("given", [None, "", "wrong", "another's"])
 def test_forms_need_their_token(
-    app: flask.Flask, ann: Person, bob: Person, given: str | None
+    app: flask.Flask, ann: HttpVisitor, bob: HttpVisitor, given: str | None
 ) -> None:
     """Every form without the token of its own session is refused and changes nothing."""
     before = rows(app)
@@ -235,13 +239,13 @@ def test_forms_need_their_token(
     assert rows(app) == before
 
 
-def test_form_is_good_as_long_as_the_session(app: flask.Flask, ann: Person) -> None:
+def test_form_is_good_as_long_as_the_session(app: flask.Flask, ann: HttpVisitor) -> None:
     """A form that was open for longer than Flask-WTF's hour can still be sent."""
     app.config["WTF_CSRF_TIME_LIMIT"] = -1
     assert ann.post("/sign-out").status_code == 302
 
 
-def test_every_answer_is_safe(ann: Person) -> None:
+def test_every_answer_is_safe(ann: HttpVisitor) -> None:
     """Pages, errors and files have the headers that keep a browser safe."""
     for path in ("/", "/nothing", "/sign-in", "/static/console.js", "/bootstrap.css"):
         with ann.get(path) as answer:
@@ -255,7 +259,7 @@ def test_every_answer_is_safe(ann: Person) -> None:
         assert stored == (not path.endswith((".js", ".css"))), path
 
 
-def test_pages_have_no_inline_code(ann: Person) -> None:
+def test_pages_have_no_inline_code(ann: HttpVisitor) -> None:
     """What the policy forbids is not in the pages."""
     for path in ("/", "/instances/new", "/events", "/deliveries", "/deliveries/replay"):
         page = ann.get(path).text
@@ -286,7 +290,7 @@ class _Host:
             steps.insert(1, steps.pop())
         for step in steps:
             step()
-        schema.upgrade(runtime_of(self.app).database.engine)
+        upgrade.upgrade(runtime_of(self.app).database.engine)
         self.app.add_url_rule("/form", view_func=lambda: "sent", methods=["POST"])
 
 
@@ -295,7 +299,7 @@ def test_host_may_have_the_same_packages(tmp_path: pathlib.Path, console_first: 
     """The host's own Bootstrap and CSRF protection go on working, and so does the console."""
     host = _Host(tmp_path, console_first=console_first)
     account = add_account(host.app, "ann", "acme")
-    person = Person(host.app, account)
+    person = HttpVisitor(host.app, account)
     person.sign_in()
     assert person.get("/").status_code == 200
     assert host.app.test_client().post("/form").status_code == 400
@@ -306,7 +310,7 @@ def test_host_may_have_the_same_packages(tmp_path: pathlib.Path, console_first: 
     dispose(host.app)
 
 
-def test_host_decides_who_sees_it(app: flask.Flask, ann: Person) -> None:
+def test_host_decides_who_sees_it(app: flask.Flask, ann: HttpVisitor) -> None:
     """With ``console_access`` the host's login counts, and there is no sign-in of ours."""
     woo = WooEvents()
     other = _with_hook(app, woo)
@@ -325,7 +329,7 @@ def test_host_decides_who_sees_it(app: flask.Flask, ann: Person) -> None:
     dispose(other)
 
 
-def test_hosts_login_may_redirect(app: flask.Flask, ann: Person) -> None:
+def test_hosts_login_may_redirect(app: flask.Flask, ann: HttpVisitor) -> None:
     """The function may end the request as a view does."""
     woo = WooEvents()
     other = _with_hook(app, woo)
@@ -391,7 +395,7 @@ def test_console_can_be_elsewhere(tmp_path: pathlib.Path) -> None:
     dispose(app)
 
 
-def test_api_account_is_not_a_session(app: flask.Flask, ann: Person) -> None:
+def test_api_account_is_not_a_session(app: flask.Flask, ann: HttpVisitor) -> None:
     """The header of the API opens no page of the console."""
     account: Account = ann.account
     answer = app.test_client().get("/woo/instances", headers=account.headers)

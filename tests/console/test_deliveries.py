@@ -12,14 +12,13 @@ import flask
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events import overview
-from flask_woo_events.callback import CallbackReceiver
-from flask_woo_events.console import deliveries, events
-from flask_woo_events.models import Attempt, Delivery, DeliveryStatus, Subscription
+from flask_woo_events.console import deliveries, events, instance_status
+from flask_woo_events.db.models import Attempt, Delivery, DeliveryStatus, Subscription
+from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.testing import ServedCallback
-from flask_woo_events.worker import Worker
-from tests.console.person import Person, rows, tell
-from tests.integration.host import Api, runtime_of
+from flask_woo_events.worker.worker import Worker
+from tests.console.http_visitor import HttpVisitor, rows, tell
+from tests.integration.host_app import Api, runtime_of
 
 QUEUED, RETRY = DeliveryStatus.QUEUED, DeliveryStatus.RETRY
 WINDOW = {"since": "2020-01-01T00:00"}
@@ -35,7 +34,7 @@ def _statuses(app: flask.Flask) -> list[str]:
         return list(session.scalars(sa.select(Delivery.status).order_by(Delivery.id)))
 
 
-def test_queue_is_listed(app: flask.Flask, api: Api, ann: Person) -> None:
+def test_queue_is_listed(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
     """What waits is counted by subscription and listed by state."""
     number = _instance(api)
     tell(app, number, {"id": 1}, {"id": 2}, status=QUEUED)
@@ -49,7 +48,7 @@ def test_queue_is_listed(app: flask.Flask, api: Api, ann: Person) -> None:
 
 
 def test_of_many_subscriptions_the_fullest_are_listed(
-    app: flask.Flask, api: Api, ann: Person, monkeypatch: pytest.MonkeyPatch
+    app: flask.Flask, api: Api, ann: HttpVisitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page has no more than a person reads, and says that there are others."""
     monkeypatch.setattr(deliveries, "PAGE", 1)
@@ -60,7 +59,7 @@ def test_of_many_subscriptions_the_fullest_are_listed(
     assert "The 1 for which most waits" in waits
 
 
-def test_empty_queue_says_so(ann: Person) -> None:
+def test_empty_queue_says_so(ann: HttpVisitor) -> None:
     """Without anything that waits the page explains itself."""
     assert "Nothing is queued" in ann.get("/deliveries").text
 
@@ -78,7 +77,7 @@ def test_empty_queue_says_so(ann: Person) -> None:
     ],
 )  # fmt: skip
 def test_one_some_or_all_are_redelivered(
-    app: flask.Flask, api: Api, ann: Person, form: dict[str, t.Any], left: list[str]
+    app: flask.Flask, api: Api, ann: HttpVisitor, form: dict[str, t.Any], left: list[str]
 ) -> None:
     """Exactly what was chosen is due again."""
     first, second = _instance(api), _instance(api)
@@ -90,7 +89,7 @@ def test_one_some_or_all_are_redelivered(
 
 
 def test_redelivered_arrives(
-    app: flask.Flask, api: Api, ann: Person, woo_callback: ServedCallback
+    app: flask.Flask, api: Api, ann: HttpVisitor, woo_callback: ServedCallback
 ) -> None:
     """A stopped subscription is active again, and the worker sends what waited."""
     number = _instance(api, woo_callback.url)
@@ -110,7 +109,7 @@ def test_redelivered_arrives(
 
 
 def test_event_is_replayed(
-    app: flask.Flask, api: Api, ann: Person, woo_callback: ServedCallback
+    app: flask.Flask, api: Api, ann: HttpVisitor, woo_callback: ServedCallback
 ) -> None:
     """An event that arrived can be sent once more, under its own id."""
     number = _instance(api, woo_callback.url)
@@ -122,7 +121,7 @@ def test_event_is_replayed(
 
 
 def test_dry_run_sends_nothing(
-    app: flask.Flask, api: Api, ann: Person, woo_callback: ServedCallback
+    app: flask.Flask, api: Api, ann: HttpVisitor, woo_callback: ServedCallback
 ) -> None:
     """A dry run lists what would be sent, and writes and sends nothing."""
     number = _instance(api, woo_callback.url)
@@ -134,7 +133,7 @@ def test_dry_run_sends_nothing(
     assert rows(app) == before and not woo_callback.receiver.received
 
 
-def test_window_is_told_again(app: flask.Flask, api: Api, ann: Person) -> None:
+def test_window_is_told_again(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
     """Only events of the window, the resource and the types that were chosen are due again."""
     number = _instance(api)
     now = runtime_of(app).clock()
@@ -150,7 +149,7 @@ def test_window_is_told_again(app: flask.Flask, api: Api, ann: Person) -> None:
 
 
 def test_replay_elsewhere_is_signed_and_not_written(
-    app: flask.Flask, api: Api, ann: Person, woo_callback: ServedCallback
+    app: flask.Flask, api: Api, ann: HttpVisitor, woo_callback: ServedCallback
 ) -> None:
     """Another URL gets the events at once; nothing is written of it."""
     number = _instance(api)
@@ -168,7 +167,7 @@ def test_replay_elsewhere_is_signed_and_not_written(
 
 
 def test_replay_elsewhere_ends_at_the_first_refusal(
-    app: flask.Flask, api: Api, ann: Person
+    app: flask.Flask, api: Api, ann: HttpVisitor
 ) -> None:
     """A URL that refuses is not hammered, and the page says where it ended."""
     number = _instance(api)
@@ -195,7 +194,7 @@ def test_replay_elsewhere_ends_at_the_first_refusal(
     ],
 )
 def test_wrong_replay_says_what_is_missing(
-    api: Api, ann: Person, form: dict[str, str], words: str
+    api: Api, ann: HttpVisitor, form: dict[str, str], words: str
 ) -> None:
     """What is missing or wrong is said, and what was typed stays."""
     _instance(api)
@@ -204,19 +203,19 @@ def test_wrong_replay_says_what_is_missing(
 
 
 def test_replay_begins_with_an_instance(
-    api: Api, ann: Person, monkeypatch: pytest.MonkeyPatch
+    api: Api, ann: HttpVisitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The page of an instance leads to it, also where there are too many to choose from."""
     number = _instance(api)
     assert f"/woo/deliveries/replay?instance={number}" in ann.get(f"/instances/{number}").text
     option = f'<option value="{number}" selected>'
     assert option in ann.get(f"/deliveries/replay?instance={number}").text
-    monkeypatch.setattr(overview, "choices", lambda session, caller: [])
+    monkeypatch.setattr(instance_status, "choices", lambda session, caller: [])
     assert option in ann.get(f"/deliveries/replay?instance={number}").text
 
 
 def test_replay_has_a_limit(
-    app: flask.Flask, api: Api, ann: Person, monkeypatch: pytest.MonkeyPatch
+    app: flask.Flask, api: Api, ann: HttpVisitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More than one replay takes is said, and the rest is left."""
     monkeypatch.setattr(deliveries, "AGAIN_MOST", 2)
@@ -227,7 +226,7 @@ def test_replay_has_a_limit(
     assert _statuses(app) == ["created", "created", "delivered"]
 
 
-def test_event_shows_each_attempt(app: flask.Flask, api: Api, ann: Person) -> None:
+def test_event_shows_each_attempt(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
     """Status, answer and the request as it is sent, without what is secret."""
     keys = {
         "event.notification.signature.key": "a-signature-key",
@@ -253,7 +252,7 @@ def test_event_shows_each_attempt(app: flask.Flask, api: Api, ann: Person) -> No
         assert secret not in page
 
 
-def test_event_shows_what_changed(app: flask.Flask, api: Api, ann: Person) -> None:
+def test_event_shows_what_changed(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
     """An update is compared field by field; without the version before the page says so."""
     number = _instance(api)
     first, second = tell(
@@ -265,7 +264,7 @@ def test_event_shows_what_changed(app: flask.Flask, api: Api, ann: Person) -> No
     assert "The version before is not kept" in ann.get(f"/events/{first}").text
 
 
-def test_log_has_the_documented_columns(app: flask.Flask, api: Api, ann: Person) -> None:
+def test_log_has_the_documented_columns(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
     """The log has each column of the documented one, and a time to the second with its date."""
     tell(app, _instance(api), {"id": 1})
     page = ann.get("/events").text
@@ -276,7 +275,7 @@ def test_log_has_the_documented_columns(app: flask.Flask, api: Api, ann: Person)
 
 
 @pytest.mark.parity(96)
-def test_csv_has_the_documented_columns(app: flask.Flask, api: Api, ann: Person) -> None:
+def test_csv_has_the_documented_columns(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
     """The file has what the filters leave, and no cell is a formula."""
     number = api.create(name="=cmd()|x")["id"]
     tell(app, number, {"id": 1}, status=RETRY)
@@ -291,7 +290,9 @@ def test_csv_has_the_documented_columns(app: flask.Flask, api: Api, ann: Person)
 
 
 @pytest.mark.parity(96)
-def test_csv_ends(app: flask.Flask, api: Api, ann: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_csv_ends(
+    app: flask.Flask, api: Api, ann: HttpVisitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The file ends after the documented number of rows, read in chunks."""
     monkeypatch.setattr(events, "CSV_ROWS", 5)
     monkeypatch.setattr(events, "_CHUNK", 2)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import flask
 import pytest
 
-from flask_woo_events.models import DeliveryStatus, EventType
-from tests.console.person import Person, tell
-from tests.integration.host import Api
+from flask_woo_events.db.models import DeliveryStatus, EventType
+from tests.console.http_visitor import HttpVisitor, tell
+from tests.integration.host_app import Api
 
 MARKUP = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'>&amp;{{ 7*7 }}"
 RTL = "\u202eمتجر\u202c שלום"
@@ -41,7 +41,7 @@ def _pages(api: Api, app: flask.Flask, object_id: str, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("text", [MARKUP, RTL, EMOJI, LONG, f"{MARKUP}{LONG}"])
-def test_store_data_is_text(app: flask.Flask, api: Api, ann: Person, text: str) -> None:
+def test_store_data_is_text(app: flask.Flask, api: Api, ann: HttpVisitor, text: str) -> None:
     """No page has markup of a store's, and none is larger than a browser likes."""
     for path in _pages(api, app, "7", text):
         page = ann.get(path)
@@ -50,7 +50,7 @@ def test_store_data_is_text(app: flask.Flask, api: Api, ann: Person, text: str) 
         assert len(page.data) < PAGE_MOST, (path, len(page.data))
 
 
-def test_markup_is_shown_as_it_is(app: flask.Flask, api: Api, ann: Person) -> None:
+def test_markup_is_shown_as_it_is(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
     """What looks like markup can be read on the page, and templates in it are not run."""
     number = api.create()["id"]
     [event_id] = tell(app, number, {"id": 7, "name": MARKUP})
@@ -59,7 +59,7 @@ def test_markup_is_shown_as_it_is(app: flask.Flask, api: Api, ann: Person) -> No
     assert "{{ 7*7 }}" in page
 
 
-def test_what_follows_a_long_text_is_seen(app: flask.Flask, api: Api, ann: Person) -> None:
+def test_what_follows_a_long_text_is_seen(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
     """A megabyte is cut, a sign that turns the direction is shown by its number."""
     number = api.create()["id"]
     [event_id] = tell(app, number, {"id": 7, "name": LONG, "note": "\u202eevil", "total": "9.90"})
@@ -69,7 +69,7 @@ def test_what_follows_a_long_text_is_seen(app: flask.Flask, api: Api, ann: Perso
     assert "\\u202eevil" in page and "\u202e" not in page
 
 
-def test_names_have_their_own_direction(app: flask.Flask, api: Api, ann: Person) -> None:
+def test_names_have_their_own_direction(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
     """A name that runs from right to left does not turn what stands beside it."""
     number = api.create(name=RTL)["id"]
     page = ann.get(f"/instances/{number}").text
@@ -77,7 +77,7 @@ def test_names_have_their_own_direction(app: flask.Flask, api: Api, ann: Person)
 
 
 def test_object_ids_with_odd_characters_have_a_page(
-    app: flask.Flask, api: Api, ann: Person
+    app: flask.Flask, api: Api, ann: HttpVisitor
 ) -> None:
     """Ids of custom resources may hold slashes, spaces and percent signs."""
     number = api.create()["id"]
@@ -88,7 +88,7 @@ def test_object_ids_with_odd_characters_have_a_page(
     assert ann.get(f"/instances/{number}/objects/orders/{link}").status_code == 200
 
 
-def test_whole_object_can_be_kept(app: flask.Flask, api: Api, ann: Person) -> None:
+def test_whole_object_can_be_kept(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
     """What is cut on the page is whole in the file, which no browser shows as a page."""
     number = api.create()["id"]
     [event_id] = tell(app, number, {"id": 7, "name": f"<b>{LONG}"})
@@ -110,7 +110,7 @@ def test_whole_object_can_be_kept(app: flask.Flask, api: Api, ann: Person) -> No
         f"text={'x' * 5000}",
     ],
 )
-def test_odd_queries_are_no_errors(api: Api, ann: Person, query: str) -> None:
+def test_odd_queries_are_no_errors(api: Api, ann: HttpVisitor, query: str) -> None:
     """Whatever stands in a query, the page answers."""
     api.create()
     for path in ("/events", "/instances", "/deliveries", "/events.csv", "/sign-in", "/"):
@@ -118,7 +118,7 @@ def test_odd_queries_are_no_errors(api: Api, ann: Person, query: str) -> None:
 
 
 @pytest.mark.parametrize("number", ["0", "99999999999999999999999", "-1", "1.5", "x"])
-def test_odd_ids_are_not_there(ann: Person, number: str) -> None:
+def test_odd_ids_are_not_there(ann: HttpVisitor, number: str) -> None:
     """Ids that no database holds are not there, and no errors."""
     for path in (f"/instances/{number}", f"/events/{number}", f"/instances/{number}/edit"):
         assert ann.get(path).status_code == 404

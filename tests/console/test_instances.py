@@ -8,10 +8,10 @@ import re
 import flask
 import sqlalchemy as sa
 
-from flask_woo_events import notices
-from flask_woo_events.models import Instance, Poller, PollerState, Tally
-from tests.console.person import Person, tell
-from tests.integration.host import Api, StubStore, runtime_of
+from flask_woo_events.db.models import Instance, Poller, PollerState, WebhookCoverage
+from flask_woo_events.instances import notices
+from tests.console.http_visitor import HttpVisitor, tell
+from tests.integration.host_app import Api, StubStore, runtime_of
 
 
 def _row(app: flask.Flask, number: int) -> Instance:
@@ -19,13 +19,13 @@ def _row(app: flask.Flask, number: int) -> Instance:
         return session.get_one(Instance, number)
 
 
-def test_first_page_leads_to_a_store(ann: Person) -> None:
+def test_first_page_leads_to_a_store(ann: HttpVisitor) -> None:
     """Without an instance the console says what to do."""
     assert "No store is connected yet" in ann.get("/").text
     assert "/woo/instances/new" in ann.get("/instances").text
 
 
-def test_instances_are_filtered(api: Api, ann: Person) -> None:
+def test_instances_are_filtered(api: Api, ann: HttpVisitor) -> None:
     """Name, tag and state narrow the list; what finds nothing says so."""
     api.create(name="Berlin", tags=["eu"])
     api.create(name="Boston", tags=["us"])
@@ -34,7 +34,7 @@ def test_instances_are_filtered(api: Api, ann: Person) -> None:
     assert "No instance is like that" in ann.get("/instances?health=failing").text
 
 
-def test_instances_are_paged(app: flask.Flask, api: Api, ann: Person) -> None:
+def test_instances_are_paged(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
     """A page has fifty, and leads to the next."""
     number = api.create(name="first")["id"]
     with runtime_of(app).database.write() as session:
@@ -52,7 +52,7 @@ def test_instances_are_paged(app: flask.Flask, api: Api, ann: Person) -> None:
     assert ann.get(f"/instances?{following}").text.count('class="state') == 11
 
 
-def test_pausing_and_resuming(app: flask.Flask, api: Api, ann: Person) -> None:
+def test_pausing_and_resuming(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
     """Paused it is not polled, resumed it is due, with its disabled resources."""
     number = api.create()["id"]
     ann.post(f"/instances/{number}/pause")
@@ -66,7 +66,7 @@ def test_pausing_and_resuming(app: flask.Flask, api: Api, ann: Person) -> None:
         assert set(session.scalars(sa.select(Poller.failures))) == {0}
 
 
-def test_poll_now_makes_it_due(app: flask.Flask, api: Api, ann: Person) -> None:
+def test_poll_now_makes_it_due(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
     """The web process polls nothing: it makes the instance due and shows the progress."""
     number = api.create()["id"]
     later = runtime_of(app).clock() + dt.timedelta(hours=1)
@@ -80,7 +80,9 @@ def test_poll_now_makes_it_due(app: flask.Flask, api: Api, ann: Person) -> None:
     assert "Waiting for a worker" in page and 'http-equiv="refresh"' in page
 
 
-def test_progress_tells_what_was_read_and_found(app: flask.Flask, api: Api, ann: Person) -> None:
+def test_progress_tells_what_was_read_and_found(
+    app: flask.Flask, api: Api, ann: HttpVisitor
+) -> None:
     """Each resource says whether it was read since somebody asked, and events are counted."""
     number, runtime = api.create()["id"], runtime_of(app)
     before = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
@@ -109,7 +111,7 @@ def test_progress_tells_what_was_read_and_found(app: flask.Flask, api: Api, ann:
     assert ann.get(f"/instances/{number}/progress?asked=x&after=y").status_code == 200
 
 
-def test_repeated_notice_is_counted(app: flask.Flask, api: Api, ann: Person) -> None:
+def test_repeated_notice_is_counted(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
     """A notice that came again says how often, where one that came once says nothing."""
     number = api.create()["id"]
     runtime = runtime_of(app)
@@ -122,7 +124,7 @@ def test_repeated_notice_is_counted(app: flask.Flask, api: Api, ann: Person) -> 
     assert "<bdi>once</bdi></div>" in page
 
 
-def test_missing_worker_is_noticed(app: flask.Flask, api: Api, ann: Person) -> None:
+def test_missing_worker_is_noticed(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
     """When nobody polls what is due, the pages name the command."""
     number = api.create()["id"]
     with runtime_of(app).database.write() as session:
@@ -134,7 +136,7 @@ def test_missing_worker_is_noticed(app: flask.Flask, api: Api, ann: Person) -> N
     assert "No worker has polled for 12 min" in ann.get("/").text
 
 
-def test_paused_instance_cannot_be_polled(api: Api, ann: Person) -> None:
+def test_paused_instance_cannot_be_polled(api: Api, ann: HttpVisitor) -> None:
     """Polling what is paused is refused with the reason."""
     number = api.create()["id"]
     ann.post(f"/instances/{number}/pause")
@@ -142,7 +144,7 @@ def test_paused_instance_cannot_be_polled(api: Api, ann: Person) -> None:
     assert answer.status_code == 409 and "it is paused" in answer.text
 
 
-def test_failures_are_shown(app: flask.Flask, api: Api, ann: Person) -> None:
+def test_failures_are_shown(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
     """What fails is said with its reason wherever the instance is shown."""
     number = api.create()["id"]
     with runtime_of(app).database.write() as session:
@@ -161,7 +163,7 @@ def test_failures_are_shown(app: flask.Flask, api: Api, ann: Person) -> None:
     assert "Failed in part" in page and "Done</span>" not in page
 
 
-def test_miss_rate_of_webhooks_is_shown(app: flask.Flask, api: Api, ann: Person) -> None:
+def test_miss_rate_of_webhooks_is_shown(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
     """What webhooks missed is shown as a part of all changes."""
     number = api.create()["id"]
     now = runtime_of(app).clock()
@@ -170,13 +172,15 @@ def test_miss_rate_of_webhooks_is_shown(app: flask.Flask, api: Api, ann: Person)
             {"topic": "order.updated", "id": 1, "status": "active", "error": None},
             {"topic": "order.created", "id": 2, "status": "disabled", "error": None},
         ]
-        session.add(Tally(instance_id=number, resource="orders", told=30, missed=10, since=now))
+        session.add(
+            WebhookCoverage(instance_id=number, resource="orders", told=30, missed=10, since=now)
+        )
     page = ann.get(f"/instances/{number}").text
     assert "25.0 %" in page and "Disabled" in page
     assert "1 of 2" in ann.get("/instances").text
 
 
-def test_deleting_needs_the_name(app: flask.Flask, api: Api, ann: Person) -> None:
+def test_deleting_needs_the_name(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
     """Only the name that was typed deletes; the list says that it is gone."""
     number = api.create(name="Berlin shop")["id"]
     for typed in ("", "berlin shop", "Berlin"):
@@ -188,7 +192,9 @@ def test_deleting_needs_the_name(app: flask.Flask, api: Api, ann: Person) -> Non
     assert ann.get(f"/instances/{number}").status_code == 404
 
 
-def test_charts_have_their_numbers_beside_them(app: flask.Flask, api: Api, ann: Person) -> None:
+def test_charts_have_their_numbers_beside_them(
+    app: flask.Flask, api: Api, ann: HttpVisitor
+) -> None:
     """Each chart is described, and its numbers are in a table."""
     number = api.create()["id"]
     tell(app, number, {"id": 1}, {"id": 2})
@@ -199,7 +205,7 @@ def test_charts_have_their_numbers_beside_them(app: flask.Flask, api: Api, ann: 
 
 
 def test_silent_store_is_connected_without_events(
-    api: Api, ann: Person, store_server: StubStore
+    api: Api, ann: HttpVisitor, store_server: StubStore
 ) -> None:
     """An instance whose events are off says so, and has nothing to poll."""
     number = api.create(**{"event.notification.enabled": False})["id"]

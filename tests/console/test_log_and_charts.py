@@ -9,29 +9,30 @@ import re
 import pytest
 from sqlalchemy import orm
 
-from flask_woo_events import accounts, charts, overview, redelivery
-from flask_woo_events.accounts import Caller
-from flask_woo_events.charts import Hours
-from flask_woo_events.console import svg
-from flask_woo_events.console.shown import number
-from flask_woo_events.database import Database
-from flask_woo_events.flow import history, log
-from flask_woo_events.flow.log import Choice
-from flask_woo_events.models import (
+from flask_woo_events.console import chart_data, instance_status, object_history, svg
+from flask_woo_events.console.chart_data import Hours
+from flask_woo_events.console.formatting import number
+from flask_woo_events.console.instance_status import Health, InstanceFilter
+from flask_woo_events.db.database import Database
+from flask_woo_events.db.models import (
     Attempt,
     Delivery,
     DeliveryStatus,
-    Event,
     EventType,
     Instance,
     Notification,
     Poller,
     PollerState,
+    StoredEvent,
     Subscription,
     Usage,
 )
-from flask_woo_events.overview import Health, Wanted
-from flask_woo_events.redelivery import Wanted as Waiting
+from flask_woo_events.delivery import redelivery
+from flask_woo_events.delivery.redelivery import DeliverySelection as Waiting
+from flask_woo_events.events import search
+from flask_woo_events.events.search import EventFilter
+from flask_woo_events.instances import accounts
+from flask_woo_events.instances.accounts import Caller
 
 NOW = dt.datetime(2026, 11, 23, 12, 30, tzinfo=dt.UTC)
 
@@ -96,7 +97,7 @@ class Books:
         body: bytes = b"{}",
         version: int = 1,
         seconds: float = 2.0,
-    ) -> Event:
+    ) -> StoredEvent:
         """An event in a notification of its own."""
         poller = self.session.query(Poller).filter_by(instance_id=instance.id).one()
         to = self.session.query(Subscription).filter_by(instance_id=instance.id).first()
@@ -112,7 +113,7 @@ class Books:
         )
         self.session.add(notification)
         self.session.flush()
-        event = Event(
+        event = StoredEvent(
             instance_id=instance.id,
             poller_id=poller.id,
             notification_id=notification.id,
@@ -152,8 +153,8 @@ def books(any_database: Database) -> cabc.Iterator[Books]:
 
 
 def _found(books: Books, before: int | None = None, limit: int = 50, **choice: object) -> list[int]:
-    chosen = Choice(organization_id=books.caller.organization_id, **choice)  # type: ignore[arg-type]
-    return [one.id for one in log.search(books.session, chosen, before, limit).entries]
+    chosen = EventFilter(organization_id=books.caller.organization_id, **choice)  # type: ignore[arg-type]
+    return [one.id for one in search.search(books.session, chosen, before, limit).entries]
 
 
 def test_search_answers_each_filter(books: Books) -> None:
@@ -179,28 +180,28 @@ def test_search_pages_by_id(books: Books) -> None:
     """A page says where the next one begins, the last one that it is the last."""
     shop = books.instance()
     ids = [books.event(shop).id for _ in range(5)][::-1]
-    chosen = Choice(organization_id=books.caller.organization_id)
-    first = log.search(books.session, chosen, None, 3)
+    chosen = EventFilter(organization_id=books.caller.organization_id)
+    first = search.search(books.session, chosen, None, 3)
     assert [one.id for one in first.entries] == ids[:3] and first.before == ids[2]
-    last = log.search(books.session, chosen, first.before, 3)
+    last = search.search(books.session, chosen, first.before, 3)
     assert [one.id for one in last.entries] == ids[3:] and last.before is None
 
 
 @pytest.mark.parity(96)
 def test_search_of_rare_things_ends(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
     """A search stops after so many events, says so, and can be taken up below them."""
-    monkeypatch.setattr(log, "LOOKED_THROUGH", 4)
-    monkeypatch.setattr(log, "READ_THROUGH", 4)
+    monkeypatch.setattr(search, "LOOKED_THROUGH", 4)
+    monkeypatch.setattr(search, "READ_THROUGH", 4)
     shop = books.instance()
     old = books.event(shop, kind=EventType.DELETED, body=b'"needle"')
     newer = [books.event(shop) for _ in range(4)]
     for choice in ({"event_type": "DELETED"}, {"text": "needle"}):
-        chosen = Choice(instance_id=shop.id, **choice)  # type: ignore[arg-type]
-        page = log.search(books.session, chosen, None, 50)
+        chosen = EventFilter(instance_id=shop.id, **choice)  # type: ignore[arg-type]
+        page = search.search(books.session, chosen, None, 50)
         assert (page.entries, page.before, page.looked_through) == ((), newer[0].id, 4)
-        assert [one.id for one in log.search(books.session, chosen, page.before, 50).entries] == [
-            old.id
-        ]
+        assert [
+            one.id for one in search.search(books.session, chosen, page.before, 50).entries
+        ] == [old.id]
 
 
 def test_entry_says_why_it_is_not_delivered(books: Books) -> None:
@@ -208,8 +209,8 @@ def test_entry_says_why_it_is_not_delivered(books: Books) -> None:
     shop = books.instance()
     books.event(shop, status=DeliveryStatus.RETRY)
     books.event(shop)
-    chosen = Choice(instance_id=shop.id)
-    assert [one.error for one in log.search(books.session, chosen, None, 9).entries] == [
+    chosen = EventFilter(instance_id=shop.id)
+    assert [one.error for one in search.search(books.session, chosen, None, 9).entries] == [
         "",
         "503 Down",
     ]
@@ -224,16 +225,16 @@ def test_charts_count_by_hour(books: Books) -> None:
         Usage(instance_id=shop.id, hour=NOW.replace(minute=0), turns=1, requests=4, seconds=2.0)
     )
     books.session.flush()
-    mine = overview.scope(books.caller)
-    events = charts.events(books.session, Notification.instance_id.in_(mine), NOW)
+    mine = instance_status.scope(books.caller)
+    events = chart_data.events(books.session, Notification.instance_id.in_(mine), NOW)
     assert events.series["orders"][-1] == 2 and events.series["orders"][-6] == 1
     assert events.total == 3
-    assert charts.events_of_each(books.session, [shop.id], NOW)[shop.id][-1] == 2
-    latency = charts.latency(books.session, Subscription.instance_id.in_(mine), NOW)
+    assert chart_data.events_of_each(books.session, [shop.id], NOW)[shop.id][-1] == 2
+    latency = chart_data.latency(books.session, Subscription.instance_id.in_(mine), NOW)
     assert latency.series["average"][-1] == pytest.approx(3.0, abs=0.01)
     assert latency.series["slowest"][-1] == pytest.approx(4.0, abs=0.01)
     assert latency.series["average"][-2] is None
-    answers = charts.answers(books.session, Usage.instance_id.in_(mine), NOW)
+    answers = chart_data.answers(books.session, Usage.instance_id.in_(mine), NOW)
     assert answers.series["average"][-1] == pytest.approx(0.5)
 
 
@@ -243,7 +244,7 @@ def test_charts_count_by_hour(books: Books) -> None:
 def test_axis_counts_in_whole_numbers(most: int, labels: list[str]) -> None:
     """The lines of a chart of counts are counts, and the words of the last hour are not cut."""
     midnight = NOW.replace(hour=0)
-    hours = Hours(begins=charts.begins(midnight), series={"orders": (*[0.0] * 23, float(most))})
+    hours = Hours(begins=chart_data.begins(midnight), series={"orders": (*[0.0] * 23, float(most))})
     drawn = str(svg.bars(hours, "Events", number))
     assert re.findall(r'text-anchor="end">([\d,]+)<', drawn) == labels
     assert f'x="{svg.WIDTH}" y="164" text-anchor="end">00:00<' in drawn
@@ -270,7 +271,7 @@ def test_health_is_told_apart(books: Books) -> None:
         {"held_until": NOW + dt.timedelta(minutes=1), "failures": 7}
     )
     session.flush()
-    counts = overview.counts(session, books.caller, NOW)
+    counts = instance_status.counts(session, books.caller, NOW)
     assert counts == {
         Health.HEALTHY: 2,
         Health.STARTING: 1,
@@ -285,15 +286,18 @@ def test_health_is_told_apart(books: Books) -> None:
         (Health.FAILING, [failing, stopped, held]),
         (Health.DISABLED, [paused]),
     ):
-        found = overview.glances(session, books.caller, Wanted(health=health), NOW)
+        found = instance_status.glances(session, books.caller, InstanceFilter(health=health), NOW)
         assert [one.id for one in found] == [row.id for row in rows]
-    whys = {one.name: one.why for one in overview.glances(session, books.caller, Wanted(), NOW)}
+    whys = {
+        one.name: one.why
+        for one in instance_status.glances(session, books.caller, InstanceFilter(), NOW)
+    }
     assert whys["failing"] == "orders: 502"
     assert whys["stopped"] == "Deliveries wait: 410 Gone"
     assert whys["held"] == "Deliveries wait: the callback failed 7 times in a row"
     assert whys["late"] == "Due for 9 minutes and not polled"
     assert whys["healthy"] == ""
-    assert [one.name for one in overview.troubled(session, books.caller, NOW, 2)] == [
+    assert [one.name for one in instance_status.troubled(session, books.caller, NOW, 2)] == [
         "failing",
         "stopped",
     ]
@@ -303,22 +307,26 @@ def test_instances_are_found_by_name_and_tag(books: Books) -> None:
     """A part of a name in any case, and a whole tag, with the signs that LIKE knows."""
     shop = books.instance("50% off_SHOP")
     books.instance("500 offers", tags=["europe"])
-    for wanted in (Wanted(search="% OFF_s"), Wanted(tag="Ünïcode"), Wanted(tag="eu")):
-        found = overview.glances(books.session, books.caller, wanted, NOW)
+    for wanted in (
+        InstanceFilter(search="% OFF_s"),
+        InstanceFilter(tag="Ünïcode"),
+        InstanceFilter(tag="eu"),
+    ):
+        found = instance_status.glances(books.session, books.caller, wanted, NOW)
         assert [one.id for one in found] == [shop.id], wanted
-    assert overview.tags(books.session, books.caller) == ["eu", "europe", "Ünïcode"]
+    assert instance_status.tags(books.session, books.caller) == ["eu", "europe", "Ünïcode"]
 
 
 def test_idle_workers_are_noticed(books: Books) -> None:
     """What is due for minutes while nobody works means that no worker runs."""
     session, caller = books.session, books.caller
     shop = books.instance(next_poll_at=_ago(seconds=30))
-    assert overview.idle_since(session, caller, NOW) is None
+    assert instance_status.idle_since(session, caller, NOW) is None
     shop.next_poll_at = _ago(minutes=7)
     session.flush()
-    assert overview.idle_since(session, caller, NOW) == _ago(minutes=7)
+    assert instance_status.idle_since(session, caller, NOW) == _ago(minutes=7)
     books.instance(lease_until=NOW + dt.timedelta(seconds=5))
-    assert overview.idle_since(session, caller, NOW) is None
+    assert instance_status.idle_since(session, caller, NOW) is None
 
 
 def test_freshness_counts_instances(books: Books) -> None:
@@ -330,7 +338,7 @@ def test_freshness_counts_instances(books: Books) -> None:
     books.session.query(Poller).filter_by(instance_id=fresh.id).update({"polled_at": None})
     never = books.instance()
     books.session.query(Poller).filter_by(instance_id=never.id).update({"polled_at": None})
-    found = dict(overview.freshness(books.session, books.caller, NOW))
+    found = dict(instance_status.freshness(books.session, books.caller, NOW))
     assert found == {"up to 15 min": 1, "up to 1 h": 0, "up to 6 h": 1, "up to 24 h": 0,
                      "longer": 0, "never": 1}  # fmt: skip
 
@@ -340,10 +348,12 @@ def test_first_reading_is_a_complete_one(books: Books) -> None:
     shop = books.instance()
     pollers = books.session.query(Poller).filter_by(instance_id=shop.id)
     pollers.update({"polled_at": None, "baseline_at": _ago(minutes=30), "state": "baseline"})
-    assert dict(overview.freshness(books.session, books.caller, NOW))["never"] == 1
+    assert dict(instance_status.freshness(books.session, books.caller, NOW))["never"] == 1
     pollers.update({"state": "active"})
-    assert dict(overview.freshness(books.session, books.caller, NOW))["up to 1 h"] == 1
-    assert overview.glance(books.session, books.caller, shop.id, NOW).polled_at == _ago(minutes=30)
+    assert dict(instance_status.freshness(books.session, books.caller, NOW))["up to 1 h"] == 1
+    assert instance_status.glance(books.session, books.caller, shop.id, NOW).polled_at == _ago(
+        minutes=30
+    )
 
 
 def test_journal_keeps_a_store_fresh(books: Books) -> None:
@@ -351,16 +361,16 @@ def test_journal_keeps_a_store_fresh(books: Books) -> None:
     shop = books.instance(regular_poll_at=NOW + dt.timedelta(minutes=10))
     pollers = books.session.query(Poller).filter_by(instance_id=shop.id)
     pollers.update({"polled_at": _ago(hours=9)})
-    assert dict(overview.freshness(books.session, books.caller, NOW))["up to 24 h"] == 1
+    assert dict(instance_status.freshness(books.session, books.caller, NOW))["up to 24 h"] == 1
     covered = [poller.id for poller in pollers]
     shop.journal = {"state": "following", "covered": covered[:-1]}
     books.session.flush()
-    assert dict(overview.freshness(books.session, books.caller, NOW))["up to 24 h"] == 1
+    assert dict(instance_status.freshness(books.session, books.caller, NOW))["up to 24 h"] == 1
     shop.journal = {"state": "following", "covered": covered}
     books.session.flush()
-    glance = overview.glance(books.session, books.caller, shop.id, NOW)
+    glance = instance_status.glance(books.session, books.caller, shop.id, NOW)
     assert glance.polled_at == _ago(minutes=5) and glance.lag == dt.timedelta()
-    assert dict(overview.freshness(books.session, books.caller, NOW))["up to 15 min"] == 1
+    assert dict(instance_status.freshness(books.session, books.caller, NOW))["up to 15 min"] == 1
 
 
 def test_lag_is_what_a_poll_is_behind(books: Books) -> None:
@@ -369,11 +379,11 @@ def test_lag_is_what_a_poll_is_behind(books: Books) -> None:
     pollers = books.session.query(Poller).filter_by(instance_id=shop.id)
     for minutes, late in ((14, 0), (16, 0), (75, 60)):
         pollers.update({"polled_at": _ago(minutes=minutes)})
-        lag = overview.glance(books.session, books.caller, shop.id, NOW).lag
+        lag = instance_status.glance(books.session, books.caller, shop.id, NOW).lag
         assert lag == dt.timedelta(minutes=late)
     shop.refresh_minutes = 0
     books.session.flush()
-    assert overview.glance(books.session, books.caller, shop.id, NOW).lag is None
+    assert instance_status.glance(books.session, books.caller, shop.id, NOW).lag is None
 
 
 def test_history_tells_versions_apart(books: Books) -> None:
@@ -384,15 +394,15 @@ def test_history_tells_versions_apart(books: Books) -> None:
     deleted = books.event(shop, kind=EventType.DELETED, version=4)
     again = books.event(shop, kind=EventType.CREATED, version=5)
     books.event(shop, "8", version=3)
-    found = history.versions(books.session, shop.id, "orders", "7")
+    found = object_history.versions(books.session, shop.id, "orders", "7")
     assert [one.entry.version for one in found] == [5, 4, 3, 2]
     assert found[3].differences is None and found[0].differences is None
     assert found[2].differences is not None
     told = {one.path: (one.before, one.after) for one in found[2].differences}
     assert told == {"a.b[1]": (2, 3), "new": (None, None), "gone": (1, None)}
-    assert history.previous(books.session, again.id) is None
-    assert history.previous(books.session, deleted.id) is not None
-    assert history.versions(books.session, shop.id + 1, "orders", "7") == ()
+    assert object_history.previous(books.session, again.id) is None
+    assert object_history.previous(books.session, deleted.id) is not None
+    assert object_history.versions(books.session, shop.id + 1, "orders", "7") == ()
 
 
 def test_backlogs_say_what_waits(books: Books) -> None:

@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.console.browser import Watched
-from tests.console.gallery import Gallery
+from tests.console.sample_console import SampleConsole
 
 pytestmark = pytest.mark.browser
 
@@ -49,9 +49,9 @@ LOOKS: dict[str, dict[str, t.Any]] = {
 
 
 @pytest.fixture(scope="module")
-def gallery(tmp_path_factory: pytest.TempPathFactory) -> cabc.Iterator[Gallery]:
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> cabc.Iterator[SampleConsole]:
     """A console with something of everything in it."""
-    one = Gallery(tmp_path_factory.mktemp("gallery"))
+    one = SampleConsole(tmp_path_factory.mktemp("gallery"))
     one.fill()
     with one.serving():
         yield one
@@ -59,7 +59,7 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> cabc.Iterator[Gallery]:
 
 @pytest.fixture(params=LOOKS)
 def look(
-    request: pytest.FixtureRequest, chromium: Browser, gallery: Gallery
+    request: pytest.FixtureRequest, chromium: Browser, gallery: SampleConsole
 ) -> cabc.Iterator[tuple[str, Watched]]:
     """A signed-in window of each kind."""
     host = gallery.url.removeprefix("http://")
@@ -70,7 +70,7 @@ def look(
     watched.close()
 
 
-def sign_in(page: Page, gallery: Gallery) -> None:
+def sign_in(page: Page, gallery: SampleConsole) -> None:
     """Sign in as ann."""
     page.goto(f"{gallery.url}/woo/")
     page.fill("#user_secret", gallery.account.user)
@@ -146,7 +146,7 @@ SCRIPTED: dict[str, tuple[str, cabc.Callable[[Page], None] | None]] = {
 }
 
 
-def test_every_page(look: tuple[str, Watched], gallery: Gallery) -> None:
+def test_every_page(look: tuple[str, Watched], gallery: SampleConsole) -> None:
     """Nothing is hard to use, wider than its window, asked elsewhere, or said to the console."""
     kind, watched = look
     pages = PAGES if kind == "no-script" else PAGES | SCRIPTED
@@ -162,7 +162,7 @@ def test_every_page(look: tuple[str, Watched], gallery: Gallery) -> None:
 
 def test_hostile_data_breaks_no_page(chromium: Browser, tmp_path: pathlib.Path) -> None:
     """Whatever stores and callbacks say, a page is as wide as its window, and so are its tables."""
-    one = Gallery(tmp_path)
+    one = SampleConsole(tmp_path)
     one.fill()
     path = f"/instances/1/objects/orders/{one.spoil()}"
     with one.serving():
@@ -177,7 +177,7 @@ def test_hostile_data_breaks_no_page(chromium: Browser, tmp_path: pathlib.Path) 
             watched.close()
 
 
-def test_sign_in_page(chromium: Browser, gallery: Gallery) -> None:
+def test_sign_in_page(chromium: Browser, gallery: SampleConsole) -> None:
     """The door is like the rooms."""
     for kind in ("light", "dark", "phone"):
         watched = Watched(chromium, gallery.url.removeprefix("http://"), **LOOKS[kind])
@@ -189,7 +189,7 @@ def test_sign_in_page(chromium: Browser, gallery: Gallery) -> None:
 
 def test_empty_console(chromium: Browser, tmp_path: pathlib.Path) -> None:
     """Before the first store, each page says what to do."""
-    empty = Gallery(tmp_path)
+    empty = SampleConsole(tmp_path)
     with empty.serving():
         watched = Watched(chromium, empty.url.removeprefix("http://"), viewport=DESKTOP)
         sign_in(watched.page, empty)

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.console.browser import Watched
-from tests.console.site import KEY, SECRET, SIGNATURE_KEY, Site
+from tests.console.live_site import KEY, SECRET, SIGNATURE_KEY, LiveSite
 
 pytestmark = pytest.mark.browser
 
@@ -23,24 +23,28 @@ WINDOWS: dict[str, dict[str, t.Any]] = {
 
 
 @pytest.fixture(params=WINDOWS)
-def window(request: pytest.FixtureRequest, chromium: Browser, site: Site) -> cabc.Iterator[Watched]:
+def window(
+    request: pytest.FixtureRequest, chromium: Browser, site: LiveSite
+) -> cabc.Iterator[Watched]:
     """A signed-in window of each kind."""
     yield from _window(chromium, site, WINDOWS[request.param])
 
 
 @pytest.fixture(params=("script", "no-script"))
-def either(request: pytest.FixtureRequest, chromium: Browser, site: Site) -> cabc.Iterator[Watched]:
+def either(
+    request: pytest.FixtureRequest, chromium: Browser, site: LiveSite
+) -> cabc.Iterator[Watched]:
     """A signed-in window with a script, and one without."""
     yield from _window(chromium, site, WINDOWS[request.param])
 
 
 @pytest.fixture
-def desk(chromium: Browser, site: Site) -> cabc.Iterator[Watched]:
+def desk(chromium: Browser, site: LiveSite) -> cabc.Iterator[Watched]:
     """A signed-in window with a script."""
     yield from _window(chromium, site, {})
 
 
-def _window(chromium: Browser, site: Site, options: dict[str, t.Any]) -> cabc.Iterator[Watched]:
+def _window(chromium: Browser, site: LiveSite, options: dict[str, t.Any]) -> cabc.Iterator[Watched]:
     watched = Watched(chromium, f"127.0.0.1:{site.port}", **options)
     page = watched.page
     page.goto(f"{site.console}/instances/new")
@@ -52,7 +56,7 @@ def _window(chromium: Browser, site: Site, options: dict[str, t.Any]) -> cabc.It
     watched.close()
 
 
-def _basics(page: Page, site: Site) -> None:
+def _basics(page: Page, site: LiveSite) -> None:
     """Step 1: the basic information."""
     page.get_by_label("Name", exact=False).first.fill("Teapots")
     page.get_by_label("Store URL").fill(site.store_url)
@@ -66,7 +70,7 @@ def _signature(page: Page) -> None:
     page.get_by_label("Callback Notification Signature Key").fill(SIGNATURE_KEY)
 
 
-def _arrives(page: Page, site: Site, event: tuple[str, str, str]) -> None:
+def _arrives(page: Page, site: LiveSite, event: tuple[str, str, str]) -> None:
     """The event is delivered, signed, and stands in the log."""
     assert site.receiver.wait_for(1, 30), site.log.read_text()[-2000:]
     assert site.receiver.events == [event]
@@ -82,14 +86,14 @@ def _arrives(page: Page, site: Site, event: tuple[str, str, str]) -> None:
     expect(row.get_by_text("Delivered")).to_be_visible()
 
 
-def _until_polled(page: Page, site: Site) -> None:
+def _until_polled(page: Page, site: LiveSite) -> None:
     """Watch the progress until the worker is done."""
     page.goto(f"{site.console}/instances/1/progress")
     expect(page.get_by_text("Done", exact=True)).to_be_visible(timeout=30_000)
 
 
 @pytest.mark.parity(91)
-def test_polling_through_the_ui(window: Watched, site: Site) -> None:
+def test_polling_through_the_ui(window: Watched, site: LiveSite) -> None:
     """Authenticate a store with polling, change an order, and see its event arrive."""
     page = window.page
     _basics(page, site)
@@ -119,7 +123,7 @@ def test_polling_through_the_ui(window: Watched, site: Site) -> None:
     window.check()
 
 
-def test_webhooks_through_the_ui(window: Watched, site: Site) -> None:
+def test_webhooks_through_the_ui(window: Watched, site: LiveSite) -> None:
     """Authenticate a store with webhooks, change an order, and see its event arrive."""
     page = window.page
     _basics(page, site)
@@ -146,7 +150,7 @@ def test_webhooks_through_the_ui(window: Watched, site: Site) -> None:
 
 
 @pytest.mark.parity(92)
-def test_json_through_the_ui(either: Watched, site: Site) -> None:
+def test_json_through_the_ui(either: Watched, site: LiveSite) -> None:
     """Edit the polling configuration as JSON, with a mistake that is shown at its line."""
     page = either.page
     _basics(page, site)
@@ -165,7 +169,7 @@ def test_json_through_the_ui(either: Watched, site: Site) -> None:
 
 
 @pytest.mark.parity(91, 93)
-def test_pencil_through_the_ui(desk: Watched, site: Site) -> None:
+def test_pencil_through_the_ui(desk: Watched, site: LiveSite) -> None:
     """The pencil's side sheet changes the resource and the cURL; Cancel leaves both alone."""
     page = desk.page
     _basics(page, site)
@@ -189,7 +193,7 @@ def test_pencil_through_the_ui(desk: Watched, site: Site) -> None:
 
 
 @pytest.mark.parity(90)
-def test_curl_follows_the_form(desk: Watched, site: Site) -> None:
+def test_curl_follows_the_form(desk: Watched, site: LiveSite) -> None:
     """Every keystroke is in the cURL at once, secrets only when asked for."""
     page, curl = desk.page, desk.page.locator("#curl")
     _basics(page, site)
@@ -205,7 +209,7 @@ def test_curl_follows_the_form(desk: Watched, site: Site) -> None:
     assert page.url.endswith("/instances/new"), "nothing was loaded anew"
 
 
-def test_keyboard_alone_is_enough(desk: Watched, site: Site) -> None:
+def test_keyboard_alone_is_enough(desk: Watched, site: LiveSite) -> None:
     """Connect a store, and open and leave the side sheet, without a mouse."""
     page = desk.page
     page.reload()
@@ -242,7 +246,7 @@ def _tab_to(page: Page, selector: str) -> None:
     raise AssertionError(f"{selector} is not reached by Tab")
 
 
-def test_loading_anew_connects_once(desk: Watched, site: Site) -> None:
+def test_loading_anew_connects_once(desk: Watched, site: LiveSite) -> None:
     """The page with the token can be loaded anew without connecting the store again."""
     page = desk.page
     _basics(page, site)
@@ -254,7 +258,7 @@ def test_loading_anew_connects_once(desk: Watched, site: Site) -> None:
     expect(page.get_by_role("link", name="Teapots")).to_have_count(1)
 
 
-def test_log_is_live(desk: Watched, site: Site) -> None:
+def test_log_is_live(desk: Watched, site: LiveSite) -> None:
     """A log that is watched shows a new event without being asked."""
     page = desk.page
     _basics(page, site)
@@ -272,7 +276,7 @@ def test_log_is_live(desk: Watched, site: Site) -> None:
         desk.check()
 
 
-def test_missing_worker_is_told(desk: Watched, site: Site) -> None:
+def test_missing_worker_is_told(desk: Watched, site: LiveSite) -> None:
     """Where no worker runs, the progress says which command is missing."""
     page = desk.page
     _basics(page, site)
@@ -287,7 +291,7 @@ def test_missing_worker_is_told(desk: Watched, site: Site) -> None:
 
 
 @pytest.mark.parity(97)
-def test_update_and_reauthenticate(either: Watched, site: Site) -> None:
+def test_update_and_reauthenticate(either: Watched, site: LiveSite) -> None:
     """Rename an instance, then authenticate it again after its key was taken away."""
     page = either.page
     _basics(page, site)
@@ -306,7 +310,7 @@ def test_update_and_reauthenticate(either: Watched, site: Site) -> None:
     expect(page.get_by_text("Renamed is authenticated again.")).to_be_visible()
 
 
-def test_pause_resume_and_delete(either: Watched, site: Site) -> None:
+def test_pause_resume_and_delete(either: Watched, site: LiveSite) -> None:
     """An instance is paused, resumed, and deleted by typing its name."""
     page = either.page
     _basics(page, site)
@@ -324,7 +328,7 @@ def test_pause_resume_and_delete(either: Watched, site: Site) -> None:
     either.check()
 
 
-def test_failed_callback_is_redelivered(either: Watched, site: Site) -> None:
+def test_failed_callback_is_redelivered(either: Watched, site: LiveSite) -> None:
     """What a callback refused is seen in the event, and sent again by a button."""
     page = either.page
     site.receiver.answer = lambda received: 503

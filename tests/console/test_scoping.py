@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import flask
 
-from flask_woo_events.models import DeliveryStatus
-from tests.console.person import Person, rows, tell
-from tests.integration.host import Api
+from flask_woo_events.db.models import DeliveryStatus
+from tests.console.http_visitor import HttpVisitor, rows, tell
+from tests.integration.host_app import Api
 
 #: Bodies of forms that do something when they are one's own.
 FORMS: tuple[dict[str, str], ...] = (
@@ -34,7 +34,7 @@ def _paths(app: flask.Flask, instance_id: int, event_id: int) -> list[tuple[str,
 
 
 def test_other_organizations_things_do_not_exist(
-    app: flask.Flask, api: Api, ann: Person, bob: Person
+    app: flask.Flask, api: Api, ann: HttpVisitor, bob: HttpVisitor
 ) -> None:
     """Every page of another organisation's instance or event is not there, and changes nothing."""
     created = api.create()
@@ -67,7 +67,7 @@ def test_nobody_reaches_anything(app: flask.Flask, api: Api) -> None:
     assert rows(app) == before
 
 
-def test_lists_show_only_ones_own(app: flask.Flask, api: Api, bob: Person) -> None:
+def test_lists_show_only_ones_own(app: flask.Flask, api: Api, bob: HttpVisitor) -> None:
     """No list, filter, file or number shows another organisation's."""
     created = api.create(name="secret shop", tags=["secret tag"])
     number = created["id"]
@@ -96,7 +96,9 @@ def test_lists_show_only_ones_own(app: flask.Flask, api: Api, bob: Person) -> No
         assert ">7<" not in shown and ",7," not in shown, path
 
 
-def test_redelivery_stays_at_home(app: flask.Flask, api: Api, bob: Person, ann: Person) -> None:
+def test_redelivery_stays_at_home(
+    app: flask.Flask, api: Api, bob: HttpVisitor, ann: HttpVisitor
+) -> None:
     """Nobody redelivers or replays what is another organisation's."""
     number = api.create()["id"]
     tell(app, number, {"id": 7}, status=DeliveryStatus.QUEUED)

@@ -11,24 +11,24 @@ import flask
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events import configuration as configurations
-from flask_woo_events.callback import CallbackReceiver
 from flask_woo_events.console import curl, forms
-from flask_woo_events.console.attempts import CALLS, WITHIN
-from flask_woo_events.console.stores import example
-from flask_woo_events.models import Connection, Instance
-from flask_woo_events.resources import default_configuration
+from flask_woo_events.console.rate_limit import CALLS, WITHIN
+from flask_woo_events.console.store_form import example
+from flask_woo_events.db.models import Connection, Instance
+from flask_woo_events.instances import configuration
+from flask_woo_events.instances.polled_resources import default_configuration
 from flask_woo_events.runtime import Runtime
+from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.testing import ServedCallback
-from tests.console.person import Person, curl_of, fields_of, tell
-from tests.integration.host import Api, StubStore, add_account, runtime_of
+from tests.console.http_visitor import HttpVisitor, curl_of, fields_of, tell
+from tests.integration.host_app import Api, StubStore, add_account, runtime_of
 
 NEW = "/instances/new"
 EXAMPLE_KEY = "a-key-of-the-callback"
 
 
 @pytest.fixture
-def form(ann: Person, store_server: StubStore) -> dict[str, t.Any]:
+def form(ann: HttpVisitor, store_server: StubStore) -> dict[str, t.Any]:
     """The form of a new instance, filled in as the documentation does it."""
     fields = fields_of(ann.get(NEW).text)
     return fields | {
@@ -46,7 +46,7 @@ def _kept(app: flask.Flask, instance_id: int) -> dict[str, str]:
     """The configuration of an instance, secrets in clear."""
     runtime = runtime_of(app)
     with runtime.database.read() as session:
-        return configurations.read(session, runtime.cipher, instance_id)
+        return configuration.read(session, runtime.cipher, instance_id)
 
 
 def _count(app: flask.Flask) -> int:
@@ -55,7 +55,7 @@ def _count(app: flask.Flask) -> int:
 
 
 def test_new_instance_tells_its_token_once(
-    app: flask.Flask, ann: Person, form: dict[str, t.Any]
+    app: flask.Flask, ann: HttpVisitor, form: dict[str, t.Any]
 ) -> None:
     """The answer has id and token, snippets that hold them, and nothing keeps the token."""
     page = ann.post(NEW, form)
@@ -70,7 +70,7 @@ def test_new_instance_tells_its_token_once(
 
 
 def test_untouched_form_polls_the_four_resources(
-    app: flask.Flask, ann: Person, form: dict[str, t.Any]
+    app: flask.Flask, ann: HttpVisitor, form: dict[str, t.Any]
 ) -> None:
     """What the form begins with is the documented configuration."""
     ann.post(NEW, form)
@@ -80,7 +80,7 @@ def test_untouched_form_polls_the_four_resources(
     assert "event.notification.signature.key" not in kept
 
 
-def test_webhook_needs_no_poller_keys(ann: Person, form: dict[str, t.Any]) -> None:
+def test_webhook_needs_no_poller_keys(ann: HttpVisitor, form: dict[str, t.Any]) -> None:
     """The cURL of an instance for webhooks is the documented one."""
     page = ann.post(NEW, form | {"vendor_type": "webhook", "act": "preview"}).text
     body = _body(curl_of(page))
@@ -101,7 +101,7 @@ def test_webhook_needs_no_poller_keys(ann: Person, form: dict[str, t.Any]) -> No
     ],
 )
 def test_error_stands_at_its_field(
-    app: flask.Flask, ann: Person, form: dict[str, t.Any], field: str, value: str, words: str
+    app: flask.Flask, ann: HttpVisitor, form: dict[str, t.Any], field: str, value: str, words: str
 ) -> None:
     """A wrong field is named and marked, what else was typed stays, and nothing is saved."""
     page = ann.post(NEW, form | {field: value})
@@ -112,7 +112,7 @@ def test_error_stands_at_its_field(
 
 
 def test_stores_answer_is_shown(
-    app: flask.Flask, ann: Person, form: dict[str, t.Any], store_server: StubStore
+    app: flask.Flask, ann: HttpVisitor, form: dict[str, t.Any], store_server: StubStore
 ) -> None:
     """Credentials are tried before saving; what the store said is there to read."""
     store_server.refuse_keys()
@@ -124,7 +124,7 @@ def test_stores_answer_is_shown(
 
 
 def test_credentials_can_be_tried(
-    app: flask.Flask, ann: Person, form: dict[str, t.Any], store_server: StubStore
+    app: flask.Flask, ann: HttpVisitor, form: dict[str, t.Any], store_server: StubStore
 ) -> None:
     """Trying shows the store's name and version and saves nothing."""
     page = ann.post(NEW, form | {"act": "try"})
@@ -133,7 +133,7 @@ def test_credentials_can_be_tried(
 
 
 @pytest.mark.parity(92, 93)
-def test_list_and_json_say_the_same(ann: Person, form: dict[str, t.Any]) -> None:
+def test_list_and_json_say_the_same(ann: HttpVisitor, form: dict[str, t.Any]) -> None:
     """The raw JSON holds what the list says, and back; what the list does not show stays."""
     extra = default_configuration()
     extra["orders"] |= {"pollDelay": 60, "pageSize": 20}
@@ -148,7 +148,7 @@ def test_list_and_json_say_the_same(ann: Person, form: dict[str, t.Any]) -> None
 
 @pytest.mark.parity(91)
 def test_resources_can_be_left_out_and_added(
-    app: flask.Flask, ann: Person, form: dict[str, t.Any]
+    app: flask.Flask, ann: HttpVisitor, form: dict[str, t.Any]
 ) -> None:
     """A resource without its check is not polled; one more is a copy under another name."""
     form.pop("resources-0-selected")
@@ -162,7 +162,7 @@ def test_resources_can_be_left_out_and_added(
 
 @pytest.mark.parity(93)
 def test_filtering_switched_off_is_an_empty_object(
-    app: flask.Flask, ann: Person, form: dict[str, t.Any]
+    app: flask.Flask, ann: HttpVisitor, form: dict[str, t.Any]
 ) -> None:
     """Without Advanced Filtering the documented ``datesConfiguration`` is empty."""
     form.pop("resources-2-advanced")
@@ -186,7 +186,7 @@ def test_filtering_switched_off_is_an_empty_object(
     ],
 )  # fmt: skip
 def test_json_errors_stand_at_their_line(
-    ann: Person, form: dict[str, t.Any], text: str, words: str
+    ann: HttpVisitor, form: dict[str, t.Any], text: str, words: str
 ) -> None:
     """What is wrong in the raw JSON is said with its line, by parser and rules alike."""
     page = ann.post(NEW, form | {"mode": "json", "poller_json": text})
@@ -198,7 +198,7 @@ def test_json_errors_stand_at_their_line(
 
 
 def test_store_can_send_its_keys_itself(
-    app: flask.Flask, ann: Person, form: dict[str, t.Any]
+    app: flask.Flask, ann: HttpVisitor, form: dict[str, t.Any]
 ) -> None:
     """Name and address suffice to be led to the store's approval; the page holds no key."""
     runtime = runtime_of(app)
@@ -229,7 +229,7 @@ def _body(command: str) -> dict[str, t.Any]:
 
 @pytest.mark.parity(90)
 def test_curl_does_what_the_form_does(
-    app: flask.Flask, ann: Person, form: dict[str, t.Any]
+    app: flask.Flask, ann: HttpVisitor, form: dict[str, t.Any]
 ) -> None:
     """The body of the cURL, secrets shown, creates the same instance over the API."""
     hard = form | {"name": 'it\'s "quoted" $HOME `x` \\', "signature_key": "o'clock"}
@@ -246,7 +246,7 @@ def test_curl_does_what_the_form_does(
     assert ours == theirs and polled[0] == polled[1]
 
 
-def test_curl_hides_secrets_until_asked(ann: Person, form: dict[str, t.Any]) -> None:
+def test_curl_hides_secrets_until_asked(ann: HttpVisitor, form: dict[str, t.Any]) -> None:
     """Secrets are in the cURL only after somebody wanted to see them."""
     secrets = {"signature_key": "a-signature-key", "basic_password": "a-password",
                "basic_username": "user", "callback_headers": "X-Key: a-header"}  # fmt: skip
@@ -259,7 +259,9 @@ def test_curl_hides_secrets_until_asked(ann: Person, form: dict[str, t.Any]) -> 
 
 @pytest.mark.parity(90)
 @pytest.mark.parametrize("reveal", ["0", "1"])
-def test_live_preview_is_the_same_text(ann: Person, form: dict[str, t.Any], reveal: str) -> None:
+def test_live_preview_is_the_same_text(
+    ann: HttpVisitor, form: dict[str, t.Any], reveal: str
+) -> None:
     """What the script shows is what the page without a script shows."""
     form |= {"reveal": reveal, "name": "it's"}
     with_script = ann.post("/instances/new/preview", form).json
@@ -269,7 +271,7 @@ def test_live_preview_is_the_same_text(ann: Person, form: dict[str, t.Any], reve
 
 
 @pytest.mark.parity(93)
-def test_preview_has_examples_of_formats(ann: Person, form: dict[str, t.Any]) -> None:
+def test_preview_has_examples_of_formats(ann: HttpVisitor, form: dict[str, t.Any]) -> None:
     """A format is shown with a date in it, or with what is wrong."""
     told = ann.post(
         "/instances/new/preview",
@@ -288,14 +290,16 @@ def test_every_offered_format_can_be_used(app: flask.Flask, pattern: str) -> Non
 
 
 @pytest.mark.parity(94)
-def test_key_is_generated(ann: Person, form: dict[str, t.Any]) -> None:
+def test_key_is_generated(ann: HttpVisitor, form: dict[str, t.Any]) -> None:
     """The button fills in a key that nobody guesses, each time another one."""
     keys = {fields_of(ann.post(NEW, form | {"act": "key"}).text)["signature_key"] for _ in "12"}
     assert len(keys) == 2 and all(len(key) >= 40 for key in keys)
 
 
 @pytest.mark.parity(95)
-def test_tags_are_typed_and_chosen(app: flask.Flask, ann: Person, form: dict[str, t.Any]) -> None:
+def test_tags_are_typed_and_chosen(
+    app: flask.Flask, ann: HttpVisitor, form: dict[str, t.Any]
+) -> None:
     """Tags that others have can be chosen beside typed ones."""
     ann.post(NEW, form | {"tags": "eu, retail"})
     page = ann.get(NEW).text
@@ -306,7 +310,7 @@ def test_tags_are_typed_and_chosen(app: flask.Flask, ann: Person, form: dict[str
 
 
 def test_test_notification_is_signed_and_marked(
-    ann: Person, form: dict[str, t.Any], woo_callback: ServedCallback
+    ann: HttpVisitor, form: dict[str, t.Any], woo_callback: ServedCallback
 ) -> None:
     """The callback gets one notification of low severity that says that it is a test."""
     page = ann.post(
@@ -322,7 +326,7 @@ def test_test_notification_is_signed_and_marked(
     assert received.headers["X-Own"] == "yes"
 
 
-def test_failed_test_says_why(ann: Person, form: dict[str, t.Any]) -> None:
+def test_failed_test_says_why(ann: HttpVisitor, form: dict[str, t.Any]) -> None:
     """A callback that refuses is told with its answer."""
     receiver = CallbackReceiver(lambda received: 500)
     with receiver.serve() as url:
@@ -332,7 +336,7 @@ def test_failed_test_says_why(ann: Person, form: dict[str, t.Any]) -> None:
 
 
 def test_test_obeys_the_address_guard(
-    app: flask.Flask, form: dict[str, t.Any], ann: Person, woo_callback: ServedCallback
+    app: flask.Flask, form: dict[str, t.Any], ann: HttpVisitor, woo_callback: ServedCallback
 ) -> None:
     """Where callbacks at private addresses are not allowed, no test goes there either."""
     runtime = runtime_of(app)
@@ -349,7 +353,7 @@ def test_test_obeys_the_address_guard(
 
 def test_calls_to_others_are_limited(
     app: flask.Flask,
-    ann: Person,
+    ann: HttpVisitor,
     form: dict[str, t.Any],
     store_server: StubStore,
     woo_callback: ServedCallback,
@@ -369,7 +373,7 @@ def test_calls_to_others_are_limited(
     assert ann.post(NEW, form | {"act": "json"}).status_code == 200, "nobody is called by that"
     assert store_server.asked == [] and not woo_callback.receiver.received
     assert _count(app) == CALLS // 3
-    bea = Person(app, add_account(app, "bea", "globex"))
+    bea = HttpVisitor(app, add_account(app, "bea", "globex"))
     bea.sign_in()
     assert bea.post(NEW, form).status_code == 200
     runtime = runtime_of(app)
@@ -379,7 +383,11 @@ def test_calls_to_others_are_limited(
 
 
 def test_every_way_of_calling_counts(
-    app: flask.Flask, ann: Person, api: Api, store_server: StubStore, woo_callback: ServedCallback
+    app: flask.Flask,
+    ann: HttpVisitor,
+    api: Api,
+    store_server: StubStore,
+    woo_callback: ServedCallback,
 ) -> None:
     """Re-Authenticate, the test of an instance and a replay to another URL share the limit."""
     number = api.create(**{"event.notification.callback.url": woo_callback.url})["id"]
@@ -400,7 +408,7 @@ def test_every_way_of_calling_counts(
     assert store_server.asked == [] and not woo_callback.receiver.received
 
 
-def test_filled_optional_fields_stay_open(ann: Person, form: dict[str, t.Any]) -> None:
+def test_filled_optional_fields_stay_open(ann: HttpVisitor, form: dict[str, t.Any]) -> None:
     """What was typed below "Show Optional Fields" is still seen after a button was pressed."""
     assert 'id="optional" open' not in ann.post(NEW, form | {"act": "add"}).text
     page = ann.post(NEW, form | {"basic_username": "u", "act": "add"}).text
@@ -418,7 +426,7 @@ def test_quoting_survives_every_shell_character() -> None:
 class TestEdit:
     """The same page for an instance that is there."""
 
-    def test_untouched_changes_nothing(self, app: flask.Flask, api: Api, ann: Person) -> None:
+    def test_untouched_changes_nothing(self, app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
         """Saving the form as it is leaves the instance as it was, secrets included."""
         number = api.create(**{"event.notification.signature.key": "kept",
                                "event.poller.refresh_interval": "7"})["id"]  # fmt: skip
@@ -431,7 +439,7 @@ class TestEdit:
         after.pop("event.poller.configuration")
         assert {**before, "event.vendor.type": "polling"} == after
 
-    def test_emptied_secret_is_gone(self, app: flask.Flask, api: Api, ann: Person) -> None:
+    def test_emptied_secret_is_gone(self, app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
         """An optional field that is emptied is removed."""
         number = api.create(**{"event.notification.signature.key": "kept"})["id"]
         fields = fields_of(ann.get(f"/instances/{number}/edit").text)
@@ -439,7 +447,7 @@ class TestEdit:
         assert _kept(app, number)["event.notification.signature.key"] == ""
 
     def test_keys_do_not_move_to_another_host(
-        self, app: flask.Flask, api: Api, ann: Person
+        self, app: flask.Flask, api: Api, ann: HttpVisitor
     ) -> None:
         """The stored secret is not sent to another store."""
         number = api.create()["id"]
@@ -447,7 +455,7 @@ class TestEdit:
         page = ann.post(f"/instances/{number}/edit", fields | {"store_url": "https://evil.test"})
         assert page.status_code == 422 and "another host than before" in page.text
 
-    def test_legacy_urls_become_the_list(self, api: Api, ann: Person) -> None:
+    def test_legacy_urls_become_the_list(self, api: Api, ann: HttpVisitor) -> None:
         """An instance of the older form shows its resources in the list."""
         number = api.create(**{"event.poller.urls": "orders|products"})["id"]
         fields = fields_of(ann.get(f"/instances/{number}/edit").text)
@@ -455,7 +463,7 @@ class TestEdit:
         assert "resources-2-selected" not in fields
 
     def test_reauthenticating_asks_the_store(
-        self, api: Api, ann: Person, store_server: StubStore
+        self, api: Api, ann: HttpVisitor, store_server: StubStore
     ) -> None:
         """Update with the same store asks nobody; Re-Authenticate does, and shows a refusal."""
         number = api.create()["id"]
@@ -470,7 +478,7 @@ class TestEdit:
         page = ann.post(f"/instances/{number}/edit", fields | {"act": "reauthenticate"})
         assert page.status_code == 422 and "It answered 401" in page.text
 
-    def test_curl_is_a_patch(self, api: Api, ann: Person) -> None:
+    def test_curl_is_a_patch(self, api: Api, ann: HttpVisitor) -> None:
         """The cURL of an instance changes it, and shows none of its secrets even when asked."""
         number = api.create(**{"event.notification.signature.key": "kept"})["id"]
         fields = fields_of(ann.get(f"/instances/{number}/edit").text)
@@ -481,7 +489,7 @@ class TestEdit:
 
 
 def test_kept_secrets_are_tried_at_their_own_host_only(
-    api: Api, ann: Person, woo_callback: ServedCallback
+    api: Api, ann: HttpVisitor, woo_callback: ServedCallback
 ) -> None:
     """A test to another host asks for the secrets again instead of sending the kept ones there."""
     number = api.create(**{"event.notification.signature.key": EXAMPLE_KEY})["id"]

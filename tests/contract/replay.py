@@ -13,8 +13,8 @@ import urllib.parse
 
 import werkzeug.test
 
-from flask_woo_events.simulator import SimClock, SimulatedStore
-from flask_woo_events.simulator.rows import Row
+from flask_woo_events.simulation.store import SimClock, SimulatedStore
+from flask_woo_events.simulation.store.tables import Row
 
 CAPTURES = pathlib.Path(__file__).parent.parent / "captures"
 FILES = sorted(path.name for path in CAPTURES.glob("*.jsonl"))

@@ -11,13 +11,14 @@ import typing as t
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events import hooks, schema
-from flask_woo_events.hooks import Hook
-from flask_woo_events.models import Event
-from flask_woo_events.prove.truth import KINDS, truth
-from flask_woo_events.worker import Worker
+from flask_woo_events.db import upgrade
+from flask_woo_events.db.models import StoredEvent
+from flask_woo_events.instances import webhook_urls
+from flask_woo_events.instances.webhook_urls import Hook
+from flask_woo_events.simulation.loss_suite.ground_truth import KINDS, truth
+from flask_woo_events.worker.worker import Worker
 from tests.contract import replay
-from tests.integration.host import PREFIX, Api, add_account, dispose, make_app, runtime_of
+from tests.integration.host_app import PREFIX, Api, add_account, dispose, make_app, runtime_of
 
 SECRET = "s3cr3t-key-0123456789"
 #: How the server of the recording was reached, which ours is not.
@@ -50,12 +51,12 @@ class Receiver:
         stack.callback(dispose, app)
         self._app, self._runtime = app, runtime_of(app)
         self._runtime.clock = self.replay.clock.now
-        schema.upgrade(self._runtime.database.engine)
+        upgrade.upgrade(self._runtime.database.engine)
         self._read = 0
         self._instance_id = self._connect()
         # What an administrator would have copied into WooCommerce.
         stack.enter_context(pytest.MonkeyPatch.context()).setattr(
-            hooks, "secrets", lambda _keys, _hook: (SECRET,)
+            webhook_urls, "secrets", lambda _keys, _hook: (SECRET,)
         )
 
     def _connect(self) -> int:
@@ -74,7 +75,12 @@ class Receiver:
     def take(self, deliveries: list[replay.Record]) -> set[int]:
         """Deliver as it was recorded, byte by byte."""
         hook = Hook(self._instance_id, 1)
-        path = PREFIX + hooks.PATH + "/" + hooks.sign(self._runtime.settings.encryption_keys, hook)
+        path = (
+            PREFIX
+            + webhook_urls.PATH
+            + "/"
+            + webhook_urls.sign(self._runtime.settings.encryption_keys, hook)
+        )
         return {
             self._app.test_client()
             .post(
@@ -98,9 +104,13 @@ class Receiver:
 
     def _told(self, reports: t.Any) -> Told:
         assert [one.error for one in reports if one.error] == []
-        query = sa.select(Event.id, Event.resource, Event.object_id, Event.event_type)
+        query = sa.select(
+            StoredEvent.id, StoredEvent.resource, StoredEvent.object_id, StoredEvent.event_type
+        )
         with self._runtime.database.read() as session:
-            rows = session.execute(query.where(Event.id > self._read).order_by(Event.id)).all()
+            rows = session.execute(
+                query.where(StoredEvent.id > self._read).order_by(StoredEvent.id)
+            ).all()
         self._read = max([self._read, *(row.id for row in rows)])
         return sorted((row.resource, row.object_id, row.event_type) for row in rows)
 

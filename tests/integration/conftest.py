@@ -14,8 +14,8 @@ import flask.testing
 import pytest
 
 import flask_woo_events
-from flask_woo_events import schema
-from tests.integration.host import (
+from flask_woo_events.db import upgrade
+from tests.integration.host_app import (
     Account,
     Api,
     Headers,
@@ -25,7 +25,7 @@ from tests.integration.host import (
     make_app,
     runtime_of,
 )
-from tests.integration.line import Line, open_line
+from tests.integration.store_to_callback import StoreToCallback, open_line
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A SQLite file with our tables, to be copied: migrating anew takes each test a second."""
     folder = tmp_path_factory.mktemp("tables")
     app = make_app(folder)
-    schema.upgrade(runtime_of(app).database.engine)
+    upgrade.upgrade(runtime_of(app).database.engine)
     dispose(app)
     return folder / "host.sqlite3"
 
@@ -108,7 +108,7 @@ def api(client: flask.testing.FlaskClient, headers: Headers, store_server: StubS
 
 
 @pytest.fixture
-def line(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Line]:
+def line(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[StoreToCallback]:
     """A store, an application and a callback, joined; the store has been read once."""
     with contextlib.ExitStack() as stack:
         shutil.copy(tables, tmp_path / "host.sqlite3")

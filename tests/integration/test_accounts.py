@@ -6,9 +6,9 @@ import flask
 import flask.testing
 import pytest
 
-from flask_woo_events import accounts
 from flask_woo_events.errors import ConflictError, InputError, NotFoundError
-from tests.integration.host import NOW, PREFIX, Account, Api, Headers, add_account, runtime_of
+from flask_woo_events.instances import accounts
+from tests.integration.host_app import NOW, PREFIX, Account, Api, Headers, add_account, runtime_of
 
 
 def _status(client: flask.testing.FlaskClient, header: str) -> int:

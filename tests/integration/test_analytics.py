@@ -7,17 +7,17 @@ import datetime as dt
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events import analytics
-from flask_woo_events.analytics import Bucket
-from flask_woo_events.database import Database
-from flask_woo_events.models import Delivery, DeliveryStatus, Notification, Organization
-from tests.integration.stage import NOW, Stage, build
+from flask_woo_events.api import analytics
+from flask_woo_events.api.analytics import Bucket
+from flask_woo_events.db.database import Database
+from flask_woo_events.db.models import Delivery, DeliveryStatus, Notification, Organization
+from tests.integration.ledger_env import NOW, LedgerEnv, build
 
 DATES = ("2024-12-30T00:00:00", "2025-12-31T23:59:59", "2026-01-01T00:00:00", "2026-11-23T12:00:07")
 
 
 @pytest.fixture
-def stage(any_database: Database) -> Stage:
+def stage(any_database: Database) -> LedgerEnv:
     """One notification at each date: delivered, failing, never tried, queued."""
     stage = build(any_database)
     for number, date in enumerate(DATES, start=1):
@@ -33,7 +33,7 @@ def stage(any_database: Database) -> Stage:
     return stage
 
 
-def _buckets(stage: Stage, since: str, until: str, interval: str) -> list[Bucket]:
+def _buckets(stage: LedgerEnv, since: str, until: str, interval: str) -> list[Bucket]:
     ends = [dt.datetime.fromisoformat(one).replace(tzinfo=dt.UTC) for one in (since, until)]
     with stage.database.read() as session:
         home = session.scalars(sa.select(Organization.id)).one()
@@ -51,7 +51,7 @@ def _buckets(stage: Stage, since: str, until: str, interval: str) -> list[Bucket
         ("day", {"2024-12-30": 2, "2025-12-31": 2, "2026-01-01": 2, "2026-11-23": 2}),
     ],
 )
-def test_buckets_of_the_calendar(stage: Stage, interval: str, expected: dict[str, int]) -> None:
+def test_buckets_of_the_calendar(stage: LedgerEnv, interval: str, expected: dict[str, int]) -> None:
     """Every event lies in the year, quarter, month, week or day that it was recorded in."""
     found = _buckets(stage, "2024-12-01", "2026-11-30", interval)
     counted = {f"{one.start:%Y-%m-%d}": one.total for one in found if one.total}
@@ -60,13 +60,13 @@ def test_buckets_of_the_calendar(stage: Stage, interval: str, expected: dict[str
     assert starts == sorted(set(starts))
 
 
-def test_buckets_of_seconds(stage: Stage) -> None:
+def test_buckets_of_seconds(stage: LedgerEnv) -> None:
     """The second is right, and both ends have a bucket."""
     found = _buckets(stage, "2026-11-23T12:00:00", "2026-11-23T12:00:10", "second")
     assert [one.total for one in found] == [0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0]
 
 
-def test_success_and_failure(stage: Stage) -> None:
+def test_success_and_failure(stage: LedgerEnv) -> None:
     """Delivered is success; tried in vain or queued has failed; what waits is neither."""
     found = _buckets(stage, "2024-12-01", "2026-11-30", "day")
     counts = [one for bucket in found for one in bucket.counts]
@@ -78,7 +78,7 @@ def test_success_and_failure(stage: Stage) -> None:
     ]
 
 
-def test_another_organisation_counts_for_nothing(stage: Stage) -> None:
+def test_another_organisation_counts_for_nothing(stage: LedgerEnv) -> None:
     """Nobody learns how much others sell."""
     build(stage.database).see({"id": 1})
     with stage.database.read() as session:

@@ -16,8 +16,8 @@ import sqlalchemy as sa
 import werkzeug.serving
 from hypothesis import strategies as st
 
-from flask_woo_events.models import Configuration, Instance
-from tests.integration.host import PREFIX, Api, Body, Headers, body_for, runtime_of
+from flask_woo_events.db.models import Configuration, Instance
+from tests.integration.host_app import PREFIX, Api, Body, Headers, body_for, runtime_of
 
 CONFIGURATION = "event.poller.configuration"
 ORDERS = {"url": "/hubs/ecommerce/orders", "idField": "id"}

@@ -16,19 +16,19 @@ import flask
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events import accounts, instances, plans, profiles, views
-from flask_woo_events.accounts import Caller
-from flask_woo_events.callback import CallbackReceiver
-from flask_woo_events.crypto import Cipher
-from flask_woo_events.database import Database
-from flask_woo_events.leases import Keeper
-from flask_woo_events.models import Event, Instance, Object, Poller, PollerState
-from flask_woo_events.polling import InstancePoll
-from flask_woo_events.reports import PollReport
-from flask_woo_events.schemas import InstanceRequest
-from flask_woo_events.simulator import SimulatedStore
-from flask_woo_events.worker import Worker
-from tests.integration.host import (
+from flask_woo_events.db.database import Database
+from flask_woo_events.db.leases import LeaseRenewer
+from flask_woo_events.db.models import Instance, Object, Poller, PollerState, StoredEvent
+from flask_woo_events.instances import access, accounts, lifecycle, specification, views
+from flask_woo_events.instances.accounts import Caller
+from flask_woo_events.instances.requests import InstanceRequest
+from flask_woo_events.simulation.callback_receiver import CallbackReceiver
+from flask_woo_events.simulation.store import SimulatedStore
+from flask_woo_events.sync.instance_poll import InstancePoll
+from flask_woo_events.sync.report import PollReport
+from flask_woo_events.values.crypto import Cipher
+from flask_woo_events.worker.worker import Worker
+from tests.integration.host_app import (
     Api,
     Body,
     StubStore,
@@ -45,7 +45,7 @@ CALLBACK = "event.notification.callback.url"
 LOOKS = range(1, 5)
 
 
-class Line:
+class StoreToCallback:
     """A store with one polled resource that is known already, and a callback."""
 
     def __init__(self, app: flask.Flask, api: Api, receiver: CallbackReceiver, hook: str) -> None:
@@ -70,7 +70,7 @@ class Line:
             return False
 
         runtime = runtime_of(self.app)
-        with Keeper(runtime.database, runtime.clock, dt.timedelta(seconds=10)) as keeper:
+        with LeaseRenewer(runtime.database, runtime.clock, dt.timedelta(seconds=10)) as keeper:
             reports = InstancePoll(runtime, keeper, forced=True, stopped=stopped).run(1)
         assert next(looks) > look, "the poll had ended before"
         return reports
@@ -90,7 +90,7 @@ def _orders(collection: str) -> Body:
 
 
 @pytest.fixture
-def line(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Line]:
+def line(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[StoreToCallback]:
     shutil.copy(tables, tmp_path / "host.sqlite3")
     store = SimulatedStore("9.4", consumer_key="ck_test", consumer_secret="cs_test")
     store.populate(orders=12, products=6, coupons=3, customers=5)
@@ -100,35 +100,37 @@ def line(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Line]:
         url, hook = stack.enter_context(store.serve()), stack.enter_context(receiver.serve())
         stack.callback(dispose, app)
         api = Api(app.test_client(), add_account(app, "ann", "acme").headers, url)
-        yield Line(app, api, receiver, hook)
+        yield StoreToCallback(app, api, receiver, hook)
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_resource_that_is_pointed_elsewhere_during_its_poll(line: Line, look: int) -> None:
+def test_resource_that_is_pointed_elsewhere_during_its_poll(
+    line: StoreToCallback, look: int
+) -> None:
     """A poll of the old collection leaves nothing in the ledger of the new one."""
     line.poll_while(lambda: line.change(configuration=_orders("products")), look)
     line.poll()
     line.poll()
-    assert line.rows(sa.select(Event.event_type)) == []
+    assert line.rows(sa.select(StoredEvent.event_type)) == []
     assert len(line.rows(sa.select(Object.object_id))) == 6
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_backfill_during_a_poll(line: Line, look: int) -> None:
+def test_backfill_during_a_poll(line: StoreToCallback, look: int) -> None:
     """A backfill that is asked for during a poll tells every object once."""
     runtime = runtime_of(line.app)
 
     def backfill() -> None:
         with runtime.database.write() as session:
-            instances.backfill(session, profiles.owner(session, 1), 1, runtime.clock())
+            lifecycle.backfill(session, access.owner(session, 1), 1, runtime.clock())
 
     line.poll_while(backfill, look)
     line.poll()
     line.poll()
-    assert line.rows(sa.select(Event.event_type)) == ["CREATED"] * 12
+    assert line.rows(sa.select(StoredEvent.event_type)) == ["CREATED"] * 12
 
 
-def test_instance_that_is_switched_off_during_its_poll(line: Line) -> None:
+def test_instance_that_is_switched_off_during_its_poll(line: StoreToCallback) -> None:
     """Nothing is written for an instance once the call that switches it off has answered."""
     before = line.rows(sa.select(Poller.polled_at))
     reports = line.poll_while(lambda: line.api.call("DELETE", f"{line.path}/enabled"), 2)
@@ -136,7 +138,7 @@ def test_instance_that_is_switched_off_during_its_poll(line: Line) -> None:
     assert "taken over" in str(reports[0].error)
 
 
-def test_change_during_a_poll_is_due_at_once(line: Line) -> None:
+def test_change_during_a_poll_is_due_at_once(line: StoreToCallback) -> None:
     """The next poll goes by a change now, not when the interval of the last one ends."""
     line.poll_while(lambda: line.change(configuration=_orders("products")), 2)
     runtime = runtime_of(line.app)
@@ -145,7 +147,7 @@ def test_change_during_a_poll_is_due_at_once(line: Line) -> None:
     assert instance.lease_until is None
 
 
-def test_new_name_does_not_disturb_a_poll(line: Line) -> None:
+def test_new_name_does_not_disturb_a_poll(line: StoreToCallback) -> None:
     """A poll goes on to its end when what it reads stays the same."""
     reports = line.poll_while(lambda: line.change(name="new", tags=["a"]), 2)
     assert [one.error for one in reports] == [None]
@@ -202,22 +204,22 @@ def test_two_changes_at_once(any_database: Database) -> None:
     with any_database.write() as session:
         user = accounts.add_user(session, "ann", "acme", now)
         who = Caller(organization_id=user.organization_id, user_id=user.user_id)
-        number, _ = instances.create(session, cipher, who, plans.plan(request), {}, now)
+        number, _ = lifecycle.create(session, cipher, who, specification.plan(request), {}, now)
     held = threading.Event()
 
     def change(body: Body, *, first: bool) -> None:
         wanted = InstanceRequest.model_validate(body)
         with any_database.read() as session:
-            before = instances.before(session, cipher, who, number)
-        checked = plans.plan(wanted, before, partial=True)
+            before = lifecycle.before(session, cipher, who, number)
+        checked = specification.plan(wanted, before, partial=True)
         if not first:
             assert held.wait(10)
         with any_database.write() as session:
-            plan = instances.plan_again(session, cipher, who, number, wanted, checked, partial=True)
+            plan = lifecycle.plan_again(session, cipher, who, number, wanted, checked, partial=True)
             if first:
                 held.set()
                 time.sleep(0.3)
-            instances.change(session, cipher, who, number, plan, None, now)
+            lifecycle.change(session, cipher, who, number, plan, None, now)
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         bodies: list[Body] = [{"name": "new"}, {"configuration": {CALLBACK: "https://new.test/"}}]

@@ -6,25 +6,25 @@ import pathlib
 
 import pytest
 
-from benchmarks import chaos, kills
-from benchmarks.crew import Intake
-from benchmarks.kills import Outcome, Takeover
 from benchmarks.serving import free_port
-from benchmarks.stand import Stand
 from tests.conftest import BACKENDS
+from tests.fault_injection import kill_series, kills
+from tests.fault_injection.installation import Installation
+from tests.fault_injection.kills import KillResult, Takeover
+from tests.fault_injection.server_processes import Intake
 
 pytestmark = pytest.mark.parametrize("any_url", BACKENDS[:2], indirect=True)
 
 
-def _assert_sound(outcome: Outcome) -> None:
+def _assert_sound(outcome: KillResult) -> None:
     assert outcome.wrong == [], outcome.log
     assert outcome.events
 
 
 def test_workers_that_are_killed_lose_nothing(any_url: str, tmp_path: pathlib.Path) -> None:
     """Whoever is killed when, each change is told, and again only with the id it had."""
-    with Stand(any_url, tmp_path, seed=7, settings=chaos.QUICK).running() as stand:
-        _assert_sound(kills.at_random(stand, chaos.CREWS["pollers and deliverers"], 10))
+    with Installation(any_url, tmp_path, seed=7, settings=kill_series.QUICK).running() as stand:
+        _assert_sound(kills.at_random(stand, kill_series.CREWS["pollers and deliverers"], 10))
 
 
 @pytest.mark.parametrize("point", ["before commit", "after commit"])
@@ -32,7 +32,7 @@ def test_workers_that_are_killed_at_a_commit_lose_nothing(
     point: str, any_url: str, tmp_path: pathlib.Path
 ) -> None:
     """Each commit is the last thing that a process does, or the first that it does not."""
-    with Stand(any_url, tmp_path, seed=8, settings=chaos.QUICK).running() as stand:
+    with Installation(any_url, tmp_path, seed=8, settings=kill_series.QUICK).running() as stand:
         outcome = kills.at_points(stand, point, first=2, most=4)
         assert outcome.kills == 4
         _assert_sound(outcome)
@@ -43,7 +43,9 @@ def test_an_intake_that_is_killed_loses_nothing(any_url: str, tmp_path: pathlib.
     port = free_port()
     intake = Intake(port)
     public = f"http://127.0.0.1:{port}"
-    with Stand(any_url, tmp_path, seed=9, public=public, settings=chaos.QUICK).running() as stand:
+    with Installation(
+        any_url, tmp_path, seed=9, public=public, settings=kill_series.QUICK
+    ).running() as stand:
         intake.start(stand.environment)
         try:
             _assert_sound(kills.with_intake(stand, intake, 8))
@@ -55,5 +57,5 @@ def test_the_work_of_a_killed_worker_is_taken_over_within_ten_seconds(
     any_url: str, tmp_path: pathlib.Path
 ) -> None:
     """At default settings, from the kill until the other worker has told everything."""
-    with Stand(any_url, tmp_path, seed=10).running() as stand:
+    with Installation(any_url, tmp_path, seed=10).running() as stand:
         assert Takeover(stand, lambda: stand.nursery.start(*kills.WORKER)).of_both() < 10

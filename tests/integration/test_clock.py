@@ -8,16 +8,16 @@ import typing as t
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events.clock import READ_EVERY, DatabaseClock, utc_now
-from flask_woo_events.config import Settings
-from flask_woo_events.crypto import Cipher
-from flask_woo_events.database import Database
-from flask_woo_events.flow import claims
-from flask_woo_events.leases import claim_instance
-from flask_woo_events.models import Delivery, Instance
-from flask_woo_events.polling import due_instances
+from flask_woo_events.db.clock import READ_EVERY, DatabaseClock, utc_now
+from flask_woo_events.db.database import Database
+from flask_woo_events.db.leases import claim_instance
+from flask_woo_events.db.models import Delivery, Instance
+from flask_woo_events.delivery import claims
 from flask_woo_events.runtime import Runtime
-from tests.integration.stage import Stage, build
+from flask_woo_events.settings import Settings
+from flask_woo_events.sync.instance_poll import due_instances
+from flask_woo_events.values.crypto import Cipher
+from tests.integration.ledger_env import LedgerEnv, build
 
 LEASE = dt.timedelta(seconds=10)
 APART = dt.timedelta(minutes=5)
@@ -33,7 +33,7 @@ def _machine(database: Database, off: dt.timedelta) -> Runtime:
 
 
 @pytest.fixture
-def stage(any_database: Database) -> Stage:
+def stage(any_database: Database) -> LedgerEnv:
     """An instance that is due, and a notification that waits, on a server with a clock."""
     if any_database.engine.dialect.name == "sqlite":
         pytest.skip("a SQLite file has one machine")
@@ -46,7 +46,7 @@ def stage(any_database: Database) -> Stage:
     return stage
 
 
-def _take(runtime: Runtime, stage: Stage) -> tuple[bool, int]:
+def _take(runtime: Runtime, stage: LedgerEnv) -> tuple[bool, int]:
     """Try to take the instance and the delivery."""
     with runtime.database.write() as session:
         lease = claim_instance(session, stage.stream.instance_id, runtime.clock(), LEASE)
@@ -55,7 +55,9 @@ def _take(runtime: Runtime, stage: Stage) -> tuple[bool, int]:
 
 
 @pytest.mark.parametrize("ahead", [APART, -APART], ids=["ahead", "behind"])
-def test_a_lease_holds_for_machines_with_other_clocks(stage: Stage, ahead: dt.timedelta) -> None:
+def test_a_lease_holds_for_machines_with_other_clocks(
+    stage: LedgerEnv, ahead: dt.timedelta
+) -> None:
     """Neither a fast nor a slow machine takes over what another one has just claimed."""
     holder, other = _machine(stage.database, ahead), _machine(stage.database, -ahead)
     assert _take(holder, stage) == (True, 1)
@@ -64,7 +66,7 @@ def test_a_lease_holds_for_machines_with_other_clocks(stage: Stage, ahead: dt.ti
 
 
 @pytest.mark.parametrize("ahead", [APART, -APART], ids=["ahead", "behind"])
-def test_a_lease_ends_for_machines_with_other_clocks(stage: Stage, ahead: dt.timedelta) -> None:
+def test_a_lease_ends_for_machines_with_other_clocks(stage: LedgerEnv, ahead: dt.timedelta) -> None:
     """What a machine held that is gone is taken over when the lease ends, not minutes later."""
     holder, other = _machine(stage.database, ahead), _machine(stage.database, -ahead)
     assert _take(holder, stage) == (True, 1)
@@ -79,7 +81,7 @@ def test_a_lease_ends_for_machines_with_other_clocks(stage: Stage, ahead: dt.tim
     assert _take(other, stage) == (True, 1)
 
 
-def test_a_clock_counts_on_between_two_readings(stage: Stage) -> None:
+def test_a_clock_counts_on_between_two_readings(stage: LedgerEnv) -> None:
     """Setting the machine's clock changes nothing; a reading a minute corrects what drifted."""
     passed, own = 0.0, utc_now()
     statements: list[str] = []

@@ -11,10 +11,10 @@ import flask
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events import schema
-from flask_woo_events.crypto import Cipher
-from flask_woo_events.models import Configuration, Instance, Poller, PollerState
-from tests.integration.host import (
+from flask_woo_events.db import upgrade
+from flask_woo_events.db.models import Configuration, Instance, Poller, PollerState
+from flask_woo_events.values.crypto import Cipher
+from tests.integration.host_app import (
     PREFIX,
     Account,
     Api,
@@ -202,7 +202,7 @@ def test_db_upgrade_and_check(tmp_path: pathlib.Path) -> None:
         assert "flask woo db upgrade" in _bad(app, "users", "list")
         _good(app, "db", "upgrade")
         _good(app, "db", "upgrade")
-        assert schema.check(runtime_of(app).database.engine) in _good(app, "db", "check")
+        assert upgrade.check(runtime_of(app).database.engine) in _good(app, "db", "check")
     finally:
         dispose(app)
 

@@ -15,14 +15,15 @@ import flask
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events import connect, instances, profiles
-from flask_woo_events.accounts import Caller
-from flask_woo_events.clock import utc_now
+from flask_woo_events.db.clock import utc_now
+from flask_woo_events.db.models import Connection, Instance, Organization, User
 from flask_woo_events.errors import ConfigurationError
-from flask_woo_events.models import Connection, Instance, Organization, User
+from flask_woo_events.instances import access as profiles
+from flask_woo_events.instances import lifecycle, wc_auth
+from flask_woo_events.instances.accounts import Caller
 from flask_woo_events.runtime import Runtime
-from flask_woo_events.simulator import SimulatedStore
-from tests.integration.host import PREFIX, add_account, dispose, make_app, runtime_of
+from flask_woo_events.simulation.store import SimulatedStore
+from tests.integration.host_app import PREFIX, add_account, dispose, make_app, runtime_of
 
 BASE = f"https://events.test{PREFIX}"
 
@@ -125,7 +126,7 @@ def test_a_store_is_connected(desk: Desk) -> None:
 def test_back_to_the_application(desk: Desk, page: str, shown: bool) -> None:
     """Who began on a page of the application gets back to it, and to nowhere else."""
     with desk.runtime.database.write() as session:
-        target = connect.begin(
+        target = wc_auth.begin(
             session,
             desk.runtime.cipher,
             desk.caller(),
@@ -209,7 +210,7 @@ def test_another_organisation_is_not_touched(desk: Desk) -> None:
     """The same store at another organisation is another instance."""
     assert desk.send(desk.state(desk.invite())) == 200
     add_account(desk.app, "eve", "rivals")
-    token = connect.invite(desk.runtime, desk.caller("eve")).partition("invitation=")[2]
+    token = wc_auth.invite(desk.runtime, desk.caller("eve")).partition("invitation=")[2]
     assert desk.send(desk.state(token)) == 200
     assert len({one.organization_id for one in desk.instances()}) == 2
 
@@ -287,7 +288,7 @@ def test_pages_while_nothing_came_of_it(desk: Desk) -> None:
 def test_stores_send_keys_to_https_only(desk: Desk) -> None:
     """An address that WooCommerce refuses is refused here, with the setting to change."""
     with pytest.raises(ConfigurationError, match="WOO_EVENTS_PUBLIC_URL"):
-        connect.public_base("http://events.test")
+        wc_auth.public_base("http://events.test")
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"user_id": 1}', b"x" * 20_000])
@@ -302,7 +303,7 @@ def test_rubbish_is_refused(desk: Desk, body: bytes) -> None:
 def test_the_console_begins_by_itself(desk: Desk) -> None:
     """A signed-in user needs no invitation."""
     with desk.runtime.database.write() as session:
-        target = connect.begin(
+        target = wc_auth.begin(
             session,
             desk.runtime.cipher,
             desk.caller(),
@@ -315,4 +316,4 @@ def test_the_console_begins_by_itself(desk: Desk) -> None:
     assert desk.send(state) == 200
     with desk.runtime.database.read() as session:
         home = session.scalars(sa.select(Organization)).one()
-        assert instances.find(session, desk.caller(), 1).organization_id == home.id
+        assert lifecycle.find(session, desk.caller(), 1).organization_id == home.id

@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 
-from tests.integration.line import open_line
+from tests.integration.store_to_callback import open_line
 
 #: By hub name: the store's path, a body, and a change of it.
 RESOURCES: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {

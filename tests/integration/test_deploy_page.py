@@ -140,14 +140,15 @@ def test_the_formatter_writes_json() -> None:
     exec(code, names)
     extra = {"action": "poll", "instance": 12}
     record = logging.getLogger("flask_woo_events").makeRecord(
-        "flask_woo_events.polling", logging.INFO, __file__, 1, "polled %s", ("orders",), None,
+        "flask_woo_events.sync.instance_poll", logging.INFO, __file__, 1, "polled %s", ("orders",),
+        None,
         extra=extra,
     )  # fmt: skip
     told = json.loads(names["JsonFormatter"]().format(record))
     assert told.pop("time")
     assert told == {
         "level": "INFO",
-        "logger": "flask_woo_events.polling",
+        "logger": "flask_woo_events.sync.instance_poll",
         "message": "polled orders",
         **extra,
     }

@@ -14,24 +14,19 @@ import typing as t
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events import configuration, redelivery
-from flask_woo_events.callback import CallbackReceiver
-from flask_woo_events.config import Settings
-from flask_woo_events.crypto import Cipher, verify_body
-from flask_woo_events.database import Database
-from flask_woo_events.dispatch import Dispatch, DispatchReport
-from flask_woo_events.leases import Keeper
-from flask_woo_events.models import (
-    Attempt,
-    Delivery,
-    DeliveryStatus,
-    Organization,
-    Subscription,
-)
-from flask_woo_events.redelivery import Wanted
+from flask_woo_events.db.database import Database
+from flask_woo_events.db.leases import LeaseRenewer
+from flask_woo_events.db.models import Attempt, Delivery, DeliveryStatus, Organization, Subscription
+from flask_woo_events.delivery import redelivery
+from flask_woo_events.delivery.dispatcher import Dispatch, DispatchReport
+from flask_woo_events.delivery.redelivery import DeliverySelection
+from flask_woo_events.instances import configuration
 from flask_woo_events.runtime import Runtime
-from tests.integration.failing import MODES, FailingCallback, Mode
-from tests.integration.stage import NOW, Stage, build
+from flask_woo_events.settings import Settings
+from flask_woo_events.simulation.callback_receiver import CallbackReceiver
+from flask_woo_events.values.crypto import Cipher, verify_body
+from tests.integration.failing_callback import MODES, FailingCallback, Mode
+from tests.integration.ledger_env import NOW, LedgerEnv, build
 
 #: Real seconds that a callback may take; the clock of the tests is moved by hand.
 QUICK = {
@@ -58,13 +53,13 @@ class Clock:
 class Post:
     """A stage whose notifications are sent for real."""
 
-    stage: Stage
+    stage: LedgerEnv
     runtime: Runtime
     clock: Clock
 
     def dispatch(self) -> DispatchReport:
         length = dt.timedelta(seconds=self.runtime.settings.lease_seconds)
-        with Keeper(self.runtime.database, self.clock, length) as keeper:
+        with LeaseRenewer(self.runtime.database, self.clock, length) as keeper:
             return Dispatch(self.runtime, keeper, chance=lambda: 0.0).run()
 
     def redeliver(self, **wanted: t.Any) -> int:
@@ -72,7 +67,7 @@ class Post:
             home = session.scalars(sa.select(Organization.id)).first()
             assert home is not None
             return redelivery.redeliver(
-                session, Wanted(organization_id=home, **wanted), self.clock()
+                session, DeliverySelection(organization_id=home, **wanted), self.clock()
             )
 
     def statuses(self) -> collections.Counter[str]:

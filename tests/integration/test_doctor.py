@@ -14,15 +14,15 @@ import typing as t
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events.clock import DatabaseClock, utc_now
-from flask_woo_events.models import Instance, Poller, PollerState, Tally
-from flask_woo_events.simulator import SimulatedStore
-from flask_woo_events.store.journal import STATUS_PATH
-from tests.integration.host import runtime_of
-from tests.integration.line import Line, open_line
+from flask_woo_events.db.clock import DatabaseClock, utc_now
+from flask_woo_events.db.models import Instance, Poller, PollerState, WebhookCoverage
+from flask_woo_events.simulation.store import SimulatedStore
+from flask_woo_events.woocommerce.plugin_journal import STATUS_PATH
+from tests.integration.host_app import runtime_of
+from tests.integration.store_to_callback import StoreToCallback, open_line
 
 
-def _findings(line: Line) -> dict[str, str]:
+def _findings(line: StoreToCallback) -> dict[str, str]:
     """What is said, with its fix."""
     result = line.app.test_cli_runner().invoke(args=["woo", "doctor", "--json"])
     found = {
@@ -34,24 +34,24 @@ def _findings(line: Line) -> dict[str, str]:
     return found
 
 
-def _fix(line: Line, words: str) -> str:
+def _fix(line: StoreToCallback, words: str) -> str:
     """The fix of the one finding that has these words."""
     found = _findings(line)
     assert [what for what in found if words in what], found
     return next(fix for what, fix in found.items() if words in what)
 
 
-def _set(line: Line, table: type, **values: object) -> None:
+def _set(line: StoreToCallback, table: type, **values: object) -> None:
     with runtime_of(line.app).database.write() as session:
         session.execute(sa.update(table).values(**values))
 
 
-def test_nothing_is_wrong(line: Line) -> None:
+def test_nothing_is_wrong(line: StoreToCallback) -> None:
     """A store that was just read gives no reason to worry."""
     assert _findings(line) == {}
 
 
-def test_the_keys_are_refused(line: Line) -> None:
+def test_the_keys_are_refused(line: StoreToCallback) -> None:
     """A key that was taken back, and a store that does not answer."""
     line.store.faults.add("status", times=100, code=401)
     assert "REST API" in _fix(line, "refuses its keys")
@@ -60,19 +60,19 @@ def test_the_keys_are_refused(line: Line) -> None:
     assert "curl" in _fix(line, "cannot be used")
 
 
-def test_a_poller_is_disabled(line: Line) -> None:
+def test_a_poller_is_disabled(line: StoreToCallback) -> None:
     """The command that resumes it is there to be copied."""
     _set(line, Poller, state=PollerState.DISABLED, error="no answer")
     assert _fix(line, "no answer") == f"flask woo instances resume {line.instance_id}"
 
 
-def test_no_worker_runs(line: Line) -> None:
+def test_no_worker_runs(line: StoreToCallback) -> None:
     """What is due for minutes is nobody's."""
     _set(line, Instance, next_poll_at=utc_now() - dt.timedelta(minutes=3))
     assert _fix(line, "no worker takes them") == "flask woo poll"
 
 
-def test_the_callback_is_away(line: Line) -> None:
+def test_the_callback_is_away(line: StoreToCallback) -> None:
     """It is connected to, and gets nothing by that."""
     before = len(line.receiver.received)
     assert _findings(line) == {}
@@ -82,7 +82,7 @@ def test_the_callback_is_away(line: Line) -> None:
     assert _fix(line, "refuses connections")
 
 
-def test_the_callback_is_forbidden(line: Line) -> None:
+def test_the_callback_is_forbidden(line: StoreToCallback) -> None:
     """The address guard is asked as at a delivery."""
     runtime = runtime_of(line.app)
     runtime.settings = dataclasses.replace(
@@ -91,7 +91,7 @@ def test_the_callback_is_forbidden(line: Line) -> None:
     assert _fix(line, "the callback cannot be reached") == "let its host be reached from here"
 
 
-def test_notifications_wait(line: Line) -> None:
+def test_notifications_wait(line: StoreToCallback) -> None:
     """A callback that was given up is named, with how long its oldest notification waits."""
     line.receiver.answer = lambda _received: 410
     line.store.acts.stock(line.first("products"), 3)
@@ -102,15 +102,19 @@ def test_notifications_wait(line: Line) -> None:
     assert _fix(line, "1 notifications wait for the callback (queued)") == redeliver
 
 
-def test_cron_is_late(line: Line) -> None:
+def test_cron_is_late(line: StoreToCallback) -> None:
     """Webhooks that come after polling has told the change are the store's cron."""
     with runtime_of(line.app).database.write() as session:
-        session.add(Tally(instance_id=line.instance_id, resource="orders", told=8, missed=0,
-                          late=9, since=utc_now()))  # fmt: skip
+        session.add(
+            WebhookCoverage(
+                instance_id=line.instance_id, resource="orders", told=8, missed=0, late=9,
+                since=utc_now(),
+            )
+        )  # fmt: skip
     assert "wp cron event run --due-now" in _fix(line, "WP-Cron runs late")
 
 
-def test_the_journal(line: Line) -> None:
+def test_the_journal(line: StoreToCallback) -> None:
     """Whether it is there, how far it was read, for what, and why not."""
 
     def told() -> dict[str, t.Any]:
@@ -140,14 +144,14 @@ def test_the_journal(line: Line) -> None:
     assert _findings(line) == {}
 
 
-def test_the_journal_may_not_be_read(line: Line) -> None:
+def test_the_journal_may_not_be_read(line: StoreToCallback) -> None:
     """A user without the right to it is told who has."""
     line.store.journal.install()
     line.store.faults.add("status", match=STATUS_PATH, times=100, code=403)
     assert "shop manager" in _fix(line, "the journal is not read")
 
 
-def test_the_clock_is_off(line: Line) -> None:
+def test_the_clock_is_off(line: StoreToCallback) -> None:
     """A machine whose clock differs from the database's is told."""
     runtime = runtime_of(line.app)
 
@@ -160,14 +164,14 @@ def test_the_clock_is_off(line: Line) -> None:
 
 
 @pytest.fixture
-def hooked(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Line]:
+def hooked(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[StoreToCallback]:
     """An instance for webhooks."""
     with contextlib.ExitStack() as stack:
         shutil.copy(tables, tmp_path / "host.sqlite3")
         yield open_line("9.4", tmp_path, stack, hooked=True)
 
 
-def test_the_keys_may_only_read(hooked: Line) -> None:
+def test_the_keys_may_only_read(hooked: StoreToCallback) -> None:
     """Webhooks cannot be put right with them."""
     assert not [what for what in _findings(hooked) if "may only read" in what]
     _demote(hooked.store)
@@ -178,7 +182,7 @@ def _demote(store: SimulatedStore) -> None:
     store.add_key("ck_test", "cs_test", "read")
 
 
-def test_a_webhook_is_disabled(hooked: Line) -> None:
+def test_a_webhook_is_disabled(hooked: StoreToCallback) -> None:
     """The store's own word counts, not what was last seen."""
     for row in hooked.store.shop.tables["webhooks"]:
         row.status = "disabled"

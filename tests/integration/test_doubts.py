@@ -10,12 +10,12 @@ import shutil
 
 import pytest
 
-from flask_woo_events.leases import Keeper
-from flask_woo_events.polling import InstancePoll, due_instances
+from flask_woo_events.db.leases import LeaseRenewer
 from flask_woo_events.runtime import Runtime
-from flask_woo_events.simulator import SimulatedStore
-from tests.integration.host import runtime_of
-from tests.integration.line import Line, open_line
+from flask_woo_events.simulation.store import SimulatedStore
+from flask_woo_events.sync.instance_poll import InstancePoll, due_instances
+from tests.integration.host_app import runtime_of
+from tests.integration.store_to_callback import StoreToCallback, open_line
 
 
 class Hands:
@@ -30,18 +30,18 @@ class Hands:
 
 
 @pytest.fixture
-def line(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Line]:
+def line(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[StoreToCallback]:
     shutil.copy(tables, tmp_path / "host.sqlite3")
     with contextlib.ExitStack() as stack:
         yield open_line("11.0", tmp_path, stack, counts=(60, 40, 30, 50))
 
 
 @pytest.fixture
-def hands(line: Line) -> Hands:
+def hands(line: StoreToCallback) -> Hands:
     return Hands(runtime_of(line.app))
 
 
-def test_backup_played_in(line: Line, hands: Hands) -> None:
+def test_backup_played_in(line: StoreToCallback, hands: Hands) -> None:
     """What a restored store took back is said once, and is not told as changes."""
     store = line.store
     store.clock.advance(-86_400)
@@ -67,7 +67,7 @@ def test_backup_played_in(line: Line, hands: Hands) -> None:
     assert len(line.notices) == 1
 
 
-def test_versions_go_on_after_a_restore(line: Line) -> None:
+def test_versions_go_on_after_a_restore(line: StoreToCallback) -> None:
     """A receiver that keeps the greatest version is not left behind by a restored store."""
     store, order = line.store, line.first("orders")
     store.clock.advance(-86_400)
@@ -85,12 +85,12 @@ def test_versions_go_on_after_a_restore(line: Line) -> None:
     assert _version(line, order) > before
 
 
-def _version(line: Line, order: int) -> int:
+def _version(line: StoreToCallback, order: int) -> int:
     events = [event for one in line.receiver.received for event in one.events]
     return max(int(one["version"]) for one in events if one["objectId"] == str(order))
 
 
-def test_another_store_at_the_address(line: Line) -> None:
+def test_another_store_at_the_address(line: StoreToCallback) -> None:
     """Another shop's objects are not told, and the right one goes on where it was."""
     other = SimulatedStore("11.0", consumer_key="ck_test", consumer_secret="cs_test")
     other.clock.advance(-400 * 86_400)
@@ -107,7 +107,7 @@ def test_another_store_at_the_address(line: Line) -> None:
     assert line.arrivals() == {("products", str(product), "UPDATED")}
 
 
-def test_many_deletions_are_told_at_the_second_look(line: Line, hands: Hands) -> None:
+def test_many_deletions_are_told_at_the_second_look(line: StoreToCallback, hands: Hands) -> None:
     """That most products are gone is told when it is still so ten minutes later."""
     for order in line.store.truth("orders"):
         line.store.acts.sql_update("orders", order, line_items=[])
@@ -124,7 +124,7 @@ def test_many_deletions_are_told_at_the_second_look(line: Line, hands: Hands) ->
     assert line.arrivals() == {("products", str(number), "DELETED") for number in gone}
 
 
-def test_many_deletions_that_a_person_accepts(line: Line) -> None:
+def test_many_deletions_that_a_person_accepts(line: StoreToCallback) -> None:
     """``flask woo instances accept`` tells the deletions at the next poll."""
     for number in list(line.store.truth("coupons"))[:25]:
         line.store.acts.delete_for_good("coupons", number)
@@ -137,7 +137,7 @@ def test_many_deletions_that_a_person_accepts(line: Line) -> None:
     assert (result.exit_code, "misses nothing" in result.output) == (1, True)
 
 
-def test_empty_store_needs_a_person(line: Line, hands: Hands) -> None:
+def test_empty_store_needs_a_person(line: StoreToCallback, hands: Hands) -> None:
     """When nothing of the whole store is left no time makes it true."""
     for kind in ("orders", "products", "coupons", "customers"):
         for number in list(line.store.truth(kind)):
@@ -151,16 +151,16 @@ def test_empty_store_needs_a_person(line: Line, hands: Hands) -> None:
     assert len(line.arrivals()) == 60 + 40 + 30 + 50
 
 
-def _poll_due(line: Line) -> set[str]:
+def _poll_due(line: StoreToCallback) -> set[str]:
     """Poll as a worker does, and tell which resources were."""
     runtime = runtime_of(line.app)
-    with Keeper(runtime.database, runtime.clock, dt.timedelta(seconds=10)) as keeper:
+    with LeaseRenewer(runtime.database, runtime.clock, dt.timedelta(seconds=10)) as keeper:
         turn = InstancePoll(runtime, keeper)
         reports = [one for number in due_instances(runtime) for one in turn.run(number)]
     return {one.resource for one in reports}
 
 
-def test_failures_wait_longer_and_longer(line: Line, hands: Hands) -> None:
+def test_failures_wait_longer_and_longer(line: StoreToCallback, hands: Hands) -> None:
     """A failing resource is tried after one minute, two and four; the others keep their time."""
     line.store.faults.add("status", match="/wc/v3/coupons", times=1000, code=500)
     asked = []
@@ -181,7 +181,7 @@ def test_failures_wait_longer_and_longer(line: Line, hands: Hands) -> None:
     assert line.poller("discounts").failures == 0
 
 
-def test_retry_after_is_waited_for(line: Line, hands: Hands) -> None:
+def test_retry_after_is_waited_for(line: StoreToCallback, hands: Hands) -> None:
     """A store that asks for an hour gets it."""
     line.store.faults.add("status", times=1000, code=429, retry_after=3600)
     line.errors()

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from flask_woo_events.resources import default_configuration
-from tests.integration.host import Api, Headers
+from flask_woo_events.instances.polled_resources import default_configuration
+from tests.integration.host_app import Api, Headers
 
 NAMES = ["woocommercerest", "2881"]
 

@@ -11,9 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 import flask_woo_events
-from flask_woo_events import ConfigurationError, WooEvents, schema
-from flask_woo_events.models import Base, Instance
-from tests.integration.host import PREFIX, Api, add_account, dispose, make_app, runtime_of
+from flask_woo_events import ConfigurationError, WooEvents
+from flask_woo_events.db import upgrade
+from flask_woo_events.db.models import Base, Instance
+from tests.integration.host_app import PREFIX, Api, add_account, dispose, make_app, runtime_of
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_two_applications(tmp_path: pathlib.Path) -> None:
         )
         db.init_app(app)
         woo.init_app(app)
-        schema.upgrade(runtime_of(app).database.engine)
+        upgrade.upgrade(runtime_of(app).database.engine)
         apps.append(app)
     one, two = apps
     assert [runtime_of(app).settings.compare_pages for app in apps] == [3, 4]
@@ -126,7 +127,7 @@ def test_csrf_exemption(bare: flask.Flask) -> None:
 def test_without_encryption_key(tmp_path: pathlib.Path) -> None:
     """Without a key the application starts, and a request is told to look at the log."""
     app = make_app(tmp_path, WOO_EVENTS_ENCRYPTION_KEYS=[])
-    schema.upgrade(runtime_of(app).database.engine)
+    upgrade.upgrade(runtime_of(app).database.engine)
     headers = add_account(app, "ann", "acme").headers
     client = app.test_client()
     assert client.get(f"{PREFIX}/instances", headers=headers).status_code == 404
@@ -184,7 +185,7 @@ def test_include_name(name: str | None, kind: str, kept: bool) -> None:
 
 def test_include_name_knows_all_tables() -> None:
     """Every table of ours is left alone."""
-    names = [*Base.metadata.tables, schema.VERSION_TABLE]
+    names = [*Base.metadata.tables, upgrade.VERSION_TABLE]
     assert not [name for name in names if flask_woo_events.include_name(name, "table", {})]
 
 

@@ -10,10 +10,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from flask_woo_events.database import Database
-from flask_woo_events.group_commit import GroupCommit
-from flask_woo_events.models import Organization
-from tests.integration.host import NOW
+from flask_woo_events.db.database import Database
+from flask_woo_events.db.group_commit import GroupCommit
+from flask_woo_events.db.models import Organization
+from tests.integration.host_app import NOW
 
 WRITERS = 12
 

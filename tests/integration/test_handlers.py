@@ -17,25 +17,25 @@ from flask_woo_events import (
     poller_disabled,
     subscription_stopped,
 )
-from flask_woo_events.models import Attempt, Delivery, Subscription
-from flask_woo_events.worker import Worker
-from tests.integration.host import runtime_of
-from tests.integration.line import Line
+from flask_woo_events.db.models import Attempt, Delivery, Subscription
+from flask_woo_events.worker.worker import Worker
+from tests.integration.host_app import runtime_of
+from tests.integration.store_to_callback import StoreToCallback
 
 
-def _woo(line: Line) -> WooEvents:
+def _woo(line: StoreToCallback) -> WooEvents:
     """An extension object whose handlers are those of the application."""
     woo = WooEvents()
     runtime_of(line.app).handlers = woo._handlers
     return woo
 
 
-def _tell(line: Line) -> None:
+def _tell(line: StoreToCallback) -> None:
     assert [one.error for one in line.poll() if one.error] == []
     Worker(runtime_of(line.app)).deliver_once()
 
 
-def _due(line: Line) -> None:
+def _due(line: StoreToCallback) -> None:
     """Let retries be due now."""
     with runtime_of(line.app).database.write() as session:
         now = runtime_of(line.app).clock()
@@ -43,7 +43,7 @@ def _due(line: Line) -> None:
         session.execute(sa.update(Subscription).values(next_due_at=now, held_until=None))
 
 
-def test_a_handler_gets_what_it_asked_for(line: Line) -> None:
+def test_a_handler_gets_what_it_asked_for(line: StoreToCallback) -> None:
     """Only its resource and types, with the object, in the application's context."""
     woo, got = _woo(line), list[Event]()
 
@@ -65,7 +65,7 @@ def test_a_handler_gets_what_it_asked_for(line: Line) -> None:
     }
 
 
-def test_a_handler_that_raises_is_called_again(line: Line) -> None:
+def test_a_handler_that_raises_is_called_again(line: StoreToCallback) -> None:
     """Only for what it failed at; the reason is shown as a callback's would be."""
     woo, calls, broken = _woo(line), collections.Counter[str](), True
 
@@ -91,7 +91,7 @@ def test_a_handler_that_raises_is_called_again(line: Line) -> None:
     assert calls == {"good": 1, "bad": 2, "fine": 1}
 
 
-def test_a_handler_keeps_the_order_of_versions(line: Line) -> None:
+def test_a_handler_keeps_the_order_of_versions(line: StoreToCallback) -> None:
     """A later version waits until the earlier one was taken."""
     woo, got, broken = _woo(line), list[int](), True
 
@@ -112,7 +112,7 @@ def test_a_handler_keeps_the_order_of_versions(line: Line) -> None:
     assert got == [2, 3, 4]
 
 
-def test_a_handler_that_went_away_is_waited_for(line: Line) -> None:
+def test_a_handler_that_went_away_is_waited_for(line: StoreToCallback) -> None:
     """Events for a function that is gone are kept and say so; it gets them when it is back."""
     woo = _woo(line)
     woo.on("orders", name="billing")(lambda event: None)
@@ -130,7 +130,7 @@ def test_a_handler_that_went_away_is_waited_for(line: Line) -> None:
     assert [one.type for one in got] == ["UPDATED"]
 
 
-def test_the_signal_tells_every_event(line: Line) -> None:
+def test_the_signal_tells_every_event(line: StoreToCallback) -> None:
     """A Blinker receiver gets the same events, and again after it raised."""
     got: list[Event] = []
 
@@ -153,7 +153,7 @@ def _again(event: Event) -> Event:
     return type(event)(**{**vars(event), "attempt": 2})
 
 
-def test_a_stopped_subscription_is_signalled(line: Line) -> None:
+def test_a_stopped_subscription_is_signalled(line: StoreToCallback) -> None:
     """Whoever listens learns that somebody must look, once."""
     got: list[dict[str, t.Any]] = []
 
@@ -170,7 +170,7 @@ def test_a_stopped_subscription_is_signalled(line: Line) -> None:
 
 
 @pytest.mark.parity(87)
-def test_a_disabled_poller_is_signalled(line: Line) -> None:
+def test_a_disabled_poller_is_signalled(line: StoreToCallback) -> None:
     """The same for a resource that failed too often."""
     got: list[str] = []
 

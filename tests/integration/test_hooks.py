@@ -12,23 +12,26 @@ import typing as t
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events import arrivals, crypto, hooks, schema, webhooks
-from flask_woo_events.arrivals import Arrived, Waiting
-from flask_woo_events.database import Database
+from flask_woo_events.db import upgrade
+from flask_woo_events.db.database import Database
+from flask_woo_events.db.leases import GuardLease, LeaseRenewer
+from flask_woo_events.db.models import Arrival, Instance
 from flask_woo_events.errors import LeaseLostError
-from flask_woo_events.flow.intake import Hint
-from flask_woo_events.hooks import Hook
-from flask_woo_events.leases import GuardLease, Keeper
-from flask_woo_events.models import Arrival, Instance
-from flask_woo_events.polling import due_instances
+from flask_woo_events.instances import webhook_urls, webhooks
+from flask_woo_events.instances.webhook_urls import Hook
 from flask_woo_events.runtime import Runtime
-from flask_woo_events.worker import Worker
+from flask_woo_events.sync.instance_poll import due_instances
+from flask_woo_events.sync.webhooks import inbox
+from flask_woo_events.sync.webhooks.inbox import Arrived, Waiting
+from flask_woo_events.sync.webhooks.parse import Hint
+from flask_woo_events.values import crypto
+from flask_woo_events.worker.worker import Worker
 from tests.conftest import BACKENDS
-from tests.integration.host import PREFIX, runtime_of
-from tests.integration.line import PUBLIC, Line, open_line
-from tests.integration.stage import NOW, build
+from tests.integration.host_app import PREFIX, runtime_of
+from tests.integration.ledger_env import NOW, build
+from tests.integration.store_to_callback import PUBLIC, StoreToCallback, open_line
 
-Make = cabc.Callable[..., Line]
+Make = cabc.Callable[..., StoreToCallback]
 VERSIONS = ["5.9", "8.0", "9.4", "11.0"]
 LEASE = dt.timedelta(seconds=8)
 
@@ -37,7 +40,7 @@ LEASE = dt.timedelta(seconds=8)
 def make_line(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Make]:
     with contextlib.ExitStack() as stack:
 
-        def make(version: str = "11.0", **how: t.Any) -> Line:
+        def make(version: str = "11.0", **how: t.Any) -> StoreToCallback:
             shutil.copy(tables, tmp_path / "host.sqlite3")
             return open_line(version, tmp_path, stack, hooked=True, **how)
 
@@ -45,34 +48,34 @@ def make_line(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Mak
 
 
 @pytest.fixture
-def line(make_line: Make) -> Line:
+def line(make_line: Make) -> StoreToCallback:
     return make_line()
 
 
-def _registered(line: Line) -> dict[str, str]:
+def _registered(line: StoreToCallback) -> dict[str, str]:
     rows = line.store.shop.tables["webhooks"]
     return {row.fields["topic"]: row.status for row in rows}
 
 
-def _shown(line: Line) -> dict[str, t.Any]:
+def _shown(line: StoreToCallback) -> dict[str, t.Any]:
     answer = line.api.call("GET", f"/instances/{line.instance_id}")
     return t.cast("dict[str, t.Any]", answer.json)
 
 
-def _post(line: Line, body: bytes, topic: str = "order.updated", **headers: str) -> int:
+def _post(line: StoreToCallback, body: bytes, topic: str = "order.updated", **headers: str) -> int:
     runtime = runtime_of(line.app)
     keys, hook = runtime.settings.encryption_keys, Hook(line.instance_id, 1)
-    signature = crypto._hmac(hooks.secrets(keys, hook)[-1].encode(), body)
+    signature = crypto._hmac(webhook_urls.secrets(keys, hook)[-1].encode(), body)
     answer = line.app.test_client().post(
-        f"{PREFIX}{hooks.PATH}/{hooks.sign(keys, hook)}",
+        f"{PREFIX}{webhook_urls.PATH}/{webhook_urls.sign(keys, hook)}",
         data=body,
         headers={"X-WC-Webhook-Signature": signature, "X-WC-Webhook-Topic": topic, **headers},
     )
     return answer.status_code
 
 
-def _keeper(runtime: Runtime) -> Keeper:
-    return Keeper(runtime.database, runtime.clock, LEASE)
+def _keeper(runtime: Runtime) -> LeaseRenewer:
+    return LeaseRenewer(runtime.database, runtime.clock, LEASE)
 
 
 @pytest.mark.parity(65)
@@ -118,17 +121,17 @@ def test_webhook_that_is_committed_late_is_looked_after(any_database: Database) 
 
     def waiting() -> Waiting | None:
         with any_database.read() as session:
-            return arrivals.waiting(session, hook.instance_id)
+            return inbox.waiting(session, hook.instance_id)
 
     with any_database.begin() as slower:
-        arrivals.add(slower, [arrived(1)])
+        inbox.add(slower, [arrived(1)])
         with any_database.begin() as faster:
-            arrivals.add(faster, [arrived(2)])
+            inbox.add(faster, [arrived(2)])
         seen = waiting()
     assert seen is not None
     assert [hint.object_id for hint in seen.hints] == [2]
     with any_database.write() as session:
-        arrivals.remove(session, seen)
+        inbox.remove(session, seen)
     left = waiting()
     assert left is not None
     assert [hint.object_id for hint in left.hints] == [1]
@@ -137,7 +140,7 @@ def test_webhook_that_is_committed_late_is_looked_after(any_database: Database) 
 def test_on_every_database(any_url: str, make_line: Make) -> None:
     """Registration, ping, intake, reconciliation and removal do the same everywhere."""
     engine = sa.create_engine(any_url)
-    schema.upgrade(engine)
+    upgrade.upgrade(engine)
     engine.dispose()
     line = make_line(SQLALCHEMY_DATABASE_URI=any_url)
     order = line.first("orders")
@@ -187,7 +190,7 @@ def test_deleted_refund_brings_the_poll_forward(make_line: Make, version: str) -
     assert line.arrivals() == {("orders", str(order), "UPDATED")}
 
 
-def test_deleted_variation_brings_the_poll_forward(line: Line) -> None:
+def test_deleted_variation_brings_the_poll_forward(line: StoreToCallback) -> None:
     """Only the variation's own number is told: the poll finds its product."""
     body = {"name": "Shirt", "type": "variable"}
     product = line.rest("POST", "products", **body)["id"]
@@ -205,7 +208,7 @@ def test_deleted_variation_brings_the_poll_forward(line: Line) -> None:
 
 
 @pytest.mark.parity(65)
-def test_deletion_for_good_by_rest(line: Line) -> None:
+def test_deletion_for_good_by_rest(line: StoreToCallback) -> None:
     """The action topics tell what no ordinary topic does."""
     product, coupon = line.first("products"), line.first("coupons")
     for path in (f"products/{product}", f"coupons/{coupon}"):
@@ -216,7 +219,7 @@ def test_deletion_for_good_by_rest(line: Line) -> None:
     }
 
 
-def test_deletion_told_of_the_wrong_resource(line: Line) -> None:
+def test_deletion_told_of_the_wrong_resource(line: StoreToCallback) -> None:
     """``coupon.deleted`` that names an order tells that the order is gone, or nothing."""
     order = line.first("orders")
     _post(line, b'{"id":%d}' % order, "coupon.deleted")
@@ -229,7 +232,7 @@ def test_deletion_told_of_the_wrong_resource(line: Line) -> None:
     assert not [one for one in told if one[0] == "discounts"]
 
 
-def test_stale_and_repeated_webhooks_tell_nothing(line: Line) -> None:
+def test_stale_and_repeated_webhooks_tell_nothing(line: StoreToCallback) -> None:
     """What a body says is not believed: an old state, sent late or twice, is no event."""
     order = line.first("orders")
     row = line.store.shop.tables["orders"].get(order)
@@ -243,7 +246,7 @@ def test_stale_and_repeated_webhooks_tell_nothing(line: Line) -> None:
     assert line.arrivals() == set()
 
 
-def test_error_in_the_place_of_an_object(line: Line) -> None:
+def test_error_in_the_place_of_an_object(line: StoreToCallback) -> None:
     """An error object names nothing: the next poll looks, and soon."""
     body = b'{"code":"woocommerce_rest_cannot_view","message":"","data":{"status":401}}'
     assert _post(line, body) == 200
@@ -255,7 +258,7 @@ def test_error_in_the_place_of_an_object(line: Line) -> None:
     assert due <= runtime.clock() + dt.timedelta(minutes=1)
 
 
-def test_subscriber_is_no_customer(line: Line) -> None:
+def test_subscriber_is_no_customer(line: StoreToCallback) -> None:
     """``customer.created`` of a user with another role is not an event."""
     line.store.acts.new_user("subscriber")
     assert line.store.webhooks.pending
@@ -263,12 +266,12 @@ def test_subscriber_is_no_customer(line: Line) -> None:
 
 
 @pytest.mark.parity(64)
-def test_forged_webhooks_are_refused(line: Line) -> None:
+def test_forged_webhooks_are_refused(line: StoreToCallback) -> None:
     """Nothing is kept without the right signature, whatever else fits."""
     body = b'{"id":1}'
     client, runtime = line.app.test_client(), runtime_of(line.app)
     keys = runtime.settings.encryption_keys
-    path = f"{PREFIX}{hooks.PATH}/{hooks.sign(keys, Hook(line.instance_id, 1))}"
+    path = f"{PREFIX}{webhook_urls.PATH}/{webhook_urls.sign(keys, Hook(line.instance_id, 1))}"
     wrong = crypto._hmac(b"another secret", body)
     for headers in ({}, {"X-WC-Webhook-Signature": "x"}, {"X-WC-Webhook-Signature": wrong}):
         assert client.post(path, data=body, headers=headers).status_code == 401
@@ -278,7 +281,7 @@ def test_forged_webhooks_are_refused(line: Line) -> None:
 
 
 @pytest.mark.parity(89)
-def test_large_bodies(line: Line) -> None:
+def test_large_bodies(line: StoreToCallback) -> None:
     """A webhook of some megabytes is taken, one of more than 8 MiB is refused."""
     assert _post(line, b'{"id":1,"x":"%s"}' % (b"x" * 4_000_000)) == 200
     assert _post(line, b'{"id":1,"x":"%s"}' % (b"x" * 9_000_000)) == 413
@@ -286,12 +289,12 @@ def test_large_bodies(line: Line) -> None:
 
 @pytest.mark.parity(4)
 @pytest.mark.parametrize(("slash", "status"), [("/", 404), ("", 401)])
-def test_notification_at_our_own_address(line: Line, slash: str, status: int) -> None:
+def test_notification_at_our_own_address(line: StoreToCallback, slash: str, status: int) -> None:
     """The callback of a documented body is the service itself: it takes no notifications."""
     line.store.acts.stock(line.first("products"), 3)
     line.hooks()
     (told,) = line.receiver.received
-    own = f"{PREFIX}{hooks.PATH}{slash}"
+    own = f"{PREFIX}{webhook_urls.PATH}{slash}"
     headers = {"Elements-Webhook-Signature": told.headers["Elements-Webhook-Signature"]}
     answer = line.app.test_client().post(own, data=told.body, headers=headers)
     assert answer.status_code == status
@@ -300,11 +303,11 @@ def test_notification_at_our_own_address(line: Line, slash: str, status: int) ->
 
 
 @pytest.mark.parity(60)
-def test_ping_and_get(line: Line) -> None:
+def test_ping_and_get(line: StoreToCallback) -> None:
     """The unsigned form of a ping gets exactly 200, and so does a GET."""
     client, runtime = line.app.test_client(), runtime_of(line.app)
     keys = runtime.settings.encryption_keys
-    path = f"{PREFIX}{hooks.PATH}/{hooks.sign(keys, Hook(line.instance_id, 1))}"
+    path = f"{PREFIX}{webhook_urls.PATH}/{webhook_urls.sign(keys, Hook(line.instance_id, 1))}"
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     assert client.post(path, data=b"webhook_id=12", headers=form).status_code == 200
     assert client.get(path).status_code == 200
@@ -313,17 +316,20 @@ def test_ping_and_get(line: Line) -> None:
 
 
 @pytest.mark.parity(61, 62)
-def test_documented_routings(line: Line) -> None:
+def test_documented_routings(line: StoreToCallback) -> None:
     """By Base64 of the id with a signature; by ``Element-Instances`` with User and Organization."""
     runtime, body = runtime_of(line.app), b'{"id":1}'
     hook = Hook(line.instance_id, 1)
-    secret = hooks.secrets(runtime.settings.encryption_keys, hook)[-1].encode()
+    secret = webhook_urls.secrets(runtime.settings.encryption_keys, hook)[-1].encode()
     headers = {"X-WC-Webhook-Signature": crypto._hmac(secret, body)}
     client = line.app.test_client()
-    assert client.post(f"{PREFIX}{hooks.PATH}/MQ==", data=body, headers=headers).status_code == 200
-    assert client.post(f"{PREFIX}{hooks.PATH}/MQ==", data=body).status_code == 401
+    assert (
+        client.post(f"{PREFIX}{webhook_urls.PATH}/MQ==", data=body, headers=headers).status_code
+        == 200
+    )
+    assert client.post(f"{PREFIX}{webhook_urls.PATH}/MQ==", data=body).status_code == 401
     listed = {"Element-Instances": str(line.instance_id)}
-    path = f"{PREFIX}{hooks.PATH}"
+    path = f"{PREFIX}{webhook_urls.PATH}"
     assert client.post(path, data=body, headers=listed).status_code == 401
     answer = client.post(path, data=body, headers={**listed, **line.api.headers})
     assert answer.status_code == 200
@@ -331,7 +337,7 @@ def test_documented_routings(line: Line) -> None:
     assert client.post(path, data=body, headers=other).status_code == 404
 
 
-def test_secret_is_rotated(line: Line) -> None:
+def test_secret_is_rotated(line: StoreToCallback) -> None:
     """While webhooks with the secret before are on their way it is good; then no more."""
     runner = line.app.test_cli_runner()
     register = ["woo", "webhooks", "register", str(line.instance_id), "--rotate"]
@@ -343,7 +349,7 @@ def test_secret_is_rotated(line: Line) -> None:
     assert line.hooks() == {("products", str(line.first("products")), "UPDATED")}
 
 
-def test_guardian_replaces_what_is_broken(line: Line) -> None:
+def test_guardian_replaces_what_is_broken(line: StoreToCallback) -> None:
     """Disabled, edited, missing and doubled webhooks are put right, and the gap is polled."""
     table = line.store.shop.tables["webhooks"]
     disabled, edited, gone, *_rest = list(table)
@@ -354,7 +360,7 @@ def test_guardian_replaces_what_is_broken(line: Line) -> None:
     other = line.rest("POST", "webhooks", topic="order.updated", delivery_url="https://other.test/")
     line.store.acts.stock(line.first("products"), 3)
     line.store.webhooks._webhooks.queue.clear()  # Nobody told.
-    webhooks.put_right(runtime_of(line.app), line.instance_id)
+    webhooks.reconcile(runtime_of(line.app), line.instance_id)
     ours = [row for row in table if row.fields["delivery_url"].startswith(PUBLIC)]
     assert len({row.fields["topic"] for row in ours}) == len(ours)
     assert {row.status for row in ours} == {"active"}
@@ -388,7 +394,7 @@ def test_registration_that_was_cut_short_is_made_up_for(make_line: Make) -> None
     assert line.notices == []
 
 
-def test_guardian_that_is_killed_is_taken_over(line: Line) -> None:
+def test_guardian_that_is_killed_is_taken_over(line: StoreToCallback) -> None:
     """It keeps others away for a lease, which it renews until it has said how the webhooks are."""
     runtime, meanwhile = runtime_of(line.app), []
 
@@ -421,14 +427,14 @@ def test_guardian_that_is_killed_is_taken_over(line: Line) -> None:
             lease.renew(session, runtime.clock() + LEASE)
 
 
-def test_notices_while_webhooks_cannot_be_put_right(line: Line) -> None:
+def test_notices_while_webhooks_cannot_be_put_right(line: StoreToCallback) -> None:
     """Each look polls what is missed; the notice says so once, and what ended it."""
     runtime, send = runtime_of(line.app), line.store.webhooks.send
     for row in line.store.shop.tables["webhooks"]:
         row.status = "disabled"
     line.store.webhooks.send = lambda *_: None
     for _ in range(3):
-        assert not webhooks.put_right(runtime, line.instance_id).healthy
+        assert not webhooks.reconcile(runtime, line.instance_id).healthy
         with runtime.database.write() as session:
             instance = session.get_one(Instance, line.instance_id)
             assert instance.next_poll_at is not None
@@ -439,14 +445,14 @@ def test_notices_while_webhooks_cannot_be_put_right(line: Line) -> None:
     assert "cannot be put right" in notice["text"]
     assert "the store cannot reach" in notice["text"]
     line.store.webhooks.send = send
-    assert webhooks.put_right(runtime, line.instance_id).healthy
+    assert webhooks.reconcile(runtime, line.instance_id).healthy
     assert [one["text"].partition(" (")[0] for one in line.notices] == [
         "webhooks cannot be put right",
         "webhooks were put right",
     ]
 
 
-def test_webhook_with_another_secret_is_replaced(line: Line) -> None:
+def test_webhook_with_another_secret_is_replaced(line: StoreToCallback) -> None:
     """Somebody edits the secret of one in WooCommerce: the next delivery betrays it."""
     product = line.first("products")
     row = next(
@@ -464,7 +470,7 @@ def test_webhook_with_another_secret_is_replaced(line: Line) -> None:
     assert line.hooks() == {("products", str(product), "UPDATED")}
 
 
-def test_read_only_key(line: Line) -> None:
+def test_read_only_key(line: StoreToCallback) -> None:
     """The answer says that the key may not write; the instance is polled all the same."""
     line.store.add_key("ck_read", "cs_read", "read")
     created = line.api.create(
@@ -479,7 +485,7 @@ def test_read_only_key(line: Line) -> None:
     assert {one["status"] for one in created["webhooks"]} == {"missing"}
 
 
-def test_store_that_cannot_reach_us(line: Line) -> None:
+def test_store_that_cannot_reach_us(line: StoreToCallback) -> None:
     """The answer names the reason, and nothing is left in the store that can only fail."""
     before = len(_registered(line))
     line.store.webhooks.send = lambda *_: None
@@ -488,7 +494,7 @@ def test_store_that_cannot_reach_us(line: Line) -> None:
     assert len(_registered(line)) == before
 
 
-def test_deleting_an_instance_removes_ours_only(line: Line) -> None:
+def test_deleting_an_instance_removes_ours_only(line: StoreToCallback) -> None:
     """Others' webhooks stay, also those of another instance of ours."""
     line.rest("POST", "webhooks", topic="order.updated", delivery_url="https://other.test/")
     second = line.api.create(**{"event.vendor.type": "webhook", "name": "second"})
@@ -499,7 +505,7 @@ def test_deleting_an_instance_removes_ours_only(line: Line) -> None:
     assert second["webhooks"][0]["id"] in [row.id for row in left]
 
 
-def test_webhook_made_by_hand_is_recognised(line: Line) -> None:
+def test_webhook_made_by_hand_is_recognised(line: StoreToCallback) -> None:
     """``webhooks url`` prints what an administrator enters; ours gives way to nothing else."""
     result = line.app.test_cli_runner().invoke(
         args=["woo", "webhooks", "url", str(line.instance_id)]
@@ -509,7 +515,7 @@ def test_webhook_made_by_hand_is_recognised(line: Line) -> None:
     made = line.rest(
         "POST", "webhooks", topic="order.updated", delivery_url=address, secret=secret, name="mine"
     )
-    webhooks.put_right(runtime_of(line.app), line.instance_id)
+    webhooks.reconcile(runtime_of(line.app), line.instance_id)
     kept = {one["topic"]: one["id"] for one in _shown(line)["webhooks"]}
     assert kept["order.updated"] == made["id"]
     line.store.acts.status(line.first("orders"), "completed")
@@ -517,7 +523,7 @@ def test_webhook_made_by_hand_is_recognised(line: Line) -> None:
 
 
 @pytest.mark.parity(1)
-def test_tally(line: Line) -> None:
+def test_tally(line: StoreToCallback) -> None:
     """What webhooks told, missed, told late, twice and falsely is counted and shown."""
     product, acts = line.first("products"), line.store.acts
     acts.stock(product, 3)
@@ -538,7 +544,7 @@ def test_tally(line: Line) -> None:
     assert "missed 1" in output
 
 
-def test_unreachable_store_keeps_what_is_in_doubt(line: Line) -> None:
+def test_unreachable_store_keeps_what_is_in_doubt(line: StoreToCallback) -> None:
     """Webhooks are taken while the store does not answer, and looked after when it does."""
     product = line.first("products")
     line.store.acts.stock(product, 5)
@@ -550,7 +556,7 @@ def test_unreachable_store_keeps_what_is_in_doubt(line: Line) -> None:
     assert line.hooks() == {("products", str(product), "UPDATED")}
 
 
-def test_polling_instance_has_no_webhooks(line: Line) -> None:
+def test_polling_instance_has_no_webhooks(line: StoreToCallback) -> None:
     """Changing the type to polling removes them; nothing of the store is touched otherwise."""
     answer = line.api.call(
         "PATCH",
@@ -561,7 +567,7 @@ def test_polling_instance_has_no_webhooks(line: Line) -> None:
     assert _registered(line) == {}
 
 
-def test_new_callback_does_not_touch_the_store(line: Line) -> None:
+def test_new_callback_does_not_touch_the_store(line: StoreToCallback) -> None:
     """Where notifications go is our side's business."""
     before = len(line.store.requests)
     body = {"configuration": {"event.notification.callback.url": "https://new.test/"}}

@@ -8,7 +8,7 @@ import typing as t
 
 import pytest
 
-from tests.integration.hub import Hub, open_hub
+from tests.integration.hub_client import Hub, open_hub
 
 SINCE = "2016-04-28T21:58:25"
 

@@ -7,7 +7,7 @@ import pathlib
 
 import pytest
 
-from tests.integration.hub import Hub, open_hub
+from tests.integration.hub_client import Hub, open_hub
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import typing as t
 
 import pytest
 
-from flask_woo_events.simulator import SimulatedStore
-from tests.integration.host import Api, Headers, add_account
-from tests.integration.hub import Hub, open_hub
-from tests.integration.line import Line, open_line
+from flask_woo_events.simulation.store import SimulatedStore
+from tests.integration.host_app import Api, Headers, add_account
+from tests.integration.hub_client import Hub, open_hub
+from tests.integration.store_to_callback import StoreToCallback, open_line
 
 Body = dict[str, t.Any]
 
@@ -269,7 +269,7 @@ def test_token_reaches_the_store_of_its_instance_only(hub: Hub) -> None:
         assert theirs.headers["elements-element-instance-id"] == str(created["id"])
 
 
-def _bodies(line: Line) -> dict[str, Body]:
+def _bodies(line: StoreToCallback) -> dict[str, Body]:
     return {
         "customers": {"email": "new@example.com"},
         "discounts": {"code": "ten", "amount": "10.00"},

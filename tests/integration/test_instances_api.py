@@ -13,8 +13,7 @@ import pytest
 import requests
 import sqlalchemy as sa
 
-from flask_woo_events import profiles
-from flask_woo_events.models import (
+from flask_woo_events.db.models import (
     Base,
     Configuration,
     Delivery,
@@ -25,7 +24,8 @@ from flask_woo_events.models import (
     PollerState,
     Subscription,
 )
-from tests.integration.host import (
+from flask_woo_events.delivery import destination
+from tests.integration.host_app import (
     NOW,
     PREFIX,
     Account,
@@ -37,7 +37,7 @@ from tests.integration.host import (
     documented,
     runtime_of,
 )
-from tests.integration.stage import Stage
+from tests.integration.ledger_env import LedgerEnv
 
 DOCUMENTED = sorted(
     f"documented-{kind}{form}.json" for kind in ("polling", "webhook") for form in ("", "-curl")
@@ -608,9 +608,9 @@ def test_older_form_replaces_the_newer_one(app: flask.Flask, api: Api) -> None:
     assert {one["resource"] for one in shown["pollers"]} == {"orders"}
 
 
-def _stage(app: flask.Flask, created: Body) -> Stage:
-    from flask_woo_events.flow.cursor import Stream
-    from flask_woo_events.resources import PollerConfiguration
+def _stage(app: flask.Flask, created: Body) -> LedgerEnv:
+    from flask_woo_events.instances.polled_resources import PollerConfiguration
+    from flask_woo_events.sync.cursor import Stream
 
     poller = _pollers(app)["orders"]
     configuration = PollerConfiguration.model_validate(poller.configuration)
@@ -620,7 +620,7 @@ def _stage(app: flask.Flask, created: Body) -> Stage:
         resource="orders",
         configuration=configuration,
     )
-    return Stage(runtime_of(app).database, stream)
+    return LedgerEnv(runtime_of(app).database, stream)
 
 
 @pytest.mark.parity(59, 100)
@@ -666,7 +666,7 @@ def test_basic_credentials_are_sent_as_utf_8(app: flask.Flask, api: Api) -> None
     created = api.create(**dict(zip(names, ("zoë", "пароль€"), strict=True)))
     runtime = runtime_of(app)
     with runtime.database.read() as session:
-        target = profiles.load_target(session, runtime.cipher, created["id"], runtime.clock())
+        target = destination.load_target(session, runtime.cipher, created["id"], runtime.clock())
     sent = requests.Request("POST", "https://mycoolapp.com/", auth=target.basic).prepare()
     scheme, _, credentials = sent.headers["Authorization"].partition(" ")
     assert (scheme, base64.b64decode(credentials).decode()) == ("Basic", "zoë:пароль€")

@@ -12,13 +12,13 @@ import typing as t
 
 import pytest
 
-from flask_woo_events import following
-from flask_woo_events.clock import utc_now
-from flask_woo_events.models import Instance
+from flask_woo_events.db.clock import utc_now
+from flask_woo_events.db.models import Instance
 from flask_woo_events.runtime import Runtime
-from flask_woo_events.worker import Worker
-from tests.integration.host import runtime_of
-from tests.integration.line import Event, Line, open_line
+from flask_woo_events.sync.journal import follow
+from flask_woo_events.worker.worker import Worker
+from tests.integration.host_app import runtime_of
+from tests.integration.store_to_callback import Event, StoreToCallback, open_line
 
 VERSIONS = ["5.9", "8.0", "11.0"]
 NAMES = ("orders", "products", "discounts", "customers", "variations", "refunds", "orders-comments")
@@ -29,7 +29,7 @@ FIRST_FOUR = NAMES[:4]
 class Journaled:
     """A line whose clocks move together."""
 
-    line: Line
+    line: StoreToCallback
     ahead: float = 0.0
 
     def __post_init__(self) -> None:
@@ -214,7 +214,7 @@ def test_a_product_in_very_many_orders(make: Make, monkeypatch: pytest.MonkeyPat
     store = _trusting(make(counts=(40, 2, 1, 1), names=FIRST_FOUR))
     product = store.line.first("products")
     showing = store.line.orders_of(product)
-    monkeypatch.setattr(following, "MOST_PENDING", len(showing) - 1)
+    monkeypatch.setattr(follow, "MOST_PENDING", len(showing) - 1)
     store.line.store.acts.delete_for_good("products", product)
     assert store.told() == showing | {("products", str(product), "DELETED")}
     assert store.asked() == IDLE
@@ -340,48 +340,48 @@ def test_changes_at_the_switch(make: Make) -> None:
     assert store.asked() == IDLE
 
 
-Trouble = cabc.Callable[[Line], None]
+Trouble = cabc.Callable[[StoreToCallback], None]
 
 
-def _removed(line: Line) -> None:
+def _removed(line: StoreToCallback) -> None:
     line.store.journal.remove()
 
 
-def _away_for_a_while(line: Line) -> None:
+def _away_for_a_while(line: StoreToCallback) -> None:
     line.store.journal.remove()
     line.store.acts.price_meta(line.first("products"), "0.99")
     line.store.journal.install()
 
 
-def _pruned(line: Line) -> None:
+def _pruned(line: StoreToCallback) -> None:
     line.store.acts.price_meta(line.first("products"), "0.99")
     line.store.acts.order_meta(line.first("orders"))
     line.store.journal.prune()
 
 
-def _dropped(line: Line) -> None:
+def _dropped(line: StoreToCallback) -> None:
     line.store.acts.price_meta(line.first("products"), "0.99")
     line.store.journal.drop_table()
 
 
-def _emptied(line: Line) -> None:
+def _emptied(line: StoreToCallback) -> None:
     line.store.acts.price_meta(line.first("products"), "0.99")
     line.store.journal.truncate()
     line.store.acts.order_meta(line.first("orders"))
 
 
-def _emptied_and_full_again(line: Line) -> None:
+def _emptied_and_full_again(line: StoreToCallback) -> None:
     line.store.acts.price_meta(line.first("products"), "0.99")
     line.store.journal.truncate()
     for _time in range(60):
         line.store.acts.order_meta(line.first("orders"))
 
 
-def _clock_back(line: Line) -> None:
+def _clock_back(line: StoreToCallback) -> None:
     line.store.clock.advance(-3600)
 
 
-def _clock_ahead(line: Line) -> None:
+def _clock_ahead(line: StoreToCallback) -> None:
     line.store.clock.advance(3600)
 
 

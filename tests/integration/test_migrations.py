@@ -11,9 +11,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-from flask_woo_events import schema
-from flask_woo_events.database import Database
-from flask_woo_events.models import TABLE_PREFIX, Base
+from flask_woo_events.db import upgrade
+from flask_woo_events.db.database import Database
+from flask_woo_events.db.models import TABLE_PREFIX, Base
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def migrated(any_url: str) -> cabc.Iterator[Database]:
     """A database of each kind, brought up to date by migrations alone."""
     engine = sa.create_engine(any_url)
     database = Database(engine)
-    schema.upgrade(database.engine)
+    upgrade.upgrade(database.engine)
     yield database
     database.dispose()
     engine.dispose()
@@ -31,7 +31,7 @@ def test_migrations_make_the_models(migrated: Database) -> None:
     """Nothing is left for an autogenerate to do."""
     with migrated.engine.connect() as connection:
         context = alembic.runtime.migration.MigrationContext.configure(
-            connection, opts={"version_table": schema.VERSION_TABLE, "compare_type": _differs}
+            connection, opts={"version_table": upgrade.VERSION_TABLE, "compare_type": _differs}
         )
         assert alembic.autogenerate.compare_metadata(context, Base.metadata) == []
 
@@ -39,10 +39,10 @@ def test_migrations_make_the_models(migrated: Database) -> None:
 def test_migrations_can_be_undone(migrated: Database) -> None:
     """Down to the beginning and up again."""
     with migrated.engine.begin() as connection:
-        alembic.command.downgrade(schema._config(connection), "base")
-    left = [name for name in _tables(migrated) if name != schema.VERSION_TABLE]
+        alembic.command.downgrade(upgrade._config(connection), "base")
+    left = [name for name in _tables(migrated) if name != upgrade.VERSION_TABLE]
     assert left == []
-    schema.upgrade(migrated.engine)
+    upgrade.upgrade(migrated.engine)
     assert set(Base.metadata.tables) < set(_tables(migrated))
 
 

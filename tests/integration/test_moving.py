@@ -8,14 +8,14 @@ import pathlib
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events.clock import utc_now
-from flask_woo_events.models import Base, Event, Instance
-from flask_woo_events.worker import Worker
-from tests.integration.host import dispose, make_app, runtime_of
-from tests.integration.line import Line
+from flask_woo_events.db.clock import utc_now
+from flask_woo_events.db.models import Base, Instance, StoredEvent
+from flask_woo_events.worker.worker import Worker
+from tests.integration.host_app import dispose, make_app, runtime_of
+from tests.integration.store_to_callback import StoreToCallback
 
 
-def _copy(line: Line, url: str) -> str:
+def _copy(line: StoreToCallback, url: str) -> str:
     result = line.app.test_cli_runner().invoke(args=["woo", "db", "copy", "--to", url])
     return f"{result.exit_code}: {result.output}"
 
@@ -34,13 +34,13 @@ def _rows(url: str) -> dict[str, list[tuple[object, ...]]]:
     return found
 
 
-def _happen(line: Line) -> None:
+def _happen(line: StoreToCallback) -> None:
     line.store.acts.stock(line.first("products"), 3)
     line.store.acts.status(line.first("orders"), "completed")
 
 
 def test_an_installation_goes_on_elsewhere(
-    line: Line, any_url: str, tmp_path: pathlib.Path
+    line: StoreToCallback, any_url: str, tmp_path: pathlib.Path
 ) -> None:
     """Ids stay and go on, nothing is told again, and what waits is delivered from there."""
     _happen(line)
@@ -63,7 +63,7 @@ def test_an_installation_goes_on_elsewhere(
         WOO_EVENTS_ENCRYPTION_KEYS=keys,
         WOO_EVENTS_ALLOW_PRIVATE_CALLBACKS=True,
     )
-    there = Line(moved, line.store, line.receiver, line.api, line.instance_id)
+    there = StoreToCallback(moved, line.store, line.receiver, line.api, line.instance_id)
     runtime = runtime_of(moved)
     runtime.clock = lambda: utc_now() + dt.timedelta(hours=1)
     assert there.delivered() == {("products", str(max(line.store.truth("products"))), "CREATED")}
@@ -72,13 +72,13 @@ def test_an_installation_goes_on_elsewhere(
     line.store.acts.stock(line.first("products"), 4)
     there.poll()
     with runtime.database.read() as session:
-        ids = session.scalars(sa.select(Event.id).order_by(Event.id)).all()
+        ids = session.scalars(sa.select(StoredEvent.id).order_by(StoredEvent.id)).all()
     assert ids[: len(before["woo_event"])] == [row[0] for row in before["woo_event"]]
     assert len(ids) > len(before["woo_event"])
     dispose(moved)
 
 
-def test_a_filled_database_is_refused(line: Line, any_url: str) -> None:
+def test_a_filled_database_is_refused(line: StoreToCallback, any_url: str) -> None:
     """A second copy would mix two installations up."""
     url = any_url.replace("woo.sqlite3", "moved.sqlite3")
     assert _copy(line, url).startswith("0: ")
@@ -87,7 +87,7 @@ def test_a_filled_database_is_refused(line: Line, any_url: str) -> None:
     assert _rows(url) == before
 
 
-def test_a_running_worker_is_noticed(line: Line, tmp_path: pathlib.Path) -> None:
+def test_a_running_worker_is_noticed(line: StoreToCallback, tmp_path: pathlib.Path) -> None:
     """What it would write while it is copied would be lost."""
     with runtime_of(line.app).database.write() as session:
         session.execute(sa.update(Instance).values(lease_until=utc_now() + dt.timedelta(seconds=5)))
@@ -97,7 +97,7 @@ def test_a_running_worker_is_noticed(line: Line, tmp_path: pathlib.Path) -> None
 
 
 @pytest.mark.parametrize("url", ["nonsense", "oracle+nothing://x", "sqlite:////nowhere/at/all"])
-def test_a_database_that_cannot_be_used(line: Line, url: str) -> None:
+def test_a_database_that_cannot_be_used(line: StoreToCallback, url: str) -> None:
     """It is told in a sentence."""
     said = _copy(line, url)
     assert said.startswith("1: Error: ")

@@ -9,19 +9,19 @@ import shutil
 
 import pytest
 
-from tests.integration.line import Line, open_line
+from tests.integration.store_to_callback import StoreToCallback, open_line
 
 NAMES = ("orders", "products", "variations", "refunds", "orders-comments")
 VERSIONS = ["5.9", "9.4", "11.0"]
 
-Make = cabc.Callable[[str], Line]
+Make = cabc.Callable[[str], StoreToCallback]
 
 
 @pytest.fixture
 def make_line(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Make]:
     with contextlib.ExitStack() as stack:
 
-        def make(version: str) -> Line:
+        def make(version: str) -> StoreToCallback:
             shutil.copy(tables, tmp_path / "host.sqlite3")
             blocks = {name: {"url": f"/hubs/ecommerce/{name}"} for name in NAMES}
             return open_line(version, tmp_path, stack, resources=blocks)
@@ -29,7 +29,7 @@ def make_line(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Mak
         yield make
 
 
-def _variable(line: Line) -> tuple[int, int, int]:
+def _variable(line: StoreToCallback) -> tuple[int, int, int]:
     """A product with two variations."""
     attribute = {"name": "Size", "options": ["a", "b"], "variation": True}
     product = line.rest("POST", "products", name="V", type="variable", attributes=[attribute])["id"]
@@ -40,7 +40,7 @@ def _variable(line: Line) -> tuple[int, int, int]:
     return product, variations[0], variations[1]
 
 
-def _order(line: Line) -> int:
+def _order(line: StoreToCallback) -> int:
     lines = [{"product_id": line.first("products"), "quantity": 2}]
     return int(line.rest("POST", "orders", status="completed", line_items=lines)["id"])
 

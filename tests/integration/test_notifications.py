@@ -13,9 +13,9 @@ import typing as t
 
 import pytest
 
-from tests.integration.line import KEY, Line, open_line
+from tests.integration.store_to_callback import KEY, StoreToCallback, open_line
 
-Make = cabc.Callable[..., Line]
+Make = cabc.Callable[..., StoreToCallback]
 CUSTOMERS = {"url": "/hubs/ecommerce/customers", "idField": "id"}
 ORDERS = {"url": "/hubs/ecommerce/orders", "idField": "id"}
 
@@ -24,7 +24,7 @@ ORDERS = {"url": "/hubs/ecommerce/orders", "idField": "id"}
 def make_line(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Make]:
     with contextlib.ExitStack() as stack:
 
-        def make(**how: t.Any) -> Line:
+        def make(**how: t.Any) -> StoreToCallback:
             shutil.copy(tables, tmp_path / "host.sqlite3")
             return open_line("9.4", tmp_path, stack, **how)
 
@@ -104,7 +104,7 @@ def test_record_of_a_webhook(make_line: Make) -> None:
     assert message["raw"]["objectType"] == "products" and message["raw"]["pollDate"]
 
 
-def _late(line: Line, product: int) -> t.Any:
+def _late(line: StoreToCallback, product: int) -> t.Any:
     """The store's sender, before whose deliveries a price changes without a word."""
     send = line.store.webhooks.send
 

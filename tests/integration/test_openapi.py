@@ -19,11 +19,12 @@ import schemathesis
 from schemathesis.specs.openapi import checks
 
 import flask_woo_events
-from flask_woo_events.api import answers, openapi
-from flask_woo_events.api.operations import OPERATIONS
-from flask_woo_events.simulator import SimulatedStore
-from flask_woo_events.worker import Worker
-from tests.integration.host import (
+from flask_woo_events.api.openapi import document as openapi
+from flask_woo_events.api.openapi import responses
+from flask_woo_events.api.openapi.instance_operations import OPERATIONS
+from flask_woo_events.simulation.store import SimulatedStore
+from flask_woo_events.worker.worker import Worker
+from tests.integration.host_app import (
     PREFIX,
     Account,
     Api,
@@ -33,7 +34,7 @@ from tests.integration.host import (
     make_app,
     runtime_of,
 )
-from tests.integration.line import Line, open_line
+from tests.integration.store_to_callback import StoreToCallback, open_line
 
 Store = tuple[SimulatedStore, str]
 Case = schemathesis.Case[t.Any]
@@ -158,19 +159,21 @@ def test_page_shows_every_operation_and_model(client: flask.testing.FlaskClient)
 @pytest.mark.parametrize(
     ("path", "model"),
     [
-        ("/instances", answers.Instance),
-        ("/instances/events", answers.Event),
-        ("/instances/events/dispositions", answers.Disposition),
-        ("/instances/events/analytics", answers.EventCount),
-        ("/instances/events/analytics/accounts", answers.AccountCounts),
-        ("/instances/events/analytics/instances", answers.InstanceCounts),
-        ("/instances/event-poller-records", answers.PollerRecord),
-        ("/notifications?topics[]=instance-{id}-woocommercerest-events", answers.Notification),
-        ("/notifications/subscriptions", answers.Subscription),
-        ("/notifications/subscriptions/deliveries", answers.Delivery),
+        ("/instances", responses.Instance),
+        ("/instances/events", responses.Event),
+        ("/instances/events/dispositions", responses.Disposition),
+        ("/instances/events/analytics", responses.EventCount),
+        ("/instances/events/analytics/accounts", responses.AccountCounts),
+        ("/instances/events/analytics/instances", responses.InstanceCounts),
+        ("/instances/event-poller-records", responses.PollerRecord),
+        ("/notifications?topics[]=instance-{id}-woocommercerest-events", responses.Notification),
+        ("/notifications/subscriptions", responses.Subscription),
+        ("/notifications/subscriptions/deliveries", responses.Delivery),
     ],
 )
-def test_answers_are_as_described(line: Line, path: str, model: type[pydantic.BaseModel]) -> None:
+def test_answers_are_as_described(
+    line: StoreToCallback, path: str, model: type[pydantic.BaseModel]
+) -> None:
     """What is told of real events has the members that the description says, and no others."""
     rows = line.api.call("GET", path.format(id=line.instance_id)).json
     assert rows
@@ -179,7 +182,9 @@ def test_answers_are_as_described(line: Line, path: str, model: type[pydantic.Ba
 
 
 @pytest.fixture(scope="module")
-def line(tmp_path_factory: pytest.TempPathFactory, tables: pathlib.Path) -> cabc.Iterator[Line]:
+def line(
+    tmp_path_factory: pytest.TempPathFactory, tables: pathlib.Path
+) -> cabc.Iterator[StoreToCallback]:
     """A store whose changes were told, one of them in vain at first."""
     folder = tmp_path_factory.mktemp("line")
     shutil.copy(tables, folder / "host.sqlite3")

@@ -18,17 +18,19 @@ import flask
 import pytest
 import sqlalchemy as sa
 
-import flask_woo_events.database
-from benchmarks.chaos import QUICK
-from benchmarks.outages import OUTAGES
-from benchmarks.places import Image
-from benchmarks.stand import Stand, wait_until
-from flask_woo_events import crypto, hooks, schema
-from flask_woo_events.hooks import Hook
-from flask_woo_events.models import Arrival, Attempt, Instance
+import flask_woo_events.db.database
+from flask_woo_events.db import upgrade
+from flask_woo_events.db.models import Arrival, Attempt, Instance
+from flask_woo_events.instances import webhook_urls
+from flask_woo_events.instances.webhook_urls import Hook
+from flask_woo_events.values import crypto
 from tests import servers
-from tests.integration.host import PREFIX, Api, add_account, dispose, make_app, runtime_of
-from tests.integration.stage import build
+from tests.fault_injection.failing_databases import Image
+from tests.fault_injection.installation import Installation, wait_until
+from tests.fault_injection.kill_series import QUICK
+from tests.fault_injection.outages import OUTAGES
+from tests.integration.host_app import PREFIX, Api, add_account, dispose, make_app, runtime_of
+from tests.integration.ledger_env import build
 
 T = t.TypeVar("T")
 BODY = b'{"id":7,"status":"processing"}'
@@ -41,8 +43,8 @@ class Intake:
         self.app, self.runtime = app, runtime_of(app)
         instance_id = build(self.runtime.database).stream.instance_id
         keys, hook = self.runtime.settings.encryption_keys, Hook(instance_id, 1)
-        self._path = f"{PREFIX}{hooks.PATH}/{hooks.sign(keys, hook)}"
-        self._secret = hooks.secrets(keys, hook)[-1]
+        self._path = f"{PREFIX}{webhook_urls.PATH}/{webhook_urls.sign(keys, hook)}"
+        self._secret = webhook_urls.secrets(keys, hook)[-1]
 
     def send(self, app: flask.Flask | None = None) -> t.Any:
         """Send a webhook; returns the response."""
@@ -106,7 +108,7 @@ def test_a_lock_that_lasts_is_told(
     intake: Intake, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store shall send it again; nothing is answered 200 that was not stored."""
-    monkeypatch.setattr(flask_woo_events.database, "SQLITE_BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(flask_woo_events.db.database, "SQLITE_BUSY_SECONDS", 0.2)
     impatient = make_app(
         tmp_path, TESTING=False, WOO_EVENTS_ENCRYPTION_KEYS=intake.runtime.settings.encryption_keys
     )
@@ -232,7 +234,7 @@ def _allowed(context: contextlib.AbstractContextManager[T]) -> cabc.Iterator[T]:
 @contextlib.contextmanager
 def _app(url: str, folder: pathlib.Path) -> cabc.Iterator[flask.Flask]:
     app = make_app(folder, TESTING=False, SQLALCHEMY_DATABASE_URI=url)
-    schema.upgrade(runtime_of(app).database.engine)
+    upgrade.upgrade(runtime_of(app).database.engine)
     try:
         yield app
     finally:
@@ -264,7 +266,7 @@ def test_a_server_that_restarts_costs_no_webhook(
 ) -> None:
     """While it is away a store is asked to come again; the first one after that is taken."""
     app = make_app(tmp_path, TESTING=False, SQLALCHEMY_DATABASE_URI=server.url)
-    schema.upgrade(runtime_of(app).database.engine)
+    upgrade.upgrade(runtime_of(app).database.engine)
     intake = Intake(app)
     assert intake.send().status_code == 200
     for how in (signal.SIGINT, signal.SIGQUIT):
@@ -297,7 +299,7 @@ def test_an_outage_causes_no_second_delivery(
 
     Leases end meanwhile; two other workers stand by and leave it alone.
     """
-    with Stand(server.url, tmp_path, settings=QUICK).running() as stand:
+    with Installation(server.url, tmp_path, settings=QUICK).running() as stand:
         asked, answer = threading.Event(), threading.Event()
 
         def slow(_received: t.Any) -> int:

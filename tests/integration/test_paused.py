@@ -10,9 +10,9 @@ import typing as t
 import pytest
 import sqlalchemy as sa
 
-from benchmarks.stand import PATIENCE, Stand, wait_until
-from flask_woo_events.models import Attempt, Event
+from flask_woo_events.db.models import Attempt, StoredEvent
 from tests.conftest import BACKENDS
+from tests.fault_injection.installation import PATIENCE, Installation, wait_until
 
 pytestmark = pytest.mark.parametrize("any_url", BACKENDS[:2], indirect=True)
 
@@ -22,7 +22,7 @@ SECOND = {"LEASE_SECONDS": "1"}
 
 def test_a_poll_that_was_paused_writes_nothing(any_url: str, tmp_path: pathlib.Path) -> None:
     """What another worker told meanwhile is not told again, whatever the first one has read."""
-    with Stand(any_url, tmp_path, settings=SECOND).running() as stand:
+    with Installation(any_url, tmp_path, settings=SECOND).running() as stand:
         asked, answer = threading.Event(), threading.Event()
         paused = stand.nursery.start("poll")
 
@@ -39,13 +39,15 @@ def test_a_poll_that_was_paused_writes_nothing(any_url: str, tmp_path: pathlib.P
         other = stand.nursery.start("poll")
         assert not stand.verdict().lost
         with stand.database.read() as session:
-            before = session.scalars(sa.select(sa.func.count()).select_from(Event)).one()
+            before = session.scalars(sa.select(sa.func.count()).select_from(StoredEvent)).one()
         answer.set()
         paused.signal(signal.SIGCONT)
         wait_until(lambda: "taken over by another worker" in stand.log.read_text())
         assert stand.settled
         with stand.database.read() as session:
-            assert session.scalars(sa.select(sa.func.count()).select_from(Event)).one() == before
+            assert (
+                session.scalars(sa.select(sa.func.count()).select_from(StoredEvent)).one() == before
+            )
         assert stand.verdict().clean
         assert set(stand.came.values()) == {1}
         for child in (paused, other):
@@ -54,7 +56,7 @@ def test_a_poll_that_was_paused_writes_nothing(any_url: str, tmp_path: pathlib.P
 
 def test_a_delivery_that_was_paused_writes_nothing(any_url: str, tmp_path: pathlib.Path) -> None:
     """Its outcome does not count any more: another worker has made the attempt that does."""
-    with Stand(any_url, tmp_path, settings=SECOND).running() as stand:
+    with Installation(any_url, tmp_path, settings=SECOND).running() as stand:
         asked, answer = threading.Event(), threading.Event()
 
         def slow(_received: t.Any) -> int:

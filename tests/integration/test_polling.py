@@ -15,23 +15,23 @@ import typing as t
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events import worker
-from flask_woo_events.callback import Received
-from flask_woo_events.leases import Keeper, claim_instance
-from flask_woo_events.models import Delivery, Instance, Poller
-from flask_woo_events.polling import InstancePoll
-from flask_woo_events.worker import Worker
-from tests.integration.host import runtime_of
-from tests.integration.line import KEY, VERSIONS, Line, open_line
+from flask_woo_events.db.leases import LeaseRenewer, claim_instance
+from flask_woo_events.db.models import Delivery, Instance, Poller
+from flask_woo_events.simulation.callback_receiver import Received
+from flask_woo_events.sync.instance_poll import InstancePoll
+from flask_woo_events.worker import worker
+from flask_woo_events.worker.worker import Worker
+from tests.integration.host_app import runtime_of
+from tests.integration.store_to_callback import KEY, VERSIONS, StoreToCallback, open_line
 
 
 @pytest.fixture
 def make_line(
     tmp_path: pathlib.Path, tables: pathlib.Path
-) -> cabc.Iterator[cabc.Callable[..., Line]]:
+) -> cabc.Iterator[cabc.Callable[..., StoreToCallback]]:
     with contextlib.ExitStack() as stack:
 
-        def make(version: str, **how: t.Any) -> Line:
+        def make(version: str, **how: t.Any) -> StoreToCallback:
             shutil.copy(tables, tmp_path / "host.sqlite3")
             return open_line(version, tmp_path, stack, **how)
 
@@ -39,17 +39,19 @@ def make_line(
 
 
 @pytest.fixture
-def line(make_line: cabc.Callable[[str], Line]) -> Line:
+def line(make_line: cabc.Callable[[str], StoreToCallback]) -> StoreToCallback:
     return make_line("11.0")
 
 
-def _first(line: Line, kind: str) -> int:
+def _first(line: StoreToCallback, kind: str) -> int:
     return min(line.store.truth(kind))
 
 
 @pytest.mark.parity(28)
 @pytest.mark.parametrize("version", VERSIONS)
-def test_ordinary_changes_arrive(make_line: cabc.Callable[[str], Line], version: str) -> None:
+def test_ordinary_changes_arrive(
+    make_line: cabc.Callable[[str], StoreToCallback], version: str
+) -> None:
     """Trash, restore, silent and permanent changes arrive on every version, each once."""
     line = make_line(version)
     acts, order, product = line.store.acts, _first(line, "orders"), _first(line, "products")
@@ -73,7 +75,7 @@ def test_ordinary_changes_arrive(make_line: cabc.Callable[[str], Line], version:
 
 
 @pytest.mark.parity(5, 46)
-def test_notifications_are_signed(line: Line) -> None:
+def test_notifications_are_signed(line: StoreToCallback) -> None:
     """A receiver can verify every notification."""
     line.store.acts.stock(_first(line, "products"), 3)
     line.arrivals()
@@ -81,14 +83,14 @@ def test_notifications_are_signed(line: Line) -> None:
     assert not any(one.is_signed_with("another") for one in line.receiver.received)
 
 
-def test_a_late_commit_is_seen(line: Line) -> None:
+def test_a_late_commit_is_seen(line: StoreToCallback) -> None:
     """A row that appears with a date an hour back lies in the overlap."""
     order = _first(line, "orders")
     line.store.acts.late_commit("orders", order, 3600, customer_note="late")
     assert line.arrivals() == {("orders", str(order), "UPDATED")}
 
 
-def test_two_changes_in_one_second(line: Line) -> None:
+def test_two_changes_in_one_second(line: StoreToCallback) -> None:
     """A second change within the second of the first is a version of its own."""
     line.store.clock.freeze()
     product = _first(line, "products")
@@ -98,7 +100,7 @@ def test_two_changes_in_one_second(line: Line) -> None:
     assert line.arrivals() == {("products", str(product), "UPDATED")}
 
 
-def test_the_site_moves_to_another_time_zone(line: Line) -> None:
+def test_the_site_moves_to_another_time_zone(line: StoreToCallback) -> None:
     """All local dates are other ones, of which nothing is told."""
     line.store.acts.timezone("Asia/Tokyo")
     assert line.arrivals() == set()
@@ -107,7 +109,7 @@ def test_the_site_moves_to_another_time_zone(line: Line) -> None:
     assert line.arrivals() == {("products", str(product), "UPDATED")}
 
 
-def test_a_store_clock_put_back(line: Line) -> None:
+def test_a_store_clock_put_back(line: StoreToCallback) -> None:
     """Changes after the clock went back a day carry old dates and are seen all the same."""
     line.store.clock.advance(-86400)
     order = _first(line, "orders")
@@ -115,7 +117,7 @@ def test_a_store_clock_put_back(line: Line) -> None:
     assert ("orders", str(order), "UPDATED") in line.arrivals()
 
 
-def _bare(line: Line) -> int:
+def _bare(line: StoreToCallback) -> int:
     """A product that no order names."""
     return line.store.acts.new_product("Bare")
 
@@ -123,7 +125,7 @@ def _bare(line: Line) -> int:
 @pytest.mark.parametrize(
     "kind", ["reset", "status", "html", "truncated", "lying_json", "empty200", "duplicate_ids"]
 )
-def test_a_failing_store_changes_nothing(line: Line, kind: t.Any) -> None:
+def test_a_failing_store_changes_nothing(line: StoreToCallback, kind: t.Any) -> None:
     """Whatever a store answers wrongly, nothing is told, and the next poll tells the change."""
     product = _bare(line)
     line.arrivals()
@@ -137,7 +139,7 @@ def test_a_failing_store_changes_nothing(line: Line, kind: t.Any) -> None:
     assert line.arrivals() == {("products", str(product), "DELETED")}
 
 
-def test_another_resource_is_asked_for_first(line: Line) -> None:
+def test_another_resource_is_asked_for_first(line: StoreToCallback) -> None:
     """What the store has not is refused at once, and not found out by its polls."""
     wanted = {"event.poller.configuration": {"gone": {"url": "/wp-json/wc/v3/not-there"}}}
     path = f"/instances/{line.instance_id}"
@@ -160,7 +162,7 @@ def test_what_follows_a_full_last_page(
         assert line.arrivals() == {("products", str(newest), "DELETED")} | showing
 
 
-def test_an_empty_list_deletes_nothing(line: Line) -> None:
+def test_an_empty_list_deletes_nothing(line: StoreToCallback) -> None:
     """A store that shows nothing of what it has is not believed."""
     line.store.faults.add("empty_list", match="/wc/v3/coupons", times=50)
     assert [report.resource for report in line.poll() if report.error] == ["discounts"]
@@ -169,7 +171,7 @@ def test_an_empty_list_deletes_nothing(line: Line) -> None:
 
 
 @pytest.mark.parity(87)
-def test_a_poller_is_disabled_after_failures(line: Line) -> None:
+def test_a_poller_is_disabled_after_failures(line: StoreToCallback) -> None:
     """After so many failures in a row a resource is left alone and says why."""
     runtime = runtime_of(line.app)
     runtime.settings = dataclasses.replace(runtime.settings, poll_failures_allowed=3)
@@ -183,16 +185,16 @@ def test_a_poller_is_disabled_after_failures(line: Line) -> None:
     assert "discounts" not in [report.resource for report in line.poll()]
 
 
-def _stop_after(line: Line, commits: int) -> None:
+def _stop_after(line: StoreToCallback, commits: int) -> None:
     """Poll, and end without a word after so many looks at the stop flag."""
     looks = iter(range(commits))
     runtime = runtime_of(line.app)
-    with Keeper(runtime.database, runtime.clock, dt.timedelta(seconds=10)) as keeper:
+    with LeaseRenewer(runtime.database, runtime.clock, dt.timedelta(seconds=10)) as keeper:
         poll = InstancePoll(runtime, keeper, stopped=lambda: next(looks, None) is None)
         poll.run(line.instance_id)
 
 
-def test_a_stop_between_commits_loses_nothing(line: Line) -> None:
+def test_a_stop_between_commits_loses_nothing(line: StoreToCallback) -> None:
     """A poll that ends after any commit is made good by the next one, without a repetition."""
     acts = line.store.acts
     expected = {
@@ -211,7 +213,7 @@ def test_a_stop_between_commits_loses_nothing(line: Line) -> None:
 @pytest.mark.parity(19)
 @pytest.mark.parametrize("after", [1, 2])
 def test_changes_during_a_poll_are_told_once(
-    make_line: cabc.Callable[..., Line], monkeypatch: pytest.MonkeyPatch, after: int
+    make_line: cabc.Callable[..., StoreToCallback], monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     """Whether ``filterByCurrentDate`` is set or not: by this poll or by the next."""
     block = {"url": "/hubs/ecommerce/products", "filterByCurrentDate": True}
@@ -234,7 +236,7 @@ def test_changes_during_a_poll_are_told_once(
     assert line.receiver.events == [("products", str(product), "UPDATED")]
 
 
-def _asked(line: Line, path: str) -> list[cabc.Mapping[str, str]]:
+def _asked(line: StoreToCallback, path: str) -> list[cabc.Mapping[str, str]]:
     """Poll, and tell what a collection was asked for."""
     line.store.requests.clear()
     line.poll()
@@ -243,7 +245,9 @@ def _asked(line: Line, path: str) -> list[cabc.Mapping[str, str]]:
 
 @pytest.mark.parity(21)
 @pytest.mark.parametrize(("size", "asked"), [(None, 100), (20, 20), (10_000, 100)])
-def test_rows_of_a_page(make_line: cabc.Callable[..., Line], size: int | None, asked: int) -> None:
+def test_rows_of_a_page(
+    make_line: cabc.Callable[..., StoreToCallback], size: int | None, asked: int
+) -> None:
     """``pageSize`` rows, a hundred without it, and never more than WooCommerce allows."""
     block = {"url": "/hubs/ecommerce/orders", "pageSize": size}
     line = make_line("11.0", resources={"orders": block})
@@ -253,7 +257,7 @@ def test_rows_of_a_page(make_line: cabc.Callable[..., Line], size: int | None, a
 
 @pytest.mark.parity(22)
 @pytest.mark.parametrize(("delay", "hours"), [(0, 2), (3600, 2), (3 * 3600, 3)])
-def test_poll_delay(make_line: cabc.Callable[..., Line], delay: int, hours: int) -> None:
+def test_poll_delay(make_line: cabc.Callable[..., StoreToCallback], delay: int, hours: int) -> None:
     """A window reaches back so far, and two hours in any case."""
     block = {"url": "/hubs/ecommerce/products", "pollDelay": delay}
     line = make_line("11.0", resources={"products": block})
@@ -265,7 +269,7 @@ def test_poll_delay(make_line: cabc.Callable[..., Line], delay: int, hours: int)
 
 
 @pytest.mark.parity(31)
-def test_resources_one_after_another(line: Line) -> None:
+def test_resources_one_after_another(line: StoreToCallback) -> None:
     """A store is never asked for two resources at a time."""
     line.store.requests.clear()
     line.poll()
@@ -275,7 +279,7 @@ def test_resources_one_after_another(line: Line) -> None:
     assert len(turns) == 4, turns
 
 
-def test_one_worker_polls_an_instance(line: Line) -> None:
+def test_one_worker_polls_an_instance(line: StoreToCallback) -> None:
     """An instance that another worker holds is not polled."""
     runtime = runtime_of(line.app)
     with runtime.database.write() as session:
@@ -287,7 +291,7 @@ def test_one_worker_polls_an_instance(line: Line) -> None:
 
 
 def test_a_thread_that_is_free_polls_the_next_instance_at_once(
-    make_line: cabc.Callable[..., Line], monkeypatch: pytest.MonkeyPatch
+    make_line: cabc.Callable[..., StoreToCallback], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many instances share few threads; the worker does not wait for its next look."""
     monkeypatch.setattr(worker, "LOOK_EVERY", 60.0)
@@ -328,7 +332,7 @@ def test_a_thread_that_is_free_polls_the_next_instance_at_once(
 
 
 @pytest.mark.parity(58)
-def test_a_failing_callback_is_tried_again(line: Line) -> None:
+def test_a_failing_callback_is_tried_again(line: StoreToCallback) -> None:
     """A notification that was refused stays, with its id, and is due again."""
     answers: list[Received] = []
 
@@ -345,7 +349,7 @@ def test_a_failing_callback_is_tried_again(line: Line) -> None:
     assert (row.status, row.attempts, len(answers)) == ("retry", 1, 1)
 
 
-def test_a_paused_instance_stays_paused(line: Line) -> None:
+def test_a_paused_instance_stays_paused(line: StoreToCallback) -> None:
     """A poll under way does not switch an instance on again."""
     runtime = runtime_of(line.app)
     with runtime.database.write() as session:

@@ -9,15 +9,16 @@ import pathlib
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events import schema
-from flask_woo_events.flow import ledger, poll, scan, search
-from flask_woo_events.prove import live, rig, suite
-from flask_woo_events.prove.rig import Fragile
-from flask_woo_events.prove.scenario import ALL, Scenario, run
-from flask_woo_events.simulator import SimulatedStore
-from flask_woo_events.simulator.journal import Journal
-from flask_woo_events.simulator.rows import Row
-from tests.integration.host import make_app
+from flask_woo_events.db import upgrade
+from flask_woo_events.simulation.loss_suite import harness, live_store, suite
+from flask_woo_events.simulation.loss_suite.harness import Fragile
+from flask_woo_events.simulation.loss_suite.scenario import ALL, Scenario, run
+from flask_woo_events.simulation.store import SimulatedStore
+from flask_woo_events.simulation.store.plugin_journal import Journal
+from flask_woo_events.simulation.store.tables import Row
+from flask_woo_events.sync.ledger import record
+from flask_woo_events.sync.reading import comparison, missing, modified
+from tests.integration.host_app import make_app
 
 #: They take seconds each: here only on the newest version, all of them by ``flask woo prove``.
 LONG = ("at each request", "for hours", "silent writes", "300 changes", "of 1,000")
@@ -44,7 +45,7 @@ def _named(name: str) -> Scenario:
 
 @pytest.fixture(scope="module")
 def database() -> cabc.Iterator[Fragile]:
-    with rig.database(None) as made:
+    with harness.database(None) as made:
         yield made
 
 
@@ -82,7 +83,7 @@ def test_scenario_on_every_database(any_url: str, name: str) -> None:
     """PostgreSQL and MariaDB do as SQLite does."""
     engine = sa.create_engine(any_url)
     made = Fragile(engine)
-    schema.upgrade(made.engine)
+    upgrade.upgrade(made.engine)
     assert run(_named(name), made, "9.4").clean
     made.dispose()
     engine.dispose()
@@ -99,7 +100,7 @@ def test_a_poller_that_finds_no_deletions(
     database: Fragile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the search the suite says which order was lost."""
-    monkeypatch.setattr(search, "read", lambda *_: iter(()))
+    monkeypatch.setattr(missing, "read", lambda *_: iter(()))
     result = run(_named("order deleted for good"), database, "11.0")
     assert not result.clean
     assert [one for one in result.verdict.lost if one.startswith("orders")]
@@ -107,17 +108,17 @@ def test_a_poller_that_finds_no_deletions(
 
 def test_a_poller_without_an_overlap(database: Fragile, monkeypatch: pytest.MonkeyPatch) -> None:
     """A strict cursor loses late commits, until the comparison comes to them."""
-    monkeypatch.setattr(poll, "window", lambda *_: iter(()))
+    monkeypatch.setattr(modified, "window", lambda *_: iter(()))
     scenario = _named("order created by REST (stock falls)")
     result = run(scenario, database, "11.0")
     assert result.error is None  # Small collections are compared whole all the same.
-    monkeypatch.setattr(scan, "compare", lambda *_: iter(()))
+    monkeypatch.setattr(comparison, "compare", lambda *_: iter(()))
     assert not run(scenario, database, "11.0").clean
 
 
 def test_a_ledger_that_forgets(database: Fragile, monkeypatch: pytest.MonkeyPatch) -> None:
     """A door that lets everything through tells twice, and the suite says so."""
-    monkeypatch.setattr(ledger, "known", lambda *_: {})
+    monkeypatch.setattr(record, "known", lambda *_: {})
     result = run(_named("coupon amount by REST"), database, "11.0")
     assert not result.clean
 
@@ -128,7 +129,7 @@ def test_real_store_is_left_as_it_was(database: Fragile, version: str) -> None:
     store = SimulatedStore(version, consumer_key="ck_test", consumer_secret="cs_test")
     before = {kind: len(table) for kind, table in store.shop.tables.items()}
     with store.serve() as url:
-        steps = list(live.run(database, url, "ck_test", "cs_test"))
+        steps = list(live_store.run(database, url, "ck_test", "cs_test"))
     assert [step.name for step in steps if not step.verdict.clean] == []
     assert len(steps) > 25
     assert {kind: len(table) for kind, table in store.shop.tables.items()} == before

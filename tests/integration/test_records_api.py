@@ -7,22 +7,22 @@ import typing as t
 import orjson
 import pytest
 
-from flask_woo_events.worker import Worker
-from tests.integration.host import Account, Api, add_account, runtime_of
-from tests.integration.line import Line
+from flask_woo_events.worker.worker import Worker
+from tests.integration.host_app import Account, Api, add_account, runtime_of
+from tests.integration.store_to_callback import StoreToCallback
 
 QUEUE = "/notifications/subscriptions/deliveries"
 
 
 @pytest.fixture
-def told(line: Line) -> Line:
+def told(line: StoreToCallback) -> StoreToCallback:
     """One order changed and told."""
     line.store.acts.status(line.first("orders"), "completed")
     assert line.arrivals()
     return line
 
 
-def _get(line: Line, path: str, status: t.Any = 200, **query: t.Any) -> t.Any:
+def _get(line: StoreToCallback, path: str, status: t.Any = 200, **query: t.Any) -> t.Any:
     response = line.api.client.get(
         f"/elements/api-v2{path}", headers=line.api.headers, query_string=query
     )
@@ -30,7 +30,7 @@ def _get(line: Line, path: str, status: t.Any = 200, **query: t.Any) -> t.Any:
     return response.json
 
 
-def _fail(line: Line, answer: int) -> None:
+def _fail(line: StoreToCallback, answer: int) -> None:
     line.receiver.answer = lambda _: answer
     line.store.acts.status(line.first("orders"), "on-hold")
     line.poll()
@@ -38,7 +38,7 @@ def _fail(line: Line, answer: int) -> None:
 
 
 @pytest.mark.parity(44, 66)
-def test_parity_66_events_are_listed_and_shown(told: Line) -> None:
+def test_parity_66_events_are_listed_and_shown(told: StoreToCallback) -> None:
     """The ``eventId`` of a notification leads to its event, which was NOTIFIED."""
     message = told.receiver.received[-1].json["message"]
     for path in (f"/instances/{told.instance_id}/events", "/instances/events"):
@@ -53,13 +53,13 @@ def test_parity_66_events_are_listed_and_shown(told: Line) -> None:
 
 
 @pytest.mark.parity(67)
-def test_parity_67_status_of_an_event_that_fails(told: Line) -> None:
+def test_parity_67_status_of_an_event_that_fails(told: StoreToCallback) -> None:
     """What was tried without success was dispatched."""
     _fail(told, 500)
     assert _get(told, "/instances/events")[0]["status"] == "DISPATCHED"
 
 
-def test_events_are_paged(told: Line) -> None:
+def test_events_are_paged(told: StoreToCallback) -> None:
     """Each page begins where the one before ended; all pages together are all events."""
     everything = [one["id"] for one in _get(told, "/instances/events")]
     assert len(everything) > 1
@@ -77,7 +77,7 @@ def test_events_are_paged(told: Line) -> None:
 
 
 @pytest.mark.parity(68)
-def test_parity_68_analytics(told: Line) -> None:
+def test_parity_68_analytics(told: StoreToCallback) -> None:
     """An hour by the minute has 61 counts, which add up to what was told."""
     hour = {"from": "2026-11-23T10:00:00Z", "to": "2026-11-23T11:00:00Z", "interval": "minute"}
     assert len(_get(told, "/instances/events/analytics", **hour)) == 61
@@ -92,7 +92,7 @@ def test_parity_68_analytics(told: Line) -> None:
 
 
 @pytest.mark.parametrize("interval", ["year", "quarter", "month", "week", "day", "hour", "minute"])
-def test_analytics_of_every_interval(told: Line, interval: str) -> None:
+def test_analytics_of_every_interval(told: StoreToCallback, interval: str) -> None:
     """Whatever the interval, the counts add up to the same."""
     query = {"interval": interval}
     found = _get(told, "/instances/events/analytics", **query)
@@ -120,14 +120,16 @@ def test_analytics_of_every_interval(told: Line, interval: str) -> None:
         ({"accountIds[]": "0"}, 403, "accountIds"),
     ],
 )
-def test_analytics_refuses(told: Line, query: dict[str, str], status: int, said: str) -> None:
+def test_analytics_refuses(
+    told: StoreToCallback, query: dict[str, str], status: int, said: str
+) -> None:
     """The documented errors, each naming what is wrong."""
     answer = _get(told, "/instances/events/analytics", status, **query)
     assert said in answer["message"] and answer["requestId"]
 
 
 @pytest.mark.parity(69)
-def test_parity_69_dispositions(told: Line) -> None:
+def test_parity_69_dispositions(told: StoreToCallback) -> None:
     """What was tried is told in words."""
     _fail(told, 503)
     found = _get(told, "/instances/events/dispositions")
@@ -136,7 +138,7 @@ def test_parity_69_dispositions(told: Line) -> None:
 
 
 @pytest.mark.parity(70)
-def test_parity_70_poller_records(told: Line) -> None:
+def test_parity_70_poller_records(told: StoreToCallback) -> None:
     """One record for each polled resource; deselecting one removes its record at once."""
     names = {one["objectName"] for one in _get(told, "/instances/event-poller-records")}
     assert names == {"customers", "discounts", "orders", "products"}
@@ -150,7 +152,7 @@ def test_parity_70_poller_records(told: Line) -> None:
 
 
 @pytest.mark.parity(55, 56, 57, 58)
-def test_parity_55_56_58_the_queue_is_read_and_redelivered(told: Line) -> None:
+def test_parity_55_56_58_the_queue_is_read_and_redelivered(told: StoreToCallback) -> None:
     """With the policy ``queue`` a failed notification waits, is shown, and arrives on request."""
     policy = {"notification.webhook.failure.policy": "queue"}
     assert told.api.call("PATCH", "/accounts/settings", policy).json == policy
@@ -171,7 +173,7 @@ def test_parity_55_56_58_the_queue_is_read_and_redelivered(told: Line) -> None:
 
 
 @pytest.mark.parity(51)
-def test_parity_51_the_policy_is_an_account_setting(told: Line) -> None:
+def test_parity_51_the_policy_is_an_account_setting(told: StoreToCallback) -> None:
     """It is ``retry`` until the account says otherwise, and reads back what was set."""
     key = "notification.webhook.failure.policy"
     assert _get(told, "/accounts/settings") == {key: "retry"}
@@ -200,7 +202,7 @@ def test_parity_51_the_policy_is_an_account_setting(told: Line) -> None:
         "status=queued",
     ],
 )
-def test_parity_57_where_is_refused_in_words(told: Line, where: str) -> None:
+def test_parity_57_where_is_refused_in_words(told: StoreToCallback, where: str) -> None:
     """What is no condition is a 400 that says what would be one, and nothing is redelivered."""
     for method in ("GET", "PUT"):
         response = told.api.client.open(
@@ -214,13 +216,13 @@ def test_parity_57_where_is_refused_in_words(told: Line, where: str) -> None:
         assert "status" in said or "where" in said
 
 
-def test_redelivery_needs_a_choice(told: Line) -> None:
+def test_redelivery_needs_a_choice(told: StoreToCallback) -> None:
     """Nothing is sent again by an accident."""
     assert told.api.call("PUT", QUEUE).status_code == 400
 
 
 @pytest.mark.parity(59)
-def test_parity_59_a_subscription_of_each_callback_url(told: Line) -> None:
+def test_parity_59_a_subscription_of_each_callback_url(told: StoreToCallback) -> None:
     """A new callback URL makes a new subscription; the old one stays to be read."""
     (before,) = _get(told, "/notifications/subscriptions")
     assert before["topics"] == [f"instance-{told.instance_id}-woocommercerest-events"]
@@ -233,7 +235,7 @@ def test_parity_59_a_subscription_of_each_callback_url(told: Line) -> None:
     assert told.api.call("POST", "/notifications/subscriptions", {}).status_code == 405
 
 
-def test_notifications_are_found_by_topic_and_number(told: Line) -> None:
+def test_notifications_are_found_by_topic_and_number(told: StoreToCallback) -> None:
     """What is shown is what was sent."""
     sent = told.receiver.received[-1].json
     found = _get(told, "/notifications", **{"topics[]": sent["topic"]})
@@ -243,7 +245,7 @@ def test_notifications_are_found_by_topic_and_number(told: Line) -> None:
     assert "topics[]" in _get(told, "/notifications", 400)["message"]
 
 
-def test_nothing_of_another_organisation_is_shown(told: Line) -> None:
+def test_nothing_of_another_organisation_is_shown(told: StoreToCallback) -> None:
     """Whatever the path, somebody else's events do not exist."""
     sent = told.receiver.received[-1].json
     other = Api(told.api.client, add_account(told.app, "bob", "globex").headers, "")
@@ -264,7 +266,7 @@ def test_nothing_of_another_organisation_is_shown(told: Line) -> None:
     assert other.call("PUT", f"{QUEUE}?where=status='queued'").json == {"redelivered": 0}
 
 
-def test_a_token_sees_only_its_instance(told: Line) -> None:
+def test_a_token_sees_only_its_instance(told: StoreToCallback) -> None:
     """With an element token the calls are about that instance alone."""
     account = add_account(told.app, "carl", "initech")
     api = Api(told.api.client, account.headers, told.api.store)

@@ -9,34 +9,35 @@ import click.testing
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events import replay, retention
-from flask_woo_events.callback import CallbackReceiver
-from flask_woo_events.database import Database
-from flask_woo_events.models import (
+from flask_woo_events.db.database import Database
+from flask_woo_events.db.models import (
     Attempt,
     Connection,
     Delivery,
-    Event,
     Notification,
+    StoredEvent,
     Subscription,
     Usage,
     Wait,
 )
-from flask_woo_events.replay import Choice
-from tests.integration.line import Line
-from tests.integration.stage import NOW, at
+from flask_woo_events.delivery import replay
+from flask_woo_events.delivery.replay import ReplaySelection
+from flask_woo_events.simulation.callback_receiver import CallbackReceiver
+from flask_woo_events.worker import retention
+from tests.integration.ledger_env import NOW, at
+from tests.integration.store_to_callback import StoreToCallback
 from tests.integration.test_dispatch import Post, open_post
 
 
 def _plan(post: Post, **chosen: t.Any) -> list[list[tuple[str, int]]]:
     with post.stage.database.read() as session:
-        planned = replay.plan(session, Choice(**chosen), 100)
+        planned = replay.plan(session, ReplaySelection(**chosen), 100)
     return [[(event.object_id, event.version) for event in one.events] for one in planned]
 
 
 def _again(post: Post, **chosen: t.Any) -> int:
     with post.stage.database.write() as session:
-        planned = replay.plan(session, Choice(**chosen), 100)
+        planned = replay.plan(session, ReplaySelection(**chosen), 100)
         return replay.again(session, planned, post.clock())
 
 
@@ -122,7 +123,7 @@ def test_old_notifications_go_and_what_waits_stays(post: Post, receiver: Callbac
     post.stage.see({"id": 4}, seconds=8 * 86_400)
     assert retention.purge(post.runtime).notifications == 3
     with post.stage.database.read() as session:
-        objects = session.scalars(sa.select(Event.object_id).order_by(Event.id)).all()
+        objects = session.scalars(sa.select(StoredEvent.object_id).order_by(StoredEvent.id)).all()
         counts = [
             session.scalar(sa.select(sa.func.count()).select_from(table))
             for table in (Notification, Delivery, Wait, Usage, Connection)
@@ -142,13 +143,13 @@ def test_purging_is_done_in_small_steps(post: Post, monkeypatch: pytest.MonkeyPa
     assert retention.purge(post.runtime).notifications == 2
 
 
-def _run(line: Line, *args: str) -> click.testing.Result:
+def _run(line: StoreToCallback, *args: str) -> click.testing.Result:
     result = line.app.test_cli_runner().invoke(args=["woo", *args])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
 
 
-def test_replay_by_command(line: Line) -> None:
+def test_replay_by_command(line: StoreToCallback) -> None:
     """A dry run says what would be told; the run has the worker tell it."""
     number = line.first("orders")
     line.store.acts.status(number, "completed")
@@ -161,7 +162,7 @@ def test_replay_by_command(line: Line) -> None:
     assert ("orders", str(number), "UPDATED") in line.delivered()
 
 
-def test_replay_to_another_address(line: Line) -> None:
+def test_replay_to_another_address(line: StoreToCallback) -> None:
     """Only the chosen events are posted, signed, and nothing is written."""
     line.store.acts.new_coupon("one")
     line.store.acts.new_coupon("two")
@@ -188,13 +189,13 @@ def test_replay_to_another_address(line: Line) -> None:
         (("--type", "GONE"), "GONE"),
     ],
 )
-def test_replay_refuses_in_words(line: Line, args: tuple[str, ...], said: str) -> None:
+def test_replay_refuses_in_words(line: StoreToCallback, args: tuple[str, ...], said: str) -> None:
     """A wrong call says what a right one is."""
     result = _run(line, "events", "replay", *args)
     assert result.exit_code != 0 and said in result.output
 
 
-def test_deliveries_by_command(line: Line) -> None:
+def test_deliveries_by_command(line: StoreToCallback) -> None:
     """What waits is listed and sent again."""
     line.receiver.answer = lambda _: 410
     line.store.acts.new_coupon("one")

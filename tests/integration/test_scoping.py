@@ -8,8 +8,8 @@ import flask
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events.models import Base, Configuration, Instance
-from tests.integration.host import Account, Api, Headers, body_for, runtime_of
+from flask_woo_events.db.models import Base, Configuration, Instance
+from tests.integration.host_app import Account, Api, Headers, body_for, runtime_of
 
 PARAMETERS = {"instance_id", "entry_id", "event_id", "element", "delivery_id", "notification_id"}
 

@@ -10,18 +10,18 @@ import time
 import celery
 import pytest
 
-from benchmarks import kills
-from benchmarks.chaos import QUICK
-from benchmarks.crew import Crew, Intake
 from benchmarks.serving import free_port
-from benchmarks.stand import Stand, wait_until
 from flask_woo_events import Flask
-from flask_woo_events.database import Work
+from flask_woo_events.db.database import Work
 from flask_woo_events.errors import ConfigurationError
-from flask_woo_events.tasks import QUEUES, beat_schedule, init_celery, make_celery
+from flask_woo_events.worker.celery_tasks import QUEUES, beat_schedule, init_celery, make_celery
 from tests import servers
 from tests.conftest import BACKENDS
-from tests.integration.host import runtime_of
+from tests.fault_injection import kills
+from tests.fault_injection.installation import Installation, wait_until
+from tests.fault_injection.kill_series import QUICK
+from tests.fault_injection.server_processes import Intake, ServerProcesses
+from tests.integration.host_app import runtime_of
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def test_killed_workers_and_a_killed_broker_lose_nothing(
     """Messages that are lost with the broker, or with a worker, are made good by the next look."""
     port = free_port()
     intake, public = Intake(port), f"http://127.0.0.1:{port}"
-    with Stand(any_url, tmp_path, seed=3, public=public, settings=QUICK).running() as stand:
-        crew = Crew(stand.environment, redis, tmp_path)
+    with Installation(any_url, tmp_path, seed=3, public=public, settings=QUICK).running() as stand:
+        crew = ServerProcesses(stand.environment, redis, tmp_path)
         try:
             outcome = kills.with_celery(stand, crew, redis, intake, 5)
         finally:

@@ -11,17 +11,17 @@ import typing as t
 
 import pytest
 
-from tests.integration.line import Line, open_line
+from tests.integration.store_to_callback import StoreToCallback, open_line
 
 
 @pytest.fixture
-def line(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Line]:
+def line(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[StoreToCallback]:
     shutil.copy(tables, tmp_path / "host.sqlite3")
     with contextlib.ExitStack() as stack:
         yield open_line("9.4", tmp_path, stack)
 
 
-def _shape(line: Line, **fields: t.Any) -> None:
+def _shape(line: StoreToCallback, **fields: t.Any) -> None:
     """Show products with these fields besides, and without those that are ``None``."""
     looks = line.store.routes.products.looks
     render = type(looks).render
@@ -35,13 +35,13 @@ def _shape(line: Line, **fields: t.Any) -> None:
     line.store.shop.tables["products"].all_changed()
 
 
-def _upgrade(line: Line, number: str = "9.5.0") -> None:
+def _upgrade(line: StoreToCallback, number: str = "9.5.0") -> None:
     line.store.shop.version = dataclasses.replace(line.store.shop.version, number=number)
     # What was read before is older than the upgrade.
     line.store.clock.advance(60)
 
 
-def test_other_fields_of_a_new_version(line: Line) -> None:
+def test_other_fields_of_a_new_version(line: StoreToCallback) -> None:
     """Fields that the new version adds and drops are taken over without an event."""
     _upgrade(line)
     _shape(line, brands=[], backordered=None)
@@ -53,7 +53,7 @@ def test_other_fields_of_a_new_version(line: Line) -> None:
     assert shown["version"] == "9.5.0"
 
 
-def test_changes_while_it_is_upgraded(line: Line) -> None:
+def test_changes_while_it_is_upgraded(line: StoreToCallback) -> None:
     """What happened to one object is told of it, and its new fields are named too."""
     product = line.first("products")
     line.store.acts.price_meta(product, "3.21")
@@ -64,14 +64,14 @@ def test_changes_while_it_is_upgraded(line: Line) -> None:
     assert {"brands", "regular_price"} <= set(event["changedFields"])
 
 
-def test_other_fields_of_the_same_version(line: Line) -> None:
+def test_other_fields_of_the_same_version(line: StoreToCallback) -> None:
     """An extension adds a field: that is the shop's doing, and told."""
     line.store.clock.advance(60)
     _shape(line, brands=[])
     assert {kind for kind, _, _ in line.arrivals()} == {"products"}
 
 
-def test_field_that_comes_after_the_upgrade(line: Line) -> None:
+def test_field_that_comes_after_the_upgrade(line: StoreToCallback) -> None:
     """What was read in the new version already is not excused by it."""
     _upgrade(line)
     _shape(line, brands=[])
@@ -81,7 +81,7 @@ def test_field_that_comes_after_the_upgrade(line: Line) -> None:
     assert len(line.arrivals()) == len(line.store.truth("products"))
 
 
-def test_fields_that_are_missing_for_a_while(line: Line) -> None:
+def test_fields_that_are_missing_for_a_while(line: StoreToCallback) -> None:
     """A silent change behind a field that the upgrade dropped for one reading is not lost."""
     product = line.first("products")
     _upgrade(line)
@@ -93,7 +93,7 @@ def test_fields_that_are_missing_for_a_while(line: Line) -> None:
     assert ("products", str(product), "UPDATED") in line.arrivals()
 
 
-def test_key_without_the_right_to_ask(line: Line) -> None:
+def test_key_without_the_right_to_ask(line: StoreToCallback) -> None:
     """Where the version cannot be read, every difference is told as before."""
     _upgrade(line)
     _shape(line, brands=[])

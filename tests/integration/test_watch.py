@@ -19,18 +19,20 @@ import pytest
 import sqlalchemy as sa
 import werkzeug.serving
 
-import flask_woo_events.database
-from flask_woo_events import schema, watch, webhooks
-from flask_woo_events import worker as workers
-from flask_woo_events.leases import Keeper
-from flask_woo_events.models import Instance
-from flask_woo_events.polling import due_instances
-from flask_woo_events.watch import Watch
-from flask_woo_events.worker import Worker
-from tests.integration.host import PREFIX, runtime_of
-from tests.integration.line import Event, Line, open_line
+import flask_woo_events.db.database
+from flask_woo_events.db import upgrade
+from flask_woo_events.db.leases import LeaseRenewer
+from flask_woo_events.db.models import Instance
+from flask_woo_events.instances import webhooks
+from flask_woo_events.sync.instance_poll import due_instances
+from flask_woo_events.sync.webhooks import reachability
+from flask_woo_events.sync.webhooks.reachability import Watch
+from flask_woo_events.worker import worker as workers
+from flask_woo_events.worker.worker import Worker
+from tests.integration.host_app import PREFIX, runtime_of
+from tests.integration.store_to_callback import Event, StoreToCallback, open_line
 
-Make = cabc.Callable[..., Line]
+Make = cabc.Callable[..., StoreToCallback]
 
 
 class _Quiet(werkzeug.serving.WSGIRequestHandler):
@@ -105,7 +107,7 @@ def intake() -> cabc.Iterator[Intake]:
 def make_line(tmp_path: pathlib.Path, tables: pathlib.Path, intake: Intake) -> cabc.Iterator[Make]:
     with contextlib.ExitStack() as stack:
 
-        def make(**how: t.Any) -> Line:
+        def make(**how: t.Any) -> StoreToCallback:
             shutil.copy(tables, tmp_path / "host.sqlite3")
             line = open_line("11.0", tmp_path, stack, hooked=True, public=intake.url, **how)
             intake.app = line.app
@@ -118,7 +120,7 @@ def make_line(tmp_path: pathlib.Path, tables: pathlib.Path, intake: Intake) -> c
 class Post:
     """A worker that looks when it is told to, and polls only what is due."""
 
-    line: Line
+    line: StoreToCallback
     watch: Watch
     ticks: Ticks
 
@@ -137,22 +139,22 @@ class Post:
 
 
 @pytest.fixture
-def line(make_line: Make) -> Line:
+def line(make_line: Make) -> StoreToCallback:
     return make_line()
 
 
 @pytest.fixture
-def post(line: Line) -> Post:
+def post(line: StoreToCallback) -> Post:
     ticks = Ticks()
     return Post(line, Watch(runtime_of(line.app), ticks), ticks)
 
 
-def _keeper_of(app: flask.Flask) -> Keeper:
+def _keeper_of(app: flask.Flask) -> LeaseRenewer:
     runtime = runtime_of(app)
-    return Keeper(runtime.database, runtime.clock, dt.timedelta(seconds=8))
+    return LeaseRenewer(runtime.database, runtime.clock, dt.timedelta(seconds=8))
 
 
-def _lost(line: Line, *quantities: int) -> set[Event]:
+def _lost(line: StoreToCallback, *quantities: int) -> set[Event]:
     """Change products while nobody takes their webhooks; tell which."""
     took, products = line.store.webhooks.send, sorted(line.store.truth("products"))
     line.store.webhooks.send = lambda *_: None
@@ -201,7 +203,7 @@ def test_webhooks_that_could_not_be_stored(
     make_line: Make, intake: Intake, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The intake answers all the time and refuses what it cannot keep: that is polled as well."""
-    monkeypatch.setattr(flask_woo_events.database, "SQLITE_BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(flask_woo_events.db.database, "SQLITE_BUSY_SECONDS", 0.05)
     line, ticks = make_line(**{"event.webhook.reconcile_interval": "0"}), Ticks()
     post = Post(line, Watch(runtime_of(line.app), ticks), ticks)
     intake.start()
@@ -288,7 +290,7 @@ def test_page_of_a_proxy_is_not_the_intake(post: Post, intake: Intake) -> None:
     intake.app = _page
     intake.start()
     assert not post.look()
-    assert watch.seconds_up(runtime_of(app), f"{intake.url}{PREFIX}") is None
+    assert reachability.seconds_up(runtime_of(app), f"{intake.url}{PREFIX}") is None
 
 
 def test_poll_that_is_under_way(post: Post, intake: Intake) -> None:
@@ -326,7 +328,7 @@ def test_polling_instances_are_left_alone(post: Post, intake: Intake) -> None:
 def test_on_every_database(any_url: str, make_line: Make, intake: Intake) -> None:
     """The one statement that has stores polled does the same everywhere."""
     engine = sa.create_engine(any_url)
-    schema.upgrade(engine)
+    upgrade.upgrade(engine)
     engine.dispose()
     line, ticks = make_line(SQLALCHEMY_DATABASE_URI=any_url), Ticks()
     post = Post(line, Watch(runtime_of(line.app), ticks), ticks)

@@ -13,19 +13,19 @@ import pytest
 import sqlalchemy as sa
 import werkzeug.test
 
-from flask_woo_events import metrics
-from flask_woo_events.database import Database
-from flask_woo_events.models import (
+from flask_woo_events.api import metrics
+from flask_woo_events.db.database import Database
+from flask_woo_events.db.models import (
     Delivery,
     Instance,
     Poller,
     PollerState,
     Subscription,
-    Tally,
     Usage,
+    WebhookCoverage,
 )
-from tests.integration.host import PREFIX, dispose, make_app
-from tests.integration.stage import NOW, build
+from tests.integration.host_app import PREFIX, dispose, make_app
+from tests.integration.ledger_env import NOW, build
 
 TOKEN = "a-token-for-metrics"
 
@@ -54,7 +54,7 @@ def test_numbers_are_those_of_the_tables(any_database: Database) -> None:
                            state=PollerState.DISABLED))  # fmt: skip
         session.add(Usage(instance_id=one.id, hour=NOW - hour, requests=40))
         session.add(Usage(instance_id=one.id, hour=NOW - 2 * hour, requests=7))
-        session.add(Tally(instance_id=one.id, resource="orders", told=6, missed=2, late=0,
+        session.add(WebhookCoverage(instance_id=one.id, resource="orders", told=6, missed=2, late=0,
                           since=NOW))  # fmt: skip
         session.execute(sa.update(Subscription).values(active=False))
         first, second, third = session.scalars(sa.select(Delivery).order_by(Delivery.id))

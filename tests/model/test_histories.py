@@ -10,13 +10,13 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from flask_woo_events import schema
-from flask_woo_events.config import Settings
-from flask_woo_events.flow import search
-from flask_woo_events.prove.rig import Fragile
-from flask_woo_events.simulator.faults import Kind
-from tests.integration.host import dispose, make_app, runtime_of
-from tests.model.world import ACTS, Meanwhile, World
+from flask_woo_events.db import upgrade
+from flask_woo_events.settings import Settings
+from flask_woo_events.simulation.loss_suite.harness import Fragile
+from flask_woo_events.simulation.store.faults import Kind
+from flask_woo_events.sync.reading import missing
+from tests.integration.host_app import dispose, make_app, runtime_of
+from tests.model.history_env import ACTS, HistoryEnv, Meanwhile
 
 #: Histories of each version, 2,048 in all; ``HISTORIES=10000`` for a night.
 HISTORIES = int(os.environ.get("HISTORIES", "512"))
@@ -47,7 +47,7 @@ def shared(
 ) -> cabc.Iterator[tuple[Settings, Fragile]]:
     app = make_app(tmp_path_factory.mktemp("histories"), WOO_EVENTS_POLL_PAGE_SIZE=5)
     runtime = runtime_of(app)
-    schema.upgrade(runtime.database.engine)
+    upgrade.upgrade(runtime.database.engine)
     database = Fragile(runtime.database.engine)
     yield runtime.settings, database
     database.dispose()
@@ -72,7 +72,7 @@ def test_histories(
 ) -> None:
     """Whatever happens and whenever our side dies: nothing is lost, nothing is invented."""
     hypothesis.note(f"steps: {steps!r}")
-    world = World(*shared, version)
+    world = HistoryEnv(*shared, version)
     for step in steps:
         _take(world, step)
     world.store.faults.clear()
@@ -83,14 +83,14 @@ def test_a_lost_event_is_noticed(
     shared: tuple[Settings, Fragile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the search deletions are not told, and the histories say so."""
-    world = World(*shared, "11.0")
-    monkeypatch.setattr(search, "read", lambda *_: iter(()))
+    world = HistoryEnv(*shared, "11.0")
+    monkeypatch.setattr(missing, "read", lambda *_: iter(()))
     world.act(("delete product", 0, 0))
     with pytest.raises(AssertionError, match=r"lost=\('products"):
         world.settle(ENOUGH_POLLS)
 
 
-def _take(world: World, step: t.Any) -> None:
+def _take(world: HistoryEnv, step: t.Any) -> None:
     match step:
         case Meanwhile():
             world.poll(step)

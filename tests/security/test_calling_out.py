@@ -15,13 +15,13 @@ import flask
 import pytest
 
 from flask_woo_events.errors import AddressRefusedError, TransportError
+from flask_woo_events.http.exchange import AddressGuard, Timeouts, exchange, make_session
 from flask_woo_events.runtime import EXTENSION, Runtime
-from flask_woo_events.transport import AddressGuard, Timeouts, exchange, make_session
-from flask_woo_events.worker import Worker
-from tests.integration.host import Api, StubStore, body_for, runtime_of
-from tests.integration.line import Line, open_line
-from tests.security.sources import Source, sources
-from tests.unit.wire import Peer, answer, answers, peer
+from flask_woo_events.worker.worker import Worker
+from tests.integration.host_app import Api, StubStore, body_for, runtime_of
+from tests.integration.store_to_callback import StoreToCallback, open_line
+from tests.raw_server import Peer, answer, answers, peer
+from tests.security.package_sources import Source, sources
 
 QUICK = Timeouts(connect=1, read=1, total=2)  # seconds
 
@@ -122,7 +122,7 @@ def closed(app: flask.Flask, **settings: t.Any) -> Runtime:
 
 
 @pytest.fixture
-def hooked(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Line]:
+def hooked(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[StoreToCallback]:
     """A store of webhooks whose address, and whose callback's, came to be inside."""
     with contextlib.ExitStack() as stack:
         shutil.copy(tables, tmp_path / "host.sqlite3")
@@ -156,14 +156,14 @@ def test_moved_stores(app: flask.Flask, api: Api, store_server: StubStore) -> No
     assert store_server.asked == []
 
 
-def test_polls(hooked: Line) -> None:
+def test_polls(hooked: StoreToCallback) -> None:
     """A poll of a store inside fails in words."""
     errors = {one.error for one in hooked.poll()}
     assert errors and all("private" in str(one) for one in errors)
     assert not hooked.store.requests
 
 
-def test_settling_webhooks(hooked: Line) -> None:
+def test_settling_webhooks(hooked: StoreToCallback) -> None:
     """What a webhook hints at is not looked up inside."""
     hooked.store.webhooks.run_queue()
     hooked.store.requests.clear()
@@ -172,7 +172,7 @@ def test_settling_webhooks(hooked: Line) -> None:
 
 
 @pytest.mark.parametrize("command", ["register", "check", "remove"])
-def test_webhook_commands(hooked: Line, command: str) -> None:
+def test_webhook_commands(hooked: StoreToCallback, command: str) -> None:
     """Registration, guardian and removal do not go inside."""
     args = ["woo", "webhooks", command, str(hooked.instance_id)]
     result = hooked.app.test_cli_runner().invoke(args=args)
@@ -196,7 +196,7 @@ def test_hub(app: flask.Flask, api: Api, account: t.Any, store_server: StubStore
     assert store_server.asked == []
 
 
-def test_deliveries(hooked: Line) -> None:
+def test_deliveries(hooked: StoreToCallback) -> None:
     """A notification is not sent inside; the attempt says why."""
     Worker(runtime_of(hooked.app)).deliver_once()
     assert hooked.receiver.received == []
@@ -205,7 +205,7 @@ def test_deliveries(hooked: Line) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "[::ffff:127.0.0.1]"])
-def test_replays_to_elsewhere(hooked: Line, there: Peer, host: str) -> None:
+def test_replays_to_elsewhere(hooked: StoreToCallback, there: Peer, host: str) -> None:
     """``replay --to`` keeps to the same rule."""
     to = f"http://{host}:{there.port}/"
     args = ["woo", "events", "replay", "--instance", str(hooked.instance_id), "--to", to]

@@ -20,24 +20,26 @@ import flask
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events import hooks, profiles
 from flask_woo_events.api.blueprint import NAME
 from flask_woo_events.cli import cli
-from flask_woo_events.hooks import Hook
-from flask_woo_events.models import (
+from flask_woo_events.db.models import (
     Base,
     Configuration,
-    Event,
     Instance,
     Notification,
     Poller,
+    StoredEvent,
 )
-from flask_woo_events.runtime import StoreAccess
-from flask_woo_events.simulator import SimulatedStore
-from flask_woo_events.store.client import StoreClient
-from flask_woo_events.worker import Worker
-from tests.integration.host import Account, Api, add_account, dispose, make_app, runtime_of
-from tests.unit.wire import answer, answers, peer
+from flask_woo_events.delivery import destination
+from flask_woo_events.instances import access as profiles
+from flask_woo_events.instances import webhook_urls
+from flask_woo_events.instances.webhook_urls import Hook
+from flask_woo_events.simulation.store import SimulatedStore
+from flask_woo_events.woocommerce.access import StoreAccess
+from flask_woo_events.woocommerce.client import StoreClient
+from flask_woo_events.worker.worker import Worker
+from tests.integration.host_app import Account, Api, add_account, dispose, make_app, runtime_of
+from tests.raw_server import answer, answers, peer
 
 #: Each is in no other text.
 SECRETS = {
@@ -99,7 +101,7 @@ class Everything(logging.Handler):
             self.texts += traceback.format_exception(record.exc_info[1])
 
 
-class Stage:
+class LedgerEnv:
     """An instance full of canaries, and all that is said while it is used."""
 
     def __init__(self, app: flask.Flask, api: Api, account: Account, echo: Echo) -> None:
@@ -161,7 +163,7 @@ class Stage:
 @pytest.fixture
 def stage(
     tmp_path: pathlib.Path, tables: pathlib.Path
-) -> cabc.Iterator[tuple[Stage, SimulatedStore]]:
+) -> cabc.Iterator[tuple[LedgerEnv, SimulatedStore]]:
     """A store that is read, a callback that fails and echoes, and a log of everything."""
     shutil.copy(tables, tmp_path / "host.sqlite3")
     store = SimulatedStore(
@@ -179,7 +181,7 @@ def stage(
     try:
         with store.serve() as url, echo.serve() as hook:
             account = add_account(app, "ann", "acme")
-            made = Stage(app, Api(app.test_client(), account.headers, url), account, echo)
+            made = LedgerEnv(app, Api(app.test_client(), account.headers, url), account, echo)
             configuration = {
                 **SECRETS,
                 USER: "me",
@@ -203,24 +205,24 @@ def _forms(secret: str) -> set[str]:
     return {secret, urllib.parse.quote(secret), base64.b64encode(secret.encode()).decode()}
 
 
-def _canaries(stage: Stage) -> dict[str, set[str]]:
+def _canaries(stage: LedgerEnv) -> dict[str, set[str]]:
     settings = runtime_of(stage.app).settings
     keys = settings.encryption_keys
-    hook = hooks.secrets(keys, Hook(stage.instance_id, 1))
+    hook = webhook_urls.secrets(keys, Hook(stage.instance_id, 1))
     named = {**SECRETS, "header": HEADER, "basic": BASIC, "token": stage.token,
              "user": stage.account.user, "organization": stage.account.organization,
              "encryption key": keys[-1], "webhook secret": hook[-1]}  # fmt: skip
     return {name: _forms(value) for name, value in named.items()}
 
 
-def _nothing_said(stage: Stage) -> None:
+def _nothing_said(stage: LedgerEnv) -> None:
     canaries = _canaries(stage)
     for where, text in stage.said:
         for name, forms in canaries.items():
             assert not any(form in text for form in forms), (name, where, text[:2000])
 
 
-def test_working(stage: tuple[Stage, SimulatedStore]) -> None:
+def test_working(stage: tuple[LedgerEnv, SimulatedStore]) -> None:
     """Polls, deliveries to a callback that echoes, every route and every command tell no secret."""
     made, store = stage
     worker = Worker(runtime_of(made.app))
@@ -232,7 +234,7 @@ def test_working(stage: tuple[Stage, SimulatedStore]) -> None:
     assert HEADER in heard and BASIC in heard  # The callback itself was told.
     made.everything("GET", "PUT", "PATCH", "POST")
     with runtime_of(made.app).database.read() as session:
-        event_id = session.scalars(sa.select(Event.id).limit(1)).one()
+        event_id = session.scalars(sa.select(StoredEvent.id).limit(1)).one()
     number = made.instance_id
     for args in (
         ("doctor",), ("doctor", "--json"), ("events", "list"), ("events", "list", "--json"),
@@ -248,7 +250,7 @@ def test_working(stage: tuple[Stage, SimulatedStore]) -> None:
         made.run(*args)
 
 
-def test_failing_stores(stage: tuple[Stage, SimulatedStore]) -> None:
+def test_failing_stores(stage: tuple[LedgerEnv, SimulatedStore]) -> None:
     """Nor does anything while the store refuses, redirects, breaks off or repeats what it got."""
     made, store = stage
     url = made.api.store
@@ -276,7 +278,7 @@ def test_failing_stores(stage: tuple[Stage, SimulatedStore]) -> None:
             made.run("doctor")
 
 
-def _body(made: Stage, url: str) -> t.Any:
+def _body(made: LedgerEnv, url: str) -> t.Any:
     return {
         "element": {"key": "woocommercerest"},
         "configuration": {**SECRETS, "store.url": url},
@@ -284,7 +286,7 @@ def _body(made: Stage, url: str) -> t.Any:
     }
 
 
-def _move(made: Stage, url: str) -> None:
+def _move(made: LedgerEnv, url: str) -> None:
     """Write another address into the configuration, as if the store had always been there."""
     with runtime_of(made.app).database.write() as session:
         session.execute(
@@ -301,7 +303,7 @@ def _saying(text: bytes) -> cabc.Iterator[str]:
 
 
 @pytest.mark.parametrize("auth", ["basic", "query", "oauth"])
-def test_every_way_to_prove_who_we_are(stage: tuple[Stage, SimulatedStore], auth: str) -> None:
+def test_every_way_to_prove_who_we_are(stage: tuple[LedgerEnv, SimulatedStore], auth: str) -> None:
     """Keys in a header, a query or a signature are in no log and no error."""
     made, _store = stage
     key, secret = SECRETS["oauth.api.key"], SECRETS["oauth.api.secret"]
@@ -318,7 +320,7 @@ def test_every_way_to_prove_who_we_are(stage: tuple[Stage, SimulatedStore], auth
             assert there.requests
 
 
-def test_reprs(stage: tuple[Stage, SimulatedStore]) -> None:
+def test_reprs(stage: tuple[LedgerEnv, SimulatedStore]) -> None:
     """What a debugger or a report of errors shows of our objects has no secret in it."""
     made, _store = stage
     runtime = runtime_of(made.app)
@@ -327,7 +329,7 @@ def test_reprs(stage: tuple[Stage, SimulatedStore]) -> None:
             for row in session.scalars(sa.select(mapper.class_)):
                 made.say(mapper.class_.__name__, repr(row))
         made.say("hub", repr(profiles.load_hub(session, runtime.cipher, made.instance_id)))
-        target = profiles.load_target(
+        target = destination.load_target(
             session, runtime.cipher, made.instance_id, runtime.retired_after
         )
         made.say("target", repr(target))
@@ -336,7 +338,7 @@ def test_reprs(stage: tuple[Stage, SimulatedStore]) -> None:
         made.say(type(one).__name__, repr(one))
 
 
-def test_database(stage: tuple[Stage, SimulatedStore], tmp_path: pathlib.Path) -> None:
+def test_database(stage: tuple[LedgerEnv, SimulatedStore], tmp_path: pathlib.Path) -> None:
     """A copy of the database is worth nothing without the key."""
     made, store = stage
     worker = Worker(runtime_of(made.app))

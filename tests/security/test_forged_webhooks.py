@@ -18,11 +18,12 @@ import pytest
 import sqlalchemy as sa
 import werkzeug.serving
 
-from flask_woo_events import crypto, hooks
-from flask_woo_events.hooks import Hook
-from flask_woo_events.models import Arrival
-from tests.integration.host import PREFIX, runtime_of
-from tests.integration.line import Line, open_line
+from flask_woo_events.db.models import Arrival
+from flask_woo_events.instances import webhook_urls
+from flask_woo_events.instances.webhook_urls import Hook
+from flask_woo_events.values import crypto
+from tests.integration.host_app import PREFIX, runtime_of
+from tests.integration.store_to_callback import StoreToCallback, open_line
 
 BODY = b'{"id":1}'
 SIGNATURE = "X-WC-Webhook-Signature"
@@ -31,17 +32,17 @@ SIGNATURE = "X-WC-Webhook-Signature"
 class Gate:
     """The address of one instance's webhooks."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: StoreToCallback) -> None:
         self.line = line
         self.hook = Hook(line.instance_id, 1)
         self.keys = runtime_of(line.app).settings.encryption_keys
         self.limit = runtime_of(line.app).settings.hook_max_bytes
 
     def path(self, hook: Hook | None = None) -> str:
-        return f"{PREFIX}{hooks.PATH}/{hooks.sign(self.keys, hook or self.hook)}"
+        return f"{PREFIX}{webhook_urls.PATH}/{webhook_urls.sign(self.keys, hook or self.hook)}"
 
     def signature(self, body: bytes = BODY, hook: Hook | None = None) -> str:
-        secret = hooks.secrets(self.keys, hook or self.hook)[-1]
+        secret = webhook_urls.secrets(self.keys, hook or self.hook)[-1]
         return crypto._hmac(secret.encode(), body)
 
     def post(self, body: bytes, headers: t.Any, path: str | None = None, **options: t.Any) -> t.Any:
@@ -120,7 +121,7 @@ def test_genuine_for_another_address(gate: Gate) -> None:
 )
 def test_addresses_that_we_did_not_make(gate: Gate, address: str) -> None:
     """An address cannot be made up, or made from another one."""
-    path = f"{PREFIX}{hooks.PATH}/{address}"
+    path = f"{PREFIX}{webhook_urls.PATH}/{address}"
     answer = gate.post(BODY, {SIGNATURE: gate.signature(hook=Hook(99, 1))}, path)
     assert answer.status_code in (401, 404), answer.text
     assert gate.kept() == 0
@@ -128,10 +129,10 @@ def test_addresses_that_we_did_not_make(gate: Gate, address: str) -> None:
 
 def test_altered_address(gate: Gate) -> None:
     """Of a good address no character can be another one."""
-    good = hooks.sign(gate.keys, gate.hook)
+    good = webhook_urls.sign(gate.keys, gate.hook)
     for place in range(0, len(good) - 1, 3):
         bad = good[:place] + ("A" if good[place] != "A" else "B") + good[place + 1 :]
-        assert hooks.read(gate.keys, bad) != gate.hook or bad == good, bad
+        assert webhook_urls.read(gate.keys, bad) != gate.hook or bad == good, bad
 
 
 def test_old_secret(gate: Gate) -> None:
@@ -203,7 +204,7 @@ def test_large_bodies_of_nobody(gate: Gate, headers: dict[str, str]) -> None:
 
 
 @contextlib.contextmanager
-def served(line: Line) -> cabc.Iterator[tuple[str, int]]:
+def served(line: StoreToCallback) -> cabc.Iterator[tuple[str, int]]:
     server = werkzeug.serving.make_server("127.0.0.1", 0, line.app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()

@@ -13,22 +13,22 @@ import zlib
 import flask
 import pytest
 
-from flask_woo_events import dates, values
-from flask_woo_events.date_patterns import DatePattern
-from flask_woo_events.dates import expand_macros
+from flask_woo_events.delivery.send import ANSWER_READ
 from flask_woo_events.errors import InputError, StoreGarbledError, WooEventsError
-from flask_woo_events.flow import intake
-from flask_woo_events.flow.delivery import ANSWER_READ
-from flask_woo_events.runtime import StoreAccess
-from flask_woo_events.schemas import parse_headers, web_address
-from flask_woo_events.store.answers import parse_json, plain_text, said
-from flask_woo_events.store.client import store_root
-from flask_woo_events.store.where import read_where
-from flask_woo_events.worker import Worker
-from flask_woo_events.zones import parse_zone
-from tests.integration.host import NOW, PREFIX, Api, runtime_of
-from tests.integration.line import Line
-from tests.unit.wire import answer, answers, peer
+from flask_woo_events.instances.requests import parse_headers, web_address
+from flask_woo_events.sync.webhooks import parse
+from flask_woo_events.values import dates, validation
+from flask_woo_events.values.dates import expand_macros
+from flask_woo_events.values.java_dates import DatePattern
+from flask_woo_events.values.time_zones import parse_zone
+from flask_woo_events.woocommerce.access import StoreAccess
+from flask_woo_events.woocommerce.ceql import read_where
+from flask_woo_events.woocommerce.client import store_root
+from flask_woo_events.woocommerce.responses import parse_json, plain_text, said
+from flask_woo_events.worker.worker import Worker
+from tests.integration.host_app import NOW, PREFIX, Api, runtime_of
+from tests.integration.store_to_callback import StoreToCallback
+from tests.raw_server import answer, answers, peer
 
 #: CPU seconds that reading one hostile text may take.
 BRIEF = 0.25
@@ -54,7 +54,7 @@ def _pattern(text: str) -> object:
 
 #: What reads texts of callers or stores.
 READERS: dict[str, cabc.Callable[[str], object]] = {
-    "sanitized": values.sanitized,
+    "sanitized": validation.sanitized,
     "where": read_where,
     "macros": _macros,
     "macro": lambda text: _macros("${gmtDate:" + text + "}"),
@@ -69,7 +69,7 @@ READERS: dict[str, cabc.Callable[[str], object]] = {
     "plain text": plain_text,
     "answer": lambda text: parse_json(text.encode()),
     "error": lambda text: said(text.encode()),
-    "hook": lambda text: intake.read(text, text.encode()),
+    "hook": lambda text: parse.read(text, text.encode()),
 }
 #: Pieces of which quadratic and exponential texts are made.
 PIECES = [
@@ -147,7 +147,7 @@ def test_bombs_of_stores(app: flask.Flask) -> None:
         assert _memory_of(work) < 20_000_000
 
 
-def test_bombs_of_callbacks(line: Line) -> None:
+def test_bombs_of_callbacks(line: StoreToCallback) -> None:
     """Of a callback's answer 64 KiB are unpacked, however small it came."""
     order = line.first("orders")
     bomb = gzip.compress(b"\0" * 100_000_000)
@@ -206,7 +206,7 @@ def _with(api: Api, **configuration: object) -> t.Any:
 
 
 @pytest.mark.parametrize("name", ["a\r\nX-Forged: 1", "a\nb", "a\0b", "\u2028", "a\x1b[31m"])
-def test_names_break_no_lines(line: Line, name: str) -> None:
+def test_names_break_no_lines(line: StoreToCallback, name: str) -> None:
     """A name goes out in JSON only: it adds no header, here or at the callback."""
     path = f"/instances/{line.instance_id}"
     came = line.api.call("PATCH", path, {"name": name, "tags": [name]})
@@ -241,7 +241,7 @@ def test_deeply_nested_stores(app: flask.Flask, depth: int) -> None:
             client.get("orders")
 
 
-def test_deepest_that_is_kept(line: Line) -> None:
+def test_deepest_that_is_kept(line: StoreToCallback) -> None:
     """What WordPress nests deeper than anybody needs goes through to the callback."""
     value: t.Any = 1
     for _ in range(200):
@@ -270,7 +270,7 @@ def test_huge_numbers(app: flask.Flask, api: Api, number: str) -> None:
                 assert came.status_code == 400
 
 
-def test_answers_that_a_callback_keeps(line: Line) -> None:
+def test_answers_that_a_callback_keeps(line: StoreToCallback) -> None:
     """An answer full of NULs, markup and terminal codes is kept as text, and breaks nothing."""
     said_ = b"\0\x1b[2J<script>alert(1)</script>\xff\xfe" * 50
     with peer(answers(answer(said_, "500 No"))) as there:

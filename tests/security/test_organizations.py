@@ -14,18 +14,18 @@ import pytest
 import sqlalchemy as sa
 
 from flask_woo_events.api.blueprint import NAME
-from flask_woo_events.flow.notification import ELEMENT_KEY
-from flask_woo_events.models import (
+from flask_woo_events.db.models import (
     Base,
     Configuration,
     Delivery,
-    Event,
     Instance,
     Notification,
+    StoredEvent,
     Subscription,
     User,
 )
-from tests.integration.host import (
+from flask_woo_events.values.cloud_elements import ELEMENT_KEY
+from tests.integration.host_app import (
     Account,
     Api,
     Headers,
@@ -34,7 +34,7 @@ from tests.integration.host import (
     body_for,
     runtime_of,
 )
-from tests.integration.line import Line
+from tests.integration.store_to_callback import StoreToCallback
 
 CANARY = "acme-canary"
 Route = tuple[str, str]
@@ -77,7 +77,7 @@ ELSE_GUARDED = {
 class Two:
     """Two organisations: what belongs to the one, and the other who calls."""
 
-    line: Line
+    line: StoreToCallback
     app: flask.Flask
     bob: Account
     token: str
@@ -108,7 +108,7 @@ def _rows(app: flask.Flask) -> Rows:
 
 
 @pytest.fixture
-def two(line: Line, store_server: StubStore) -> Two:
+def two(line: StoreToCallback, store_server: StubStore) -> Two:
     """acme has a store, events, notifications and deliveries; bob of globex has an empty store."""
     app = line.app
     changes = {"name": f"{CANARY}-shop", "tags": [f"{CANARY}-tag"]}
@@ -121,7 +121,7 @@ def two(line: Line, store_server: StubStore) -> Two:
             name: [str(value) for value in session.scalars(sa.select(column))]
             for name, column in NAMING.items()
         }
-        assert session.scalars(sa.select(Event.id)).all()
+        assert session.scalars(sa.select(StoredEvent.id)).all()
         assert session.scalars(sa.select(Delivery.id)).all()
     assert all(ids.values())
     before = _rows(app)
@@ -161,7 +161,7 @@ def _paths(two: Two, rule: str) -> cabc.Iterator[str]:
         yield path
 
 
-def test_every_route_is_tried(line: Line) -> None:
+def test_every_route_is_tried(line: StoreToCallback) -> None:
     """The routes are those of the API, all of it."""
     routes = _routes(line.app)
     assert len(routes) > 60

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from tests.security.sources import ROOT, Source, sources
+from tests.security.package_sources import ROOT, Source, sources
 
 #: Run what they are given, or make objects of it.
 _RUNNERS = re.compile(

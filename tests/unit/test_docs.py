@@ -17,15 +17,15 @@ import pytest
 
 from flask_woo_events import Flask, WooEvents, signals
 from flask_woo_events.cli import cli
-from flask_woo_events.config import PREFIX, Settings, read_settings
-from flask_woo_events.configuration import DEFINITIONS
-from flask_woo_events.crypto import sign_body
-from flask_woo_events.flow.notification import Sender, build_body
-from flask_woo_events.flow.recorded import EventRecord, NotificationRecord
-from flask_woo_events.models import EventType
-from flask_woo_events.resources import DatesConfiguration, PollerBlock
-from flask_woo_events.simulator import faults
-from flask_woo_events.simulator.acts import Acts
+from flask_woo_events.db.models import EventType
+from flask_woo_events.delivery.payload import Sender, build_body
+from flask_woo_events.events.notifications import EventRecord, NotificationRecord
+from flask_woo_events.instances.configuration import DEFINITIONS
+from flask_woo_events.instances.polled_resources import DatesConfiguration, PollerBlock
+from flask_woo_events.settings import PREFIX, Settings, read_settings
+from flask_woo_events.simulation.store import faults
+from flask_woo_events.simulation.store.store_side import Acts
+from flask_woo_events.values.crypto import sign_body
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCS = sorted(ROOT.joinpath("docs").glob("*.md"))

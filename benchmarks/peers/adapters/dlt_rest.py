@@ -19,9 +19,7 @@ import typing as t
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
 import dlt  # type: ignore[import-not-found,unused-ignore]  # noqa: E402
-from dlt.sources.rest_api import (  # type: ignore[import-not-found,unused-ignore]  # noqa: E402
-    rest_api_source,
-)
+from dlt.sources.rest_api import rest_api_source  # type: ignore[import-not-found,unused-ignore]  # noqa: E402
 
 START = "2020-01-01T00:00:00"
 

@@ -1,0 +1,59 @@
+"""``/accounts/settings``: what an organisation chose for itself."""
+
+from __future__ import annotations
+
+import typing as t
+
+import flask
+import pydantic
+
+from ..errors import NotFoundError
+from ..instances import accounts
+from ..instances.accounts import FAILURE_POLICY
+from ..runtime import current_runtime
+from .request import body, caller
+
+
+class _Settings(pydantic.BaseModel):
+    """The settings that there are; others are refused, so that nobody believes in them."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    failure_policy: t.Literal["retry", "queue"] | None = pydantic.Field(
+        None, alias="notification.webhook.failure.policy"
+    )
+
+
+def register(blueprint: flask.Blueprint) -> None:
+    """Add the routes."""
+    add = blueprint.add_url_rule
+    for path in ("/accounts/settings", "/accounts/<account_id>/settings"):
+        add(path, view_func=show_settings, methods=["GET"])
+        add(path, view_func=change_settings, methods=["POST", "PATCH"])
+
+
+def show_settings(account_id: str | None = None) -> dict[str, t.Any]:
+    """Show the account's settings."""
+    who, runtime = caller(), current_runtime()
+    _own(account_id, who.user_id)
+    with runtime.database.read() as session:
+        return _shown(accounts.settings(session, who), runtime.settings.failure_policy)
+
+
+def change_settings(account_id: str | None = None) -> dict[str, t.Any]:
+    """Change the settings that the body names; they go into effect with the next delivery."""
+    who, runtime = caller(), current_runtime()
+    _own(account_id, who.user_id)
+    named = body(_Settings).model_dump(by_alias=True, exclude_unset=True)
+    with runtime.database.write() as session:
+        kept = accounts.change_settings(session, who, named)
+    return _shown(kept, runtime.settings.failure_policy)
+
+
+def _own(account_id: str | None, user_id: int) -> None:
+    if account_id not in (None, str(user_id)):
+        raise NotFoundError("No account found")
+
+
+def _shown(kept: dict[str, t.Any], default: str) -> dict[str, t.Any]:
+    return {FAILURE_POLICY: kept.get(FAILURE_POLICY) or default}

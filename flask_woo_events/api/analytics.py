@@ -1,0 +1,197 @@
+"""Analytics: how many events there were, counted over time."""
+
+from __future__ import annotations
+
+import calendar
+import collections
+import dataclasses
+import datetime as dt
+import typing as t
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+from sqlalchemy.ext.compiler import compiles
+
+from ..db.models import UNSETTLED, Delivery, DeliveryStatus, Instance, Notification, StoredEvent
+from ..errors import InputError
+
+Interval = t.Literal["year", "quarter", "month", "week", "day", "hour", "minute", "second"]
+INTERVALS: tuple[str, ...] = t.get_args(Interval)
+#: Seconds of the intervals that are always equally long.
+_WIDTHS = {"week": 604_800, "day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
+#: More than anybody can look at.
+BUCKETS_MOST = 2_000
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EventCounts:
+    """Events of one instance in one bucket."""
+
+    instance_id: int
+    user_id: int
+    count: int
+    #: All of their deliveries arrived.
+    success: int
+    #: Some have been tried without success.
+    failed: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Bucket:
+    """The events of one stretch of time."""
+
+    start: dt.datetime
+    counts: tuple[EventCounts, ...]
+
+    @property
+    def total(self) -> int:
+        """Of all instances."""
+        return sum(one.count for one in self.counts)
+
+
+class _Seconds(sa.sql.functions.GenericFunction[int]):
+    """Whole seconds since 1970 of a date that is stored without a zone."""
+
+    type = sa.BigInteger()
+    inherit_cache = True
+    name = "woo_seconds"
+
+
+@compiles(_Seconds)
+def _postgresql(element: t.Any, compiler: t.Any, **options: t.Any) -> str:
+    return f"CAST(FLOOR(EXTRACT(EPOCH FROM {compiler.process(element.clauses)})) AS BIGINT)"
+
+
+@compiles(_Seconds, "sqlite")
+def _sqlite(element: t.Any, compiler: t.Any, **options: t.Any) -> str:
+    return f"CAST(STRFTIME('%s', {compiler.process(element.clauses)}) AS INTEGER)"
+
+
+@compiles(_Seconds, "mysql")
+@compiles(_Seconds, "mariadb")
+def _mariadb(element: t.Any, compiler: t.Any, **options: t.Any) -> str:
+    return f"TIMESTAMPDIFF(SECOND, '1970-01-01', {compiler.process(element.clauses)})"
+
+
+def buckets(
+    session: orm.Session,
+    organization_id: int,
+    since: dt.datetime,
+    until: dt.datetime,
+    interval: str,
+    *,
+    instance_id: int | None = None,
+) -> list[Bucket]:
+    """Events by the time at which they were recorded, empty stretches included.
+
+    Both ends have a bucket, so that an hour by the minute has 61 of them (Cloud Elements).
+
+    :raises InputError: the interval is none, the time ends before it begins, or there would be
+        more than 2,000 buckets.
+    """
+    starts = _starts(since, until, interval)
+    rows = session.execute(
+        _query(organization_id, since, until, _WIDTHS.get(interval, 86_400), instance_id)
+    )
+    found: dict[dt.datetime, dict[int, EventCounts]] = collections.defaultdict(dict)
+    for seconds, number, user_id, count, failed, waiting in rows:
+        start = floor(dt.datetime.fromtimestamp(int(seconds), dt.UTC), interval)
+        before = found[start].get(number, EventCounts(number, user_id, 0, 0, 0))
+        found[start][number] = EventCounts(
+            number,
+            user_id,
+            before.count + count,
+            before.success + count - int(failed) - int(waiting),
+            before.failed + int(failed),
+        )
+    return [Bucket(start, tuple(found[start].values())) for start in starts]
+
+
+def floor(date: dt.datetime, interval: str) -> dt.datetime:
+    """The beginning of the stretch that a date lies in, UTC; weeks begin on Monday."""
+    if interval in ("year", "quarter", "month"):
+        months = {"year": 12, "quarter": 3, "month": 1}[interval]
+        month = (date.month - 1) // months * months + 1
+        return date.replace(month=month, day=1, hour=0, minute=0, second=0, microsecond=0)
+    width = _WIDTHS[interval]
+    # The first of January 1970 was a Thursday.
+    shift = 3 * 86_400 if interval == "week" else 0
+    seconds = (int(date.timestamp()) + shift) // width * width - shift
+    return dt.datetime.fromtimestamp(seconds, dt.UTC)
+
+
+def _starts(since: dt.datetime, until: dt.datetime, interval: str) -> list[dt.datetime]:
+    if interval not in INTERVALS:
+        raise InputError(f"interval must be one of {', '.join(INTERVALS)}", "interval")
+    if until < since:
+        raise InputError("to must not be before from", "to")
+    start = floor(since, interval)
+    if interval in _WIDTHS and (until - start).total_seconds() / _WIDTHS[interval] > BUCKETS_MOST:
+        raise InputError(
+            f"interval={interval} over this time makes more than {BUCKETS_MOST:,} counts; "
+            "choose a longer one",
+            "interval",
+        )
+    starts = []
+    while start <= until:
+        starts.append(start)
+        start = _next(start, interval)
+    return starts
+
+
+def _next(start: dt.datetime, interval: str) -> dt.datetime:
+    if interval in _WIDTHS:
+        return start + dt.timedelta(seconds=_WIDTHS[interval])
+    for _ in range({"year": 12, "quarter": 3, "month": 1}[interval]):
+        start += dt.timedelta(days=calendar.monthrange(start.year, start.month)[1])
+    return start
+
+
+def _query(
+    organization_id: int,
+    since: dt.datetime,
+    until: dt.datetime,
+    width: int,
+    instance_id: int | None,
+) -> sa.Executable:
+    """Counts by instance and equally long stretches; longer ones are added up from days."""
+    states = (
+        sa.select(
+            Delivery.notification_id,
+            sa.func.max(sa.case((Delivery.attempts > 0, 1), else_=0)).label("tried"),
+            sa.func.max(sa.case((Delivery.status.in_(UNSETTLED), 1), else_=0)).label("open"),
+            sa.func.max(sa.case((Delivery.status == DeliveryStatus.QUEUED, 1), else_=0)).label(
+                "queued"
+            ),
+        )
+        .join(Notification, Notification.id == Delivery.notification_id)
+        .where(Notification.created_at >= since, Notification.created_at <= until)
+        .group_by(Delivery.notification_id)
+        .subquery()
+    )
+    failed = sa.and_(states.c.open == 1, sa.or_(states.c.tried == 1, states.c.queued == 1))
+    waiting = sa.and_(states.c.open == 1, states.c.tried == 0, states.c.queued == 0)
+    shift = 3 * 86_400 if width == _WIDTHS["week"] else 0
+    seconds = _Seconds(Notification.created_at)
+    stretch = (seconds - (seconds + shift) % width).label("stretch")
+    query = (
+        sa.select(
+            stretch,
+            Instance.id,
+            Instance.user_id,
+            sa.func.count(StoredEvent.id),
+            sa.func.sum(sa.case((failed, 1), else_=0)),
+            sa.func.sum(sa.case((waiting, 1), else_=0)),
+        )
+        .select_from(StoredEvent)
+        .join(Notification, Notification.id == StoredEvent.notification_id)
+        .join(Instance, Instance.id == Notification.instance_id)
+        .outerjoin(states, states.c.notification_id == Notification.id)
+        .where(
+            Instance.organization_id == organization_id,
+            Notification.created_at >= since,
+            Notification.created_at <= until,
+        )
+        .group_by(stretch, Instance.id, Instance.user_id)
+    )
+    return query if instance_id is None else query.where(Instance.id == instance_id)

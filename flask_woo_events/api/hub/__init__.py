@@ -1,0 +1,1 @@
+"""The store proxy: ``/hubs/ecommerce/{resource}``."""

@@ -1,0 +1,126 @@
+"""The hub: what clients read and write of a store through an instance."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+
+from ...errors import InputError, NotFoundError, StoreGarbledError
+from ...woocommerce import endpoints
+from ...woocommerce.client import StoreClient, StoreResponse
+from ...woocommerce.endpoints import Collection, Trash
+from . import pages
+from .filters import ABILITIES, FilterSupport, Params
+from .pages import CollectionPage, PageQuery, Row, picked
+
+LIST_CALLS = ("GET", "POST")
+ITEM_CALLS = ("GET", "PUT", "PATCH", "DELETE")
+
+_PERIOD = FilterSupport(filters=frozenset({"period", "date_min", "date_max"}), whole=True)
+_REPORTS = {
+    "reports": (Collection("reports", "reports"), FilterSupport(whole=True)),
+    "reports-sales": (Collection("reports-sales", "reports/sales"), _PERIOD),
+    "reports-top-sellers": (Collection("reports-top-sellers", "reports/top_sellers"), _PERIOD),
+}
+#: What stands below an object, by parent.
+CHILDREN = {"orders": ("comments", "refunds"), "products": ("variations",)}
+#: Of these, what cannot be changed once it is made.
+_UNCHANGEABLE = frozenset({"refunds", "orders-comments"})
+
+#: The resources that stand for themselves.
+NAMES = tuple(
+    sorted({name for name in ABILITIES if endpoints.named(name).below is None} | set(_REPORTS))
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CollectionAccess:
+    """A collection of one store, perhaps below an object."""
+
+    collection: Collection
+    abilities: FilterSupport
+    #: What can be done with the collection, and with one of its objects.
+    calls: tuple[str, ...] = LIST_CALLS
+    item_calls: tuple[str, ...] = ITEM_CALLS
+
+
+def place(resource: str, parent: int | None = None, child: str = "") -> CollectionAccess:
+    """Find the collection that a path of the hub names.
+
+    :param parent: id of an object of the resource, for what stands below it.
+    :raises NotFoundError: the hub has none of this name.
+    """
+    if resource in _REPORTS and not child:
+        collection, abilities = _REPORTS[resource]
+        return CollectionAccess(
+            collection=collection, abilities=abilities, calls=("GET",), item_calls=()
+        )
+    try:
+        collection = endpoints.resolve(f"/hubs/any/{resource}/{child}")
+    except InputError:
+        raise NotFoundError(f"No resource found; the hub has {', '.join(NAMES)}") from None
+    abilities, below = ABILITIES[collection.hub_name], collection.below
+    if parent is None:
+        if below is None:
+            return CollectionAccess(collection=collection, abilities=abilities)
+        if not below.own_route:
+            raise NotFoundError("No resource found; comments are at /orders/{id}/comments")
+        # All of them, in one list: WooCommerce 9.x has it for refunds, 11.0 for variations.
+        return CollectionAccess(
+            collection=collection, abilities=abilities, calls=("GET",), item_calls=()
+        )
+    if below is None:
+        raise NotFoundError(f"No resource found; below {resource} there is no {child}")
+    return CollectionAccess(
+        collection=dataclasses.replace(collection, path=below.path.format(parent)),
+        abilities=abilities,
+        item_calls=(("GET", "DELETE") if collection.hub_name in _UNCHANGEABLE else ITEM_CALLS),
+    )
+
+
+def read(client: StoreClient, place: CollectionAccess, query: PageQuery) -> CollectionPage:
+    """Read one page of a collection.
+
+    :raises InputError: the store cannot be asked so.
+    """
+    return pages.read(client, place.collection, place.abilities, query)
+
+
+def get(
+    client: StoreClient, place: CollectionAccess, object_id: int, fields: tuple[str, ...] = ()
+) -> Row:
+    """Read one object, in the trash or not."""
+    params = {"_fields": ",".join(fields)} if fields else {}
+    return picked(_object(client.get(f"{place.collection.path}/{object_id}", params)), fields)
+
+
+def create(client: StoreClient, place: CollectionAccess, body: Row) -> Row:
+    """Create an object, and return it as the store did."""
+    return _object(client.post(place.collection.path, body))
+
+
+def change(client: StoreClient, place: CollectionAccess, object_id: int, body: Row) -> Row:
+    """Change what the body names, and return the object as the store did."""
+    return _object(client.put(f"{place.collection.path}/{object_id}", body))
+
+
+def delete(client: StoreClient, place: CollectionAccess, object_id: int, params: Params) -> Row:
+    """Move an object to the trash, or delete it where there is none; returns what it was.
+
+    :param params: ``force`` deletes for good; ``reassign`` names who gets a customer's posts.
+    """
+    trash = place.collection.trash is not Trash.NONE
+    if not trash and place.collection.hub_name != "products-reviews":
+        params = {**params, "force": "true"}
+    return _object(client.delete(f"{place.collection.path}/{object_id}", params))
+
+
+def ping(client: StoreClient) -> dt.datetime | None:
+    """Ask the store for one row with its keys; returns the store's clock."""
+    return client.get_list("products", {"per_page": 1, "_fields": "id"}).date
+
+
+def _object(answer: StoreResponse) -> Row:
+    if not isinstance(answer.data, dict):
+        raise StoreGarbledError("the store's answer is not an object", status=answer.status)
+    return answer.data

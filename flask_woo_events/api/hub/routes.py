@@ -1,0 +1,285 @@
+"""``/hubs/ecommerce/{resource}``: the store of an instance, read and written with its token."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import functools
+import re
+import typing as t
+
+import flask
+import orjson
+import werkzeug.exceptions
+
+from ...delivery.payload import without_nulls
+from ...errors import (
+    ForbiddenError,
+    InputError,
+    NotFoundError,
+    StoreAccessError,
+    StoreBusyError,
+    StoreError,
+    StoreRejectedError,
+)
+from ...instances import access, lifecycle
+from ...instances.access import HubProfile
+from ...instances.accounts import Caller
+from ...runtime import current_runtime
+from ...values.cloud_elements import ELEMENT_KEY
+from ...values.dates import iso_z
+from ...woocommerce.ceql import Condition, read_where
+from ...woocommerce.client import StoreClient
+from ..errors import answer
+from ..request import caller, flag, instance_of, json_object, page_size, whole_number
+from . import collections
+from .collections import CollectionAccess
+from .pages import OFFSET_MOST, PageQuery
+
+#: Parameters of a query that are not filters.
+CONTROLS = ("where", "fields", "orderBy", "page", "pageSize", "nextPage", "returnTotalCount")
+#: Fields that one request may name.
+FIELDS_MOST = 100
+_FIELD = re.compile(r"[\w-]+(?:\.[\w-]+)*\Z", re.ASCII)
+_ORDER = re.compile(r"`?(?P<field>[\w.-]{1,100})`?(?:\s+(?P<direction>asc|desc))?\Z", re.IGNORECASE)
+#: What WooCommerce answers, with 400, to a change of an object that it does not have (5.9 to 11.0).
+_INVALID_ID = re.compile(r"woocommerce_rest_(?:\w+_)?invalid_id|woocommerce_rest_\w+_invalid\Z")
+
+Answer = tuple[t.Any, int] | flask.Response
+View = cabc.Callable[..., Answer]
+
+
+def register(blueprint: flask.Blueprint) -> None:
+    """Add the routes; below a prefix those of known resources also without a hub."""
+    bases = ["/hubs/<hub>"]
+    if blueprint.url_prefix:
+        # At the root of the host they might be the host's.
+        bases.append("")
+    for base in bases:
+        quoted = ",".join(f"'{name}'" for name in collections.NAMES)
+        named = "" if base else f"any({quoted}):"
+        listed, one = f"{base}/<{named}resource>", f"{base}/<{named}resource>/<object_id>"
+        _add(blueprint, f"{base}/ping", {"GET": ping})
+        _add(blueprint, f"{base}/objects", {"GET": objects})
+        for path in (listed, f"{one}/<child>"):
+            _add(blueprint, path, {"GET": list_, "POST": create})
+        for path in (one, f"{one}/<child>/<child_id>"):
+            calls: dict[str, View] = {"GET": get, "PUT": change, "PATCH": change, "DELETE": delete}
+            _add(blueprint, path, calls)
+
+
+def _add(blueprint: flask.Blueprint, path: str, calls: cabc.Mapping[str, View]) -> None:
+    for method, view in calls.items():
+        endpoint = f"hub_{view.__name__.rstrip('_')}"
+        blueprint.add_url_rule(path, endpoint, view, methods=[method])
+
+
+def _hub_call(view: View) -> View:
+    """Answer what a store refuses in the words of the documented service."""
+
+    @functools.wraps(view)
+    def call(hub: str = "", **parts: str) -> Answer:
+        # Any hub segment is ignored (Cloud Elements: /hubs/crap/orders is /orders).
+        try:
+            return view(**parts)
+        except StoreError as exc:
+            return _store_error(exc, parts)
+
+    return call
+
+
+@_hub_call
+def ping() -> Answer:
+    """Ask the store whether it answers to the instance's keys."""
+    client, _profile = _open()
+    date = collections.ping(client) or current_runtime().clock()
+    return {"dateTime": iso_z(date), "endpoint": ELEMENT_KEY}, 200
+
+
+@_hub_call
+def objects() -> Answer:
+    """List the resources; also of an instance that is switched off."""
+    _instance()
+    names = [name for name in collections.NAMES if not name.startswith("reports")]
+    if flask.request.headers.get("Elements-Version", "").lower() != "helium":
+        return names, 200
+    shown = [(name, collections.place(name).collection.path) for name in names]
+    return [{"name": one, "vendorName": path, "type": "vendor"} for one, path in shown], 200
+
+
+@_hub_call
+def list_(resource: str, object_id: str | None = None, child: str = "") -> Answer:
+    """List objects of a resource, or of what stands below one of its objects."""
+    client, profile = _open()
+    place = _place(resource, object_id, child, item=False)
+    found = collections.read(client, place, _query(place))
+    response = _json(_shown(found.rows, profile))
+    response.headers["Elements-Returned-Count"] = str(len(found.rows))
+    if found.total is not None:
+        response.headers["Elements-Total-Count"] = str(found.total)
+    if found.token:
+        response.headers["Elements-Next-Page-Token"] = found.token
+    return response
+
+
+@_hub_call
+def create(resource: str, object_id: str | None = None, child: str = "") -> Answer:
+    """Create an object."""
+    client, profile = _open()
+    place = _place(resource, object_id, child, item=False)
+    return _json(_shown(collections.create(client, place, json_object()), profile))
+
+
+@_hub_call
+def get(resource: str, object_id: str, child: str = "", child_id: str = "") -> Answer:
+    """Show an object."""
+    client, profile = _open()
+    place = _place(resource, object_id, child)
+    number = _number(child_id or object_id)
+    _refuse_others(("fields",))
+    return _json(_shown(collections.get(client, place, number, _fields()), profile))
+
+
+@_hub_call
+def change(resource: str, object_id: str, child: str = "", child_id: str = "") -> Answer:
+    """Change what the body names of an object."""
+    client, profile = _open()
+    place = _place(resource, object_id, child)
+    number = _number(child_id or object_id)
+    return _json(_shown(collections.change(client, place, number, json_object()), profile))
+
+
+@_hub_call
+def delete(resource: str, object_id: str, child: str = "", child_id: str = "") -> Answer:
+    """Move an object to the store's trash, or delete it where there is none."""
+    client, profile = _open()
+    place = _place(resource, object_id, child)
+    number = _number(child_id or object_id)
+    _refuse_others(("force", "reassign"))
+    params = {}
+    if flag("force"):
+        params["force"] = "true"
+    if "reassign" in flask.request.args:
+        params["reassign"] = str(_number(flask.request.args["reassign"]))
+    return _json(_shown(collections.delete(client, place, number, params), profile))
+
+
+def _instance() -> tuple[Caller, int]:
+    """Who calls, and the instance whose token was sent; every answer of the hub names it."""
+    who = caller()
+    number = instance_of(who, None)
+    flask.g.woo_hub_instance = number
+    return who, number
+
+
+def _open() -> tuple[StoreClient, HubProfile]:
+    """The store of the instance whose token was sent.
+
+    :raises ForbiddenError: the instance is switched off.
+    """
+    (who, number), runtime = _instance(), current_runtime()
+    with runtime.database.read() as session:
+        lifecycle.find(session, who, number)
+        profile = access.load_hub(session, runtime.cipher, number)
+    if profile.disabled:
+        raise ForbiddenError(
+            f"The instance is disabled; PUT /instances/{number}/enabled enables it"
+        )
+    return runtime.store_client(profile.access), profile
+
+
+def _place(
+    resource: str, object_id: str | None, child: str, *, item: bool = True
+) -> CollectionAccess:
+    parent = _number(object_id) if child and object_id is not None else None
+    place = collections.place(resource, parent, child)
+    calls = place.item_calls if item else place.calls
+    if not calls:
+        raise NotFoundError(f"No {resource} found by id; they can only be listed")
+    if flask.request.method not in (*calls, "HEAD"):
+        raise werkzeug.exceptions.MethodNotAllowed(valid_methods=calls)
+    return place
+
+
+def _number(text: str) -> int:
+    number = whole_number(text)
+    if number is None:
+        raise NotFoundError("No object found; ids are whole numbers")
+    return number
+
+
+def _json(value: t.Any) -> flask.Response:
+    # Members stay in the store's order.
+    return flask.Response(orjson.dumps(value), mimetype="application/json")
+
+
+def _shown(value: t.Any, profile: HubProfile) -> t.Any:
+    return without_nulls(value) if profile.filter_nulls else value
+
+
+def _query(place: CollectionAccess) -> PageQuery:
+    args = flask.request.args
+    filters = {name.removesuffix("[]") for name in args if name not in CONTROLS}
+    conditions = [
+        Condition(name, "=", (",".join(args.getlist(name) + args.getlist(f"{name}[]")),), name)
+        for name in sorted(filters)
+    ]
+    asked = [text for text in args.getlist("where") if text.strip()]
+    page = whole_number(args.get("page", "1"))
+    size = page_size()
+    if not page or page * size > OFFSET_MOST:
+        raise InputError(f"page must be a number from 1 to {OFFSET_MOST // size}", "page")
+    return PageQuery(
+        conditions=(*(one for text in asked for one in read_where(text)), *conditions),
+        fields=_fields(),
+        order=_order(args.get("orderBy", "")),
+        page=page,
+        page_size=size,
+        token=args.get("nextPage", ""),
+        count=flag("returnTotalCount"),
+    )
+
+
+def _fields() -> tuple[str, ...]:
+    names = [name.strip() for name in flask.request.args.get("fields", "").split(",")]
+    names = [name for name in names if name]
+    if len(names) > FIELDS_MOST or not all(_FIELD.match(name) for name in names):
+        raise InputError(f"fields must be up to {FIELDS_MOST} names joined by commas", "fields")
+    return tuple(dict.fromkeys(names))
+
+
+def _order(text: str) -> tuple[str, str] | None:
+    if not text.strip():
+        return None
+    match = _ORDER.match(text.strip())
+    if match is None:
+        raise InputError("orderBy must be a field, asc or desc: date_created desc", "orderBy")
+    return match["field"], (match["direction"] or "asc").lower()
+
+
+def _refuse_others(known: cabc.Collection[str]) -> None:
+    """Refuse parameters that would have no effect: the answer would be taken for another one."""
+    for name in flask.request.args:
+        if name not in known:
+            raise InputError(f"this call has no parameter {name[:100]!r}", name[:100])
+
+
+def _store_error(exc: StoreError, parts: cabc.Mapping[str, str]) -> flask.Response:
+    """What the store answered, in the words of the documented service."""
+    what, said = parts.get("child") or parts.get("resource", "store"), exc.said or str(exc)
+    about_one = "object_id" in parts
+    match exc:
+        case StoreAccessError():
+            return answer(403, "The store forbids this to the instance's keys", said)
+        case StoreBusyError(status=429):
+            response = answer(429, "The store has had too many requests", said)
+            if exc.retry_after is not None:
+                response.headers["Retry-After"] = str(int(exc.retry_after) + 1)
+            return response
+        case StoreRejectedError(status=404 | 410):
+            return answer(404, f"No {what} found", said)
+        case StoreRejectedError() if about_one and _INVALID_ID.match(exc.code):
+            return answer(404, f"No {what} found", said)
+        case StoreRejectedError() if exc.status >= 400:
+            status = exc.status if exc.status in (400, 409, 413) else 400
+            return answer(status, "The store refused this request", said)
+    return answer(502, "The store at configuration.store.url could not be used", said)

@@ -1,0 +1,220 @@
+"""Metrics: how all instances are doing, in numbers, counted in the tables when they are asked for.
+
+So they are right however many processes serve and work, and a process that was killed takes none
+with it.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import datetime as dt
+import typing as t
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from ..db.models import (
+    UNSETTLED,
+    Arrival,
+    Delivery,
+    Instance,
+    Poller,
+    PollerState,
+    Subscription,
+    Usage,
+    WebhookCoverage,
+)
+
+#: Resources and stores that have series of their own; others only count in the sums.
+RESOURCES, STORES = 20, 100
+#: The part of the pollers that is at least as fresh as the number says.
+QUANTILE = 0.95
+#: How long a poll may be due before it counts as late.
+LATE_AFTER = dt.timedelta(minutes=2)
+
+Labels = dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """One gauge and its values."""
+
+    name: str
+    #: What it says, with its unit.
+    help: str
+    values: tuple[tuple[Labels, float], ...]
+
+
+def collect(session: orm.Session, now: dt.datetime) -> list[Metric]:
+    """Count everything."""
+    return [
+        *_polls(session, now),
+        *_deliveries(session, now),
+        *_stores(session, now),
+        *_webhooks(session),
+    ]
+
+
+_POLLED = (
+    Poller.selected,
+    Poller.state == PollerState.ACTIVE,
+    Instance.events_enabled,
+    sa.not_(Instance.disabled),
+)
+
+
+def _polls(session: orm.Session, now: dt.datetime) -> cabc.Iterator[Metric]:
+    polled = (
+        sa.select(Poller.resource, sa.func.count(Poller.polled_at))
+        .join(Instance, Instance.id == Poller.instance_id)
+        .where(*_POLLED)
+        .group_by(Poller.resource)
+        .order_by(sa.func.count().desc(), Poller.resource)
+        .limit(RESOURCES)
+    )
+    ages: list[tuple[Labels, float]] = []
+    for resource, count in session.execute(polled).all():
+        if count:
+            oldest = _oldest_but(session, resource, int(count * (1 - QUANTILE)))
+            ages.append(({"resource": resource}, max((now - oldest).total_seconds(), 0.0)))
+    yield Metric(
+        "woo_events_freshness_seconds",
+        "Age of the last complete poll, which 95 of 100 pollers of a resource do not exceed",
+        tuple(ages),
+    )
+    yield _one(
+        session,
+        "woo_events_polls_failing",
+        "Resources of instances whose last poll failed, and that are tried again",
+        _count(Poller).where(Poller.selected, Poller.failures > 0, Poller.state != "disabled"),
+    )
+    yield _one(
+        session,
+        "woo_events_polls_disabled",
+        "Resources of instances that are not polled any more after many failures",
+        _count(Poller).where(Poller.selected, Poller.state == PollerState.DISABLED),
+    )
+    yield _one(
+        session,
+        "woo_events_instances_late",
+        "Instances that have been due for two minutes and are not polled",
+        late(now),
+    )
+
+
+def late(now: dt.datetime) -> sa.Select[t.Any]:
+    """Count the instances that are due and that nobody polls."""
+    free = sa.or_(Instance.lease_until.is_(None), Instance.lease_until < now)
+    return _count(Instance).where(Instance.next_poll_at < now - LATE_AFTER, free)
+
+
+def _oldest_but(session: orm.Session, resource: str, skipped: int) -> dt.datetime:
+    """When the poller was polled that is the oldest but so many."""
+    query = (
+        sa.select(Poller.polled_at)
+        .join(Instance, Instance.id == Poller.instance_id)
+        .where(*_POLLED, Poller.resource == resource, Poller.polled_at.is_not(None))
+        .order_by(Poller.polled_at)
+        .offset(skipped)
+        .limit(1)
+    )
+    found = session.scalars(query).one()
+    assert found is not None
+    return found
+
+
+def _deliveries(session: orm.Session, now: dt.datetime) -> cabc.Iterator[Metric]:
+    # By way of the subscriptions, whose index leads to what waits past all that has arrived.
+    waiting = (
+        sa.select(Delivery.status, sa.func.count(), sa.func.min(Delivery.created_at))
+        .select_from(Subscription)
+        .join(Delivery, Delivery.subscription_id == Subscription.id)
+        .where(Delivery.status.in_(UNSETTLED))
+        .group_by(Delivery.status)
+    )
+    found = {status: (count, oldest) for status, count, oldest in session.execute(waiting)}
+    nothing: tuple[int, dt.datetime] = (0, now)
+    by_status = {status.value: found.get(status.value, nothing) for status in UNSETTLED}
+    yield Metric(
+        "woo_events_outbox",
+        "Deliveries that have not arrived, by status: created, retry, or queued for a person",
+        tuple(({"status": status}, float(count)) for status, (count, _) in by_status.items()),
+    )
+    yield Metric(
+        "woo_events_oldest_undelivered_seconds",
+        "Age of the oldest delivery that has not arrived, by status",
+        tuple(
+            ({"status": status}, max((now - oldest).total_seconds(), 0.0))
+            for status, (_, oldest) in by_status.items()
+        ),
+    )
+    yield _one(
+        session,
+        "woo_events_subscriptions_stopped",
+        "Callbacks that are not tried any more; see flask woo doctor",
+        _count(Subscription).where(Subscription.current, sa.not_(Subscription.active)),
+    )
+
+
+def _stores(session: orm.Session, now: dt.datetime) -> cabc.Iterator[Metric]:
+    """The last full hour, which does not change any more."""
+    hour = now.replace(minute=0, second=0, microsecond=0) - dt.timedelta(hours=1)
+    in_all = sa.select(sa.func.coalesce(sa.func.sum(Usage.requests), 0)).where(Usage.hour == hour)
+    most = (
+        sa.select(Usage.instance_id, Usage.requests)
+        .where(Usage.hour == hour)
+        .order_by(Usage.requests.desc(), Usage.instance_id)
+        .limit(STORES)
+    )
+    yield Metric(
+        "woo_events_store_requests_per_hour",
+        "Requests to a store in the last full hour, of the stores with the most",
+        tuple(({"instance": str(one)}, float(count)) for one, count in session.execute(most)),
+    )
+    yield _one(
+        session,
+        "woo_events_requests_per_hour",
+        "Requests to all stores in the last full hour",
+        in_all,
+    )
+
+
+def _webhooks(session: orm.Session) -> cabc.Iterator[Metric]:
+    tallied = (
+        sa.select(
+            WebhookCoverage.resource,
+            sa.func.sum(WebhookCoverage.told),
+            sa.func.sum(WebhookCoverage.missed),
+            sa.func.sum(WebhookCoverage.late),
+        )
+        .group_by(WebhookCoverage.resource)
+        .order_by(
+            sa.func.sum(WebhookCoverage.told + WebhookCoverage.missed).desc(),
+            WebhookCoverage.resource,
+        )
+        .limit(RESOURCES)
+    )
+    rates: list[tuple[Labels, float]] = []
+    for resource, told, missed, late in session.execute(tallied):
+        changes = int(told) + int(missed) + int(late)
+        rates.append(({"resource": resource}, int(missed) / changes if changes else 0.0))
+    yield Metric(
+        "woo_events_webhook_miss_ratio",
+        "Changes that polling told and no webhook did, of all changes",
+        tuple(rates),
+    )
+    yield _one(
+        session,
+        "woo_events_arrivals_waiting",
+        "Webhooks that were taken in and not looked after yet",
+        _count(Arrival),
+    )
+
+
+def _count(table: type[orm.DeclarativeBase]) -> sa.Select[t.Any]:
+    return sa.select(sa.func.count()).select_from(table)
+
+
+def _one(session: orm.Session, name: str, text: str, query: sa.Select[t.Any]) -> Metric:
+    return Metric(name, text, (({}, float(session.scalars(query).one())),))

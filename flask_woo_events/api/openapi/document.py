@@ -1,0 +1,245 @@
+"""``/openapi.json``: the description of the API (OpenAPI 3.1), made of its routes."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import functools
+import http
+import importlib.metadata
+import re
+import typing as t
+
+import flask
+import pydantic
+import pydantic.json_schema
+import werkzeug.routing
+
+from ...instances import wc_auth
+from ...instances.configuration import DEFINITIONS
+from ...instances.polled_resources import CONFIGURATION_KEY, PollerBlock
+from ...instances.requests import InstanceRequest, key_of
+from ..blueprint import NAME
+from ..instances import EntryRequest
+from . import responses
+from .instance_operations import OPERATIONS, PATH_PARAMETERS
+from .operation import Operation, Parameter, Schema, Shape
+
+_PARAMETER = re.compile(r"<(?:[^<>:]*:)?(\w+)>")
+_COMPONENTS = "#/components/schemas/{model}"
+_MODELS: tuple[type[pydantic.BaseModel], ...] = tuple(
+    model
+    for model in vars(responses).values()
+    if isinstance(model, type) and issubclass(model, pydantic.BaseModel)
+)
+_ABOUT = """\
+Every created, updated and deleted object of a WooCommerce store, as a signed event at your
+callback. Send a user's secret with each call, and beside it the organization's secret or the token
+of an instance; both may be sent at once."""
+_SECURITY = {
+    "organization": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "User <USER_SECRET>, Organization <ORGANIZATION_SECRET>",
+    },
+    "element": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "User <USER_SECRET>, Element <INSTANCE_TOKEN>",
+    },
+}
+_REASONS = {
+    400: "The body or a parameter is wrong, or the store refused the request",
+    401: "Authorization is missing or wrong, or the token's instance was deleted",
+    403: "The instance is disabled, or the store forbids it to the instance's keys",
+    404: "There is no such thing, or not in the caller's organization; or a list is empty",
+    405: "The resource cannot be written so",
+    409: "It is there already, or another request changed it meanwhile",
+    413: "The body is too large",
+    415: "The body is a form",
+    429: "The store has had too many requests",
+    502: "The store cannot be reached, or does not answer as WooCommerce does",
+    503: "The database is away; Retry-After says when to come again",
+}
+_HEADERS = {
+    "Elements-Returned-Count": ("Rows of this page", "integer"),
+    "Elements-Total-Count": ("Rows of all pages, when they were asked for", "integer"),
+    "Elements-Next-Page-Token": ("For nextPage; absent on the last page", "string"),
+}
+
+
+def register(blueprint: flask.Blueprint) -> None:
+    """Add the route."""
+    blueprint.add_url_rule("/openapi.json", view_func=openapi, methods=["GET"])
+
+
+def openapi() -> flask.Response:
+    """Answer the description of the API."""
+    return flask.jsonify(describe_app(flask.current_app))
+
+
+def describe_app(app: flask.Flask) -> Schema:
+    """The description of the API of an application."""
+    blueprint = app.blueprints[NAME]
+    prefix = blueprint.url_prefix or ""
+    rules = [
+        rule
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint.startswith(f"{blueprint.name}.")
+        and not rule.endpoint.endswith("._unknown")
+        # Pages for shop owners, and what their stores send, are no part of the API.
+        and not rule.rule.startswith(f"{prefix}{wc_auth.PATH}")
+    ]
+    return describe(keys_of(rules, prefix), prefix)
+
+
+def keys_of(rules: cabc.Iterable[werkzeug.routing.Rule], prefix: str) -> list[str]:
+    """Method and path of each route: ``GET /instances/{instance_id}``."""
+    return [
+        f"{method} {path}"
+        for rule in rules
+        for path in (_PARAMETER.sub(r"{\1}", rule.rule.removeprefix(prefix)),)
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
+    ]
+
+
+def describe(keys: cabc.Iterable[str], prefix: str) -> Schema:
+    """The description of these routes.
+
+    :param keys: method and path of each.
+    :raises KeyError: nothing is said of one in ``OPERATIONS``.
+    """
+    paths: dict[str, Schema] = {}
+    for key in keys:
+        method, path = key.split(" ", 1)
+        paths.setdefault(path, {})[method.lower()] = _operation(key, OPERATIONS[key])
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Flask-Woo-Events",
+            "version": importlib.metadata.version("flask-woo-events"),
+            "description": _ABOUT,
+        },
+        "servers": [{"url": prefix or "/"}],
+        "tags": [{"name": tag} for tag in dict.fromkeys(one.tag for one in OPERATIONS.values())],
+        "paths": dict(sorted(paths.items())),
+        "components": {"schemas": _schemas(), "securitySchemes": _SECURITY},
+    }
+
+
+def _operation(key: str, operation: Operation) -> Schema:
+    path = key.split(" ", 1)[1]
+    described: Schema = {
+        "operationId": re.sub(r"\W+", "_", key).strip("_").lower(),
+        "summary": operation.summary,
+        "tags": [operation.tag],
+        "parameters": [
+            *(_path_parameter(name) for name in re.findall(r"\{(\w+)\}", path)),
+            *(_parameter(one) for one in operation.query),
+        ],
+        "responses": _responses(operation),
+        "security": _security(operation),
+    }
+    if operation.body is not None:
+        content = {"application/json": {"schema": _schema(operation.body)}}
+        described["requestBody"] = {"required": True, "content": content}
+    return described
+
+
+def _security(operation: Operation) -> list[dict[str, list[str]]]:
+    named = {"anybody": (), "user": ("organization", "element"), "token": ("element",)}
+    return [{name: []} for name in named[operation.who]]
+
+
+def _path_parameter(name: str) -> Schema:
+    text, schema = PATH_PARAMETERS[name]
+    return {"name": name, "in": "path", "required": True, "description": text, "schema": schema}
+
+
+def _parameter(one: Parameter) -> Schema:
+    return {
+        "name": one.name,
+        "in": one.place,
+        "required": one.required,
+        "description": one.text,
+        "schema": one.schema,
+    }
+
+
+def _responses(operation: Operation) -> Schema:
+    good: Schema = {"description": http.HTTPStatus.OK.phrase}
+    if operation.answer is not None:
+        good["content"] = {operation.media: {"schema": _schema(operation.answer)}}
+    if operation.headers:
+        good["headers"] = {
+            name: {"description": _HEADERS[name][0], "schema": {"type": _HEADERS[name][1]}}
+            for name in operation.headers
+        }
+    errors = {*operation.errors, *(() if operation.who == "anybody" else (401,))}
+    content = {"application/json": {"schema": _schema(responses.Error)}}
+    return {"200": good} | {
+        str(status): {"description": _REASONS[status], "content": content}
+        for status in sorted(errors)
+    }
+
+
+def _schema(shape: Shape) -> Schema:
+    if isinstance(shape, dict):
+        return shape
+    if isinstance(shape, list):
+        return {"type": "array", "items": _schema(shape[0])}
+    return {"$ref": _COMPONENTS.format(model=shape.__name__)}
+
+
+@functools.cache
+def _schemas() -> Schema:
+    """The models of bodies and answers, by name."""
+    asked: list[tuple[type[pydantic.BaseModel], t.Literal["validation", "serialization"]]] = [
+        (InstanceRequest, "validation"),
+        (EntryRequest, "validation"),
+        (PollerBlock, "validation"),
+        *((model, "validation") for model in _MODELS),
+    ]
+    _refs, made = pydantic.json_schema.models_json_schema(asked, ref_template=_COMPONENTS)
+    schemas: Schema = made["$defs"]
+    for name in [name for name in schemas if name.startswith("_")]:
+        del schemas[name]
+    schemas["Configuration"] = _configuration()
+    schemas["InstanceRequest"]["properties"]["configuration"] = {
+        "$ref": _COMPONENTS.format(model="Configuration")
+    }
+    return schemas
+
+
+def _configuration() -> Schema:
+    """What an instance's configuration holds; values may be text throughout."""
+    kinds: dict[str, Schema] = {
+        "BOOLEAN": {"type": ["boolean", "string"]},
+        CONFIGURATION_KEY: {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "additionalProperties": {"$ref": _COMPONENTS.format(model="PollerBlock")},
+                },
+            ]
+        },
+        key_of("refresh_minutes"): {"type": ["integer", "string"]},
+        key_of("reconcile_minutes"): {"type": ["integer", "string"]},
+        key_of("callback_headers"): {"type": ["object", "string"]},
+    }
+    return {
+        "type": "object",
+        "description": "Keys of an instance's configuration; others are kept",
+        "properties": {
+            key: {
+                **kinds.get(key, kinds.get(one.type, {"type": "string"})),
+                "title": one.name,
+                "description": one.description,
+                **({"default": one.default} if one.default else {}),
+            }
+            for key, one in DEFINITIONS.items()
+        },
+        "additionalProperties": True,
+    }

@@ -1,0 +1,168 @@
+"""What is said of the routes that tell what was told: events, notifications, their settings."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ...instances.accounts import FAILURE_POLICY
+from ..analytics import INTERVALS
+from . import responses
+from .operation import BODY_ERRORS, ID, NEXT_PAGE, PAGE_SIZE, PAGED, Operation, Parameter, Schema
+
+_LIST = (PAGE_SIZE, NEXT_PAGE)
+_TIMES = (
+    Parameter(name="from", text="Events from this date on, ISO 8601"),
+    Parameter(name="to", text="Events before this date, ISO 8601"),
+)
+_COUNTED = (
+    *_TIMES,
+    Parameter(
+        name="interval",
+        text="Length of the stretches of time",
+        schema={"type": "string", "enum": list(INTERVALS), "default": "hour"},
+    ),
+    Parameter(
+        name="accountIds[]",
+        text="Your own account, if any",
+        schema={"type": "array", "items": ID},
+    ),
+    Parameter(name="instanceId", text="Only events of this instance", schema=ID),
+)
+_DELIVERIES = (
+    Parameter(
+        name="where",
+        text="channel, status, config.url, instanceId, subscriptionId, notificationId by = and and",
+    ),
+    Parameter(
+        name="hydrate",
+        text="Show the notifications, too",
+        schema={"type": "boolean", "default": True},
+    ),
+    *_LIST,
+)
+_SETTINGS: Schema = {
+    "type": "object",
+    "properties": {FAILURE_POLICY: {"type": "string", "enum": ["retry", "queue"]}},
+    "additionalProperties": False,
+}
+
+_EVENT_LIST = Operation(
+    summary="List events, the newest first",
+    tag="events",
+    query=_LIST,
+    answer=[responses.Event],
+    errors=(400, 404),
+    headers=PAGED,
+)
+_EVENT = Operation(summary="Show an event", tag="events", answer=responses.Event, errors=(404,))
+_COUNT = Operation(
+    summary="Count events over time",
+    tag="events",
+    query=_COUNTED,
+    answer=[responses.EventCount],
+    errors=(400, 403),
+)
+_POLLERS = Operation(
+    summary="List the polled resources", tag="events", answer=[responses.PollerRecord]
+)
+_DISABLED = dataclasses.replace(
+    _POLLERS, summary="List the polled resources that were disabled after repeated failures"
+)
+_DELIVERY_LIST = Operation(
+    summary="List deliveries, for example those that wait in the queue",
+    tag="notifications",
+    query=_DELIVERIES,
+    answer=[responses.Delivery],
+    errors=(400, 404),
+    headers=PAGED,
+)
+_DELIVERIES_OF_ONE = dataclasses.replace(
+    _DELIVERY_LIST, summary="List the deliveries of a notification", query=_DELIVERIES[1:]
+)
+_SHOW_SETTINGS = Operation(
+    summary="Show the account's settings", tag="accounts", answer=_SETTINGS, errors=(404,)
+)
+_CHANGE_SETTINGS = Operation(
+    summary="Change the account's settings",
+    tag="accounts",
+    body=_SETTINGS,
+    answer=_SETTINGS,
+    errors=(*BODY_ERRORS, 404),
+)
+
+#: By method and path.
+OPERATIONS: dict[str, Operation] = {
+    "GET /instances/events": _EVENT_LIST,
+    "GET /instances/{instance_id}/events": _EVENT_LIST,
+    "GET /instances/events/{event_id}": _EVENT,
+    "GET /instances/{instance_id}/events/{event_id}": _EVENT,
+    "GET /instances/events/analytics": _COUNT,
+    "GET /instances/events/analytics/accounts": dataclasses.replace(
+        _COUNT, summary="Count events over time, by account", answer=[responses.AccountCounts]
+    ),
+    "GET /instances/events/analytics/instances": dataclasses.replace(
+        _COUNT, summary="Count events over time, by instance", answer=[responses.InstanceCounts]
+    ),
+    "GET /instances/events/dispositions": Operation(
+        summary="List what was tried with events, the newest first",
+        tag="events",
+        query=(*_TIMES, *_LIST),
+        answer=[responses.Disposition],
+        errors=(400,),
+        headers=PAGED,
+    ),
+    "GET /instances/event-poller-records": _POLLERS,
+    "GET /instances/polling-disabled": _DISABLED,
+    "GET /jobs/polling-disabled": _DISABLED,
+    "GET /notifications": Operation(
+        summary="List the notifications of topics, the newest first",
+        tag="notifications",
+        query=(
+            Parameter(
+                name="topics[]",
+                text="Topics, such as instance-1-woocommercerest-events",
+                schema={"type": "array", "items": {"type": "string"}, "minItems": 1},
+                required=True,
+            ),
+            *_LIST,
+        ),
+        answer=[responses.Notification],
+        errors=(400,),
+        headers=PAGED,
+    ),
+    "GET /notifications/{notification_id}": Operation(
+        summary="Show a notification as it is sent",
+        tag="notifications",
+        answer=responses.Notification,
+        errors=(404,),
+    ),
+    "GET /notifications/subscriptions": Operation(
+        summary="List where notifications go",
+        tag="notifications",
+        answer=[responses.Subscription],
+    ),
+    "GET /notifications/subscriptions/{subscription_id}": Operation(
+        summary="Show a subscription",
+        tag="notifications",
+        answer=responses.Subscription,
+        errors=(404,),
+    ),
+    "GET /notifications/subscriptions/deliveries": _DELIVERY_LIST,
+    "PUT /notifications/subscriptions/deliveries": Operation(
+        summary="Send again what waits, and make its subscriptions active",
+        tag="notifications",
+        query=(dataclasses.replace(_DELIVERIES[0], required=True),),
+        answer=responses.Redelivered,
+        errors=(400, 404),
+    ),
+    "GET /notifications/{notification_id}/subscriptions/deliveries": _DELIVERIES_OF_ONE,
+    "GET /notifications/{notification_id}/subscriptions/{subscription_id}/deliveries": (
+        _DELIVERIES_OF_ONE
+    ),
+    "GET /accounts/settings": _SHOW_SETTINGS,
+    "GET /accounts/{account_id}/settings": _SHOW_SETTINGS,
+    "POST /accounts/settings": _CHANGE_SETTINGS,
+    "POST /accounts/{account_id}/settings": _CHANGE_SETTINGS,
+    "PATCH /accounts/settings": _CHANGE_SETTINGS,
+    "PATCH /accounts/{account_id}/settings": _CHANGE_SETTINGS,
+}

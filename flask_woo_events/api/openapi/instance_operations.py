@@ -1,0 +1,371 @@
+"""What is said of each route: an entry for each method and path."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ...values.cloud_elements import ELEMENT_ID, ELEMENT_KEY
+from ..hub import collections
+from . import responses
+from .event_operations import OPERATIONS as RECORDS
+from .operation import (
+    BODY_ERRORS,
+    ID,
+    NEXT_PAGE,
+    OBJECT,
+    PAGE_SIZE,
+    PAGED,
+    TEXT,
+    TRUTH,
+    Operation,
+    Parameter,
+    Schema,
+)
+
+#: What the names in paths mean.
+PATH_PARAMETERS: dict[str, tuple[str, Schema]] = {
+    "account_id": ("Id of the user", ID),
+    "address": ("The signed id of an instance, or its id in Base64", TEXT),
+    "child": ("What stands below an object", {"type": "string", "enum": [
+        name for names in collections.CHILDREN.values() for name in names]}),
+    "child_id": ("Id of an object below another one", ID),
+    "element": ("Key or id of the element", {"type": "string", "enum": [
+        ELEMENT_KEY, str(ELEMENT_ID)]}),
+    "event_id": ("The eventId of a notification", TEXT),
+    "entry_id": ("Id of an entry of the configuration", ID),
+    "hub": ("Any hub; it is ignored", {"type": "string", "enum": ["ecommerce"]}),
+    "instance_id": ("Id of an instance", ID),
+    "notification_id": ("Id of a notification", ID),
+    "object_id": ("Id of an object", ID),
+    "resource": ("A resource of the hub", {"type": "string", "enum": list(collections.NAMES)}),
+    "subscription_id": ("Id of a subscription", ID),
+}  # fmt: skip
+
+_FIELDS = Parameter(name="fields", text="Members to answer, joined by commas; dots lead deeper")
+_LISTING = (
+    Parameter(name="where", text="Conditions joined by and: created_date > '2026-01-31'"),
+    _FIELDS,
+    Parameter(name="orderBy", text="A field, asc or desc; by id without it"),
+    Parameter(
+        name="page",
+        text="Number of the page",
+        schema={"type": "integer", "minimum": 1, "default": 1},
+    ),
+    PAGE_SIZE,
+    NEXT_PAGE,
+    Parameter(name="returnTotalCount", text="Answer Elements-Total-Count", schema=TRUTH),
+)
+_EXPAND = Parameter(name="expand", text="Tell of each object, instead of naming it", schema=TRUTH)
+_STORE = (400, 403, 404, 429, 502)
+
+
+def _instances(method: str, path: str, operation: Operation) -> dict[str, Operation]:
+    """An operation on an instance, and the same on the one of the token."""
+    errors = tuple(sorted({*operation.errors, 404}))
+    return {
+        f"{method} /instances/{{instance_id}}{path}": dataclasses.replace(operation, errors=errors),
+        f"{method} /instances{path}": dataclasses.replace(
+            operation, summary=f"{operation.summary} (the one of the token)", who="token"
+        ),
+    }
+
+
+def _hub(method: str, path: str, operation: Operation) -> dict[str, Operation]:
+    """An operation of the hub, with and without the hub in its path."""
+    return {
+        f"{method} {base}{path}": dataclasses.replace(operation, tag="hub", who="token")
+        for base in ("/hubs/{hub}", "")
+    }
+
+
+_INSTANCE_CALLS = {
+    "POST /instances": Operation(
+        summary="Connect a store",
+        tag="instances",
+        body={"$ref": "#/components/schemas/InstanceRequest"},
+        answer=responses.Instance,
+        errors=(*BODY_ERRORS, 409, 502),
+    ),
+    "POST /elements/{element}/instances": Operation(
+        summary="Connect a store",
+        tag="instances",
+        body={"$ref": "#/components/schemas/InstanceRequest"},
+        answer=responses.Instance,
+        errors=(*BODY_ERRORS, 404, 409, 502),
+    ),
+    "GET /instances": Operation(
+        summary="List instances; with a token, show its instance",
+        tag="instances",
+        query=(
+            Parameter(
+                name="tags[]",
+                text="Only instances with all of these tags",
+                schema={"type": "array", "items": TEXT},
+            ),
+            Parameter(name="searchText", text="Only instances whose name holds this"),
+            PAGE_SIZE,
+            NEXT_PAGE,
+        ),
+        answer={
+            "oneOf": [
+                {"type": "array", "items": {"$ref": "#/components/schemas/Instance"}},
+                {"$ref": "#/components/schemas/Instance"},
+            ]
+        },
+        errors=(400, 404),
+        headers=PAGED,
+    ),
+    "GET /instances/{instance_id}": Operation(
+        summary="Show an instance", tag="instances", answer=responses.Instance, errors=(404,)
+    ),
+    **_instances(
+        "PUT",
+        "",
+        Operation(
+            summary="Replace name and configuration of an instance",
+            tag="instances",
+            body={"$ref": "#/components/schemas/InstanceRequest"},
+            answer=responses.Instance,
+            errors=(*BODY_ERRORS, 409, 502),
+        ),
+    ),
+    **_instances(
+        "PATCH",
+        "",
+        Operation(
+            summary="Change what the body names of an instance",
+            tag="instances",
+            body={"$ref": "#/components/schemas/InstanceRequest"},
+            answer=responses.Instance,
+            errors=(*BODY_ERRORS, 409, 502),
+        ),
+    ),
+    **_instances(
+        "DELETE",
+        "",
+        Operation(summary="Delete an instance", tag="instances", answer=responses.Empty),
+    ),
+    **_instances(
+        "PUT",
+        "/enabled",
+        Operation(summary="Switch an instance on", tag="instances", answer=responses.Instance),
+    ),
+    **_instances(
+        "DELETE",
+        "/enabled",
+        Operation(summary="Switch an instance off", tag="instances", answer=responses.Instance),
+    ),
+    **_instances(
+        "GET",
+        "/configuration",
+        Operation(
+            summary="List the entries of an instance's configuration",
+            tag="configuration",
+            answer=[responses.ConfigurationEntry],
+        ),
+    ),
+    **_instances(
+        "GET",
+        "/configuration/{entry_id}",
+        Operation(
+            summary="Show an entry of an instance's configuration",
+            tag="configuration",
+            answer=responses.ConfigurationEntry,
+            errors=(404,),
+        ),
+    ),
+    **_instances(
+        "PATCH",
+        "/configuration/{entry_id}",
+        Operation(
+            summary="Change an entry of an instance's configuration",
+            tag="configuration",
+            body={"$ref": "#/components/schemas/EntryRequest"},
+            answer=responses.ConfigurationEntry,
+            errors=(*BODY_ERRORS, 404, 409, 502),
+        ),
+    ),
+}
+
+_ELEMENT_CALLS = {
+    "GET /elements": Operation(
+        summary="List the elements; there is one", tag="elements", answer=[responses.Element]
+    ),
+    "GET /elements/metadata": Operation(
+        summary="List what each element can do",
+        tag="elements",
+        query=(_EXPAND,),
+        answer=[responses.Metadata],
+        errors=(400,),
+    ),
+    "GET /elements/{element}": Operation(
+        summary="Show the element", tag="elements", answer=responses.Element, errors=(404,)
+    ),
+    "GET /elements/{element}/metadata": Operation(
+        summary="Tell what the element can do",
+        tag="elements",
+        query=(_EXPAND,),
+        answer=responses.Metadata,
+        errors=(400, 404),
+    ),
+    "GET /elements/{element}/configuration": Operation(
+        summary="List the keys of a configuration, with their defaults",
+        tag="elements",
+        answer=[responses.ConfigurationDefinition],
+        errors=(404,),
+    ),
+}
+
+_LIST = Operation(
+    summary="List objects",
+    tag="hub",
+    query=_LISTING,
+    answer=[responses.StoreObject],
+    errors=_STORE,
+    headers=(*PAGED, "Elements-Total-Count"),
+)
+_GET = Operation(
+    summary="Show an object",
+    tag="hub",
+    query=(_FIELDS,),
+    answer=responses.StoreObject,
+    errors=_STORE,
+)
+_CREATE = Operation(
+    summary="Create an object",
+    tag="hub",
+    body=OBJECT,
+    answer=responses.StoreObject,
+    errors=(*_STORE, 405, 409, 413, 415),
+)
+_CHANGE = dataclasses.replace(_CREATE, summary="Change what the body names of an object")
+_DELETE = Operation(
+    summary="Move an object to the store's trash, or delete it where there is none",
+    tag="hub",
+    query=(
+        Parameter(name="force", text="Delete it for good", schema=TRUTH),
+        Parameter(name="reassign", text="Customer who gets a customer's posts", schema=ID),
+    ),
+    answer=responses.StoreObject,
+    errors=(*_STORE, 405, 409, 413),
+)
+_BELOW = {
+    name: dataclasses.replace(one, summary=f"{one.summary} below another one")
+    for name, one in (
+        ("list", _LIST), ("get", _GET), ("create", _CREATE), ("change", _CHANGE),
+        ("delete", _DELETE),
+    )
+}  # fmt: skip
+
+_HUB_CALLS = {
+    **_hub("GET", "/ping", Operation(
+        summary="Ask whether the store answers", tag="hub", answer=responses.Ping,
+        errors=(403, 404, 429, 502))),
+    **_hub("GET", "/objects", Operation(
+        summary="List the resources of the hub", tag="hub",
+        query=(Parameter(name="Elements-Version", place="header",
+                         text="Helium: with what the store calls them"),),
+        answer={"type": "array", "items": {"anyOf": [
+            TEXT, {"$ref": "#/components/schemas/HubObject"}]}})),
+    **_hub("GET", "/{resource}", _LIST),
+    **_hub("POST", "/{resource}", _CREATE),
+    **_hub("GET", "/{resource}/{object_id}", _GET),
+    **_hub("PUT", "/{resource}/{object_id}", _CHANGE),
+    **_hub("PATCH", "/{resource}/{object_id}", _CHANGE),
+    **_hub("DELETE", "/{resource}/{object_id}", _DELETE),
+    **_hub("GET", "/{resource}/{object_id}/{child}", _BELOW["list"]),
+    **_hub("POST", "/{resource}/{object_id}/{child}", _BELOW["create"]),
+    **_hub("GET", "/{resource}/{object_id}/{child}/{child_id}", _BELOW["get"]),
+    **_hub("PUT", "/{resource}/{object_id}/{child}/{child_id}", _BELOW["change"]),
+    **_hub("PATCH", "/{resource}/{object_id}/{child}/{child_id}", _BELOW["change"]),
+    **_hub("DELETE", "/{resource}/{object_id}/{child}/{child_id}", _BELOW["delete"]),
+}  # fmt: skip
+
+_HOOK_CALLS = {
+    f"POST /events/{ELEMENT_KEY}/{{address}}": Operation(
+        summary="Take a webhook of a store, which its signature proves",
+        tag="webhooks",
+        who="anybody",
+        query=(
+            Parameter(
+                name="X-WC-Webhook-Signature",
+                text="HMAC-SHA256 of the body, in Base64",
+                place="header",
+            ),
+            Parameter(name="X-WC-Webhook-Topic", text="What happened", place="header"),
+        ),
+        body=OBJECT,
+        answer=responses.Empty,
+        errors=(400, 401, 404, 413),
+    ),
+    f"GET /events/{ELEMENT_KEY}/{{address}}": Operation(
+        summary="Say that webhooks are taken there",
+        tag="webhooks",
+        who="anybody",
+        answer=responses.Message,
+        errors=(404,),
+    ),
+    f"GET /events/{ELEMENT_KEY}": Operation(
+        summary="Say that webhooks are taken here, and how old the process is that answers",
+        tag="webhooks",
+        who="anybody",
+        answer=responses.Taken,
+    ),
+    f"POST /events/{ELEMENT_KEY}": Operation(
+        summary="Take an event for some instances",
+        tag="webhooks",
+        query=(
+            Parameter(
+                name="Element-Instances",
+                text="Ids of instances, joined by commas",
+                place="header",
+                required=True,
+            ),
+        ),
+        body=OBJECT,
+        answer=responses.Empty,
+        errors=(400, 404, 413),
+    ),
+}
+
+_DESCRIPTION_CALLS = {
+    "GET /openapi.json": Operation(
+        summary="This description", tag="description", who="anybody", answer=OBJECT
+    ),
+    "GET /docs": Operation(
+        summary="This description as a page",
+        tag="description",
+        who="anybody",
+        answer=TEXT,
+        media="text/html",
+    ),
+}
+
+_WATCHING_CALLS = {
+    "GET /healthz": Operation(
+        summary="Whether this process can read its tables",
+        tag="operation",
+        who="anybody",
+        answer=responses.Message,
+        errors=(503,),
+    ),
+    "GET /metrics": Operation(
+        summary="How everything is doing, for Prometheus",
+        tag="operation",
+        who="anybody",
+        answer=TEXT,
+        media="text/plain",
+        errors=(401, 404, 503),
+    ),
+}
+
+#: By method and path; a route that is not here fails a test.
+OPERATIONS: dict[str, Operation] = {
+    **_INSTANCE_CALLS,
+    **_ELEMENT_CALLS,
+    **_HUB_CALLS,
+    **RECORDS,
+    **_HOOK_CALLS,
+    **_DESCRIPTION_CALLS,
+    **_WATCHING_CALLS,
+}

@@ -1,0 +1,147 @@
+"""``/events/woocommercerest``: where the webhooks of stores arrive."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import re
+import time
+import typing as t
+
+import flask
+import sqlalchemy as sa
+
+from ..db.database import Work
+from ..errors import AccessError, InputError, NotFoundError, SchemaError
+from ..instances import webhook_urls
+from ..instances.webhook_urls import Hook
+from ..runtime import Runtime, current_runtime
+from ..sync.webhooks import inbox, parse
+from ..sync.webhooks.inbox import Arrived
+from ..values import crypto
+from .request import caller, raw_body, whole_number
+
+#: What WooCommerce sends unsigned when a webhook is made (2.2 to 11.0).
+_PING = re.compile(rb"webhook_id=\d+\Z")
+#: A Base64 SHA-256.
+_SIGNATURE = re.compile(r"[A-Za-z0-9+/]{43}=\Z")
+
+Answer = tuple[dict[str, t.Any], int]
+
+
+def register(blueprint: flask.Blueprint) -> None:
+    """Add the routes."""
+    add = blueprint.add_url_rule
+    add(webhook_urls.PATH, view_func=receive_listed, methods=["POST"])
+    add(webhook_urls.PATH, view_func=tell_age, methods=["GET"])
+    add(f"{webhook_urls.PATH}/<address>", view_func=receive, methods=["POST"])
+    # A store that redirects turns a ping into a GET; people open the address in a browser.
+    add(f"{webhook_urls.PATH}/<address>", view_func=greet, methods=["GET"])
+
+
+def greet(address: str) -> Answer:
+    """Say that webhooks are taken here."""
+    _hook(current_runtime(), address)
+    return {"message": "This address takes webhooks of WooCommerce"}, 200
+
+
+def tell_age() -> flask.Response:
+    """Say that the intake is there, and since when it has kept all: that is what the watch asks."""
+    up = time.monotonic() - current_runtime().began
+    answer = flask.jsonify(message="Webhooks of WooCommerce are taken here", upSeconds=up)
+    answer.cache_control.no_store = True
+    return answer
+
+
+def receive(address: str) -> Answer:
+    """Take a webhook: check its signature, keep what it says, answer at once."""
+    runtime = current_runtime()
+    try:
+        return _receive(runtime, address)
+    except (sa.exc.SQLAlchemyError, SchemaError):
+        # The store does not repeat it, so the watch has to know.
+        runtime.begin_anew()
+        raise
+
+
+def _receive(runtime: Runtime, address: str) -> Answer:
+    request = flask.request
+    hook = _hook(runtime, address)
+    signature = request.headers.get("X-WC-Webhook-Signature", "").strip()
+    limit = runtime.settings.hook_max_bytes if signature else 1024
+    if signature and not _SIGNATURE.match(signature):
+        raise AccessError("X-WC-Webhook-Signature is not a signature")  # Its body is not read.
+    body = raw_body(limit, "WOO_EVENTS_HOOK_MAX_BYTES")
+    if not signature and _PING.match(body.strip()):
+        known = runtime.group_commit(inbox.ping).write((hook, runtime.clock()))
+        return _answered(known)
+    keys = webhook_urls.secrets(runtime.settings.encryption_keys, hook)
+    if not crypto.verify_woocommerce(body, keys, signature):
+        if signature and webhook_urls.read(runtime.settings.encryption_keys, address) is not None:
+            _distrust(runtime, hook, whole_number(request.headers.get("X-WC-Webhook-ID", "")))
+        raise AccessError(
+            "X-WC-Webhook-Signature does not fit; the secret is the one that "
+            f"'flask woo webhooks url {hook.instance_id}' prints"
+        )
+    hint = parse.read(request.headers.get("X-WC-Webhook-Topic", ""), body)
+    known = runtime.group_commit(inbox.add).write(Arrived(hook, hint, runtime.clock()))
+    runtime.database.tell(Work.ARRIVALS)
+    return _answered(known)
+
+
+def _distrust(runtime: Runtime, hook: Hook, number: int | None) -> None:
+    """Have a webhook of ours replaced whose secret is not ours; others may only cost a look."""
+    if not number:
+        return
+    with runtime.database.read() as session:
+        ours = inbox.trusted(session, hook.instance_id, number)
+    if ours:
+        with runtime.database.write() as session:
+            inbox.distrust(session, hook.instance_id, number, runtime.clock())
+
+
+def receive_listed() -> Answer:
+    """Take an event for the instances that ``Element-Instances`` lists, from one of their users."""
+    who, runtime = caller(), current_runtime()
+    header = flask.request.headers.get("Element-Instances", "")
+    numbers = [whole_number(text.strip()) for text in header.split(",") if text.strip()]
+    if not numbers or None in numbers:
+        raise InputError("the header Element-Instances must list ids of instances")
+    body = raw_body(runtime.settings.hook_max_bytes, "WOO_EVENTS_HOOK_MAX_BYTES")
+    hint = parse.read(flask.request.headers.get("X-WC-Webhook-Topic", ""), body)
+    wanted = t.cast("cabc.Sequence[int]", numbers)
+    with runtime.database.write() as session:
+        for number in dict.fromkeys(wanted):
+            epoch = inbox.epoch_of(session, number, who.organization_id)
+            if epoch is None or who.instance_id not in (None, number):
+                raise NotFoundError("No instance found")
+            arrived = Arrived(Hook(number, epoch), hint, runtime.clock())
+            inbox.add(session.connection(), [arrived])
+    runtime.database.tell(Work.ARRIVALS)
+    return {}, 200
+
+
+def _hook(runtime: Runtime, address: str) -> Hook:
+    """Which instance an address is for.
+
+    :raises NotFoundError: none.
+    """
+    hook = webhook_urls.read(runtime.settings.encryption_keys, address)
+    if hook is not None:
+        return hook
+    number = webhook_urls.read_base64(address)
+    if number is not None:
+        epoch = runtime.database.again(lambda: _epoch(runtime, number))
+        if epoch is not None:
+            return Hook(number, epoch)
+    raise NotFoundError("No instance found; flask woo webhooks url INSTANCE prints its address")
+
+
+def _epoch(runtime: Runtime, instance_id: int) -> int | None:
+    with runtime.database.read() as session:
+        return inbox.epoch_of(session, instance_id)
+
+
+def _answered(known: bool) -> Answer:
+    if not known:
+        raise NotFoundError("No instance found; flask woo webhooks url INSTANCE prints its address")
+    return {}, 200

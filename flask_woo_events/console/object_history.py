@@ -1,0 +1,128 @@
+"""The history of one object: its versions in order, and what differs between two of them."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import typing as t
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from ..db.models import EventType, Poller, StoredEvent
+from ..events.search import EventEntry, entries_of
+from ..sync.ledger.digest import VOLATILE
+
+#: Versions that are shown, the newest.
+VERSIONS_MOST = 100
+#: Differences that are told of one version.
+DIFFERENCES_MOST = 200
+_ABSENT = object()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One value that is another than before."""
+
+    #: ``line_items[0].quantity``.
+    path: str
+    before: t.Any
+    after: t.Any
+    #: Whether it was not there before, or is not any more.
+    added: bool = False
+    removed: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectVersion:
+    """One version of an object."""
+
+    entry: EventEntry
+    body: t.Any
+    #: What differs from the version before; ``None`` when that is not kept.
+    differences: tuple[Difference, ...] | None
+
+
+def previous(session: orm.Session, event_id: int) -> t.Any | None:
+    """The object as the version before an event had it; ``None`` when that is not kept."""
+    event = session.get_one(StoredEvent, event_id)
+    body = session.scalars(
+        sa.select(StoredEvent.body)
+        .where(
+            StoredEvent.poller_id == event.poller_id,
+            StoredEvent.object_id == event.object_id,
+            StoredEvent.version == event.version - 1,
+            StoredEvent.event_type != EventType.DELETED,
+        )
+        .limit(1)
+    ).one_or_none()
+    return None if body is None else orjson.loads(body)
+
+
+def versions(
+    session: orm.Session, instance_id: int, resource: str, object_id: str
+) -> tuple[ObjectVersion, ...]:
+    """The versions of an object that are kept, the newest first."""
+    query = (
+        sa.select(StoredEvent)
+        .join(Poller, Poller.id == StoredEvent.poller_id)
+        .where(
+            Poller.instance_id == instance_id,
+            Poller.resource == resource,
+            StoredEvent.object_id == object_id,
+        )
+        .order_by(StoredEvent.version.desc(), StoredEvent.id.desc())
+        .limit(VERSIONS_MOST)
+    )
+    rows = session.scalars(query).all()
+    entries = entries_of(session, query)
+    bodies = {row.version: orjson.loads(row.body) for row in rows}
+    gone = {row.version for row in rows if row.event_type == EventType.DELETED}
+    found = []
+    for entry in entries:
+        before = None if entry.version - 1 in gone else bodies.get(entry.version - 1)
+        body = bodies[entry.version]
+        told = entry.event_type == EventType.UPDATED and before is not None
+        found.append(
+            ObjectVersion(
+                entry=entry, body=body, differences=differences(before, body) if told else None
+            )
+        )
+    return tuple(found)
+
+
+def differences(before: t.Any, after: t.Any) -> tuple[Difference, ...]:
+    """What differs between two representations, without what changes by itself."""
+    found = list(_walk(_told(before), _told(after), ""))
+    return tuple(found[:DIFFERENCES_MOST])
+
+
+def _told(body: t.Any) -> t.Any:
+    if not isinstance(body, dict):
+        return body
+    return {name: value for name, value in body.items() if name not in VOLATILE}
+
+
+def _walk(before: t.Any, after: t.Any, path: str) -> cabc.Iterator[Difference]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in [*after, *(name for name in before if name not in after)]:
+            inner = f"{path}.{name}" if path else str(name)
+            yield from _walk(before.get(name, _ABSENT), after.get(name, _ABSENT), inner)
+    elif isinstance(before, list) and isinstance(after, list):
+        for place in range(max(len(before), len(after))):
+            yield from _walk(
+                before[place] if place < len(before) else _ABSENT,
+                after[place] if place < len(after) else _ABSENT,
+                f"{path}[{place}]",
+            )
+    elif before is _ABSENT or after is _ABSENT:
+        yield Difference(
+            path=path,
+            before=None if before is _ABSENT else before,
+            after=None if after is _ABSENT else after,
+            added=before is _ABSENT,
+            removed=after is _ABSENT,
+        )
+    elif type(before) is not type(after) or before != after:
+        yield Difference(path=path, before=before, after=after)

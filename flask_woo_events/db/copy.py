@@ -1,0 +1,108 @@
+"""The move: all our tables copied to another database, to go on there."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import datetime as dt
+
+import sqlalchemy as sa
+
+from ..errors import ConfigurationError
+from . import upgrade
+from .database import Database
+from .models import Base, Delivery, Instance
+
+#: Rows that are read and written at once; a row may hold megabytes.
+AT_ONCE = 200
+#: Called for each table with its name and how many rows were copied.
+Told = cabc.Callable[[str, int], None]
+
+
+def copy(
+    source: Database, to: str, now: dt.datetime, told: Told = lambda table, rows: None
+) -> dict[str, int]:
+    """Copy every row, with its id, in one transaction of each side.
+
+    Whoever still writes to a SQLite file waits meanwhile. A copy that fails leaves the other
+    database as empty as it was.
+
+    :param to: URL of a database in which none of our tables has a row.
+    :return: rows by table.
+    :raises ConfigurationError: a worker is running, the other database is not empty, or cannot be
+        used; or the counts differ in the end.
+    """
+    upgrade.check(source.engine)
+    try:
+        engine = sa.create_engine(to)
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as exc:
+        raise ConfigurationError(f"--to is not a database that can be used: {exc}") from exc
+    target = Database(engine)
+    try:
+        upgrade.upgrade(target.engine)
+        with _snapshot(source) as reading, target.begin() as writing:
+            _refuse_running(reading, now)
+            _refuse_filled(writing)
+            return {one.name: _copy(reading, writing, one, told) for one in _tables()}
+    except (sa.exc.OperationalError, sa.exc.ProgrammingError) as exc:
+        raise ConfigurationError(f"the database of --to refused: {exc.orig}") from exc
+    finally:
+        target.dispose()
+        engine.dispose()
+
+
+def _snapshot(source: Database) -> sa.Connection:
+    """A connection that sees one moment until it is closed."""
+    if source.engine.dialect.name == "sqlite":
+        return source.engine.connect().execution_options(woo_begin="IMMEDIATE")
+    return source.engine.connect().execution_options(isolation_level="REPEATABLE READ")
+
+
+def _tables() -> list[sa.Table]:
+    """In an order in which each row finds those that it refers to."""
+    return Base.metadata.sorted_tables
+
+
+def _refuse_running(reading: sa.Connection, now: dt.datetime) -> None:
+    for table in (Instance, Delivery):
+        held = sa.select(sa.func.count()).select_from(table).where(table.lease_until > now)
+        if reading.scalar(held):
+            raise ConfigurationError(
+                "A worker is at work in this database. Stop flask woo poll, flask woo deliver and "
+                "the web server; then, some seconds later, copy."
+            )
+
+
+def _refuse_filled(writing: sa.Connection) -> None:
+    filled = [one.name for one in _tables() if writing.execute(sa.select(one).limit(1)).first()]
+    if filled:
+        raise ConfigurationError(
+            f"The database of --to is not empty: {', '.join(filled)}. Copy to a new one, so that "
+            "nothing is mixed up."
+        )
+
+
+def _copy(reading: sa.Connection, writing: sa.Connection, table: sa.Table, told: Told) -> int:
+    rows = reading.execution_options(yield_per=AT_ONCE).execute(
+        sa.select(table).order_by(*table.primary_key.columns)
+    )
+    copied = 0
+    for some in rows.mappings().partitions(AT_ONCE):
+        writing.execute(table.insert(), [dict(row) for row in some])
+        copied += len(some)
+    _go_on(writing, table)
+    found = writing.scalar(sa.select(sa.func.count()).select_from(table))
+    if found != copied:
+        raise ConfigurationError(f"{table.name}: {copied} rows were copied and {found} arrived")
+    told(table.name, copied)
+    return copied
+
+
+def _go_on(writing: sa.Connection, table: sa.Table) -> None:
+    """Have new ids follow those that were copied; SQLite and MariaDB do so by themselves."""
+    key = table.autoincrement_column
+    if writing.dialect.name != "postgresql" or key is None:
+        return
+    highest = writing.scalar(sa.select(sa.func.max(key)))
+    sequence = writing.scalar(sa.select(sa.func.pg_get_serial_sequence(table.name, key.name)))
+    if highest is not None and sequence is not None:
+        writing.execute(sa.select(sa.func.setval(sequence, highest)))

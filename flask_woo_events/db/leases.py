@@ -1,0 +1,247 @@
+"""Leases: which worker holds an instance, its webhooks or a delivery, and until when."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import dataclasses
+import datetime as dt
+import logging
+import threading
+import typing as t
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from ..errors import LeaseLostError
+from .database import Database
+from .models import Delivery, Instance
+
+_log = logging.getLogger(__name__)
+#: The pause after a renewal that the database refused, seconds.
+AGAIN = 1.0
+
+
+# Made once and without the mapper: it runs with every batch.
+_RENEW = (
+    sa.update(Instance.__table__)  # type: ignore[arg-type]
+    .where(
+        Instance.__table__.c.id == sa.bindparam("instance_id"),
+        Instance.__table__.c.lease_fence == sa.bindparam("fence"),
+    )
+    .values(lease_until=sa.bindparam("until"))
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class InstanceLease:
+    """The right to poll one instance."""
+
+    instance_id: int
+    #: Every claim raises it; who writes must hold the number in the row.
+    fence: int
+
+    @property
+    def extra(self) -> dict[str, object]:
+        """For the log."""
+        return {"instance": self.instance_id}
+
+    def renew(self, session: orm.Session, until: dt.datetime) -> None:
+        """Keep the lease; in the transaction of a batch this is also its fence.
+
+        :raises LeaseLostError: another worker has claimed the instance.
+        """
+        kept = session.execute(
+            _RENEW, {"instance_id": self.instance_id, "fence": self.fence, "until": until}
+        )
+        if _rows(kept) != 1:
+            raise LeaseLostError(
+                f"instance {self.instance_id} was changed, or taken over by another worker"
+            )
+
+    def release(
+        self,
+        session: orm.Session,
+        next_poll_at: dt.datetime | None,
+        regular_poll_at: dt.datetime | None,
+    ) -> None:
+        """Give the instance back and say when it is due again.
+
+        An instance that was switched off meanwhile stays off, one that was changed stays due.
+
+        :param next_poll_at: ``None`` to leave it due as it was.
+        :param regular_poll_at: when all of its resources are due, not only failed ones.
+        """
+        held = sa.update(Instance).where(
+            Instance.id == self.instance_id, Instance.lease_fence == self.fence
+        )
+        held = held.execution_options(synchronize_session=False)
+        session.execute(held.values(lease_until=None))
+        if next_poll_at is not None:
+            session.execute(
+                held.where(Instance.next_poll_at.is_not(None)).values(
+                    next_poll_at=next_poll_at, regular_poll_at=regular_poll_at
+                )
+            )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DeliveryLease:
+    """The right to send the deliveries claimed under one token."""
+
+    token: str
+
+    @property
+    def extra(self) -> dict[str, object]:
+        """For the log."""
+        return {"claim": self.token}
+
+    def renew(self, session: orm.Session, until: dt.datetime) -> None:
+        """Keep those of the deliveries that are not settled yet."""
+        session.execute(
+            sa.update(Delivery)
+            .where(Delivery.lease_token == self.token)
+            .values(lease_until=until)
+            .execution_options(synchronize_session=False)
+        )
+
+
+class GuardLease:
+    """The right to put the webhooks of one instance right, until they are due again.
+
+    :param until: what was written into its ``hooks_due_at``; whoever finds another time there
+        has lost it.
+    """
+
+    def __init__(self, instance_id: int, until: dt.datetime) -> None:
+        self._instance_id = instance_id
+        self._until = until
+
+    @property
+    def extra(self) -> dict[str, object]:
+        """For the log."""
+        return {"instance": self._instance_id}
+
+    def renew(self, session: orm.Session, until: dt.datetime) -> None:
+        """Keep the lease.
+
+        :raises LeaseLostError: somebody else wants them looked at, or has said when they are due.
+        """
+        kept = session.execute(
+            sa.update(Instance)
+            .where(Instance.id == self._instance_id, Instance.hooks_due_at == self._until)
+            .values(hooks_due_at=until)
+            .execution_options(synchronize_session=False)
+        )
+        if _rows(kept) != 1:
+            raise LeaseLostError(f"the webhooks of instance {self._instance_id} are due again")
+        self._until = until
+
+
+class Lease(t.Protocol):
+    """What the keeper renews."""
+
+    @property
+    def extra(self) -> dict[str, object]: ...
+
+    def renew(self, session: orm.Session, until: dt.datetime) -> None: ...
+
+
+def claim_instance(
+    session: orm.Session, instance_id: int, now: dt.datetime, length: dt.timedelta
+) -> InstanceLease | None:
+    """Take an instance for polling, unless another worker holds it."""
+    fence = session.scalars(
+        sa.select(Instance.lease_fence).where(Instance.id == instance_id)
+    ).one_or_none()
+    if fence is None:
+        return None
+    taken = session.execute(
+        sa.update(Instance)
+        .where(
+            Instance.id == instance_id,
+            Instance.lease_fence == fence,
+            sa.or_(Instance.lease_until.is_(None), Instance.lease_until < now),
+        )
+        .values(lease_fence=fence + 1, lease_until=now + length)
+        .execution_options(synchronize_session=False)
+    )
+    return InstanceLease(instance_id, fence + 1) if _rows(taken) == 1 else None
+
+
+def _rows(result: sa.Result[t.Any]) -> int:
+    return t.cast("sa.CursorResult[t.Any]", result).rowcount
+
+
+class LeaseRenewer:
+    """Renews the leases of what is running, from a thread of its own.
+
+    A killed or stopped process renews nothing, so its work is taken over when the lease ends.
+
+    :param length: how long a lease lasts; it is renewed three times in that time.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: cabc.Callable[[], dt.datetime],
+        length: dt.timedelta,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self.length = length
+        self._held: set[Lease] = set()
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def until(self) -> dt.datetime:
+        """When a lease taken or renewed now ends."""
+        return self._clock() + self.length
+
+    @contextlib.contextmanager
+    def hold(self, lease: Lease) -> cabc.Iterator[None]:
+        """Keep a lease renewed while the block runs."""
+        self.add(lease)
+        try:
+            yield
+        finally:
+            self.remove(lease)
+
+    def add(self, lease: Lease) -> None:
+        """Keep a lease renewed until ``remove()``."""
+        with self._lock:
+            self._held.add(lease)
+
+    def remove(self, lease: Lease) -> None:
+        """Let a lease end by itself."""
+        with self._lock:
+            self._held.discard(lease)
+
+    def __enter__(self) -> LeaseRenewer:
+        self._thread = threading.Thread(target=self._run, name="woo-leases", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        regular = self.length.total_seconds() / 3
+        pause = regular
+        while not self._stopped.wait(pause):
+            with self._lock:
+                held = list(self._held)
+            pause = regular
+            for lease in held:
+                try:
+                    with self._database.write() as session:
+                        lease.renew(session, self.until())
+                except LeaseLostError:
+                    pass  # Its holder finds out when it next writes.
+                except sa.exc.SQLAlchemyError:
+                    extra = {"action": "renew", **lease.extra}
+                    _log.warning("a lease could not be renewed", exc_info=True, extra=extra)
+                    pause = min(regular, AGAIN)

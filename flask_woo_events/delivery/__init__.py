@@ -1,0 +1,1 @@
+"""Deliver notifications: claim, send, retry, record results, replay."""

@@ -1,0 +1,66 @@
+"""Where an instance's notifications go, and what they are sent with."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from sqlalchemy import orm
+
+from ..db.models import Instance, Organization
+from ..instances import configuration
+from ..instances.access import filters_nulls
+from ..instances.accounts import FAILURE_POLICY
+from ..instances.requests import key_of, parse_headers
+from ..values.crypto import Cipher
+from .payload import Sender
+from .send import CallbackCredentials
+
+
+def load_sender(session: orm.Session, instance_id: int) -> Sender:
+    """The instance as its notifications name it."""
+    instance = session.get_one(Instance, instance_id)
+    kept = {entry.key: entry.value for entry in configuration.entries(session, instance_id)}
+    return Sender(
+        instance_id=instance.id,
+        name=instance.name,
+        tags=tuple(instance.tags),
+        account_id=instance.user_id,
+        company_id=instance.organization_id,
+        user_id=instance.user_id,
+        filter_nulls=filters_nulls(kept),
+    )
+
+
+def load_policy(session: orm.Session, instance_id: int) -> str | None:
+    """What an instance's organisation chose for failed notifications, if anything."""
+    instance = session.get_one(Instance, instance_id)
+    home = session.get_one(Organization, instance.organization_id)
+    chosen = home.settings.get(FAILURE_POLICY)
+    return str(chosen) if chosen is not None else None
+
+
+def load_target(
+    session: orm.Session, cipher: Cipher, instance_id: int, retired_after: dt.datetime
+) -> CallbackCredentials:
+    """What an instance's callback is to be sent with.
+
+    :param retired_after: a signature key that was replaced after that signs too.
+    """
+    before = configuration.retired_key(session, cipher, instance_id, retired_after)
+    kept = configuration.read(session, cipher, instance_id)
+    key = kept.get(key_of("signature_key"), "")
+    username = kept.get(key_of("basic_username"), "")
+    return CallbackCredentials(
+        signature_keys=tuple(one for one in (before, key) if one) if key else (),
+        headers=parse_headers(kept.get(key_of("callback_headers"), "")),
+        basic=(
+            (_as_sent(username), _as_sent(kept.get(key_of("basic_password"), "")))
+            if username
+            else None
+        ),
+    )
+
+
+def _as_sent(text: str) -> str:
+    """A part of Basic credentials such that requests, which writes Latin-1, sends it as UTF-8."""
+    return text.encode().decode("latin-1")

@@ -1,0 +1,100 @@
+"""Calls of the application's handlers, which take events as a callback does."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import time
+import traceback
+
+import flask
+import orjson
+
+from ..events.notifications import EventRecord
+from ..handlers import SIGNAL, Event, Handler, Handlers
+from ..signals import event_told
+from .claims import ClaimedDelivery
+from .payload import Sender, without_nulls
+from .results import ANSWER_KEPT
+from .retry import AttemptOutcome
+
+
+def call(
+    handlers: Handlers,
+    claimed: ClaimedDelivery,
+    sender: Sender,
+    context: cabc.Callable[[], contextlib.AbstractContextManager[object]],
+) -> AttemptOutcome:
+    """Hand the events of a delivery to its handler; never raises for what the handler does.
+
+    An event that the handler fails for is tried again; those that it took are not.
+
+    :param context: pushes the application's context.
+    """
+    began = time.monotonic()
+    handler = handlers.get(claimed.url)
+    if handler is None and claimed.url != SIGNAL:
+        return AttemptOutcome(
+            delivered=False,
+            reason=f"this application has no handler {claimed.url!r} any more",
+        )
+    route = handler.route if handler is not None else None
+    taken: list[int] = []
+    failure: Exception | None = None
+    failed = 0
+    for record in claimed.notification.events:
+        if record.id in claimed.handled:
+            continue
+        if route is not None and not route.wants(claimed.notification.resource, record.event_type):
+            continue
+        event = _event(claimed, record, sender)
+        try:
+            with context():
+                _call_one(handler, event)
+        except Exception as exc:
+            # Whatever it is: the handler is the application's.
+            failed += 1
+            failure = failure or exc
+        else:
+            taken.append(record.id)
+    seconds = time.monotonic() - began
+    if failure is None:
+        return AttemptOutcome(delivered=True, reason="handled", seconds=seconds)
+    return AttemptOutcome(
+        delivered=False,
+        reason=f"{failed} of {failed + len(taken)} events: {_said(failure)}",
+        answer="".join(traceback.format_exception(failure))[-ANSWER_KEPT:],
+        seconds=seconds,
+        handled=tuple(taken),
+    )
+
+
+def _call_one(handler: Handler | None, event: Event) -> None:
+    if handler is not None:
+        handler.function(event)
+        return
+    app = flask.current_app._get_current_object()  # type: ignore[attr-defined]
+    event_told.send(app, event=event)
+
+
+def _event(claimed: ClaimedDelivery, record: EventRecord, sender: Sender) -> Event:
+    body = orjson.loads(record.body)
+    return Event(
+        id=record.id,
+        instance_id=claimed.notification.instance_id,
+        instance_name=sender.name,
+        instance_tags=sender.tags,
+        resource=claimed.notification.resource,
+        object_id=record.object_id,
+        type=record.event_type.value,
+        version=record.version,
+        date=record.date,
+        body=without_nulls(body) if sender.filter_nulls else body,
+        changed_fields=record.changed_fields,
+        attempt=claimed.attempts + 1,
+    )
+
+
+def _said(failure: Exception) -> str:
+    text = str(failure).strip().splitlines()
+    return f"{type(failure).__name__}: {text[0][:200]}" if text else type(failure).__name__

@@ -1,0 +1,275 @@
+"""Redelivery: what did not arrive, found and sent again."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import datetime as dt
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from ..db.models import (
+    UNSETTLED,
+    Attempt,
+    Delivery,
+    DeliveryStatus,
+    Instance,
+    Notification,
+    Subscription,
+)
+from ..events import outbox
+
+#: Word for word the condition of an index, so that databases see that they can use it.
+_UNDELIVERED = Delivery.status != sa.literal_column("'delivered'")
+#: Deliveries that are given back at a time, so that no transaction is long.
+AT_ONCE = 1_000
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DeliverySelection:
+    """Which deliveries are asked for; ``None`` leaves a question open."""
+
+    organization_id: int
+    instance_id: int | None = None
+    subscription_id: int | None = None
+    notification_id: int | None = None
+    channel: str | None = None
+    status: str | None = None
+    #: The callback's address, or the handler's name.
+    url: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionEntry:
+    """Where notifications go, and how that is going."""
+
+    id: int
+    instance_id: int
+    channel: str
+    url: str
+    active: bool
+    #: Why it is not active.
+    reason: str | None
+    #: False once another callback URL took its place.
+    current: bool
+    #: Failures in a row, since when, and until when nothing is tried.
+    failures: int
+    failing_since: dt.datetime | None
+    held_until: dt.datetime | None
+    created_at: dt.datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RedeliveryEntry:
+    """One notification on its way to one subscription."""
+
+    id: int
+    notification_id: int
+    event_id: str
+    resource: str
+    status: str
+    attempts: int
+    due_at: dt.datetime | None
+    created_at: dt.datetime
+    updated_at: dt.datetime
+    subscription: SubscriptionEntry
+
+
+def subscriptions(
+    session: orm.Session, organization_id: int, subscription_id: int | None = None
+) -> list[SubscriptionEntry]:
+    """The subscriptions of an organisation's instances, or one of them."""
+    query = (
+        sa.select(Subscription)
+        .join(Instance, Instance.id == Subscription.instance_id)
+        .where(Instance.organization_id == organization_id)
+        .order_by(Subscription.id)
+    )
+    if subscription_id is not None:
+        query = query.where(Subscription.id == subscription_id)
+    return [_entry(one) for one in session.scalars(query)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What waits for one subscription."""
+
+    subscription: SubscriptionEntry
+    queued: int
+    retry: int
+    created: int
+    #: When the oldest of it was made.
+    oldest_at: dt.datetime | None
+
+
+def backlogs(session: orm.Session, organization_id: int, limit: int = 200) -> list[Backlog]:
+    """Subscriptions for which something waits, or which are not sent to; the longest first."""
+    mine = sa.select(Instance.id).where(Instance.organization_id == organization_id)
+    counted = (
+        sa.select(
+            Delivery.subscription_id.label("id"),
+            *(
+                sa.func.sum(sa.case((Delivery.status == status, 1), else_=0)).label(status.value)
+                for status in UNSETTLED
+            ),
+            sa.func.min(Delivery.created_at).label("oldest"),
+        )
+        .join(Subscription, Subscription.id == Delivery.subscription_id)
+        .where(Subscription.instance_id.in_(mine), Delivery.status.in_(UNSETTLED), _UNDELIVERED)
+        .group_by(Delivery.subscription_id)
+        .subquery()
+    )
+    # Not null, which PostgreSQL would put first.
+    waiting = sa.func.coalesce(sum((counted.c[one] for one in UNSETTLED), sa.literal(0)), 0)
+    query = (
+        sa.select(Subscription, counted)
+        .outerjoin(counted, counted.c.id == Subscription.id)
+        .where(
+            Subscription.instance_id.in_(mine),
+            Subscription.current,
+            sa.or_(counted.c.id.is_not(None), sa.not_(Subscription.active)),
+        )
+        .order_by(waiting.desc(), Subscription.id)
+        .limit(limit)
+    )
+    return [
+        Backlog(
+            subscription=_entry(row[0]),
+            queued=int(row.queued or 0),
+            retry=int(row.retry or 0),
+            created=int(row.created or 0),
+            oldest_at=row.oldest,
+        )
+        for row in session.execute(query)
+    ]
+
+
+def deliveries(
+    session: orm.Session, wanted: DeliverySelection, *, after_id: int = 0, limit: int = 200
+) -> list[RedeliveryEntry]:
+    """Deliveries in the order in which they were made.
+
+    :param after_id: only later ones, for paging.
+    """
+    query = (
+        sa.select(Delivery, Notification.event_id, Notification.resource, Subscription)
+        .join(Notification, Notification.id == Delivery.notification_id)
+        .join(Subscription, Subscription.id == Delivery.subscription_id)
+        .where(*_conditions(wanted), Delivery.id > after_id)
+        .order_by(Delivery.id)
+        .limit(limit)
+    )
+    return [
+        RedeliveryEntry(
+            id=delivery.id,
+            notification_id=delivery.notification_id,
+            event_id=event_id,
+            resource=resource,
+            status=delivery.status,
+            attempts=delivery.attempts,
+            due_at=delivery.due_at,
+            created_at=delivery.created_at,
+            updated_at=delivery.updated_at,
+            subscription=_entry(subscription),
+        )
+        for delivery, event_id, resource, subscription in session.execute(query)
+    ]
+
+
+def reasons(session: orm.Session, delivery_ids: cabc.Collection[int]) -> dict[int, str]:
+    """What came of the last attempt of each delivery that was tried."""
+    rows = session.execute(
+        sa.select(Attempt.delivery_id, Attempt.reason)
+        .where(Attempt.delivery_id.in_(delivery_ids))
+        .order_by(Attempt.id)
+    )
+    return {delivery_id: reason for delivery_id, reason in rows}
+
+
+def redeliver(session: orm.Session, wanted: DeliverySelection, now: dt.datetime) -> int:
+    """Send again what waits for a person, from its first attempt on; returns how many.
+
+    Their subscriptions become active again. Those of one object keep their order: what waits
+    behind another one waits until that arrived.
+
+    :param wanted: its status counts for nothing: what is ``queued`` is sent, and what would be
+        tried later is tried now.
+    """
+    waiting = (DeliveryStatus.QUEUED, DeliveryStatus.RETRY)
+    everything = dataclasses.replace(wanted, status=None)
+    chosen = (
+        sa.select(Delivery.id, Delivery.subscription_id)
+        .join(Subscription, Subscription.id == Delivery.subscription_id)
+        .where(
+            *_conditions(everything),
+            Delivery.status.in_(waiting),
+            _UNDELIVERED,
+            Subscription.current,
+        )
+        .order_by(Delivery.id)
+    )
+    rows = session.execute(chosen).all()
+    _activate(session, {row.subscription_id for row in rows}, now)
+    ids = [row.id for row in rows]
+    for start in range(0, len(ids), AT_ONCE):
+        session.execute(
+            sa.update(Delivery)
+            .where(Delivery.id.in_(ids[start : start + AT_ONCE]), Delivery.status.in_(waiting))
+            .values(
+                status=DeliveryStatus.CREATED.value,
+                due_at=now,
+                attempts=0,
+                first_failed_at=None,
+                updated_at=now,
+            )
+            .execution_options(synchronize_session=False)
+        )
+    return len(ids)
+
+
+def _activate(
+    session: orm.Session, subscription_ids: cabc.Collection[int], now: dt.datetime
+) -> None:
+    """Have subscriptions sent to again, whatever held them."""
+    query = sa.select(Subscription).where(Subscription.id.in_(subscription_ids))
+    rows = session.scalars(query.order_by(Subscription.id).with_for_update()).all()
+    for one in rows:
+        one.active, one.reason = True, None
+        one.failures, one.failing_since, one.held_until = 0, None, None
+        one.next_due_at = now
+    outbox.wake(session, rows, now)
+
+
+def _conditions(wanted: DeliverySelection) -> list[sa.ColumnElement[bool]]:
+    own = sa.select(Instance.id).where(Instance.organization_id == wanted.organization_id)
+    conditions: list[sa.ColumnElement[bool]] = [Subscription.instance_id.in_(own)]
+    for column, value in (
+        (Subscription.instance_id, wanted.instance_id),
+        (Delivery.subscription_id, wanted.subscription_id),
+        (Delivery.notification_id, wanted.notification_id),
+        (Subscription.channel, wanted.channel),
+        (Delivery.status, wanted.status),
+        (Subscription.url, wanted.url),
+    ):
+        if value is not None:
+            conditions.append(column == value)
+    if wanted.status not in (None, DeliveryStatus.DELIVERED):
+        conditions.append(_UNDELIVERED)
+    return conditions
+
+
+def _entry(row: Subscription) -> SubscriptionEntry:
+    return SubscriptionEntry(
+        id=row.id,
+        instance_id=row.instance_id,
+        channel=row.channel,
+        url=row.url,
+        active=row.active,
+        reason=row.reason,
+        current=row.current,
+        failures=row.failures,
+        failing_since=row.failing_since,
+        held_until=row.held_until,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,125 @@
+"""The retry decision: what happens to a delivery after an attempt."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import typing as t
+
+from ..db.models import DeliveryStatus
+
+Policy = t.Literal["retry", "queue"]
+
+#: Seconds from one attempt to the next (Standard Webhooks 1.0.0): 75 h 35 min in all.
+STANDARD = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+#: Seconds from the first failure (Cloud Elements): 4^x, nine times, the last after 72.8 h.
+CLOUD_ELEMENTS = tuple(4**attempt for attempt in range(1, 10))
+#: The longest wait that a callback's Retry-After can ask for, seconds.
+RETRY_AFTER_CAP = 6 * 3600
+#: Each standard wait is lengthened by up to this part of it, so that retries do not march in step.
+JITTER = 0.2
+
+
+#: Failures in a row after which a whole subscription is held, so that it costs others nothing.
+HELD_AFTER = 3
+#: The first pause of a held subscription, doubled with each further failure, and the longest.
+FIRST_HOLD, LONGEST_HOLD = 5, 300  # seconds
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptOutcome:
+    """How one attempt ended."""
+
+    delivered: bool
+    #: For people: "200 OK", "connection refused", ...
+    reason: str
+    #: HTTP status, ``None`` without an answer.
+    status_code: int | None = None
+    #: The beginning of the answer.
+    answer: str = ""
+    #: How long the attempt took.
+    seconds: float = 0.0
+    #: Seconds that the callback asked us to wait.
+    retry_after: float | None = None
+    #: Something went out; it tells how the other side is doing.
+    sent: bool = True
+    #: Ids of events that a handler has taken although others failed.
+    handled: tuple[int, ...] = ()
+
+    @property
+    def gone(self) -> bool:
+        """The callback says that it will never want anything again (410)."""
+        return self.status_code == 410
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RetryDecision:
+    """What becomes of the delivery."""
+
+    status: DeliveryStatus
+    retry_at: dt.datetime | None = None
+    #: The whole subscription is to be stopped.
+    deactivate: bool = False
+
+
+def decide(
+    outcome: AttemptOutcome,
+    *,
+    attempts: int,
+    first_failed_at: dt.datetime | None,
+    now: dt.datetime,
+    schedule: str,
+    policy: Policy,
+    chance: float,
+) -> RetryDecision:
+    """Decide what happens after an attempt.
+
+    :param attempts: how many attempts there were, this one included.
+    :param first_failed_at: when the first of them failed, ``None`` when this is the first.
+    :param now: our own clock, aware.
+    :param schedule: ``standard`` or ``cloud-elements``.
+    :param chance: a random number from 0 to 1, for the jitter.
+    """
+    if outcome.delivered:
+        return RetryDecision(DeliveryStatus.DELIVERED)
+    if outcome.gone:
+        return RetryDecision(DeliveryStatus.QUEUED, deactivate=True)
+    if policy == "queue":
+        return RetryDecision(DeliveryStatus.QUEUED)
+    waits = CLOUD_ELEMENTS if schedule == "cloud-elements" else STANDARD
+    if attempts > len(waits):
+        return RetryDecision(DeliveryStatus.QUEUED, deactivate=True)
+    wait = waits[attempts - 1]
+    if schedule == "cloud-elements":
+        retry_at = (first_failed_at or now) + dt.timedelta(seconds=wait)
+    else:
+        retry_at = now + dt.timedelta(seconds=wait * (1 + JITTER * chance))
+    if outcome.retry_after is not None:
+        asked = min(max(outcome.retry_after, 0.0), RETRY_AFTER_CAP)
+        retry_at = max(retry_at, now + dt.timedelta(seconds=asked))
+    return RetryDecision(DeliveryStatus.RETRY, max(retry_at, now))
+
+
+def span(schedule: str) -> dt.timedelta:
+    """How long a schedule goes on after the first failure, without its jitter."""
+    if schedule == "cloud-elements":
+        return dt.timedelta(seconds=CLOUD_ELEMENTS[-1])
+    return dt.timedelta(seconds=sum(STANDARD))
+
+
+def hold(failures: int, retry_after: float | None, now: dt.datetime) -> dt.datetime | None:
+    """Until when nothing more is sent to a subscription that fails; ``None``: go on.
+
+    One notification that a callback cannot take must not stop the others, so a single failure
+    holds nothing; a callback that is down must not be asked by everything that waits for it.
+
+    :param failures: in a row, this one included, of whichever notifications.
+    :param retry_after: seconds that the callback asked for, of whoever asks.
+    """
+    if retry_after is not None:
+        asked = min(max(retry_after, 0.0), RETRY_AFTER_CAP)
+        return now + dt.timedelta(seconds=asked)
+    if failures < HELD_AFTER:
+        return None
+    doubled = FIRST_HOLD * 2 ** min(failures - HELD_AFTER, 10)
+    return now + dt.timedelta(seconds=min(doubled, LONGEST_HOLD))

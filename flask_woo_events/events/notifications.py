@@ -1,0 +1,106 @@
+"""What was recorded: notifications with their events, read back to be told."""
+
+from __future__ import annotations
+
+import collections
+import collections.abc as cabc
+import dataclasses
+import datetime as dt
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from ..db.models import EventType, Notification, StoredEvent
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EventRecord:
+    """One event as a notification carries it."""
+
+    id: int
+    object_id: str
+    event_type: EventType
+    version: int
+    date: dt.datetime
+    #: The object as the store gave it, JSON.
+    body: bytes
+    changed_fields: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class NotificationRecord:
+    """One notification with what it tells."""
+
+    id: int
+    #: ``message.eventId``.
+    event_id: str
+    instance_id: int
+    resource: str
+    #: When the poll that saw the events began, the store's clock.
+    poll_date: dt.datetime
+    created_at: dt.datetime
+    events: tuple[EventRecord, ...]
+
+
+# Made once: they are on the way of every notification.
+_NOTIFICATIONS = sa.select(
+    Notification.id,
+    Notification.event_id,
+    Notification.instance_id,
+    Notification.resource,
+    Notification.poll_date,
+    Notification.created_at,
+).where(Notification.id.in_(sa.bindparam("ids", expanding=True)))
+_EVENTS = (
+    sa.select(
+        StoredEvent.notification_id,
+        StoredEvent.id,
+        StoredEvent.object_id,
+        StoredEvent.event_type,
+        StoredEvent.version,
+        StoredEvent.date,
+        StoredEvent.body,
+        StoredEvent.changed_fields,
+    )
+    .where(StoredEvent.notification_id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(StoredEvent.id)
+)
+
+
+def load(
+    session: orm.Session, notification_ids: cabc.Collection[int]
+) -> dict[int, NotificationRecord]:
+    """Notifications by their ids; those that are gone are simply not among them."""
+    events = _events(session, notification_ids)
+    rows = session.execute(_NOTIFICATIONS, {"ids": list(notification_ids)})
+    return {
+        row.id: NotificationRecord(
+            id=row.id,
+            event_id=row.event_id,
+            instance_id=row.instance_id,
+            resource=row.resource,
+            poll_date=row.poll_date,
+            created_at=row.created_at,
+            events=tuple(events[row.id]),
+        )
+        for row in rows
+    }
+
+
+def _events(
+    session: orm.Session, notification_ids: cabc.Collection[int]
+) -> dict[int, list[EventRecord]]:
+    events: dict[int, list[EventRecord]] = collections.defaultdict(list)
+    for row in session.execute(_EVENTS, {"ids": list(notification_ids)}):
+        events[row.notification_id].append(
+            EventRecord(
+                id=row.id,
+                object_id=row.object_id,
+                event_type=EventType(row.event_type),
+                version=row.version,
+                date=row.date,
+                body=row.body,
+                changed_fields=tuple(row.changed_fields or ()),
+            )
+        )
+    return events

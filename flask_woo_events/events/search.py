@@ -1,0 +1,412 @@
+"""The log: events as they were recorded, for people to read."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import datetime as dt
+import typing as t
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from ..db.models import Attempt, Delivery, Instance, Notification, Poller, StoredEvent, Subscription
+from ..errors import NotFoundError
+
+#: Events that one search looks through at most; it can be taken up again below them.
+LOOKED_THROUGH = 20_000
+#: Of a search for a text, which reads the bodies.
+READ_THROUGH = 2_000
+#: Events are written in about the order of their ids; this is how far off that may be.
+SLACK = dt.timedelta(minutes=10)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Which events are asked for; ``None`` leaves a question open."""
+
+    instance_id: int | None = None
+    resource: str | None = None
+    object_id: str | None = None
+    notification_id: int | None = None
+    organization_id: int | None = None
+    event_type: str | None = None
+    #: Of the delivery; empty for events that were not to be delivered.
+    status: str | None = None
+    #: When it was seen; from the first to before the second, our own clock.
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+    #: Somewhere in the object, in any case.
+    text: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EventPage:
+    """What one search found."""
+
+    entries: tuple[EventEntry, ...]
+    #: Where the next page begins; ``None`` at the end.
+    before: int | None
+    #: How many events were looked through, when that ended the page and not its length.
+    looked_through: int | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EventEntry:
+    """One event."""
+
+    id: int
+    created_at: dt.datetime
+    instance_id: int
+    resource: str
+    object_id: str
+    version: int
+    event_type: str
+    date: dt.datetime
+    source: str
+    notification_id: int
+    changed_fields: tuple[str, ...]
+    #: Status of its deliveries, the most troubled first; empty without a callback.
+    status: str
+    #: Why the last attempt of what is not delivered failed.
+    error: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptEntry:
+    """One attempt to deliver it."""
+
+    at: dt.datetime
+    seconds: float
+    status_code: int | None
+    reason: str
+    #: The beginning of the answer.
+    answer: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryEntry:
+    """The delivery of its notification to one subscription."""
+
+    id: int
+    subscription_id: int
+    channel: str
+    #: The callback's address, or the handler's name.
+    url: str
+    status: str
+    due_at: dt.datetime | None
+    #: Whether the subscription takes what comes.
+    active: bool
+    attempts: tuple[AttemptEntry, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Detail:
+    """One event with its object and the attempts to deliver it."""
+
+    entry: EventEntry
+    body: t.Any
+    deliveries: tuple[DeliveryEntry, ...]
+
+    @property
+    def attempts(self) -> tuple[AttemptEntry, ...]:
+        """The attempts of all its deliveries."""
+        return tuple(attempt for one in self.deliveries for attempt in one.attempts)
+
+
+HEADINGS = ("id", "seen", "instance", "resource", "object", "version", "type", "source", "delivery")
+
+
+def cells(entry: EventEntry) -> tuple[str, ...]:
+    """One line of a table under ``HEADINGS``."""
+    return (
+        str(entry.id),
+        f"{entry.created_at:%Y-%m-%d %H:%M:%S}",
+        str(entry.instance_id),
+        entry.resource,
+        entry.object_id,
+        str(entry.version),
+        entry.event_type,
+        entry.source,
+        entry.status or "-",
+    )
+
+
+def newest(session: orm.Session, choice: EventFilter, limit: int) -> list[EventEntry]:
+    """The last events, the newest first."""
+    return entries_of(session, _query(choice).order_by(StoredEvent.id.desc()).limit(limit))
+
+
+class Tail:
+    """Events as they come; those that were there before are left out.
+
+    An event has its id before it is committed, and another one with a higher id may be committed
+    first. So the last ids are looked at again.
+    """
+
+    #: So many of them.
+    AGAIN = 1_000
+
+    def __init__(self, session: orm.Session, choice: EventFilter) -> None:
+        self._choice = choice
+        self._last = session.scalars(sa.select(sa.func.max(StoredEvent.id))).one() or 0
+        before = sa.select(StoredEvent.id).where(StoredEvent.id > self._last - self.AGAIN)
+        self._seen = set(session.scalars(before))
+
+    def more(self, session: orm.Session, limit: int = 500) -> list[EventEntry]:
+        """What came since it was last asked, the oldest first."""
+        reach = self._last - self.AGAIN
+        self._seen = {one for one in self._seen if one > reach}
+        query = _query(self._choice).where(
+            StoredEvent.id > reach, StoredEvent.id.not_in(self._seen)
+        )
+        entries = entries_of(session, query.order_by(StoredEvent.id).limit(limit))
+        self._seen.update(one.id for one in entries)
+        self._last = max([self._last, *(one.id for one in entries)])
+        return entries
+
+
+def search(
+    session: orm.Session, choice: EventFilter, before_id: int | None, limit: int
+) -> EventPage:
+    """The newest events that answer a choice, a page of them.
+
+    What no index answers is looked for among so many of the newest events, so that a rare thing
+    among millions costs no more than a frequent one.
+
+    :param before_id: only older ones, for the next page.
+    """
+    if "\0" in choice.text + (choice.object_id or "") + (choice.resource or ""):
+        return EventPage(entries=(), before=None, looked_through=None)
+    window = READ_THROUGH if choice.text else LOOKED_THROUGH
+    newest_first = _scoped(session, choice)
+    if before_id is not None:
+        newest_first = newest_first.where(StoredEvent.id < before_id)
+    inner = newest_first.order_by(StoredEvent.id.desc()).limit(window).subquery()
+    query = _narrowed(session, sa.select(inner.c.id), inner, choice).order_by(inner.c.id.desc())
+    ids = _holding(session, query, choice.text, limit + 1) if choice.text else None
+    if ids is None:
+        ids = list(session.scalars(query.limit(limit + 1)))
+    shown = ids[:limit]
+    entries = entries_of(
+        session,
+        sa.select(StoredEvent).where(StoredEvent.id.in_(shown)).order_by(StoredEvent.id.desc()),
+    )
+    if len(ids) > limit:
+        return EventPage(entries=tuple(entries), before=shown[-1], looked_through=None)
+    count, oldest = session.execute(
+        sa.select(sa.func.count(), sa.func.min(inner.c.id)).select_from(inner)
+    ).one()
+    more = count == window
+    return EventPage(
+        entries=tuple(entries),
+        before=oldest if more else None,
+        looked_through=window if more else None,
+    )
+
+
+def first_since(session: orm.Session, since: dt.datetime) -> int:
+    """An id that no event since then is below; a little before that time."""
+    notification_id = session.scalars(
+        sa.select(Notification.id)
+        .where(Notification.created_at >= since - SLACK)
+        .order_by(Notification.created_at, Notification.id)
+        .limit(1)
+    ).one_or_none()
+    if notification_id is None:
+        return 2**63 - 1
+    first = sa.select(sa.func.min(StoredEvent.id)).where(
+        StoredEvent.notification_id == notification_id
+    )
+    return session.scalar(first) or 0
+
+
+def _scoped(session: orm.Session, choice: EventFilter) -> sa.Select[t.Any]:
+    """Events that indexes can find."""
+    columns = (
+        StoredEvent.id,
+        StoredEvent.notification_id,
+        StoredEvent.resource,
+        StoredEvent.event_type,
+    )
+    query: t.Any = sa.select(*columns, StoredEvent.created_at)
+    mine: sa.Select[t.Any] = sa.select(Instance.id)
+    if choice.organization_id is not None:
+        mine = mine.where(Instance.organization_id == choice.organization_id)
+        query = query.where(StoredEvent.instance_id.in_(mine))
+    if choice.instance_id is not None:
+        mine = mine.where(Instance.id == choice.instance_id)
+        query = query.where(StoredEvent.instance_id == choice.instance_id)
+    if choice.object_id is not None:
+        pollers = sa.select(Poller.id).where(Poller.instance_id.in_(mine))
+        query = query.where(
+            StoredEvent.poller_id.in_(pollers), StoredEvent.object_id == choice.object_id
+        )
+    if choice.notification_id is not None:
+        query = query.where(StoredEvent.notification_id == choice.notification_id)
+    if choice.since is not None:
+        query = query.where(StoredEvent.id >= first_since(session, choice.since))
+    if choice.until is not None:
+        query = query.where(StoredEvent.id < first_since(session, choice.until + 2 * SLACK))
+    return t.cast("sa.Select[t.Any]", query)
+
+
+def _narrowed(
+    session: orm.Session, query: sa.Select[t.Any], inner: sa.Subquery, choice: EventFilter
+) -> sa.Select[t.Any]:
+    if choice.resource is not None:
+        query = query.where(inner.c.resource == choice.resource)
+    if choice.event_type is not None:
+        query = query.where(inner.c.event_type == choice.event_type)
+    if choice.since is not None:
+        query = query.where(inner.c.created_at >= choice.since)
+    if choice.until is not None:
+        query = query.where(inner.c.created_at < choice.until)
+    if choice.status is None:
+        return query
+    same = Delivery.notification_id == inner.c.notification_id
+    if not choice.status:
+        return query.where(sa.not_(sa.exists().where(same)))
+    return query.where(sa.exists().where(same, Delivery.status == choice.status))
+
+
+def _holding(session: orm.Session, query: sa.Select[t.Any], text: str, limit: int) -> list[int]:
+    """Ids of those whose body holds a text, in any case."""
+    wanted = text.casefold()
+    found: list[int] = []
+    ids = list(session.scalars(query))
+    for start in range(0, len(ids), 200):
+        bodies = session.execute(
+            sa.select(StoredEvent.id, StoredEvent.body)
+            .where(StoredEvent.id.in_(ids[start : start + 200]))
+            .order_by(StoredEvent.id.desc())
+        )
+        for event_id, body in bodies:
+            if _holds(body, wanted):
+                found.append(event_id)
+        if len(found) >= limit:
+            break
+    return found[:limit]
+
+
+def _holds(body: bytes, wanted: str) -> bool:
+    """Whether a body holds a casefolded text, in any case."""
+    if body.isascii():  # which most are, and which bytes can tell in a third of the time
+        return wanted.isascii() and wanted.encode() in body.lower()
+    return wanted in body.decode("utf-8", "replace").casefold()
+
+
+def detail(session: orm.Session, event_id: int, organization_id: int | None = None) -> Detail:
+    """One event with all that is known of it.
+
+    :param organization_id: whose it must be; ``None`` for whoever runs the commands.
+    :raises NotFoundError: there is no such event, or its retention is over.
+    """
+    event = session.get(StoredEvent, event_id)
+    if event is None or organization_id not in (None, _owner(session, event.instance_id)):
+        raise NotFoundError(f"There is no event {event_id}; see: flask woo events list")
+    return Detail(
+        entry=entries_of(session, sa.select(StoredEvent).where(StoredEvent.id == event_id))[0],
+        body=orjson.loads(event.body),
+        deliveries=_deliveries(session, event.notification_id),
+    )
+
+
+def _owner(session: orm.Session, instance_id: int) -> int:
+    return session.get_one(Instance, instance_id).organization_id
+
+
+def _deliveries(session: orm.Session, notification_id: int) -> tuple[DeliveryEntry, ...]:
+    rows = session.execute(
+        sa.select(Delivery, Subscription)
+        .join(Subscription, Subscription.id == Delivery.subscription_id)
+        .where(Delivery.notification_id == notification_id)
+        .order_by(Delivery.id)
+    ).all()
+    attempts: dict[int, list[AttemptEntry]] = {delivery.id: [] for delivery, _ in rows}
+    query = sa.select(Attempt).where(Attempt.delivery_id.in_(attempts)).order_by(Attempt.id)
+    for one in session.scalars(query):
+        attempts[one.delivery_id].append(
+            AttemptEntry(
+                at=one.at,
+                seconds=one.seconds,
+                status_code=one.status_code,
+                reason=one.reason,
+                answer=one.answer,
+            )
+        )
+    return tuple(
+        DeliveryEntry(
+            id=delivery.id,
+            subscription_id=subscription.id,
+            channel=subscription.channel,
+            url=subscription.url,
+            status=delivery.status,
+            due_at=delivery.due_at,
+            active=subscription.active and subscription.current,
+            attempts=tuple(attempts[delivery.id]),
+        )
+        for delivery, subscription in rows
+    )
+
+
+def _query(choice: EventFilter) -> sa.Select[t.Any]:
+    query = sa.select(StoredEvent)
+    if choice.instance_id is not None:
+        query = query.where(StoredEvent.instance_id == choice.instance_id)
+    if choice.resource is not None:
+        query = query.where(StoredEvent.resource == choice.resource)
+    if choice.object_id is not None:
+        query = query.where(StoredEvent.object_id == choice.object_id)
+    return query
+
+
+def entries_of(session: orm.Session, query: sa.Select[t.Any]) -> list[EventEntry]:
+    """The entries of a query for events."""
+    # Without the bodies, of which a page of fifty may have as many megabytes.
+    query = query.options(orm.defer(StoredEvent.body))
+    events: cabc.Sequence[StoredEvent] = session.scalars(query).all()
+    status = _status(session, {event.notification_id for event in events})
+    troubled = {one for one, name in status.items() if name not in ("delivered", "created")}
+    errors = _errors(session, troubled) if troubled else {}
+    return [
+        EventEntry(
+            id=event.id,
+            created_at=event.created_at,
+            instance_id=event.instance_id,
+            resource=event.resource,
+            object_id=event.object_id,
+            version=event.version,
+            event_type=event.event_type,
+            date=event.date,
+            source=event.source,
+            notification_id=event.notification_id,
+            changed_fields=tuple(event.changed_fields or ()),
+            status=status.get(event.notification_id, ""),
+            error=errors.get(event.notification_id, ""),
+        )
+        for event in events
+    ]
+
+
+def _status(session: orm.Session, notification_ids: cabc.Collection[int]) -> dict[int, str]:
+    trouble = ("delivered", "created", "retry", "queued")
+    status: dict[int, str] = {}
+    query = sa.select(Delivery.notification_id, Delivery.status).where(
+        Delivery.notification_id.in_(notification_ids)
+    )
+    for notification_id, one in session.execute(query):
+        status[notification_id] = max(status.get(notification_id, one), one, key=trouble.index)
+    return status
+
+
+def _errors(session: orm.Session, notification_ids: cabc.Collection[int]) -> dict[int, str]:
+    """The reason of the last attempt of each notification."""
+    rows = session.execute(
+        sa.select(Delivery.notification_id, Attempt.reason)
+        .join(Attempt, Attempt.delivery_id == Delivery.id)
+        .where(Delivery.notification_id.in_(notification_ids))
+        .order_by(Attempt.id)
+    )
+    return {notification_id: reason for notification_id, reason in rows}

@@ -1,0 +1,1 @@
+"""Outgoing HTTP with limits: time, size, and which addresses may be reached."""

@@ -1,0 +1,88 @@
+"""The address guard: which addresses may be connected to."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+
+from ..errors import AddressRefusedError
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+#: Addresses that answer with a cloud machine's credentials; no setting allows them.
+METADATA = frozenset(
+    map(ipaddress.ip_address, ("169.254.169.254", "100.100.100.200", "fd00:ec2::254"))
+)
+# Networks that ``is_global`` of Python 3.11 takes for public, although they lead inside.
+_TUNNELS = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "192.88.99.0/24",  # 6to4 relays
+            "::/96",  # IPv4-compatible
+            "64:ff9b::/96",  # NAT64
+            "64:ff9b:1::/48",  # NAT64 of a network's own
+            "2001::/32",  # Teredo
+            "2002::/16",  # 6to4
+            "fec0::/10",  # site-local
+        ),
+    )
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class AddressGuard:
+    """Which addresses may be connected to.
+
+    :param allow_private: whether private, loopback and link-local addresses may be.
+    :param allow_hosts: host names and literal addresses, in lower case, that may be anywhere.
+    :param setting: the key that a refusal names.
+    """
+
+    allow_private: bool = False
+    allow_hosts: frozenset[str] = frozenset()
+    setting: str = "WOO_EVENTS_ALLOW_PRIVATE_CALLBACKS"
+
+    def check(self, ip: str | IPAddress, host: str = "") -> None:
+        """Refuse an address that is not to be connected to.
+
+        :param host: the name that was resolved; the error speaks of it instead of the address,
+            since an answer about the address would make us a directory of our own network.
+        :raises AddressRefusedError: when the address is refused.
+        """
+        name = (host or str(ip)).lower().rstrip(".")
+        if name in self.allow_hosts:
+            return
+        address = ipaddress.ip_address(ip) if isinstance(ip, str) else ip
+        inner = _embedded(address)
+        for each in {address, inner}:
+            if each.is_unspecified or each.is_multicast or each in METADATA or _reserved(each):
+                raise AddressRefusedError(
+                    f"{name} is at an address that is never called (unspecified, multicast, "
+                    "reserved or a cloud's metadata service)"
+                )
+        # An IPv4-mapped address is the IPv4 address; the other embeddings are tunnels.
+        mapped = isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
+        plain = inner if mapped else address
+        if not self.allow_private and (
+            not plain.is_global or any(plain in network for network in _TUNNELS)
+        ):
+            raise AddressRefusedError(
+                f"{name} is at a private, local or tunnelled address; "
+                f"set {self.setting} to allow such addresses"
+            )
+
+
+def _reserved(ip: IPAddress) -> bool:
+    return isinstance(ip, ipaddress.IPv4Address) and ip.is_reserved
+
+
+def _embedded(ip: IPAddress) -> IPAddress:
+    """Return the IPv4 address inside an IPv6 address, or the address itself."""
+    if isinstance(ip, ipaddress.IPv4Address):
+        return ip
+    if inner := ip.ipv4_mapped or ip.sixtofour or (ip.teredo and ip.teredo[1]):
+        return inner
+    if any(ip in network for network in _TUNNELS[1:4]) and int(ip) > 1:
+        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip

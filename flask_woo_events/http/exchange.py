@@ -1,0 +1,376 @@
+"""HTTP conversations: pooled sessions, time-outs, size caps and errors in our words.
+
+``requests`` alone leaves four holes, which this module and those below it close. A time-out
+there is per socket operation, so that one byte now and then keeps a request alive for ever. A
+redirect's body is read whole, although redirects are off. A small compressed body may unpack to
+gigabytes. And a host name may resolve to the inside of our network.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import dataclasses
+import functools
+import http.client
+import importlib.metadata
+import socket
+import ssl
+import time
+import typing as t
+import urllib.parse
+import zlib
+
+import requests
+import requests.adapters
+import urllib3
+import urllib3.exceptions
+
+from ..errors import AddressRefusedError, TransportError, UnreachableError
+from .address_guard import AddressGuard
+from .sockets import Budget, Clock, OverBudgetError, Timeouts, carry, pool_classes
+
+__all__ = [
+    "AddressGuard",
+    "Exchange",
+    "Timeouts",
+    "USER_AGENT",
+    "exchange",
+    "make_session",
+    "without_query",
+]
+
+try:
+    _VERSION = importlib.metadata.version("flask-woo-events")
+except importlib.metadata.PackageNotFoundError:  # run from a source tree
+    _VERSION = "0"
+#: How we introduce ourselves.
+USER_AGENT = f"flask-woo-events/{_VERSION}"
+
+#: Bytes read at a time.
+CHUNK = 64 * 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Exchange:
+    """What came back.
+
+    :param status: HTTP status.
+    :param headers: case-insensitive.
+    :param body: unpacked; only its beginning when ``truncated``.
+    :param truncated: whether there was more than the caller wanted.
+    :param seconds: from the first step to the last byte read.
+    """
+
+    status: int
+    headers: cabc.Mapping[str, str]
+    body: bytes
+    truncated: bool
+    seconds: float
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Plugs our connections into ``requests``."""
+
+    def __init__(self, guard: AddressGuard | None, pool_size: int, repeats: bool) -> None:
+        self.guard = guard
+        #: Whether a GET or HEAD is repeated when its kept-alive connection was closed meanwhile.
+        self.repeats = repeats
+        super().__init__(pool_connections=pool_size, pool_maxsize=pool_size, max_retries=0)
+
+    def init_poolmanager(self, *args: t.Any, **kwargs: t.Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = pool_classes(self.guard)
+
+
+def make_session(
+    *, guard: AddressGuard | None, pool_size: int = 16, retries: bool = False
+) -> requests.Session:
+    """Make a session for :func:`exchange`; threads may share it.
+
+    :param guard: which addresses may be connected to; ``None`` allows all.
+    :param pool_size: hosts that connections are kept for, and connections kept for each.
+    :param retries: repeat a GET or HEAD once, at once, when it met a kept-alive connection that
+        the other side had closed. Nothing else is ever repeated and nothing sleeps.
+    """
+    session = requests.Session()
+    # No proxies and no .netrc from the environment: both would send secrets elsewhere.
+    session.trust_env = False
+    session.headers.clear()
+    session.headers["User-Agent"] = USER_AGENT
+    session.adapters.clear()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Adapter(guard, pool_size, retries))
+    return session
+
+
+def exchange(
+    session: requests.Session,
+    method: str,
+    url: str,
+    *,
+    headers: cabc.Mapping[str, str] | None = None,
+    data: bytes | None = None,
+    params: cabc.Mapping[str, str] | None = None,
+    auth: tuple[str, str] | None = None,
+    timeouts: Timeouts,
+    max_bytes: int,
+    keep_bytes: int | None = None,
+    clock: Clock = time.monotonic,
+) -> Exchange:
+    """Send one request and read its answer; redirects are answers like others.
+
+    :param max_bytes: of the unpacked body. Reading ends there, ``truncated`` is set and the
+        connection is closed.
+    :param keep_bytes: keep only so many bytes of the body, while reading on to ``max_bytes`` so
+        that the connection can be used again.
+    :param clock: seconds, monotonic.
+    :raises AddressRefusedError: the guard forbids every address of the host.
+    :raises UnreachableError: no whole answer came, or it cannot be unpacked.
+    :raises TransportError: the request cannot be sent at all: its address or a header is wrong.
+    """
+    started = clock()
+    shown = without_query(url)
+    budget = Budget(timeouts, max_bytes, clock)
+    # Only what we can unpack within a cap.
+    own = t.cast("cabc.Mapping[str, str]", session.headers)
+    sent = {**own, **(headers or {}), "Accept-Encoding": "gzip, deflate"}
+    try:
+        request = _prepared(method, url, sent, data, params, auth)
+        with carry(budget), contextlib.closing(_send(session, budget, request)) as response:
+            body, truncated = _read(response, budget, max_bytes, keep_bytes)
+    except AddressRefusedError as exc:
+        exc.url = shown
+        raise
+    except TransportError:
+        raise
+    except _FOREIGN as exc:
+        raise _wrapped(exc, budget, shown) from exc
+    return Exchange(response.status_code, response.headers, body, truncated, clock() - started)
+
+
+def reach(url: str, *, guard: AddressGuard | None, timeouts: Timeouts) -> None:
+    """Connect to an address, with TLS where it has TLS, and send nothing.
+
+    :raises AddressRefusedError: the guard forbids it.
+    :raises TransportError: no connection came about.
+    """
+    parts = urllib.parse.urlsplit(url)
+    kind = pool_classes(guard).get(parts.scheme)
+    if kind is None or not parts.hostname:
+        raise TransportError(f"{without_query(url)} is not an address that can be called", url=url)
+    budget = Budget(timeouts, 0, time.monotonic)
+    with carry(budget), contextlib.closing(kind(parts.hostname, parts.port)) as pool:
+        connection = pool._new_conn()
+        try:
+            connection.connect()
+        except (urllib3.exceptions.HTTPError, OSError) as exc:
+            raise _wrapped(exc, budget, without_query(url)) from None
+        finally:
+            connection.close()
+
+
+def without_query(url: str) -> str:
+    """Return what of a URL may be shown: no query, no fragment, no user."""
+    plain = url.partition("?")[0].partition("#")[0]
+    scheme, slashes, rest = plain.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"
+
+
+@functools.lru_cache(maxsize=4096)
+def _address(url: str) -> str:
+    """The address as it goes out; a callback's is the same thousands of times."""
+    prepared = requests.PreparedRequest()
+    prepared.prepare_url(url, None)
+    return str(prepared.url)
+
+
+def _prepared(
+    method: str,
+    url: str,
+    headers: cabc.Mapping[str, str],
+    data: bytes | None,
+    params: cabc.Mapping[str, str] | None,
+    auth: tuple[str, str] | None,
+) -> requests.PreparedRequest:
+    # Not Session.prepare_request: what it merges besides, cookies and .netrc, must not go out.
+    prepared = requests.PreparedRequest()
+    prepared.method = method.upper()
+    if params:
+        prepared.prepare_url(url, params)
+    else:
+        prepared.url = _address(url)
+    prepared.prepare_headers(headers)
+    prepared.body = data
+    prepared.prepare_content_length(data)
+    if auth is not None:
+        prepared.prepare_auth(auth)
+    return prepared
+
+
+def _send(
+    session: requests.Session,
+    budget: Budget,
+    prepared: requests.PreparedRequest,
+) -> requests.Response:
+    # Not Session.send: that reads a redirect's whole body, keeps cookies and runs hooks.
+    adapter = session.get_adapter(prepared.url or "")
+    limits = budget.timeouts
+    call = functools.partial(
+        adapter.send,
+        prepared,
+        stream=True,
+        timeout=(limits.connect, limits.read),
+        verify=True if session.verify is None else session.verify,
+        cert=session.cert,
+        proxies={},
+    )
+    try:
+        return call()
+    except requests.ConnectionError as exc:
+        reused = budget.dials == 0 and budget.received == 0
+        if not (
+            getattr(adapter, "repeats", False)
+            and prepared.method in ("GET", "HEAD")
+            and reused
+            and any(isinstance(each, _DROPPED) for each in _causes(exc))
+        ):
+            raise
+    return call()
+
+
+class _Unpacker:
+    """Undoes ``Content-Encoding`` step by step, never making more than it is asked for.
+
+    An encoding that we did not ask for stays as it is: the reader finds out.
+    """
+
+    def __init__(self, encoding: str) -> None:
+        self.encoding = encoding.strip().lower()
+        self.stream: zlib._Decompress | None = None
+        if self.encoding in ("gzip", "x-gzip"):
+            self.stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        elif self.encoding == "deflate":
+            self.stream = zlib.decompressobj()
+        self.begun = False
+
+    def feed(self, data: bytes, room: int) -> bytes:
+        """Return at most ``room`` (one or more) bytes of what ``data`` adds."""
+        if self.stream is None:
+            return data[:room]
+        if not self.begun and self.encoding == "deflate" and not _has_zlib_header(data):
+            # What Microsoft's servers once called deflate: the bare stream.
+            self.stream = zlib.decompressobj(-zlib.MAX_WBITS)
+        self.begun = True
+        made = self.stream.decompress(data, room)
+        while self.stream.eof and self.stream.unused_data[:2] == b"\x1f\x8b" and len(made) < room:
+            data = self.stream.unused_data
+            self.stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
+            made += self.stream.decompress(data, room - len(made))
+        return made
+
+    def finish(self) -> None:
+        """Raise ``zlib.error`` when the stream is not at its end."""
+        if self.stream is not None and self.begun and not self.stream.eof:
+            raise zlib.error("cut off")
+
+
+def _has_zlib_header(data: bytes) -> bool:
+    return len(data) > 1 and data[0] & 0x0F == 8 and (data[0] << 8 | data[1]) % 31 == 0
+
+
+def _read(
+    response: requests.Response, budget: Budget, max_bytes: int, keep_bytes: int | None
+) -> tuple[bytes, bool]:
+    unpacker = _Unpacker(response.headers.get("Content-Encoding", ""))
+    keep = max_bytes if keep_bytes is None else min(keep_bytes, max_bytes)
+    pieces: list[bytes] = []
+    size = 0
+    for chunk in response.raw.stream(CHUNK, decode_content=False):
+        budget.seconds(0)
+        piece = unpacker.feed(chunk, max_bytes - size + 1)
+        if size < keep:
+            pieces.append(piece[: keep - size])
+        size += len(piece)
+        if size > max_bytes:
+            break
+    else:
+        unpacker.finish()
+    return b"".join(pieces), size > keep
+
+
+_DROPPED = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+_FOREIGN = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    OSError,
+    ValueError,
+    zlib.error,
+)
+_NOT_A_URL = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.MissingSchema,
+    requests.exceptions.InvalidSchema,
+    urllib3.exceptions.LocationParseError,
+    UnicodeError,
+)
+
+
+def _causes(exc: BaseException) -> cabc.Iterator[BaseException]:
+    """Yield an exception and all that led to it, outermost first."""
+    seen: set[int] = set()
+    waiting: list[object] = [exc]
+    while waiting:
+        each = waiting.pop(0)
+        if isinstance(each, BaseException) and id(each) not in seen:
+            seen.add(id(each))
+            yield each
+            waiting += [each.__cause__, each.__context__, getattr(each, "reason", None), *each.args]
+
+
+def _wrapped(exc: Exception, budget: Budget, url: str) -> TransportError:
+    """Say in our words what happened; texts of libraries quote whole URLs."""
+    causes = list(_causes(exc))
+
+    def found(*kinds: type[BaseException]) -> t.Any:
+        return next((each for each in causes if isinstance(each, kinds)), None)
+
+    limits = budget.timeouts
+    host = url.partition("://")[2].partition("/")[0]
+    if found(*_NOT_A_URL):
+        return TransportError(f"{url} is not an address that can be called", url=url)
+    if found(requests.exceptions.InvalidHeader):
+        return TransportError("a header has characters that no header may have", url=url)
+    if found(zlib.error):
+        return UnreachableError(f"the answer of {host} cannot be unpacked", url=url)
+    if found(OverBudgetError):
+        return UnreachableError(f"{host} sent more than any answer needs", url=url)
+    if budget.clock() >= budget.deadline:
+        what = f"the answer of {host} was not complete after {limits.total:g} s"
+    elif found(urllib3.exceptions.NameResolutionError, socket.gaierror):
+        what = f"the name {host} cannot be resolved"
+    elif certificate := found(ssl.SSLCertVerificationError):
+        what = f"the TLS certificate of {host} is not valid: {certificate.verify_message}"
+    elif found(ConnectionRefusedError):
+        what = f"{host} refuses connections"
+    elif found(urllib3.exceptions.ConnectTimeoutError) and found(TimeoutError):
+        what = f"no connection to {host} within {limits.connect:g} s"
+    elif found(TimeoutError, urllib3.exceptions.ReadTimeoutError):
+        what = f"nothing came from {host} for {limits.read:g} s"
+    elif tls := found(ssl.SSLError):
+        what = f"no TLS with {host}: {str(tls.reason or 'it broke off').replace('_', ' ').lower()}"
+    elif found(*_DROPPED):
+        what = f"{host} closed the connection"
+    elif found(urllib3.exceptions.IncompleteRead, http.client.IncompleteRead):
+        what = f"the answer of {host} broke off"
+    elif found(urllib3.exceptions.NewConnectionError):
+        what = f"no connection to {host}"
+    elif found(http.client.HTTPException, urllib3.exceptions.HTTPError):
+        what = f"{host} does not answer in HTTP as it should"
+    else:
+        what = f"no conversation with {host}"
+    # The system's own words help ("No route to host") and quote nothing of the request.
+    if (failed := found(OSError)) and failed.strerror and not found(ssl.SSLError):
+        what += f" ({failed.strerror})"
+    return UnreachableError(what, url=url)

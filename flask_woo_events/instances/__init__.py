@@ -1,0 +1,1 @@
+"""Connected stores: owner, settings, subscriptions, registered webhooks."""

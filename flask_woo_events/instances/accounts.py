@@ -1,0 +1,275 @@
+"""Accounts: organisations, their users, and who a request comes from."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import datetime as dt
+import re
+import typing as t
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from ..db.models import Instance, Organization, User
+from ..errors import AccessError, ConflictError, InputError, NotFoundError
+from ..values.crypto import hash_token, new_token, same
+
+#: What a request must send (Cloud Elements, "Authenticating with Cloud Elements").
+EXPECTED = (
+    "Send the header Authorization: User <USER_SECRET>, Organization <ORGANIZATION_SECRET>, "
+    "or Authorization: User <USER_SECRET>, Element <INSTANCE_TOKEN>"
+)
+#: The account setting that says what becomes of failed notifications: ``retry`` or ``queue``.
+FAILURE_POLICY = "notification.webhook.failure.policy"
+_PART = re.compile(r"\s*(user|organization|element)\s+([\x21-\x2b\x2d-\x7e]+)\s*\Z", re.IGNORECASE)
+_NAME_LENGTH = 190
+#: Sessions of a user that are remembered as signed out. One needs the user's secrets to make more
+#: within the hours that a cookie is good for.
+_ENDED_KEPT = 500
+_HEADER_LENGTH = 2000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NewUser:
+    """A user who was just added; the secrets are known only now."""
+
+    user_id: int
+    organization_id: int
+    user_secret: str = dataclasses.field(repr=False)
+    #: ``None`` when the organisation was there before: its secret was shown then.
+    organization_secret: str | None = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UserEntry:
+    """One user of one organisation."""
+
+    id: int
+    name: str
+    organization: str
+    created_at: dt.datetime
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Who a request comes from."""
+
+    organization_id: int
+    user_id: int
+    #: The instance whose token was sent, if one was.
+    instance_id: int | None = None
+
+
+class ConsoleUser(t.NamedTuple):
+    """Who may see the console, named as by ``flask woo users add``."""
+
+    user: str
+    organization: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HttpVisitor:
+    """Somebody who looks at the console."""
+
+    caller: Caller
+    user: str
+    organization: str
+    #: Another one when the user's or the organisation's secret is another.
+    fingerprint: str
+    #: Sessions that were signed out.
+    ended_sessions: frozenset[str]
+
+
+def add_user(session: orm.Session, name: str, organization: str, now: dt.datetime) -> NewUser:
+    """Add a user, and the organisation if it is new.
+
+    :param now: our own clock.
+    :raises InputError: a name is empty or too long.
+    :raises ConflictError: the organisation has a user of this name.
+    """
+    for text, what in ((name, "name"), (organization, "organization")):
+        if not text.strip() or len(text) > _NAME_LENGTH or not text.isprintable():
+            raise InputError(f"the {what} must have 1 to {_NAME_LENGTH} characters", what)
+    home = _organization(session, organization)
+    organization_secret = None
+    if home is None:
+        organization_secret = new_token()
+        home = Organization(
+            name=organization, secret_hash=hash_token(organization_secret), created_at=now
+        )
+        session.add(home)
+        session.flush()
+    elif _user(session, home.id, name) is not None:
+        raise ConflictError(f"{organization} has a user {name!r} already")
+    user_secret = new_token()
+    user = User(
+        organization_id=home.id, name=name, secret_hash=hash_token(user_secret), created_at=now
+    )
+    session.add(user)
+    session.flush()
+    return NewUser(
+        user_id=user.id,
+        organization_id=home.id,
+        user_secret=user_secret,
+        organization_secret=organization_secret,
+    )
+
+
+def list_users(session: orm.Session) -> list[UserEntry]:
+    """All users, by organisation and name."""
+    rows = session.execute(
+        sa.select(User.id, User.name, Organization.name, User.created_at)
+        .join(Organization, Organization.id == User.organization_id)
+        .order_by(Organization.name, User.name)
+    )
+    return [
+        UserEntry(id=id_, name=name, organization=organization, created_at=created_at)
+        for id_, name, organization, created_at in rows
+    ]
+
+
+def remove_user(session: orm.Session, name: str, organization: str) -> None:
+    """Remove a user, whose instances pass to another user of the organisation.
+
+    :raises NotFoundError: there is no such user.
+    :raises ConflictError: the user is the last one and there are instances.
+    """
+    home = _organization(session, organization)
+    user = home and _user(session, home.id, name)
+    if home is None or user is None:
+        raise NotFoundError(f"{organization} has no user {name!r}; see: flask woo users list")
+    heir = session.scalars(
+        sa.select(User.id)
+        .where(User.organization_id == home.id, User.id != user.id)
+        .order_by(User.id)
+        .limit(1)
+    ).one_or_none()
+    owned = session.scalar(
+        sa.select(sa.func.count()).select_from(Instance).where(Instance.user_id == user.id)
+    )
+    if owned and heir is None:
+        raise ConflictError(
+            f"{name} is the last user of {organization}, which has {owned} instances. "
+            "Add another user first: flask woo users add"
+        )
+    if owned:
+        session.execute(sa.update(Instance).where(Instance.user_id == user.id).values(user_id=heir))
+    session.delete(user)
+    session.flush()
+
+
+def settings(session: orm.Session, caller: Caller) -> dict[str, t.Any]:
+    """What the caller's organisation chose; what it did not choose is missing."""
+    return dict(session.get_one(Organization, caller.organization_id).settings)
+
+
+def change_settings(
+    session: orm.Session, caller: Caller, named: cabc.Mapping[str, t.Any]
+) -> dict[str, t.Any]:
+    """Change some settings of the caller's organisation; ``None`` takes a choice back."""
+    home = session.get_one(Organization, caller.organization_id, with_for_update=True)
+    merged = {**home.settings, **named}
+    home.settings = {name: value for name, value in merged.items() if value is not None}
+    session.flush()
+    return dict(home.settings)
+
+
+def authenticate(session: orm.Session, header: str | None) -> Caller:
+    """Find out who a request comes from.
+
+    Secrets have 256 bits from the system and are looked up by their SHA-256, so that the time
+    of the look-up tells nothing about them.
+
+    :param header: the value of ``Authorization``.
+    :raises AccessError: it is missing, malformed, or its secrets do not belong together.
+    """
+    parts = _parts(header)
+    user = session.scalars(
+        sa.select(User).where(User.secret_hash == hash_token(parts.get("user", "")))
+    ).one_or_none()
+    if user is None:
+        raise AccessError("The user secret is not valid")
+    instance_id = None
+    if "element" in parts:
+        row = session.execute(
+            sa.select(Instance.id, Instance.organization_id).where(
+                Instance.token_hash == hash_token(parts["element"])
+            )
+        ).one_or_none()
+        if row is None or row.organization_id != user.organization_id:
+            raise AccessError("The element token is not valid")
+        instance_id = row.id
+    if "organization" in parts:
+        home = session.get_one(Organization, user.organization_id)
+        if not same(home.secret_hash, hash_token(parts["organization"])):
+            raise AccessError("The organization secret is not valid")
+    return Caller(organization_id=user.organization_id, user_id=user.id, instance_id=instance_id)
+
+
+def person(session: orm.Session, caller: Caller) -> HttpVisitor:
+    """The names of a caller.
+
+    :raises NotFoundError: the user was removed, or belongs to another organisation.
+    """
+    user = session.get(User, caller.user_id)
+    if user is None or user.organization_id != caller.organization_id:
+        raise NotFoundError("There is no such user any more")
+    home = session.get_one(Organization, user.organization_id)
+    return HttpVisitor(
+        caller=caller,
+        user=user.name,
+        organization=home.name,
+        fingerprint=hash_token(f"console {user.secret_hash} {home.secret_hash}"),
+        ended_sessions=frozenset(user.ended_sessions),
+    )
+
+
+def end_session(session: orm.Session, caller: Caller, session_id: str) -> None:
+    """Have a session of the console hold no longer, whoever has a copy of its cookie.
+
+    :raises NotFoundError: the user was removed.
+    """
+    user = session.get(User, caller.user_id, with_for_update=True)
+    if user is None:
+        raise NotFoundError("There is no such user any more")
+    user.ended_sessions = [*user.ended_sessions, session_id][-_ENDED_KEPT:]
+    session.flush()
+
+
+def named(session: orm.Session, name: ConsoleUser) -> Caller:
+    """The caller of this name.
+
+    :raises NotFoundError: there is no such user.
+    """
+    home = _organization(session, name.organization)
+    user = home and _user(session, home.id, name.user)
+    if home is None or user is None:
+        raise NotFoundError(
+            f"{name.organization} has no user {name.user!r}; add one with: flask woo users add"
+        )
+    return Caller(organization_id=home.id, user_id=user.id)
+
+
+def _parts(header: str | None) -> dict[str, str]:
+    if header is None or len(header) > _HEADER_LENGTH:
+        raise AccessError(EXPECTED)
+    parts: dict[str, str] = {}
+    for text in header.split(","):
+        match = _PART.match(text)
+        if match is None or match[1].lower() in parts:
+            raise AccessError(EXPECTED)
+        parts[match[1].lower()] = match[2]
+    if "user" not in parts or len(parts) < 2:
+        raise AccessError(EXPECTED)
+    return parts
+
+
+def _organization(session: orm.Session, name: str) -> Organization | None:
+    return session.scalars(sa.select(Organization).where(Organization.name == name)).one_or_none()
+
+
+def _user(session: orm.Session, organization_id: int, name: str) -> User | None:
+    return session.scalars(
+        sa.select(User).where(User.organization_id == organization_id, User.name == name)
+    ).one_or_none()

@@ -1,0 +1,248 @@
+"""Instances: connected stores, as they are created, changed, switched and deleted."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import datetime as dt
+import typing as t
+
+from sqlalchemy import orm
+
+from ..db.models import Instance, PollerState
+from ..errors import ConflictError, NotFoundError
+from ..values.crypto import Cipher, hash_token, new_token
+from . import configuration, pollers, subscriptions
+from .accounts import Caller
+from .requests import InstanceRequest
+from .specification import CONNECTION_KEYS, CurrentSpec, InstanceSpec, plan
+
+
+def create(
+    session: orm.Session,
+    cipher: Cipher,
+    caller: Caller,
+    wanted: InstanceSpec,
+    facts: cabc.Mapping[str, t.Any],
+    now: dt.datetime,
+) -> tuple[int, str]:
+    """Create an instance whose store has been checked; returns its id and its token.
+
+    Only the token's hash is kept: this is the one time that it can be told.
+    """
+    token = new_token()
+    instance = Instance(
+        organization_id=caller.organization_id,
+        user_id=caller.user_id,
+        name=wanted.name,
+        token_hash=hash_token(token),
+        tags=list(wanted.tags),
+        vendor_type=wanted.configuration.vendor_type,
+        events_enabled=wanted.configuration.enabled,
+        refresh_minutes=wanted.refresh_minutes,
+        created_at=now,
+        store_facts=_shown(facts),
+    )
+    session.add(instance)
+    session.flush()
+    _apply(session, cipher, instance, wanted, now, facts)
+    return instance.id, token
+
+
+def change(
+    session: orm.Session,
+    cipher: Cipher,
+    caller: Caller,
+    instance_id: int,
+    wanted: InstanceSpec,
+    facts: cabc.Mapping[str, t.Any] | None,
+    now: dt.datetime,
+) -> None:
+    """Make an instance what a plan says; the next delivery and the next poll go by it.
+
+    A poll under way ends if the plan concerns it.
+
+    :param facts: what the store told, if it was asked again.
+    """
+    instance = find(session, caller, instance_id, lock=True)
+    instance.name = wanted.name
+    instance.tags = list(wanted.tags)
+    instance.vendor_type = wanted.configuration.vendor_type
+    instance.events_enabled = wanted.configuration.enabled
+    instance.refresh_minutes = wanted.refresh_minutes
+    if facts is not None:
+        instance.store_facts = _shown(facts)
+    if wanted.reconnects or not instance.events_enabled:
+        _interrupt(instance)
+    configuration.retire_key(session, cipher, instance_id, wanted.texts, now)
+    _apply(session, cipher, instance, wanted, now, facts or {})
+
+
+def before(session: orm.Session, cipher: Cipher, caller: Caller, instance_id: int) -> CurrentSpec:
+    """An instance as it is before a change."""
+    instance = find(session, caller, instance_id)
+    return CurrentSpec(
+        name=instance.name,
+        tags=tuple(instance.tags),
+        texts=configuration.read(session, cipher, instance_id),
+    )
+
+
+def plan_again(
+    session: orm.Session,
+    cipher: Cipher,
+    caller: Caller,
+    instance_id: int,
+    request: InstanceRequest,
+    checked: InstanceSpec,
+    *,
+    partial: bool,
+) -> InstanceSpec:
+    """A plan on what the instance is by now; nobody else changes it until the commit.
+
+    The store is asked outside of any transaction and may take minutes, in which another request
+    may have changed what the first plan would put back.
+
+    :param checked: the first plan, whose store answered.
+    :raises ConflictError: the store or its keys are not those that were checked.
+    """
+    find(session, caller, instance_id, lock=True)
+    latest = plan(request, before(session, cipher, caller, instance_id), partial=partial)
+    if latest.reconnects and latest.access != checked.access:
+        raise ConflictError(
+            f"Another request changed {', '.join(CONNECTION_KEYS)} of this instance meanwhile; "
+            "send it again"
+        )
+    return latest
+
+
+def set_enabled(
+    session: orm.Session, caller: Caller, instance_id: int, enabled: bool, now: dt.datetime
+) -> None:
+    """Switch an instance on or off; what is off is neither polled nor asked."""
+    instance = find(session, caller, instance_id, lock=True)
+    instance.disabled = not enabled
+    if not enabled:
+        _interrupt(instance)
+    _schedule(instance, now)
+    session.flush()
+
+
+def enable_pollers(
+    session: orm.Session, caller: Caller, instance_id: int, now: dt.datetime
+) -> None:
+    """Let pollers that were disabled after failures try again."""
+    instance = find(session, caller, instance_id, lock=True)
+    for poller in pollers.of_instance(session, instance_id):
+        if poller.state == PollerState.DISABLED:
+            _interrupt(instance)
+            done = poller.polled_at is not None
+            poller.state = PollerState.ACTIVE if done else PollerState.BASELINE
+            poller.failures, poller.error, poller.retry_at = 0, None, None
+    _schedule(instance, now)
+    session.flush()
+
+
+def poll_now(session: orm.Session, caller: Caller, instance_id: int, now: dt.datetime) -> None:
+    """Make all resources of an instance due, also those that wait after a failure.
+
+    :raises ConflictError: it is switched off.
+    """
+    instance = find(session, caller, instance_id, lock=True)
+    if instance.disabled or not instance.events_enabled:
+        raise ConflictError("This instance is not polled: it is paused, or its events are off")
+    for poller in pollers.of_instance(session, instance_id):
+        poller.retry_at = None
+    instance.next_poll_at, instance.regular_poll_at = now, None
+    session.flush()
+
+
+def backfill(session: orm.Session, caller: Caller, instance_id: int, now: dt.datetime) -> None:
+    """Forget what is known and tell everything that the store holds as CREATED."""
+    instance = find(session, caller, instance_id, lock=True)
+    _interrupt(instance)
+    for poller in pollers.of_instance(session, instance_id):
+        pollers.start_over(session, poller)
+        poller.backfill = True
+    _schedule(instance, now)
+    session.flush()
+
+
+def accept(session: orm.Session, caller: Caller, instance_id: int, now: dt.datetime) -> list[str]:
+    """Believe what the store shows although much of it is gone; the next poll tells it.
+
+    :return: the resources that were in doubt.
+    """
+    instance = find(session, caller, instance_id, lock=True)
+    doubted = []
+    for poller in pollers.of_instance(session, instance_id):
+        if "missing_since" in poller.memory:
+            _interrupt(instance)
+            poller.memory = {**poller.memory, "accept_missing": True}
+            poller.retry_at = None
+            doubted.append(poller.resource)
+    _schedule(instance, now)
+    session.flush()
+    return doubted
+
+
+def delete(session: orm.Session, caller: Caller, instance_id: int) -> None:
+    """Delete an instance with all that belongs to it; its token is worth nothing any more."""
+    session.delete(find(session, caller, instance_id))
+    session.flush()
+
+
+def find(session: orm.Session, caller: Caller, instance_id: int, *, lock: bool = False) -> Instance:
+    """The row of one of the caller's instances.
+
+    :raises NotFoundError: there is none of this id in the caller's organisation.
+    """
+    # Not the key: rows that refer to the instance may still be added on PostgreSQL.
+    held = {"key_share": True} if lock else None
+    instance = session.get(Instance, instance_id, with_for_update=held)
+    # Another organisation's instance does not exist for the caller.
+    if instance is None or instance.organization_id != caller.organization_id:
+        raise NotFoundError("No instance found")
+    return instance
+
+
+def _apply(
+    session: orm.Session,
+    cipher: Cipher,
+    instance: Instance,
+    wanted: InstanceSpec,
+    now: dt.datetime,
+    facts: cabc.Mapping[str, t.Any],
+) -> None:
+    configuration.write(session, cipher, instance.id, wanted.texts)
+    since = None
+    if facts.get("date"):
+        # What happened in that very second is rather told than lost.
+        since = dt.datetime.fromisoformat(facts["date"]) - dt.timedelta(seconds=1)
+    seen = pollers.StoreSnapshot(since, facts.get("totals") or {})
+    if pollers.synchronize(session, instance.id, wanted.pollers, now, seen):
+        _interrupt(instance)
+    subscriptions.synchronize(session, instance, wanted.configuration.callback_url, now)
+    _schedule(instance, now)
+    session.flush()
+
+
+def _shown(facts: cabc.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Of what the check of a store told, what is kept with the instance."""
+    return {name: value for name, value in facts.items() if name != "totals"}
+
+
+def _interrupt(instance: Instance) -> None:
+    """Take the instance from a worker that polls it by what was true before.
+
+    Its next commit finds the fence raised and is rolled back; otherwise it would write the old
+    cursor over the new one.
+    """
+    instance.lease_fence = Instance.lease_fence + 1
+    instance.lease_until = None
+
+
+def _schedule(instance: Instance, now: dt.datetime) -> None:
+    wanted = instance.events_enabled and not instance.disabled
+    instance.next_poll_at = now if wanted else None
+    instance.regular_poll_at = None
+    instance.hooks_due_at = now if wanted and instance.vendor_type == "webhook" else None

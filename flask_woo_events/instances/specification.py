@@ -1,0 +1,175 @@
+"""Plans: what a request wants an instance to be, checked."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+from urllib.parse import urlsplit
+
+from ..errors import InputError
+from ..values.cloud_elements import ELEMENT_ID, ELEMENT_KEY
+from ..values.validation import MASK, validated
+from ..woocommerce.access import StoreAccess
+from ..woocommerce.client import store_root
+from . import configuration as configurations
+from .polled_resources import PollerConfiguration
+from .requests import (
+    InstanceConfiguration,
+    InstanceRequest,
+    key_of,
+    parse_headers,
+    pollers_of,
+    texts,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InstanceSpec:
+    """A checked request: what an instance is to be."""
+
+    name: str
+    tags: tuple[str, ...]
+    configuration: InstanceConfiguration = dataclasses.field(repr=False)
+    texts: cabc.Mapping[str, str] = dataclasses.field(repr=False)
+    pollers: tuple[PollerConfiguration, ...]
+    #: The store or its keys are others than before.
+    reconnects: bool
+    #: The same, or other resources: the store has to answer for it first.
+    asks: bool
+
+    @property
+    def refresh_minutes(self) -> int:
+        """Minutes between two polls; 0 for none. Webhooks are reconciled by slower ones."""
+        if self.configuration.vendor_type == "webhook":
+            return self.configuration.reconcile_minutes
+        return self.configuration.refresh_minutes
+
+    @property
+    def access(self) -> StoreAccess:
+        """Where the store is, and the keys for it."""
+        return StoreAccess(
+            self.configuration.store_url,
+            self.configuration.api_key,
+            self.configuration.api_secret,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CurrentSpec:
+    """An instance as it is before a change, secrets in clear."""
+
+    name: str
+    tags: tuple[str, ...]
+    texts: cabc.Mapping[str, str] = dataclasses.field(repr=False)
+
+
+def plan(
+    request: InstanceRequest, before: CurrentSpec | None = None, *, partial: bool = False
+) -> InstanceSpec:
+    """Check what a request asks for.
+
+    :param before: the instance to change; ``None`` for a new one.
+    :param partial: what the request leaves out stays (PATCH).
+    :raises InputError: names the field that is wrong or missing.
+    """
+    _check_element(request)
+    given = sent = texts(request.configuration or {})
+    old = before.texts if before is not None else {}
+    given = {
+        key: old.get(key, "") if text == MASK and configurations.is_secret(key) else text
+        for key, text in given.items()
+    }
+    _prefer_given_pollers(given)
+    wanted = texts({**_without_pollers(old, given), **given} if partial else given)
+    if not wanted.get("store.url") and wanted.get("oauth.callback.url"):
+        # The documentation's table names the store's address so, its examples do not.
+        wanted["store.url"] = wanted["oauth.callback.url"]
+    # Forms send their untouched fields as empty texts.
+    filled = {key: text for key, text in wanted.items() if text != ""}
+    checked = validated(InstanceConfiguration, filled, ("configuration",))
+    _require(checked, request, partial)
+    _require_keys_for_new_host(
+        checked.store_url, old.get("store.url"), sent.get("oauth.api.secret")
+    )
+    parse_headers(checked.callback_headers or "")
+    wanted[key_of("vendor_type")] = checked.vendor_type
+    for key in _ALWAYS_THERE:
+        wanted.setdefault(key, configurations.DEFINITIONS[key].default)
+    return InstanceSpec(
+        name=request.name or (before.name if before is not None else ""),
+        tags=tuple(
+            request.tags if request.tags is not None else before.tags if before is not None else ()
+        ),
+        configuration=checked,
+        texts=wanted,
+        pollers=pollers_of(checked),
+        reconnects=before is None or _differ(wanted, old, CONNECTION_KEYS),
+        asks=before is None or _differ(wanted, old, (*CONNECTION_KEYS, *_POLLER_KEYS)),
+    )
+
+
+#: Switches that an instance has from the beginning, so that each is an entry that can be changed.
+_ALWAYS_THERE = (key_of("filter_nulls"), key_of("enabled"), key_of("refresh_minutes"))
+
+
+def _differ(
+    new: cabc.Mapping[str, str], old: cabc.Mapping[str, str], keys: cabc.Iterable[str]
+) -> bool:
+    return any(new.get(key) != old.get(key) for key in keys)
+
+
+def _require_keys_for_new_host(url: str, before: str | None, secret: str | None) -> None:
+    """Refuse to send a stored secret to another host than the one that it was given for.
+
+    A token reads secrets back as ``********``; moving the store would be a way around that.
+    """
+    if before is None or secret not in (None, "", MASK):
+        return
+    if urlsplit(store_root(url))[:2] != urlsplit(store_root(before))[:2]:
+        raise InputError(
+            "store.url is another host than before; send oauth.api.key and oauth.api.secret "
+            "with it, the stored ones are not sent there",
+            "configuration.oauth.api.secret",
+        )
+
+
+_POLLER_KEYS = ("event.poller.configuration", "event.poller.urls")
+CONNECTION_KEYS = ("store.url", "oauth.api.key", "oauth.api.secret")
+
+
+def _prefer_given_pollers(given: cabc.MutableMapping[str, str]) -> None:
+    # The older form beside the newer one says the same with fewer words.
+    if given.get("event.poller.configuration"):
+        given.pop("event.poller.urls", None)
+    elif given.get("event.poller.urls"):
+        given.pop("event.poller.configuration", None)
+
+
+def _without_pollers(
+    old: cabc.Mapping[str, str], given: cabc.Mapping[str, str]
+) -> cabc.Mapping[str, str]:
+    """What was there before, without the form of pollers that a PATCH replaces by the other."""
+    if not any(given.get(key) for key in _POLLER_KEYS):
+        return old
+    return {key: text for key, text in old.items() if key not in _POLLER_KEYS}
+
+
+def _check_element(request: InstanceRequest) -> None:
+    element = request.element
+    if element is None:
+        return
+    if element.key is None and element.id is None:
+        raise InputError(f"element.key is missing; it is {ELEMENT_KEY}", "element.key")
+    if element.key not in (None, ELEMENT_KEY) or element.id not in (None, ELEMENT_ID):
+        raise InputError(f"the only element here is {ELEMENT_KEY} ({ELEMENT_ID})", "element.key")
+
+
+def _require(checked: InstanceConfiguration, request: InstanceRequest, partial: bool) -> None:
+    missing = [
+        key_of(field) for field in ("store_url", "api_key", "api_secret")
+        if not getattr(checked, field)
+    ]  # fmt: skip
+    if missing:
+        raise InputError(f"configuration lacks {', '.join(missing)}", f"configuration.{missing[0]}")
+    if not partial and request.name is None:
+        raise InputError("name is missing", "name")

@@ -1,0 +1,364 @@
+"""Connecting: a store joined by WooCommerce's own approval of keys, which nobody has to copy.
+
+The browser carries a state that nobody can guess, and never a key: the store sends the keys from
+its server to ours.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import dataclasses
+import datetime as dt
+import json
+import logging
+import typing as t
+import urllib.parse
+
+import itsdangerous
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from ..db.models import Configuration, Connection, Instance, User
+from ..errors import ConfigurationError, InputError, NotFoundError, WooEventsError
+from ..runtime import Runtime
+from ..values.crypto import Cipher, hash_token, new_token
+from ..values.validation import validated
+from ..woocommerce import endpoints
+from ..woocommerce.access import StoreAccess
+from ..woocommerce.client import store_root
+from ..woocommerce.connection_check import check_store
+from . import lifecycle, specification, webhooks
+from .accounts import Caller
+from .requests import InstanceRequest
+from .specification import InstanceSpec
+
+_log = logging.getLogger(__name__)
+
+#: Paths below the API's prefix.
+PATH = "/connect"
+CALLBACK_PATH = f"{PATH}/callback"
+RETURN_PATH = f"{PATH}/return"
+#: How the store's owner reads who asks for keys; the plugin knows its keys by it.
+APP_NAME = "Flask Woo Events"
+#: How long an approval may take.
+VALID = dt.timedelta(hours=1)
+#: How long what came of one is remembered.
+REMEMBERED = dt.timedelta(days=1)
+#: How long an invitation is good unless another time is said.
+INVITED = dt.timedelta(days=7)
+_SALT = "flask_woo_events.invitation"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Invitation:
+    """What a link allows: to connect a store for a user."""
+
+    caller: Caller
+    #: Only this store; empty for any.
+    store_url: str
+    #: What the instance shall be, without the keys.
+    request: dict[str, t.Any] = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConnectionResult:
+    """What came of an approval."""
+
+    store_url: str
+    #: Null while the store has not answered, or when it failed.
+    instance_id: int | None
+    error: str | None
+    #: Where the browser came from: an address of the store, or a page of the application.
+    back: str
+    page: str
+
+
+def invite(
+    runtime: Runtime,
+    caller: Caller,
+    *,
+    store_url: str = "",
+    request: object = None,
+    valid: dt.timedelta = INVITED,
+) -> str:
+    """Make a link with which a shop owner connects a store, until it expires.
+
+    :param store_url: only this store; empty for any.
+    :param request: what the instance shall be, as for ``POST /instances``, without store and keys.
+    :raises ConfigurationError: nobody said where the API is to be reached from outside.
+    """
+    base = public_base(runtime.settings.public_url or "")
+    if not isinstance(request, cabc.Mapping | None):
+        raise InputError("a JSON object is expected")
+    wanted = dict(request or {})
+    root = store_root(store_url) if store_url else ""
+    _plan(wanted, StoreAccess(root or "https://store.invalid", "ck_later", "cs_later"))
+    token = _serializer(runtime).dumps(
+        {
+            "o": caller.organization_id,
+            "u": caller.user_id,
+            "s": root,
+            "r": runtime.cipher.encrypt(json.dumps(wanted)) if wanted else "",
+            "e": int((runtime.clock() + valid).timestamp()),
+        }
+    )
+    return f"{base}{PATH}?invitation={_text(token)}"
+
+
+def read_invitation(runtime: Runtime, token: str) -> Invitation:
+    """What a link allows.
+
+    :raises NotFoundError: we did not make it, it has expired, or its user is gone.
+    """
+    refused = NotFoundError(
+        "This invitation is not valid any more. Ask whoever gave it to you for another one "
+        "(flask woo instances invite)"
+    )
+    try:
+        said = _serializer(runtime).loads(token)
+        caller = Caller(organization_id=said["o"], user_id=said["u"])
+        expires, store, request = said["e"], said["s"], said["r"]
+    except (itsdangerous.BadData, KeyError, TypeError) as exc:
+        raise refused from exc
+    query = sa.select(User.id).where(
+        User.id == caller.user_id, User.organization_id == caller.organization_id
+    )
+    with runtime.database.read() as session:
+        known = session.scalars(query).one_or_none()
+    if known is None or expires <= runtime.clock().timestamp():
+        raise refused
+    wanted = json.loads(runtime.cipher.decrypt(request)) if request else {}
+    return Invitation(caller=caller, store_url=store, request=wanted)
+
+
+def begin(
+    session: orm.Session,
+    cipher: Cipher,
+    caller: Caller,
+    *,
+    store_url: str,
+    request: cabc.Mapping[str, t.Any],
+    base: str,
+    now: dt.datetime,
+    back: str = "",
+    page: str = "",
+) -> str:
+    """Remember that a store is about to be connected; where its owner approves it.
+
+    :param request: what the instance shall be, as for ``POST /instances``, without store and keys.
+    :param base: where the API is to be reached from the store, with its prefix; ``https``.
+    :param back: where the browser goes in the end; only an address of the store itself.
+    :param page: or a page of the application, at the host of ``base``.
+    :raises InputError: the address or the request is wrong.
+    :raises ConfigurationError: the store would refuse to send keys to ``base``.
+    """
+    base, root = public_base(base), store_root(store_url)
+    _plan(request, StoreAccess(root, "ck_later", "cs_later"))
+    state = new_token()
+    session.execute(
+        sa.delete(Connection)
+        .where(Connection.expires_at < now - REMEMBERED)
+        .execution_options(synchronize_session=False)
+    )
+    kept = {
+        "request": dict(request),
+        "back": back if _is_of(back, root) else "",
+        "page": page if _is_of(page, urllib.parse.urljoin(base, "/").rstrip("/")) else "",
+    }
+    session.add(
+        Connection(
+            organization_id=caller.organization_id,
+            user_id=caller.user_id,
+            state_hash=hash_token(state),
+            store_url=root,
+            request=cipher.encrypt(json.dumps(kept)),
+            created_at=now,
+            expires_at=now + VALID,
+        )
+    )
+    session.flush()
+    asked = {
+        "app_name": APP_NAME,
+        "scope": "read_write",
+        "user_id": state,
+        "return_url": base + RETURN_PATH,
+        "callback_url": base + CALLBACK_PATH,
+    }
+    return f"{root}/wc-auth/v1/authorize?{urllib.parse.urlencode(asked)}"
+
+
+def finish(runtime: Runtime, state: str, key: str, secret: str, base: str) -> int:
+    """Take the keys that a store sent, try them on it, and connect it; the instance's id.
+
+    A store that is connected already gets the new keys.
+
+    :raises NotFoundError: nobody waits for them: the state is unknown, used or has expired.
+    :raises WooEventsError: the store cannot be used with them.
+    """
+    now = runtime.clock()
+    with runtime.database.write() as session:
+        row = _claim(session, state, now)
+        number, caller = row.id, Caller(organization_id=row.organization_id, user_id=row.user_id)
+        access = StoreAccess(row.store_url, key, secret)
+        kept = json.loads(runtime.cipher.decrypt(row.request))
+    try:
+        instance_id = _connect(runtime, caller, kept["request"], access, base)
+    except WooEventsError as exc:
+        _end(runtime, number, error=str(exc))
+        raise
+    _end(runtime, number, instance_id=instance_id)
+    return instance_id
+
+
+def outcome(runtime: Runtime, state: str) -> ConnectionResult:
+    """What came of an approval so far.
+
+    :raises NotFoundError: the state is unknown, or was forgotten.
+    """
+    query = sa.select(Connection).where(Connection.state_hash == hash_token(state))
+    with runtime.database.read() as session:
+        row = session.scalars(query).one_or_none()
+        if row is None:
+            raise NotFoundError("Nobody waits for this store; connect it once more")
+        kept = json.loads(runtime.cipher.decrypt(row.request))
+        return ConnectionResult(
+            store_url=row.store_url,
+            instance_id=row.instance_id,
+            error=row.error,
+            back=kept["back"],
+            page=kept["page"],
+        )
+
+
+def public_base(base: str) -> str:
+    """Where the API is to be reached from outside, if WooCommerce sends keys there.
+
+    :raises ConfigurationError: it does not.
+    """
+    if not base.startswith("https://"):
+        raise ConfigurationError(
+            "WooCommerce sends keys to https addresses only: set WOO_EVENTS_PUBLIC_URL, "
+            "for example https://events.example.com/elements/api-v2"
+        )
+    return base.rstrip("/")
+
+
+def _claim(session: orm.Session, state: str, now: dt.datetime) -> Connection:
+    """Use a state up; whoever comes second finds it expired."""
+    # States have 256 bits and are looked up by their hash: the time tells nothing of them.
+    known = hash_token(state)
+    taken = session.connection().execute(
+        sa.update(Connection)
+        .where(Connection.state_hash == known, Connection.expires_at > now)
+        .values(expires_at=now)
+    )
+    if taken.rowcount != 1:
+        raise NotFoundError("Nobody waits for these keys; connect the store once more")
+    return session.scalars(sa.select(Connection).where(Connection.state_hash == known)).one()
+
+
+def _end(
+    runtime: Runtime, number: int, *, instance_id: int | None = None, error: str | None = None
+) -> None:
+    with runtime.database.write() as session:
+        session.execute(
+            sa.update(Connection)
+            .where(Connection.id == number)
+            .values(instance_id=instance_id, error=error)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def _connect(
+    runtime: Runtime,
+    caller: Caller,
+    request: cabc.Mapping[str, t.Any],
+    access: StoreAccess,
+    base: str,
+) -> int:
+    wanted = _plan(request, access)
+    with runtime.database.read() as session:
+        known = _connected(session, caller, wanted.access.url)
+    if known is not None:
+        _renew(runtime, caller, known, access)
+        return known
+    facts = _facts(runtime, wanted)
+    with runtime.database.write() as session:
+        instance_id, _token = lifecycle.create(
+            session, runtime.cipher, caller, wanted, facts, runtime.clock()
+        )
+    with runtime.database.write() as session:
+        if webhooks.enroll(session, instance_id, base, runtime.clock()):
+            # The guardian registers them: the store waits for this answer.
+            session.get_one(Instance, instance_id).hooks_due_at = runtime.clock()
+    return instance_id
+
+
+def _renew(runtime: Runtime, caller: Caller, instance_id: int, access: StoreAccess) -> None:
+    """Give an instance the new keys, as ``PATCH /instances/{id}`` does."""
+    keys = {"oauth.api.key": access.consumer_key, "oauth.api.secret": access.consumer_secret}
+    request = InstanceRequest(configuration=keys)
+    with runtime.database.read() as session:
+        before = lifecycle.before(session, runtime.cipher, caller, instance_id)
+    checked = specification.plan(request, before, partial=True)
+    facts = _facts(runtime, checked)
+    with runtime.database.write() as session:
+        wanted = lifecycle.plan_again(
+            session, runtime.cipher, caller, instance_id, request, checked, partial=True
+        )
+        lifecycle.change(
+            session, runtime.cipher, caller, instance_id, wanted, facts, runtime.clock()
+        )
+        lifecycle.enable_pollers(session, caller, instance_id, runtime.clock())
+
+
+def _facts(runtime: Runtime, wanted: InstanceSpec) -> dict[str, t.Any]:
+    collections = [endpoints.resolve(poller.url) for poller in wanted.pollers]
+    return check_store(runtime.store_client(wanted.access), collections)
+
+
+def _connected(session: orm.Session, caller: Caller, root: str) -> int | None:
+    """The organisation's instance of a store, the newest if there are several."""
+    rows = session.execute(
+        sa.select(Instance.id, Configuration.value)
+        .join(Configuration, Configuration.instance_id == Instance.id)
+        .where(Instance.organization_id == caller.organization_id, Configuration.key == "store.url")
+        .order_by(Instance.id.desc())
+    )
+    for number, url in rows:
+        with contextlib.suppress(InputError):
+            if store_root(url) == store_root(root):
+                return int(number)
+    return None
+
+
+def _plan(request: cabc.Mapping[str, t.Any], access: StoreAccess) -> InstanceSpec:
+    """The plan of an instance for a store and its keys."""
+    given = request.get("configuration") or {}
+    if not isinstance(given, cabc.Mapping):
+        raise InputError("configuration has to be an object", "configuration")
+    configuration = {
+        "event.notification.enabled": True,
+        **given,
+        "store.url": access.url,
+        "oauth.api.key": access.consumer_key,
+        "oauth.api.secret": access.consumer_secret,
+    }
+    name = urllib.parse.urlsplit(access.url).hostname or access.url
+    whole = {"name": name, **request, "configuration": configuration}
+    return specification.plan(validated(InstanceRequest, whole))
+
+
+def _is_of(address: str, root: str) -> bool:
+    """Whether an address is at the root or below it."""
+    return address == root or address.startswith((f"{root}/", f"{root}?"))
+
+
+def _serializer(runtime: Runtime) -> itsdangerous.URLSafeSerializer:
+    keys = list(runtime.settings.encryption_keys)
+    return itsdangerous.URLSafeSerializer(keys, salt=_SALT)
+
+
+def _text(token: str | bytes) -> str:
+    return token.decode() if isinstance(token, bytes) else token

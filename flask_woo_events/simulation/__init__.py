@@ -1,0 +1,1 @@
+"""A simulated store, a callback, the demo and the loss suite."""

@@ -1,0 +1,101 @@
+"""Requests as the resources see them, answers, and WordPress's error objects."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .encoding import Json, encode
+
+Headers = list[tuple[str, str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class SimulatedRequest:
+    """One call of the REST API, already authenticated."""
+
+    method: str
+    path: str
+    params: dict[str, str]
+    body: Json
+    #: Numbers in the path, in order.
+    ids: tuple[int, ...] = ()
+
+    @property
+    def force(self) -> bool:
+        """Whether ``force`` asks to pass over the trash."""
+        value = self.params.get("force", self.body.get("force", ""))
+        return str(value).lower() in ("true", "1")
+
+
+@dataclasses.dataclass
+class SimulatedResponse:
+    """What is sent back."""
+
+    status: int
+    body: bytes
+    headers: Headers = dataclasses.field(default_factory=list)
+    #: Whether a key let the request in; only then is caching forbidden.
+    authenticated: bool = True
+
+
+def answer(value: t.Any, status: int = 200, headers: Headers | None = None) -> SimulatedResponse:
+    """Answer with this value as JSON."""
+    return SimulatedResponse(
+        status, value if isinstance(value, bytes) else encode(value), headers or []
+    )
+
+
+class RestError(Exception):
+    """An answer with a WordPress error object."""
+
+    def __init__(self, status: int, code: str, message: str, **data: t.Any) -> None:
+        super().__init__(message)
+        #: The HTTP status.
+        self.status = status
+        #: The body.
+        self.body: Json = {"code": code, "message": message, "data": {"status": status, **data}}
+
+    def answer(self) -> SimulatedResponse:
+        """The error as an answer."""
+        return answer(self.body, self.status)
+
+
+def no_route() -> RestError:
+    """Nothing has this URL."""
+    return RestError(
+        404, "rest_no_route", "No route was found matching the URL and request method."
+    )
+
+
+def no_trash(what: str) -> RestError:
+    """The object can only be deleted for good."""
+    return RestError(
+        501,
+        "woocommerce_rest_trash_not_supported",
+        f"{what} do not support trashing.",
+    )
+
+
+def missing(*names: str) -> RestError:
+    """Required parameters are not there."""
+    return RestError(
+        400,
+        "rest_missing_callback_param",
+        f"Missing parameter(s): {', '.join(names)}",
+        params=list(names),
+    )
+
+
+def invalid(details: dict[str, tuple[str, str]]) -> RestError:
+    """Parameters with values that the schema refuses: name -> (code, message)."""
+    return RestError(
+        400,
+        "rest_invalid_param",
+        f"Invalid parameter(s): {', '.join(details)}",
+        params={name: message for name, (_, message) in details.items()},
+        details={
+            name: {"code": code, "message": message, "data": None}
+            for name, (code, message) in details.items()
+        },
+    )

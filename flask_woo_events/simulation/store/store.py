@@ -1,0 +1,249 @@
+"""The simulated store: its REST API as a WSGI application, and a server for it."""
+
+from __future__ import annotations
+
+import collections
+import collections.abc as cabc
+import dataclasses
+import email.utils
+import http
+import typing as t
+import urllib.parse
+
+import orjson
+
+from . import versions
+from .auth import Key, Keys
+from .clock import SimClock
+from .encoding import Json
+from .faults import Fault, Faults, Reset, spoil
+from .plugin_journal import PATHS
+from .responses import RestError, SimulatedResponse, no_route
+from .routes import Routes
+from .sample_data import populate
+from .server import Server
+from .state import Shop
+from .store_side import Acts
+from .webhook_sender import Deliveries
+
+#: Requests that the log remembers.
+LOGGED = 100_000
+_API = "/wp-json/wc/v3/"
+_REALM = (
+    "WooCommerce API. Use a consumer key in the username field and a consumer secret in the"
+    " password field."
+)
+_HIDDEN = ("consumer_key", "consumer_secret")
+
+
+@dataclasses.dataclass(frozen=True)
+class Logged:
+    """One request that came."""
+
+    method: str
+    path: str
+    params: cabc.Mapping[str, str]
+    status: int
+
+
+class SimulatedStore:
+    """A WooCommerce store as far as its REST API goes.
+
+    :param version: ``5.9``, ``7.0``, ``8.0`` (orders as posts), ``9.4`` or ``11.0`` (HPOS).
+    :param timezone: the site's time zone, an IANA name.
+    :param clock: the store's clock; by default it follows the real time.
+    :param assume_https: accept Basic and query-string keys without TLS.
+    :param journal: the companion plugin is installed, and keeps a journal.
+    """
+
+    def __init__(
+        self,
+        version: str = "11.0",
+        *,
+        consumer_key: str,
+        consumer_secret: str,
+        timezone: str = "UTC",
+        clock: SimClock | None = None,
+        assume_https: bool = False,
+        journal: bool = False,
+    ) -> None:
+        self.clock = clock or SimClock()
+        self.shop = Shop(versions.find(version), timezone, self.clock)
+        self.routes = Routes(self.shop)
+        #: Changes on the store's own side.
+        self.acts = Acts(self.routes)
+        #: The queue of webhook deliveries.
+        self.webhooks = Deliveries(self.routes)
+        #: The companion plugin's, once it is installed.
+        self.journal = self.routes.journal
+        if journal:
+            self.journal.install()
+        #: What shall go wrong.
+        self.faults = Faults()
+        #: The requests that came, the newest last; status 0 where the connection was closed.
+        self.requests: collections.deque[Logged] = collections.deque(maxlen=LOGGED)
+        self._keys = Keys(self.shop)
+        self._keys.add(Key(consumer_key, consumer_secret))
+        self._assume_https = assume_https
+
+    @property
+    def mail_works(self) -> bool:
+        """Whether the store can send mail; version 11 notes it on orders if it cannot."""
+        return self.routes.notes.mail_works
+
+    @mail_works.setter
+    def mail_works(self, value: bool) -> None:
+        self.routes.notes.mail_works = value
+
+    def add_key(self, key: str, secret: str, permissions: str = "read_write") -> None:
+        """Accept another API key, perhaps only for reading or writing."""
+        self._keys.add(Key(key, secret, permissions))
+
+    def populate(self, *, orders: int, products: int, coupons: int, customers: int) -> None:
+        """Add objects of the past two years; nobody is told of them."""
+        with self.shop.lock, self.journal.muted():
+            populate(
+                self.routes,
+                orders=orders,
+                products=products,
+                coupons=coupons,
+                customers=customers,
+            )
+
+    def truth(self, resource: str) -> dict[int, Json]:
+        """What a client that reads all live objects of a resource would read now, by id."""
+        source = getattr(self.routes, resource)
+        with self.shop.lock:
+            return {
+                row.id: orjson.loads(source.encoded(row))
+                for row in source.table
+                if row.status != "trash"
+                and (resource != "customers" or row.fields.get("role") == "customer")
+            }
+
+    def move(self, home: str) -> None:
+        """Give the store another address: that of its links, and of what clients sign."""
+        with self.shop.lock:
+            self.shop.home = home
+            for table in self.shop.tables.values():
+                table.all_changed()
+
+    def serve(self, host: str = "127.0.0.1", port: int = 0) -> Server:
+        """A server for this store, to be used as a context manager that gives its URL."""
+        server = Server(self.wsgi, host, port)
+        self.move(server.url)
+        return server
+
+    def wsgi(
+        self, environ: dict[str, t.Any], start_response: cabc.Callable[..., t.Any]
+    ) -> cabc.Iterable[bytes]:
+        """The REST API as a WSGI application.
+
+        :raises Reset: a fault wants the connection closed.
+        """
+        method = str(environ["REQUEST_METHOD"])
+        path = str(environ.get("PATH_INFO", ""))
+        query = urllib.parse.parse_qsl(str(environ.get("QUERY_STRING", "")), keep_blank_values=True)
+        shown = {
+            name: value
+            for name, value in query
+            if name not in _HIDDEN and not name.startswith("oauth_")
+        }
+        fault = self.faults.take(method, path, shown)
+        answer = self._answer(environ, method, path, query, fault)
+        self.webhooks.ping_waiting()
+        if fault is not None:
+            try:
+                answer = spoil(fault, answer)
+            except Reset:
+                self.requests.append(Logged(method, path, shown, 0))
+                raise
+        self.requests.append(Logged(method, path, shown, answer.status))
+        start_response(f"{answer.status} {_reason(answer.status)}", self._headers(answer))
+        return [b""] if method == "HEAD" else [answer.body]
+
+    def _headers(self, answer: SimulatedResponse) -> list[tuple[str, str]]:
+        given = dict(answer.headers)
+        root = f'<{self.shop.home}/wp-json/>; rel="https://api.w.org/"'
+        headers = [
+            ("Content-Type", given.pop("Content-Type", "application/json; charset=UTF-8")),
+            ("Link", given.pop("Link", root)),
+        ]
+        allow = given.pop("Allow", None)
+        headers.extend(given.items())
+        if allow is not None:
+            headers.append(("Allow", allow))
+        if answer.authenticated:
+            headers.append(("Cache-Control", self.shop.version.cache_control))
+        headers.append(("Date", email.utils.format_datetime(self.clock.now(), usegmt=True)))
+        headers.append(("Content-Length", str(len(answer.body))))
+        return headers
+
+    def _answer(
+        self,
+        environ: dict[str, t.Any],
+        method: str,
+        path: str,
+        query: list[tuple[str, str]],
+        fault: Fault | None,
+    ) -> SimulatedResponse:
+        try:
+            if path.rstrip("/") == "/wp-json":
+                return dataclasses.replace(self.routes.index(), authenticated=False)
+            if not path.startswith(_API) and path not in PATHS:
+                raise no_route()
+            refused = self._refused(environ, method, path, query)
+            if refused is not None:
+                return refused
+            if fault is not None and not fault.effective:
+                return SimulatedResponse(200, b"")
+            if fault is not None and fault.kind == "endless_pages":
+                query = [pair for pair in query if pair[0] not in ("page", "offset")]
+            url = f"{self.shop.home}{path}?{environ.get('QUERY_STRING', '')}"
+            reading = "GET" if method == "HEAD" else method
+            body = _body(environ)
+            with self.shop.lock:
+                if path in PATHS:
+                    return self.journal.respond(path, dict(query))
+                return self.routes.answer(reading, path.removeprefix(_API), url, dict(query), body)
+        except RestError as exc:
+            return exc.answer()
+
+    def _refused(
+        self, environ: dict[str, t.Any], method: str, path: str, query: list[tuple[str, str]]
+    ) -> SimulatedResponse | None:
+        """The answer to a request without a valid key."""
+        https = (
+            self._assume_https
+            or environ.get("wsgi.url_scheme") == "https"
+            or environ.get("HTTP_X_FORWARDED_PROTO") == "https"
+        )
+        authorization = str(environ.get("HTTP_AUTHORIZATION", ""))
+        try:
+            with self.shop.lock:
+                self._keys.check(method, path, query, authorization, https=https)
+        except RestError as exc:
+            refused = exc.answer()
+            refused.authenticated = False
+            if "Consumer secret" in str(exc):
+                refused.headers.append(("WWW-Authenticate", f'Basic realm="{_REALM}"'))
+            return refused
+        return None
+
+
+def _reason(status: int) -> str:
+    try:
+        return http.HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"
+
+
+def _body(environ: dict[str, t.Any]) -> Json:
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    if not length:
+        return {}
+    try:
+        value = orjson.loads(environ["wsgi.input"].read(length))
+    except orjson.JSONDecodeError as exc:
+        raise RestError(400, "rest_invalid_json", "Invalid JSON body passed.") from exc
+    return value if isinstance(value, dict) else {}

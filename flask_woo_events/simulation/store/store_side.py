@@ -1,0 +1,304 @@
+"""What happens on the store's own side: by its staff, its customers and its plugins."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import functools
+import typing as t
+
+from .encoding import money, number
+from .resource import Resource
+from .responses import RestError
+from .routes import Routes
+from .tables import Row
+
+F = t.TypeVar("F", bound=cabc.Callable[..., t.Any])
+
+
+def _locked(act: F) -> F:
+    @functools.wraps(act)
+    def wrapper(self: Acts, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        with self.lock:
+            return act(self, *args, **kwargs)
+
+    return t.cast(F, wrapper)
+
+
+@dataclasses.dataclass(frozen=True)
+class Backup:
+    """A copy of the store's database, without its webhooks."""
+
+    tables: dict[str, list[Row]]
+    counters: dict[str, int]
+    slugs: dict[str, int]
+
+
+class Acts:
+    """Changes that no REST call makes; each returns the id of what it changed."""
+
+    def __init__(self, routes: Routes) -> None:
+        self._routes = routes
+        self._shop = routes.shop
+        self.lock = routes.shop.lock
+
+    def _row(self, kind: str, row_id: int) -> Row:
+        row = self._shop.tables[kind].get(row_id)
+        if row is None:
+            raise KeyError(f"the simulated store has no {row_id} among its {kind}")
+        return row
+
+    def _post(self, row_id: int) -> tuple[str, Row]:
+        for kind in ("orders", "products", "variations", "coupons"):
+            row = self._shop.tables[kind].get(row_id)
+            if row is not None:
+                return kind, row
+        raise KeyError(f"the simulated store has no post {row_id}")
+
+    @_locked
+    def status(self, order_id: int, status: str) -> int:
+        """Set an order's status (``WC_Order::update_status``)."""
+        self._routes.orders.set_status(self._row("orders", order_id), status, manual=True)
+        return order_id
+
+    @_locked
+    def note(self, order_id: int, text: str = "A note") -> int:
+        """Write an order note; nothing of the order changes."""
+        self._routes.notes.log(self._row("orders", order_id), text)
+        return order_id
+
+    @_locked
+    def order_meta(self, order_id: int, key: str = "simulated", value: str = "1") -> int:
+        """Write meta data of an order and save it: with posts its date stays."""
+        row = self._row("orders", order_id)
+        self._shop.set_meta(row.fields, [{"key": key, "value": value}])
+        self._routes.orders.save(row, bump=self._shop.version.hpos)
+        return order_id
+
+    @_locked
+    def stock(self, product_id: int, quantity: int) -> int:
+        """Set a product's stock (``wc_update_product_stock``)."""
+        self._routes.products.set_stock(self._row("products", product_id), quantity)
+        return product_id
+
+    @_locked
+    def price_meta(self, product_id: int, price: str) -> int:
+        """Write a price straight to the meta table: nobody hears of it, and the date stays."""
+        row = self._row("products", product_id)
+        row.fields["regular_price"] = price
+        self._shop.tables["products"].changed(row)
+        return product_id
+
+    @_locked
+    def post_update(self, product_id: int, name: str = "Renamed") -> int:
+        """Change a product's title by ``wp_update_post``: the date moves, no webhook hears."""
+        row = self._row("products", product_id)
+        row.fields["name"] = name
+        row.modified = self._shop.now()
+        self._shop.tables["products"].changed(row)
+        return product_id
+
+    @_locked
+    def profile(self, customer_id: int, first_name: str = "Edited") -> int:
+        """Edit a customer's profile (``wp_update_user``)."""
+        row = self._row("customers", customer_id)
+        row.fields["first_name"] = first_name
+        self._routes.customers.save(row)
+        return customer_id
+
+    @_locked
+    def usermeta(self, customer_id: int, phone: str = "555") -> int:
+        """Write a customer's phone by ``update_user_meta``: nobody hears of it."""
+        row = self._row("customers", customer_id)
+        row.fields["billing"] = {**row.fields.get("billing", {}), "phone": phone}
+        self._shop.tables["customers"].changed(row)
+        return customer_id
+
+    @_locked
+    def new_customer(self, name: str) -> int:
+        """Register a customer as the checkout does (``wc_create_new_customer``)."""
+        row = self._routes.customers.register(f"{name}@example.com", name)
+        self._shop.fire("woocommerce_created_customer", row.id)
+        if self._shop.version.major >= 7:
+            self._routes.customers.save(row)
+        return row.id
+
+    @_locked
+    def new_user(self, name: str) -> int:
+        """Register a subscriber (``wp_create_user``)."""
+        return self._routes.customers.register(f"{name}@example.com", name, "subscriber").id
+
+    @_locked
+    def role(self, user_id: int, role: str) -> int:
+        """Give a user another role (``WP_User::set_role``): nobody hears of it."""
+        row = self._row("customers", user_id)
+        row.fields["role"] = role
+        self._shop.tables["customers"].changed(row)
+        return user_id
+
+    @_locked
+    def coupon_use(self, coupon_id: int) -> int:
+        """Count one use of a coupon: nobody hears of it, and the date stays."""
+        self._routes.coupons.use(self._row("coupons", coupon_id))
+        return coupon_id
+
+    @_locked
+    def trash_post(self, row_id: int) -> int:
+        """Move an order, product or coupon to the trash."""
+        kind, row = self._post(row_id)
+        resources: dict[str, Resource] = {
+            "orders": self._routes.orders,
+            "coupons": self._routes.coupons,
+        }
+        resources.get(kind, self._routes.products).trash(row)
+        return row_id
+
+    @_locked
+    def untrash_post(self, row_id: int) -> int:
+        """Take a product or coupon out of the trash."""
+        kind, row = self._post(row_id)
+        if kind == "orders":
+            self._routes.orders.untrash(row, as_post=True)
+        elif kind == "coupons":
+            self._routes.coupons.restore(row)
+        else:
+            self._routes.products.restore(row)
+        return row_id
+
+    @_locked
+    def untrash_order(self, order_id: int) -> int:
+        """Take an order out of the trash."""
+        self._routes.orders.untrash(self._row("orders", order_id))
+        return order_id
+
+    @_locked
+    def delete_for_good(self, kind: str, row_id: int) -> int:
+        """Delete without the trash, as "Delete permanently" does."""
+        row = self._row(kind, row_id)
+        resources: dict[str, Resource] = {
+            "orders": self._routes.orders,
+            "products": self._routes.products,
+            "variations": self._routes.variations,
+            "coupons": self._routes.coupons,
+            "customers": self._routes.customers,
+            "refunds": self._routes.refunds,
+        }
+        resources[kind].erase(row)
+        return row_id
+
+    @_locked
+    def sql_update(self, kind: str, row_id: int, **fields: t.Any) -> int:
+        """Change fields as direct SQL does: nobody hears of it, and the date stays."""
+        row = self._row(kind, row_id)
+        row.fields.update(fields)
+        with self._routes.journal.muted():
+            self._shop.tables[kind].changed(row)
+        return row_id
+
+    @_locked
+    def late_commit(self, kind: str, row_id: int, seconds_back: int, **fields: t.Any) -> int:
+        """A change that becomes visible only now and carries the date at which it began."""
+        row = self._row(kind, row_id)
+        row.fields.update(fields)
+        row.modified = self._shop.now() - seconds_back
+        self._shop.tables[kind].changed(row)
+        return row_id
+
+    @_locked
+    def place_order(
+        self, customer_id: int, product_ids: cabc.Sequence[int], coupons: cabc.Sequence[str] = ()
+    ) -> int:
+        """A customer buys: the order is paid, stock falls, the customer becomes a paying one."""
+        body: dict[str, t.Any] = {
+            "customer_id": customer_id,
+            "line_items": [{"product_id": one, "quantity": 1} for one in product_ids],
+            "coupon_lines": [{"code": code} for code in coupons],
+            "set_paid": True,
+        }
+        return self._routes.orders.insert(body, 0).id
+
+    @_locked
+    def delete_refund(self, refund_id: int, *, on_page: bool = False) -> int:
+        """Delete a refund, perhaps on its order's page: the order changes, its date does not."""
+        self._routes.refunds.erase(self._row("refunds", refund_id))
+        if on_page:
+            self._shop.fire("woocommerce_refund_deleted", refund_id)
+        return refund_id
+
+    @_locked
+    def assign_category(self, product_id: int, category: int | str) -> int:
+        """Put a product into a category (``wp_set_object_terms``): nobody hears of it."""
+        if isinstance(category, str):
+            known = [row for row in self._shop.tables["categories"]
+                     if row.fields["name"] == category]  # fmt: skip
+            row = known[0] if known else self._routes.categories.insert({"name": category}, 0)
+            category = row.id
+        product = self._row("products", product_id)
+        product.fields["categories"] = [category]
+        self._shop.tables["products"].changed(product)
+        return product_id
+
+    @_locked
+    def review(self, product_id: int, rating: int = 5, text: str = "Good") -> int:
+        """Review a product: its rating changes and it is saved; returns the review's id."""
+        body = {
+            "product_id": product_id,
+            "review": text,
+            "rating": rating,
+            "reviewer": "Somebody",
+            "reviewer_email": "somebody@example.com",
+        }
+        return self._routes.reviews.insert(body, 0).id
+
+    @_locked
+    def start_sale(self, product_id: int, sale_price: str = "1.00") -> int:
+        """A scheduled sale starts: the store's own job saves the product."""
+        row = self._row("products", product_id)
+        row.fields.update(sale_price=sale_price, sale_from=self._shop.now())
+        self._routes.products.settle_price(row.fields)
+        self._routes.products.save(row)
+        return product_id
+
+    @_locked
+    def snapshot(self) -> Backup:
+        """Copy the database, for :meth:`restore_backup`."""
+        tables = {
+            kind: table.copy() for kind, table in self._shop.tables.items() if kind != "webhooks"
+        }
+        return Backup(tables, dict(self._shop.counters), dict(self._shop.slugs))
+
+    @_locked
+    def restore_backup(self, backup: Backup) -> None:
+        """Play a backup in: dates go back, new objects are gone and ids come again."""
+        self._shop.slugs = dict(backup.slugs)
+        self._shop.counters.update(
+            {name: value for name, value in backup.counters.items() if name != "webhooks"}
+        )
+        for kind, rows in backup.tables.items():
+            children: dict[int, list[int]] = {}
+            for row in rows:
+                if row.parent:
+                    children.setdefault(row.parent, []).append(row.id)
+            self._shop.children[kind] = children
+            # Copied again, so that the backup can be played in twice.
+            self._shop.tables[kind].replace(rows)
+            self._shop.tables[kind].replace(self._shop.tables[kind].copy())
+
+    @_locked
+    def timezone(self, name: str) -> None:
+        """Set the site's time zone: all local dates move, none in UTC does."""
+        self._shop.set_timezone(name)
+
+    @_locked
+    def new_product(self, name: str, price: str = "10.00") -> int:
+        """Add a product."""
+        body = {"name": name, "type": "simple", "regular_price": money(number(price))}
+        return self._routes.products.insert(body, 0).id
+
+    @_locked
+    def new_coupon(self, code: str, amount: str = "10") -> int:
+        """Add a coupon."""
+        try:
+            return self._routes.coupons.insert({"code": code, "amount": amount}, 0).id
+        except RestError as exc:
+            raise ValueError(str(exc)) from exc

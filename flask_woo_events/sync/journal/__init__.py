@@ -1,0 +1,1 @@
+"""Follow the companion plugin's journal of changes."""

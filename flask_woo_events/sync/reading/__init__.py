@@ -1,0 +1,1 @@
+"""Ways to read a store, each yielding observations."""

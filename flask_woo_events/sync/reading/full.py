@@ -1,0 +1,87 @@
+"""The whole reading of a collection that cannot be ordered by id: all of it, at every poll."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import datetime as dt
+
+from ...db.models import PollerState, Source
+from ...errors import StoreGarbledError, StoreRejectedError
+from ...woocommerce.client import StoreResponse
+from ..cursor import Cursor
+from ..ledger.observation import Observation, ObservationBatch
+from .base import Batch, Reading
+from .mass_deletion import guard_mass_deletion
+
+#: Pages of one collection; more is taken for one that never ends.
+MAX_PAGES = 10_000
+
+
+def read(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
+    """Read a collection whole and compare it with the ledger.
+
+    What is not shown any more is looked for once more before it is said to be gone. A feed,
+    whose url moves with the date, shows only what is new: nothing can be missing from it.
+    """
+    ticket = reading.ledger.ticket()
+    observations, date = _everything(reading)
+    began = reading.began(cursor, date, observations)
+    baseline = cursor.state is PollerState.BASELINE
+    if not baseline and not reading.listing.is_feed:
+        missing = _missing(reading, observations)
+        cursor = yield from guard_mass_deletion(reading, cursor, len(missing))
+        if missing:
+            again, date = _everything(reading)
+            observations |= again
+            for object_id in _missing(reading, again):
+                if object_id in missing:
+                    observations[object_id] = Observation(
+                        object_id=object_id, body=None, seen_at=date
+                    )
+    sighting = ObservationBatch(
+        source=Source.BASELINE if baseline else Source.COMPARE,
+        observations=list(observations.values()),
+        ticket=ticket,
+        poll_date=date,
+        since=began if baseline else None,
+    )
+    ends = not baseline or reading.listing.is_feed or reading.may_end(len(observations), cursor)
+    state = PollerState.ACTIVE if ends else PollerState.BASELINE
+    yield Batch(
+        dataclasses.replace(cursor, state=state, baseline_at=began, at=began, polled_at=date),
+        sighting,
+    )
+
+
+def _everything(reading: Reading) -> tuple[dict[str, Observation], dt.datetime]:
+    """Every object, and the store's clock when the reading began."""
+    observations: dict[str, Observation] = {}
+    date: dt.datetime | None = None
+    for number in range(1, MAX_PAGES + 1):
+        answer = _page(reading, number)
+        if answer is None:
+            return observations, date or reading.clock()
+        date = date or reading.date_of(answer.date)
+        seen = [reading.observe(row, date) for row in answer.data]
+        fresh = [one for one in seen if one.object_id not in observations]
+        observations |= {one.object_id: one for one in fresh}
+        # Some routes answer every page with the whole list, some cap a page below what is asked.
+        short = len(seen) < reading.listing.page_size
+        if not fresh or (short and answer.pages is not None and number >= answer.pages):
+            return observations, date
+    raise StoreGarbledError("the collection does not come to an end", status=200)
+
+
+def _page(reading: Reading, number: int) -> StoreResponse | None:
+    """A page of the collection; ``None`` past its end, where ``wp/v2`` answers 400."""
+    try:
+        return reading.listing.numbered(number, reading.listing.page_size)
+    except StoreRejectedError as exc:
+        if number > 1 and exc.code == "rest_post_invalid_page_number":
+            return None
+        raise
+
+
+def _missing(reading: Reading, observations: cabc.Mapping[str, Observation]) -> set[str]:
+    return {one for one in reading.ledger.live_ids() if one not in observations}

@@ -1,0 +1,11 @@
+"""Names and numbers of the Cloud Elements service that clients rely on."""
+
+from __future__ import annotations
+
+ELEMENT_KEY = "woocommercerest"
+ELEMENT_ID = 2881
+HUB_KEY = "ecommerce"
+#: Names of the element in a path.
+ELEMENT_NAMES = (ELEMENT_KEY, str(ELEMENT_ID))
+#: The ``user`` of every notification.
+SENDER = "notifications@cloud-elements.com"

@@ -1,0 +1,133 @@
+"""Dates as stores, callbacks and pollers write them, to and from aware datetimes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import urllib.parse
+
+from ..errors import DatePatternError
+from .java_dates import DAYS, EPOCHS, MONTHS, DatePattern
+from .time_zones import parse_zone
+
+__all__ = [
+    "DatePattern",
+    "expand_macros",
+    "iso_z",
+    "java_date_string",
+    "parse_store_date",
+    "parse_zone",
+    "store_param",
+]
+
+#: The form of a macro that names none: what WooCommerce takes with ``dates_are_gmt``.
+DEFAULT_FORMAT = "yyyy-MM-dd'T'HH:mm:ss"
+
+# Characters that a date may put into a query as they are. A plus sign would be read as a space.
+_PLAIN = ":/,'"
+_ZONE_THEN_FORMAT = re.compile(
+    r"(?:\{(?P<braced>[^{}]*)\}|(?P<zone>(?:[A-Za-z][A-Za-z0-9_/]*(?:-[A-Za-z][A-Za-z0-9_/]*)*)?"
+    r"(?:[+-]\d{1,2}(?::?\d\d)?)?))(?::(?P<format>.*))?"
+)
+
+
+def parse_store_date(text: object) -> dt.datetime | None:
+    """Read a ``*_gmt`` date of a store as aware UTC.
+
+    :return: ``None`` for no date: null, empty, WordPress' zero date, or what is no date at all.
+    """
+    if not isinstance(text, str):
+        return None
+    try:
+        date = dt.datetime.fromisoformat(text)
+        return date.replace(tzinfo=dt.UTC) if date.tzinfo is None else date.astimezone(dt.UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def store_param(date: dt.datetime) -> str:
+    """Write a date for ``modified_after`` with ``dates_are_gmt=true``: naive UTC, to the second.
+
+    With a ``Z`` or an offset WooCommerce would convert it to the site's zone and compare that
+    with its GMT column. Source: ``WP_Date_Query::build_mysql_datetime``.
+    """
+    return _utc(date).replace(tzinfo=None).isoformat(timespec="seconds")
+
+
+def iso_z(date: dt.datetime) -> str:
+    """Write ``2018-08-20T15:29:06Z``."""
+    return store_param(date) + "Z"
+
+
+def java_date_string(date: dt.datetime) -> str:
+    """Write what Java's ``Date.toString`` does: ``Mon Aug 20 15:30:07 UTC 2018``."""
+    utc = _utc(date)
+    day, month = DAYS[utc.weekday()][:3], MONTHS[utc.month - 1][:3]
+    return f"{day} {month} {utc.day:02} {utc:%H:%M:%S} UTC {utc.year:04}"
+
+
+def expand_macros(
+    url: str,
+    *,
+    last_poll: dt.datetime,
+    now: dt.datetime,
+    default_format: str = DEFAULT_FORMAT,
+) -> str:
+    """Replace ``${gmtDate:…}`` and its like in a poller's url.
+
+    ======================================= ==================================================
+    ``${gmtDate:FORMAT}``, ``${date}``      the last poll, UTC; the format may be left out
+    ``${dateTimeZone:ZONE:FORMAT}``         the last poll, in a zone; also ``{ZONE}``
+    ``${nowTimeZone:ZONE:FORMAT}``          now, in a zone
+    ``${epoch}``, ``${epoch:s}``, ``ms``,   the last poll as a count since 1970; milliseconds
+    ``us``, ``${milliseconds}``             unless another unit is named
+    ======================================= ==================================================
+
+    Names may be written in any case. The dates are percent-encoded where a query needs it.
+
+    :raises DatePatternError: an unknown macro, format or zone.
+    :raises ValueError: a date is naive.
+    """
+    last_poll, now = _utc(last_poll), _utc(now)
+    pieces = []
+    place = 0
+    while (start := url.find("${", place)) >= 0:
+        end = _closing_brace(url, start + 2)
+        text = _macro(url[start + 2 : end], last_poll, now, default_format)
+        pieces += [url[place:start], urllib.parse.quote(text, safe=_PLAIN)]
+        place = end + 1
+    return "".join([*pieces, url[place:]])
+
+
+def _closing_brace(url: str, place: int) -> int:
+    depth = 1
+    for index in range(place, len(url)):
+        depth += {"{": 1, "}": -1}.get(url[index], 0)
+        if depth == 0:
+            return index
+    raise DatePatternError("a macro ${…} is not closed", "url")
+
+
+def _macro(text: str, last_poll: dt.datetime, now: dt.datetime, default_format: str) -> str:
+    name, _colon, rest = text.partition(":")
+    match name.strip().lower():
+        case "gmtdate" | "date":
+            return DatePattern(rest or default_format).format(last_poll)
+        case "datetimezone" | "nowtimezone" as kind:
+            split = _ZONE_THEN_FORMAT.fullmatch(rest)
+            zone = split and (split["braced"] or split["zone"])
+            if split and zone:
+                date = now if kind.startswith("now") else last_poll
+                pattern = DatePattern(split["format"] or default_format)
+                return pattern.format(date, parse_zone(zone))
+        case "epoch" | "milliseconds" if text.strip().lower() in EPOCHS:
+            return DatePattern(text.strip().lower()).format(last_poll)
+    raise DatePatternError(
+        f"the macro ${{{text[:80]}}} is not known; write ${{gmtDate:{DEFAULT_FORMAT}}}", "url"
+    )
+
+
+def _utc(date: dt.datetime) -> dt.datetime:
+    if date.tzinfo is None:
+        raise ValueError("a date without a time zone has no place in time")
+    return date.astimezone(dt.UTC)

@@ -1,0 +1,344 @@
+"""The REST API of one store: addresses, authentication and checked answers.
+
+Works with WooCommerce 5.9 to 11.0. Nothing here sleeps or follows a redirect; a request is
+repeated only to authenticate in another way.
+"""
+
+from __future__ import annotations
+
+import base64
+import collections.abc as cabc
+import datetime as dt
+import re
+import time
+import types
+import typing as t
+import urllib.parse
+
+import orjson
+import requests
+
+from ..errors import InputError, StoreAccessError, StoreGarbledError, TransportError
+from ..http.exchange import Timeouts, exchange, make_session
+from .oauth import Pairs, encode_query, sign
+from .responses import StoreResponse, http_date, read_answer
+
+__all__ = ["Param", "StoreClient", "StoreResponse", "store_root"]
+
+Param = str | int | float | bool | cabc.Sequence[str | int] | None
+Params = cabc.Mapping[str, Param]
+AuthKind = t.Literal["basic", "query", "oauth"]
+
+#: Bytes of one answer, unpacked.
+MAX_BYTES = 64 * 1024 * 1024
+#: Seconds of difference that a store allows when it checks a signature are 900; a third is safe.
+CLOCK_TOLERANCE = 300
+_PATH = re.compile(r"[A-Za-z0-9/_.~-]+")
+_API = "/wp-json/wc/v3/"
+
+
+def store_root(url: str) -> str:
+    """Return the address of a store's front page as we use it, without a slash at its end.
+
+    A missing scheme means ``https``; the path of the REST API at its end is taken off.
+
+    :raises InputError: when it is no address of a store.
+    """
+    field = "store.url"
+    text = url.strip()
+    if "<" in text or ">" in text:
+        raise InputError(
+            "store.url still has the angle brackets of the documentation's placeholder; "
+            "write the address of the store there",
+            field,
+        )
+    if "://" not in text:
+        text = "https://" + text.removeprefix("//")
+    try:
+        parts = urllib.parse.urlsplit(text)
+        port = parts.port
+    except ValueError as exc:
+        raise InputError("store.url is not an address", field) from exc
+    if parts.scheme.lower() not in ("http", "https"):
+        raise InputError("store.url has to begin with https:// or http://", field)
+    host = (parts.hostname or "").rstrip(".")
+    if not host or any(each.isspace() or not each.isprintable() for each in text):
+        raise InputError("store.url has no host name, or has spaces in it", field)
+    if parts.username is not None or parts.password is not None:
+        raise InputError("store.url must not hold a user name or a password", field)
+    if parts.query or parts.fragment:
+        raise InputError("store.url must not have a query or a fragment", field)
+    netloc = f"[{host}]" if ":" in host else host
+    path = parts.path.partition("/wp-json")[0].rstrip("/")
+    return f"{parts.scheme.lower()}://{netloc}{f':{port}' if port else ''}{path}"
+
+
+class StoreClient:
+    """Ask one store. One client belongs to one thread; a session may be shared.
+
+    :param url: its address, see :func:`store_root`.
+    :param consumer_key: ``ck_…`` of WooCommerce > Settings > Advanced > REST API.
+    :param consumer_secret: ``cs_…`` that belongs to it.
+    :param session: of :func:`~flask_woo_events.transport.make_session`; shared ones stay open.
+    :param max_bytes: of one answer, unpacked.
+    :param auth: ``basic``, ``query``, ``oauth``, or ``auto``: OAuth over http; over https Basic,
+        then the query string, then OAuth, as many hosts take the ``Authorization`` header away
+        or end TLS without telling PHP.
+    :raises InputError: when the address or a key cannot be used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        consumer_key: str,
+        consumer_secret: str,
+        *,
+        session: requests.Session | None = None,
+        timeouts: Timeouts | None = None,
+        max_bytes: int = MAX_BYTES,
+        auth: str = "auto",
+    ) -> None:
+        self.url = store_root(url)
+        self._key = _credential(consumer_key, "consumer key")
+        self._secret = _credential(consumer_secret, "consumer secret")
+        self._session = session or make_session(guard=None, pool_size=4, retries=True)
+        self._owns_session = session is None
+        self._timeouts = timeouts or Timeouts()
+        self._max_bytes = max_bytes
+        kinds: dict[str, list[AuthKind]] = {
+            "auto": ["basic", "query", "oauth"] if self.url.startswith("https:") else ["oauth"],
+            "basic": ["basic"],
+            "query": ["query"],
+            "oauth": ["oauth"],
+        }
+        if auth not in kinds:
+            raise InputError("auth has to be auto, basic, query or oauth", "auth")
+        #: How the last request proved who we are: ``basic``, ``query`` or ``oauth``.
+        self.auth_used: str = kinds[auth][0]
+        self._kind = kinds[auth][0]
+        # Ways that are still to be tried when the store does not see who asks.
+        self._other_kinds = kinds[auth][1:]
+        # What the store takes for its own address; it signs with that one.
+        self._signed_root = self.url
+        self._other_roots: list[str] | None = None
+        # Seconds by which the store's clock is ahead of ours.
+        self._ahead = 0
+        self._store_date: dt.datetime | None = None
+        #: Requests sent so far, those for authentication included.
+        self.requests_made = 0
+
+    def __repr__(self) -> str:
+        return f"<StoreClient {self.url} {self._key[:3]}*** {self.auth_used}>"
+
+    def __enter__(self) -> t.Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: types.TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections, unless the session came from outside."""
+        if self._owns_session:
+            self._session.close()
+
+    def get(self, path: str, params: Params | None = None) -> StoreResponse:
+        """Read. A path is under ``/wp-json/wc/v3/`` unless it begins with ``/wp-json/``.
+
+        Lists become comma lists and truth values ``true`` and ``false``; ``None`` is left out.
+
+        :raises StoreError: the store answered, and not as it should.
+        :raises UnreachableError: no answer came.
+        """
+        return self._request("GET", path, params)
+
+    def head(self, path: str, params: Params | None = None) -> StoreResponse:
+        """Ask for the headers alone: ``total`` without the rows."""
+        return self._request("HEAD", path, params)
+
+    def post(self, path: str, json: object, params: Params | None = None) -> StoreResponse:
+        """Create, or run a batch."""
+        return self._request("POST", path, params, json)
+
+    def put(self, path: str, json: object, params: Params | None = None) -> StoreResponse:
+        """Change."""
+        return self._request("PUT", path, params, json)
+
+    def delete(self, path: str, params: Params | None = None) -> StoreResponse:
+        """Delete; most resources ask for ``force=true``."""
+        return self._request("DELETE", path, params)
+
+    def get_list(
+        self, path: str, params: Params | None = None, *, ids: bool = False
+    ) -> StoreResponse:
+        """Read a collection, whose rows are checked to be objects.
+
+        :param ids: check that each has a whole number as its ``id``, too.
+        :raises StoreGarbledError: when it is something else.
+        """
+        answer = self.get(path, params)
+        rows = answer.data
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise self._garbled(path, answer, "a list of objects")
+        if ids and not all(type(row.get("id")) is int for row in rows):
+            raise self._garbled(path, answer, "a list of objects with ids")
+        return answer
+
+    def index(self) -> StoreResponse:
+        """Read what the store tells everybody about itself, without our keys."""
+        answer = self._send("GET", "/wp-json/", [], None, None)
+        if not isinstance(answer.data, dict):
+            raise self._garbled("/wp-json/", answer, "an object")
+        return answer
+
+    def _garbled(self, path: str, answer: StoreResponse, wanted: str) -> StoreGarbledError:
+        return StoreGarbledError(
+            f"the answer of {self.url}{_full(path)} is not {wanted}",
+            url=self.url + _full(path),
+            status=answer.status,
+        )
+
+    def _hide(self, text: str) -> str:
+        for secret in (self._secret, self._key):
+            if len(secret) > 5:
+                text = text.replace(secret, "***")
+        return text
+
+    def _request(
+        self, method: str, path: str, params: Params | None, json: object = None
+    ) -> StoreResponse:
+        path = _full(path)
+        pairs = _pairs(params or {})
+        if method in ("GET", "HEAD") and path.startswith(f"{_API}products"):
+            # WooCommerce 10.5 and later may answer from a cache that direct writes do not touch.
+            pairs.append(("_skip_cache", "true"))
+        while True:
+            try:
+                answer = self._send(method, path, pairs, json, self._kind)
+            except StoreAccessError as exc:
+                if not (self._set_clock(exc) or self._next_root(exc) or self._next_kind(exc)):
+                    raise
+            else:
+                # This way works, so that a later refusal is about permissions.
+                self._other_kinds, self._other_roots = [], []
+                return answer
+
+    def _set_clock(self, exc: StoreAccessError) -> bool:
+        """Sign by the store's clock when ours is far from it."""
+        if not self._signature_refused(exc) or self._store_date is None:
+            return False
+        ahead = round(self._store_date.timestamp() - time.time())
+        # Compared with what was signed: a clock may come to be too far during a conversation.
+        if abs(ahead - self._ahead) < CLOCK_TOLERANCE:
+            return False
+        self._ahead = ahead
+        return True
+
+    def _next_root(self, exc: StoreAccessError) -> bool:
+        """Sign another address: the store checks against its home URL, not against the one dialled.
+
+        Source: ``WC_REST_Authentication::check_oauth_signature``.
+        """
+        if not self._signature_refused(exc) or "key is invalid" in exc.said:
+            return False
+        if self._other_roots is None:
+            self._other_roots = self._find_roots()
+        if not self._other_roots:
+            self._signed_root = self.url
+            return False
+        self._signed_root = self._other_roots.pop(0)
+        return True
+
+    def _find_roots(self) -> list[str]:
+        try:
+            home = store_root(str(self.index().data.get("home") or self.url))
+        except (TransportError, InputError):
+            home = self.url
+        # Behind a proxy that ends TLS, PHP sees plain http and signs so.
+        found = [home]
+        for root in (home, self.url):
+            scheme, _colon, rest = root.partition(":")
+            found += [f"{'http' if scheme == 'https' else 'https'}:{rest}"]
+        return [root for root in dict.fromkeys(found) if root != self.url]
+
+    def _next_kind(self, exc: StoreAccessError) -> bool:
+        """Try another way when the store did not see who asks; then it answers 401, not 403."""
+        if not (exc.status == 401 and exc.code.startswith("woocommerce_rest_cannot_")):
+            return False
+        if not self._other_kinds:
+            return False
+        self._kind = self._other_kinds.pop(0)
+        return True
+
+    def _signature_refused(self, exc: StoreAccessError) -> bool:
+        # Messages are in the store's language, so that only the code can be relied on.
+        return self._kind == "oauth" and exc.code == "woocommerce_rest_authentication_error"
+
+    def _send(
+        self, method: str, path: str, pairs: Pairs, json: object, kind: AuthKind | None
+    ) -> StoreResponse:
+        headers = {"Accept": "application/json"}
+        data = None
+        if json is not None:
+            headers["Content-Type"] = "application/json"
+            data = orjson.dumps(json)
+        if kind == "basic":
+            token = base64.b64encode(f"{self._key}:{self._secret}".encode()).decode()
+            headers["Authorization"] = f"Basic {token}"
+        elif kind == "query":
+            pairs = [*pairs, ("consumer_key", self._key), ("consumer_secret", self._secret)]
+        elif kind == "oauth":
+            now = int(time.time()) + self._ahead
+            root = self._signed_root
+            pairs = sign(method, root + path, pairs, self._key, self._secret, timestamp=now)
+        url = self.url + path
+        self.requests_made += 1
+        came = exchange(
+            self._session,
+            method,
+            f"{url}?{encode_query(pairs)}" if pairs else url,
+            headers=headers,
+            data=data,
+            timeouts=self._timeouts,
+            max_bytes=self._max_bytes,
+        )
+        self._store_date = http_date(came.headers.get("Date", ""))
+        if kind is not None:
+            self.auth_used = kind
+        return read_answer(came, method=method, url=url, hide=self._hide)
+
+
+def _credential(text: str, name: str) -> str:
+    text = text.strip()
+    if not text or not text.isascii() or not text.isprintable() or set(text) & set("<>: "):
+        raise InputError(
+            f"the {name} is not one of WooCommerce's; it begins with ck_ or cs_",
+            name.replace(" ", "_"),
+        )
+    return text
+
+
+def _full(path: str) -> str:
+    path = path.lstrip("/")
+    if not _PATH.fullmatch(path) or ".." in path:
+        raise InputError("a path of the store's API has letters, digits, /, -, _ and . only")
+    return f"/{path}" if path.startswith("wp-json/") else f"{_API}{path}"
+
+
+def _pairs(params: Params) -> Pairs:
+    pairs = []
+    for name, value in params.items():
+        if "[" in name:
+            raise InputError("a list goes to the store joined with commas, not in brackets", name)
+        if value is None:
+            continue
+        if isinstance(value, bool):
+            value = "true" if value else "false"
+        elif not isinstance(value, str) and isinstance(value, cabc.Sequence):
+            value = ",".join(map(str, value))
+        pairs.append((name, str(value)))
+    return pairs

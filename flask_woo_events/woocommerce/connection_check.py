@@ -1,0 +1,84 @@
+"""The check of a store: whether it can be reached with these keys, and what it is."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import typing as t
+
+from ..errors import StoreError, StoreGarbledError, StoreRejectedError
+from .client import StoreClient
+from .endpoints import Collection, named
+from .plugin_journal import NAMESPACE
+
+
+def check_store(client: StoreClient, collections: cabc.Iterable[Collection]) -> dict[str, t.Any]:
+    """Ask a store for one row of each collection, and what it tells of itself.
+
+    :raises UnreachableError: the store cannot be reached.
+    :raises StoreAccessError: the keys are not good for one of the collections.
+    :raises StoreError: the store answers otherwise than WooCommerce does.
+    """
+    index = client.index()
+    namespaces = index.data.get("namespaces")
+    if not isinstance(namespaces, list) or "wc/v3" not in namespaces:
+        raise StoreGarbledError(
+            f"{client.url} is a WordPress without WooCommerce's REST API (wc/v3)",
+            url=client.url,
+            status=index.status,
+        )
+    totals: dict[str, int | None] = {}
+    for collection in collections:
+        totals |= _totals(client, collection, totals)
+    return {
+        "name": str(index.data.get("name", ""))[:200],
+        "home": str(index.data.get("home", ""))[:500],
+        "totals": totals,
+        "date": index.date.isoformat() if index.date is not None else "",
+        "journal": NAMESPACE in namespaces,
+        "timezone": str(index.data.get("timezone_string", ""))[:100],
+        **read_system(client),
+    }
+
+
+def _totals(
+    client: StoreClient, collection: Collection, known: cabc.Mapping[str, int | None]
+) -> dict[str, int | None]:
+    """How many objects a collection has; ``None`` if the store does not tell."""
+    below = collection.below
+    if below is None:
+        path = collection.path
+        return {path: known[path] if path in known else _total(client, collection)}
+    parents = named(below.parent)
+    found = _totals(client, parents, known)
+    total: int | None = None
+    if not found[parents.path]:
+        total = found[parents.path]
+    elif below.own_route:
+        try:
+            total = _total(client, collection)
+        except StoreRejectedError as exc:
+            # Older versions list them below their parents only: none without such a parent.
+            if exc.code != "rest_no_route":
+                raise
+            if below.parent_filter and _total(client, parents, **dict(below.parent_filter)) == 0:
+                total = 0
+    return {**found, collection.path: total}
+
+
+def _total(client: StoreClient, collection: Collection, **filters: str) -> int | None:
+    return client.get_list(collection.path, {"per_page": 1, "_fields": "id", **filters}).total
+
+
+def read_system(client: StoreClient) -> dict[str, t.Any]:
+    """Version and order storage; empty where the keys may not read them."""
+    try:
+        status = client.get("system_status", {"_fields": "environment,settings"}).data
+        environment, settings = status["environment"], status.get("settings", {})
+        return {
+            "version": str(environment["version"])[:40],
+            "wordpress": str(environment.get("wp_version", ""))[:40],
+            "hpos": bool(settings.get("HPOS_enabled", False)),
+        }
+    except (StoreError, KeyError, TypeError, AttributeError):
+        # It needs more rights than polling does; without it two requests more are made.
+        return {}

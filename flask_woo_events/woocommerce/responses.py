@@ -1,0 +1,272 @@
+"""What a store answered: JSON, even behind PHP's notices, or one of our errors."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import datetime as dt
+import email.utils
+import html
+import re
+import typing as t
+import urllib.parse
+
+import orjson
+
+from ..errors import (
+    StoreAccessError,
+    StoreBusyError,
+    StoreError,
+    StoreFailedError,
+    StoreGarbledError,
+    StoreRejectedError,
+)
+from ..http.exchange import Exchange, without_query
+
+#: Characters of what a store said that an error keeps.
+SAID_CHARS = 300
+#: Seconds that a store can make us wait at most: six hours.
+RETRY_AFTER_MAX = 6 * 3600.0
+#: Bytes in which an explanation, or the notices before the JSON, are looked for.
+_LOOK = 64 * 1024
+
+_BOM = b"\xef\xbb\xbf"
+_TAG = re.compile(r"<[^<>]*>")
+_SPACES = re.compile(r"\s+")
+_BLANK = re.compile(rb"(?:\s|\xef\xbb\xbf|<br ?/?>|</?p>)*")
+_NOTICE = re.compile(
+    rb"(?:<b>)?(?:PHP )?(?:User )?"
+    rb"(?:Warning|Notice|Deprecated|Strict Standards|Recoverable fatal error)(?:</b>)?:"
+)
+_ON_LINE = re.compile(rb" on line (?:<b>)?\d+(?:</b>)?")
+
+
+@dataclasses.dataclass(frozen=True)
+class StoreResponse:
+    """An answer of the store that can be used.
+
+    :param data: the JSON; ``None`` for HEAD.
+    :param headers: case-insensitive.
+    :param date: the ``Date`` header in UTC: the store's clock.
+    :param total: ``X-WP-Total``: rows of the collection. Right on its first page only.
+    :param pages: ``X-WP-TotalPages``.
+    :param seconds: that the exchange took.
+    :param bytes: of the body, unpacked.
+    :param notices: PHP's notices that stood before the JSON.
+    """
+
+    status: int
+    data: t.Any
+    headers: cabc.Mapping[str, str]
+    date: dt.datetime | None
+    total: int | None
+    pages: int | None
+    seconds: float
+    bytes: int
+    notices: str = ""
+
+
+def read_answer(
+    exchange: Exchange, *, method: str, url: str, hide: cabc.Callable[[str], str] = str
+) -> StoreResponse:
+    """Make an :class:`StoreResponse` of what came, or raise the error that it is.
+
+    :param url: the address asked, without query.
+    :param hide: takes secrets out of a text that the store wrote.
+    :raises StoreError: one of its kinds, by status and body.
+    """
+    headers = exchange.headers
+    if not 200 <= exchange.status < 300:
+        raise _error(exchange, url, hide)
+    data: t.Any = None
+    notices = ""
+    if method != "HEAD" and exchange.status != 204:
+        if exchange.truncated:
+            raise _garbled(
+                exchange,
+                url,
+                hide,
+                f"is larger than {len(exchange.body)} bytes; ask for fewer rows a page, "
+                "or raise WOO_EVENTS_STORE_MAX_BYTES",
+            )
+        try:
+            data, notices = parse_json(exchange.body)
+        except ValueError as exc:
+            what = "is empty" if not exchange.body.strip() else "is not JSON"
+            raise _garbled(exchange, url, hide, what) from exc
+    return StoreResponse(
+        status=exchange.status,
+        data=data,
+        headers=headers,
+        date=http_date(headers.get("Date", "")),
+        total=_count(headers.get("X-WP-Total", "")),
+        pages=_count(headers.get("X-WP-TotalPages", "")),
+        seconds=exchange.seconds,
+        bytes=len(exchange.body),
+        notices=hide(notices),
+    )
+
+
+def parse_json(body: bytes) -> tuple[t.Any, str]:
+    """Return the JSON of a body and the text of the PHP notices before it.
+
+    Only what PHP itself writes is stepped over, and the rest has to be JSON to its end: in a
+    cut-off list the last complete row must not be taken for the answer.
+
+    :raises ValueError: when that is not so.
+    """
+    try:
+        return _loads(body), ""
+    except ValueError:
+        start = _after_notices(body)
+        if start == 0:
+            raise
+        data = _loads(body[start:])
+        return data, plain_text(body[:start].decode("utf-8", "replace"))
+
+
+def _loads(body: bytes) -> t.Any:
+    data = orjson.loads(body)
+    try:
+        # It reads 1024 levels and writes 254: what cannot be kept is not taken in.
+        orjson.dumps(data)
+    except TypeError as exc:
+        raise ValueError("nested too deeply") from exc
+    return data
+
+
+def _after_notices(body: bytes) -> int:
+    place = 0
+    while True:
+        blank = _BLANK.match(body, place, _LOOK)
+        place = blank.end() if blank else place
+        if not (notice := _NOTICE.match(body, place, _LOOK)):
+            return place
+        place = notice.end()
+        # A message may itself speak of a line; its end is followed by markup, JSON or a notice.
+        while line := _ON_LINE.search(body, place, _LOOK):
+            place = line.end()
+            rest = _BLANK.match(body, place, _LOOK)
+            end = rest.end() if rest else place
+            if body[end : end + 1] in (b"{", b"[") or _NOTICE.match(body, end, _LOOK):
+                break
+        else:
+            return place
+
+
+def plain_text(text: str, limit: int = SAID_CHARS) -> str:
+    """Return the text of HTML on one line, at most ``limit`` characters of it."""
+    text = html.unescape(_TAG.sub(" ", text))
+    text = _SPACES.sub(" ", "".join(each if each.isprintable() else " " for each in text)).strip()
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def http_date(text: str) -> dt.datetime | None:
+    """Read a date of HTTP as aware UTC; ``None`` when it is none."""
+    try:
+        date = email.utils.parsedate_to_datetime(text)
+        return (date if date.tzinfo else date.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+
+
+def retry_after(headers: cabc.Mapping[str, str]) -> float | None:
+    """Return the seconds of a ``Retry-After`` header, at most six hours.
+
+    A date there is taken relative to the answer's own ``Date``, since only the store's clock
+    can have been meant.
+    """
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:9]), RETRY_AFTER_MAX)
+    if (until := http_date(text)) is None:
+        return None
+    now = http_date(headers.get("Date", "")) or dt.datetime.now(dt.UTC)
+    return min(max((until - now).total_seconds(), 0.0), RETRY_AFTER_MAX)
+
+
+def _count(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def said(body: bytes) -> tuple[str, str]:
+    """Return the error code and the words of an answer that is an error.
+
+    The words are WooCommerce's message, or the title or first text of an HTML page.
+    """
+    try:
+        data, _notices = parse_json(body)
+    except ValueError:
+        text = body[:_LOOK].decode("utf-8", "replace")
+        lower = text.lower()
+        title = lower.find("<title")
+        if title >= 0 and (end := lower.find("</title", title)) >= 0:
+            if words := plain_text(text[title:end]):
+                return "", words
+        start = lower.find("<body")
+        return "", plain_text(_without_scripts(text[max(start, 0) :]))
+    if not isinstance(data, dict):
+        return "", ""
+    return plain_text(str(data.get("code") or ""), 100), plain_text(str(data.get("message") or ""))
+
+
+def _without_scripts(text: str) -> str:
+    for name in ("script", "style"):
+        pieces = re.split(rf"</?{name}\b[^<>]*>", text, flags=re.IGNORECASE)
+        text = " ".join(pieces[::2])
+    return text
+
+
+def _error(exchange: Exchange, url: str, hide: cabc.Callable[[str], str]) -> StoreError:
+    status = exchange.status
+    code, words = said(exchange.body)
+    words = hide(words)
+    shown = urllib.parse.urlsplit(url)
+    message = f"{shown.netloc} answered {status}"
+    kind: type[StoreError] = StoreRejectedError
+    if status in (401, 403):
+        kind = StoreAccessError
+    elif status in (429, 503):
+        kind = StoreBusyError
+    elif 300 <= status < 400:
+        message += _where(url, exchange.headers.get("Location", ""), hide)
+    elif status >= 500:
+        kind = StoreFailedError
+    elif not 400 <= status < 500:
+        kind = StoreGarbledError
+    message += f": {words}" if words else ""
+    if status == 404 and not code:
+        message += (
+            " (no REST API there: is store.url right, and are WordPress' permalinks"
+            " other than plain?)"
+        )
+    return kind(
+        message,
+        url=url,
+        status=status,
+        code=hide(code),
+        said=words,
+        retry_after=retry_after(exchange.headers),
+    )
+
+
+def _where(url: str, location: str, hide: cabc.Callable[[str], str]) -> str:
+    try:
+        location = urllib.parse.urljoin(url, location)
+    except ValueError:
+        pass  # Shown as it is.
+    target = hide(plain_text(without_query(location)))
+    root, api, _path = target.partition("/wp-json")
+    if api:
+        return f" and points to {target}; put {root} into store.url"
+    return f" and points to {target}, which is not its REST API; is store.url right?"
+
+
+def _garbled(
+    exchange: Exchange, url: str, hide: cabc.Callable[[str], str], what: str
+) -> StoreGarbledError:
+    words = hide(said(exchange.body)[1])
+    message = f"the answer of {urllib.parse.urlsplit(url).netloc} {what}"
+    return StoreGarbledError(
+        f"{message}: {words}" if words else message, url=url, status=exchange.status, said=words
+    )

@@ -1,0 +1,1 @@
+"""The loops that poll, process webhooks, deliver and purge."""

@@ -1,0 +1,1 @@
+"""Kill processes, stop databases, fill disks: real faults for a whole installation."""

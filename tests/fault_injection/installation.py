@@ -1,0 +1,448 @@
+"""A whole installation of real processes: workers, intake, a store and a callback."""
+
+from __future__ import annotations
+
+import collections
+import collections.abc as cabc
+import contextlib
+import dataclasses
+import datetime as dt
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import types
+import typing as t
+
+import sqlalchemy as sa
+
+from benchmarks.intake_apps import PREFIX
+from flask_woo_events.db import upgrade
+from flask_woo_events.db.database import Database
+from flask_woo_events.db.models import (
+    UNSETTLED,
+    Arrival,
+    Delivery,
+    Instance,
+    Poller,
+    PollerState,
+    Subscription,
+)
+from flask_woo_events.instances import accounts, lifecycle, specification
+from flask_woo_events.instances.requests import InstanceRequest
+from flask_woo_events.runtime import Runtime
+from flask_woo_events.settings import Settings
+from flask_woo_events.simulation.callback_receiver import CallbackReceiver, Received
+from flask_woo_events.simulation.loss_suite.ground_truth import truth
+from flask_woo_events.simulation.loss_suite.judge import Judge, Thing, Verdict, told
+from flask_woo_events.simulation.store import SimulatedStore
+from flask_woo_events.values.crypto import Cipher
+
+from .crash_points import KILLED
+from .webhook_log import Said
+
+#: What is polled.
+KINDS = ("orders", "products", "discounts", "customers")
+#: After so many seconds a test hangs; no test depends on how fast the machine is.
+PATIENCE = 500.0
+
+
+class ProcessSpawner:
+    """Starts commands; see ``tests.fault_injection.process_spawner``."""
+
+    def __init__(self, environment: cabc.Mapping[str, str], log: pathlib.Path) -> None:
+        self._environment = dict(environment)
+        self._log = log
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.fault_injection.process_spawner"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._lock = threading.Lock()
+        self._children: list[Child] = []
+
+    def start(self, *args: str, doom: tuple[str, int] | None = None) -> Child:
+        """Start ``flask woo`` with these arguments.
+
+        :param doom: where the process is to be killed.
+        """
+        order = {
+            "args": args,
+            "environment": self._environment,
+            "log": str(self._log),
+            "doom": doom,
+        }
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with self._lock:
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+            child = Child(int(self._process.stdout.readline()))
+        self._children.append(child)
+        return child
+
+    def close(self) -> None:
+        """Start nothing more, and end what was started last."""
+        for child in self._children[-10:]:
+            child.signal(signal.SIGKILL)
+        self._process.communicate()
+
+
+@dataclasses.dataclass(frozen=True)
+class Child:
+    """A process that the nursery started."""
+
+    pid: int
+
+    @property
+    def alive(self) -> bool:
+        """It has not ended."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, if it is there."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.signal(signal.SIGKILL)
+        wait_until(lambda: not self.alive)
+
+    def wait(self, seconds: float = PATIENCE) -> None:
+        """Wait until it has ended by itself."""
+        wait_until(lambda: not self.alive, seconds)
+
+
+class Installation:
+    """One store that is connected and has been read once.
+
+    :param url: of an empty database.
+    :param hooked: the store sends webhooks to this address of the API.
+    :param settings: of the application, ``WOO_EVENTS_*`` without the prefix.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        folder: pathlib.Path,
+        *,
+        seed: int = 0,
+        public: str | None = None,
+        settings: cabc.Mapping[str, str] = types.MappingProxyType({}),
+    ) -> None:
+        self.url, self.folder, self.log = url, folder, folder / "log"
+        self.key = Cipher.generate_key()
+        self.settings = settings
+        self.public = public
+        self.chance = random.Random(seed)
+        self.store = SimulatedStore("9.4", consumer_key="ck_chaos", consumer_secret="cs_chaos")
+        self.store.populate(orders=14, products=9, coupons=4, customers=6)
+        self.receiver = CallbackReceiver()
+        self.engine = sa.create_engine(url)
+        self.database = Database(self.engine)
+        impatient = {"connect_args": {"timeout": 0.1}} if url.startswith("sqlite") else {}
+        self._impatient = sa.create_engine(url, poolclass=sa.pool.NullPool, **impatient)
+        self.instance_id = 0
+        self.nursery = ProcessSpawner(self.environment, self.log)
+        self.judge = Judge({})
+        #: Notifications by id, in the order in which they first came, and how often each came.
+        self.came: collections.Counter[str] = collections.Counter()
+        #: When each of them came; seconds, monotonic.
+        self.times: dict[str, list[float]] = collections.defaultdict(list)
+        self._kills: list[float] = []
+        #: When an object last changed in the store; seconds, monotonic.
+        self.changed: dict[Thing, float] = {}
+        self.said = Said(self.store)
+        self._folded = 0
+        self._bodies: dict[str, t.Any] = {}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For the processes of the application."""
+        given = {
+            "ENCRYPTION_KEYS": self.key,
+            "ALLOW_PRIVATE_CALLBACKS": "true",
+            **({"PUBLIC_URL": f"{self.public}{PREFIX}"} if self.public else {}),
+            **self.settings,
+        }
+        return {
+            "FLASK_SQLALCHEMY_DATABASE_URI": self.url,
+            KILLED: str(self.folder / "killed"),
+            **{f"FLASK_WOO_EVENTS_{name}": value for name, value in given.items()},
+        }
+
+    @contextlib.contextmanager
+    def running(self) -> cabc.Iterator[t.Self]:
+        """Serve the store and the callback, connect them, and read the store once."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.engine.dispose)
+            stack.callback(self.database.dispose)
+            stack.callback(self.nursery.close)
+            store = stack.enter_context(self.store.serve())
+            callback = stack.enter_context(self.receiver.serve())
+            upgrade.upgrade(self.database.engine)
+            self._connect(store, callback)
+            self.nursery.start("poll", "--once").wait()
+            wait_until(self._is_read)
+            self.judge = Judge(self.truth())
+            yield self
+
+    def _connect(self, store: str, callback: str) -> None:
+        configuration = {
+            "store.url": store,
+            "oauth.api.key": "ck_chaos",
+            "oauth.api.secret": "cs_chaos",
+            "event.notification.enabled": True,
+            "event.notification.callback.url": callback,
+            "event.vendor.type": "webhook" if self.public else "polling",
+            "event.poller.refresh_interval": "15",
+            # Judged is what the store shows, to the last null.
+            "filter.response.nulls": False,
+            "event.poller.configuration": {
+                name: {"url": f"/hubs/ecommerce/{name}"} for name in KINDS
+            },
+        }
+        body = {"element": {"key": "woocommercerest"}, "name": "chaos"}
+        plan = specification.plan(
+            InstanceRequest.model_validate({**body, "configuration": configuration})
+        )
+        runtime = Runtime(Settings(encryption_keys=(self.key,)), self.database)
+        now = runtime.clock()
+        date = self.store.clock.now().replace(microsecond=0)
+        facts = {"version": self.store.shop.version.number, "date": date.isoformat()}
+        with self.database.write() as session:
+            user = accounts.add_user(session, "chaos", "chaos", now)
+            who = accounts.Caller(organization_id=user.organization_id, user_id=user.user_id)
+            self.instance_id, _token = lifecycle.create(
+                session, runtime.cipher, who, plan, facts, now
+            )
+            if self.public:
+                session.get_one(Instance, self.instance_id).hooks_due_at = now
+
+    def _is_read(self) -> bool:
+        with self.database.read() as session:
+            return set(session.scalars(sa.select(Poller.state))) == {PollerState.ACTIVE}
+
+    # The store
+
+    def truth(self) -> dict[tuple[str, str], bytes]:
+        """The content of every live object of what is polled."""
+        return {thing: body for thing, body in truth(self.store).items() if thing[0] in KINDS}
+
+    def act(self) -> None:
+        """Let something happen in the store."""
+        acts, chance = self.store.acts, self.chance
+        with self.store.shop.lock:
+            ids = {kind: sorted(self.store.truth(kind)) for kind in self.store.shop.tables
+                   if kind in ("orders", "products", "coupons", "customers")}  # fmt: skip
+            order, product = chance.choice(ids["orders"]), chance.choice(ids["products"])
+            value = chance.randrange(10_000)
+            doings: list[cabc.Callable[[], t.Any]] = [
+                lambda: acts.status(order, chance.choice(("processing", "completed", "on-hold"))),
+                lambda: acts.stock(product, value),
+                lambda: acts.place_order(0, [product]),
+                lambda: acts.coupon_use(chance.choice(ids["coupons"])),
+                lambda: acts.profile(chance.choice(ids["customers"]), f"N{value}"),
+                lambda: acts.new_product(f"P{value}"),
+            ]
+            if len(ids["orders"]) > 10:
+                doings.append(lambda: acts.delete_for_good("orders", order))
+            if len(ids["products"]) > 6:
+                doings.append(lambda: acts.trash_post(product))
+            before = self.truth()
+            chance.choice(doings)()
+            now = self.truth()
+            self.judge.record(now)
+            self.judge.polled(now)
+            for thing in before.keys() | now.keys():
+                if before.get(thing) != now.get(thing):
+                    self.changed[thing] = time.monotonic()
+
+    # Our side
+
+    def kill(self, child: Child) -> None:
+        """Kill a process, and remember when."""
+        self.struck()
+        child.kill()
+
+    def struck(self) -> None:
+        """Remember that a process is killed now."""
+        self._kills.append(time.monotonic())
+
+    @property
+    def kills(self) -> list[float]:
+        """When processes were killed, by us or by themselves; seconds, monotonic."""
+        noted = self.folder / "killed"
+        by_themselves = noted.read_text().split() if noted.exists() else ()
+        return sorted([*self._kills, *map(float, by_themselves)])
+
+    def slow_down(self) -> None:
+        """Let the store and the callback take their time, as they do when they are real."""
+        self.store.faults.add("delay", times=10**9, seconds=0.03)
+
+        def answer(_received: Received) -> int:
+            time.sleep(0.05)
+            return 200
+
+        self.receiver.answer = answer
+
+    def hold_polls(self) -> None:
+        """Let nothing be found by polls, whoever asks for one: webhooks are to tell it."""
+        self._set_polls(None)
+
+    def resume_polls(self) -> None:
+        """Let the instance be polled again, at once."""
+        self._set_polls(self.database.clock())
+
+    def _set_polls(self, due: dt.datetime | None) -> None:
+        with self.database.write() as session:
+            session.execute(
+                sa.update(Instance)
+                .where(Instance.id == self.instance_id)
+                .values(next_poll_at=due, regular_poll_at=due)
+            )
+
+    def guard_now(self) -> None:
+        """Have the webhooks looked at."""
+        with self.database.write() as session:
+            session.execute(sa.update(Instance).values(hooks_due_at=self.database.clock()))
+
+    @property
+    def working(self) -> bool:
+        """Somebody holds a lease, or what a webhook said waits."""
+        with self.database.read() as session:
+            held = sa.select(Delivery.id).where(Delivery.lease_token.is_not(None)).limit(1)
+            arrived = sa.select(Arrival.id).limit(1)
+            taken = session.get_one(Instance, self.instance_id).lease_until is not None
+            return taken or any(session.scalars(query).first() for query in (held, arrived))
+
+    def poll_now(self) -> None:
+        """Make the instance due, as its interval would."""
+        now = self.database.clock()
+        # A killed worker leaves its lease behind.
+        free = sa.or_(Instance.lease_until.is_(None), Instance.lease_until < now)
+        with self.database.write() as session:
+            session.execute(
+                sa.update(Instance)
+                .where(Instance.id == self.instance_id, free)
+                .values(next_poll_at=Instance.created_at, regular_poll_at=Instance.created_at)
+            )
+
+    @property
+    def free(self) -> bool:
+        """Nobody polls the instance."""
+        with self.database.read() as session:
+            return session.get_one(Instance, self.instance_id).lease_until is None
+
+    def collect(self) -> None:
+        """Take what has come; a notification that came before only counts."""
+        received = self.receiver.received
+        for one in received[self._folded :]:
+            body = one.json
+            number = body["message"]["eventId"]
+            self.came[number] += 1
+            self.times[number].append(one.at)
+            if number in self._bodies:
+                assert self._bodies[number] == _lasting(one), "the same id, another notification"
+                continue
+            self._bodies[number] = _lasting(one)
+            for thing, kind, content in told(body["message"]):
+                self.judge.tell(thing, kind, content)
+        self._folded = len(received)
+
+    @property
+    def settled(self) -> bool:
+        """Everything has been told and written down."""
+        self.collect()
+        return self.judge.agrees(self.truth()) and self.delivered
+
+    @property
+    def delivered(self) -> bool:
+        """Nothing waits to be delivered."""
+        with self.database.read() as session:
+            waiting = sa.select(Delivery.id).where(Delivery.status.in_(UNSETTLED)).limit(1)
+            return session.scalars(waiting).first() is None
+
+    def untold(self) -> list[str]:
+        """Objects of whose last change a webhook was answered 200, and nobody was told."""
+        self.collect()
+        now = self.truth()
+        return [
+            f"{thing[0]} {thing[1]}: its webhook was taken"
+            for thing in self.said.taken(self.changed)
+            if self.judge.known.get(thing) != now.get(thing)
+        ]
+
+    def verdict(self, *, seconds: float = PATIENCE) -> Verdict:
+        """Wait until everything has been told, and judge."""
+        end = time.monotonic() + seconds
+        while not self.settled and time.monotonic() < end:
+            self.poll_now()
+            time.sleep(0.2)
+        return self.judge.verdict(self.truth())
+
+    @property
+    def hooked(self) -> bool:
+        """The store's webhooks are registered and in order."""
+        with self.database.read() as session:
+            hooks = session.get_one(Instance, self.instance_id).hooks
+        there = {row.id for row in self.store.shop.tables["webhooks"] if row.status == "active"}
+        return bool(hooks) and {one.get("id") for one in hooks} <= there
+
+    def errors(self) -> list[str]:
+        """What resources failed with."""
+        with self.database.read() as session:
+            return [f"{one.resource}: {one.error}" for one in session.scalars(sa.select(Poller))]
+
+    def pause(self, child: Child) -> None:
+        """Stop a process where it holds no lock in the database, which would stop the others."""
+        wait_until(lambda: self._paused(child))
+
+    def _paused(self, child: Child) -> bool:
+        child.signal(signal.SIGSTOP)
+        time.sleep(0.05)
+        try:
+            with self._impatient.connect() as connection:
+                if connection.dialect.name == "sqlite":
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                    return True
+                for table in (Instance, Subscription, Delivery):
+                    connection.execute(sa.select(table.id).with_for_update(nowait=True))
+                return True
+        except sa.exc.OperationalError:
+            child.signal(signal.SIGCONT)
+            return False
+
+    @property
+    def arrivals(self) -> int:
+        """Webhooks that were not looked after yet."""
+        with self.database.read() as session:
+            return session.scalars(sa.select(sa.func.count()).select_from(Arrival)).one()
+
+
+def _lasting(received: Received) -> t.Any:
+    """What of a notification may not differ when it comes again."""
+    return received.json["message"]["events"], received.json["message"]["raw"]
+
+
+def wait_until(done: cabc.Callable[[], bool], seconds: float = PATIENCE) -> float:
+    """Look again and again; returns how long it took, in seconds.
+
+    :raises TimeoutError: it did not come to that.
+    """
+    began = time.monotonic()
+    while not done():
+        if time.monotonic() - began > seconds:
+            raise TimeoutError(f"it took longer than {seconds:g} seconds")
+        time.sleep(0.02)
+    return time.monotonic() - began

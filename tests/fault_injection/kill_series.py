@@ -1,0 +1,291 @@
+"""Chaos: kills the processes of an installation, thousands of times, and counts what is lost.
+
+``CHAOS_KILLS`` says how many kills at random moments, ``CHAOS_DATABASES`` on which databases,
+``CHAOS_SERIES`` which series (a regular expression), and ``CHAOS_RESULTS`` names a file that keeps
+the outcomes, so that a table of many runs can be shown.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import re
+import sys
+import tempfile
+import time
+import traceback
+import typing as t
+
+from benchmarks.serving import free_port
+from tests import servers
+
+from . import kills
+from .installation import Installation
+from .kills import WORKER, KillResult, Takeover
+from .server_processes import Broker, Intake, ServerProcesses
+
+#: Kills at random moments, in all.
+KILLS = int(os.environ.get("CHAOS_KILLS", "1000"))
+DATABASES = os.environ.get("CHAOS_DATABASES", "sqlite,postgresql").split(",")
+SERIES = os.environ.get("CHAOS_SERIES", "")
+RESULTS = os.environ.get("CHAOS_RESULTS", "")
+#: Of the random numbers.
+SEED = int(os.environ.get("CHAOS_SEED", "1"))
+#: Leases of a second, so that a thousand kills take minutes and not hours.
+QUICK = {"LEASE_SECONDS": "1"}
+#: What runs beside each other; every one of them is killed.
+CREWS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "one worker": (WORKER,),
+    "three workers": (WORKER,) * 3,
+    "pollers and deliverers": (
+        ("poll", "--no-deliver"),
+        ("poll", "--no-deliver"),
+        ("deliver",),
+        ("deliver",),
+    ),
+}
+POINTS = ("before commit", "after commit", "statement")
+BROKERS = ("redis", "rabbitmq")
+
+Series = dict[str, cabc.Callable[[str], KillResult]]
+
+
+def series() -> Series:
+    """All series by name; each is given the name of a database."""
+    share = max(KILLS // (8 * len(DATABASES)), 1)
+    made: Series = {}
+    for what, crew in CREWS.items():
+        made[f"{what}, at random"] = _random(crew, share, QUICK)
+    made["three workers, at random, default lease"] = _random(
+        CREWS["three workers"], share // 2, {}
+    )
+    for point in POINTS:
+        most = 60 if "commit" in point else 250
+        made[f"one worker, each {point}"] = _points(point, most, ())
+    made["one of three workers, each after commit"] = _points(POINTS[1], 40, (WORKER,) * 2)
+    made["intake and workers, at random, webhooks"] = _intake(
+        lambda stand, intake: kills.with_intake(stand, intake, 2 * share)
+    )
+    for point in POINTS[:2]:
+        made[f"intake, each {point}, webhooks"] = _intake(
+            functools.partial(kills.intake_at_points, point=point, kills=share)
+        )
+    for name in BROKERS:
+        made[f"Celery, its beat, {name}, intake, at random"] = _celery(
+            name,
+            lambda stand, crew, broker: kills.with_celery(
+                stand, crew, broker, Intake(_port(stand)), max(share // 2, 5)
+            ),
+            hooked=True,
+        )
+    made["Celery, each after commit"] = _celery(
+        "redis", lambda stand, crew, _broker: kills.celery_at_points(stand, crew, POINTS[1], 30)
+    )
+    made["takeover at default settings"] = _takeovers
+    made["takeover by Celery at default settings"] = _celery(
+        "redis", _celery_takeovers, settings={}
+    )
+    return made
+
+
+def _random(
+    crew: cabc.Sequence[tuple[str, ...]], count: int, settings: cabc.Mapping[str, str]
+) -> cabc.Callable[[str], KillResult]:
+    def run(database: str) -> KillResult:
+        with stand_on(database, settings=settings) as stand:
+            return kills.at_random(stand, crew, max(count, 1))
+
+    return run
+
+
+def _points(
+    point: str, most: int, beside: cabc.Sequence[tuple[str, ...]]
+) -> cabc.Callable[[str], KillResult]:
+    def run(database: str) -> KillResult:
+        with stand_on(database, settings=QUICK) as stand:
+            return kills.at_points(stand, point, most=most, beside=beside)
+
+    return run
+
+
+def _intake(
+    do: cabc.Callable[[Installation, Intake], KillResult],
+) -> cabc.Callable[[str], KillResult]:
+    def run(database: str) -> KillResult:
+        intake = Intake(free_port())
+        public = f"http://127.0.0.1:{intake.port}"
+        with stand_on(database, public=public, settings=QUICK) as stand:
+            intake.start(stand.environment)
+            try:
+                return do(stand, intake)
+            finally:
+                intake.stop()
+
+    return run
+
+
+def _celery(
+    name: str,
+    do: cabc.Callable[[Installation, ServerProcesses, Broker], KillResult],
+    *,
+    hooked: bool = False,
+    settings: cabc.Mapping[str, str] = QUICK,
+) -> cabc.Callable[[str], KillResult]:
+    def run(database: str) -> KillResult:
+        public = f"http://127.0.0.1:{free_port()}" if hooked else None
+        with stand_on(database, public=public, settings=settings) as stand, _broker(name) as broker:
+            crew = ServerProcesses(stand.environment, broker, stand.folder)
+            try:
+                return do(stand, crew, broker)
+            finally:
+                crew.end()
+
+    return run
+
+
+def _port(stand: Installation) -> int:
+    return int(str(stand.public).rpartition(":")[2])
+
+
+@contextlib.contextmanager
+def _broker(name: str) -> cabc.Iterator[Broker]:
+    with tempfile.TemporaryDirectory(prefix="woo-broker-", ignore_cleanup_errors=True) as folder:
+        path = pathlib.Path(folder) / name
+        broker: Broker = servers.Redis() if name == "redis" else servers.Rabbitmq(path)
+        broker.start()
+        try:
+            yield broker
+        finally:
+            broker.kill()
+
+
+def _takeovers(database: str) -> KillResult:
+    """Of polls, of what webhooks said, of deliveries, and of guardians."""
+    intake = Intake(free_port())
+    public = f"http://127.0.0.1:{intake.port}"
+    with stand_on(database, public=public) as stand:
+        intake.start(stand.environment)
+        try:
+            takeover = Takeover(stand, lambda: stand.nursery.start(*WORKER))
+            took = {
+                "guardians": takeover.of_guardians(4),
+                "polls": takeover.of_requests(stand.poll_now, 6),
+                "deliveries": takeover.of_deliveries(6),
+                "webhooks": takeover.of_requests(stand.said.end, 6),
+            }
+            return _with(kills.judged(stand), took)
+        finally:
+            intake.stop()
+
+
+def _celery_takeovers(stand: Installation, crew: ServerProcesses, broker: Broker) -> KillResult:
+    crew.beat()
+    takeover = Takeover(stand, crew.worker, ready=4.0)
+    took = {
+        "polls": takeover.of_requests(stand.poll_now, 4),
+        "deliveries": takeover.of_deliveries(4),
+    }
+    crew.worker()
+    back = kills.broker_takeover(stand, broker)
+    print(f"  after the broker has come back: {back:.1f} s", flush=True)
+    return _with(kills.judged(stand), took)
+
+
+def _with(outcome: KillResult, took: cabc.Mapping[str, float]) -> KillResult:
+    print(*(f"  {what}: {seconds:.1f} s" for what, seconds in took.items()), sep="\n", flush=True)
+    outcome.takeover = max(took.values())
+    return outcome
+
+
+@contextlib.contextmanager
+def stand_on(name: str, **options: t.Any) -> cabc.Iterator[Installation]:
+    """An installation on a database of its own."""
+    with tempfile.TemporaryDirectory(prefix="woo-chaos-", ignore_cleanup_errors=True) as path:
+        folder = pathlib.Path(path)
+        with contextlib.ExitStack() as stack:
+            if name == "sqlite":
+                url = f"sqlite:///{folder}/chaos.sqlite3"
+            else:
+                url = stack.enter_context(getattr(servers, name)(folder / name))
+            yield stack.enter_context(Installation(url, folder, seed=SEED, **options).running())
+
+
+def table(rows: cabc.Sequence[tuple[str, str, KillResult]]) -> str:
+    """The outcomes in Markdown, those of the same series added up."""
+    lines = [
+        "| Database | Series | Kills | Changes | Lost | False | Sent again | Most of one id after "
+        "one kill | Longest takeover |",
+        "| :--- | :--- " + "| ---: " * 7 + "|",
+    ]
+    for (database, what), one in _summed(rows).items():
+        took = f"{one.takeover:.1f} s" if one.takeover is not None else ""
+        cells = (one.kills, one.changes, len(one.lost), len(one.false), one.repeated, one.per_kill)
+        lines.append(f"| {database} | {what} | {' | '.join(map(str, cells))} | {took} |")
+    return "\n".join(lines)
+
+
+def _summed(rows: cabc.Sequence[tuple[str, str, KillResult]]) -> dict[tuple[str, str], KillResult]:
+    summed: dict[tuple[str, str], KillResult] = {}
+    total = KillResult()
+    for database, what, one in rows:
+        for into in (summed.setdefault((database, what), KillResult()), total):
+            for field in dataclasses.fields(KillResult):
+                had, more = getattr(into, field.name), getattr(one, field.name)
+                if field.name in ("per_kill", "takeover"):
+                    both = [value for value in (had, more) if value is not None]
+                    setattr(into, field.name, max(both, default=None))
+                else:
+                    setattr(into, field.name, had + more)
+    return {**summed, ("all", ""): total}
+
+
+def _kept() -> list[tuple[str, str, KillResult]]:
+    path = pathlib.Path(RESULTS)
+    if not RESULTS or not path.exists():
+        return []
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [(database, what, KillResult(**one)) for database, what, one in lines]
+
+
+def main() -> None:
+    """Run every series on each database, and print the table."""
+    rows, wrong = _kept(), 0
+    for database in DATABASES:
+        for what, run in series().items():
+            if not re.search(SERIES, what):
+                continue
+            began = time.monotonic()
+            try:
+                outcome = run(database)
+            except servers.Missing as exc:
+                print(f"{database}, {what}: left out, {exc}", flush=True)
+                continue
+            except Exception:
+                # The machine was too slow, or the stand is broken: that proves nothing either way.
+                traceback.print_exc()
+                wrong += 1
+                continue
+            rows.append((database, what, outcome))
+            seconds = time.monotonic() - began
+            print(f"{database}, {what}: {_told(outcome)}, {seconds:.0f} s", flush=True)
+            print(*outcome.wrong[:20], outcome.log, sep="\n", end="", flush=True)
+            wrong += len(outcome.wrong)
+            if RESULTS:
+                with pathlib.Path(RESULTS).open("a") as file:
+                    file.write(json.dumps([database, what, dataclasses.asdict(outcome)]) + "\n")
+    print(table(rows))
+    sys.exit(1 if wrong else 0)
+
+
+def _told(one: KillResult) -> str:
+    said = f"{one.taken} of {one.webhooks} webhooks taken, " if one.webhooks else ""
+    return (
+        f"{one.kills} kills ({one.working} in the middle of work), {one.changes} changes, {said}"
+        f"{one.events} events in {one.notifications} notifications, {one.repeated} sent again, "
+        f"{len(one.wrong)} wrong"
+    )

@@ -1,0 +1,160 @@
+"""The processes that chaos kills, besides the workers of ``flask woo``: gunicorn and Celery."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import http.client
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import typing as t
+
+from benchmarks.intake_apps import PREFIX
+from benchmarks.serving import wait_for
+from flask_woo_events.instances import webhook_urls
+from flask_woo_events.worker.celery_tasks import QUEUES
+
+from .crash_points import KILLED
+from .installation import Child, wait_until
+
+
+class Broker(t.Protocol):
+    """A server of messages; ``tests.servers`` has some."""
+
+    url: str
+
+    def start(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+def children(pid: int) -> list[Child]:
+    """The processes that a process has started."""
+    with contextlib.suppress(FileNotFoundError):
+        text = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        return [Child(int(one)) for one in text.split()]
+    return []
+
+
+class Intake:
+    """gunicorn with the application: two processes of eight threads."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(
+        self,
+        environment: cabc.Mapping[str, str],
+        app: str = "tests.fault_injection.crash_points:ours()",
+    ) -> None:
+        """Serve."""
+        command = [
+            sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{self.port}", "--workers", "2",
+            "--threads", "8", "--log-level", "critical", app,
+        ]  # fmt: skip
+        with pathlib.Path(environment[KILLED]).with_name("intake.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                env={**os.environ, **environment},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        wait_for(self.port, self._process)
+        # It listens before it can answer, and a store waits for the answer to a ping for 5 s.
+        wait_until(self._answers)
+
+    def _answers(self) -> bool:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port)) as connection:
+            try:
+                connection.request("GET", f"{PREFIX}{webhook_urls.PATH}")
+                return connection.getresponse().status == 200
+            except (OSError, http.client.HTTPException):
+                return False  # Whoever was to answer was killed meanwhile.
+
+    @property
+    def workers(self) -> list[Child]:
+        """Its processes; gunicorn starts another one when one of them is killed."""
+        assert self._process is not None
+        return children(self._process.pid)
+
+    def stop(self) -> None:
+        """End it and all of its workers."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+class Celery:
+    """One command of Celery, with the processes that it starts."""
+
+    def __init__(
+        self, words: cabc.Sequence[str], environment: cabc.Mapping[str, str], log: pathlib.Path
+    ) -> None:
+        command = [sys.executable, "-m", "celery", "-A", "tests.fault_injection.celery_app", *words]
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command,
+                env={**os.environ, **environment},
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    @property
+    def alive(self) -> bool:
+        """It has not ended."""
+        return self._process.poll() is None
+
+    @property
+    def pool(self) -> list[Child]:
+        """The processes of a worker's pool."""
+        return children(self._process.pid)
+
+    def kill(self) -> None:
+        """End it and those that it started, as a power cut would."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+class ServerProcesses:
+    """Celery's processes: workers and a beat."""
+
+    def __init__(
+        self, environment: cabc.Mapping[str, str], broker: Broker, folder: pathlib.Path
+    ) -> None:
+        #: For whoever else serves the application.
+        self.environment = {**environment, "CHAOS_BROKER": broker.url}
+        self._folder = folder
+        self._all: list[Celery] = []
+
+    def worker(self, number: int = 1, *, pool: str = "prefork", doom: str = "") -> Celery:
+        """Start a worker for all queues."""
+        queues = ",".join(sorted(set(QUEUES.values())))
+        return self._start(
+            doom, "worker", "-Q", queues, "-P", pool, "-c", "2", "-n", f"w{number}@here",
+            "--without-gossip", "--without-mingle", "-l", "warning",
+        )  # fmt: skip
+
+    def beat(self) -> Celery:
+        """Start the beat."""
+        return self._start(
+            "", "beat", "-s", str(self._folder / "beat"), "--pidfile=", "-l", "warning"
+        )
+
+    def _start(self, doom: str, *words: str) -> Celery:
+        environment = {**self.environment, "CHAOS_DOOM": doom}
+        self._all.append(Celery(words, environment, self._folder / "celery.log"))
+        return self._all[-1]
+
+    def end(self) -> None:
+        """End all of them."""
+        for one in self._all:
+            if one.alive:
+                one.kill()

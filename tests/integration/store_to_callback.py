@@ -1,0 +1,164 @@
+"""A line from a simulated store through an application to a callback, over real sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import pathlib
+import typing as t
+
+import flask
+import orjson
+import sqlalchemy as sa
+
+from flask_woo_events.db.models import Instance, Poller
+from flask_woo_events.simulation.callback_receiver import CallbackReceiver
+from flask_woo_events.simulation.store import SimulatedStore
+from flask_woo_events.simulation.store.webhook_sender import Headers, Sender
+from flask_woo_events.sync.report import PollReport
+from flask_woo_events.worker.worker import Worker
+from tests.integration.host_app import PREFIX, Api, add_account, dispose, make_app, runtime_of
+
+VERSIONS = ["5.9", "7.0", "8.0", "9.4", "11.0"]
+KEY = "a-signature-key"
+#: Where stores reach the application.
+PUBLIC = "https://events.test"
+
+Event = tuple[str, str, str]
+
+
+@dataclasses.dataclass
+class StoreToCallback:
+    """A store, an application and a callback, joined."""
+
+    app: flask.Flask
+    store: SimulatedStore
+    receiver: CallbackReceiver
+    api: Api
+    instance_id: int
+
+    def poll(self) -> list[PollReport]:
+        return Worker(runtime_of(self.app)).poll_once([self.instance_id])
+
+    def arrivals(self) -> set[Event]:
+        """Poll, deliver, and tell what came; nothing may come twice."""
+        self.receiver.clear()
+        assert [report.error for report in self.poll() if report.error] == []
+        return self.delivered()
+
+    def delivered(self) -> set[Event]:
+        """Deliver, and tell what came; nothing may come twice."""
+        Worker(runtime_of(self.app)).deliver_once()
+        events = self.receiver.events
+        assert len(events) == len(set(events))
+        return set(events)
+
+    def errors(self) -> dict[str, str]:
+        """Poll, and tell which resources failed and why; nothing may arrive."""
+        self.receiver.clear()
+        errors = {one.resource: one.error for one in self.poll() if one.error}
+        assert self.delivered() == set()
+        return errors
+
+    def hooks(self) -> set[Event]:
+        """Let the store's webhooks tell, look after them, deliver, and tell what came."""
+        self.receiver.clear()
+        self.store.webhooks.run_queue()
+        reports = Worker(runtime_of(self.app)).settle_once()
+        assert [report.error for report in reports if report.error] == []
+        return self.delivered()
+
+    def first(self, kind: str) -> int:
+        """The lowest id of a kind in the store."""
+        return next(iter(self.store.shop.tables[kind])).id
+
+    def orders_of(self, *products: int) -> set[Event]:
+        """The orders that name one of these products, as they are told when it is gone."""
+        return {
+            ("orders", str(number), "UPDATED")
+            for number, order in self.store.truth("orders").items()
+            if any(item["product_id"] in products for item in order["line_items"])
+        }
+
+    def rest(self, method: str, path: str, **body: t.Any) -> dict[str, t.Any]:
+        """Call the store's own REST API."""
+        with self.store.shop.lock:
+            answer = self.store.routes.answer(method, path, path, {}, body)
+        assert answer.status < 300, answer.body
+        data: dict[str, t.Any] = orjson.loads(answer.body)
+        return data
+
+    def poller(self, resource: str) -> Poller:
+        """The row of a resource's poller."""
+        with runtime_of(self.app).database.read() as session:
+            return session.scalars(sa.select(Poller).where(Poller.resource == resource)).one()
+
+    @property
+    def notices(self) -> list[dict[str, t.Any]]:
+        """What the instance says of its store."""
+        with runtime_of(self.app).database.read() as session:
+            return session.get_one(Instance, self.instance_id).notices
+
+
+def sender(app: flask.Flask, public: str = PUBLIC) -> Sender:
+    """Delivers a store's webhooks to an application, and answers 404 for other addresses."""
+
+    def send(url: str, headers: Headers, body: bytes, _timeout: float) -> int | None:
+        if not url.startswith(public):
+            return 404
+        hop = ("host", "connection", "content-length")
+        kept = [(name, value) for name, value in headers if name.lower() not in hop]
+        path = url.removeprefix(public)
+        return app.test_client().post(path, data=body, headers=kept).status_code
+
+    return send
+
+
+def open_line(
+    version: str,
+    folder: pathlib.Path,
+    stack: contextlib.ExitStack,
+    *,
+    resources: dict[str, t.Any] | None = None,
+    counts: tuple[int, int, int, int] = (12, 6, 3, 5),
+    hooked: bool = False,
+    journal: bool = False,
+    public: str = PUBLIC,
+    **settings: t.Any,
+) -> StoreToCallback:
+    """Connect a fresh store, and read it the first time.
+
+    :param resources: the poller configuration; the default four without it.
+    :param counts: of orders, products, coupons and customers in the store.
+    :param journal: the store has the companion plugin.
+    :param hooked: the instance is one for webhooks, which reach the application directly.
+    :param public: where the store believes to reach the application.
+    :param settings: of the application, or of the instance if they are named as its keys are.
+    """
+    store = SimulatedStore(
+        version, consumer_key="ck_test", consumer_secret="cs_test", journal=journal
+    )
+    orders, products, coupons, customers = counts
+    store.populate(orders=orders, products=products, coupons=coupons, customers=customers)
+    receiver = CallbackReceiver()
+    url, hook = stack.enter_context(store.serve()), stack.enter_context(receiver.serve())
+    if hooked:
+        settings["WOO_EVENTS_PUBLIC_URL"] = f"{public}{PREFIX}"
+    own = {name: settings.pop(name) for name in list(settings) if name.startswith("event.")}
+    app = make_app(folder, WOO_EVENTS_ALLOW_PRIVATE_CALLBACKS=True, **settings)
+    store.webhooks.send = sender(app, public)
+    stack.callback(dispose, app)
+    api = Api(app.test_client(), add_account(app, "poller", "acme").headers, url)
+    configuration = {
+        "oauth.api.key": "ck_test",
+        "oauth.api.secret": "cs_test",
+        "event.notification.enabled": True,
+        "event.notification.callback.url": hook,
+        "event.notification.signature.key": KEY,
+        "event.vendor.type": "webhook" if hooked else "polling",
+        **({} if resources is None else {"event.poller.configuration": resources}),
+        **own,
+    }
+    line = StoreToCallback(app, store, receiver, api, api.create(**configuration)["id"])
+    assert line.arrivals() == set()
+    return line

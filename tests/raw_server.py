@@ -1,0 +1,200 @@
+"""A peer on loopback that says exactly the bytes that a test gives it."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import dataclasses
+import datetime as dt
+import ipaddress
+import pathlib
+import socket
+import ssl
+import threading
+import time
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+
+@dataclasses.dataclass
+class Connection:
+    """One connection, as the peer sees it."""
+
+    sock: socket.socket
+    stop: threading.Event
+    number: int
+
+    def read(self) -> bytes:
+        """Read one request, its body included; empty when the other side is gone."""
+        data = b""
+        while b"\r\n\r\n" not in data:
+            if not (piece := self.sock.recv(65536)):
+                return b""
+            data += piece
+        head, _, body = data.partition(b"\r\n\r\n")
+        length = 0
+        for line in head.lower().split(b"\r\n"):
+            if line.startswith(b"content-length:"):
+                length = int(line.partition(b":")[2])
+        while len(body) < length:
+            body += self.sock.recv(65536)
+        return head + b"\r\n\r\n" + body
+
+    def send(self, data: bytes) -> None:
+        self.sock.sendall(data)
+
+    def drip(self, data: bytes, pause: float) -> None:
+        """Send byte after byte, ``pause`` seconds apart."""
+        for index in range(len(data)):
+            if self.stop.is_set():
+                return
+            self.sock.sendall(data[index : index + 1])
+            time.sleep(pause)
+
+    def pour(self, data: bytes) -> None:
+        """Send for ever."""
+        while not self.stop.is_set():
+            self.sock.sendall(data)
+
+    def reset(self) -> None:
+        """Break the connection off without a goodbye."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.sock.close()
+
+
+@dataclasses.dataclass
+class Peer:
+    """Where the peer listens and what it was asked."""
+
+    port: int
+    scheme: str = "http"
+    connections: int = 0
+    requests: list[bytes] = dataclasses.field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.port}/"
+
+
+Handler = cabc.Callable[[Connection], None]
+
+
+@contextlib.contextmanager
+def peer(handle: Handler, *, tls: ssl.SSLContext | None = None) -> cabc.Iterator[Peer]:
+    """Listen, and let ``handle`` speak on each connection after its first request was read."""
+    stop = threading.Event()
+    threads: list[threading.Thread] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+    found = Peer(listener.getsockname()[1], "https" if tls else "http")
+
+    def converse(raw: socket.socket, number: int) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sock = tls.wrap_socket(raw, server_side=True) if tls else raw
+            with sock:
+                sock.settimeout(5)
+                line = Recording(sock, stop, number, found)
+                handle(line)
+        raw.close()
+
+    def accept() -> None:
+        while not stop.is_set():
+            try:
+                raw, _address = listener.accept()
+            except OSError:
+                return
+            found.connections += 1
+            thread = threading.Thread(target=converse, args=(raw, found.connections))
+            threads.append(thread)
+            thread.start()
+
+    accepting = threading.Thread(target=accept)
+    accepting.start()
+    try:
+        yield found
+    finally:
+        stop.set()
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        for thread in [accepting, *threads]:
+            thread.join(6)
+
+
+@dataclasses.dataclass
+class Recording(Connection):
+    """A line that notes requests at its peer."""
+
+    peer: Peer
+
+    def read(self) -> bytes:
+        request = super().read()
+        if request:
+            self.peer.requests.append(request)
+        return request
+
+
+def answer(body: bytes = b"", status: str = "200 OK", *headers: str) -> bytes:
+    """Write a whole answer with its length."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+def answers(*texts: bytes) -> Handler:
+    """Give one answer to each request of a connection, then close it."""
+
+    def handle(line: Connection) -> None:
+        for text in texts:
+            if not line.read():
+                return
+            line.send(text)
+
+    return handle
+
+
+def says(*texts: bytes) -> Handler:
+    """Read one request, say something, and wait for the other side to leave."""
+
+    def handle(line: Connection) -> None:
+        line.read()
+        for text in texts:
+            line.send(text)
+        while line.sock.recv(65536):
+            pass
+
+    return handle
+
+
+def self_signed(folder: pathlib.Path) -> tuple[ssl.SSLContext, str]:
+    """Make a certificate for 127.0.0.1; return the peer's context and the file of authorities."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = dt.datetime.now(dt.UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    chain, authorities = folder / "chain.pem", folder / "ca.pem"
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    authorities.write_bytes(pem)
+    chain.write_bytes(
+        pem
+        + key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain)
+    return context, str(authorities)

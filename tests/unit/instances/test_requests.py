@@ -1,0 +1,220 @@
+"""Requests as clients send them, and what becomes of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from flask_woo_events.errors import InputError
+from flask_woo_events.instances import polled_resources, requests
+from flask_woo_events.instances.polled_resources import PollerBlock, PollerConfiguration
+from flask_woo_events.values import validation
+from flask_woo_events.values.validation import validated
+
+FORMAT = "yyyy-MM-dd'T'HH:mm:ss"
+
+
+def _block(**keys: object) -> PollerConfiguration:
+    block = validated(PollerBlock, {"url": "/hubs/ecommerce/orders", **keys})
+    return block.configuration("orders")
+
+
+@pytest.mark.parity(13, 14)
+def test_block_of_the_documentation() -> None:
+    """The documented block is read, its stray quote included."""
+    dates = {
+        "updatedDateField": "date_modified",
+        "updatedDateFormat": FORMAT + "'",
+        "createdDateField": "date_created",
+        "createdDateFormat": FORMAT + "'",
+    }
+    read = _block(idField="id", datesConfiguration=dates)
+    assert (read.updated_field, read.created_field) == ("date_modified", "date_created")
+    assert (read.updated_format, read.updated_zone) == (FORMAT + "'", "UTC")
+
+
+@pytest.mark.parity(13, 15)
+@pytest.mark.parametrize("dates", [{}, None])
+def test_block_without_dates(dates: object) -> None:
+    """An empty dates configuration names no field."""
+    read = _block(datesConfiguration=dates)
+    assert (read.updated_field, read.created_field, read.updated_zone) == (None, None, "UTC")
+
+
+@pytest.mark.parity(20)
+def test_block_with_all_parameters() -> None:
+    """Every documented parameter is read, numbers and switches also as text."""
+    read = _block(
+        url="/wp-json/wc/v3/orders",
+        idField="user.id",
+        filterByUpdatedDate="false",
+        filterByCurrentDate=True,
+        createdCheckTolerance="60",
+        pageSize=20,
+        pollDelay=60,
+        datesConfiguration={"updatedDateTimezone": "EST", "createdDateTimezone": "-8:00"},
+    )
+    assert read == PollerConfiguration(
+        resource="orders",
+        url="/wp-json/wc/v3/orders",
+        id_field="user.id",
+        filter_by_updated_date=False,
+        filter_by_current_date=True,
+        created_check_tolerance=60,
+        page_size=20,
+        poll_delay=60,
+        updated_zone="EST",
+        created_zone="-8:00",
+    )
+
+
+@pytest.mark.parity(12)
+@pytest.mark.parametrize(
+    "name", ["orders", "products", "discounts", "customers", "orders-comments"]
+)
+def test_id_of_hub_resources(name: str) -> None:
+    """What is read by its id cannot be named by another field; the error says what can."""
+    with pytest.raises(InputError, match="/wp-json/wc/v3/.*whole") as caught:
+        validated(PollerBlock, {"url": f"/hubs/ecommerce/{name}", "idField": "number"})
+    assert caught.value.field == "idField"
+
+
+@pytest.mark.parity(18)
+@pytest.mark.parametrize("name", ["filterByUpdatedDate", "filterByUpdateDate"])
+def test_both_spellings_of_the_filter(name: str) -> None:
+    """The documentation spells one switch in two ways."""
+    assert not _block(**{name: False}).filter_by_updated_date
+
+
+@pytest.mark.parity(20)
+def test_tolerance_inside_of_the_dates() -> None:
+    """The tolerance may stand beside the dates or among them."""
+    assert _block(datesConfiguration={"createdCheckTolerance": 10}).created_check_tolerance == 10
+    nested = {"createdCheckTolerance": 10}
+    assert _block(createdCheckTolerance=0, datesConfiguration=nested).created_check_tolerance == 0
+
+
+@pytest.mark.parity(16)
+def test_zone_beside_the_dates() -> None:
+    """A zone that stands beside the dates counts unless the dates have one."""
+    assert _block(updatedDateTimezone="MST").updated_zone == "MST"
+    dates = {"updatedDateTimezone": "EST"}
+    assert _block(updatedDateTimezone="MST", datesConfiguration=dates).updated_zone == "EST"
+
+
+def test_null_page_size_is_the_default() -> None:
+    """A page size of null is none."""
+    assert _block(pageSize=None).page_size is None
+
+
+def test_unknown_parameters_are_ignored() -> None:
+    """Clients of the documented service send more than is documented."""
+    assert _block(somethingElse=1) == _block()
+
+
+def test_default_configuration_is_good() -> None:
+    """The default pollers pass their own check."""
+    read = polled_resources.parse_poller_configuration(polled_resources.default_configuration())
+    assert [one.resource for one in read] == ["customers", "discounts", "orders", "products"]
+
+
+@pytest.mark.parity(10)
+def test_free_name_of_a_resource() -> None:
+    """A resource may have any name; its url tells what it is."""
+    read = polled_resources.parse_poller_configuration(
+        {"contacts": {"url": "/hubs/ecommerce/customers"}}
+    )
+    assert [(one.resource, one.url) for one in read] == [("contacts", "/hubs/ecommerce/customers")]
+
+
+@pytest.mark.parity(23)
+def test_legacy_lines() -> None:
+    """A line of nine fields is one resource."""
+    line = f"things|/hubs/crm/orders?where=date_modified>=${{date}}||updated|{FORMAT}|EST|created||"
+    assert polled_resources.parse_legacy_urls(line) == {
+        "things": {
+            "url": "/hubs/crm/orders?where=date_modified>=${date}",
+            "datesConfiguration": {
+                "updatedDateField": "updated",
+                "updatedDateFormat": FORMAT,
+                "updatedDateTimezone": "EST",
+                "createdDateField": "created",
+            },
+        }
+    }
+
+
+@pytest.mark.parity(23)
+@pytest.mark.parametrize(
+    "text", ["orders|customers", "orders\ncustomers\n", " orders | customers "]
+)
+def test_legacy_names(text: str) -> None:
+    """Names alone mean the default pollers."""
+    defaults = polled_resources.default_configuration()
+    assert polled_resources.parse_legacy_urls(text) == {
+        "orders": defaults["orders"],
+        "customers": defaults["customers"],
+    }
+
+
+@pytest.mark.parity(50)
+@pytest.mark.parametrize(
+    ("value", "headers"),
+    [
+        ("", {}),
+        ("X-A: one", {"X-A": "one"}),
+        ("X-A: one\r\nX-B:two:three\n", {"X-A": "one", "X-B": "two:three"}),
+        ("X-A: one, X-B: two; X-C: three", {"X-A": "one", "X-B": "two", "X-C": "three"}),
+        ('{"X-A": "one, two; three"}', {"X-A": "one, two; three"}),
+        ({"X-A": 7}, {"X-A": "7"}),
+    ],
+)
+def test_callback_headers(value: object, headers: dict[str, str]) -> None:
+    """Headers are lines or an object."""
+    assert requests.parse_headers(value) == headers
+
+
+@pytest.mark.parity(50)
+@pytest.mark.parametrize("name", ["Host", "content-length", "Webhook-Signature"])
+def test_headers_that_are_ours(name: str) -> None:
+    """Headers of the connection and of our own cannot be set."""
+    with pytest.raises(InputError, match="set by us"):
+        requests.parse_headers({name: "x"})
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(True, "true"), (False, "false"), (15, "15"), (None, ""), ("x", "x"), ({"a": 1}, '{"a":1}')],
+)
+def test_values_are_kept_as_text(value: object, text: str) -> None:
+    """The configuration reads back as text, whatever it was sent as."""
+    assert requests.stored_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("<a href='x'>x</a>", "x"),
+        ("a < b", "a < b"),
+        ("  a \n b ", "a b"),
+        ("<script>alert(1)</script>", "alert(1)"),
+        ("<<b>script>x", "script>x"),
+    ],
+)
+def test_sanitized(text: str, clean: str) -> None:
+    """No markup is left in names, also when it is hidden in markup."""
+    assert validation.sanitized(text) == clean
+
+
+def test_names_that_only_some_databases_tell_apart() -> None:
+    """Case, accents and width do not make another name."""
+    assert validation.folded("Café ") == validation.folded("CAFE")
+    assert validation.folded("ｏrders") == validation.folded("Orders")
+    assert validation.folded("orders") != validation.folded("order")
+
+
+def test_error_names_the_field_and_not_the_value() -> None:
+    """A refusal names where the value stood."""
+    with pytest.raises(InputError) as caught:
+        validated(PollerBlock, {"url": "/orders", "pollDelay": "hidden"}, ("configuration", "x"))
+    assert caught.value.field == "configuration.x.pollDelay"
+    assert "hidden" not in str(caught.value)

@@ -1,0 +1,50 @@
+"""A populated store: truth and listings agree, and reading it is fast."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from flask_woo_events.simulation.store import VERSIONS
+
+from .conftest import MakeStore, ask, ids
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_truth_is_what_a_client_reads(make_store: MakeStore, version: str) -> None:
+    """Reading a whole collection gives the objects of ``truth``."""
+    store = make_store(version)
+    store.populate(orders=30, products=10, coupons=5, customers=8)
+    for kind in ("orders", "products", "coupons", "customers"):
+        truth = store.truth(kind)
+        rows = ask(store, kind, per_page=100).json or []
+        assert ids(store, kind, orderby="id", order="asc") == sorted(truth)
+        assert {row["id"]: {**row, "related_ids": 0} for row in rows} == {
+            row_id: {**row, "related_ids": 0} for row_id, row in truth.items()
+        }
+
+
+def test_unknown_version_is_refused(make_store: MakeStore) -> None:
+    """The error names the versions that there are."""
+    with pytest.raises(ValueError, match=r"choose one of 5\.9, 7\.0"):
+        make_store("3.0")
+
+
+def test_full_version_is_told(make_store: MakeStore) -> None:
+    """A store can be of any release of a line."""
+    status = ask(make_store("11.0.7"), "system_status", _fields="environment").json or {}
+    assert list(status) == ["environment"]
+    assert status["environment"]["version"] == "11.0.7"
+
+
+def test_ten_thousand_objects_a_second(make_store: MakeStore) -> None:
+    """Pages come from encoded objects, so that the store is not what a measurement measures."""
+    store = make_store()
+    store.populate(orders=2000, products=0, coupons=0, customers=10)
+    for offset in range(0, 2000, 100):
+        ids(store, "orders", orderby="id", offset=offset)
+    began = time.process_time()
+    for offset in range(0, 2000, 100):
+        ask(store, "orders", orderby="id", per_page=100, offset=offset)
+    assert 2000 / (time.process_time() - began) > 10_000

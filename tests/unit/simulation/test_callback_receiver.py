@@ -1,0 +1,23 @@
+"""The receiving end of notifications."""
+
+from __future__ import annotations
+
+import socket
+import urllib.parse
+
+from flask_woo_events.simulation.callback_receiver import CallbackReceiver
+
+
+def test_sender_that_ends_in_the_middle_has_sent_nothing() -> None:
+    """What is shorter than it says did not come; the receiver goes on."""
+    receiver = CallbackReceiver()
+    with receiver.serve() as url:
+        port = urllib.parse.urlsplit(url).port
+        for body in (b"{}", b'{"a":1}'):
+            with socket.create_connection(("127.0.0.1", port), 5) as sender:
+                sender.sendall(b"POST /events HTTP/1.1\r\nContent-Length: 7\r\n\r\n" + body)
+                sender.shutdown(socket.SHUT_WR)
+                answer = sender.recv(1000)
+                assert answer.startswith(b"HTTP/1.1 200" if len(body) == 7 else b"")
+                assert bool(answer) == (len(body) == 7)
+    assert [one.json for one in receiver.received] == [{"a": 1}]

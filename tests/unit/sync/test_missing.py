@@ -1,0 +1,86 @@
+"""The search by halves: what it finds, and what it costs."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing as t
+
+import hypothesis
+from hypothesis import strategies as st
+
+from flask_woo_events.sync.reading.missing import MOST_REQUESTS, _Search
+
+PAGE = 100
+
+
+@dataclasses.dataclass
+class Shelf:
+    """A store's listing and our ledger, as the search asks them."""
+
+    shown: list[int]
+    held: list[int]
+    page_size: int = PAGE
+    requests: int = 0
+
+    @property
+    def listing(self) -> t.Self:
+        return self
+
+    @property
+    def ledger(self) -> t.Self:
+        return self
+
+    def ids(self, offset: int, limit: int) -> list[int]:
+        self.requests += 1
+        return self.shown[offset : offset + limit]
+
+    def live_numbers(self, _after: int | None, _until: int | None) -> list[int]:
+        return self.held
+
+
+def _search(shelf: Shelf) -> _Search:
+    search = _Search(t.cast("t.Any", shelf), len(shelf.shown))
+    search.run()
+    return search
+
+
+_ids = st.sets(st.integers(1, 3000), max_size=600)
+
+
+@hypothesis.settings(deadline=None, max_examples=300)
+@hypothesis.given(_ids, _ids, _ids, st.integers(2, 100))
+def test_deletions_are_found(both: set[int], gone: set[int], new: set[int], size: int) -> None:
+    """Without additions every deletion is found; with them, nothing but a difference is."""
+    gone, new = gone - both, new - both - gone
+    shelf = Shelf(sorted(both), sorted(both | gone), size)
+    search = _search(shelf)
+    if search.ended:
+        assert search.found == gone
+    mixed = _search(Shelf(sorted(both | new), sorted(both | gone), size))
+    assert mixed.found <= gone | new
+    if mixed.ended and len(gone) != len(new):
+        assert mixed.found
+
+
+@hypothesis.settings(deadline=None, max_examples=50)
+@hypothesis.given(st.integers(1, 100_000))
+def test_one_deletion_costs_a_logarithm(gone: int) -> None:
+    """One among 100,000 takes no more pages than can be halved."""
+    ids = list(range(1, 100_001))
+    shelf = Shelf([one for one in ids if one != gone], ids)
+    search = _search(shelf)
+    assert search.found == {gone}
+    assert shelf.requests <= math.ceil(math.log2(1000)) + 2
+
+
+@hypothesis.settings(deadline=None, max_examples=20)
+@hypothesis.given(st.sets(st.integers(1, 20_000), min_size=100, max_size=5000))
+def test_a_search_ends(gone: set[int]) -> None:
+    """However much is gone one search asks for so many pages, and says when it did not finish."""
+    ids = list(range(1, 20_001))
+    shelf = Shelf([one for one in ids if one not in gone], ids)
+    search = _search(shelf)
+    assert shelf.requests <= MOST_REQUESTS
+    assert search.found <= gone
+    assert not search.ended or search.found == gone

@@ -1,0 +1,90 @@
+"""The settings, and what the extension says of wrong ones."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from flask_woo_events.errors import ConfigurationError
+from flask_woo_events.settings import Settings, read_settings
+
+
+def test_defaults() -> None:
+    """Without any setting the defaults hold."""
+    assert read_settings({"SECRET_KEY": "x"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("poll_overlap", "60", 60),
+        ("poll_overlap", 0, 0),
+        ("store_read_timeout", "2.5", 2.5),
+        ("store_read_timeout", 2, 2.0),
+        ("allow_private_callbacks", "yes", True),
+        ("allow_private_callbacks", "False", False),
+        ("bind_key", None, None),
+        ("bind_key", "other", "other"),
+        ("retry_schedule", "cloud-elements", "cloud-elements"),
+        ("failure_policy", "queue", "queue"),
+        ("encryption_keys", "a, b,", ("a", "b")),
+        ("encryption_keys", ["a", "b"], ("a", "b")),
+        ("encryption_keys", '["a", "b"]', ("a", "b")),
+        ("url_prefix", "api/", "/api"),
+        ("url_prefix", "/", ""),
+        ("url_prefix", "", ""),
+    ],
+)
+def test_values(name: str, value: object, read: object) -> None:
+    """Values are accepted as Python's and as texts of the environment."""
+    assert getattr(read_settings({f"WOO_EVENTS_{name.upper()}": value}), name) == read
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("WOO_EVENTS_POLL_OVERLAP", "x"),
+        ("WOO_EVENTS_POLL_OVERLAP", True),
+        ("WOO_EVENTS_POLL_OVERLAP", -1),
+        ("WOO_EVENTS_POLL_OVERLAP", "--5"),
+        ("WOO_EVENTS_POLL_OVERLAP", "5²"),
+        ("WOO_EVENTS_POLL_OVERLAP", None),
+        ("WOO_EVENTS_POLL_PAGE_SIZE", 1),
+        ("WOO_EVENTS_POLL_PAGE_SIZE", 101),
+        ("WOO_EVENTS_STORE_READ_TIMEOUT", "nan"),
+        ("WOO_EVENTS_STORE_READ_TIMEOUT", 0),
+        ("WOO_EVENTS_STORE_READ_TIMEOUT", "soon"),
+        ("WOO_EVENTS_ALLOW_PRIVATE_CALLBACKS", "perhaps"),
+        ("WOO_EVENTS_RETRY_SCHEDULE", "never"),
+        ("WOO_EVENTS_FAILURE_POLICY", "drop"),
+        ("WOO_EVENTS_ENCRYPTION_KEYS", 7),
+        ("WOO_EVENTS_ENCRYPTION_KEYS", [7]),
+        ("WOO_EVENTS_ENCRYPTION_KEYS", "[x"),
+        ("WOO_EVENTS_BIND_KEY", 7),
+        ("WOO_EVENTS_URL_PREFIX", 7),
+        ("WOO_EVENTS_UNKNOWN", 7),
+    ],
+)
+def test_wrong_values(key: str, value: object) -> None:
+    """A wrong value or an unknown key is refused by its name."""
+    with pytest.raises(ConfigurationError, match=key):
+        read_settings({key: value})
+
+
+def test_settings_do_not_show_keys() -> None:
+    """The settings can be logged."""
+    assert "hidden" not in repr(Settings(encryption_keys=("hidden",)))
+
+
+def test_settings_cannot_be_changed() -> None:
+    """The settings are read once."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().poll_threads = 9  # type: ignore[misc]
+
+
+def test_wrong_keys_are_not_repeated() -> None:
+    """A list of keys that is no JSON is an error that does not show them."""
+    with pytest.raises(ConfigurationError, match="WOO_EVENTS_ENCRYPTION_KEYS") as caught:
+        read_settings({"WOO_EVENTS_ENCRYPTION_KEYS": '["hidden'})
+    assert "hidden" not in str(caught.value)
