@@ -29,10 +29,24 @@ from flask_woo_events.values.crypto import sign_body
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCS = sorted(ROOT.joinpath("docs").glob("*.md"))
-PAGES = [ROOT / "README.md", ROOT / "CHANGES.md", ROOT / "example_app" / "README.md", *DOCS]
+READMES = [ROOT / folder / "README.md" for folder in (".", "example_app", "wp-plugin-stub")]
+PAGES = [*READMES, ROOT / "CHANGES.md", *DOCS]
+#: Pages under ``docs`` whose language is checked word by word.
+PLAIN_PAGES = (
+    "companion", "glossary", "http-api", "index", "polling", "prove", "quickstart", "testing",
+    "webhooks",
+)  # fmt: skip
+#: Terms that every page uses and only the glossary defines.
+TERMS = (
+    "attempt", "baseline", "delivery", "event", "journal", "ledger", "notification", "poll",
+    "subscription", "webhook",
+)  # fmt: skip
 
 _FENCE = re.compile(r"^```(?P<language>[a-z]*)[^\n]*\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\((?P<target>[^()\s]+)\)")
+_UNCLEAR = re.compile(
+    r"\b(?:told|tells|telling|looked\s+after|put\s+right|besides|whoever|shall)\b", re.IGNORECASE
+)
 _HEADING = re.compile(r"^#+ +(?P<title>.+)$", re.MULTILINE)
 
 
@@ -258,3 +272,18 @@ def test_pages_are_plain(page: pathlib.Path) -> None:
     prose = re.sub(r"`[^`\n]*`|<[^>]*>", "", _FENCE.sub("", text))
     assert "!" not in prose.replace("![", "[")
     assert not re.search(r"[ \t]+$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_glossary_defines_a_term_once(term: str) -> None:
+    """The glossary has one definition of each central term."""
+    assert len(re.findall(rf"^{term}\n: ", _text("glossary.md"), re.MULTILINE)) == 1
+
+
+@pytest.mark.parametrize(
+    "page", [*READMES, *(ROOT / "docs" / f"{name}.md" for name in PLAIN_PAGES)], ids=_name
+)
+def test_pages_use_the_terms_of_the_field(page: pathlib.Path) -> None:
+    """Events are sent, recorded or reported, and problems are repaired or processed."""
+    prose = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    assert _UNCLEAR.findall(prose) == []
