@@ -1,6 +1,6 @@
-"""Build the plugin's zip: the same bytes from the same files, wherever it is built.
+"""Build the plugin's zip, reproducibly: the same files always give the same bytes.
 
-Run it with ``make plugin``. Translations are compiled on the way.
+Run it with ``make plugin``. It also compiles the translations.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import zipfile
 
 HERE = pathlib.Path(__file__).parent
 SLUG = "flask-woo-events"
-#: What shop owners get: no screenshots, no sources of translations, not this file.
+#: Files in the zip: no screenshots, no translation sources, not this file.
 WANTED = ("*.php", "includes/*.php", "readme.txt", "languages/*.pot")
 #: The oldest date that a zip can hold.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def version() -> str:
-    """The plugin's version, as WordPress reads it."""
+    """Return the plugin's version from its header."""
     header = (HERE / f"{SLUG}.php").read_text()
     found = re.search(r"^ \* Version: (\S+)$", header, re.MULTILINE)
     if found is None:
@@ -30,7 +30,7 @@ def version() -> str:
 
 
 def read_po(path: pathlib.Path) -> dict[str, str]:
-    """Read a catalogue: originals, and their translations; plural forms joined with NUL."""
+    """Read a catalog: originals and their translations, with plural forms joined by NUL."""
     entries: dict[str, str] = {}
     for block in re.split(r"\n\s*\n", path.read_text()):
         fields: dict[str, str] = {}
@@ -55,7 +55,7 @@ def read_po(path: pathlib.Path) -> dict[str, str]:
 
 
 def compile_mo(entries: dict[str, str]) -> bytes:
-    """The catalogue as WordPress loads it (GNU gettext's format)."""
+    """Return the catalog in the format that WordPress loads (GNU gettext's)."""
     pairs = sorted(
         (original.encode(), text.encode()) for original, text in entries.items() if text.strip("\0")
     )
@@ -74,7 +74,7 @@ def compile_mo(entries: dict[str, str]) -> bytes:
 
 
 def files() -> dict[str, bytes]:
-    """What the zip holds, by path."""
+    """Return the contents of the zip by path."""
     found = {
         f"{SLUG}/{path.relative_to(HERE).as_posix()}": path.read_bytes()
         for pattern in WANTED
@@ -86,9 +86,9 @@ def files() -> dict[str, bytes]:
 
 
 def build(target: pathlib.Path) -> pathlib.Path:
-    """Write the zip; nothing in it depends on when, where or by whom."""
+    """Write the zip, independently of time, place and user."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Stored, not deflated: libraries compress differently.
+    # Stored, not deflated, because libraries compress differently.
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for name, content in files().items():
             entry = zipfile.ZipInfo(name, EPOCH)

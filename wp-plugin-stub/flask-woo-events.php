@@ -2,7 +2,7 @@
 /**
  * Plugin Name: Flask Woo Events
  * Plugin URI: https://pypi.org/project/flask-woo-events/
- * Description: Tells a Flask application every change of products, orders, customers and coupons, and connects the store without copying keys.
+ * Description: Reports every change of products, orders, customers and coupons to a Flask application, and connects the store without copying keys.
  * Version: 1.0.0
  * Author: The authors of flask_woo_events
  * Text Domain: flask-woo-events

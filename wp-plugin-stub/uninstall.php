@@ -1,7 +1,7 @@
 <?php
 /**
- * Removes all that the plugin kept. The keys and webhooks are the application's: the button
- * "Disconnect" takes them away.
+ * Removes all data of the plugin. The keys and webhooks belong to the application, and are removed
+ * by the button "Disconnect".
  *
  * @package Flask_Woo_Events
  */

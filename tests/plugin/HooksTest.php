@@ -1,17 +1,17 @@
 <?php
 /**
- * Journal rows for every hook.
+ * The journal rows of every hook.
  *
  * @package Flask_Woo_Events
  */
 
 use Flask_Woo_Events\Journal;
 
-/** Each change is one row, whichever hook tells it. */
+/** Each change writes one row, whichever hook reports it. */
 final class HooksTest extends JournalTestCase {
 
-	/** Hooks of WooCommerce whose first argument is an id or an object, and what they tell. */
-	public function told(): array {
+	/** WooCommerce hooks whose first argument is an id or an object, with the expected rows. */
+	public function woocommerce_hooks(): array {
 		$order   = new WC_Order( array( 'id' => 71 ) );
 		$refund  = new WC_Order_Refund( array( 'id' => 72, 'parent_id' => 71, 'type' => 'shop_order_refund' ) );
 		$product = new Standin_Object( array( 'id' => 73 ) );
@@ -68,16 +68,16 @@ final class HooksTest extends JournalTestCase {
 	}
 
 	/**
-	 * @dataProvider told
+	 * @dataProvider woocommerce_hooks
 	 */
-	public function test_woocommerce_tells( string $hook, array $arguments, array $expected ): void {
+	public function test_woocommerce_hooks_write_rows( string $hook, array $arguments, array $expected ): void {
 		$GLOBALS['standin_items'] = array( 9 => 71 );
 		do_action( $hook, ...$arguments );
 		$this->assertSame( $expected, $this->written() );
 	}
 
-	/** Hooks that say only which post it is. */
-	public function of_posts(): array {
+	/** Hooks that pass only the id of a post. */
+	public function stock_hooks(): array {
 		return array(
 			array( 'woocommerce_updated_product_stock' ),
 			array( 'woocommerce_updated_product_sales' ),
@@ -87,9 +87,9 @@ final class HooksTest extends JournalTestCase {
 	}
 
 	/**
-	 * @dataProvider of_posts
+	 * @dataProvider stock_hooks
 	 */
-	public function test_stock_by_statements( string $hook ): void {
+	public function test_stock_written_by_sql( string $hook ): void {
 		$product   = $this->post();
 		$variation = $this->post( 'product_variation', array( 'post_parent' => $product ) );
 		$this->listen();
@@ -103,19 +103,19 @@ final class HooksTest extends JournalTestCase {
 		$this->assertSame( array( "product $product update", "variation $variation update <$product" ), $this->written() );
 	}
 
-	public function test_a_refund_is_deleted_without_an_action(): void {
+	public function test_refund_deleted_without_an_action(): void {
 		$refund = new WC_Order_Refund( array( 'id' => 72, 'parent_id' => 71 ) );
 		$this->assertNull( apply_filters( 'woocommerce_pre_delete_order_refund', null, $refund, true ) );
 		$this->assertSame( array( 'refund 72 delete <71', 'order 71 update' ), $this->written() );
 	}
 
-	public function test_a_refund_that_is_kept_says_nothing(): void {
+	public function test_refund_that_is_kept_writes_nothing(): void {
 		$refund = new WC_Order_Refund( array( 'id' => 72, 'parent_id' => 71 ) );
 		$this->assertFalse( apply_filters( 'woocommerce_pre_delete_order_refund', false, $refund, true ) );
 		$this->assertSame( array(), $this->written() );
 	}
 
-	public function test_refunds_go_with_their_order(): void {
+	public function test_refunds_are_deleted_with_their_order(): void {
 		$refunds = array( new WC_Order_Refund( array( 'id' => 82 ) ), new WC_Order_Refund( array( 'id' => 83 ) ) );
 		do_action( 'woocommerce_before_delete_order', 81, new WC_Order( array( 'refunds' => $refunds ) ) );
 		do_action( 'woocommerce_update_order', 81 );
@@ -123,12 +123,12 @@ final class HooksTest extends JournalTestCase {
 		$this->assertSame( array( 'order 81 delete', 'refund 82 delete <81', 'refund 83 delete <81' ), $this->written() );
 	}
 
-	public function test_an_unborn_order_says_nothing(): void {
+	public function test_auto_draft_order_writes_nothing(): void {
 		do_action( 'woocommerce_after_order_object_save', new WC_Order( array( 'id' => 5, 'status' => 'auto-draft' ) ) );
 		$this->assertSame( array(), $this->written() );
 	}
 
-	/** Types of posts, and what they are in the journal. */
+	/** Post types and their types in the journal. */
 	public function types(): array {
 		return array(
 			array( 'product', 'product' ),
@@ -142,7 +142,7 @@ final class HooksTest extends JournalTestCase {
 	/**
 	 * @dataProvider types
 	 */
-	public function test_the_life_of_a_post( string $post_type, string $type ): void {
+	public function test_post_from_creation_to_deletion( string $post_type, string $type ): void {
 		$id = $this->post( $post_type );
 		$this->assertSame( array( "$type $id create" ), $this->written() );
 		$steps = array(
@@ -168,7 +168,7 @@ final class HooksTest extends JournalTestCase {
 		}
 	}
 
-	public function test_direct_meta(): void {
+	public function test_meta_written_directly(): void {
 		$id = $this->post();
 		foreach ( array( 'add_post_meta', 'update_post_meta' ) as $number => $function ) {
 			$this->listen();
@@ -180,42 +180,42 @@ final class HooksTest extends JournalTestCase {
 		$this->assertSame( array( "product $id update" ), $this->written() );
 	}
 
-	public function test_meta_of_all_that_have_it(): void {
+	public function test_meta_deleted_for_all_objects(): void {
 		$posts = array( $this->post(), $this->post( 'shop_coupon' ), $this->post( 'page' ) );
 		$user  = wp_create_user( 'all', 'password', 'all@shop.test' );
 		array_map(
 			function ( $post ) {
-				add_post_meta( $post, 'of_all', '1' );
+				add_post_meta( $post, 'shared', '1' );
 				add_post_meta( $post, '_sku', 'S' . $post );
 			},
 			$posts
 		);
-		add_user_meta( $user, 'of_all', '1' );
-		$GLOBALS['post'] = get_post( $this->post() ); // What an id of nothing means to WordPress.
+		add_user_meta( $user, 'shared', '1' );
+		$GLOBALS['post'] = get_post( $this->post() ); // WordPress uses it for an empty id.
 		$this->listen();
-		delete_post_meta_by_key( 'of_all' );
+		delete_post_meta_by_key( 'shared' );
 		$this->assertSame( array( "product {$posts[0]} update", "coupon {$posts[1]} update" ), $this->written() );
 		$this->listen();
 		delete_post_meta_by_key( '_sku' );
 		$this->assertContains( "product_in_orders {$posts[0]} update", $this->written() );
 		$this->listen();
-		delete_metadata( 'user', 0, 'of_all', '', true );
+		delete_metadata( 'user', 0, 'shared', '', true );
 		$this->assertSame( array( "customer $user update" ), $this->written() );
 		unset( $GLOBALS['post'] );
 	}
 
-	public function test_meta_of_very_many(): void {
+	public function test_meta_deleted_for_more_than_500_objects(): void {
 		for ( $number = 0; $number < 501; $number++ ) {
-			add_post_meta( 70000 + $number, 'of_many', '1' );
-			add_user_meta( 70000 + $number, 'of_many', '1' );
+			add_post_meta( 70000 + $number, 'shared', '1' );
+			add_user_meta( 70000 + $number, 'shared', '1' );
 		}
 		$this->listen();
-		delete_post_meta_by_key( 'of_many' );
-		delete_metadata( 'user', 0, 'of_many', '', true );
+		delete_post_meta_by_key( 'shared' );
+		delete_metadata( 'user', 0, 'shared', '', true );
 		$this->assertSame( array( 'product 0 update', 'variation 0 update', 'coupon 0 update', 'order 0 update', 'refund 0 update', 'customer 0 update' ), $this->written() );
 	}
 
-	public function test_meta_that_nobody_sees(): void {
+	public function test_hidden_meta_writes_nothing(): void {
 		$id   = $this->post();
 		$page = $this->post( 'page' );
 		$user = wp_create_user( 'hidden', 'password', 'hidden@shop.test' );
@@ -230,7 +230,7 @@ final class HooksTest extends JournalTestCase {
 		$this->assertSame( array(), $this->written() );
 	}
 
-	public function test_a_placeholder_is_told_when_it_goes(): void {
+	public function test_deleted_placeholder_writes_a_row(): void {
 		$id = $this->post( 'shop_order_placehold', array( 'post_status' => 'draft' ) );
 		update_post_meta( $id, 'a', '1' );
 		$this->assertSame( array(), $this->written() );
@@ -284,7 +284,7 @@ final class HooksTest extends JournalTestCase {
 		}
 	}
 
-	public function test_the_life_of_a_customer(): void {
+	public function test_customer_from_creation_to_deletion(): void {
 		$id = wp_insert_user( array( 'user_login' => 'eve', 'user_pass' => 'x', 'user_email' => 'eve@shop.test', 'role' => 'customer' ) );
 		$this->assertSame( array( "customer $id create" ), $this->written() );
 		$this->listen();
@@ -307,13 +307,13 @@ final class HooksTest extends JournalTestCase {
 	}
 
 	public function test_orders_of_a_deleted_customer(): void {
-		$id = wp_create_user( 'gone', 'password', 'gone@shop.test' );
+		$id = wp_create_user( 'deleted', 'password', 'deleted@shop.test' );
 
 		$GLOBALS['standin_orders'] = array( $id => array( 301, 302 ) );
 		$this->listen();
 		wp_delete_user( $id );
 		$this->assertSame( array( "customer $id delete", 'order 301 update', 'order 302 update' ), $this->written() );
-		$id = wp_create_user( 'gone', 'password', 'gone@shop.test' );
+		$id = wp_create_user( 'deleted', 'password', 'deleted@shop.test' );
 
 		$GLOBALS['standin_orders'] = array( $id => range( 1, 600 ) );
 		$this->listen();
@@ -321,7 +321,7 @@ final class HooksTest extends JournalTestCase {
 		$this->assertSame( array( 'order 0 update' ), $this->written( array( 'order' ) ) );
 	}
 
-	public function test_one_row_for_a_change_and_request(): void {
+	public function test_one_row_per_change_and_request(): void {
 		do_action( 'woocommerce_update_order', 91 );
 		do_action( 'woocommerce_new_order', 91 );
 		do_action( 'woocommerce_update_order', 91 );
@@ -331,7 +331,7 @@ final class HooksTest extends JournalTestCase {
 		$this->assertSame( array( 'order 91 create', 'order 91 update' ), $this->written() );
 	}
 
-	public function test_a_long_request_is_told_again(): void {
+	public function test_long_request_writes_a_second_row(): void {
 		do_action( 'woocommerce_update_order', 92 );
 		$written = new ReflectionProperty( Journal::class, 'written' );
 		$written->setAccessible( true );
@@ -344,7 +344,7 @@ final class HooksTest extends JournalTestCase {
 		$this->assertSame( array( 'order 92 update', 'order 92 update' ), $this->written() );
 	}
 
-	public function test_whoever_fired_the_hook_keeps_their_results(): void {
+	public function test_query_results_of_the_caller_are_kept(): void {
 		global $wpdb;
 		$wpdb->insert( $wpdb->postmeta, array( 'post_id' => 1, 'meta_key' => 'a' ) );
 		$id   = $wpdb->insert_id;
@@ -353,9 +353,9 @@ final class HooksTest extends JournalTestCase {
 		$this->assertSame( array( $id, 2, $rows ), array( $wpdb->insert_id, $wpdb->num_rows, $wpdb->last_result ) );
 	}
 
-	/** Last, when all others have run: no hook that the plugin listens to was left out. */
+	/** Runs last: the tests have fired every hook that the plugin listens to. */
 	public function test_zzz_every_hook_was_fired(): void {
-		$ours = array();
+		$hooks = array();
 		foreach ( $GLOBALS['wp_filter'] as $hook => $listeners ) {
 			foreach ( $listeners->callbacks as $priority => $callbacks ) {
 				if ( 999 !== $priority ) {
@@ -365,12 +365,12 @@ final class HooksTest extends JournalTestCase {
 					$function = $callback['function'];
 					$file     = $function instanceof Closure ? ( new ReflectionFunction( $function ) )->getFileName() : '';
 					if ( ( is_array( $function ) && is_string( $function[0] ) && 0 === strpos( $function[0], 'Flask_Woo_Events\\' ) ) || false !== strpos( $file, '-watcher.php' ) ) {
-						$ours[] = $hook;
+						$hooks[] = $hook;
 					}
 				}
 			}
 		}
-		$this->assertGreaterThan( 80, count( $ours ) );
-		$this->assertSame( array(), array_values( array_diff( $ours, array_keys( self::$fired ) ) ) );
+		$this->assertGreaterThan( 80, count( $hooks ) );
+		$this->assertSame( array(), array_values( array_diff( $hooks, array_keys( self::$fired ) ) ) );
 	}
 }

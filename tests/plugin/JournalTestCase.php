@@ -1,6 +1,6 @@
 <?php
 /**
- * What the tests of the plugin share.
+ * Base class of the plugin's tests.
  *
  * @package Flask_Woo_Events
  */
@@ -8,18 +8,18 @@
 use Flask_Woo_Events\Journal;
 use PHPUnit\Framework\TestCase;
 
-/** A test that looks at what was written to the journal. */
+/** Collects the rows that a test writes to the journal. */
 abstract class JournalTestCase extends TestCase {
 
 	const PLUGIN = 'flask-woo-events/flask-woo-events.php';
 
-	/** The greatest number before the test.
+	/** The greatest row number before the test.
 	 *
 	 * @var int
 	 */
 	private $before = 0;
 
-	/** Hooks that a test has made fire, by WordPress or by hand.
+	/** Hooks that the tests have fired, directly or through WordPress.
 	 *
 	 * @var array<string, bool>
 	 */
@@ -44,32 +44,32 @@ abstract class JournalTestCase extends TestCase {
 		$this->listen();
 	}
 
-	/** Take what is written from now on. */
+	/** Collect the rows written from now on. */
 	protected function listen(): void {
 		Journal::forget();
 		$this->before = Journal::facts()['head'];
 	}
 
 	/**
-	 * What was written since, as "type id operation", and "<parent" where there is one.
+	 * Return the rows written since listen(), as "type id operation", with "<parent" if there is one.
 	 *
-	 * @param string[] $types Only these types.
+	 * @param string[] $types Return only these types; empty for all.
 	 * @return string[]
 	 */
 	protected function written( array $types = array() ): array {
-		$told = array();
+		$rows = array();
 		foreach ( Journal::after( $this->before, 1000 ) as $row ) {
 			if ( ! $types || in_array( $row['object_type'], $types, true ) ) {
-				$told[] = "{$row['object_type']} {$row['object_id']} {$row['operation']}" . ( (int) $row['parent_id'] ? " <{$row['parent_id']}" : '' );
+				$rows[] = "{$row['object_type']} {$row['object_id']} {$row['operation']}" . ( (int) $row['parent_id'] ? " <{$row['parent_id']}" : '' );
 			}
 		}
-		return $told;
+		return $rows;
 	}
 
 	/**
-	 * Make a post.
+	 * Create a post.
 	 *
-	 * @param string $type   Its type.
+	 * @param string $type   Type of the post.
 	 * @param array  $values Other values.
 	 * @return int
 	 */
@@ -86,7 +86,7 @@ abstract class JournalTestCase extends TestCase {
 	/**
 	 * Call the plugin's REST API.
 	 *
-	 * @param string $path   Below the namespace.
+	 * @param string $path   Path below the namespace.
 	 * @param array  $params Parameters.
 	 * @return WP_REST_Response
 	 */

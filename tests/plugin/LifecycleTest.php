@@ -1,6 +1,6 @@
 <?php
 /**
- * From the first activation to the end.
+ * The plugin from its first activation to its removal.
  *
  * @package Flask_Woo_Events
  */
@@ -11,16 +11,16 @@ use Flask_Woo_Events\Integration;
 use Flask_Woo_Events\Journal;
 use Flask_Woo_Events\Plugin;
 
-/** Activation, upgrade, deactivation, the settings, uninstalling. */
+/** Activation, upgrade, deactivation, settings and uninstalling. */
 final class LifecycleTest extends JournalTestCase {
 
-	public function test_activation_makes_the_table(): void {
+	public function test_activation_creates_the_table(): void {
 		$this->assertTrue( Journal::exists() );
 		$this->assertSame( FLASK_WOO_EVENTS_VERSION, get_option( Installer::VERSION_OPTION ) );
 		$this->assertNotSame( '', Journal::facts()['epoch'] );
 	}
 
-	public function test_an_upgrade_needs_no_activation(): void {
+	public function test_upgrade_needs_no_activation(): void {
 		global $wpdb;
 		$table = Journal::table();
 		$wpdb->query( "ALTER TABLE $table DROP COLUMN source" );
@@ -30,13 +30,13 @@ final class LifecycleTest extends JournalTestCase {
 		$this->assertSame( FLASK_WOO_EVENTS_VERSION, get_option( Installer::VERSION_OPTION ) );
 	}
 
-	public function test_all_is_as_it_was(): void {
+	public function test_check_without_changes_keeps_the_epoch(): void {
 		$epoch = Journal::facts()['epoch'];
 		Installer::check();
 		$this->assertSame( $epoch, Journal::facts()['epoch'] );
 	}
 
-	public function test_files_that_were_away_begin_another_epoch(): void {
+	public function test_moved_files_begin_a_new_epoch(): void {
 		$epoch = Journal::facts()['epoch'];
 		$path  = dirname( FLASK_WOO_EVENTS_FILE );
 		rename( $path, $path . '.away' );
@@ -49,7 +49,7 @@ final class LifecycleTest extends JournalTestCase {
 		$this->assertSame( $epoch, Journal::facts()['epoch'] );
 	}
 
-	public function test_deactivation_stops_what_is_scheduled_and_keeps_the_rest(): void {
+	public function test_deactivation_unschedules_and_keeps_the_journal(): void {
 		Installer::schedule();
 		$this->assertNotFalse( as_next_scheduled_action( Installer::PRUNE_ACTION ) );
 		Journal::write( 'product', 1, 'update', 'test' );
@@ -75,7 +75,7 @@ final class LifecycleTest extends JournalTestCase {
 		$_POST = array();
 	}
 
-	public function test_the_page_is_in_the_settings(): void {
+	public function test_settings_page_is_registered(): void {
 		$this->assertSame( array( 'Flask_Woo_Events\Integration' ), Plugin::add_integration( array() ) );
 		$this->assertStringContainsString( 'section=flask_woo_events', Plugin::add_link( array() )[0] );
 	}
@@ -88,7 +88,7 @@ final class LifecycleTest extends JournalTestCase {
 		$this->assertStringContainsString( 'flask-woo-events-connect', $page );
 	}
 
-	public function test_an_address_without_encryption_is_refused(): void {
+	public function test_address_without_https_is_refused(): void {
 		$this->enter( 'https://events.test/connect' );
 		WC_Admin_Settings::$errors = array();
 		$this->enter( 'http://events.test/connect' );
@@ -96,7 +96,7 @@ final class LifecycleTest extends JournalTestCase {
 		$this->assertSame( 'https://events.test/connect', Connection::address() );
 	}
 
-	public function test_what_comes_from_outside_is_escaped(): void {
+	public function test_external_data_is_escaped(): void {
 		global $wpdb;
 		$wpdb->insert( $wpdb->prefix . 'wc_webhooks', array( 'name' => 'flask_woo_events 1', 'topic' => '<script>alert(1)</script>', 'status' => 'disabled', 'failure_count' => 6 ) );
 		update_option( Installer::READ_OPTION, array( 'time' => time(), 'key' => '<b>x</b>', 'user' => 1 ) );
@@ -106,7 +106,7 @@ final class LifecycleTest extends JournalTestCase {
 		$this->assertStringContainsString( '&lt;script&gt;', $page );
 	}
 
-	public function test_disconnecting_takes_away_only_what_is_ours(): void {
+	public function test_disconnecting_removes_only_keys_and_webhooks_of_the_application(): void {
 		global $wpdb;
 		$keys = $wpdb->prefix . 'woocommerce_api_keys';
 		$wpdb->insert( $keys, array( 'description' => 'Flask Woo Events - API (2026-11-24 10:00:00)', 'permissions' => 'read_write', 'truncated_key' => 'aaaaaaa' ) );
@@ -118,7 +118,7 @@ final class LifecycleTest extends JournalTestCase {
 		$this->assertSame( array( 'Another' ), $wpdb->get_col( "SELECT name FROM {$wpdb->prefix}wc_webhooks" ) );
 	}
 
-	/** Buttons that change something. */
+	/** Actions of the buttons. */
 	public function buttons(): array {
 		return array( array( 'flask_woo_events_connect' ), array( 'flask_woo_events_disconnect' ) );
 	}
@@ -126,7 +126,7 @@ final class LifecycleTest extends JournalTestCase {
 	/**
 	 * @dataProvider buttons
 	 */
-	public function test_buttons_need_the_right_and_a_nonce( string $action ): void {
+	public function test_buttons_need_capability_and_nonce( string $action ): void {
 		$died = array();
 		$die  = function () use ( &$died ) {
 			return function ( $message, $title, $args ) use ( &$died ) {
@@ -147,8 +147,8 @@ final class LifecycleTest extends JournalTestCase {
 		$this->assertSame( array( 403, 403 ), $died );
 	}
 
-	/** Last: nothing is left. */
-	public function test_zzz_uninstalling_leaves_nothing(): void {
+	/** Runs last: uninstalling removes everything. */
+	public function test_zzz_uninstalling_removes_everything(): void {
 		global $wpdb;
 		$actions = $wpdb->prefix . 'actionscheduler_actions';
 		$this->enter( 'https://events.test/connect' );

@@ -9,7 +9,7 @@ use Flask_Woo_Events\Installer;
 use Flask_Woo_Events\Journal;
 use PHPUnit\Framework\TestCase;
 
-/** Each site has a journal, and loses it with the site or with the plugin. */
+/** Each site has its own journal, which is removed with the site or with the plugin. */
 final class NetworkTest extends TestCase {
 
 	const PLUGIN = 'flask-woo-events/flask-woo-events.php';
@@ -27,7 +27,7 @@ final class NetworkTest extends TestCase {
 		return wp_insert_site( array( 'domain' => 'shop.test', 'path' => "/$path/", 'title' => $path, 'user_id' => 1 ) );
 	}
 
-	public function test_the_life_of_a_network(): void {
+	public function test_network_from_activation_to_uninstalling(): void {
 		global $wpdb;
 		wp_set_current_user( 1 );
 		$second = $this->site( 'second' );
@@ -48,7 +48,7 @@ final class NetworkTest extends TestCase {
 		$this->assertSame( 1, $this->on( $second, $facts )['head'] );
 		$this->assertNotSame( Journal::facts()['epoch'], $this->on( $second, $facts )['epoch'] );
 
-		// A site that comes later has a table with its first change.
+		// A site that is added later gets its table with its first change.
 		$third = $this->site( 'third' );
 		$this->on(
 			$third,

@@ -1,6 +1,6 @@
 <?php
 /**
- * How the journal is read.
+ * The REST API that reads the journal.
  *
  * @package Flask_Woo_Events
  */
@@ -8,7 +8,7 @@
 use Flask_Woo_Events\Installer;
 use Flask_Woo_Events\Journal;
 
-/** The REST API, who may use it, pruning, and two writers at once. */
+/** The REST API, its permissions, pruning, and concurrent writers. */
 final class RestTest extends JournalTestCase {
 
 	private function write( int $count, int $from = 1 ): void {
@@ -17,7 +17,7 @@ final class RestTest extends JournalTestCase {
 		}
 	}
 
-	public function test_nobody_reads_it_without_the_right_to(): void {
+	public function test_reading_needs_the_capability(): void {
 		wp_set_current_user( 0 );
 		$this->assertSame( 401, $this->rest( 'changes' )->get_status() );
 		$this->assertSame( 401, $this->rest( 'status' )->get_status() );
@@ -51,13 +51,13 @@ final class RestTest extends JournalTestCase {
 		$this->assertSame( $data['head'], $data['next'] );
 	}
 
-	public function test_wrong_parameters_are_refused(): void {
+	public function test_invalid_parameters_are_refused(): void {
 		foreach ( array( array( 'limit' => 0 ), array( 'limit' => 1001 ), array( 'after' => -1 ), array( 'after' => 'x' ) ) as $params ) {
 			$this->assertSame( 400, $this->rest( 'changes', $params )->get_status(), (string) wp_json_encode( $params ) );
 		}
 	}
 
-	public function test_pruning_keeps_the_newest_row_and_says_so(): void {
+	public function test_pruning_keeps_the_newest_row_and_reports_the_rest(): void {
 		global $wpdb;
 		$this->write( 20, 700 );
 		$table = Journal::table();
@@ -73,7 +73,7 @@ final class RestTest extends JournalTestCase {
 		$this->assertSame( 0, Journal::prune() );
 	}
 
-	public function test_pruning_keeps_what_is_young(): void {
+	public function test_pruning_keeps_recent_rows(): void {
 		$this->write( 5, 800 );
 		$oldest = Journal::facts()['oldest'];
 		Journal::prune();
@@ -81,7 +81,7 @@ final class RestTest extends JournalTestCase {
 		$this->assertLessThanOrEqual( $oldest + 1, Journal::facts()['oldest'] );
 	}
 
-	public function test_too_many_rows_are_pruned(): void {
+	public function test_rows_above_the_limit_are_pruned(): void {
 		$rows = function () {
 			return 1000;
 		};
@@ -93,7 +93,7 @@ final class RestTest extends JournalTestCase {
 		$this->assertSame( 1000, $facts['head'] - $facts['pruned'] );
 	}
 
-	public function test_a_dropped_table_is_made_anew_in_another_epoch(): void {
+	public function test_dropped_table_is_created_again_in_a_new_epoch(): void {
 		global $wpdb;
 		$before = Journal::facts()['epoch'];
 		$table  = Journal::table();
@@ -126,7 +126,7 @@ final class RestTest extends JournalTestCase {
 		$this->assertSame( array( 901, 902 ), array_column( $data['changes'], 'id' ) );
 	}
 
-	public function test_what_is_rolled_back_was_not(): void {
+	public function test_rolled_back_row_leaves_a_gap(): void {
 		global $wpdb;
 		$head = Journal::facts()['head'];
 		$wpdb->query( 'START TRANSACTION' );
@@ -137,7 +137,7 @@ final class RestTest extends JournalTestCase {
 		$this->assertSame( array( array( $head + 2, 912 ) ), array( array( $data['changes'][0]['seq'], $data['changes'][0]['id'] ) ) );
 	}
 
-	public function test_processes_write_at_once(): void {
+	public function test_processes_write_concurrently(): void {
 		$head  = Journal::facts()['head'];
 		$types = array( 'product', 'order', 'coupon' );
 		$runs  = array();
@@ -154,7 +154,7 @@ final class RestTest extends JournalTestCase {
 		}
 	}
 
-	public function test_the_last_reading_is_noted(): void {
+	public function test_time_of_the_last_read_is_stored(): void {
 		delete_option( Installer::READ_OPTION );
 		$this->rest( 'changes', array( 'after' => 0, 'oauth_consumer_key' => 'ck_0123456789abcdef' ) );
 		$data = $this->rest( 'status' )->get_data();

@@ -1,6 +1,6 @@
 <?php
 /**
- * Journal rows for what shows other objects.
+ * The journal rows of objects that show other objects.
  *
  * @package Flask_Woo_Events
  */
@@ -8,7 +8,7 @@
 use Automattic\WooCommerce\Utilities\OrderUtil;
 use Flask_Woo_Events\Journal;
 
-/** What changes an object without touching it is told too. */
+/** A change of one object also writes rows for the objects that show it. */
 final class UseTest extends JournalTestCase {
 
 	protected function tearDown(): void {
@@ -18,7 +18,7 @@ final class UseTest extends JournalTestCase {
 		}
 	}
 
-	/** An order with an item that has some meta; its id. */
+	/** Create an order with an item that has some meta, and return its id. */
 	private function order( array $meta, string $type = 'shop_order', int $parent = 0 ): int {
 		global $wpdb;
 		$order = $this->post( $type, array( 'post_parent' => $parent ) );
@@ -26,7 +26,7 @@ final class UseTest extends JournalTestCase {
 		return $order;
 	}
 
-	/** An item with some meta. */
+	/** Add an item with some meta to an order. */
 	private function item( int $order, array $meta ): void {
 		global $wpdb;
 		$wpdb->insert( $wpdb->prefix . 'woocommerce_order_items', array( 'order_id' => $order ) );
@@ -36,12 +36,12 @@ final class UseTest extends JournalTestCase {
 		}
 	}
 
-	/** What was written of products in orders. */
+	/** Return the rows of products in orders. */
 	private function in_orders(): array {
 		return $this->written( array( 'product_in_orders' ) );
 	}
 
-	/** Types of posts that order items name. */
+	/** Post types that order items name. */
 	public function products(): array {
 		return array( array( 'product' ), array( 'product_variation' ) );
 	}
@@ -49,7 +49,7 @@ final class UseTest extends JournalTestCase {
 	/**
 	 * @dataProvider products
 	 */
-	public function test_orders_show_that_a_product_is_gone( string $type ): void {
+	public function test_deleted_product_writes_a_row_for_its_orders( string $type ): void {
 		$id = $this->post( $type );
 		$this->assertSame( array(), $this->in_orders() );
 		wp_delete_post( $id, true );
@@ -59,7 +59,7 @@ final class UseTest extends JournalTestCase {
 	/**
 	 * @dataProvider products
 	 */
-	public function test_orders_show_some_meta_of_a_product( string $type ): void {
+	public function test_product_meta_that_orders_show( string $type ): void {
 		$id = $this->post( $type );
 		add_post_meta( $id, '_sku', 'A' );
 		$this->assertSame( array(), $this->in_orders(), 'no order names a new product' );
@@ -74,7 +74,7 @@ final class UseTest extends JournalTestCase {
 		$this->assertSame( array(), $this->in_orders() );
 	}
 
-	public function test_orders_show_the_name_of_a_variations_product(): void {
+	public function test_name_of_a_variations_product_that_orders_show(): void {
 		$product = $this->post();
 		$this->listen();
 		wp_update_post( array( 'ID' => $product, 'post_title' => 'B' ) );
@@ -90,7 +90,7 @@ final class UseTest extends JournalTestCase {
 		$this->assertEqualsCanonicalizing( array( "variation $variation update <$other", "product $product update", "product_in_orders $variation update" ), $this->written() );
 	}
 
-	/** Where orders are kept. */
+	/** Whether orders are in their own tables. */
 	public function tables(): array {
 		return array( array( false ), array( true ) );
 	}
@@ -105,7 +105,7 @@ final class UseTest extends JournalTestCase {
 		$other  = $this->order( array( '_product_id' => 8, '_variation_id' => 0, '_qty' => 5 ) );
 		$refund = $this->order( array( '_product_id' => 5, '_variation_id' => 0 ), 'shop_order_refund', $first );
 		$this->item( $first, array( '_product_id' => 5 ) );
-		$this->item( 999999, array( '_product_id' => 5 ) ); // Of an order that is no more.
+		$this->item( 999999, array( '_product_id' => 5 ) ); // Of an order that no longer exists.
 		foreach ( array( array( $first, 'shop_order', 0 ), array( $second, 'shop_order', 0 ), array( $other, 'shop_order', 0 ), array( $refund, 'shop_order_refund', $first ) ) as $row ) {
 			$wpdb->insert( $wpdb->prefix . 'wc_orders', array_combine( array( 'id', 'type', 'parent_order_id' ), $row ) );
 			if ( $own_tables ) {
@@ -126,7 +126,7 @@ final class UseTest extends JournalTestCase {
 		$this->assertSame( array(), $this->rest( 'orders', array( 'products' => '5,7', 'after' => $found['next'] ) )->get_data()['orders'] );
 	}
 
-	public function test_orders_of_a_product_come_in_pages(): void {
+	public function test_orders_of_a_product_are_paged(): void {
 		$orders = array();
 		for ( $number = 0; $number < 5; $number++ ) {
 			$orders[] = $this->order( array( '_product_id' => 5 ) );
@@ -142,7 +142,7 @@ final class UseTest extends JournalTestCase {
 		$this->assertSame( $orders, $found );
 	}
 
-	public function test_wrong_questions_for_orders_are_refused(): void {
+	public function test_invalid_requests_for_orders_are_refused(): void {
 		foreach ( array( array(), array( 'products' => 'x' ), array( 'products' => range( 1, 101 ) ), array( 'products' => '1', 'after' => -1 ) ) as $params ) {
 			$this->assertSame( 400, $this->rest( 'orders', $params )->get_status(), (string) wp_json_encode( $params ) );
 		}
@@ -150,8 +150,8 @@ final class UseTest extends JournalTestCase {
 		$this->assertSame( 401, $this->rest( 'orders', array( 'products' => '1' ) )->get_status() );
 	}
 
-	/** A picture as media are uploaded, in a request before this one. */
-	private function picture(): int {
+	/** Create an image as if it was uploaded in an earlier request. */
+	private function image(): int {
 		$id    = wp_insert_attachment( array( 'post_title' => 'A', 'post_mime_type' => 'image/png' ), 'a.png' );
 		$fresh = new ReflectionProperty( Flask_Woo_Events\Use_Watcher::class, 'fresh' );
 		$fresh->setAccessible( true );
@@ -160,25 +160,25 @@ final class UseTest extends JournalTestCase {
 		return $id;
 	}
 
-	public function test_pictures(): void {
-		$picture   = $this->picture();
-		$face      = $this->post();
+	public function test_images(): void {
+		$image     = $this->image();
+		$main      = $this->post();
 		$gallery   = $this->post();
-		$variation = $this->post( 'product_variation', array( 'post_parent' => $face ) );
+		$variation = $this->post( 'product_variation', array( 'post_parent' => $main ) );
 		$page      = $this->post( 'page' );
-		$category  = wp_insert_term( 'Pic ' . $picture, 'product_cat' )['term_id'];
-		foreach ( array( $face, $variation, $page ) as $post ) {
-			update_post_meta( $post, '_thumbnail_id', $picture );
+		$category  = wp_insert_term( 'Pic ' . $image, 'product_cat' )['term_id'];
+		foreach ( array( $main, $variation, $page ) as $post ) {
+			update_post_meta( $post, '_thumbnail_id', $image );
 		}
-		update_post_meta( $gallery, '_product_image_gallery', "1,$picture,2" );
-		update_term_meta( $category, 'thumbnail_id', $picture );
-		$shown = array( "product_category $category update", "product $face update", "variation $variation update <$face", "product $gallery update" );
-		$gone  = array( "product_in_orders $face update", "product_in_orders $variation update" );
+		update_post_meta( $gallery, '_product_image_gallery', "1,$image,2" );
+		update_term_meta( $category, 'thumbnail_id', $image );
+		$shown = array( "product_category $category update", "product $main update", "variation $variation update <$main", "product $gallery update" );
+		$gone  = array( "product_in_orders $main update", "product_in_orders $variation update" );
 		foreach ( array(
-			array( 'update_post_meta', array( $picture, '_wp_attachment_image_alt', 'alt' ), $shown ),
-			array( 'wp_update_post', array( array( 'ID' => $picture, 'post_title' => 'B' ) ), $shown ),
-			array( 'update_post_meta', array( $picture, '_wp_attached_file', 'b.png' ), array_merge( $shown, $gone ) ),
-			array( 'wp_delete_attachment', array( $picture, true ), array_merge( $shown, $gone ) ),
+			array( 'update_post_meta', array( $image, '_wp_attachment_image_alt', 'alt' ), $shown ),
+			array( 'wp_update_post', array( array( 'ID' => $image, 'post_title' => 'B' ) ), $shown ),
+			array( 'update_post_meta', array( $image, '_wp_attached_file', 'b.png' ), array_merge( $shown, $gone ) ),
+			array( 'wp_delete_attachment', array( $image, true ), array_merge( $shown, $gone ) ),
 		) as list( $function, $arguments, $expected ) ) {
 			$this->listen();
 			$function( ...$arguments );
@@ -186,7 +186,7 @@ final class UseTest extends JournalTestCase {
 		}
 	}
 
-	public function test_a_new_picture_is_nobodys(): void {
+	public function test_new_image_writes_nothing(): void {
 		$this->listen();
 		$id = wp_insert_attachment( array( 'post_title' => 'A', 'post_mime_type' => 'image/png' ), 'a.png' );
 		update_post_meta( $id, '_wp_attachment_image_alt', 'alt' );
@@ -194,25 +194,25 @@ final class UseTest extends JournalTestCase {
 	}
 
 	public function test_values_of_attributes(): void {
-		$term  = wp_insert_term( 'Red', 'pa_colour', array( 'slug' => 'red' ) )['term_id'];
-		$order = $this->order( array( 'pa_colour' => 'red' ) );
-		$this->order( array( 'pa_colour' => 'blue' ) );
-		$refund = $this->order( array( 'pa_colour' => 'red' ), 'shop_order_refund', $order );
+		$term  = wp_insert_term( 'Red', 'pa_color', array( 'slug' => 'red' ) )['term_id'];
+		$order = $this->order( array( 'pa_color' => 'red' ) );
+		$this->order( array( 'pa_color' => 'blue' ) );
+		$refund = $this->order( array( 'pa_color' => 'red' ), 'shop_order_refund', $order );
 		$orders = array( "order $order update", "refund $refund update <$order" );
 		$this->listen();
-		wp_update_term( $term, 'pa_colour', array( 'name' => 'Crimson', 'slug' => 'crimson' ) );
+		wp_update_term( $term, 'pa_color', array( 'name' => 'Crimson', 'slug' => 'crimson' ) );
 		$this->assertSame( $orders, $this->written( array( 'order', 'refund' ) ) );
-		wp_update_term( $term, 'pa_colour', array( 'slug' => 'red' ) );
+		wp_update_term( $term, 'pa_color', array( 'slug' => 'red' ) );
 		$this->listen();
-		wp_delete_term( $term, 'pa_colour' );
+		wp_delete_term( $term, 'pa_color' );
 		$this->assertEqualsCanonicalizing( array_merge( array( 'variation 0 update' ), $orders ), $this->written( array( 'order', 'refund', 'variation' ) ) );
 	}
 
-	/** Hooks of WooCommerce after which products and orders show another attribute or tax class. */
+	/** WooCommerce hooks that change the attributes or tax classes that products and orders show. */
 	public function attributes(): array {
 		return array(
-			array( 'woocommerce_attribute_updated', array( 1, array( 'attribute_name' => 'tint' ), 'colour' ) ),
-			array( 'woocommerce_attribute_deleted', array( 1, 'colour', 'pa_colour' ) ),
+			array( 'woocommerce_attribute_updated', array( 1, array( 'attribute_name' => 'tint' ), 'color' ) ),
+			array( 'woocommerce_attribute_deleted', array( 1, 'color', 'pa_color' ) ),
 			array( 'woocommerce_rest_delete_tax', array( (object) array( 'slug' => 'reduced', 'name' => 'Reduced' ) ) ),
 		);
 	}
@@ -221,7 +221,7 @@ final class UseTest extends JournalTestCase {
 	 * @dataProvider attributes
 	 */
 	public function test_attributes_and_tax_classes( string $hook, array $arguments ): void {
-		$order = $this->order( array( 'pa_colour' => 'red', '_tax_class' => 'reduced' ) );
+		$order = $this->order( array( 'pa_color' => 'red', '_tax_class' => 'reduced' ) );
 		$this->order( array( 'pa_size' => 'red', '_tax_class' => '' ) );
 		$this->listen();
 		do_action( $hook, ...$arguments );
@@ -241,7 +241,7 @@ final class UseTest extends JournalTestCase {
 		$this->assertSame( array( 'product 0 update', 'variation 0 update', "order $order update" ), $this->written() );
 	}
 
-	public function test_settings_by_which_much_is_shown(): void {
+	public function test_settings_that_change_many_objects(): void {
 		$this->listen();
 		foreach ( array( '3', '4' ) as $decimals ) {
 			update_option( 'woocommerce_price_num_decimals', $decimals );
@@ -253,16 +253,16 @@ final class UseTest extends JournalTestCase {
 		delete_option( 'upload_url_path' );
 	}
 
-	public function test_very_many_orders_are_told_as_any(): void {
+	public function test_more_than_500_orders_write_one_row(): void {
 		for ( $number = 0; $number < 501; $number++ ) {
-			$this->item( 5000 + $number, array( 'pa_colour' => 'red' ) );
+			$this->item( 5000 + $number, array( 'pa_color' => 'red' ) );
 		}
 		$this->listen();
-		do_action( 'woocommerce_attribute_deleted', 1, 'colour', 'pa_colour' );
+		do_action( 'woocommerce_attribute_deleted', 1, 'color', 'pa_color' );
 		$this->assertSame( array( 'product 0 update', 'variation 0 update', 'order 0 update', 'refund 0 update' ), $this->written() );
 	}
 
-	public function test_reviews_go_to_the_trash_with_their_product(): void {
+	public function test_reviews_are_trashed_with_their_product(): void {
 		$product = $this->post();
 		$page    = $this->post( 'page' );
 		$review  = wp_insert_comment( array( 'comment_post_ID' => $product, 'comment_type' => 'review' ) );
@@ -275,7 +275,7 @@ final class UseTest extends JournalTestCase {
 		}
 	}
 
-	public function test_a_category_loses_its_parent(): void {
+	public function test_category_whose_parent_is_deleted(): void {
 		$parent = wp_insert_term( 'Parent', 'product_cat' )['term_id'];
 		$child  = wp_insert_term( 'Child', 'product_cat', array( 'parent' => $parent ) )['term_id'];
 		$this->listen();

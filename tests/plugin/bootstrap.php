@@ -1,8 +1,8 @@
 <?php
 /**
- * A real WordPress in the process of the tests, with a stand-in for WooCommerce.
+ * Loads a real WordPress into the process of the tests, with a stand-in for WooCommerce.
  *
- * FLASK_WOO_EVENTS_TEST is a folder of the tests' own, FLASK_WOO_EVENTS_SOCKET the database's.
+ * FLASK_WOO_EVENTS_TEST is the folder of the tests, FLASK_WOO_EVENTS_SOCKET the database socket.
  *
  * @package Flask_Woo_Events
  */
@@ -40,14 +40,14 @@ $_SERVER['REQUEST_URI']      = '/';
 $_SERVER['SERVER_PROTOCOL']  = 'HTTP/1.1';
 $_SERVER['REMOTE_ADDR']      = '127.0.0.1';
 $GLOBALS['table_prefix']     = $table_prefix;
-// Deprecations of old WordPress on new PHP are not ours.
+// Ignore deprecations of an old WordPress on a new PHP.
 error_reporting( E_ALL & ~E_DEPRECATED );
 
 require_once ABSPATH . 'wp-settings.php';
 error_reporting( E_ALL & ~E_DEPRECATED );
 require_once ABSPATH . 'wp-admin/includes/plugin.php';
 require_once ABSPATH . 'wp-admin/includes/user.php';
-// A test that failed in a transaction must not keep the others waiting.
+// A test that failed in a transaction must not block the others.
 $wpdb->query( 'SET SESSION lock_wait_timeout = 5, innodb_lock_wait_timeout = 5' );
 if ( class_exists( 'PHPUnit\\Framework\\TestCase' ) ) {
 	require_once __DIR__ . '/JournalTestCase.php';

@@ -1,6 +1,6 @@
 <?php
 /**
- * Makes a network of the site that was installed.
+ * Converts the installed site to a network.
  *
  * @package Flask_Woo_Events
  */

@@ -1,6 +1,6 @@
 <?php
 /**
- * One of several processes that write the journal at once: php writer.php TYPE ROWS.
+ * One of several processes that write the journal concurrently: php writer.php TYPE ROWS.
  *
  * @package Flask_Woo_Events
  */

@@ -1,6 +1,6 @@
 <?php
 /**
- * The comment watcher: what happens to reviews and to the notes of orders.
+ * The comment watcher: records changes of reviews and order notes.
  *
  * @package Flask_Woo_Events
  */
@@ -10,12 +10,12 @@ namespace Flask_Woo_Events;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Listens to WordPress's hooks of comments.
+ * Listens to WordPress's hooks for comments.
  */
 class Comment_Watcher {
 
 	/**
-	 * Listen.
+	 * Register the hooks.
 	 */
 	public static function start() {
 		add_action( 'wp_insert_comment', array( __CLASS__, 'comment_changed' ), 999 );
@@ -24,33 +24,33 @@ class Comment_Watcher {
 		add_action( 'trashed_comment', array( __CLASS__, 'comment_changed' ), 999 );
 		add_action( 'untrashed_comment', array( __CLASS__, 'comment_changed' ), 999 );
 		add_action( 'deleted_comment', array( __CLASS__, 'comment_deleted' ), 999, 2 );
-		add_action( 'trashed_post_comments', array( __CLASS__, 'hidden' ), 999 );
-		add_action( 'untrashed_post_comments', array( __CLASS__, 'shown' ), 999 );
+		add_action( 'trashed_post_comments', array( __CLASS__, 'post_trashed' ), 999 );
+		add_action( 'untrashed_post_comments', array( __CLASS__, 'post_untrashed' ), 999 );
 	}
 
 	/**
-	 * Comments went to the trash with their post.
+	 * Record reviews that were moved to the trash with their product.
 	 *
 	 * @param int $post_id Id of the post.
 	 */
-	public static function hidden( $post_id ) {
+	public static function post_trashed( $post_id ) {
 		self::reviews_of( (int) $post_id, 'trash' );
 	}
 
 	/**
-	 * Comments came back from the trash with their post.
+	 * Record reviews that were restored from the trash with their product.
 	 *
 	 * @param int $post_id Id of the post.
 	 */
-	public static function shown( $post_id ) {
+	public static function post_untrashed( $post_id ) {
 		self::reviews_of( (int) $post_id, 'restore' );
 	}
 
 	/**
-	 * All reviews of a product were changed by one statement.
+	 * Write rows for all reviews of a product, which one SQL statement changed.
 	 *
 	 * @param int    $post_id   Id of the product.
-	 * @param string $operation What happened.
+	 * @param string $operation The operation.
 	 */
 	private static function reviews_of( $post_id, $operation ) {
 		global $wpdb;
@@ -64,7 +64,7 @@ class Comment_Watcher {
 	}
 
 	/**
-	 * A review or an order note was written or changed.
+	 * Record a new or changed review or order note.
 	 *
 	 * @param int $id Id of the comment.
 	 */
@@ -76,10 +76,10 @@ class Comment_Watcher {
 	}
 
 	/**
-	 * A review or an order note was deleted.
+	 * Record a deleted review or order note.
 	 *
 	 * @param int              $id      Id of the comment.
-	 * @param \WP_Comment|null $comment The comment as it was.
+	 * @param \WP_Comment|null $comment The comment before it was deleted.
 	 */
 	public static function comment_deleted( $id, $comment = null ) {
 		if ( $comment instanceof \WP_Comment ) {
@@ -88,10 +88,10 @@ class Comment_Watcher {
 	}
 
 	/**
-	 * Something happened to a comment.
+	 * Write a row for a comment, if it is a review or an order note.
 	 *
 	 * @param \WP_Comment $comment   The comment.
-	 * @param string      $operation What happened.
+	 * @param string      $operation The operation.
 	 */
 	private static function comment( $comment, $operation ) {
 		if ( 'order_note' === $comment->comment_type ) {

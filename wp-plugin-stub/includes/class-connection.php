@@ -1,6 +1,6 @@
 <?php
 /**
- * The connection: how the store is joined to the Flask application, and parted from it.
+ * The connection: connects the store to the Flask application, and disconnects it.
  *
  * @package Flask_Woo_Events
  */
@@ -10,21 +10,21 @@ namespace Flask_Woo_Events;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Sends the shop owner to the application, which asks WooCommerce for keys; removes them again.
+ * Sends the shop owner to the application, which requests keys from WooCommerce, and removes these keys.
  */
 class Connection {
 
 	const CONNECT    = 'flask_woo_events_connect';
 	const DISCONNECT = 'flask_woo_events_disconnect';
 
-	/** How the application names itself where WooCommerce asks whether it may have keys. */
+	/** Name of the application on WooCommerce's page that asks for approval. */
 	const APP_NAME = 'Flask Woo Events';
 
-	/** How the application names its webhooks, before the number of its instance. */
+	/** Prefix of the names of the application's webhooks, followed by the instance id. */
 	const WEBHOOK_NAME = 'flask_woo_events ';
 
 	/**
-	 * Listen to the buttons.
+	 * Register the actions of the buttons.
 	 */
 	public static function start() {
 		add_action( 'admin_post_' . self::CONNECT, array( __CLASS__, 'connect' ) );
@@ -32,7 +32,7 @@ class Connection {
 	}
 
 	/**
-	 * Where the settings are.
+	 * Return the URL of the settings page.
 	 *
 	 * @return string
 	 */
@@ -41,7 +41,7 @@ class Connection {
 	}
 
 	/**
-	 * The address that the shop owner was given; empty before they entered it.
+	 * Return the invitation that the shop owner entered; empty if there is none.
 	 *
 	 * @return string
 	 */
@@ -50,7 +50,7 @@ class Connection {
 	}
 
 	/**
-	 * The address of the application without the invitation, to be shown.
+	 * Return the address of the application without the secret of the invitation.
 	 *
 	 * @return string
 	 */
@@ -59,7 +59,7 @@ class Connection {
 	}
 
 	/**
-	 * Whether an address can be the application's: that of its page for connecting, over https.
+	 * Return whether an address may be the application's: it must use https, except on localhost.
 	 *
 	 * @param string $address An address.
 	 * @return bool
@@ -74,7 +74,7 @@ class Connection {
 	}
 
 	/**
-	 * Take the shop owner to the application's page for connecting.
+	 * Redirect the shop owner to the application, which starts the connection.
 	 */
 	public static function connect() {
 		self::check( self::CONNECT );
@@ -89,12 +89,12 @@ class Connection {
 			),
 			$address
 		);
-		wp_redirect( $target ); // phpcs:ignore WordPress.Security.SafeRedirect -- To another host, which an administrator entered.
+		wp_redirect( $target ); // phpcs:ignore WordPress.Security.SafeRedirect -- An administrator entered the other host.
 		exit;
 	}
 
 	/**
-	 * Take the keys and the webhooks away from the application.
+	 * Remove the keys and the webhooks of the application.
 	 */
 	public static function disconnect() {
 		self::check( self::DISCONNECT );
@@ -105,29 +105,29 @@ class Connection {
 	}
 
 	/**
-	 * Let nobody press a button who may not, or who was made to.
+	 * Check the user's capability and the nonce.
 	 *
-	 * @param string $action The button.
+	 * @param string $action The action of the button.
 	 */
 	private static function check( $action ) {
 		if ( ! current_user_can( 'manage_woocommerce' ) ) { // phpcs:ignore WordPress.WP.Capabilities.Unknown
-			wp_die( esc_html__( 'Sorry, you may not connect this store.', 'flask-woo-events' ), '', array( 'response' => 403 ) );
+			wp_die( esc_html__( 'Sorry, you are not allowed to connect this store.', 'flask-woo-events' ), '', array( 'response' => 403 ) );
 		}
 		check_admin_referer( $action );
 	}
 
 	/**
-	 * Go back to the settings with a word of what happened.
+	 * Redirect to the settings page, which shows a message.
 	 *
-	 * @param string $word The word.
+	 * @param string $message Key of the message.
 	 */
-	private static function back( $word ) {
-		wp_safe_redirect( add_query_arg( 'flask_woo_events', $word, self::settings_url() ) );
+	private static function back( $message ) {
+		wp_safe_redirect( add_query_arg( 'flask_woo_events', $message, self::settings_url() ) );
 		exit;
 	}
 
 	/**
-	 * The keys that the application was given, the newest first.
+	 * Return the keys of the application, newest first.
 	 *
 	 * @return array[]
 	 */
@@ -139,9 +139,9 @@ class Connection {
 	}
 
 	/**
-	 * Take the application's keys away.
+	 * Remove the keys of the application.
 	 *
-	 * @return int How many there were.
+	 * @return int Number of removed keys.
 	 */
 	public static function revoke_keys() {
 		global $wpdb;
@@ -153,7 +153,7 @@ class Connection {
 	}
 
 	/**
-	 * The application's webhooks and how they are.
+	 * Return the application's webhooks with their status.
 	 *
 	 * @return array[]
 	 */
@@ -176,9 +176,9 @@ class Connection {
 	}
 
 	/**
-	 * Remove the application's webhooks.
+	 * Remove the webhooks of the application.
 	 *
-	 * @return int How many there were.
+	 * @return int Number of removed webhooks.
 	 */
 	public static function remove_webhooks() {
 		$removed = 0;

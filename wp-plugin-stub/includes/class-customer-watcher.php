@@ -1,6 +1,6 @@
 <?php
 /**
- * The customer watcher: what happens to users, any of whom may be or become a customer.
+ * The customer watcher: records changes of users, because any user may be or become a customer.
  *
  * @package Flask_Woo_Events
  */
@@ -10,17 +10,17 @@ namespace Flask_Woo_Events;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Listens to the hooks of users, their meta and their roles.
+ * Listens to the hooks for users, their meta and their roles.
  */
 class Customer_Watcher {
 
-	/** Meta that no representation shows in any version of WooCommerce. */
+	/** Meta keys that the REST API shows in no version of WooCommerce. */
 	const HIDDEN_META = array( 'session_tokens', 'dismissed_wp_pointers', 'show_welcome_panel', 'community-events-location' );
 
-	/** Beginnings of such meta. */
+	/** Prefixes of such meta keys. */
 	const HIDDEN_PREFIXES = array( '_woocommerce_persistent_cart', 'closedpostboxes_', 'metaboxhidden_', 'manageedit-', 'meta-box-order_', 'screen_layout_' );
 
-	/** Hooks whose first argument is the user's id, and what they tell. */
+	/** Hooks whose first argument is the user id, and their operation. */
 	const HOOKS = array(
 		'user_register'                => 'create',
 		'woocommerce_new_customer'     => 'create',
@@ -38,14 +38,14 @@ class Customer_Watcher {
 	);
 
 	/**
-	 * Orders of users that are being deleted.
+	 * Orders of users that are being deleted, by user id.
 	 *
 	 * @var array<int, int[]>
 	 */
 	private static $orders = array();
 
 	/**
-	 * Listen.
+	 * Register the hooks.
 	 */
 	public static function start() {
 		foreach ( self::HOOKS as $hook => $operation ) {
@@ -57,23 +57,23 @@ class Customer_Watcher {
 				999
 			);
 		}
-		add_action( 'delete_user', array( __CLASS__, 'dying' ), -999 );
+		add_action( 'delete_user', array( __CLASS__, 'deleting' ), -999 );
 		add_action( 'deleted_user', array( __CLASS__, 'deleted' ), 999 );
-		add_action( 'delete_user_meta', array( __CLASS__, 'meta_dying' ), 999, 3 );
+		add_action( 'delete_user_meta', array( __CLASS__, 'meta_deleting' ), 999, 3 );
 		foreach ( array( 'added_user_meta', 'updated_user_meta', 'deleted_user_meta' ) as $hook ) {
 			add_action( $hook, array( __CLASS__, 'meta' ), 999, 3 );
 		}
 	}
 
 	/**
-	 * A user is about to be deleted, and their meta before them.
+	 * Remember a user who is about to be deleted, and their orders. Their meta is deleted first.
 	 *
 	 * @param int $id Id of the user.
 	 */
-	public static function dying( $id ) {
-		Journal::dying( 'customer', $id );
+	public static function deleting( $id ) {
+		Journal::deleting( 'customer', $id );
 		if ( function_exists( 'wc_get_orders' ) ) {
-			// WooCommerce makes them a guest's by a statement of SQL.
+			// WooCommerce assigns them to a guest with an SQL statement.
 			self::$orders[ (int) $id ] = (array) wc_get_orders(
 				array(
 					'customer_id' => (int) $id,
@@ -85,7 +85,7 @@ class Customer_Watcher {
 	}
 
 	/**
-	 * A user was deleted, and their orders are nobody's.
+	 * Record the orders of a deleted user, which now belong to a guest.
 	 *
 	 * @param int $id Id of the user.
 	 */
@@ -98,13 +98,13 @@ class Customer_Watcher {
 	}
 
 	/**
-	 * Meta is about to be deleted, perhaps of all users that have it: then no hook names them.
+	 * Record meta that is about to be deleted for all users at once, because no later hook names them.
 	 *
 	 * @param int[]    $meta_ids Ids of the meta.
-	 * @param int|null $id       Id of the user, if it is one.
+	 * @param int|null $id       Id of the user, if it concerns a single one.
 	 * @param string   $key      The meta's key.
 	 */
-	public static function meta_dying( $meta_ids, $id, $key ) {
+	public static function meta_deleting( $meta_ids, $id, $key ) {
 		if ( $id || in_array( $key, self::HIDDEN_META, true ) ) {
 			return;
 		}
@@ -119,7 +119,7 @@ class Customer_Watcher {
 	}
 
 	/**
-	 * Meta of a user was written or deleted, by whomever.
+	 * Record a user whose meta was written or deleted.
 	 *
 	 * @param int|int[] $meta_id Ids of the meta.
 	 * @param int       $id      Id of the user.
@@ -135,10 +135,10 @@ class Customer_Watcher {
 				return;
 			}
 		}
-		// Of what belongs to the site itself only the roles make a customer.
-		$ours  = $wpdb->get_blog_prefix();
-		$roles = $key === $ours . 'capabilities';
-		if ( 0 === strpos( $key, $ours ) && ! $roles ) {
+		// Of the site's own meta, only the roles decide whether a user is a customer.
+		$site  = $wpdb->get_blog_prefix();
+		$roles = $key === $site . 'capabilities';
+		if ( 0 === strpos( $key, $site ) && ! $roles ) {
 			return;
 		}
 		Journal::write( 'customer', $id, $roles ? 'role' : 'update', current_action() );

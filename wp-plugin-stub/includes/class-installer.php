@@ -1,6 +1,6 @@
 <?php
 /**
- * The installer: the journal's table and options, made, upgraded and removed.
+ * The installer: creates, upgrades and removes the table and options of the plugin.
  *
  * @package Flask_Woo_Events
  */
@@ -10,7 +10,7 @@ namespace Flask_Woo_Events;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Makes, upgrades and removes what the plugin keeps in the database of a site.
+ * Creates, upgrades and removes the plugin's data in the database of a site.
  */
 class Installer {
 
@@ -26,32 +26,32 @@ class Installer {
 	const PRUNE_ACTION = 'flask_woo_events_prune';
 	const GROUP        = 'flask-woo-events';
 
-	/** Copies of the plugin, on several web servers, that are remembered. */
+	/** Maximum number of copies of the plugin, on several web servers, that are remembered. */
 	const COPIES = 100;
 
-	/** Sites of a network that are looked at together. */
+	/** Sites of a network that are read in one query. */
 	const SITES_AT_ONCE = 100;
 
 	/**
-	 * Prepare the site, or all sites when the network activates the plugin.
+	 * Install the plugin on the site, or on all sites if it is activated for the network.
 	 *
-	 * @param bool $network_wide Whether the whole network activates it.
+	 * @param bool $network_wide Whether it is activated for the whole network.
 	 */
 	public static function activate( $network_wide = false ) {
 		self::on_sites( $network_wide, array( __CLASS__, 'install' ) );
 	}
 
 	/**
-	 * Stop what is scheduled; the journal and the settings stay for the next activation.
+	 * Unschedule the pruning. The journal and the settings are kept for the next activation.
 	 *
-	 * @param bool $network_wide Whether the whole network deactivates it.
+	 * @param bool $network_wide Whether it is deactivated for the whole network.
 	 */
 	public static function deactivate( $network_wide = false ) {
 		self::on_sites( $network_wide, array( __CLASS__, 'unschedule' ) );
 	}
 
 	/**
-	 * Make or upgrade the table, and begin a new epoch: nobody wrote the journal until now.
+	 * Create or upgrade the table, and begin a new epoch, because the journal was not written until now.
 	 */
 	public static function install() {
 		self::make_table();
@@ -61,10 +61,10 @@ class Installer {
 	}
 
 	/**
-	 * Upgrade after an update of the files, which runs no activation; notice that the files were away.
+	 * Upgrade after an update of the files, which runs no activation, and detect that the files were away.
 	 *
-	 * Changes made while the plugin was not there are in no journal. An epoch says so to its reader,
-	 * which then looks at the whole store again.
+	 * Changes made while the plugin was away are not in the journal. When the epoch changes, the
+	 * reader compares the whole store again.
 	 */
 	public static function check() {
 		if ( FLASK_WOO_EVENTS_VERSION !== get_option( self::VERSION_OPTION ) || ! get_option( self::EPOCH_OPTION ) ) {
@@ -78,14 +78,14 @@ class Installer {
 	}
 
 	/**
-	 * Make the table, or bring it up to date.
+	 * Create the table, or upgrade it.
 	 */
 	public static function make_table() {
 		global $wpdb;
 		require_once ABSPATH . 'wp-admin/includes/upgrade.php';
 		$table   = Journal::table();
 		$collate = $wpdb->get_charset_collate();
-		// As dbDelta wants it: a column a line, two blanks after PRIMARY KEY.
+		// dbDelta requires one column per line, and two spaces after PRIMARY KEY.
 		dbDelta(
 			"CREATE TABLE {$table} (
 			seq bigint(20) unsigned NOT NULL AUTO_INCREMENT,
@@ -102,7 +102,7 @@ class Installer {
 	}
 
 	/**
-	 * Begin another epoch: what was read of the journal before says nothing of what is missing in it.
+	 * Begin a new epoch: the journal may lack changes since it was last read.
 	 */
 	public static function begin_epoch() {
 		global $wpdb;
@@ -111,7 +111,7 @@ class Installer {
 	}
 
 	/**
-	 * Remember this copy of the plugin.
+	 * Store the fingerprint of this copy of the plugin.
 	 */
 	private static function remember_copy() {
 		$copies   = array_diff( self::copies(), array( self::fingerprint() ) );
@@ -120,7 +120,7 @@ class Installer {
 	}
 
 	/**
-	 * Copies of the plugin that wrote in this epoch.
+	 * Return the fingerprints of the copies that wrote in this epoch.
 	 *
 	 * @return string[]
 	 */
@@ -130,23 +130,23 @@ class Installer {
 	}
 
 	/**
-	 * What changes when the plugin's folder is moved away and back, or copied anew.
+	 * Return a value that changes when the plugin's folder is moved away and back, or copied again.
 	 *
 	 * @return string
 	 */
 	private static function fingerprint() {
 		$parts = array();
-		// The folder as WordPress knows it may be a link.
+		// WordPress may reach the folder through a symbolic link.
 		$named = WP_PLUGIN_DIR . '/' . dirname( plugin_basename( FLASK_WOO_EVENTS_FILE ) );
 		foreach ( array( __DIR__, dirname( FLASK_WOO_EVENTS_FILE ), FLASK_WOO_EVENTS_FILE, $named ) as $path ) {
-			$found   = @lstat( $path ); // phpcs:ignore WordPress.PHP.NoSilencedErrors -- Some hosts forbid it.
+			$found   = @lstat( $path ); // phpcs:ignore WordPress.PHP.NoSilencedErrors -- Some hosts disable it.
 			$parts[] = $found ? $found['ino'] . '.' . $found['ctime'] : '';
 		}
 		return md5( implode( ' ', $parts ) );
 	}
 
 	/**
-	 * Have the journal pruned twice a day.
+	 * Schedule the pruning of the journal, twice a day.
 	 */
 	public static function schedule() {
 		if ( function_exists( 'as_next_scheduled_action' ) && ! as_next_scheduled_action( self::PRUNE_ACTION, array(), self::GROUP ) ) {
@@ -155,7 +155,7 @@ class Installer {
 	}
 
 	/**
-	 * Stop the pruning.
+	 * Unschedule the pruning.
 	 */
 	public static function unschedule() {
 		if ( function_exists( 'as_unschedule_all_actions' ) ) {
@@ -164,14 +164,14 @@ class Installer {
 	}
 
 	/**
-	 * Remove all that the plugin keeps; for uninstalling.
+	 * Remove all data of the plugin, from all sites of a network.
 	 */
 	public static function uninstall() {
 		self::on_sites( is_multisite(), array( __CLASS__, 'remove' ) );
 	}
 
 	/**
-	 * Remove what the plugin keeps in one site.
+	 * Remove the data of the plugin from one site.
 	 */
 	public static function remove() {
 		global $wpdb;
@@ -181,7 +181,7 @@ class Installer {
 		foreach ( self::options() as $option ) {
 			delete_option( $option );
 		}
-		// Actions that have run are kept as records for a month; uninstalling leaves none of ours.
+		// Action Scheduler keeps completed actions for a month. Remove the plugin's own.
 		$actions = $wpdb->prefix . 'actionscheduler_actions';
 		if ( $wpdb->get_var( $wpdb->prepare( 'SHOW TABLES LIKE %s', $wpdb->esc_like( $actions ) ) ) === $actions ) { // phpcs:ignore WordPress.DB
 			$logs = $wpdb->prefix . 'actionscheduler_logs';
@@ -192,7 +192,7 @@ class Installer {
 	}
 
 	/**
-	 * Names of all options of the plugin.
+	 * Return the names of all options of the plugin.
 	 *
 	 * @return string[]
 	 */
@@ -210,9 +210,9 @@ class Installer {
 	}
 
 	/**
-	 * The table of a site that is deleted goes with it.
+	 * Add the journal's table to the tables that are dropped with a site.
 	 *
-	 * @param string[] $tables Tables that are dropped.
+	 * @param string[] $tables Tables to drop.
 	 * @return string[]
 	 */
 	public static function drop_with_site( $tables ) {
@@ -221,10 +221,10 @@ class Installer {
 	}
 
 	/**
-	 * Do something on this site, or on every site of the network.
+	 * Call a function on this site, or on every site of the network.
 	 *
-	 * @param bool     $everywhere On every site.
-	 * @param callable $what       What to do.
+	 * @param bool     $everywhere Whether to call it on every site.
+	 * @param callable $what       The function.
 	 */
 	private static function on_sites( $everywhere, $what ) {
 		if ( ! $everywhere || ! is_multisite() ) {

@@ -1,6 +1,6 @@
 <?php
 /**
- * The journal: one row for each change and request, written when it happens.
+ * The journal: one row for each change and request, written when the change happens.
  *
  * @package Flask_Woo_Events
  */
@@ -15,41 +15,41 @@ defined( 'ABSPATH' ) || exit;
 class Journal {
 
 	/**
-	 * Seconds in which a second touch of an object in one request is not written again.
+	 * Seconds within which a repeated change of an object in one request is not written again.
 	 *
-	 * The reader looks at an object once more when it came within ten seconds of the row, so that
-	 * nothing that happens meanwhile is missed.
+	 * The reader reads an object again if it first read it within ten seconds of the row, so no
+	 * change in that time is missed.
 	 */
 	const TOGETHER = 5;
 
-	/** Days that rows are kept. */
+	/** Days for which rows are kept. */
 	const DAYS = 14;
 
-	/** Rows that are kept at most. */
+	/** Maximum number of rows that are kept. */
 	const ROWS = 1000000;
 
-	/** Objects that one act changes and that are told one by one; more are told as any. */
+	/** Maximum number of rows for one change of many objects. If there are more, one row with the id 0 is written. */
 	const ONE_BY_ONE = 500;
 
-	/** Rows deleted in one statement, so that nobody waits for a lock. */
+	/** Rows deleted in one statement, so that locks are held only briefly. */
 	const AT_ONCE = 5000;
 
 	/**
-	 * The last row of each object that this request wrote: when in seconds, its number, its operation.
+	 * The last row that this request wrote for each object: time in seconds, row number, operation.
 	 *
 	 * @var array<string, array{0: float, 1: int, 2: string}>
 	 */
 	private static $written = array();
 
 	/**
-	 * Objects that are being deleted: what happens to their parts is told by the deletion.
+	 * Objects that are being deleted. Changes of their parts are covered by the row of the deletion.
 	 *
 	 * @var array<string, bool>
 	 */
-	private static $dying = array();
+	private static $deleting = array();
 
 	/**
-	 * The journal's table in the current site.
+	 * Return the name of the journal's table in the current site.
 	 *
 	 * @return string
 	 */
@@ -59,21 +59,21 @@ class Journal {
 	}
 
 	/**
-	 * Write that something happened to an object.
+	 * Write a row for a change of an object.
 	 *
-	 * Creating an object or moving it to the trash comes with many updates: they are one row.
+	 * Creating an object or moving it to the trash causes many updates, which become one row.
 	 *
-	 * @param string $type      What it is: order, refund, product, variation, coupon, customer, ...
-	 * @param int    $id        Its id; 0 when any object of the type may have changed.
+	 * @param string $type      Type of the object: order, refund, product, variation, coupon, customer, ...
+	 * @param int    $id        Id of the object; 0 if any object of the type may have changed.
 	 * @param string $operation create, update, role, trash, restore or delete.
-	 * @param string $source    The hook that told.
-	 * @param int    $parent_id The product or order that it belongs to.
+	 * @param string $source    The hook.
+	 * @param int    $parent_id Id of the product or order to which it belongs.
 	 */
 	public static function write( $type, $id, $operation, $source, $parent_id = 0 ) {
 		$object = get_current_blog_id() . '/' . $type . '/' . (int) $id;
 		if ( 'delete' === $operation ) {
-			unset( self::$dying[ $object ] );
-		} elseif ( isset( self::$dying[ $object ] ) ) {
+			unset( self::$deleting[ $object ] );
+		} elseif ( isset( self::$deleting[ $object ] ) ) {
 			return;
 		}
 		$now = hrtime( true ) / 1e9;
@@ -90,16 +90,16 @@ class Journal {
 		}
 		$seq = self::query( 'INSERT INTO %t (object_type, object_id, parent_id, operation, source, occurred_gmt) VALUES (%s, %d, %d, %s, %s, UTC_TIMESTAMP(6))', $values );
 		if ( count( self::$written ) > 10000 ) {
-			self::$written = array(); // An import of a whole catalogue must not fill the memory.
+			self::$written = array(); // Limit the memory use of a large import.
 		}
 		self::$written[ $object ] = array( $now, $seq, $operation );
 	}
 
 	/**
-	 * Whether this request made an object a moment ago.
+	 * Return whether this request has just created an object.
 	 *
-	 * @param string $type What it is.
-	 * @param int    $id   Its id.
+	 * @param string $type Type of the object.
+	 * @param int    $id   Id of the object.
 	 * @return bool
 	 */
 	public static function is_new( $type, $id ) {
@@ -108,7 +108,7 @@ class Journal {
 	}
 
 	/**
-	 * Whether an operation says nothing besides another one of the same object.
+	 * Return whether an operation is covered by any other operation on the same object.
 	 *
 	 * @param string $operation The operation.
 	 * @return bool
@@ -118,21 +118,21 @@ class Journal {
 	}
 
 	/**
-	 * Note that an object is about to be deleted.
+	 * Remember an object that is about to be deleted.
 	 *
-	 * @param string $type What it is.
-	 * @param int    $id   Its id.
+	 * @param string $type Type of the object.
+	 * @param int    $id   Id of the object.
 	 */
-	public static function dying( $type, $id ) {
-		self::$dying[ get_current_blog_id() . '/' . $type . '/' . (int) $id ] = true;
+	public static function deleting( $type, $id ) {
+		self::$deleting[ get_current_blog_id() . '/' . $type . '/' . (int) $id ] = true;
 	}
 
 	/**
-	 * To which objects meta belongs.
+	 * Return the objects to which meta belongs.
 	 *
 	 * @param string $type     Type of the objects, for WordPress: post or user.
 	 * @param int[]  $meta_ids Ids of the meta.
-	 * @return int[]|null Null when they are too many.
+	 * @return int[]|null Null if there are too many.
 	 */
 	public static function owners( $type, array $meta_ids ) {
 		global $wpdb;
@@ -145,23 +145,23 @@ class Journal {
 	}
 
 	/**
-	 * Forget what this request wrote; a long-lived process may be many requests.
+	 * Forget what this request wrote, because a long-running process may serve many requests.
 	 */
 	public static function forget() {
-		self::$written = array();
-		self::$dying   = array();
+		self::$written  = array();
+		self::$deleting = array();
 	}
 
 	/**
-	 * Write to the table, in whatever transaction the change is.
+	 * Write to the table, in the transaction of the change.
 	 *
 	 * @param string $statement The statement, with %t for the table.
 	 * @param array  $values    Values for it.
-	 * @return int The row's number, or of an update the rows it found; 0 when it failed.
+	 * @return int Number of the inserted row, or the count of updated rows; 0 on failure.
 	 */
 	private static function query( $statement, $values ) {
 		global $wpdb;
-		// Whoever fired the hook may still want the results of their own query.
+		// The code that fired the hook may still need the results of its own query.
 		$names = array( 'insert_id', 'rows_affected', 'num_rows', 'last_error', 'last_query', 'last_result' );
 		$kept  = array();
 		foreach ( $names as $name ) {
@@ -171,7 +171,7 @@ class Journal {
 		$suppressed = $wpdb->suppress_errors( true );
 		$done       = $wpdb->query( $statement ); // phpcs:ignore WordPress.DB
 		if ( false === $done ) {
-			// Perhaps somebody dropped the table. Whatever it was, the reader must not trust the gap.
+			// The table may have been dropped. In any case the reader must know that a row is missing.
 			if ( ! self::exists() ) {
 				Installer::make_table();
 			}
@@ -187,7 +187,7 @@ class Journal {
 	}
 
 	/**
-	 * Whether the table is there.
+	 * Return whether the table exists.
 	 *
 	 * @return bool
 	 */
@@ -198,10 +198,10 @@ class Journal {
 	}
 
 	/**
-	 * Rows after one, the oldest first.
+	 * Return the rows after a row, oldest first.
 	 *
-	 * @param int $after The greatest number that is not wanted.
-	 * @param int $limit Rows at most.
+	 * @param int $after Number of the row.
+	 * @param int $limit Maximum number of rows.
 	 * @return array[]
 	 */
 	public static function after( $after, $limit ) {
@@ -214,9 +214,9 @@ class Journal {
 	}
 
 	/**
-	 * The newest rows, the oldest of them first.
+	 * Return the newest rows, the oldest of them first.
 	 *
-	 * @param int $limit Rows at most.
+	 * @param int $limit Maximum number of rows.
 	 * @return array[]
 	 */
 	public static function newest( $limit ) {
@@ -231,11 +231,11 @@ class Journal {
 	}
 
 	/**
-	 * What there is to know of the journal besides its rows; read after them, and from the database.
+	 * Return the state of the journal, from the database. Call it after reading the rows.
 	 *
-	 * A cache of options may be of an earlier moment than the rows.
+	 * Cached options may be older than the rows.
 	 *
-	 * @param int $anchor The reader's place: the last row up to it tells whether this is the same journal.
+	 * @param int $anchor The reader's position. The last row up to it shows whether this is the same journal.
 	 * @return array
 	 */
 	public static function facts( $anchor = 0 ) {
@@ -262,7 +262,7 @@ class Journal {
 		return array(
 			'head'   => $head,
 			'oldest' => (int) ( $ends['oldest'] ?? 0 ),
-			// The newest row is never pruned: otherwise this is of a table that is no more.
+			// The newest row is never pruned, so a greater value belongs to a table that no longer exists.
 			'pruned' => $pruned < $head ? $pruned : 0,
 			'epoch'  => $option( Installer::EPOCH_OPTION ),
 			'since'  => self::date( $option( Installer::SINCE_OPTION ) ),
@@ -272,7 +272,7 @@ class Journal {
 	}
 
 	/**
-	 * What tells a row from another one of its number.
+	 * Return what identifies a row: its number and its time.
 	 *
 	 * @param array $row A row.
 	 * @return array
@@ -285,9 +285,9 @@ class Journal {
 	}
 
 	/**
-	 * A date of the database as it is told.
+	 * Format a date of the database for the REST API.
 	 *
-	 * @param string $date Universal time, as MySQL writes it.
+	 * @param string $date Date in UTC, as MySQL formats it.
 	 * @return string
 	 */
 	public static function date( $date ) {
@@ -295,29 +295,29 @@ class Journal {
 	}
 
 	/**
-	 * Delete rows that are too old or too many; the newest one stays, so that no number comes twice.
+	 * Delete rows that are too old or too many. The newest row is kept, so that no number is used twice.
 	 *
-	 * InnoDB may begin its numbers anew after a restart when a table is empty.
+	 * InnoDB may restart its numbers at 1 after a restart if the table is empty.
 	 *
-	 * @return int Rows deleted.
+	 * @return int Number of deleted rows.
 	 */
 	public static function prune() {
 		global $wpdb;
 		$table = self::table();
 		/**
-		 * How many days rows of the journal are kept.
+		 * Filters the number of days for which rows of the journal are kept.
 		 *
 		 * @since 1.0.0
 		 *
-		 * @param int $days Days.
+		 * @param int $days Number of days.
 		 */
 		$days = max( 1, (int) apply_filters( 'flask_woo_events_retention_days', self::DAYS ) );
 		/**
-		 * How many rows of the journal are kept at most.
+		 * Filters the maximum number of rows of the journal.
 		 *
 		 * @since 1.0.0
 		 *
-		 * @param int $rows Rows.
+		 * @param int $rows Number of rows.
 		 */
 		$rows = max( 1000, (int) apply_filters( 'flask_woo_events_retention_rows', self::ROWS ) );
 		// phpcs:disable WordPress.DB
@@ -327,7 +327,7 @@ class Journal {
 		if ( $until < 1 || ! $wpdb->get_var( $wpdb->prepare( "SELECT seq FROM {$table} WHERE seq <= %d LIMIT 1", $until ) ) ) {
 			return 0;
 		}
-		// Before the rows go: a reader must never take pruned rows for rows that were not there.
+		// Before the rows are deleted: a reader must never mistake pruned rows for rows that never existed.
 		update_option( Installer::PRUNED_OPTION, $until, false );
 		$deleted = 0;
 		do {

@@ -1,6 +1,6 @@
 <?php
 /**
- * The order watcher: what happens to orders and refunds, whichever tables they are in.
+ * The order watcher: records changes of orders and refunds, in posts and in WooCommerce's own tables.
  *
  * @package Flask_Woo_Events
  */
@@ -10,36 +10,36 @@ namespace Flask_Woo_Events;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Listens to WooCommerce's hooks of orders, their items and their refunds.
+ * Listens to WooCommerce's hooks for orders, their items and their refunds.
  */
 class Order_Watcher {
 
-	/** Statuses of orders that nobody has placed or seen. */
-	const UNBORN = array( 'auto-draft', 'new' );
+	/** Statuses of orders that have not been placed yet. */
+	const UNPLACED = array( 'auto-draft', 'new' );
 
 	/**
-	 * To which order items belong that are being deleted.
+	 * Ids of the orders of items, by item id.
 	 *
 	 * @var array<int, int>
 	 */
 	private static $orders = array();
 
 	/**
-	 * Which orders are refunds.
+	 * Whether an id is an order or a refund, by order id.
 	 *
 	 * @var array<int, string>
 	 */
 	private static $kinds = array();
 
 	/**
-	 * Refunds of orders that are being deleted.
+	 * Refunds of orders that are being deleted, by order id.
 	 *
 	 * @var array<int, int[]>
 	 */
 	private static $refunds = array();
 
 	/**
-	 * Listen.
+	 * Register the hooks.
 	 */
 	public static function start() {
 		add_action( 'woocommerce_new_order', array( __CLASS__, 'created' ), 999 );
@@ -47,7 +47,7 @@ class Order_Watcher {
 		add_action( 'woocommerce_after_order_object_save', array( __CLASS__, 'saved' ), 999 );
 		add_action( 'woocommerce_trash_order', array( __CLASS__, 'trashed' ), 999 );
 		add_action( 'woocommerce_untrash_order', array( __CLASS__, 'restored' ), 999 );
-		add_action( 'woocommerce_before_delete_order', array( __CLASS__, 'dying' ), 999, 2 );
+		add_action( 'woocommerce_before_delete_order', array( __CLASS__, 'deleting' ), 999, 2 );
 		add_action( 'woocommerce_delete_order', array( __CLASS__, 'deleted' ), 999 );
 
 		add_action( 'woocommerce_refund_created', array( __CLASS__, 'refund_created' ), 999, 2 );
@@ -55,12 +55,12 @@ class Order_Watcher {
 		add_action( 'woocommerce_after_order_refund_object_save', array( __CLASS__, 'refund_saved' ), 999 );
 		add_action( 'woocommerce_delete_order_refund', array( __CLASS__, 'refund_deleted' ), 999, 2 );
 		add_action( 'woocommerce_refund_deleted', array( __CLASS__, 'refund_deleted' ), 999, 2 );
-		add_filter( 'woocommerce_pre_delete_order_refund', array( __CLASS__, 'refund_dying' ), 999, 2 );
+		add_filter( 'woocommerce_pre_delete_order_refund', array( __CLASS__, 'refund_deleting' ), 999, 2 );
 		add_action( 'woocommerce_rest_delete_shop_order_refund_object', array( __CLASS__, 'refund_deleted_by_rest' ), 999, 3 );
 
 		add_action( 'woocommerce_new_order_item', array( __CLASS__, 'item_saved' ), 999, 3 );
 		add_action( 'woocommerce_update_order_item', array( __CLASS__, 'item_saved' ), 999, 3 );
-		add_action( 'woocommerce_before_delete_order_item', array( __CLASS__, 'item_dying' ), 999 );
+		add_action( 'woocommerce_before_delete_order_item', array( __CLASS__, 'item_deleting' ), 999 );
 		add_action( 'woocommerce_delete_order_item', array( __CLASS__, 'item_deleted' ), 999 );
 		foreach ( array( 'added_order_item_meta', 'updated_order_item_meta', 'deleted_order_item_meta' ) as $hook ) {
 			add_action( $hook, array( __CLASS__, 'item_meta' ), 999, 2 );
@@ -68,60 +68,60 @@ class Order_Watcher {
 	}
 
 	/**
-	 * An order was made.
+	 * Record a new order.
 	 *
-	 * @param int $id Its id.
+	 * @param int $id Id of the order.
 	 */
 	public static function created( $id ) {
 		Journal::write( 'order', $id, 'create', 'woocommerce_new_order' );
 	}
 
 	/**
-	 * An order was changed.
+	 * Record a changed order.
 	 *
-	 * @param int $id Its id.
+	 * @param int $id Id of the order.
 	 */
 	public static function updated( $id ) {
 		Journal::write( 'order', $id, 'update', 'woocommerce_update_order' );
 	}
 
 	/**
-	 * An order was saved, perhaps without anything that WooCommerce takes for a change.
+	 * Record a saved order, which WooCommerce may not regard as changed.
 	 *
 	 * @param \WC_Order $order The order.
 	 */
 	public static function saved( $order ) {
-		if ( $order->get_id() && 'shop_order' === $order->get_type() && ! in_array( $order->get_status(), array_merge( self::UNBORN, array( 'trash' ) ), true ) ) {
+		if ( $order->get_id() && 'shop_order' === $order->get_type() && ! in_array( $order->get_status(), array_merge( self::UNPLACED, array( 'trash' ) ), true ) ) {
 			Journal::write( 'order', $order->get_id(), 'update', 'woocommerce_after_order_object_save' );
 		}
 	}
 
 	/**
-	 * An order was moved to the trash.
+	 * Record an order that was moved to the trash.
 	 *
-	 * @param int $id Its id.
+	 * @param int $id Id of the order.
 	 */
 	public static function trashed( $id ) {
 		Journal::write( 'order', $id, 'trash', 'woocommerce_trash_order' );
 	}
 
 	/**
-	 * An order is being taken out of the trash.
+	 * Record an order that is being restored from the trash.
 	 *
-	 * @param int $id Its id.
+	 * @param int $id Id of the order.
 	 */
 	public static function restored( $id ) {
 		Journal::write( 'order', $id, 'restore', 'woocommerce_untrash_order' );
 	}
 
 	/**
-	 * An order is about to be deleted, and its refunds with it.
+	 * Remember an order that is about to be deleted, and its refunds.
 	 *
-	 * @param int       $id    Its id.
+	 * @param int       $id    Id of the order.
 	 * @param \WC_Order $order The order.
 	 */
-	public static function dying( $id, $order = null ) {
-		Journal::dying( 'order', $id );
+	public static function deleting( $id, $order = null ) {
+		Journal::deleting( 'order', $id );
 		if ( $order instanceof \WC_Order ) {
 			self::$refunds[ (int) $id ] = array_map(
 				function ( $refund ) {
@@ -133,9 +133,9 @@ class Order_Watcher {
 	}
 
 	/**
-	 * An order was deleted for good.
+	 * Record a permanently deleted order, and its refunds.
 	 *
-	 * @param int $id Its id.
+	 * @param int $id Id of the order.
 	 */
 	public static function deleted( $id ) {
 		Journal::write( 'order', $id, 'delete', 'woocommerce_delete_order' );
@@ -146,17 +146,17 @@ class Order_Watcher {
 	}
 
 	/**
-	 * A refund was made.
+	 * Record a new refund.
 	 *
-	 * @param int   $id   Its id.
-	 * @param array $args What it was made of.
+	 * @param int   $id   Id of the refund.
+	 * @param array $args Arguments of wc_create_refund().
 	 */
 	public static function refund_created( $id, $args = array() ) {
 		Journal::write( 'refund', $id, 'create', 'woocommerce_refund_created', is_array( $args ) ? (int) ( $args['order_id'] ?? 0 ) : 0 );
 	}
 
 	/**
-	 * An order was refunded.
+	 * Record a refunded order and the refund.
 	 *
 	 * @param int $order_id  Id of the order.
 	 * @param int $refund_id Id of the refund.
@@ -167,7 +167,7 @@ class Order_Watcher {
 	}
 
 	/**
-	 * A refund was saved.
+	 * Record a saved refund.
 	 *
 	 * @param \WC_Order_Refund $refund The refund.
 	 */
@@ -178,48 +178,48 @@ class Order_Watcher {
 	}
 
 	/**
-	 * A refund is about to be deleted: of this some ways of deleting tell nothing more.
+	 * Record a refund that is about to be deleted, because some ways to delete it fire no later hook.
 	 *
-	 * @param mixed            $check  Null, to let it be deleted.
+	 * @param mixed            $check  Null if the deletion goes ahead.
 	 * @param \WC_Order_Refund $refund The refund.
-	 * @return mixed What came in.
+	 * @return mixed The value of $check.
 	 */
-	public static function refund_dying( $check, $refund ) {
+	public static function refund_deleting( $check, $refund ) {
 		if ( null === $check && $refund->get_id() ) {
-			self::refund_gone( $refund->get_id(), $refund->get_parent_id(), 'woocommerce_pre_delete_order_refund' );
+			self::write_deleted_refund( $refund->get_id(), $refund->get_parent_id(), 'woocommerce_pre_delete_order_refund' );
 		}
 		return $check;
 	}
 
 	/**
-	 * A refund was deleted.
+	 * Record a deleted refund.
 	 *
-	 * @param int $id       Its id.
-	 * @param int $order_id Id of the order, which not all versions tell.
+	 * @param int $id       Id of the refund.
+	 * @param int $order_id Id of the order; not passed by all versions.
 	 */
 	public static function refund_deleted( $id, $order_id = 0 ) {
-		self::refund_gone( $id, $order_id, current_action() );
+		self::write_deleted_refund( $id, $order_id, current_action() );
 	}
 
 	/**
-	 * A refund was deleted through the REST API.
+	 * Record a refund that was deleted with the REST API.
 	 *
-	 * @param \WC_Order_Refund  $refund   The refund, which has lost its id.
-	 * @param \WP_REST_Response $response The answer.
+	 * @param \WC_Order_Refund  $refund   The refund, whose id is already unset.
+	 * @param \WP_REST_Response $response The response.
 	 * @param \WP_REST_Request  $request  The request.
 	 */
 	public static function refund_deleted_by_rest( $refund, $response, $request ) {
-		self::refund_gone( (int) $request['id'], (int) $request['order_id'], 'woocommerce_rest_delete_shop_order_refund_object' );
+		self::write_deleted_refund( (int) $request['id'], (int) $request['order_id'], 'woocommerce_rest_delete_shop_order_refund_object' );
 	}
 
 	/**
-	 * A refund is gone, which changes its order too.
+	 * Write rows for a deleted refund and its order.
 	 *
-	 * @param int    $id       Its id.
-	 * @param int    $order_id Id of the order; 0 when nobody said.
+	 * @param int    $id       Id of the refund.
+	 * @param int    $order_id Id of the order; 0 if unknown.
 	 * @param string $source   The hook.
 	 */
-	private static function refund_gone( $id, $order_id, $source ) {
+	private static function write_deleted_refund( $id, $order_id, $source ) {
 		if ( ! $id ) {
 			return;
 		}
@@ -230,11 +230,11 @@ class Order_Watcher {
 	}
 
 	/**
-	 * An item of an order was saved.
+	 * Record the order or refund of a saved item.
 	 *
-	 * @param int   $item_id  Its id.
+	 * @param int   $item_id  Id of the item.
 	 * @param mixed $item     The item.
-	 * @param int   $order_id Id of the order, which the older functions do not tell.
+	 * @param int   $order_id Id of the order; not passed by older functions.
 	 */
 	public static function item_saved( $item_id, $item = null, $order_id = 0 ) {
 		if ( $order_id ) {
@@ -245,18 +245,18 @@ class Order_Watcher {
 	}
 
 	/**
-	 * An item is about to be deleted.
+	 * Remember the order of an item that is about to be deleted.
 	 *
-	 * @param int $item_id Its id.
+	 * @param int $item_id Id of the item.
 	 */
-	public static function item_dying( $item_id ) {
+	public static function item_deleting( $item_id ) {
 		self::order_of( (int) $item_id );
 	}
 
 	/**
-	 * An item was deleted.
+	 * Record the order or refund of a deleted item.
 	 *
-	 * @param int $item_id Its id.
+	 * @param int $item_id Id of the item.
 	 */
 	public static function item_deleted( $item_id ) {
 		self::item_of( (int) $item_id, 'woocommerce_delete_order_item' );
@@ -264,7 +264,7 @@ class Order_Watcher {
 	}
 
 	/**
-	 * Meta of an item was written or deleted.
+	 * Record the order or refund of an item whose meta was written or deleted.
 	 *
 	 * @param int|int[] $meta_id Ids of the meta.
 	 * @param int       $item_id Id of the item.
@@ -274,9 +274,9 @@ class Order_Watcher {
 	}
 
 	/**
-	 * An item changed, and with it its order or refund.
+	 * Write a row for the order or refund of an item.
 	 *
-	 * @param int    $item_id Its id.
+	 * @param int    $item_id Id of the item.
 	 * @param string $source  The hook.
 	 */
 	private static function item_of( $item_id, $source ) {
@@ -287,9 +287,9 @@ class Order_Watcher {
 	}
 
 	/**
-	 * Whether an order is one, or a refund.
+	 * Return whether an id is an order or a refund.
 	 *
-	 * @param int $order_id Its id.
+	 * @param int $order_id The id.
 	 * @return string
 	 */
 	private static function kind_of( $order_id ) {
@@ -306,9 +306,9 @@ class Order_Watcher {
 	}
 
 	/**
-	 * To which order an item belongs.
+	 * Return the order of an item.
 	 *
-	 * @param int $item_id Its id.
+	 * @param int $item_id Id of the item.
 	 * @return int
 	 */
 	private static function order_of( $item_id ) {
@@ -320,7 +320,7 @@ class Order_Watcher {
 	}
 
 	/**
-	 * Do not fill the memory of an import.
+	 * Limit the memory use of a large import.
 	 */
 	private static function trim() {
 		if ( count( self::$orders ) > 5000 ) {

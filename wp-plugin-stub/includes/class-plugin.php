@@ -1,6 +1,6 @@
 <?php
 /**
- * The plugin: what is started when WordPress has loaded it.
+ * The plugin: registers its parts with WordPress.
  *
  * @package Flask_Woo_Events
  */
@@ -10,12 +10,12 @@ namespace Flask_Woo_Events;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Ties the parts to WordPress.
+ * Registers the hooks of all parts.
  */
 class Plugin {
 
 	/**
-	 * Begin to listen. The journal is written whether or not WooCommerce is active yet.
+	 * Register the hooks. The journal is also written while WooCommerce is inactive.
 	 */
 	public static function start() {
 		add_action( 'before_woocommerce_init', array( __CLASS__, 'declare_compatibility' ) );
@@ -36,7 +36,7 @@ class Plugin {
 	}
 
 	/**
-	 * Say that orders in WooCommerce's own tables are no trouble.
+	 * Declare compatibility with orders in WooCommerce's own tables and with checkout blocks.
 	 */
 	public static function declare_compatibility() {
 		if ( class_exists( '\Automattic\WooCommerce\Utilities\FeaturesUtil' ) ) {
@@ -47,7 +47,7 @@ class Plugin {
 	}
 
 	/**
-	 * Load the translations that come with the plugin.
+	 * Load the translations in the plugin's folder.
 	 */
 	public static function load_translations() {
 		load_plugin_textdomain( 'flask-woo-events', false, dirname( plugin_basename( FLASK_WOO_EVENTS_FILE ) ) . '/languages' );
@@ -56,7 +56,7 @@ class Plugin {
 	/**
 	 * Add the settings page.
 	 *
-	 * @param array $integrations Integrations of WooCommerce.
+	 * @param array $integrations WooCommerce's integrations.
 	 * @return array
 	 */
 	public static function add_integration( $integrations ) {

@@ -1,6 +1,6 @@
 <?php
 /**
- * The post watcher: what happens to products, variations, coupons, and to orders that are posts.
+ * The post watcher: records changes of products, variations, coupons, and orders that are posts.
  *
  * @package Flask_Woo_Events
  */
@@ -10,44 +10,44 @@ namespace Flask_Woo_Events;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Listens to WordPress's hooks of posts and their meta, and to WooCommerce's of what they stand for.
+ * Listens to WordPress's hooks for posts and their meta, and to WooCommerce's hooks for the same objects.
  */
 class Post_Watcher {
 
-	/** Types of posts, and what they are in the journal. */
+	/** Post types and their types in the journal. */
 	const TYPES = array(
 		'product'              => 'product',
 		'product_variation'    => 'variation',
 		'shop_coupon'          => 'coupon',
 		'shop_order'           => 'order',
 		'shop_order_refund'    => 'refund',
-		// Holds the number of an order or a refund that is in WooCommerce's own tables.
+		// Reserves the id of an order or refund in WooCommerce's own tables.
 		'shop_order_placehold' => 'order_or_refund',
 	);
 
-	/** Taxonomies whose terms are listed by the REST API. */
+	/** Taxonomies whose terms the REST API lists. */
 	const TAXONOMIES = array(
 		'product_cat'            => 'product_category',
 		'product_tag'            => 'product_tag',
 		'product_shipping_class' => 'product_shipping_class',
 	);
 
-	/** Meta that no representation shows. */
+	/** Meta keys that the REST API never shows. */
 	const HIDDEN_META = array( '_edit_lock', '_edit_last', '_wp_old_slug', '_wp_old_date', '_wp_trash_meta_status', '_wp_trash_meta_time', '_wp_trash_meta_comments_status', '_wp_desired_post_slug' );
 
 	/**
-	 * Listen.
+	 * Register the hooks.
 	 */
 	public static function start() {
 		add_action( 'save_post', array( __CLASS__, 'saved' ), 999, 3 );
 		add_action( 'trashed_post', array( __CLASS__, 'trashed' ), 999 );
 		add_action( 'untrashed_post', array( __CLASS__, 'untrashed' ), 999 );
-		add_action( 'before_delete_post', array( __CLASS__, 'dying' ), -999, 2 );
+		add_action( 'before_delete_post', array( __CLASS__, 'deleting' ), -999, 2 );
 		add_action( 'deleted_post', array( __CLASS__, 'deleted' ), 999, 2 );
 		foreach ( array( 'added_post_meta', 'updated_post_meta', 'deleted_post_meta' ) as $hook ) {
 			add_action( $hook, array( __CLASS__, 'meta' ), 999, 3 );
 		}
-		add_action( 'delete_post_meta', array( __CLASS__, 'meta_dying' ), 999, 3 );
+		add_action( 'delete_post_meta', array( __CLASS__, 'meta_deleting' ), 999, 3 );
 		add_action( 'set_object_terms', array( __CLASS__, 'terms_set' ), 999, 6 );
 		add_action( 'deleted_term_relationships', array( __CLASS__, 'terms_removed' ), 999, 3 );
 
@@ -89,11 +89,11 @@ class Post_Watcher {
 	}
 
 	/**
-	 * Listen to a hook whose first argument is an object of WooCommerce or its id.
+	 * Register a hook whose first argument is a WooCommerce object or its id.
 	 *
-	 * @param string $hook      Its name.
-	 * @param string $type      What the object is; empty for a product or variation.
-	 * @param string $operation What happens to it.
+	 * @param string $hook      Name of the hook.
+	 * @param string $type      Type of the object; empty for a product or variation.
+	 * @param string $operation The operation.
 	 */
 	private static function on( $hook, $type, $operation ) {
 		add_action(
@@ -117,9 +117,9 @@ class Post_Watcher {
 	}
 
 	/**
-	 * What a type of post is in the journal; empty for what it does not tell.
+	 * Return the type in the journal of a post type; empty if it is not recorded.
 	 *
-	 * @param string|false $post_type Type of a post.
+	 * @param string|false $post_type The post type.
 	 * @return string
 	 */
 	private static function type_of( $post_type ) {
@@ -127,15 +127,15 @@ class Post_Watcher {
 	}
 
 	/**
-	 * A post was saved.
+	 * Record a saved post.
 	 *
-	 * @param int      $id     Its id.
+	 * @param int      $id     Id of the post.
 	 * @param \WP_Post $post   The post.
-	 * @param bool     $update It was there before.
+	 * @param bool     $update Whether it existed before.
 	 */
 	public static function saved( $id, $post, $update ) {
 		$type = self::type_of( $post->post_type );
-		// The trash has hooks of its own; a placeholder says nothing of its order.
+		// The trash has its own hooks, and a placeholder does not show a change of its order.
 		if ( '' === $type || 'order_or_refund' === $type || in_array( $post->post_status, array( 'auto-draft', 'trash' ), true ) ) {
 			return;
 		}
@@ -143,28 +143,28 @@ class Post_Watcher {
 	}
 
 	/**
-	 * A post was moved to the trash.
+	 * Record a post that was moved to the trash.
 	 *
-	 * @param int $id Its id.
+	 * @param int $id Id of the post.
 	 */
 	public static function trashed( $id ) {
 		self::moved( $id, 'trash', 'trashed_post' );
 	}
 
 	/**
-	 * A post was taken out of the trash.
+	 * Record a post that was restored from the trash.
 	 *
-	 * @param int $id Its id.
+	 * @param int $id Id of the post.
 	 */
 	public static function untrashed( $id ) {
 		self::moved( $id, 'restore', 'untrashed_post' );
 	}
 
 	/**
-	 * A post was moved to the trash or back.
+	 * Write a row for a post that was trashed or restored.
 	 *
-	 * @param int    $id        Its id.
-	 * @param string $operation Which of them.
+	 * @param int    $id        Id of the post.
+	 * @param string $operation trash or restore.
 	 * @param string $source    The hook.
 	 */
 	private static function moved( $id, $operation, $source ) {
@@ -176,24 +176,24 @@ class Post_Watcher {
 	}
 
 	/**
-	 * A post is about to be deleted, and its meta before it.
+	 * Remember a post that is about to be deleted. Its meta is deleted first.
 	 *
-	 * @param int           $id   Its id.
+	 * @param int           $id   Id of the post.
 	 * @param \WP_Post|null $post The post.
 	 */
-	public static function dying( $id, $post = null ) {
+	public static function deleting( $id, $post = null ) {
 		$post = $post ? $post : get_post( $id );
 		$type = $post ? self::type_of( $post->post_type ) : '';
 		if ( '' !== $type ) {
-			Journal::dying( $type, $id );
+			Journal::deleting( $type, $id );
 		}
 	}
 
 	/**
-	 * A post was deleted for good.
+	 * Record a permanently deleted post.
 	 *
-	 * @param int           $id   Its id.
-	 * @param \WP_Post|null $post The post as it was.
+	 * @param int           $id   Id of the post.
+	 * @param \WP_Post|null $post The post before it was deleted.
 	 */
 	public static function deleted( $id, $post = null ) {
 		$type = $post ? self::type_of( $post->post_type ) : '';
@@ -203,7 +203,7 @@ class Post_Watcher {
 	}
 
 	/**
-	 * Meta of a post was written or deleted, by whomever.
+	 * Record a post whose meta was written or deleted.
 	 *
 	 * @param int|int[] $meta_id Ids of the meta.
 	 * @param int       $id      Id of the post.
@@ -222,13 +222,13 @@ class Post_Watcher {
 	}
 
 	/**
-	 * Meta is about to be deleted, perhaps of all posts that have it: then no hook names them.
+	 * Record meta that is about to be deleted from all posts at once, because no later hook names them.
 	 *
 	 * @param int[]    $meta_ids Ids of the meta.
-	 * @param int|null $id       Id of the post, if it is one.
+	 * @param int|null $id       Id of the post, if it concerns a single one.
 	 * @param string   $key      The meta's key.
 	 */
-	public static function meta_dying( $meta_ids, $id, $key ) {
+	public static function meta_deleting( $meta_ids, $id, $key ) {
 		if ( $id || in_array( $key, self::HIDDEN_META, true ) ) {
 			return;
 		}
@@ -246,14 +246,14 @@ class Post_Watcher {
 	}
 
 	/**
-	 * Terms were given to an object.
+	 * Record an object whose terms were set, if they differ from before.
 	 *
 	 * @param int    $id       Id of the object.
-	 * @param array  $terms    Terms.
-	 * @param array  $tt_ids   Ids of the terms it has now.
-	 * @param string $taxonomy Their taxonomy.
-	 * @param bool   $append   Whether the old terms stay.
-	 * @param array  $old      Ids of the terms it had.
+	 * @param array  $terms    The terms.
+	 * @param array  $tt_ids   Term taxonomy ids that it has now.
+	 * @param string $taxonomy The taxonomy.
+	 * @param bool   $append   Whether the old terms are kept.
+	 * @param array  $old      Term taxonomy ids that it had.
 	 */
 	public static function terms_set( $id, $terms, $tt_ids, $taxonomy, $append, $old ) {
 		$new = array_map( 'intval', (array) $tt_ids );
@@ -266,20 +266,20 @@ class Post_Watcher {
 	}
 
 	/**
-	 * Terms were taken from an object.
+	 * Record an object from which terms were removed.
 	 *
 	 * @param int    $id       Id of the object.
-	 * @param array  $tt_ids   Ids of the terms.
-	 * @param string $taxonomy Their taxonomy.
+	 * @param array  $tt_ids   Term taxonomy ids.
+	 * @param string $taxonomy The taxonomy.
 	 */
 	public static function terms_removed( $id, $tt_ids, $taxonomy ) {
 		self::assigned( $id, 'deleted_term_relationships' );
 	}
 
 	/**
-	 * Terms of a post changed.
+	 * Write a row for a product or variation whose terms changed.
 	 *
-	 * @param int    $id     Its id.
+	 * @param int    $id     Id of the post.
 	 * @param string $source The hook.
 	 */
 	private static function assigned( $id, $source ) {
@@ -291,11 +291,11 @@ class Post_Watcher {
 	}
 
 	/**
-	 * Stock is about to be written by a statement of SQL.
+	 * Record stock that is about to be written by an SQL statement.
 	 *
 	 * @param string $sql The statement.
 	 * @param int    $id  Id of the product or variation.
-	 * @return string The statement, as it was.
+	 * @return string The unchanged statement.
 	 */
 	public static function stock_query( $sql, $id ) {
 		$post = get_post( $id );
@@ -307,10 +307,10 @@ class Post_Watcher {
 	}
 
 	/**
-	 * A term was made.
+	 * Record a new term.
 	 *
-	 * @param int    $term_id  Its id.
-	 * @param int    $tt_id    Its id in the taxonomy.
+	 * @param int    $term_id  Id of the term.
+	 * @param int    $tt_id    Term taxonomy id.
 	 * @param string $taxonomy The taxonomy.
 	 */
 	public static function term_created( $term_id, $tt_id, $taxonomy ) {
@@ -318,10 +318,10 @@ class Post_Watcher {
 	}
 
 	/**
-	 * A term was changed: products show its name, whichever they are, and variations some.
+	 * Record a changed term. Any product may show its name, and any variation that of some taxonomies.
 	 *
-	 * @param int    $term_id  Its id.
-	 * @param int    $tt_id    Its id in the taxonomy.
+	 * @param int    $term_id  Id of the term.
+	 * @param int    $tt_id    Term taxonomy id.
 	 * @param string $taxonomy The taxonomy.
 	 */
 	public static function term_edited( $term_id, $tt_id, $taxonomy ) {
@@ -335,10 +335,10 @@ class Post_Watcher {
 	}
 
 	/**
-	 * A term was deleted.
+	 * Record a deleted term.
 	 *
-	 * @param int    $term_id  Its id.
-	 * @param int    $tt_id    Its id in the taxonomy.
+	 * @param int    $term_id  Id of the term.
+	 * @param int    $tt_id    Term taxonomy id.
 	 * @param string $taxonomy The taxonomy.
 	 */
 	public static function term_deleted( $term_id, $tt_id, $taxonomy ) {
@@ -346,9 +346,9 @@ class Post_Watcher {
 	}
 
 	/**
-	 * The objects of a term were counted.
+	 * Record a term whose objects were counted.
 	 *
-	 * @param int              $tt_id    Its id in the taxonomy.
+	 * @param int              $tt_id    Term taxonomy id.
 	 * @param string|\stdClass $taxonomy The taxonomy.
 	 */
 	public static function term_counted( $tt_id, $taxonomy ) {
@@ -360,9 +360,9 @@ class Post_Watcher {
 	}
 
 	/**
-	 * Terms lost their parent, which was deleted.
+	 * Record terms whose parent was deleted.
 	 *
-	 * @param int[] $tt_ids Their ids in the taxonomy.
+	 * @param int[] $tt_ids Their term taxonomy ids.
 	 */
 	public static function terms_moved( $tt_ids ) {
 		foreach ( (array) $tt_ids as $tt_id ) {
@@ -374,7 +374,7 @@ class Post_Watcher {
 	}
 
 	/**
-	 * Meta of a term was written or deleted.
+	 * Record a term whose meta was written or deleted.
 	 *
 	 * @param int|int[] $meta_id Ids of the meta.
 	 * @param int       $term_id Id of the term.
@@ -387,11 +387,11 @@ class Post_Watcher {
 	}
 
 	/**
-	 * Something happened to a term.
+	 * Write a row for a term, if the REST API lists its taxonomy.
 	 *
-	 * @param int    $term_id   Its id.
-	 * @param string $taxonomy  Its taxonomy.
-	 * @param string $operation What happened.
+	 * @param int    $term_id   Id of the term.
+	 * @param string $taxonomy  The taxonomy.
+	 * @param string $operation The operation.
 	 * @param string $source    The hook.
 	 */
 	private static function term( $term_id, $taxonomy, $operation, $source ) {

@@ -1,6 +1,6 @@
 <?php
 /**
- * The REST controller: how the Flask application reads the journal.
+ * The REST controller: the routes with which the Flask application reads the journal.
  *
  * @package Flask_Woo_Events
  */
@@ -10,16 +10,16 @@ namespace Flask_Woo_Events;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Answers under wc-flask-woo-events/v1. WooCommerce lets its API keys in where a name begins with wc-.
+ * Serves wc-flask-woo-events/v1. WooCommerce accepts its API keys only for namespaces that begin with wc-.
  */
 class REST_Controller {
 
 	const NAMESPACE_V1 = 'wc-flask-woo-events/v1';
 
-	/** Rows of one answer at most. */
+	/** Maximum number of rows in one response. */
 	const LIMIT = 1000;
 
-	/** What the journal tells of. */
+	/** Types of objects in the journal. */
 	const TYPES = array(
 		'order',
 		'refund',
@@ -36,10 +36,10 @@ class REST_Controller {
 		Use_Watcher::TYPE,
 	);
 
-	/** Products whose orders are told in one answer. */
+	/** Maximum number of products in one request for orders. */
 	const PRODUCTS = 100;
 
-	/** Seconds in which one reading of the journal is noted once. */
+	/** Minimum number of seconds between two stored times of reading. */
 	const NOTE_EVERY = 30;
 
 	/**
@@ -55,14 +55,14 @@ class REST_Controller {
 				'permission_callback' => array( __CLASS__, 'may_read' ),
 				'args'                => array(
 					'after' => array(
-						'description'       => 'Rows with greater numbers are told. Without it, the newest ones.',
+						'description'       => 'Return the rows with greater numbers. Without it, return the newest rows.',
 						'type'              => 'integer',
 						'minimum'           => 0,
 						'validate_callback' => 'rest_validate_request_arg',
 						'sanitize_callback' => 'rest_sanitize_request_arg',
 					),
 					'limit' => array(
-						'description'       => 'Rows at most.',
+						'description'       => 'Maximum number of rows.',
 						'type'              => 'integer',
 						'minimum'           => 1,
 						'maximum'           => self::LIMIT,
@@ -82,7 +82,7 @@ class REST_Controller {
 				'permission_callback' => array( __CLASS__, 'may_read' ),
 				'args'                => array(
 					'products' => array(
-						'description'       => 'Ids of products and variations, also of some that are gone.',
+						'description'       => 'Ids of products and variations, including deleted ones.',
 						'type'              => 'array',
 						'items'             => array( 'type' => 'integer' ),
 						'minItems'          => 1,
@@ -92,7 +92,7 @@ class REST_Controller {
 						'sanitize_callback' => 'rest_sanitize_request_arg',
 					),
 					'after'    => array(
-						'description'       => 'Where the answer before ended.',
+						'description'       => 'Where the previous response ended.',
 						'type'              => 'integer',
 						'minimum'           => 0,
 						'default'           => 0,
@@ -114,7 +114,7 @@ class REST_Controller {
 	}
 
 	/**
-	 * Whether somebody may read the journal.
+	 * Return whether the current user may read the journal.
 	 *
 	 * @return true|\WP_Error
 	 */
@@ -124,13 +124,13 @@ class REST_Controller {
 		}
 		return new \WP_Error(
 			'flask_woo_events_cannot_view',
-			__( 'Sorry, you cannot read the journal of changes.', 'flask-woo-events' ),
+			__( 'Sorry, you are not allowed to read the journal.', 'flask-woo-events' ),
 			array( 'status' => rest_authorization_required_code() )
 		);
 	}
 
 	/**
-	 * Tell what happened after a row.
+	 * Return the changes after a row.
 	 *
 	 * @param \WP_REST_Request $request The request.
 	 * @return \WP_REST_Response|\WP_Error
@@ -139,7 +139,7 @@ class REST_Controller {
 		$limit = (int) $request['limit'];
 		$tail  = null === $request['after'];
 		$after = (int) $request['after'];
-		// The rows first: whatever is pruned or begun anew meanwhile is then seen in the facts.
+		// Read the rows first, so that the state shows if the journal was pruned or restarted meanwhile.
 		$rows = self::read( $tail, $after, $limit );
 		if ( null === $rows ) {
 			return new \WP_Error( 'flask_woo_events_no_journal', __( 'The journal cannot be read.', 'flask-woo-events' ), array( 'status' => 503 ) );
@@ -167,7 +167,7 @@ class REST_Controller {
 	}
 
 	/**
-	 * Tell which orders and refunds name some products.
+	 * Return the orders and refunds that name some products.
 	 *
 	 * @param \WP_REST_Request $request The request.
 	 * @return \WP_REST_Response
@@ -180,12 +180,12 @@ class REST_Controller {
 	}
 
 	/**
-	 * Read rows; make the table if somebody dropped it.
+	 * Read rows, and create the table if it was dropped.
 	 *
-	 * @param bool $tail  The newest rows.
-	 * @param int  $after Rows after this one.
-	 * @param int  $limit Rows at most.
-	 * @return array[]|null Null when there is no journal.
+	 * @param bool $tail  Whether to read the newest rows.
+	 * @param int  $after Number of the row after which to read.
+	 * @param int  $limit Maximum number of rows.
+	 * @return array[]|null Null if the journal cannot be read.
 	 */
 	private static function read( $tail, $after, $limit ) {
 		global $wpdb;
@@ -206,7 +206,7 @@ class REST_Controller {
 	}
 
 	/**
-	 * Tell how the journal is.
+	 * Return the state of the journal.
 	 *
 	 * @return \WP_REST_Response
 	 */
@@ -224,7 +224,7 @@ class REST_Controller {
 	}
 
 	/**
-	 * A row as it is told.
+	 * Return a row in the form of the REST API.
 	 *
 	 * @param array $row A row.
 	 * @return array
@@ -242,7 +242,7 @@ class REST_Controller {
 	}
 
 	/**
-	 * Note when the journal was read and by which key, for the settings page.
+	 * Store when and with which key the journal was read, for the settings page.
 	 *
 	 * @param \WP_REST_Request $request The request.
 	 */
@@ -262,7 +262,7 @@ class REST_Controller {
 	}
 
 	/**
-	 * When the journal was last read; null when it never was.
+	 * Return when the journal was last read; null if it never was.
 	 *
 	 * @return array|null
 	 */
@@ -272,7 +272,7 @@ class REST_Controller {
 	}
 
 	/**
-	 * The end of the consumer key that a request came with, as WooCommerce shows keys.
+	 * Return the end of the request's consumer key, as WooCommerce shows keys.
 	 *
 	 * @param \WP_REST_Request $request The request.
 	 * @return string

@@ -1,6 +1,6 @@
 <?php
 /**
- * The use watcher: what orders, variations and categories show of other objects, which tells nobody.
+ * The use watcher: records changes of objects that other objects show, for which WooCommerce has no hook.
  *
  * @package Flask_Woo_Events
  */
@@ -10,28 +10,28 @@ namespace Flask_Woo_Events;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Listens to changes of products, pictures, attributes and tax classes that change what shows them.
+ * Listens to changes of products, images, attributes and tax classes that also change other objects.
  *
- * An order shows of each product that it names the SKU, the picture, the name of a variation's
- * product, and that there is none any more. To find the orders of a product takes a walk through all
- * order items, so that nothing of it is done here: the row is of the product, and the reader asks
- * for its orders, those of many products at once.
+ * An order shows the SKU and the image of its products, the name of a variation's product, and
+ * whether a product was deleted. Finding the orders of a product means reading all order items, so
+ * it is not done here: the row names the product, and the reader then requests the orders of many
+ * products together.
  */
 class Use_Watcher {
 
-	/** What the journal calls a product of which orders show something else. */
+	/** Type in the journal of a product that orders now show differently. */
 	const TYPE = 'product_in_orders';
 
-	/** Types of posts that order items name. */
+	/** Post types that order items name. */
 	const PRODUCTS = array( 'product', 'product_variation' );
 
-	/** Meta of products that orders show. */
+	/** Meta keys of products that orders show. */
 	const SHOWN = array( '_sku', '_thumbnail_id', '_global_unique_id', '_virtual', '_downloadable' );
 
-	/** Meta of pictures that products and categories show. */
-	const PICTURE = array( '_wp_attachment_image_alt', '_wp_attached_file' );
+	/** Meta keys of images that products and categories show. */
+	const IMAGE = array( '_wp_attachment_image_alt', '_wp_attached_file' );
 
-	/** Settings on which representations depend, and of what. */
+	/** Settings that change how the REST API shows objects, and the types of these objects. */
 	const SETTINGS = array(
 		'home'                           => array( 'product', 'variation', 'order', 'refund', 'product_category' ),
 		'siteurl'                        => array( 'product', 'variation', 'order', 'refund', 'product_category' ),
@@ -40,18 +40,18 @@ class Use_Watcher {
 		'woocommerce_price_num_decimals' => array( 'order', 'refund' ),
 	);
 
-	/** Order items that are looked through for one answer. */
+	/** Order items that are searched for one response. */
 	const SPAN = 100000;
 
 	/**
-	 * Slugs of attributes' terms before they are changed.
+	 * Slugs of attribute terms before they are changed, by term id.
 	 *
 	 * @var array<int, string>
 	 */
 	private static $slugs = array();
 
 	/**
-	 * Pictures that were made in this request, and are shown nowhere yet.
+	 * Images that were created in this request, and are not used anywhere yet.
 	 *
 	 * @var array<int, bool>
 	 */
@@ -65,7 +65,7 @@ class Use_Watcher {
 	private static $tax_classes = null;
 
 	/**
-	 * Listen.
+	 * Register the hooks.
 	 */
 	public static function start() {
 		foreach ( array( 'added_post_meta', 'updated_post_meta', 'deleted_post_meta' ) as $hook ) {
@@ -74,9 +74,9 @@ class Use_Watcher {
 		add_action( 'post_updated', array( __CLASS__, 'post_updated' ), 999, 3 );
 		add_action( 'deleted_post', array( __CLASS__, 'post_deleted' ), 999, 2 );
 
-		add_action( 'add_attachment', array( __CLASS__, 'picture_made' ), 999 );
-		add_action( 'edit_attachment', array( __CLASS__, 'picture_changed' ), 999, 1 );
-		add_action( 'delete_attachment', array( __CLASS__, 'picture_dying' ), 999 );
+		add_action( 'add_attachment', array( __CLASS__, 'image_created' ), 999 );
+		add_action( 'edit_attachment', array( __CLASS__, 'image_changed' ), 999, 1 );
+		add_action( 'delete_attachment', array( __CLASS__, 'image_deleting' ), 999 );
 
 		add_action( 'edit_terms', array( __CLASS__, 'term_changing' ), 999, 2 );
 		add_action( 'edited_term', array( __CLASS__, 'term_changed' ), 999, 3 );
@@ -92,16 +92,16 @@ class Use_Watcher {
 	}
 
 	/**
-	 * A setting was changed: addresses, decimals and stock are shown by it.
+	 * Record a changed setting on which addresses, decimals or stock depend.
 	 *
-	 * @param string $name Its name.
+	 * @param string $name Name of the setting.
 	 */
 	public static function setting_changed( $name ) {
 		self::any( self::SETTINGS[ $name ] ?? array(), current_action() );
 	}
 
 	/**
-	 * Meta of a product or a picture was written or deleted.
+	 * Record a product or image whose meta was written or deleted.
 	 *
 	 * @param int|int[] $meta_id Ids of the meta.
 	 * @param int       $id      Id of the post.
@@ -109,21 +109,21 @@ class Use_Watcher {
 	 */
 	public static function meta( $meta_id, $id, $key ) {
 		if ( ! $id ) {
-			return; // Of all posts that have it, whose meta was told one by one.
+			return; // The meta of all posts; each post was recorded by Post_Watcher::meta_deleting().
 		}
-		if ( in_array( $key, self::PICTURE, true ) ) {
-			self::picture_changed( (int) $id, '_wp_attached_file' === $key );
+		if ( in_array( $key, self::IMAGE, true ) ) {
+			self::image_changed( (int) $id, '_wp_attached_file' === $key );
 		} elseif ( in_array( $key, self::SHOWN, true ) && in_array( get_post_type( (int) $id ), self::PRODUCTS, true ) ) {
-			self::shown_otherwise( (int) $id, current_action() );
+			self::write_shown_product( (int) $id, current_action() );
 		}
 	}
 
 	/**
-	 * A product was changed: items name the product of their variation.
+	 * Record a renamed product or moved variation, because order items show the product of their variation.
 	 *
-	 * @param int      $id     Its id.
+	 * @param int      $id     Id of the post.
 	 * @param \WP_Post $after  The post.
-	 * @param \WP_Post $before The post as it was.
+	 * @param \WP_Post $before The post before the change.
 	 */
 	public static function post_updated( $id, $after, $before ) {
 		$moved   = 'product_variation' === $after->post_type && $after->post_parent !== $before->post_parent;
@@ -132,39 +132,39 @@ class Use_Watcher {
 			Journal::write( 'product', (int) $before->post_parent, 'update', 'post_updated' );
 		}
 		if ( $moved || $renamed ) {
-			self::shown_otherwise( (int) $id, 'post_updated' );
+			self::write_shown_product( (int) $id, 'post_updated' );
 		}
 	}
 
 	/**
-	 * A product was deleted for good: orders keep its items.
+	 * Record a permanently deleted product, whose items are kept by orders.
 	 *
-	 * @param int           $id   Its id.
-	 * @param \WP_Post|null $post The post as it was.
+	 * @param int           $id   Id of the post.
+	 * @param \WP_Post|null $post The post before it was deleted.
 	 */
 	public static function post_deleted( $id, $post = null ) {
 		if ( $post && in_array( $post->post_type, self::PRODUCTS, true ) ) {
-			self::shown_otherwise( (int) $id, 'deleted_post' );
+			self::write_shown_product( (int) $id, 'deleted_post' );
 		}
 	}
 
 	/**
-	 * Orders show something else of a product.
+	 * Write a row for a product that orders now show differently.
 	 *
 	 * @param int    $id     Id of the product or variation.
 	 * @param string $source The hook.
 	 */
-	private static function shown_otherwise( $id, $source ) {
+	private static function write_shown_product( $id, $source ) {
 		if ( 'deleted_post' !== $source && ( Journal::is_new( 'product', $id ) || Journal::is_new( 'variation', $id ) ) ) {
-			return; // No order names it yet, and one that does meanwhile has a row of its own.
+			return; // No order names it yet. An order that does from now on has its own row.
 		}
 		Journal::write( self::TYPE, $id, 'update', $source );
 	}
 
 	/**
-	 * Whether a product has variations.
+	 * Return whether a product has variations.
 	 *
-	 * @param int $id Its id.
+	 * @param int $id Id of the product.
 	 * @return bool
 	 */
 	private static function has_variations( $id ) {
@@ -173,13 +173,13 @@ class Use_Watcher {
 	}
 
 	/**
-	 * Orders and refunds whose items name some products, in the order of the items.
+	 * Return the orders and refunds whose items name some products, in the order of the items.
 	 *
-	 * The items keep the ids of products that are gone.
+	 * The items keep the ids of deleted products.
 	 *
 	 * @param int[] $products Ids of products and variations.
-	 * @param int   $after    Id of the last item that was looked at.
-	 * @param int   $limit    Items that are found at most.
+	 * @param int   $after    Id of the last item that was searched.
+	 * @param int   $limit    Maximum number of items to find.
 	 * @return array{orders: array[], next: int, more: bool}
 	 */
 	public static function orders_of( array $products, $after, $limit ) {
@@ -211,7 +211,7 @@ class Use_Watcher {
 	}
 
 	/**
-	 * Orders as they are told: which of them are refunds, and whose.
+	 * Return orders in the form of the REST API: which of them are refunds, and their parents.
 	 *
 	 * @param int[] $ids Ids of orders and refunds.
 	 * @return array[]
@@ -239,11 +239,11 @@ class Use_Watcher {
 	}
 
 	/**
-	 * A picture was made.
+	 * Remember a new image.
 	 *
-	 * @param int $id Its id.
+	 * @param int $id Id of the image.
 	 */
-	public static function picture_made( $id ) {
+	public static function image_created( $id ) {
 		if ( count( self::$fresh ) > 1000 ) {
 			self::$fresh = array();
 		}
@@ -251,35 +251,35 @@ class Use_Watcher {
 	}
 
 	/**
-	 * A picture was changed, and with it what shows it.
+	 * Record the objects that show a changed image.
 	 *
-	 * @param int  $id    Its id.
-	 * @param bool $moved Whether its address changed, all that orders show of it.
+	 * @param int  $id    Id of the image.
+	 * @param bool $moved Whether its address changed, which is all that orders show.
 	 */
-	public static function picture_changed( $id, $moved = false ) {
+	public static function image_changed( $id, $moved = false ) {
 		if ( ! isset( self::$fresh[ (int) $id ] ) && 'attachment' === get_post_type( (int) $id ) ) {
-			self::picture( (int) $id, true === $moved, current_action() );
+			self::image( (int) $id, true === $moved, current_action() );
 		}
 	}
 
 	/**
-	 * A picture is about to be deleted; that it is nobody's any more is written by one statement.
+	 * Record the objects that show an image that is about to be deleted. WordPress removes it from them with one SQL statement.
 	 *
-	 * @param int $id Its id.
+	 * @param int $id Id of the image.
 	 */
-	public static function picture_dying( $id ) {
+	public static function image_deleting( $id ) {
 		unset( self::$fresh[ (int) $id ] );
-		self::picture( (int) $id, true, 'delete_attachment' );
+		self::image( (int) $id, true, 'delete_attachment' );
 	}
 
 	/**
-	 * What shows a picture shows something else.
+	 * Write rows for the objects that show an image.
 	 *
-	 * @param int    $id     Id of the picture.
-	 * @param bool   $moved  Whether orders show something else too.
+	 * @param int    $id     Id of the image.
+	 * @param bool   $moved  Whether orders also show it differently.
 	 * @param string $source The hook.
 	 */
-	private static function picture( $id, $moved, $source ) {
+	private static function image( $id, $moved, $source ) {
 		global $wpdb;
 		$most = Journal::ONE_BY_ONE + 1;
 		$of   = "SELECT p.ID, p.post_type, p.post_parent, m.meta_key FROM {$wpdb->postmeta} m JOIN {$wpdb->posts} p ON p.ID = m.post_id AND p.post_type IN ('product', 'product_variation')";
@@ -298,16 +298,16 @@ class Use_Watcher {
 		foreach ( $posts as $post ) {
 			Journal::write( 'product' === $post->post_type ? 'product' : 'variation', (int) $post->ID, 'update', $source, (int) $post->post_parent );
 			if ( $moved && '_thumbnail_id' === $post->meta_key ) {
-				self::shown_otherwise( (int) $post->ID, $source );
+				self::write_shown_product( (int) $post->ID, $source );
 			}
 		}
 	}
 
 	/**
-	 * A term is about to be changed.
+	 * Remember the slug of an attribute term that is about to be changed.
 	 *
-	 * @param int    $id       Its id.
-	 * @param string $taxonomy Its taxonomy.
+	 * @param int    $id       Id of the term.
+	 * @param string $taxonomy The taxonomy.
 	 */
 	public static function term_changing( $id, $taxonomy ) {
 		$term = self::is_attribute( $taxonomy ) ? get_term( $id, $taxonomy ) : null;
@@ -317,10 +317,10 @@ class Use_Watcher {
 	}
 
 	/**
-	 * A term was changed: orders and variations know it by its slug, and show its name.
+	 * Record the orders with a changed attribute term: they store its slug, and show its name.
 	 *
-	 * @param int    $id       Its id.
-	 * @param int    $tt_id    Its id in the taxonomy.
+	 * @param int    $id       Id of the term.
+	 * @param int    $tt_id    Term taxonomy id.
 	 * @param string $taxonomy The taxonomy.
 	 */
 	public static function term_changed( $id, $tt_id, $taxonomy ) {
@@ -331,12 +331,12 @@ class Use_Watcher {
 	}
 
 	/**
-	 * A term was deleted.
+	 * Record the variations and orders with a deleted attribute term.
 	 *
-	 * @param int      $id       Its id.
-	 * @param int      $tt_id    Its id in the taxonomy.
+	 * @param int      $id       Id of the term.
+	 * @param int      $tt_id    Term taxonomy id.
 	 * @param string   $taxonomy The taxonomy.
-	 * @param \WP_Term $term     The term as it was.
+	 * @param \WP_Term $term     The term before it was deleted.
 	 */
 	public static function term_deleted( $id, $tt_id, $taxonomy, $term = null ) {
 		if ( self::is_attribute( $taxonomy ) && $term instanceof \WP_Term ) {
@@ -346,7 +346,7 @@ class Use_Watcher {
 	}
 
 	/**
-	 * Whether the terms of a taxonomy are values of an attribute.
+	 * Return whether the terms of a taxonomy are values of an attribute.
 	 *
 	 * @param string $taxonomy The taxonomy.
 	 * @return bool
@@ -356,11 +356,11 @@ class Use_Watcher {
 	}
 
 	/**
-	 * An attribute was changed: products, variations and orders show its name.
+	 * Record a changed attribute, whose name products, variations and orders show.
 	 *
-	 * @param int    $id   Its id.
-	 * @param array  $data What it is now.
-	 * @param string $old  Its slug as it was.
+	 * @param int    $id   Id of the attribute.
+	 * @param array  $data The new data.
+	 * @param string $old  The old slug.
 	 */
 	public static function attribute_changed( $id, $data, $old = '' ) {
 		self::any( array( 'product', 'variation' ), 'woocommerce_attribute_updated' );
@@ -370,10 +370,10 @@ class Use_Watcher {
 	}
 
 	/**
-	 * An attribute was deleted.
+	 * Record a deleted attribute.
 	 *
-	 * @param int    $id       Its id.
-	 * @param string $name     Its slug.
+	 * @param int    $id       Id of the attribute.
+	 * @param string $name     Slug of the attribute.
 	 * @param string $taxonomy The taxonomy of its values.
 	 */
 	public static function attribute_deleted( $id, $name, $taxonomy ) {
@@ -382,9 +382,9 @@ class Use_Watcher {
 	}
 
 	/**
-	 * A tax class, or a rate, was deleted through the REST API.
+	 * Record a tax class or rate that was deleted with the REST API.
 	 *
-	 * @param object $tax What it was.
+	 * @param object $tax The deleted object.
 	 */
 	public static function tax_deleted( $tax ) {
 		if ( is_object( $tax ) && isset( $tax->slug ) ) {
@@ -393,14 +393,14 @@ class Use_Watcher {
 	}
 
 	/**
-	 * The settings of taxes are about to be saved.
+	 * Remember the tax classes before the tax settings are saved.
 	 */
 	public static function tax_saving() {
 		self::$tax_classes = class_exists( 'WC_Tax' ) ? \WC_Tax::get_tax_class_slugs() : null;
 	}
 
 	/**
-	 * The settings of taxes were saved.
+	 * Record the tax classes that were removed from the tax settings.
 	 */
 	public static function tax_saved() {
 		if ( null !== self::$tax_classes ) {
@@ -410,9 +410,9 @@ class Use_Watcher {
 	}
 
 	/**
-	 * A tax class is gone: what had it shows none.
+	 * Write rows for the objects with a deleted tax class.
 	 *
-	 * @param string $slug Its slug.
+	 * @param string $slug Slug of the tax class.
 	 */
 	private static function tax_class_deleted( $slug ) {
 		self::any( array( 'product', 'variation' ), current_action() );
@@ -420,17 +420,17 @@ class Use_Watcher {
 	}
 
 	/**
-	 * Orders and refunds with such meta in an item show something else.
+	 * Write rows for the orders and refunds that have an item with some meta.
 	 *
 	 * @param string      $key    The meta's key.
-	 * @param string|null $value  Its value; null for any.
+	 * @param string|null $value  The meta's value; null for any.
 	 * @param string      $source The hook.
 	 */
 	private static function orders_with( $key, $value, $source ) {
 		global $wpdb;
 		$tables = "{$wpdb->prefix}woocommerce_order_itemmeta m JOIN {$wpdb->prefix}woocommerce_order_items i ON i.order_item_id = m.order_item_id";
 		$wanted = null === $value ? $wpdb->prepare( 'm.meta_key = %s', $key ) : $wpdb->prepare( 'm.meta_key = %s AND m.meta_value = %s', $key, $value );
-		// Without WooCommerce the tables may not be there.
+		// Without WooCommerce the tables may not exist.
 		$suppressed = $wpdb->suppress_errors( true );
 
 		$ids = (array) $wpdb->get_col( "SELECT DISTINCT i.order_id FROM {$tables} WHERE {$wanted} LIMIT " . ( Journal::ONE_BY_ONE + 1 ) ); // phpcs:ignore WordPress.DB
@@ -445,7 +445,7 @@ class Use_Watcher {
 	}
 
 	/**
-	 * Any objects of some types may show something else.
+	 * Write that any object of some types may have changed.
 	 *
 	 * @param string[] $types  The types.
 	 * @param string   $source The hook.

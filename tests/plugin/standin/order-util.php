@@ -1,13 +1,13 @@
 <?php
 /**
- * Where orders are kept.
+ * Stand-in for WooCommerce's OrderUtil.
  *
  * @package Flask_Woo_Events
  */
 
 namespace Automattic\WooCommerce\Utilities;
 
-/** As much of it as the plugin asks. */
+/** The part that the plugin uses. */
 class OrderUtil {
 	public static $own_tables = false;
 

@@ -1,7 +1,7 @@
 <?php
 /**
  * Plugin Name: WooCommerce (stand-in)
- * Description: As much of WooCommerce as the companion plugin touches, written for its tests.
+ * Description: The part of WooCommerce that the companion plugin uses, written for its tests.
  * Version: 1.0
  *
  * @package Flask_Woo_Events
@@ -17,14 +17,14 @@ add_action(
 		foreach ( array( 'product', 'product_variation', 'shop_order', 'shop_order_refund', 'shop_coupon', 'shop_order_placehold' ) as $type ) {
 			register_post_type( $type, array( 'supports' => array( 'title', 'comments' ) ) );
 		}
-		foreach ( array( 'product_cat', 'product_tag', 'product_shipping_class', 'pa_colour' ) as $taxonomy ) {
+		foreach ( array( 'product_cat', 'product_tag', 'product_shipping_class', 'pa_color' ) as $taxonomy ) {
 			register_taxonomy( $taxonomy, 'product', array( 'hierarchical' => 'product_cat' === $taxonomy ) );
 		}
 	},
 	5
 );
 
-/** An object with an id, as hooks pass it. */
+/** An object with an id, as it is passed by hooks. */
 class Standin_Object {
 	protected $values;
 
@@ -50,7 +50,7 @@ class Standin_Object {
 class WC_Order extends Standin_Object {}
 class WC_Order_Refund extends Standin_Object {}
 
-/** The settings page's base. */
+/** Base class of settings pages. */
 class WC_Integration {
 	public $id                 = '';
 	public $method_title       = '';
@@ -70,7 +70,7 @@ class WC_Integration {
 	}
 }
 
-/** Tax classes, as a list. */
+/** The list of tax classes. */
 class WC_Tax {
 	public static $slugs = array();
 
@@ -87,17 +87,17 @@ class WC_Admin_Settings {
 	}
 }
 
-/** To which order an item belongs. */
+/** Return the order of an item. */
 function wc_get_order_id_by_order_item_id( $item_id ) {
 	return $GLOBALS['standin_items'][ $item_id ] ?? 0;
 }
 
-/** Ids of the orders of a customer. */
+/** Return the ids of a customer's orders. */
 function wc_get_orders( $args ) {
 	return array_slice( $GLOBALS['standin_orders'][ $args['customer_id'] ] ?? array(), 0, $args['limit'] );
 }
 
-/** A webhook, which can be deleted. */
+/** Return a webhook that can be deleted. */
 function wc_get_webhook( $id ) {
 	return new class( $id ) {
 		private $id;
@@ -113,7 +113,7 @@ function wc_get_webhook( $id ) {
 	};
 }
 
-/** Action Scheduler, as a list in an option. */
+/** Action Scheduler's functions, with the actions in an option. */
 function as_next_scheduled_action( $hook, $args = null, $group = '' ) {
 	$actions = get_option( 'standin_actions', array() );
 	return $actions[ $hook ] ?? false;
