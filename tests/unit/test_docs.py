@@ -7,6 +7,7 @@ import dataclasses
 import datetime as dt
 import json
 import pathlib
+import pkgutil
 import re
 import typing as t
 
@@ -287,3 +288,28 @@ def test_pages_use_the_terms_of_the_field(page: pathlib.Path) -> None:
     """Events are sent, recorded or reported, and problems are repaired or processed."""
     prose = _FENCE.sub("", page.read_text(encoding="utf-8"))
     assert _UNCLEAR.findall(prose) == []
+
+
+def test_pages_name_modules_that_exist() -> None:
+    """A page that names a module, a file of the package or a test keeps up when it moves."""
+    missing = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(r"\bflask_woo_events(?:\.[A-Za-z_]\w*)+", text):
+            if not _is_importable(name):
+                missing.append(f"{_name(page)} names {name}")
+        # Other pages name files of their readers' own.
+        files = re.findall(r"`([a-z_/0-9]+\.py)`", text) if page.stem in ("security",) else ()
+        for name in files:
+            places = (ROOT / "flask_woo_events" / name, ROOT / name, ROOT / "tests/security" / name)
+            if not any(place.exists() for place in places):
+                missing.append(f"{_name(page)} names {name}")
+    assert not missing
+
+
+def _is_importable(name: str) -> bool:
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True

@@ -30,6 +30,6 @@ def test_each_line_has_members_for_machines(path: pathlib.Path) -> None:
 
 def test_there_are_lines() -> None:
     """Polls, deliveries, webhooks and leases are among what is looked at."""
-    assert {"polling", "dispatch", "settling", "webhooks", "leases"} <= {
+    assert {"instance_poll", "dispatcher", "process", "webhooks", "leases"} <= {
         path.stem for path in LOGGING
     }
