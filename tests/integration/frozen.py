@@ -23,8 +23,8 @@ DATA = pathlib.Path(__file__).parent.parent / "data" / "frozen"
 Row = dict[str, t.Any]
 #: Parameters that mean nothing here: who asks, and how the store keeps its answers.
 IGNORED = {"consumer_key", "consumer_secret", "_skip_cache"}
-_LISTED = {"orders", "products", "coupons", "customers"}
-_UNDERSTOOD = {
+LISTS = {"orders", "products", "coupons", "customers"}
+UNDERSTOOD = {
     "orderby", "order", "per_page", "page", "offset", "include", "status", "include_status",
     "modified_after", "dates_are_gmt", "role", "code", "_fields",
 }  # fmt: skip
@@ -83,7 +83,7 @@ def _load_on_server(url: str, text: str, **options: t.Any) -> None:
     with contextlib.closing(engine.raw_connection()) as connection:
         cursor = connection.cursor()
         cursor.execute(text)
-        while cursor.nextset():  # type: ignore[attr-defined]
+        while cursor.nextset():
             pass
         connection.commit()
 
@@ -111,8 +111,6 @@ class FrozenStore:
     def __init__(self, bodies: dict[str, t.Any], date: dt.datetime) -> None:
         self._bodies = bodies
         self.date = date
-        #: Paths with their query, as they were asked for.
-        self.asked: list[str] = []
 
     def change(self, path: str, object_id: int, **fields: t.Any) -> None:
         """Change an object now."""
@@ -123,39 +121,42 @@ class FrozenStore:
 
     def answer(self, target: str) -> tuple[int, dict[str, str], bytes]:
         """Status, headers and body for one request."""
-        self.asked.append(target)
         parts = urllib.parse.urlsplit(target)
         params = {
             name: value
             for name, value in urllib.parse.parse_qsl(parts.query, keep_blank_values=True)
             if name not in IGNORED and not name.startswith("oauth_")
         }
-        path, _slash, number = parts.path.removeprefix("/wp-json/wc/v3/").partition("/")
         headers = {"Date": email.utils.format_datetime(self.date, usegmt=True)}
+        path = parts.path.removeprefix("/wp-json/wc/v3/")
+        collection, _slash, number = path.partition("/")
         if parts.path == "/wp-json/":
-            return 200, headers, orjson.dumps({"namespaces": ["wc/v3"], "timezone_string": "UTC"})
-        whole = parts.path.removeprefix("/wp-json/wc/v3/")
-        if whole in self._bodies and whole not in _LISTED:
-            return 200, headers, orjson.dumps(self._bodies[whole])
-        if path not in _LISTED:
-            return 404, headers, orjson.dumps({"code": "rest_no_route", "message": "No route."})
-        if number:
-            row = self._find(path, int(number))
-            if row is None:
-                error = {"code": f"woocommerce_rest_{path}_invalid_id", "message": "Invalid ID."}
-                return 404, headers, orjson.dumps(error)
-            return 200, headers, orjson.dumps(_shown(row, params))
-        if unknown := set(params) - _UNDERSTOOD or params.get("orderby", "id") != "id":
-            error = {"code": "frozen_store", "message": f"not understood: {unknown} of {params}"}
-            return 400, headers, orjson.dumps(error)
-        rows = [row for row in self._bodies[path] if _is_wanted(row, params)]
+            body: object = {"namespaces": ["wc/v3"], "timezone_string": "UTC"}
+        elif collection in LISTS and number:
+            body = self._find(collection, int(number))
+        elif collection in LISTS:
+            if unknown := params.keys() - UNDERSTOOD:
+                return _error(400, headers, f"the frozen store does not know {sorted(unknown)}")
+            if params.get("orderby", "id") != "id":
+                return _error(400, headers, "the frozen store orders by id alone")
+            body = self._page(collection, params, headers)
+        else:
+            body = self._bodies.get(path)
+        if body is None:
+            return _error(404, headers, f"nothing is at {path}")
+        return 200, headers, orjson.dumps(_shown(body, params))
+
+    def _page(
+        self, collection: str, params: cabc.Mapping[str, str], headers: dict[str, str]
+    ) -> list[Row]:
+        """Return a page of a list, and count the list in the headers."""
+        rows = [row for row in self._bodies[collection] if _is_wanted(row, params)]
         rows.sort(key=lambda row: int(row["id"]), reverse=params.get("order", "desc") == "desc")
         size = int(params.get("per_page", 10))
         start = int(params.get("offset", (int(params.get("page", 1)) - 1) * size))
         headers["X-WP-Total"] = str(len(rows))
         headers["X-WP-TotalPages"] = str(-(-len(rows) // size))
-        page = [_shown(row, params) for row in rows[start : start + size]]
-        return 200, headers, orjson.dumps(page)
+        return rows[start : start + size]
 
     def _find(self, path: str, object_id: int) -> Row | None:
         return next((row for row in self._bodies[path] if row["id"] == object_id), None)
@@ -167,10 +168,12 @@ class FrozenStore:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
-        yield f"127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        try:
+            yield f"127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
 
 
 def _is_wanted(row: Row, params: cabc.Mapping[str, str]) -> bool:
@@ -192,9 +195,18 @@ def _is_wanted(row: Row, params: cabc.Mapping[str, str]) -> bool:
     return row["status"] in statuses or ("any" in statuses and row["status"] != "trash")
 
 
-def _shown(row: Row, params: cabc.Mapping[str, str]) -> Row:
-    fields = params.get("_fields")
-    return row if fields is None else {name: row[name] for name in fields.split(",") if name in row}
+def _shown(body: t.Any, params: cabc.Mapping[str, str]) -> t.Any:
+    """Return what ``_fields`` names of an object, or of each object of a list."""
+    if "_fields" not in params:
+        return body
+    if isinstance(body, list):
+        return [_shown(one, params) for one in body]
+    return {name: body[name] for name in params["_fields"].split(",") if name in body}
+
+
+def _error(status: int, headers: dict[str, str], message: str) -> tuple[int, dict[str, str], bytes]:
+    code = "rest_no_route" if status == 404 else "rest_invalid_param"
+    return status, headers, orjson.dumps({"code": code, "message": message})
 
 
 def _handler(store: FrozenStore) -> type[http.server.BaseHTTPRequestHandler]:
