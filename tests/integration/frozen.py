@@ -105,7 +105,7 @@ class FrozenStore:
     It refuses what it does not understand, so that another way to read a store is noticed here.
 
     :param bodies: lists of objects, and whole answers, by their path.
-    :param date: the store's clock, which stands still.
+    :param date: the time at the store; it changes only by assignment.
     """
 
     def __init__(self, bodies: dict[str, t.Any], date: dt.datetime) -> None:

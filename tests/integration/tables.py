@@ -35,20 +35,21 @@ def keys(engine: sa.Engine) -> dict[str, set[tuple[t.Any, ...]]]:
 
 def structure(engine: sa.Engine) -> dict[str, t.Any]:
     """The columns, keys and indexes of every table, in a form that can be compared."""
-    inspector = sa.inspect(engine)
-    return {
-        name: {
-            "columns": [
-                (one["name"], str(one["type"]), one["nullable"], one["default"])
-                for one in inspector.get_columns(name)
-            ],
-            "primary key": inspector.get_pk_constraint(name)["constrained_columns"],
-            "foreign keys": _sorted(inspector.get_foreign_keys(name)),
-            "unique": _sorted(inspector.get_unique_constraints(name)),
-            "indexes": _sorted(inspector.get_indexes(name)),
+    with engine.connect() as connection:
+        inspector = sa.inspect(connection)
+        return {
+            name: {
+                "columns": [
+                    (one["name"], str(one["type"]), one["nullable"], one["default"])
+                    for one in inspector.get_columns(name)
+                ],
+                "primary key": inspector.get_pk_constraint(name)["constrained_columns"],
+                "foreign keys": _sorted(inspector.get_foreign_keys(name)),
+                "unique": _sorted(inspector.get_unique_constraints(name)),
+                "indexes": _sorted(inspector.get_indexes(name)),
+            }
+            for name in names(engine)
         }
-        for name in names(engine)
-    }
 
 
 def _sorted(found: cabc.Iterable[t.Any]) -> list[str]:

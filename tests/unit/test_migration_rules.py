@@ -68,7 +68,7 @@ def _scripts() -> list[alembic.script.Script]:
 
 @pytest.mark.parametrize("script", _scripts(), ids=lambda script: script.revision)
 def test_migration_expands_or_says_that_it_rebuilds(script: alembic.script.Script) -> None:
-    """``REBUILDS = True`` stands in every migration that does more than add, and in no other."""
+    """Every migration that does more than add sets ``REBUILDS = True``, and no other does."""
     rebuilds = getattr(script.module, "REBUILDS", False)
     assert rebuilds is not is_expanding(script.module.upgrade)
 
