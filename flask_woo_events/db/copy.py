@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from ..errors import ConfigurationError
 from . import upgrade
 from .database import Database
-from .models import Base, Delivery, Instance
+from .models import Base
 
 #: Rows that are read and written at once; a row may hold megabytes.
 AT_ONCE = 200
@@ -63,13 +63,11 @@ def _tables() -> list[sa.Table]:
 
 
 def _refuse_running(reading: sa.Connection, now: dt.datetime) -> None:
-    for table in (Instance, Delivery):
-        held = sa.select(sa.func.count()).select_from(table).where(table.lease_until > now)
-        if reading.scalar(held):
-            raise ConfigurationError(
-                "A worker is at work in this database. Stop flask woo poll, flask woo deliver and "
-                "the web server; then, some seconds later, copy."
-            )
+    if upgrade.leased_until(reading, now) is not None:
+        raise ConfigurationError(
+            "A worker is at work in this database. Stop flask woo poll, flask woo deliver and "
+            "the web server; then, some seconds later, copy."
+        )
 
 
 def _refuse_filled(writing: sa.Connection) -> None:

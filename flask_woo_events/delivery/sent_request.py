@@ -9,7 +9,7 @@ import datetime as dt
 from sqlalchemy import orm
 
 from ..errors import NotFoundError
-from ..events import notifications as recorded
+from ..events import notifications
 from ..values.crypto import Cipher
 from ..values.validation import MASK
 from . import destination, payload
@@ -39,7 +39,7 @@ def of(
     :raises NotFoundError: its retention is over.
     :raises SecretError: the signature key cannot be decrypted.
     """
-    told = recorded.load(session, [notification_id]).get(notification_id)
+    told = notifications.load(session, [notification_id]).get(notification_id)
     if told is None:
         raise NotFoundError("No notification found")
     target = destination.load_target(session, cipher, told.instance_id, retired_after)

@@ -28,7 +28,7 @@ from flask_woo_events.db.models import (
     Usage,
 )
 from flask_woo_events.delivery import redelivery
-from flask_woo_events.delivery.redelivery import DeliverySelection as Waiting
+from flask_woo_events.delivery.redelivery import DeliverySelection
 from flask_woo_events.events import search
 from flask_woo_events.events.search import EventFilter
 from flask_woo_events.instances import accounts
@@ -419,7 +419,7 @@ def test_backlogs_say_what_waits(books: Books) -> None:
     assert (backlog.queued, backlog.retry, backlog.created) == (2, 1, 0)
     assert backlog.oldest_at == _ago(hours=1)
     assert backlog.subscription.instance_id == shop.id
-    wanted = Waiting(organization_id=books.caller.organization_id)
+    wanted = DeliverySelection(organization_id=books.caller.organization_id)
     assert redelivery.redeliver(books.session, wanted, NOW) == 3
     [backlog] = redelivery.backlogs(books.session, books.caller.organization_id)
     assert (backlog.queued, backlog.retry, backlog.created) == (0, 0, 3)

@@ -14,6 +14,9 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = None
 depends_on = None
+# True for everything but new tables, indexes, and columns that are nullable or have a server
+# default: then the workers have to be stopped first.
+REBUILDS = False
 
 
 def upgrade() -> None:
