@@ -6,9 +6,11 @@ import collections.abc as cabc
 import os
 import pathlib
 import tempfile
+import typing as t
 
 import pytest
 import sqlalchemy as sa
+import werkzeug.routing
 
 from flask_woo_events.db.database import Database
 from flask_woo_events.db.models import Base
@@ -78,3 +80,22 @@ def any_database(any_url: str) -> cabc.Iterator[Database]:
     yield database
     database.dispose()
     engine.dispose()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_rules() -> cabc.Iterator[None]:
+    """Compile each URL rule once: thousands of tests make an application with the same rules."""
+    compiled: dict[object, t.Any] = {}
+    compile_builder = werkzeug.routing.Rule._compile_builder
+
+    def compile_once(rule: werkzeug.routing.Rule, append_unknown: bool = True) -> t.Any:
+        converters = tuple((name, type(one)) for name, one in rule._converters.items())
+        defaults = tuple(sorted((rule.defaults or {}).items()))
+        key = (rule.rule, rule.subdomain, rule.host, defaults, converters, append_unknown)
+        if key not in compiled:
+            compiled[key] = compile_builder(rule, append_unknown)
+        return compiled[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(werkzeug.routing.Rule, "_compile_builder", compile_once)
+        yield
