@@ -6,9 +6,11 @@ import collections.abc as cabc
 import os
 import pathlib
 import tempfile
+import typing as t
 
 import pytest
 import sqlalchemy as sa
+import werkzeug.routing
 
 from flask_woo_events.db.database import Database
 from flask_woo_events.db.models import Base
@@ -37,6 +39,8 @@ class _Servers:
     def __init__(self, folder: pathlib.Path) -> None:
         self._folder = folder
         self._running: dict[str, tuple[cabc.Iterator[str], str]] = {}
+        #: URLs of databases that hold our tables, to be emptied instead of created.
+        self.with_tables: set[str] = set()
 
     def url(self, backend: str) -> str:
         if backend not in self._running:
@@ -62,19 +66,72 @@ def any_url(
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/woo.sqlite3"
     url = database_servers.url(request.param)
-    engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
-    metadata = sa.MetaData()
-    metadata.reflect(engine)
-    metadata.drop_all(engine)
+    if "any_database" not in request.fixturenames:
+        database_servers.with_tables.discard(url)
+        _drop_everything(url)
     return url
 
 
 @pytest.fixture
-def any_database(any_url: str) -> cabc.Iterator[Database]:
-    """Our tables in a database of each kind."""
+def any_database(any_url: str, database_servers: _Servers) -> cabc.Iterator[Database]:
+    """Our tables, empty, in a database of each kind."""
     engine = sa.create_engine(any_url)
     database = Database(engine)
-    Base.metadata.create_all(database.engine)
+    if any_url in database_servers.with_tables:
+        _empty_tables(engine)
+    else:
+        if not any_url.startswith("sqlite"):
+            _drop_everything(any_url)
+            database_servers.with_tables.add(any_url)
+        Base.metadata.create_all(database.engine)
     yield database
     database.dispose()
     engine.dispose()
+
+
+def _drop_everything(url: str) -> None:
+    engine = sa.create_engine(url, poolclass=sa.pool.NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+            connection.exec_driver_sql("CREATE SCHEMA public")
+        else:
+            connection.exec_driver_sql("DROP DATABASE woo")
+            connection.exec_driver_sql("CREATE DATABASE woo CHARACTER SET utf8mb4")
+
+
+def _empty_tables(engine: sa.Engine) -> None:
+    """Delete all rows; ids begin at 1 again, as in new tables."""
+    names = [table.name for table in reversed(Base.metadata.sorted_tables)]
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"TRUNCATE {', '.join(names)} RESTART IDENTITY CASCADE")
+        else:
+            # To truncate a table is to create it again: only those that were used.
+            used = {f"SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {name})" for name in names} | {
+                "SELECT table_name FROM information_schema.tables "
+                "WHERE table_schema = 'woo' AND auto_increment > 1"
+            }
+            found = connection.exec_driver_sql(" UNION ".join(sorted(used))).scalars().all()
+            connection.exec_driver_sql("SET foreign_key_checks = 0")
+            for name in set(found) & set(names):
+                connection.exec_driver_sql(f"TRUNCATE {name}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_rules() -> cabc.Iterator[None]:
+    """Compile each URL rule once: thousands of tests make an application with the same rules."""
+    compiled: dict[object, t.Any] = {}
+    compile_builder = werkzeug.routing.Rule._compile_builder
+
+    def compile_once(rule: werkzeug.routing.Rule, append_unknown: bool = True) -> t.Any:
+        converters = tuple((name, type(one)) for name, one in rule._converters.items())
+        defaults = tuple(sorted((rule.defaults or {}).items()))
+        key = (rule.rule, rule.subdomain, rule.host, defaults, converters, append_unknown)
+        if key not in compiled:
+            compiled[key] = compile_builder(rule, append_unknown)
+        return compiled[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(werkzeug.routing.Rule, "_compile_builder", compile_once)
+        yield
