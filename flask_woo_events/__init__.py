@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from .db.models import include_name
 from .errors import ConfigurationError, StoreError, WooEventsError
 from .extension import Flask, WooEvents
 from .handlers import Event
 from .instances.accounts import ConsoleUser
-from .signals import event_told, poller_disabled, subscription_stopped
+from .signals import event_sent, poller_disabled, subscription_stopped
 
 __all__ = [
     "ConfigurationError",
@@ -17,8 +19,13 @@ __all__ = [
     "StoreError",
     "WooEvents",
     "WooEventsError",
-    "event_told",
+    "event_sent",
     "include_name",
     "poller_disabled",
     "subscription_stopped",
 ]
+
+if t.TYPE_CHECKING:
+    from .signals import event_told as event_told
+else:
+    from .signals import __getattr__ as __getattr__  # event_told, the old name of event_sent

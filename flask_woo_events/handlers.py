@@ -1,4 +1,4 @@
-"""Handlers: functions of the application that are called for the events of its stores."""
+"""Handlers: functions of the application that are called with the events of its stores."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ import typing as t
 
 from .db.models import EventType
 from .errors import ConfigurationError
-from .signals import event_told
+from .signals import event_sent
 
-#: The name under which the signal's receivers are served together.
+#: The ``url`` of the subscription that all receivers of ``event_sent`` share. It keeps the signal's
+#: old name: rows of existing databases hold it, and a new name would be a new subscription, which
+#: gets nothing of what waits for the old one.
 SIGNAL = "signal event-told"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Event:
-    """One event as a handler gets it."""
+    """One event, as handlers and receivers of ``event_sent`` get it."""
 
-    #: Grows with every event of all instances.
+    #: Increases with every event, over all instances.
     id: int
     instance_id: int
     instance_name: str
@@ -29,13 +31,13 @@ class Event:
     object_id: str
     #: ``CREATED``, ``UPDATED`` or ``DELETED``.
     type: str
-    #: 1, 2, 3 and so on for one object. The same event may come twice; its version tells.
+    #: 1, 2, 3 and so on for one object. The same event may come twice, with the same version.
     version: int
-    #: The object's own date of the change, UTC.
+    #: When the object changed, by its own date in the store; UTC.
     date: dt.datetime
-    #: The object as the store gave it; of a DELETED only the id.
+    #: The object as the store returned it; for DELETED only its id.
     body: cabc.Mapping[str, t.Any] = dataclasses.field(repr=False)
-    #: Top-level fields that differ from the version before, for UPDATED.
+    #: For UPDATED: the top-level fields that differ from the version before.
     changed_fields: tuple[str, ...] = ()
     #: 1 at the first attempt.
     attempt: int = 1
@@ -46,30 +48,30 @@ Function = t.TypeVar("Function", bound=cabc.Callable[[Event], object])
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A function of the application that wants events, beside the callback URL."""
+    """The events that a handler gets."""
 
     name: str
-    #: The resource that it wants events of; ``None``: of all.
+    #: The resource whose events it gets; ``None``: all resources.
     resource: str | None
-    #: The types that it wants; empty: all.
+    #: The types of events that it gets; empty: all.
     types: frozenset[str]
 
     def wants(self, resource: str, event_type: str) -> bool:
-        """Whether an event is for it."""
+        """Return whether the handler gets an event."""
         named = self.resource is None or self.resource == resource
         return named and (not self.types or event_type in self.types)
 
 
 @dataclasses.dataclass(frozen=True)
 class Handler:
-    """A registered function, and which events it wants."""
+    """A registered function with its route."""
 
     route: Route
     function: cabc.Callable[[Event], object]
 
 
 class Handlers:
-    """The handlers of one extension object, for all applications that it serves."""
+    """The handlers of one extension object, shared by all of its applications."""
 
     def __init__(self) -> None:
         self._known: dict[str, Handler] = {}
@@ -77,7 +79,10 @@ class Handlers:
     def on(
         self, resource: str | None, types: cabc.Collection[str], name: str | None
     ) -> cabc.Callable[[Function], Function]:
-        """Register a function; see ``WooEvents.on``."""
+        """Return a decorator that registers a handler; see ``WooEvents.on``.
+
+        :raises ConfigurationError: a type is unknown, or the decorator meets a name twice.
+        """
         wrong = set(types) - set(EventType)
         if wrong:
             raise ConfigurationError(
@@ -99,12 +104,12 @@ class Handlers:
         return register
 
     def routes(self) -> tuple[Route, ...]:
-        """Who wants which events, the receivers of the signal included."""
+        """Return the routes of all handlers, and of the signal while it has receivers."""
         found = [one.route for one in self._known.values()]
-        if event_told.receivers:
+        if event_sent.receivers:
             found.append(Route(name=SIGNAL, resource=None, types=frozenset()))
         return tuple(found)
 
     def get(self, name: str) -> Handler | None:
-        """Return the handler of this name, if the application has it."""
+        """Return the handler with this name, if there is one."""
         return self._known.get(name)

@@ -1,4 +1,4 @@
-"""Calls of the application's handlers, which take events as a callback does."""
+"""Calls of the application's handlers: the attempts of their deliveries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import orjson
 
 from ..events.notifications import EventRecord
 from ..handlers import SIGNAL, Event, Handler, Handlers
-from ..signals import event_told
+from ..signals import event_sent
 from .claims import ClaimedDelivery
 from .payload import Sender, without_nulls
 from .results import ANSWER_KEPT
@@ -25,11 +25,11 @@ def call(
     sender: Sender,
     context: cabc.Callable[[], contextlib.AbstractContextManager[object]],
 ) -> AttemptOutcome:
-    """Hand the events of a delivery to its handler; never raises for what the handler does.
+    """Call a handler with the events of a delivery; never raises for what the handler does.
 
-    An event that the handler fails for is tried again; those that it took are not.
+    The events for which it raises are attempted again, the others are not.
 
-    :param context: pushes the application's context.
+    :param context: returns the application's context, which is pushed for each call.
     """
     began = time.monotonic()
     handler = handlers.get(claimed.url)
@@ -39,7 +39,7 @@ def call(
             reason=f"this application has no handler {claimed.url!r} any more",
         )
     route = handler.route if handler is not None else None
-    taken: list[int] = []
+    accepted: list[int] = []
     failure: Exception | None = None
     failed = 0
     for record in claimed.notification.events:
@@ -52,20 +52,20 @@ def call(
             with context():
                 _call_one(handler, event)
         except Exception as exc:
-            # Whatever it is: the handler is the application's.
+            # Any error: the handler is the application's.
             failed += 1
             failure = failure or exc
         else:
-            taken.append(record.id)
+            accepted.append(record.id)
     seconds = time.monotonic() - began
     if failure is None:
         return AttemptOutcome(delivered=True, reason="handled", seconds=seconds)
     return AttemptOutcome(
         delivered=False,
-        reason=f"{failed} of {failed + len(taken)} events: {_said(failure)}",
+        reason=f"{failed} of {failed + len(accepted)} events: {_summary(failure)}",
         answer="".join(traceback.format_exception(failure))[-ANSWER_KEPT:],
         seconds=seconds,
-        handled=tuple(taken),
+        handled=tuple(accepted),
     )
 
 
@@ -74,7 +74,7 @@ def _call_one(handler: Handler | None, event: Event) -> None:
         handler.function(event)
         return
     app = flask.current_app._get_current_object()  # type: ignore[attr-defined]
-    event_told.send(app, event=event)
+    event_sent.send(app, event=event)
 
 
 def _event(claimed: ClaimedDelivery, record: EventRecord, sender: Sender) -> Event:
@@ -95,6 +95,6 @@ def _event(claimed: ClaimedDelivery, record: EventRecord, sender: Sender) -> Eve
     )
 
 
-def _said(failure: Exception) -> str:
+def _summary(failure: Exception) -> str:
     text = str(failure).strip().splitlines()
     return f"{type(failure).__name__}: {text[0][:200]}" if text else type(failure).__name__

@@ -1,20 +1,23 @@
-"""Functions of the application get events as callbacks do: at least once, in order, retried."""
+"""Handlers get events as callbacks do: at least once, in order, with retries."""
 
 from __future__ import annotations
 
 import collections
+import types
 import typing as t
 
 import flask
 import pytest
 import sqlalchemy as sa
 
+import flask_woo_events
 from flask_woo_events import (
     ConfigurationError,
     Event,
     WooEvents,
-    event_told,
+    event_sent,
     poller_disabled,
+    signals,
     subscription_stopped,
 )
 from flask_woo_events.db.models import Attempt, Delivery, Subscription
@@ -24,26 +27,26 @@ from tests.integration.store_to_callback import StoreToCallback
 
 
 def _woo(line: StoreToCallback) -> WooEvents:
-    """An extension object whose handlers are those of the application."""
+    """Return an extension object whose handlers are those of the application."""
     woo = WooEvents()
     runtime_of(line.app).handlers = woo._handlers
     return woo
 
 
-def _tell(line: StoreToCallback) -> None:
+def _deliver(line: StoreToCallback) -> None:
     assert [one.error for one in line.poll() if one.error] == []
     Worker(runtime_of(line.app)).deliver_once()
 
 
 def _due(line: StoreToCallback) -> None:
-    """Let retries be due now."""
+    """Make retries due now."""
     with runtime_of(line.app).database.write() as session:
         now = runtime_of(line.app).clock()
         session.execute(sa.update(Delivery).where(Delivery.due_at.is_not(None)).values(due_at=now))
         session.execute(sa.update(Subscription).values(next_due_at=now, held_until=None))
 
 
-def test_a_handler_gets_what_it_asked_for(line: StoreToCallback) -> None:
+def test_a_handler_gets_the_events_it_selected(line: StoreToCallback) -> None:
     """Only its resource and types, with the object, in the application's context."""
     woo, got = _woo(line), list[Event]()
 
@@ -54,19 +57,19 @@ def test_a_handler_gets_what_it_asked_for(line: StoreToCallback) -> None:
 
     line.store.acts.status(line.first("orders"), "completed")
     line.store.acts.new_coupon("spring")
-    _tell(line)
+    _deliver(line)
     (event,) = got
     assert (event.resource, event.type, event.version) == ("orders", "UPDATED", 2)
     assert event.body["status"] == "completed" and "status" in event.changed_fields
     assert (event.instance_id, event.attempt) == (line.instance_id, 1)
-    # The callback has both all the same.
+    # The callback gets both.
     assert {("orders", "UPDATED"), ("discounts", "CREATED")} <= {
         (one[0], one[2]) for one in line.receiver.events
     }
 
 
 def test_a_handler_that_raises_is_called_again(line: StoreToCallback) -> None:
-    """Only for what it failed at; the reason is shown as a callback's would be."""
+    """Only with the events for which it raised; the attempt keeps the reason."""
     woo, calls, broken = _woo(line), collections.Counter[str](), True
 
     @woo.on("discounts", name="coupons")
@@ -77,7 +80,7 @@ def test_a_handler_that_raises_is_called_again(line: StoreToCallback) -> None:
 
     for code in ("good", "bad", "fine"):
         line.store.acts.new_coupon(code)
-    _tell(line)
+    _deliver(line)
     assert calls == {"good": 1, "bad": 1, "fine": 1}
     with runtime_of(line.app).database.read() as session:
         attempt = session.scalars(
@@ -92,7 +95,7 @@ def test_a_handler_that_raises_is_called_again(line: StoreToCallback) -> None:
 
 
 def test_a_handler_keeps_the_order_of_versions(line: StoreToCallback) -> None:
-    """A later version waits until the earlier one was taken."""
+    """A later version waits until the earlier one was accepted."""
     woo, got, broken = _woo(line), list[int](), True
 
     @woo.on("orders")
@@ -104,7 +107,7 @@ def test_a_handler_keeps_the_order_of_versions(line: StoreToCallback) -> None:
     number = line.first("orders")
     for status in ("on-hold", "completed", "processing"):
         line.store.acts.status(number, status)
-        _tell(line)
+        _deliver(line)
     broken = False
     for _ in range(4):
         _due(line)
@@ -112,8 +115,8 @@ def test_a_handler_keeps_the_order_of_versions(line: StoreToCallback) -> None:
     assert got == [2, 3, 4]
 
 
-def test_a_handler_that_went_away_is_waited_for(line: StoreToCallback) -> None:
-    """Events for a function that is gone are kept and say so; it gets them when it is back."""
+def test_events_wait_for_a_missing_handler(line: StoreToCallback) -> None:
+    """Its deliveries fail with that reason; it gets the events when it is registered again."""
     woo = _woo(line)
     woo.on("orders", name="billing")(lambda event: None)
     line.store.acts.status(line.first("orders"), "completed")
@@ -130,7 +133,7 @@ def test_a_handler_that_went_away_is_waited_for(line: StoreToCallback) -> None:
     assert [one.type for one in got] == ["UPDATED"]
 
 
-def test_the_signal_tells_every_event(line: StoreToCallback) -> None:
+def test_the_signal_is_sent_for_every_event(line: StoreToCallback) -> None:
     """A Blinker receiver gets the same events, and again after it raised."""
     got: list[Event] = []
 
@@ -139,9 +142,9 @@ def test_the_signal_tells_every_event(line: StoreToCallback) -> None:
         if len(got) == 1:
             raise RuntimeError("not now")
 
-    with event_told.connected_to(listen):
+    with event_sent.connected_to(listen):
         line.store.acts.status(line.first("orders"), "completed")
-        _tell(line)
+        _deliver(line)
         first = len(got)
         assert {(one.resource, one.object_id, one.type) for one in got} == set(line.receiver.events)
         _due(line)
@@ -149,12 +152,36 @@ def test_the_signal_tells_every_event(line: StoreToCallback) -> None:
     assert len(got) == first + 1 and got[-1] == _again(got[0])
 
 
+@pytest.mark.parametrize("module", [flask_woo_events, signals], ids=["package", "signals"])
+def test_the_old_name_of_the_signal_warns(line: StoreToCallback, module: types.ModuleType) -> None:
+    """A receiver that is connected to ``event_told`` gets the events of ``event_sent``."""
+    got: list[Event] = []
+
+    def listen(app: flask.Flask, event: Event) -> None:
+        got.append(event)
+
+    with pytest.warns(DeprecationWarning, match="use flask_woo_events.event_sent") as caught:
+        old = module.event_told
+    assert caught[0].filename == __file__
+    with old.connected_to(listen):
+        line.store.acts.status(line.first("orders"), "completed")
+        _deliver(line)
+    assert {(one.resource, one.object_id, one.type) for one in got} == set(line.receiver.events)
+
+
+def test_other_names_are_unknown() -> None:
+    """The old name is the only one that the modules resolve."""
+    for module in (flask_woo_events, signals):
+        with pytest.raises(AttributeError, match="event_tolled"):
+            getattr(module, "event_tolled")  # noqa: B009
+
+
 def _again(event: Event) -> Event:
     return type(event)(**{**vars(event), "attempt": 2})
 
 
 def test_a_stopped_subscription_is_signalled(line: StoreToCallback) -> None:
-    """Whoever listens learns that somebody must look, once."""
+    """A receiver gets the reason, once."""
     got: list[dict[str, t.Any]] = []
 
     def listen(app: flask.Flask, **values: t.Any) -> None:
@@ -164,14 +191,14 @@ def test_a_stopped_subscription_is_signalled(line: StoreToCallback) -> None:
     line.receiver.answer = lambda _: 410
     with subscription_stopped.connected_to(listen):
         line.store.acts.status(line.first("orders"), "completed")
-        _tell(line)
-    (told,) = got
-    assert told["instance_id"] == line.instance_id and "410" in told["reason"]
+        _deliver(line)
+    (values,) = got
+    assert values["instance_id"] == line.instance_id and "410" in values["reason"]
 
 
 @pytest.mark.parity(87)
 def test_a_disabled_poller_is_signalled(line: StoreToCallback) -> None:
-    """The same for a resource that failed too often."""
+    """The same for a resource after repeated failures."""
     got: list[str] = []
 
     def listen(app: flask.Flask, **values: t.Any) -> None:
@@ -188,7 +215,7 @@ def test_a_disabled_poller_is_signalled(line: StoreToCallback) -> None:
 
 
 def test_wrong_handlers_are_refused() -> None:
-    """An unknown type and a name that is taken fail where they are written."""
+    """An unknown type, and a name that another handler has, raise when they are registered."""
     woo = WooEvents()
     with pytest.raises(ConfigurationError, match="DELETE is no type"):
         woo.on("orders", "DELETE")
