@@ -1,4 +1,4 @@
-"""The retry decision: what happens to a delivery after an attempt."""
+"""The retry decision: what follows for a delivery after an attempt."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import datetime as dt
 import typing as t
 
 from ..db.models import DeliveryStatus
+from ..http.headers import RETRY_AFTER_CAP
 
 Policy = t.Literal["retry", "queue"]
 
@@ -14,13 +15,10 @@ Policy = t.Literal["retry", "queue"]
 STANDARD = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 #: Seconds from the first failure (Cloud Elements): 4^x, nine times, the last after 72.8 h.
 CLOUD_ELEMENTS = tuple(4**attempt for attempt in range(1, 10))
-#: The longest wait that a callback's Retry-After can ask for, seconds.
-RETRY_AFTER_CAP = 6 * 3600
-#: Each standard wait is lengthened by up to this part of it, so that retries do not march in step.
+#: Each standard wait is lengthened by up to this part of it, so that retries spread out.
 JITTER = 0.2
 
-
-#: Failures in a row after which a whole subscription is held, so that it costs others nothing.
+#: Consecutive failures after which a whole subscription is held, so that it costs others nothing.
 HELD_AFTER = 3
 #: The first pause of a held subscription, doubled with each further failure, and the longest.
 FIRST_HOLD, LONGEST_HOLD = 5, 300  # seconds
@@ -31,34 +29,34 @@ class AttemptOutcome:
     """How one attempt ended."""
 
     delivered: bool
-    #: For people: "200 OK", "connection refused", ...
+    #: For operators: "200 OK", "connection refused", ...
     reason: str
     #: HTTP status, ``None`` without an answer.
     status_code: int | None = None
     #: The beginning of the answer.
     answer: str = ""
-    #: How long the attempt took.
+    #: How long the attempt took, seconds.
     seconds: float = 0.0
-    #: Seconds that the callback asked us to wait.
+    #: The callback's ``Retry-After``, seconds.
     retry_after: float | None = None
-    #: Something went out; it tells how the other side is doing.
+    #: A request was made, so that the result says how the callback is doing.
     sent: bool = True
-    #: Ids of events that a handler has taken although others failed.
+    #: Ids of events that a handler has accepted although others failed.
     handled: tuple[int, ...] = ()
 
     @property
     def gone(self) -> bool:
-        """The callback says that it will never want anything again (410)."""
+        """The callback wants no more notifications (410, Standard Webhooks)."""
         return self.status_code == 410
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RetryDecision:
-    """What becomes of the delivery."""
+    """The next state of the delivery."""
 
     status: DeliveryStatus
     retry_at: dt.datetime | None = None
-    #: The whole subscription is to be stopped.
+    #: The whole subscription is stopped.
     deactivate: bool = False
 
 
@@ -72,10 +70,10 @@ def decide(
     policy: Policy,
     chance: float,
 ) -> RetryDecision:
-    """Decide what happens after an attempt.
+    """Decide what follows after an attempt.
 
-    :param attempts: how many attempts there were, this one included.
-    :param first_failed_at: when the first of them failed, ``None`` when this is the first.
+    :param attempts: the number of attempts, this one included.
+    :param first_failed_at: when the first of them failed; ``None`` when this is the first.
     :param now: our own clock, aware.
     :param schedule: ``standard`` or ``cloud-elements``.
     :param chance: a random number from 0 to 1, for the jitter.
@@ -101,20 +99,20 @@ def decide(
 
 
 def span(schedule: str) -> dt.timedelta:
-    """How long a schedule goes on after the first failure, without its jitter."""
+    """Return how long a schedule goes on after the first failure, without its jitter."""
     if schedule == "cloud-elements":
         return dt.timedelta(seconds=CLOUD_ELEMENTS[-1])
     return dt.timedelta(seconds=sum(STANDARD))
 
 
 def hold(failures: int, retry_after: float | None, now: dt.datetime) -> dt.datetime | None:
-    """Until when nothing more is sent to a subscription that fails; ``None``: go on.
+    """Return until when a failing subscription is held; ``None`` while it is not.
 
-    One notification that a callback cannot take must not stop the others, so a single failure
-    holds nothing; a callback that is down must not be asked by everything that waits for it.
+    One notification that a callback rejects must not stop the others, so a single failure holds
+    nothing. A callback that is down must not receive a request for every waiting notification.
 
-    :param failures: in a row, this one included, of whichever notifications.
-    :param retry_after: seconds that the callback asked for, of whoever asks.
+    :param failures: consecutive failures of the subscription, this one included.
+    :param retry_after: the callback's ``Retry-After``, seconds; it holds the whole subscription.
     """
     if retry_after is not None:
         asked = min(max(retry_after, 0.0), RETRY_AFTER_CAP)

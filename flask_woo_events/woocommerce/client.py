@@ -20,8 +20,9 @@ import requests
 
 from ..errors import InputError, StoreAccessError, StoreGarbledError, TransportError
 from ..http.exchange import Timeouts, exchange, make_session
+from ..http.headers import http_date
 from .oauth import Pairs, encode_query, sign
-from .responses import StoreResponse, http_date, read_answer
+from .responses import StoreResponse, read_answer
 
 __all__ = ["Param", "StoreClient", "StoreResponse", "store_root"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
-import email.utils
 import html
 import re
 import typing as t
@@ -22,11 +21,10 @@ from ..errors import (
     StoreRejectedError,
 )
 from ..http.exchange import Exchange, without_query
+from ..http.headers import http_date, retry_after
 
 #: Characters of what a store said that an error keeps.
 SAID_CHARS = 300
-#: Seconds that a store can make us wait at most: six hours.
-RETRY_AFTER_MAX = 6 * 3600.0
 #: Bytes in which an explanation, or the notices before the JSON, are looked for.
 _LOOK = 64 * 1024
 
@@ -159,30 +157,6 @@ def plain_text(text: str, limit: int = SAID_CHARS) -> str:
     text = html.unescape(_TAG.sub(" ", text))
     text = _SPACES.sub(" ", "".join(each if each.isprintable() else " " for each in text)).strip()
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
-
-
-def http_date(text: str) -> dt.datetime | None:
-    """Read a date of HTTP as aware UTC; ``None`` when it is none."""
-    try:
-        date = email.utils.parsedate_to_datetime(text)
-        return (date if date.tzinfo else date.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return None
-
-
-def retry_after(headers: cabc.Mapping[str, str]) -> float | None:
-    """Return the seconds of a ``Retry-After`` header, at most six hours.
-
-    A date there is taken relative to the answer's own ``Date``, since only the store's clock
-    can have been meant.
-    """
-    text = headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text[:9]), RETRY_AFTER_MAX)
-    if (until := http_date(text)) is None:
-        return None
-    now = http_date(headers.get("Date", "")) or dt.datetime.now(dt.UTC)
-    return min(max((until - now).total_seconds(), 0.0), RETRY_AFTER_MAX)
 
 
 def _count(text: str) -> int | None:

@@ -12,12 +12,12 @@ from flask_woo_events.db.models import DeliveryStatus
 from flask_woo_events.delivery.retry import (
     CLOUD_ELEMENTS,
     JITTER,
-    RETRY_AFTER_CAP,
     STANDARD,
     AttemptOutcome,
     RetryDecision,
     decide,
 )
+from flask_woo_events.http.headers import RETRY_AFTER_CAP
 
 NOW = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.UTC)
 FAILED = AttemptOutcome(delivered=False, reason="500 Internal Server Error", status_code=500)
