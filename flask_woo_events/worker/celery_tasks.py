@@ -1,14 +1,13 @@
-"""The worker's work as Celery tasks, for those who outgrow one machine.
+"""The worker's loops as Celery tasks, for installations on several machines.
 
-Needs the extra ``celery``. State stays in the database: a message says no more than "instance 12 is
-due". One that is lost costs the time until the next look, one that comes twice finds nothing to do.
+Needs the extra ``celery``. The state stays in the database: a message only says "instance 12 is
+due". After a lost message the next check sends another; a repeated message finds nothing to do.
 """
 
 from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
-import datetime as dt
 import logging
 import os
 import threading
@@ -19,7 +18,6 @@ import weakref
 import flask
 
 from ..db.database import Work
-from ..db.leases import LeaseRenewer
 from ..delivery.dispatcher import Dispatch
 from ..errors import ConfigurationError
 from ..instances import webhooks
@@ -28,6 +26,7 @@ from ..sync.instance_poll import InstancePoll, due_instances
 from ..sync.webhooks.process import HintProcessor
 from ..sync.webhooks.reachability import Watch
 from . import retention
+from .worker import CHECK_EVERY, PURGE_EVERY, lease_renewer
 
 try:
     import celery
@@ -39,15 +38,15 @@ except ImportError as exc:  # pragma: no cover
 
 _log = logging.getLogger(__name__)
 
-#: Seconds between two looks at what is due, at webhooks to be guarded, and between two purges.
-LOOK_EVERY, GUARD_EVERY, PURGE_EVERY = 1.0, 2.0, 3600.0
-#: Seconds between two looks whether stores reach the intake.
+#: Seconds between two checks for instances whose webhooks are to be checked at the store.
+GUARD_EVERY = 2.0
+#: Seconds between two checks of whether stores reach the intake.
 WATCH_EVERY = 10.0
-#: Seconds after which a message about an instance is dropped: the next look sends another.
+#: Seconds after which a message about an instance is dropped: the next check sends another.
 STALE_AFTER = 30.0
-#: Seconds after which one task that delivers lets another go on, so that workers can be stopped.
+#: Seconds after which a task that delivers hands over to another, so that workers can be stopped.
 DELIVER_SECONDS = 20.0
-#: Seconds in which what is committed at the same time wakes a queue once.
+#: Seconds in which several commits send one message.
 TOGETHER = 0.02
 #: The queues, by task; one worker may serve all of them.
 QUEUES = {
@@ -79,9 +78,9 @@ def make_celery(app: flask.Flask) -> celery.Celery:
         {
             "task_ignore_result": True,
             "broker_connection_retry_on_startup": True,
-            # A broker that is away for long is waited for.
+            # Wait for the broker however long it is unreachable.
             "broker_connection_max_retries": None,
-            # What waits shall wait where every worker can get it.
+            # Tasks wait at the broker, where every worker can get them.
             "worker_prefetch_multiplier": 1,
             **app.config.get("CELERY", {}),
         }
@@ -92,7 +91,7 @@ def make_celery(app: flask.Flask) -> celery.Celery:
 
 
 def init_celery(made: celery.Celery, app: flask.Flask) -> None:
-    """Have a Celery application do the work: its queues, its schedule, and waking it at commits.
+    """Give a Celery application the tasks' queues and schedule, and send it messages at commits.
 
     :raises ConfigurationError: the extension was not initialised for the Flask application.
     """
@@ -107,11 +106,11 @@ def init_celery(made: celery.Celery, app: flask.Flask) -> None:
 
 
 def beat_schedule() -> dict[str, dict[str, t.Any]]:
-    """What Celery's beat sends: a look at what is due, which is how lost messages are made good."""
+    """Return the schedule of Celery's beat: checks of what is due, which replace lost messages."""
     every = {
-        "poll_due": LOOK_EVERY,
-        "settle_due": LOOK_EVERY,
-        "deliver": LOOK_EVERY,
+        "poll_due": CHECK_EVERY,
+        "settle_due": CHECK_EVERY,
+        "deliver": CHECK_EVERY,
         "guard_due": GUARD_EVERY,
         "watch": WATCH_EVERY,
         "purge": PURGE_EVERY,
@@ -120,7 +119,7 @@ def beat_schedule() -> dict[str, dict[str, t.Any]]:
         f"woo-events-{name}": {
             "task": f"woo_events.{name}",
             "schedule": seconds,
-            # Where nobody works, looks shall not pile up.
+            # Without a running worker the messages do not accumulate.
             "options": {"expires": max(seconds, 5.0)},
         }
         for name, seconds in every.items()
@@ -128,23 +127,20 @@ def beat_schedule() -> dict[str, dict[str, t.Any]]:
 
 
 class Waker:
-    """Sends the message that there is something to do, from a thread of its own.
-
-    A broker that is slow or away keeps nobody from committing.
-    """
+    """Sends messages after commits, from a thread of its own: a slow broker delays no commit."""
 
     def __init__(self, made: celery.Celery) -> None:
         self._celery = made
         self._wanted: set[Work] = set()
-        self._something = threading.Event()
+        self._ready = threading.Event()
         self._starting = threading.Lock()
-        #: In which process the thread runs: it does not outlive a fork.
+        #: The process in which the thread runs: a fork does not copy it.
         self._pid = 0
 
     def wake(self, work: Work) -> None:
-        """Send it soon; returns at once."""
+        """Send a message soon; return immediately."""
         self._wanted.add(work)
-        self._something.set()
+        self._ready.set()
         if self._pid != os.getpid():
             with self._starting:
                 if self._pid != os.getpid():
@@ -153,9 +149,9 @@ class Waker:
 
     def _run(self) -> None:
         while True:
-            self._something.wait()
+            self._ready.wait()
             time.sleep(TOGETHER)
-            self._something.clear()
+            self._ready.clear()
             while self._wanted:
                 self._send(self._wanted.pop())
 
@@ -164,39 +160,38 @@ class Waker:
         try:
             self._celery.send_task(name, queue=QUEUES[name], expires=STALE_AFTER, retry=False)
         except Exception as exc:
-            # Whatever the broker's client raises: the next look finds what there is to do.
+            # Any error of the broker's client: the next check finds the work.
             extra = {"action": "broker_away"}
-            _log.warning("the broker could not be told of work: %s", exc, extra=extra)
+            _log.warning("the broker accepted no message: %s", exc, extra=extra)
 
 
-class _Bench:
-    """What the tasks of one process share: renewed leases, and stores that do not answer."""
+class _Shared:
+    """What the tasks of one process share, for one application."""
 
     def __init__(self, runtime: Runtime) -> None:
-        length = dt.timedelta(seconds=runtime.settings.lease_seconds)
         self.pid = os.getpid()
         self.runtime = runtime
-        self.keeper = LeaseRenewer(runtime.database, runtime.clock, length).__enter__()
-        self.settlement = HintProcessor(runtime, self.keeper)
+        self.renewer = lease_renewer(runtime).__enter__()
+        self.processor = HintProcessor(runtime, self.renewer)
         self.watch = Watch(runtime)
 
 
-_benches: weakref.WeakKeyDictionary[flask.Flask, _Bench] = weakref.WeakKeyDictionary()
-_making = threading.Lock()
+_shared_of: weakref.WeakKeyDictionary[flask.Flask, _Shared] = weakref.WeakKeyDictionary()
+_creating = threading.Lock()
 
 
 @contextlib.contextmanager
-def _bench(task: celery.Task[t.Any, t.Any]) -> cabc.Iterator[_Bench]:
-    """The bench of the application that a task is for, in its context."""
+def _shared(task: celery.Task[t.Any, t.Any]) -> cabc.Iterator[_Shared]:
+    """Yield what tasks share, in the context of the task's application."""
     app = _applications.get(task.app)
     if app is None:
         app = flask.current_app._get_current_object()  # type: ignore[attr-defined]
-    with _making:
-        bench = _benches.get(app)
-        if bench is None or bench.pid != os.getpid():
-            bench = _benches[app] = _Bench(_runtime_of(app))
+    with _creating:
+        shared = _shared_of.get(app)
+        if shared is None or shared.pid != os.getpid():
+            shared = _shared_of[app] = _Shared(_runtime_of(app))
     with app.app_context():
-        yield bench
+        yield shared
 
 
 def _runtime_of(app: flask.Flask) -> Runtime:
@@ -208,7 +203,7 @@ def _runtime_of(app: flask.Flask) -> Runtime:
 
 @celery.signals.worker_process_init.connect
 def _forked(**_: t.Any) -> None:
-    """A process of a worker does not use connections that its parent opened."""
+    """Drop the database connections that the parent process opened."""
     for app in _applications.values():
         _runtime_of(app).database.engine.dispose(close=False)
 
@@ -216,69 +211,69 @@ def _forked(**_: t.Any) -> None:
 @celery.shared_task(name="woo_events.poll_due", bind=True)
 def poll_due(self: celery.Task[t.Any, t.Any]) -> None:
     """Send a message for each instance that is due."""
-    with _bench(self) as bench:
-        for instance_id in due_instances(bench.runtime):
+    with _shared(self) as shared:
+        for instance_id in due_instances(shared.runtime):
             poll_instance.apply_async((instance_id,), expires=STALE_AFTER)
 
 
 @celery.shared_task(name="woo_events.poll_instance", bind=True)
 def poll_instance(self: celery.Task[t.Any, t.Any], instance_id: int) -> None:
-    """Poll an instance, if it is still due and nobody does."""
-    with _bench(self) as bench:
-        if instance_id in due_instances(bench.runtime, instance_id=instance_id):
-            InstancePoll(bench.runtime, bench.keeper).run(instance_id)
+    """Poll an instance, if it is still due and no other worker polls it."""
+    with _shared(self) as shared:
+        if instance_id in due_instances(shared.runtime, instance_id=instance_id):
+            InstancePoll(shared.runtime, shared.renewer).run(instance_id)
 
 
 @celery.shared_task(name="woo_events.settle_due", bind=True)
 def settle_due(self: celery.Task[t.Any, t.Any]) -> None:
-    """Send a message for each instance whose webhooks wait to be looked after."""
-    with _bench(self) as bench:
-        for instance_id in bench.settlement.due():
+    """Send a message for each instance with webhooks to process."""
+    with _shared(self) as shared:
+        for instance_id in shared.processor.due():
             settle.apply_async((instance_id,), expires=STALE_AFTER)
 
 
 @celery.shared_task(name="woo_events.settle", bind=True)
 def settle(self: celery.Task[t.Any, t.Any], instance_id: int) -> None:
-    """Look after what the webhooks of an instance said."""
-    with _bench(self) as bench:
-        if instance_id in bench.settlement.due(instance_id=instance_id):
-            bench.settlement.run(instance_id)
+    """Process the webhooks of an instance."""
+    with _shared(self) as shared:
+        if instance_id in shared.processor.due(instance_id=instance_id):
+            shared.processor.run(instance_id)
 
 
 @celery.shared_task(name="woo_events.deliver", bind=True)
 def deliver(self: celery.Task[t.Any, t.Any]) -> None:
-    """Deliver what is due, for a while."""
-    with _bench(self) as bench:
+    """Deliver what is due, for at most ``DELIVER_SECONDS``."""
+    with _shared(self) as shared:
         end = time.monotonic() + DELIVER_SECONDS
-        Dispatch(bench.runtime, bench.keeper, stopped=lambda: time.monotonic() > end).run()
+        Dispatch(shared.runtime, shared.renewer, stopped=lambda: time.monotonic() > end).run()
         if time.monotonic() > end:
             deliver.apply_async(expires=STALE_AFTER)
 
 
 @celery.shared_task(name="woo_events.guard_due", bind=True)
 def guard_due(self: celery.Task[t.Any, t.Any]) -> None:
-    """Send a message for each instance whose webhooks are to be looked at."""
-    with _bench(self) as bench:
-        for instance_id in webhooks.due(bench.runtime):
+    """Send a message for each instance whose registered webhooks are due to be checked."""
+    with _shared(self) as shared:
+        for instance_id in webhooks.due(shared.runtime):
             guard.apply_async((instance_id,), expires=STALE_AFTER)
 
 
 @celery.shared_task(name="woo_events.guard", bind=True)
 def guard(self: celery.Task[t.Any, t.Any], instance_id: int) -> None:
-    """Look at an instance's webhooks, and put them right."""
-    with _bench(self) as bench:
-        webhooks.guard(bench.runtime, bench.keeper, instance_id)
+    """Check the webhooks that are registered for an instance, and repair them."""
+    with _shared(self) as shared:
+        webhooks.guard(shared.runtime, shared.renewer, instance_id)
 
 
 @celery.shared_task(name="woo_events.purge", bind=True)
 def purge(self: celery.Task[t.Any, t.Any]) -> None:
-    """Delete what is old."""
-    with _bench(self) as bench:
-        retention.purge(bench.runtime)
+    """Delete what is older than its retention."""
+    with _shared(self) as shared:
+        retention.purge(shared.runtime)
 
 
 @celery.shared_task(name="woo_events.watch", bind=True)
 def watch(self: celery.Task[t.Any, t.Any]) -> None:
-    """Look whether stores reach the intake."""
-    with _bench(self) as bench:
-        bench.watch.look()
+    """Check whether stores reach the intake."""
+    with _shared(self) as shared:
+        shared.watch.look()

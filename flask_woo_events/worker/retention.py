@@ -1,4 +1,4 @@
-"""Retention: what has been told long enough ago is deleted, a little at a time."""
+"""Retention: old delivered notifications are deleted, in small transactions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sqlalchemy import orm
 from ..db.models import UNSETTLED, Connection, Delivery, Notification, Usage
 from ..runtime import Runtime
 
-#: Notifications of one transaction: others write between two of them.
+#: Notifications of one transaction: other processes write between two of them.
 AT_ONCE = 200
 
 
 @dataclasses.dataclass(kw_only=True)
 class Purged:
-    """What was deleted."""
+    """How many rows were deleted."""
 
     notifications: int = 0
     usage: int = 0
@@ -27,9 +27,10 @@ class Purged:
 def purge(runtime: Runtime, stopped: cabc.Callable[[], bool] = lambda: False) -> Purged:
     """Delete notifications that are older than ``WOO_EVENTS_RETENTION_DAYS``, with their events.
 
-    What has not arrived yet is kept, however old: it is the only copy of what happened.
+    Notifications that are not delivered yet are kept, however old they are. Old hours of usage
+    and expired connections are deleted, too.
 
-    :param stopped: asked between two commits.
+    :param stopped: called between two commits; true ends the purge.
     """
     purged = Purged()
     now = runtime.clock()
@@ -44,14 +45,14 @@ def purge(runtime: Runtime, stopped: cabc.Callable[[], bool] = lambda: False) ->
         if not after:
             break
     with runtime.database.write() as session:
-        gone = session.execute(sa.delete(Usage).where(Usage.hour < before))
-        purged.usage = max(getattr(gone, "rowcount", 0), 0)
+        deleted = session.execute(sa.delete(Usage).where(Usage.hour < before))
+        purged.usage = max(getattr(deleted, "rowcount", 0), 0)
         session.execute(sa.delete(Connection).where(Connection.expires_at < before))
     return purged
 
 
 def _oldest(session: orm.Session, before: dt.datetime, after: int) -> tuple[list[int], int]:
-    """Of the next old notifications those that may go, and where to go on; 0 at the end."""
+    """Return ids to delete among the next old notifications, and where to go on; 0 at the end."""
     rows = session.scalars(
         sa.select(Notification.id)
         .where(Notification.created_at < before, Notification.id > after)
@@ -60,11 +61,11 @@ def _oldest(session: orm.Session, before: dt.datetime, after: int) -> tuple[list
     ).all()
     if not rows:
         return [], 0
-    open_ones = set(
+    unsettled = set(
         session.scalars(
             sa.select(Delivery.notification_id).where(
                 Delivery.notification_id.in_(rows), Delivery.status.in_(UNSETTLED)
             )
         )
     )
-    return [one for one in rows if one not in open_ones], rows[-1]
+    return [one for one in rows if one not in unsettled], rows[-1]

@@ -1,4 +1,4 @@
-"""The crew: threads that each work for one instance, and none for an instance twice at a time."""
+"""A thread pool in which at most one thread works for an instance at a time."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import typing as t
 
 
 class InstanceThreadPool:
-    """A number of threads.
+    """Threads that each work for one instance.
 
     :param threads: how many.
-    :param wake: set when one of them is free again.
+    :param name: the prefix of their names.
+    :param wake: set when one of them becomes free.
     """
 
     def __init__(self, threads: int, name: str, wake: threading.Event) -> None:
@@ -20,23 +21,22 @@ class InstanceThreadPool:
         self._threads = threads
         self._wake = wake
         self._lock = threading.Lock()
-        #: The instances that are worked for.
         self._busy: set[int] = set()
 
     @property
     def busy(self) -> frozenset[int]:
-        """The instances that are worked for."""
+        """The instances for which threads are working."""
         with self._lock:
             return frozenset(self._busy)
 
     @property
     def free(self) -> int:
-        """How many threads have nothing to do."""
+        """How many threads are idle."""
         with self._lock:
             return self._threads - len(self._busy)
 
     def begin(self, instance_ids: cabc.Iterable[int], work: cabc.Callable[[int], object]) -> None:
-        """Work for these, as far as there are threads; the others are left to the next look."""
+        """Start work for instances, while threads are idle; the others wait for the next call."""
         for number in instance_ids:
             with self._lock:
                 if len(self._busy) >= self._threads:

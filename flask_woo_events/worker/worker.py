@@ -1,4 +1,4 @@
-"""The worker: a loop that polls what is due and delivers what is due, until it is stopped."""
+"""The worker: loops that poll, process webhooks, deliver and purge until it is stopped."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import datetime as dt
+import functools
 import logging
 import signal
 import threading
@@ -29,13 +30,14 @@ from .thread_pool import InstanceThreadPool
 
 _log = logging.getLogger(__name__)
 
-#: The longest pause between two looks at what is due, seconds.
-LOOK_EVERY = 1.0
-#: The pause between two purges of what is old, seconds; the first comes after a minute.
+#: The longest pause between two checks of what is due, and the pause of a thread whose work failed,
+#: seconds.
+CHECK_EVERY = 1.0
+#: The pause between two purges, and before the first, seconds.
 PURGE_EVERY, PURGE_AFTER = 3600.0, 60.0
-#: The pause between two looks at what webhooks said, seconds.
+#: The longest pause between two checks for webhooks to process, seconds.
 SETTLE_EVERY = 0.25
-#: The pause between two looks at whether stores reach us, seconds.
+#: The pause between two checks of whether stores reach the intake, seconds.
 WATCH_EVERY = 15.0
 
 
@@ -43,8 +45,8 @@ class Worker:
     """Polls and delivers for one application.
 
     :param progress: called during baselines.
-    :param poll: ``run()`` polls.
-    :param deliver: ``run()`` delivers.
+    :param poll: ``run()`` polls, processes webhooks, and checks them.
+    :param deliver: ``run()`` delivers and purges.
     """
 
     def __init__(
@@ -57,222 +59,196 @@ class Worker:
     ) -> None:
         self._runtime = runtime
         self._progress = progress
-        self._poll_too = poll
-        self._deliver_too = deliver
+        self._poll = poll
+        self._deliver = deliver
         self._stop = threading.Event()
-        #: What loops wait on, to be set when there may be something to do.
-        self._looks: list[threading.Event] = []
-        self._wakes: dict[Work, threading.Event] = {}
+        #: End the pauses of loops: when a thread is free, and when a commit gives them work.
+        self._wakes: list[threading.Event] = []
+        self._wakes_by_work: dict[Work, threading.Event] = {}
 
     def stop(self) -> None:
         """End between two commits; from a signal handler or another thread."""
         self._stop.set()
-        for wake in (*self._looks, *self._wakes.values()):
+        for wake in (*self._wakes, *self._wakes_by_work.values()):
             wake.set()
 
     @property
     def stopped(self) -> bool:
-        """Somebody asked to end."""
+        """``stop()`` was called."""
         return self._stop.is_set()
 
     def poll_once(
         self, instance_ids: cabc.Sequence[int], *, only: str | None = None
     ) -> list[PollReport]:
-        """Poll these instances now, several at once."""
+        """Poll these instances now, several at the same time.
+
+        :param only: the one resource to poll; ``None``: all.
+        """
         reports: list[PollReport] = []
         threads = self._runtime.settings.poll_threads
         with (
-            self._keeper() as keeper,
+            lease_renewer(self._runtime) as renewer,
             concurrent.futures.ThreadPoolExecutor(threads, "woo-poll") as pool,
         ):
-            turn = self._turn(keeper, only, forced=True)
-            for done in pool.map(turn.run, instance_ids):
+            poll = self._instance_poll(renewer, only, forced=True)
+            for done in pool.map(poll.run, instance_ids):
                 reports += done
         return reports
 
     def settle_once(self) -> list[PollReport]:
-        """Look after what webhooks said so far."""
-        with self._keeper() as keeper:
-            settlement = HintProcessor(self._runtime, keeper, self._stop.is_set)
-            return [report for one in settlement.due() for report in settlement.run(one)]
+        """Process the webhooks that were received so far."""
+        with lease_renewer(self._runtime) as renewer:
+            processor = HintProcessor(self._runtime, renewer, self._stop.is_set)
+            return [report for one in processor.due() for report in processor.run(one)]
 
     def deliver_once(self) -> DispatchReport:
         """Deliver what is due now."""
-        with self._keeper() as keeper:
-            return Dispatch(self._runtime, keeper, stopped=self._stop.is_set).run()
+        with lease_renewer(self._runtime) as renewer:
+            return Dispatch(self._runtime, renewer, stopped=self._stop.is_set).run()
 
     def run(self) -> None:
         """Poll and deliver until ``stop()``."""
-        loops = [self._poll_all, self._settle_all, self._watch_all] * self._poll_too
-        loops += [self._deliver_all, self._purge_all] * self._deliver_too
-        threads = [threading.Thread(target=loop, name=f"woo-{loop.__name__}") for loop in loops]
+        loops = [self._poll_loop, self._process_loop, self._watch_loop] * self._poll
+        loops += [self._deliver_loop, self._purge_loop] * self._deliver
+        threads = [threading.Thread(target=loop, name=f"woo{loop.__name__}") for loop in loops]
         for thread in threads:
             thread.start()
-        self._runtime.database.listeners.append(self._told)
+        self._runtime.database.listeners.append(self._wake)
         try:
             # The main thread stays free for signals.
-            while not self._stop.wait(LOOK_EVERY):
+            while not self._stop.wait(CHECK_EVERY):
                 pass
         finally:
-            self._runtime.database.listeners.remove(self._told)
+            self._runtime.database.listeners.remove(self._wake)
             self.stop()
             for thread in threads:
                 thread.join()
 
-    def _look(self, work: Work | None = None) -> threading.Event:
-        """What a loop waits on; set to end it, and by work of this kind."""
-        wake = threading.Event()
-        self._looks.append(wake)
-        if work is not None:
-            self._wakes[work] = wake
-        return wake
+    def _wake(self, work: Work) -> None:
+        if work in self._wakes_by_work:
+            self._wakes_by_work[work].set()
 
-    def _told(self, work: Work) -> None:
-        if work in self._wakes:
-            self._wakes[work].set()
+    def _loop(
+        self,
+        action: str,
+        what: str,
+        step: cabc.Callable[[], object],
+        every: float,
+        wake: threading.Event | None = None,
+    ) -> None:
+        """Call a function again and again until ``stop()``.
 
-    def _poll_all(self) -> None:
+        :param every: the longest pause between two calls, seconds.
+        :param wake: ends a pause.
+        """
+        while True:
+            if wake is not None:
+                wake.clear()
+            # After the clear, which may have hidden that stop() set the event.
+            if self._stop.is_set():
+                return
+            self._guarded(action, what, step)
+            (wake or self._stop).wait(every)
+
+    def _guarded(
+        self,
+        action: str,
+        what: str,
+        work: cabc.Callable[[], object],
+        instance_id: int | None = None,
+    ) -> None:
+        """Call a function, and log what it raises: leases end, so that any worker may repeat it."""
+        extra: dict[str, object] = {"action": action}
+        if instance_id is not None:
+            what = f"{what} of instance {instance_id}"
+            extra["instance"] = instance_id
+        try:
+            work()
+            return
+        except sa.exc.SQLAlchemyError:
+            extra["action"] = "database_away"
+            _log.warning("%s: the database does not answer", what, exc_info=True, extra=extra)
+        except Exception:
+            # Any error: the other instances, and the other loops, go on.
+            _log.exception("%s failed", what, extra=extra)
+        if instance_id is not None:
+            # Keep the thread: the instance is still due, and would fail again immediately.
+            self._stop.wait(CHECK_EVERY)
+
+    def _poll_loop(self) -> None:
         threads = self._runtime.settings.poll_threads
-        wake = self._look()
+        wake = threading.Event()
+        self._wakes.append(wake)
         with (
-            self._keeper() as keeper,
+            lease_renewer(self._runtime) as renewer,
             InstanceThreadPool(threads, "woo-poll", wake) as polls,
             InstanceThreadPool(threads, "woo-guard", wake) as guards,
         ):
-            turn = self._turn(keeper, None)
-            while not self._stop.is_set():
-                wake.clear()
-                polls.begin(self._due(polls), lambda one: self._poll(turn, one))
-                guards.begin(self._unguarded(), lambda one: self._guard(keeper, one))
-                wake.wait(LOOK_EVERY)
+            poll = self._instance_poll(renewer, None)
 
-    def _unguarded(self) -> list[int]:
-        try:
-            return webhooks.due(self._runtime)
-        except sa.exc.SQLAlchemyError:
-            return []  # The next look at what is to be polled says it.
+            def poll_one(number: int) -> None:
+                self._guarded("poll", "polling", lambda: poll.run(number), number)
 
-    def _guard(self, keeper: LeaseRenewer, instance_id: int) -> None:
-        try:
-            webhooks.guard(self._runtime, keeper, instance_id)
-        except sa.exc.SQLAlchemyError:
-            self._away("guard", instance_id)
-        except Exception:
-            extra = {"action": "guard", "instance": instance_id}
-            _log.exception("looking at webhooks of instance %d failed", instance_id, extra=extra)
-            self._pause()
+            def guard_one(number: int) -> None:
+                guard = functools.partial(webhooks.guard, self._runtime, renewer, number)
+                self._guarded("guard", "checking the webhooks", guard, number)
 
-    def _due(self, polls: InstanceThreadPool) -> list[int]:
-        if not polls.free:
-            return []
-        try:
-            # Those that have just begun may not have their lease yet.
-            most = polls.free + len(polls.busy)
-            return due_instances(self._runtime, most=most)
-        except sa.exc.SQLAlchemyError:
-            extra = {"action": "database_away"}
-            _log.warning("the database does not answer; trying again", exc_info=True, extra=extra)
-            return []
+            def start() -> None:
+                if polls.free:
+                    # Instances that have just begun may not have their lease yet.
+                    most = polls.free + len(polls.busy)
+                    polls.begin(due_instances(self._runtime, most=most), poll_one)
+                guards.begin(webhooks.due(self._runtime), guard_one)
 
-    def _poll(self, turn: InstancePoll, instance_id: int) -> list[PollReport]:
-        try:
-            return turn.run(instance_id)
-        except sa.exc.SQLAlchemyError:
-            self._away("poll", instance_id)
-            return []
-        except Exception:
-            # The instance stays due and its lease ends by itself.
-            extra = {"action": "poll", "instance": instance_id}
-            _log.exception("polling instance %d failed", instance_id, extra=extra)
-            self._pause()
-            return []
+            self._loop("poll", "polling", start, CHECK_EVERY, wake)
 
-    def _settle_all(self) -> None:
-        """Look after arrivals at once; a store that is slow keeps only its own waiting."""
-        wake = self._look(Work.ARRIVALS)
+    def _process_loop(self) -> None:
+        """Process webhooks when they arrive; a slow store delays only its own."""
+        wake = self._wakes_by_work[Work.ARRIVALS] = threading.Event()
+        threads = self._runtime.settings.settle_threads
         with (
-            self._keeper() as keeper,
-            InstanceThreadPool(self._runtime.settings.settle_threads, "woo-settle", wake) as crew,
+            lease_renewer(self._runtime) as renewer,
+            InstanceThreadPool(threads, "woo-settle", wake) as pool,
         ):
-            settlement = HintProcessor(self._runtime, keeper, self._stop.is_set)
-            while not self._stop.is_set():
-                wake.wait(SETTLE_EVERY)
-                wake.clear()
-                crew.begin(self._in_doubt(settlement), lambda one: self._settle(settlement, one))
+            processor = HintProcessor(self._runtime, renewer, self._stop.is_set)
+            what = "processing the webhooks"
 
-    def _in_doubt(self, settlement: HintProcessor) -> list[int]:
-        try:
-            return settlement.due()
-        except sa.exc.SQLAlchemyError:
-            extra = {"action": "database_away"}
-            _log.warning("the database does not answer; trying again", exc_info=True, extra=extra)
-            return []
+            def process_one(number: int) -> None:
+                self._guarded("settle", what, lambda: processor.run(number), number)
 
-    def _settle(self, settlement: HintProcessor, instance_id: int) -> None:
-        try:
-            settlement.run(instance_id)
-        except sa.exc.SQLAlchemyError:
-            self._away("settle", instance_id)
-        except Exception:
-            # The arrivals stay; the next look takes them up again.
-            extra = {"action": "settle", "instance": instance_id}
-            _log.exception("looking after webhooks of instance %d failed", instance_id, extra=extra)
-            self._pause()
+            self._loop(
+                "settle", what, lambda: pool.begin(processor.due(), process_one), SETTLE_EVERY, wake
+            )
 
-    def _away(self, action: str, instance_id: int) -> None:
-        """The lease ends by itself, and then it is tried again, here or elsewhere."""
-        extra = {"action": action, "instance": instance_id}
-        _log.warning("the database does not answer; trying again", exc_info=True, extra=extra)
-        self._pause()
-
-    def _pause(self) -> None:
-        """Keep the thread: what failed at once is still due, and would fail again at once."""
-        self._stop.wait(LOOK_EVERY)
-
-    def _watch_all(self) -> None:
+    def _watch_loop(self) -> None:
         watch = Watch(self._runtime)
-        while not self._stop.is_set():
-            try:
-                watch.look()
-            except Exception:
-                extra = {"action": "watch"}
-                _log.exception("looking whether stores reach us failed", extra=extra)
-            self._stop.wait(WATCH_EVERY)
+        self._loop("watch", "checking whether stores reach the intake", watch.look, WATCH_EVERY)
 
-    def _deliver_all(self) -> None:
-        with self._keeper() as keeper:
-            while not self._stop.is_set():
-                dispatch = Dispatch(self._runtime, keeper, stopped=self._stop.is_set)
-                self._wakes[Work.DELIVERIES] = dispatch.wake
-                try:
-                    dispatch.run(forever=True)
-                except Exception:
-                    # Claims end with their leases; the next look takes them up again.
-                    _log.exception("delivering failed", extra={"action": "deliver"})
-                    self._stop.wait(LOOK_EVERY)
+    def _deliver_loop(self) -> None:
+        with lease_renewer(self._runtime) as renewer:
 
-    def _purge_all(self) -> None:
-        pause = PURGE_AFTER
-        while not self._stop.wait(pause):
-            pause = PURGE_EVERY
-            try:
-                purged = retention.purge(self._runtime, self._stop.is_set)
-                extra = {"action": "purge", **dataclasses.asdict(purged)}
-                _log.info("purged %d old notifications", purged.notifications, extra=extra)
-            except sa.exc.SQLAlchemyError:
-                extra = {"action": "purge"}
-                _log.warning("purging failed; trying again later", exc_info=True, extra=extra)
+            def deliver() -> None:
+                dispatch = Dispatch(self._runtime, renewer, stopped=self._stop.is_set)
+                self._wakes_by_work[Work.DELIVERIES] = dispatch.wake
+                dispatch.run(forever=True)
 
-    def _keeper(self) -> LeaseRenewer:
-        length = dt.timedelta(seconds=self._runtime.settings.lease_seconds)
-        return LeaseRenewer(self._runtime.database, self._runtime.clock, length)
+            self._loop("deliver", "delivering", deliver, CHECK_EVERY)
 
-    def _turn(
-        self, keeper: LeaseRenewer, only: str | None, *, forced: bool = False
+    def _purge_loop(self) -> None:
+        def purge() -> None:
+            purged = retention.purge(self._runtime, self._stop.is_set)
+            extra = {"action": "purge", **dataclasses.asdict(purged)}
+            _log.info("purged %d old notifications", purged.notifications, extra=extra)
+
+        if not self._stop.wait(PURGE_AFTER):
+            self._loop("purge", "purging", purge, PURGE_EVERY)
+
+    def _instance_poll(
+        self, renewer: LeaseRenewer, only: str | None, *, forced: bool = False
     ) -> InstancePoll:
         return InstancePoll(
             self._runtime,
-            keeper,
+            renewer,
             only=only,
             forced=forced,
             progress=self._progress,
@@ -280,9 +256,15 @@ class Worker:
         )
 
 
+def lease_renewer(runtime: Runtime) -> LeaseRenewer:
+    """Return a renewer of leases with the length that is configured."""
+    length = dt.timedelta(seconds=runtime.settings.lease_seconds)
+    return LeaseRenewer(runtime.database, runtime.clock, length)
+
+
 @contextlib.contextmanager
 def stopping_on_signals(worker: Worker) -> cabc.Iterator[None]:
-    """End a worker on SIGINT and SIGTERM while the block runs; a second signal ends at once."""
+    """Stop a worker on SIGINT and SIGTERM while the block runs; a second signal kills it."""
     before: dict[int, t.Any] = {}
 
     def stop(number: int, frame: types.FrameType | None) -> None:

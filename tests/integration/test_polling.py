@@ -294,7 +294,7 @@ def test_a_thread_that_is_free_polls_the_next_instance_at_once(
     make_line: cabc.Callable[..., StoreToCallback], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many instances share few threads; the worker does not wait for its next look."""
-    monkeypatch.setattr(worker, "LOOK_EVERY", 60.0)
+    monkeypatch.setattr(worker, "CHECK_EVERY", 60.0)
     line = make_line("11.0", WOO_EVENTS_POLL_THREADS=1)
     runtime = runtime_of(line.app)
     for number in range(5):
