@@ -10,7 +10,7 @@ import click
 from flask.cli import with_appcontext
 
 from ..db.models import EventType
-from ..delivery import destination, replay
+from ..delivery import replay
 from ..delivery.replay import ReplaySelection
 from ..errors import InputError
 from ..events.notifications import NotificationRecord
@@ -78,7 +78,7 @@ def replay_(
         _elsewhere(runtime, planned, url, as_json)
     else:
         with runtime.database.write() as session:
-            count = replay.again(session, planned, runtime.clock())
+            count = replay.to_callbacks(session, planned, runtime.clock())
         if as_json:
             echo_json({"notifications": len(planned), "deliveries": count})
         else:
@@ -97,21 +97,7 @@ def _elsewhere(
     except ValueError as exc:
         raise InputError(f"--to: {exc}") from exc
     failed = 0
-    for one in planned:
-        with runtime.database.read() as session:
-            sender = destination.load_sender(session, one.instance_id)
-            target = destination.load_target(
-                session, runtime.cipher, one.instance_id, runtime.retired_after
-            )
-        outcome = replay.elsewhere(
-            runtime.callback_session,
-            one,
-            url,
-            sender,
-            target.signature_keys,
-            timeouts=runtime.callback_timeouts,
-            now=runtime.clock(),
-        )
+    for one, outcome in replay.to_address(runtime, planned, url):
         failed += not outcome.delivered
         _echo(one, outcome.reason, as_json)
     if failed:

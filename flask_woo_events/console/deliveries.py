@@ -8,7 +8,7 @@ import datetime as dt
 import flask
 
 from ..db.models import DeliveryStatus, EventType
-from ..delivery import destination, redelivery, replay
+from ..delivery import redelivery, replay
 from ..delivery.redelivery import DeliverySelection
 from ..delivery.retry import AttemptOutcome
 from ..errors import InputError
@@ -126,7 +126,7 @@ def once_more(event_id: int) -> Answer:
         planned = replay.plan(session, chosen, 1)
         if not planned:
             raise InputError(f"There is no event {event_id} any more")
-        count = replay.again(session, planned, runtime.clock())
+        count = replay.to_callbacks(session, planned, runtime.clock())
     if count:
         formatting.tell("Its notification is due again; a worker sends it.")
     else:
@@ -151,7 +151,9 @@ def _replayed(calls: Attempts) -> Answer:
                 rehearsal.outcomes = _elsewhere(rehearsal.planned, url)
             elif form.get("act") == "send":
                 with runtime.database.write() as session:
-                    rehearsal.again = replay.again(session, rehearsal.planned, runtime.clock())
+                    rehearsal.again = replay.to_callbacks(
+                        session, rehearsal.planned, runtime.clock()
+                    )
         except InputError as exc:
             error = str(exc)
     with runtime.database.read() as session:
@@ -172,26 +174,9 @@ def _elsewhere(planned: list[NotificationRecord], url: str) -> list[AttemptOutco
     runtime = current_runtime()
     until = runtime.clock() + PATIENCE
     outcomes: list[AttemptOutcome] = []
-    for one in planned:
-        if runtime.clock() > until:
-            break
-        with runtime.database.read() as session:
-            sender = destination.load_sender(session, one.instance_id)
-            target = destination.load_target(
-                session, runtime.cipher, one.instance_id, runtime.retired_after
-            )
-        outcomes.append(
-            replay.elsewhere(
-                runtime.callback_session,
-                one,
-                url,
-                sender,
-                target.signature_keys,
-                timeouts=runtime.callback_timeouts,
-                now=runtime.clock(),
-            )
-        )
-        if not outcomes[-1].delivered:
+    for _, outcome in replay.to_address(runtime, planned, url):
+        outcomes.append(outcome)
+        if not outcome.delivered or runtime.clock() > until:
             break
     return outcomes
 

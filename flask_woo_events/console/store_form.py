@@ -202,7 +202,7 @@ def _test(page: FormPage) -> Answer:
         page.outcome = sample.send(
             current_runtime(),
             configuration.callback_url,
-            sample.target_of(configuration),
+            sample.credentials_of(configuration),
             page.form.name.data or "",
         )
     return _shown(page)
@@ -308,7 +308,7 @@ def _test_of(calls: Attempts) -> t.Callable[[int], Answer]:
         if not configuration.callback_url:
             raise InputError("this instance has no callback URL; give it one on its edit page")
         outcome = sample.send(
-            runtime, configuration.callback_url, sample.target_of(configuration), before.name
+            runtime, configuration.callback_url, sample.credentials_of(configuration), before.name
         )
         word = "took" if outcome.delivered else "did not take"
         formatting.tell(f"The callback {word} the test notification: {outcome.reason[:300]}")
@@ -406,7 +406,7 @@ def _checked_callback(page: FormPage) -> InstanceConfiguration | None:
             given[key] = texts.get(key, "") if value == MASK else value
         filled = {key: value for key, value in given.items() if value}
         configuration = validated(InstanceConfiguration, filled, ("configuration",))
-        sample.target_of(configuration)
+        sample.credentials_of(configuration)
         if not configuration.callback_url:
             raise InputError("a URL is needed", f"configuration.{key_of('callback_url')}")
         return configuration

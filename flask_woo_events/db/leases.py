@@ -15,7 +15,7 @@ from sqlalchemy import orm
 
 from ..errors import LeaseLostError
 from .database import Database
-from .models import Delivery, Instance
+from .models import Instance
 
 _log = logging.getLogger(__name__)
 #: The pause after a renewal that the database refused, seconds.
@@ -83,27 +83,6 @@ class InstanceLease:
                     next_poll_at=next_poll_at, regular_poll_at=regular_poll_at
                 )
             )
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class DeliveryLease:
-    """The right to send the deliveries claimed under one token."""
-
-    token: str
-
-    @property
-    def extra(self) -> dict[str, object]:
-        """For the log."""
-        return {"claim": self.token}
-
-    def renew(self, session: orm.Session, until: dt.datetime) -> None:
-        """Keep those of the deliveries that are not settled yet."""
-        session.execute(
-            sa.update(Delivery)
-            .where(Delivery.lease_token == self.token)
-            .values(lease_until=until)
-            .execution_options(synchronize_session=False)
-        )
 
 
 class GuardLease:

@@ -1,4 +1,4 @@
-"""Claims: which worker makes which deliveries, and until when."""
+"""Claims: which worker attempts which deliveries, and until when."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import collections.abc as cabc
 import dataclasses
 import datetime as dt
 import secrets
-import typing as t
 
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -20,35 +19,32 @@ from ..db.models import (
     UtcDateTime,
     Wait,
 )
-from ..events import notifications as recorded
+from ..events import delivery_states, notifications
+from ..events.delivery_states import TRYABLE
 from ..events.notifications import NotificationRecord
 from ..events.outbox import wake
 from .retry import HELD_AFTER
 
-#: Deliveries in one of these are tried when they are due.
-TRYABLE = (DeliveryStatus.CREATED, DeliveryStatus.RETRY)
-
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedDelivery:
-    """A delivery that is ours until its lease ends."""
+    """A delivery that this process may attempt until the lease ends."""
 
     delivery_id: int
-    #: Who holds it; a settlement under another token is refused.
+    #: Names the lease; a result under another token is refused.
     token: str
     subscription_id: int
     channel: str
     #: The callback's address, or the handler's name.
     url: str
-    #: Failures of the subscription in a row, of whichever deliveries, and since when.
+    #: Consecutive failures of the subscription, over all its deliveries, and since when.
     failures: int = 0
     failing_since: dt.datetime | None = None
     #: Attempts before this one.
     attempts: int
     first_failed_at: dt.datetime | None
-    #: Ids of events that a handler has had already.
+    #: Ids of events that a handler has accepted already.
     handled: frozenset[int] = frozenset()
-    #: What it tells.
     notification: NotificationRecord
 
 
@@ -65,8 +61,8 @@ _HELD_BACK = (
 
 
 def _due(status: DeliveryStatus) -> sa.Subquery:
-    # Of one status, so that an index has them in order: of a hundred thousand that wait only
-    # these are read.
+    # One status at a time, so that an index has them in order: of a hundred thousand that wait,
+    # only these are read.
     return (
         sa.select(Delivery.id, Delivery.due_at)
         .where(
@@ -84,12 +80,10 @@ def _due(status: DeliveryStatus) -> sa.Subquery:
 
 _MOST = sa.bindparam("most", type_=sa.Integer())
 _EITHER = sa.union_all(*(sa.select(_due(status)) for status in TRYABLE)).subquery()
-#: What of one subscription may be tried now, the longest due first.
+#: Deliveries of one subscription that may be attempted now, the longest due first.
 _DUE = sa.select(_EITHER.c.id).order_by(_EITHER.c.due_at, _EITHER.c.id).limit(_MOST)
-
-
-#: Subscriptions to look at, the longest due first.
-_LOOK = (
+#: Subscriptions that are due, the longest due first.
+_DUE_SUBSCRIPTIONS = (
     sa.select(Subscription)
     .where(
         Subscription.next_due_at <= _NOW,
@@ -99,11 +93,6 @@ _LOOK = (
     .order_by(Subscription.next_due_at, Subscription.id)
     .limit(sa.bindparam("most", type_=sa.Integer()))
     .with_for_update(skip_locked=True)
-)
-_TAKE = (
-    sa.update(Delivery.__table__)  # type: ignore[arg-type]
-    .where(Delivery.__table__.c.id.in_(sa.bindparam("ids", expanding=True)))
-    .values(lease_token=sa.bindparam("token"), lease_until=sa.bindparam("until"))
 )
 
 
@@ -119,16 +108,14 @@ def _first_due(status: DeliveryStatus) -> sa.ScalarSelect[dt.datetime | None]:
     )
 
 
-#: When to look at a subscription again of which nothing more may be tried now: when the next
-#: delivery is due, or a lease ends whose worker may have been killed.
+#: When a subscription is due again of which nothing more may be attempted now: when its next
+#: delivery is due, or when a lease ends, whose worker may have been killed.
 _NEXT = sa.select(
     *(_first_due(status) for status in TRYABLE),
     sa.select(sa.func.min(Delivery.lease_until))
     .where(Delivery.subscription_id == _SUBSCRIPTION, Delivery.lease_until.is_not(None))
     .scalar_subquery(),
 )
-_DELIVERY = t.cast("sa.Table", Delivery.__table__)
-_SUBSCRIPTIONS = t.cast("sa.Table", Subscription.__table__)
 
 
 def claim(
@@ -139,18 +126,18 @@ def claim(
     *,
     busy: cabc.Collection[int] = (),
 ) -> list[ClaimedDelivery]:
-    """Take deliveries that are due, for the length of a lease.
+    """Lease deliveries that are due, and return them.
 
     A delivery is not due while an earlier one with a version of the same object is unsettled.
-    One subscription after the other is locked and looked at, so that however much waits for one
-    of them costs the others nothing. The caller commits before it delivers.
+    Each due subscription is locked and queried by itself, so that a long backlog of one costs
+    the others nothing. The caller commits before it delivers.
 
-    :param limit: deliveries at most; of a subscription that fails only one is tried.
+    :param limit: deliveries at most; of a subscription that fails, only one is attempted.
     :param busy: subscriptions that are left out.
     """
-    looked_at = session.scalars(_LOOK, {"now": now, "busy": [0, *busy], "most": limit}).all()
+    parameters = {"now": now, "busy": [0, *busy], "most": limit}
     taken: list[int] = []
-    for subscription in looked_at:
+    for subscription in session.scalars(_DUE_SUBSCRIPTIONS, parameters).all():
         if len(taken) >= limit:
             break
         most = limit - len(taken)
@@ -161,8 +148,7 @@ def claim(
     if not taken:
         return []
     token = secrets.token_hex(16)
-    names = {"ids": taken, "token": token, "until": now + lease}
-    session.connection().execute(_TAKE, names)
+    delivery_states.lease(session, taken, token, now + lease)
     return _load(session, token)
 
 
@@ -176,7 +162,7 @@ def _take(
     names = {"subscription": subscription.id, "now": now}
     ids = session.scalars(_DUE, names | {"most": most}).all()
     if len(ids) < most:
-        # Nothing more may be tried now. What is held back is looked at when its like is settled.
+        # Nothing more is due. Deliveries that are held back become due when the earlier one ends.
         dates = [date for date in session.execute(_NEXT, names).one() if date is not None]
         if ids:
             dates.append(now + lease)
@@ -187,7 +173,7 @@ def _take(
 def _probe(
     session: orm.Session, subscription: Subscription, now: dt.datetime, lease: dt.timedelta
 ) -> cabc.Sequence[int]:
-    """Of a subscription that fails try one delivery, and nothing while another one is tried."""
+    """Take one delivery of a failing subscription, or none while another one is attempted."""
     names = {"subscription": subscription.id, "now": now}
     leased = session.execute(_NEXT, names).one()[-1]
     if leased is not None and leased >= now:
@@ -220,7 +206,7 @@ _CLAIMED = (
 
 def _load(session: orm.Session, token: str) -> list[ClaimedDelivery]:
     rows = session.execute(_CLAIMED, {"token": token}).all()
-    notifications = recorded.load(session, [row.notification_id for row in rows])
+    records = notifications.load(session, [row.notification_id for row in rows])
     return [
         ClaimedDelivery(
             delivery_id=row.id,
@@ -233,14 +219,14 @@ def _load(session: orm.Session, token: str) -> list[ClaimedDelivery]:
             attempts=row.attempts,
             first_failed_at=row.first_failed_at,
             handled=frozenset(row.handled or ()),
-            notification=notifications[row.notification_id],
+            notification=records[row.notification_id],
         )
         for row in rows
     ]
 
 
 def superseded(session: orm.Session, claimed: ClaimedDelivery) -> frozenset[int]:
-    """Ids of its events of whose objects a later version waits for the same subscription."""
+    """Return the ids of its events whose objects have a later version waiting for delivery."""
     later, behind = orm.aliased(StoredEvent), orm.aliased(Delivery)
     waits = (
         sa.select(later.id)
@@ -263,24 +249,12 @@ def superseded(session: orm.Session, claimed: ClaimedDelivery) -> frozenset[int]
 def give_back(
     session: orm.Session, claimed: cabc.Sequence[ClaimedDelivery], now: dt.datetime
 ) -> None:
-    """Let go of deliveries that were claimed and not tried, for whoever claims them next."""
-    held = {(one.delivery_id, one.token) for one in claimed}
+    """Give back deliveries that were claimed and not attempted, so that they are due again."""
     query = sa.select(Subscription).where(
         Subscription.id.in_({one.subscription_id for one in claimed})
     )
     subscriptions = session.scalars(query.order_by(Subscription.id).with_for_update()).all()
-    session.execute(
-        sa.update(Delivery)
-        .where(
-            Delivery.id.in_([number for number, _ in held]),
-            Delivery.lease_token.in_({token for _, token in held}),
-        )
-        .values(lease_token=None, lease_until=None)
-        .execution_options(synchronize_session=False)
+    delivery_states.give_back(
+        session, {one.delivery_id for one in claimed}, {one.token for one in claimed}
     )
     wake(session, subscriptions, now)
-
-
-def next_due(session: orm.Session) -> dt.datetime | None:
-    """When to look for the next delivery, whoever holds it."""
-    return session.scalars(sa.select(sa.func.min(Subscription.next_due_at))).one()

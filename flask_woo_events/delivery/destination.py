@@ -1,4 +1,4 @@
-"""Where an instance's notifications go, and what they are sent with."""
+"""What an instance's notifications are sent with: its names, credentials and retry policy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .send import CallbackCredentials
 
 
 def load_sender(session: orm.Session, instance_id: int) -> Sender:
-    """The instance as its notifications name it."""
+    """Return the instance as its notifications name it."""
     instance = session.get_one(Instance, instance_id)
     kept = {entry.key: entry.value for entry in configuration.entries(session, instance_id)}
     return Sender(
@@ -32,19 +32,20 @@ def load_sender(session: orm.Session, instance_id: int) -> Sender:
 
 
 def load_policy(session: orm.Session, instance_id: int) -> str | None:
-    """What an instance's organisation chose for failed notifications, if anything."""
+    """Return the failure policy of an instance's organisation, if it has set one."""
     instance = session.get_one(Instance, instance_id)
-    home = session.get_one(Organization, instance.organization_id)
-    chosen = home.settings.get(FAILURE_POLICY)
+    organization = session.get_one(Organization, instance.organization_id)
+    chosen = organization.settings.get(FAILURE_POLICY)
     return str(chosen) if chosen is not None else None
 
 
-def load_target(
+def load_credentials(
     session: orm.Session, cipher: Cipher, instance_id: int, retired_after: dt.datetime
 ) -> CallbackCredentials:
-    """What an instance's callback is to be sent with.
+    """Return what requests to an instance's callback are sent with.
 
-    :param retired_after: a signature key that was replaced after that signs too.
+    :param retired_after: a signature key that was replaced after this date signs, too.
+    :raises SecretError: a stored secret cannot be decrypted.
     """
     before = configuration.retired_key(session, cipher, instance_id, retired_after)
     kept = configuration.read(session, cipher, instance_id)
@@ -54,13 +55,13 @@ def load_target(
         signature_keys=tuple(one for one in (before, key) if one) if key else (),
         headers=parse_headers(kept.get(key_of("callback_headers"), "")),
         basic=(
-            (_as_sent(username), _as_sent(kept.get(key_of("basic_password"), "")))
+            (as_sent(username), as_sent(kept.get(key_of("basic_password"), "")))
             if username
             else None
         ),
     )
 
 
-def _as_sent(text: str) -> str:
-    """A part of Basic credentials such that requests, which writes Latin-1, sends it as UTF-8."""
+def as_sent(text: str) -> str:
+    """Return a part of Basic credentials that ``requests`` sends as UTF-8; it writes Latin-1."""
     return text.encode().decode("latin-1")

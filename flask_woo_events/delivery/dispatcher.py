@@ -1,4 +1,4 @@
-"""The dispatch of deliveries: claimed, attempted, settled."""
+"""The dispatcher: claims deliveries, attempts them, and has their results written."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.database import is_away
-from ..db.leases import DeliveryLease, LeaseRenewer
+from ..db.leases import LeaseRenewer
 from ..db.models import Channel, DeliveryStatus
 from ..errors import WooEventsError
+from ..events.delivery_states import DeliveryLease
 from ..runtime import Runtime
 from . import claims, destination, handler_calls, send
 from .claims import ClaimedDelivery
 from .payload import Sender
 from .queues import SubscriptionQueues
-from .result_writer import Ended, ResultWriter, extra_of
-from .results import AttemptResult, Settled
+from .result_writer import EndedAttempt, ResultWriter, extra_of
+from .results import AttemptResult, WrittenResult
 from .retry import JITTER, AttemptOutcome, Policy, RetryDecision, decide, span
 from .send import CallbackCredentials
 
@@ -31,21 +32,20 @@ _log = logging.getLogger(__name__)
 
 #: Deliveries of one claim.
 CLAIMED_AT_ONCE = 100
-#: Deliveries that wait in one process for each of its threads; more may be claimed by others.
+#: Deliveries that one process claims ahead for each of its threads; the rest is left to others.
 CLAIMED_FOR_A_THREAD = 12
-#: Two workers may wait for each other's locks; then the database ends one of them.
+#: A deadlock of two workers makes the database end one of their transactions.
 CLAIM_ATTEMPTS = 3
-#: Whoever finds the database back waits so long before he claims, seconds.
+#: Delay before claiming again after the database was unreachable, seconds.
 AFTER_OUTAGE = 2.0
-#: The longest pause between two looks at what other processes gave us to do, and at what is on
-#: its way, seconds.
-LOOK_EVERY = 1.0
-LOOK_AFTER_EVERY = 0.005
+#: The longest pause between two claims, and between two checks of running attempts, seconds.
+CLAIM_EVERY = 1.0
+CHECK_EVERY = 0.005
 
 
 @dataclasses.dataclass(kw_only=True)
 class DispatchReport:
-    """What came of the deliveries that were due."""
+    """How many attempts succeeded and failed."""
 
     delivered: int = 0
     failed: int = 0
@@ -53,92 +53,93 @@ class DispatchReport:
 
 @dataclasses.dataclass(frozen=True)
 class Address:
-    """What a delivery is sent with, and by which policy it is tried again."""
+    """What a delivery is sent with, and its retry policy."""
 
     sender: Sender
-    target: CallbackCredentials
+    credentials: CallbackCredentials
     policy: Policy
 
 
-Addressed = tuple[ClaimedDelivery, Address | WooEventsError]
+#: The address of a delivery, or why it cannot be sent.
+AddressOrError = Address | WooEventsError
 
 
 class Dispatch:
-    """Sends what is due.
+    """Delivers what is due.
 
-    :param keeper: renews the leases while callbacks are slow.
-    :param chance: random numbers for the jitter.
-    :param stopped: asked between two claims.
+    :param renewer: renews the leases while callbacks are slow.
+    :param chance: random numbers from 0 to 1, for the jitter.
+    :param stopped: called between two claims; true ends the dispatch.
     """
 
     def __init__(
         self,
         runtime: Runtime,
-        keeper: LeaseRenewer,
+        renewer: LeaseRenewer,
         *,
         chance: cabc.Callable[[], float] = random.random,
         stopped: cabc.Callable[[], bool] = lambda: False,
     ) -> None:
         self._runtime = runtime
-        self._keeper = keeper
+        self._renewer = renewer
         self._chance = chance
         self._stopped = stopped
         threads = runtime.settings.deliver_threads
-        self._lanes: SubscriptionQueues[Address | WooEventsError] = SubscriptionQueues(
+        self._queues: SubscriptionQueues[AddressOrError] = SubscriptionQueues(
             max(1, threads // 2), threads * CLAIMED_FOR_A_THREAD
         )
         self._pool = concurrent.futures.ThreadPoolExecutor(threads, "woo-deliver")
-        self._outcomes = ResultWriter(runtime, self._written, stopped)
+        self._results = ResultWriter(runtime, self._written, stopped)
         self._counting = threading.Lock()
         self._report = DispatchReport()
-        #: The last claim failed because the database was away.
+        #: The last claim failed because the database was unreachable.
         self._away = False
         self._pause = threading.Event()
-        #: Set when there may be something to claim.
+        #: Set when a delivery may be due.
         self.wake = threading.Event()
 
     def run(self, *, forever: bool = False) -> DispatchReport:
-        """Deliver until nothing more is due; once.
+        """Deliver until nothing more is due; call it once.
 
         :param forever: wait for more instead of ending, until ``stopped``.
         """
         with self._pool:
             while not self._stopped():
                 self.wake.clear()
-                # Asked first: what ends meanwhile may give more to do.
-                busy = self._lanes.busy
+                # Read before the claim: an attempt that ends during it may make others due.
+                busy = self._queues.busy
                 claimed = self._claim(forever)
-                self._lanes.enter(claimed)
-                self._look_after()
+                self._queues.add(claimed)
+                self._check()
                 if claimed:
                     continue
                 if not forever and not busy:
                     break
                 self._wait()
-            self._give_back(self._lanes.leave())
+            self._give_back(self._queues.drain())
         return self._report
 
     def _wait(self) -> None:
-        """Until there may be something to claim, looking after what is on its way."""
-        until = time.monotonic() + LOOK_EVERY
+        """Wait until a delivery may be due, checking the running attempts."""
+        until = time.monotonic() + CLAIM_EVERY
         while not self._stopped() and (left := until - time.monotonic()) > 0:
-            under_way = self._lanes.waiting or self._outcomes.waiting
-            if self.wake.wait(min(left, LOOK_AFTER_EVERY) if under_way else left):
+            running = self._queues.waiting or self._results.waiting
+            if self.wake.wait(min(left, CHECK_EVERY) if running else left):
                 return
-            self._look_after()
+            self._check()
 
-    def _look_after(self) -> None:
-        self._outcomes.write_old()
-        if self._lanes.short():
+    def _check(self) -> None:
+        self._results.write_old()
+        if self._queues.needs_thread():
             self._pool.submit(self._work)
 
-    def _claim(self, forever: bool) -> list[tuple[ClaimedDelivery, Address | WooEventsError]]:
-        if self._lanes.full:
+    def _claim(self, forever: bool) -> list[tuple[ClaimedDelivery, AddressOrError]]:
+        if self._queues.full:
             return []
         for attempt in range(CLAIM_ATTEMPTS):
             try:
                 if self._away:
-                    self._come_back()
+                    self._await_database()
                 return self._claim_once()
             except sa.exc.SQLAlchemyError as exc:
                 self._away = is_away(exc)
@@ -150,69 +151,69 @@ class Dispatch:
                 )
         return []
 
-    def _come_back(self) -> None:
-        """After an outage leave those alone that have something to write down: their leases ended.
+    def _await_database(self) -> None:
+        """Wait after an outage until others have written the results of leases that ended.
 
-        :raises sqlalchemy.exc.SQLAlchemyError: the database is still away.
+        :raises sqlalchemy.exc.SQLAlchemyError: the database is still unreachable.
         """
         with self._runtime.database.read() as session:
             session.execute(sa.select(1))
         self._pause.wait(AFTER_OUTAGE)
         self._away = False
 
-    def _claim_once(self) -> list[tuple[ClaimedDelivery, Address | WooEventsError]]:
+    def _claim_once(self) -> list[tuple[ClaimedDelivery, AddressOrError]]:
         runtime = self._runtime
         with runtime.database.write() as session:
             found = claims.claim(
                 session,
                 runtime.clock(),
-                self._keeper.length,
+                self._renewer.length,
                 CLAIMED_AT_ONCE,
-                busy=self._lanes.ahead(),
+                busy=self._queues.full_subscriptions(),
             )
             addresses = self._addresses(session, found)
         if found:
-            self._keeper.add(DeliveryLease(found[0].token))
+            self._renewer.add(DeliveryLease(found[0].token))
         return list(zip(found, addresses, strict=True))
 
     def _work(self) -> None:
-        """Make deliveries, whosever turn it is, as long as there are any."""
+        """Attempt deliveries as long as there are any."""
         while True:
-            one, few = self._lanes.take()
-            if few:
+            one, claim_more = self._queues.take()
+            if claim_more:
                 self.wake.set()
             if one is None:
                 break
             self._deliver(*one)
-        self._outcomes.write()
+        self._results.write()
 
-    def _deliver(self, claimed: ClaimedDelivery, address: Address | WooEventsError) -> None:
+    def _deliver(self, claimed: ClaimedDelivery, address: AddressOrError) -> None:
         try:
             outcome = self._attempt(claimed, address)
-            verdict = self._verdict(claimed, outcome, address)
+            decision = self._decide(claimed, outcome, address)
         except Exception:
-            # Its lease ends by itself, and then it is tried again.
+            # Any error of this package's own: the lease ends, and a worker attempts it again.
             _log.exception("a delivery failed", extra=extra_of(claimed, "delivery_error"))
-            self._lanes.ended(claimed, None)
-            self._done(claimed)
+            self._queues.attempt_ended(claimed, None)
+            self._finish(claimed)
         else:
-            back = self._lanes.ended(claimed, outcome)
-            settlement = AttemptResult(claimed, outcome, verdict)
-            self._outcomes.add(Ended(settlement, self._runtime.clock(), back))
+            back = self._queues.attempt_ended(claimed, outcome)
+            result = AttemptResult(claimed, outcome, decision)
+            self._results.add(EndedAttempt(result, self._runtime.clock(), back))
 
-    def _written(self, ended: Ended, settled: Settled | None) -> None:
-        """Go on after an outcome that is written, or that could not be."""
-        claimed, outcome = ended.settlement.claimed, ended.settlement.outcome
+    def _written(self, ended: EndedAttempt, written: WrittenResult | None) -> None:
+        """Finish an attempt whose result is written, or could not be."""
+        claimed, outcome = ended.result.claimed, ended.result.outcome
         back = list(ended.back)
-        if settled is not None:
+        if written is not None:
             with self._counting:
                 self._report.delivered += outcome.delivered
                 self._report.failed += not outcome.delivered
-            if settled.stopped:
-                back += self._lanes.stop(claimed.subscription_id)
+            if written.stopped:
+                back += self._queues.stop(claimed.subscription_id)
         self._give_back(back)
-        self._done(claimed)
-        if settled is not None and settled.awaited:
+        self._finish(claimed)
+        if written is not None and written.awaited:
             self.wake.set()
 
     def _give_back(self, claimed: cabc.Sequence[ClaimedDelivery]) -> None:
@@ -222,35 +223,33 @@ class Dispatch:
             with self._runtime.database.write() as session:
                 claims.give_back(session, claimed, self._runtime.clock())
         except (sa.exc.SQLAlchemyError, WooEventsError):
-            # They are claimed again when their leases end.
+            # Any worker claims them when their leases end.
             extra = {"action": "give_back"}
             _log.warning("deliveries could not be given back", exc_info=True, extra=extra)
         finally:
             for one in claimed:
-                self._done(one)
+                self._finish(one)
 
-    def _done(self, claimed: ClaimedDelivery) -> None:
-        if self._lanes.done(claimed):
-            self._keeper.remove(DeliveryLease(claimed.token))
+    def _finish(self, claimed: ClaimedDelivery) -> None:
+        if self._queues.finish(claimed):
+            self._renewer.remove(DeliveryLease(claimed.token))
             self.wake.set()
 
-    def _attempt(
-        self, claimed: ClaimedDelivery, address: Address | WooEventsError
-    ) -> AttemptOutcome:
+    def _attempt(self, claimed: ClaimedDelivery, address: AddressOrError) -> AttemptOutcome:
         if isinstance(address, WooEventsError):
-            # For example a key that is missing from the configuration: it can be mended.
+            # For example an encryption key that is missing: an operator can add it.
             return AttemptOutcome(delivered=False, reason=str(address))
         if self._runtime.settings.coalesce:
             with self._runtime.database.read() as session:
                 superseded = claims.superseded(session, claimed)
-            told = claimed.notification
-            events = tuple(one for one in told.events if one.id not in superseded)
+            notification = claimed.notification
+            events = tuple(one for one in notification.events if one.id not in superseded)
             if not events:
                 return AttemptOutcome(
                     delivered=True, sent=False, reason="superseded by later versions"
                 )
-            told = dataclasses.replace(told, events=events)
-            claimed = dataclasses.replace(claimed, notification=told)
+            notification = dataclasses.replace(notification, events=events)
+            claimed = dataclasses.replace(claimed, notification=notification)
         if claimed.channel == Channel.HANDLER:
             return handler_calls.call(
                 self._runtime.handlers, claimed, address.sender, self._runtime.context
@@ -260,18 +259,18 @@ class Dispatch:
             claimed.notification,
             claimed.url,
             address.sender,
-            address.target,
+            address.credentials,
             timeouts=self._runtime.callback_timeouts,
             now=self._runtime.clock(),
         )
 
-    def _verdict(
-        self, claimed: ClaimedDelivery, outcome: AttemptOutcome, address: Address | WooEventsError
+    def _decide(
+        self, claimed: ClaimedDelivery, outcome: AttemptOutcome, address: AddressOrError
     ) -> RetryDecision:
-        """What becomes of a delivery whose attempt ended like this."""
+        """Return what follows for a delivery after its attempt."""
         settings, now = self._runtime.settings, self._runtime.clock()
         policy = settings.failure_policy if isinstance(address, WooEventsError) else address.policy
-        verdict = decide(
+        decision = decide(
             outcome,
             attempts=claimed.attempts + 1,
             first_failed_at=claimed.first_failed_at,
@@ -280,17 +279,17 @@ class Dispatch:
             policy=policy,
             chance=self._chance(),
         )
-        if verdict.status is DeliveryStatus.RETRY and claimed.failing_since is not None:
+        if decision.status is DeliveryStatus.RETRY and claimed.failing_since is not None:
             whole = span(settings.retry_schedule) * (1 + JITTER)
             if now - claimed.failing_since > whole:
-                # Each of many notifications had few attempts; the callback had all of them.
+                # Each of many notifications had few attempts; together they were a schedule's.
                 return RetryDecision(DeliveryStatus.QUEUED, deactivate=True)
-        return verdict
+        return decision
 
     def _addresses(
         self, session: orm.Session, claimed: cabc.Sequence[ClaimedDelivery]
-    ) -> list[Address | WooEventsError]:
-        found: dict[int, Address | WooEventsError] = {}
+    ) -> list[AddressOrError]:
+        found: dict[int, AddressOrError] = {}
         for instance_id in {one.notification.instance_id for one in claimed}:
             try:
                 found[instance_id] = self._address(session, instance_id)
@@ -299,12 +298,10 @@ class Dispatch:
         return [found[one.notification.instance_id] for one in claimed]
 
     def _address(self, session: orm.Session, instance_id: int) -> Address:
-        sender = destination.load_sender(session, instance_id)
         runtime = self._runtime
-        target = destination.load_target(
+        sender = destination.load_sender(session, instance_id)
+        credentials = destination.load_credentials(
             session, runtime.cipher, instance_id, runtime.retired_after
         )
-        policy = (
-            destination.load_policy(session, instance_id) or self._runtime.settings.failure_policy
-        )
-        return Address(sender, target, "queue" if policy == "queue" else "retry")
+        policy = destination.load_policy(session, instance_id) or runtime.settings.failure_policy
+        return Address(sender, credentials, "queue" if policy == "queue" else "retry")

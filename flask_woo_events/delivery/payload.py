@@ -1,4 +1,4 @@
-"""The notification as it goes over the wire: envelope, headers and signature."""
+"""The HTTP request of a notification: envelope, headers and signature."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..values.dates import iso_z, java_date_string
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sender:
-    """The instance as its notifications name it."""
+    """An instance as its notifications name it."""
 
     instance_id: int
     name: str
@@ -29,39 +29,72 @@ class Sender:
     filter_nulls: bool = True
 
 
-def build_body(told: NotificationRecord, sender: Sender) -> bytes:
-    """The JSON body; the same bytes at every attempt as long as the instance keeps its name.
+def build_body(notification: NotificationRecord, sender: Sender) -> bytes:
+    """Return the JSON body; the same bytes at every attempt while the instance keeps its name.
 
     Envelope: two captured bodies of Cloud Elements, 2018 and 2020. ``version`` and
-    ``changedFields`` in ``events[]`` are ours.
+    ``changedFields`` in ``events[]`` are additions of this package.
     """
     raw = {
-        told.resource: [_raw_record(event, sender.filter_nulls) for event in told.events],
-        "pollDate": int(told.poll_date.timestamp() * 1000),
-        "objectType": told.resource,
+        notification.resource: [
+            _raw_record(event, sender.filter_nulls) for event in notification.events
+        ],
+        "pollDate": int(notification.poll_date.timestamp() * 1000),
+        "objectType": notification.resource,
     }
-    body = {
-        "severity": "medium",
-        "createdDate": java_date_string(told.created_at),
-        "topic": f"instance-{sender.instance_id}-{ELEMENT_KEY}-events",
-        "action": "create",
-        "id": str(told.id),
-        "message": {
-            "elementKey": ELEMENT_KEY,
-            "accountId": sender.account_id,
-            "eventId": told.event_id,
-            "companyId": sender.company_id,
-            "instanceId": sender.instance_id,
-            "instance_id": sender.instance_id,
-            "instanceName": sender.name,
-            "instanceTags": list(sender.tags),
-            "raw": raw,
-            "userId": sender.user_id,
-            "events": [_event(event, told) for event in told.events],
-        },
-        "user": SENDER,
+    message = {
+        "elementKey": ELEMENT_KEY,
+        "accountId": sender.account_id,
+        "eventId": notification.event_id,
+        "companyId": sender.company_id,
+        "instanceId": sender.instance_id,
+        "instance_id": sender.instance_id,
+        "instanceName": sender.name,
+        "instanceTags": list(sender.tags),
+        "raw": raw,
+        "userId": sender.user_id,
+        "events": [_event(event, notification) for event in notification.events],
     }
-    return orjson.dumps(body)
+    return _envelope(
+        "medium", notification.created_at, sender.instance_id, "create", notification.id, message
+    )
+
+
+def build_test_body(event_id: str, instance_name: str, now: dt.datetime) -> bytes:
+    """Return the body of a test notification: without events, and with ``message.test``.
+
+    Its severity is ``low`` and its action ``test``, so that a receiver can tell it apart.
+    """
+    message = {
+        "elementKey": ELEMENT_KEY,
+        "eventId": event_id,
+        "instanceName": instance_name,
+        "test": True,
+        "raw": {},
+        "events": [],
+    }
+    return _envelope("low", now, "test", "test", 0, message)
+
+
+def _envelope(
+    severity: str,
+    created_at: dt.datetime,
+    instance: int | str,
+    action: str,
+    number: int,
+    message: cabc.Mapping[str, t.Any],
+) -> bytes:
+    return orjson.dumps(
+        {
+            "severity": severity,
+            "createdDate": java_date_string(created_at),
+            "topic": f"instance-{instance}-{ELEMENT_KEY}-events",
+            "action": action,
+            "id": str(number),
+            "message": message,
+            "user": SENDER,
+        }
+    )
 
 
 def _raw_record(event: EventRecord, filter_nulls: bool) -> t.Any:
@@ -72,7 +105,7 @@ def _raw_record(event: EventRecord, filter_nulls: bool) -> t.Any:
 
 
 def without_nulls(value: t.Any) -> t.Any:
-    """The value without members that are null, at any depth."""
+    """Return the value without members that are null, at any depth."""
     if isinstance(value, dict):
         return {name: without_nulls(one) for name, one in value.items() if one is not None}
     if isinstance(value, list):
@@ -80,15 +113,15 @@ def without_nulls(value: t.Any) -> t.Any:
     return value
 
 
-def _event(event: EventRecord, told: NotificationRecord) -> dict[str, t.Any]:
+def _event(event: EventRecord, notification: NotificationRecord) -> dict[str, t.Any]:
     shown: dict[str, t.Any] = {
         "date": iso_z(event.date),
         "elementKey": ELEMENT_KEY,
-        "pollDate": iso_z(told.poll_date),
+        "pollDate": iso_z(notification.poll_date),
         "eventType": event.event_type.value,
         "hubKey": HUB_KEY,
         "objectId": event.object_id,
-        "objectType": told.resource,
+        "objectType": notification.resource,
         "version": event.version,
     }
     if event.changed_fields:
@@ -104,11 +137,11 @@ def build_headers(
     extra: cabc.Mapping[str, str],
     now: dt.datetime,
 ) -> dict[str, str]:
-    """The headers of one attempt.
+    """Return the headers of one attempt.
 
     :param event_id: ``message.eventId``.
     :param keys: signature keys, oldest first; empty: the notification is not signed.
-    :param extra: the instance's own headers; they never replace ours.
+    :param extra: the instance's own headers; they never replace the package's.
     :param now: our own clock, for ``webhook-timestamp``.
     """
     headers = dict(extra)

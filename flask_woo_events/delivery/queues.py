@@ -1,4 +1,4 @@
-"""Lanes: claimed deliveries on their way, by subscription, so that nobody waits for a slow one."""
+"""Queues: claimed deliveries by subscription, so that a slow callback delays no other."""
 
 from __future__ import annotations
 
@@ -13,42 +13,44 @@ from .claims import ClaimedDelivery
 from .retry import HELD_AFTER, AttemptOutcome
 
 Item = t.TypeVar("Item")
-#: Deliveries of one subscription that are claimed ahead; fewer than this, and more are claimed.
+#: Deliveries of one subscription that are claimed ahead; below this number more are claimed.
 AHEAD = 50
-#: Who takes longer waits for the other side more than he works here, seconds.
+#: Attempts slower than this spend their time waiting on the network, so that another thread
+#: helps; seconds.
 SLOW = 0.003
-#: How long nothing moves before that is noticed while it is still waited for, seconds; longer than
-#: a commit of outcomes takes.
+#: How long no attempt begins or ends before another thread is started, seconds; longer than a
+#: commit of results takes.
 STUCK = 0.015
-#: How many attempts are lately.
-LATELY = 8
+#: Window of the moving average of attempt times, in attempts.
+WINDOW = 8
 
 
 @dataclasses.dataclass
-class _Lane(t.Generic[Item]):
-    """One subscription."""
+class _Queue(t.Generic[Item]):
+    """The deliveries of one subscription."""
 
     waiting: collections.deque[tuple[ClaimedDelivery, Item]] = dataclasses.field(
         default_factory=collections.deque
     )
-    #: Its turns, those of them that no thread has taken, and how many it may have.
-    turns: int = 0
-    untaken: int = 0
+    #: Its slots, those of them that no thread has taken, and how many it may have.
+    slots: int = 0
+    free: int = 0
     allowed: int = 1
-    #: Failures in a row.
+    #: Consecutive failures in this process.
     failures: int = 0
-    #: When a delivery was last begun or ended, seconds of the clock.
+    #: When an attempt last began or ended, seconds of the clock.
     moved: float = 0.0
 
 
 class SubscriptionQueues(t.Generic[Item]):
-    """What one process has claimed and not made yet.
+    """The deliveries that one process has claimed and not attempted yet.
 
-    Threads share the lanes: each makes one delivery and then goes to the lane whose turn is next.
-    There are as many threads as are of use, and a lane has as many turns, but never all: threads
-    that wait for answers are of use, those that all have something to do wait for each other.
+    A slot is the right to attempt one delivery of a subscription at a time; slots take turns. A
+    thread takes the next slot, makes one attempt, and puts the slot back at the end. Slow
+    callbacks get more slots, but never all threads. A thread is added only while threads wait for
+    answers: threads that compute compete for the same processor.
 
-    :param width: turns that one subscription has at most.
+    :param width: slots that one subscription has at most.
     :param enough: deliveries that are claimed ahead at most; the rest is left to other processes.
     :param clock: seconds, monotonic.
     """
@@ -60,148 +62,151 @@ class SubscriptionQueues(t.Generic[Item]):
         self._enough = enough
         self._waiting = 0
         self._clock = clock
-        self._lanes: dict[int, _Lane[Item]] = {}
+        self._queues: dict[int, _Queue[Item]] = {}
+        #: Subscriptions with a free slot, one entry for each slot.
         self._turns: collections.deque[int] = collections.deque()
-        self._left: collections.Counter[str] = collections.Counter()
+        #: Deliveries of each claim that are not finished, by token.
+        self._unfinished: collections.Counter[str] = collections.Counter()
         self._threads = 0
-        #: How long attempts took lately, seconds.
+        #: Moving average of the time of an attempt, seconds.
         self._pace = 0.0
-        #: When a thread last took a turn.
+        #: When a thread last took a slot.
         self._moved = 0.0
         self._lock = threading.Lock()
 
     @property
     def busy(self) -> bool:
-        """Something is waiting or on its way."""
+        """A delivery is waiting, or being attempted or written."""
         with self._lock:
-            return bool(self._left)
+            return bool(self._unfinished)
 
     @property
     def waiting(self) -> bool:
-        """Something is not begun."""
+        """A delivery is not attempted yet."""
         return self._waiting > 0
 
     @property
     def full(self) -> bool:
-        """Enough is claimed."""
+        """Enough deliveries are claimed."""
         return self._waiting >= self._enough
 
-    def ahead(self) -> list[int]:
-        """Subscriptions of which enough is claimed."""
+    def full_subscriptions(self) -> list[int]:
+        """Return the subscriptions of which enough deliveries are claimed."""
         with self._lock:
-            return [one for one, lane in self._lanes.items() if len(lane.waiting) >= AHEAD]
+            return [one for one, queue in self._queues.items() if len(queue.waiting) >= AHEAD]
 
-    def enter(self, claimed: cabc.Iterable[tuple[ClaimedDelivery, Item]]) -> None:
-        """Take deliveries up."""
+    def add(self, claimed: cabc.Iterable[tuple[ClaimedDelivery, Item]]) -> None:
+        """Add deliveries that were claimed."""
         with self._lock:
             for one, item in claimed:
-                self._left[one.token] += 1
-                lane = self._lanes.setdefault(one.subscription_id, _Lane(moved=self._clock()))
-                lane.waiting.append((one, item))
+                self._unfinished[one.token] += 1
+                queue = self._queues.setdefault(one.subscription_id, _Queue(moved=self._clock()))
+                queue.waiting.append((one, item))
                 self._waiting += 1
-                self._widen(one.subscription_id, lane)
+                self._widen(one.subscription_id, queue)
 
-    def short(self) -> bool:
-        """Whether one thread more is of use; when it is, the caller starts it.
+    def needs_thread(self) -> bool:
+        """Return whether another thread helps; if so, the caller starts it.
 
-        Looked at now and then, because an answer says that it was slow only when it is there.
+        Called at short intervals: a slow attempt reports its time only when it ends.
         """
         with self._lock:
             before = self._clock() - STUCK
-            for number, lane in self._lanes.items():
-                if lane.waiting and not lane.untaken and lane.moved < before:
-                    lane.allowed = lane.turns + 1
-                    self._widen(number, lane)
+            for number, queue in self._queues.items():
+                if queue.waiting and not queue.free and queue.moved < before:
+                    queue.allowed = queue.slots + 1
+                    self._widen(number, queue)
             enough = self._threads and self._moved >= before and self._pace <= SLOW
-            short = bool(self._turns) and not enough
-            self._threads += short
-            return short
+            needed = bool(self._turns) and not enough
+            self._threads += needed
+            return needed
 
     def take(self) -> tuple[tuple[ClaimedDelivery, Item] | None, bool]:
-        """The delivery whose turn it is, and whether it is time to claim more.
+        """Return the next delivery to attempt, and whether more should be claimed.
 
-        :return: without a delivery the thread is to end; otherwise it calls :meth:`ended`.
+        :return: without a delivery the thread ends; otherwise it calls :meth:`attempt_ended`.
         """
-        few = False
+        claim_more = False
         with self._lock:
             while self._turns:
                 number = self._turns.popleft()
-                lane = self._lanes[number]
-                lane.untaken -= 1
-                if lane.waiting:
-                    self._moved = lane.moved = self._clock()
-                    one = lane.waiting.popleft()
+                queue = self._queues[number]
+                queue.free -= 1
+                if queue.waiting:
+                    self._moved = queue.moved = self._clock()
+                    one = queue.waiting.popleft()
                     self._waiting -= 1
-                    few |= len(lane.waiting) == AHEAD - 1 or self._waiting == self._enough - 1
-                    return one, few
-                few = True
-                self._end_turn(number, lane)
+                    claim_more |= len(queue.waiting) == AHEAD - 1
+                    claim_more |= self._waiting == self._enough - 1
+                    return one, claim_more
+                claim_more = True
+                self._remove_slot(number, queue)
             self._threads -= 1
         return None, True
 
-    def ended(
+    def attempt_ended(
         self, claimed: ClaimedDelivery, outcome: AttemptOutcome | None
     ) -> list[ClaimedDelivery]:
-        """Note how a delivery ended, and give its lane another turn.
+        """Record how an attempt ended, and make its slot free.
 
-        :param outcome: ``None`` when nobody knows.
-        :return: what is not to be made now, because the callback fails: one probe is enough.
+        :param outcome: ``None`` when it is unknown.
+        :return: deliveries to give back because the callback fails: one probe is enough.
         """
         number = claimed.subscription_id
         with self._lock:
-            lane = self._lanes[number]
-            lane.moved = self._clock()
+            queue = self._queues[number]
+            queue.moved = self._clock()
             back: list[ClaimedDelivery] = []
             if outcome is not None:
                 if outcome.sent:
-                    lane.failures = 0 if outcome.delivered else lane.failures + 1
-                    lane.allowed = lane.turns + 1 if outcome.seconds > SLOW else 1
-                    self._pace += (outcome.seconds - self._pace) / LATELY
-                failing = claimed.failures + lane.failures >= HELD_AFTER
+                    queue.failures = 0 if outcome.delivered else queue.failures + 1
+                    queue.allowed = queue.slots + 1 if outcome.seconds > SLOW else 1
+                    self._pace += (outcome.seconds - self._pace) / WINDOW
+                failing = claimed.failures + queue.failures >= HELD_AFTER
                 if not outcome.delivered and (failing or outcome.retry_after is not None):
-                    back = self._emptied(lane)
-            if lane.waiting and lane.turns <= min(lane.allowed, self._width):
-                lane.untaken += 1
+                    back = self._emptied(queue)
+            if queue.waiting and queue.slots <= min(queue.allowed, self._width):
+                queue.free += 1
                 self._turns.append(number)
-                self._widen(number, lane)
+                self._widen(number, queue)
             else:
-                self._end_turn(number, lane)
+                self._remove_slot(number, queue)
             return back
 
     def stop(self, number: int) -> list[ClaimedDelivery]:
-        """A subscription is stopped; returns what is not to be made any more."""
+        """Empty the queue of a subscription that was stopped; return its deliveries."""
         with self._lock:
-            lane = self._lanes.get(number)
-            return self._emptied(lane) if lane is not None else []
+            queue = self._queues.get(number)
+            return self._emptied(queue) if queue is not None else []
 
-    def leave(self) -> list[ClaimedDelivery]:
-        """Take back all that nobody has begun."""
+    def drain(self) -> list[ClaimedDelivery]:
+        """Empty all queues; return the deliveries that were not attempted."""
         with self._lock:
-            return [one for lane in self._lanes.values() for one in self._emptied(lane)]
+            return [one for queue in self._queues.values() for one in self._emptied(queue)]
 
-    def done(self, claimed: ClaimedDelivery) -> bool:
-        """A delivery is out of our hands; true when it was the last of its claim."""
+    def finish(self, claimed: ClaimedDelivery) -> bool:
+        """Remove a delivery that was written or given back; true when its claim is finished."""
         with self._lock:
-            self._left[claimed.token] -= 1
-            if self._left[claimed.token]:
+            self._unfinished[claimed.token] -= 1
+            if self._unfinished[claimed.token]:
                 return False
-            del self._left[claimed.token]
+            del self._unfinished[claimed.token]
             return True
 
-    def _widen(self, number: int, lane: _Lane[Item]) -> None:
-        """Give a lane the turns that it may have and can use."""
-        while lane.untaken < len(lane.waiting) and lane.turns < min(lane.allowed, self._width):
-            lane.turns += 1
-            lane.untaken += 1
+    def _widen(self, number: int, queue: _Queue[Item]) -> None:
+        """Add the slots that a queue may have and can use."""
+        while queue.free < len(queue.waiting) and queue.slots < min(queue.allowed, self._width):
+            queue.slots += 1
+            queue.free += 1
             self._turns.append(number)
 
-    def _end_turn(self, number: int, lane: _Lane[Item]) -> None:
-        lane.turns -= 1
-        if not lane.turns and not lane.waiting:
-            del self._lanes[number]
+    def _remove_slot(self, number: int, queue: _Queue[Item]) -> None:
+        queue.slots -= 1
+        if not queue.slots and not queue.waiting:
+            del self._queues[number]
 
-    def _emptied(self, lane: _Lane[Item]) -> list[ClaimedDelivery]:
-        back = [one for one, _ in lane.waiting]
+    def _emptied(self, queue: _Queue[Item]) -> list[ClaimedDelivery]:
+        back = [one for one, _ in queue.waiting]
         self._waiting -= len(back)
-        lane.waiting.clear()
+        queue.waiting.clear()
         return back

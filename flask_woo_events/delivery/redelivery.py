@@ -1,4 +1,4 @@
-"""Redelivery: what did not arrive, found and sent again."""
+"""Redelivery: list what was not delivered, and deliver it again."""
 
 from __future__ import annotations
 
@@ -18,17 +18,15 @@ from ..db.models import (
     Notification,
     Subscription,
 )
-from ..events import outbox
+from ..events import delivery_states, outbox
 
-#: Word for word the condition of an index, so that databases see that they can use it.
+#: The exact text of an index's condition, so that databases use the index.
 _UNDELIVERED = Delivery.status != sa.literal_column("'delivered'")
-#: Deliveries that are given back at a time, so that no transaction is long.
-AT_ONCE = 1_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class DeliverySelection:
-    """Which deliveries are asked for; ``None`` leaves a question open."""
+    """Which deliveries are selected; ``None`` selects all."""
 
     organization_id: int
     instance_id: int | None = None
@@ -42,7 +40,7 @@ class DeliverySelection:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionEntry:
-    """Where notifications go, and how that is going."""
+    """A subscription and its condition."""
 
     id: int
     instance_id: int
@@ -53,7 +51,7 @@ class SubscriptionEntry:
     reason: str | None
     #: False once another callback URL took its place.
     current: bool
-    #: Failures in a row, since when, and until when nothing is tried.
+    #: Consecutive failures, since when, and until when nothing is attempted.
     failures: int
     failing_since: dt.datetime | None
     held_until: dt.datetime | None
@@ -79,7 +77,7 @@ class RedeliveryEntry:
 def subscriptions(
     session: orm.Session, organization_id: int, subscription_id: int | None = None
 ) -> list[SubscriptionEntry]:
-    """The subscriptions of an organisation's instances, or one of them."""
+    """Return the subscriptions of an organisation's instances, or one of them."""
     query = (
         sa.select(Subscription)
         .join(Instance, Instance.id == Subscription.instance_id)
@@ -93,18 +91,18 @@ def subscriptions(
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """What waits for one subscription."""
+    """The unsettled deliveries of one subscription."""
 
     subscription: SubscriptionEntry
     queued: int
     retry: int
     created: int
-    #: When the oldest of it was made.
+    #: When the oldest delivery was created.
     oldest_at: dt.datetime | None
 
 
 def backlogs(session: orm.Session, organization_id: int, limit: int = 200) -> list[Backlog]:
-    """Subscriptions for which something waits, or which are not sent to; the longest first."""
+    """Return subscriptions with a backlog, and inactive ones; the longest backlog first."""
     mine = sa.select(Instance.id).where(Instance.organization_id == organization_id)
     counted = (
         sa.select(
@@ -120,7 +118,7 @@ def backlogs(session: orm.Session, organization_id: int, limit: int = 200) -> li
         .group_by(Delivery.subscription_id)
         .subquery()
     )
-    # Not null, which PostgreSQL would put first.
+    # Not null: PostgreSQL would sort it first.
     waiting = sa.func.coalesce(sum((counted.c[one] for one in UNSETTLED), sa.literal(0)), 0)
     query = (
         sa.select(Subscription, counted)
@@ -148,7 +146,7 @@ def backlogs(session: orm.Session, organization_id: int, limit: int = 200) -> li
 def deliveries(
     session: orm.Session, wanted: DeliverySelection, *, after_id: int = 0, limit: int = 200
 ) -> list[RedeliveryEntry]:
-    """Deliveries in the order in which they were made.
+    """Return deliveries in the order in which they were created.
 
     :param after_id: only later ones, for paging.
     """
@@ -178,7 +176,7 @@ def deliveries(
 
 
 def reasons(session: orm.Session, delivery_ids: cabc.Collection[int]) -> dict[int, str]:
-    """What came of the last attempt of each delivery that was tried."""
+    """Return the result of the last attempt of each delivery that has one."""
     rows = session.execute(
         sa.select(Attempt.delivery_id, Attempt.reason)
         .where(Attempt.delivery_id.in_(delivery_ids))
@@ -188,13 +186,11 @@ def reasons(session: orm.Session, delivery_ids: cabc.Collection[int]) -> dict[in
 
 
 def redeliver(session: orm.Session, wanted: DeliverySelection, now: dt.datetime) -> int:
-    """Send again what waits for a person, from its first attempt on; returns how many.
+    """Make queued deliveries and retries due now, from their first attempt on; return how many.
 
-    Their subscriptions become active again. Those of one object keep their order: what waits
-    behind another one waits until that arrived.
+    Their subscriptions become active again. The versions of one object keep their order.
 
-    :param wanted: its status counts for nothing: what is ``queued`` is sent, and what would be
-        tried later is tried now.
+    :param wanted: its status is ignored: all that is ``queued`` or ``retry`` is selected.
     """
     waiting = (DeliveryStatus.QUEUED, DeliveryStatus.RETRY)
     everything = dataclasses.replace(wanted, status=None)
@@ -212,26 +208,14 @@ def redeliver(session: orm.Session, wanted: DeliverySelection, now: dt.datetime)
     rows = session.execute(chosen).all()
     _activate(session, {row.subscription_id for row in rows}, now)
     ids = [row.id for row in rows]
-    for start in range(0, len(ids), AT_ONCE):
-        session.execute(
-            sa.update(Delivery)
-            .where(Delivery.id.in_(ids[start : start + AT_ONCE]), Delivery.status.in_(waiting))
-            .values(
-                status=DeliveryStatus.CREATED.value,
-                due_at=now,
-                attempts=0,
-                first_failed_at=None,
-                updated_at=now,
-            )
-            .execution_options(synchronize_session=False)
-        )
+    delivery_states.redeliver(session, ids, now)
     return len(ids)
 
 
 def _activate(
     session: orm.Session, subscription_ids: cabc.Collection[int], now: dt.datetime
 ) -> None:
-    """Have subscriptions sent to again, whatever held them."""
+    """Activate subscriptions, and end what held them."""
     query = sa.select(Subscription).where(Subscription.id.in_(subscription_ids))
     rows = session.scalars(query.order_by(Subscription.id).with_for_update()).all()
     for one in rows:

@@ -1,4 +1,4 @@
-"""Replay: events that were recorded, told once more, to their subscription or elsewhere."""
+"""Replay: recorded events, sent again to their callbacks or to another address."""
 
 from __future__ import annotations
 
@@ -6,34 +6,23 @@ import collections.abc as cabc
 import dataclasses
 import datetime as dt
 
-import requests
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import (
-    UNSETTLED,
-    Channel,
-    Delivery,
-    DeliveryStatus,
-    Instance,
-    Notification,
-    StoredEvent,
-    Subscription,
-)
-from ..events import notifications, outbox
+from ..db.models import Channel, Instance, Notification, StoredEvent, Subscription
+from ..events import delivery_states, notifications, outbox
 from ..events.notifications import NotificationRecord
-from ..http.exchange import Timeouts
-from . import send
-from .payload import Sender
+from ..runtime import Runtime
+from . import destination, send
 from .retry import AttemptOutcome
 from .send import CallbackCredentials
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ReplaySelection:
-    """Which events are told again; ``None`` leaves a question open."""
+    """Which events are replayed; ``None`` selects all."""
 
-    #: Of this organisation only; ``None``: of all, for the command line.
+    #: Of this organisation only; ``None``: of all organisations, for the command line.
     organization_id: int | None = None
     event_ids: tuple[int, ...] = ()
     instance_id: int | None = None
@@ -41,13 +30,13 @@ class ReplaySelection:
     object_id: str | None = None
     #: ``CREATED``, ``UPDATED``, ``DELETED``; empty: all.
     types: tuple[str, ...] = ()
-    #: Recorded from then on, and before; our own clock.
+    #: From the first to before the second date of recording, our own clock.
     since: dt.datetime | None = None
     until: dt.datetime | None = None
 
 
 def plan(session: orm.Session, choice: ReplaySelection, limit: int) -> list[NotificationRecord]:
-    """What would be told, with those of its events that were chosen, as it was recorded.
+    """Return the notifications to replay, each with the events that were selected.
 
     :param limit: notifications at most.
     """
@@ -84,13 +73,13 @@ def plan(session: orm.Session, choice: ReplaySelection, limit: int) -> list[Noti
     ]
 
 
-def again(
+def to_callbacks(
     session: orm.Session, planned: cabc.Sequence[NotificationRecord], now: dt.datetime
 ) -> int:
-    """Send whole notifications once more to where they go today; returns how many deliveries.
+    """Deliver whole notifications again to the current callbacks; return how many deliveries.
 
-    They keep their ids, so that a receiver that remembers them can tell. What is on its way
-    anyhow is left as it is. The worker sends them.
+    They keep their ids, so that a receiver that stores them recognises them. Unsettled deliveries
+    are left as they are. A worker sends the others.
     """
     instances = {one.instance_id for one in planned}
     current = session.scalars(
@@ -106,54 +95,39 @@ def again(
     count = 0
     for subscription in current:
         numbers = [one.id for one in planned if one.instance_id == subscription.instance_id]
-        count += _once_more(session, subscription, numbers, now)
+        count += delivery_states.replay(session, subscription, numbers, now)
     outbox.wake(session, current, now)
     return count
 
 
-def _once_more(
-    session: orm.Session, subscription: Subscription, numbers: cabc.Sequence[int], now: dt.datetime
-) -> int:
-    rows = session.scalars(
-        sa.select(Delivery).where(
-            Delivery.subscription_id == subscription.id, Delivery.notification_id.in_(numbers)
-        )
-    )
-    known = {row.notification_id: row for row in rows}
-    count = 0
-    for number in numbers:
-        row = known.get(number)
-        if row is None:
-            row = Delivery(notification_id=number, subscription_id=subscription.id, created_at=now)
-            session.add(row)
-        elif row.status in UNSETTLED:
-            continue
-        row.status = DeliveryStatus.CREATED if subscription.active else DeliveryStatus.QUEUED
-        row.due_at = now if subscription.active else None
-        row.attempts, row.first_failed_at, row.handled = 0, None, None
-        row.updated_at = now
-        count += 1
-    session.flush()
-    return count
-
-
-def elsewhere(
-    http: requests.Session,
-    planned: NotificationRecord,
-    url: str,
-    sender: Sender,
-    keys: tuple[str, ...],
-    *,
-    timeouts: Timeouts,
-    now: dt.datetime,
-) -> AttemptOutcome:
-    """Post the chosen events of one notification to another address, once; nothing is written.
+def to_address(
+    runtime: Runtime, planned: cabc.Iterable[NotificationRecord], url: str
+) -> cabc.Iterator[tuple[NotificationRecord, AttemptOutcome]]:
+    """POST the selected events of notifications to another address, once; nothing is written.
 
     They are signed as always. The headers and the password of the instance's own callback are
-    not sent: they are for nobody else.
+    not sent: no other receiver may see them.
+
+    :return: yields each notification with the outcome, before it sends the next one.
     """
-    target = CallbackCredentials(signature_keys=keys)
-    return send.attempt(http, planned, url, sender, target, timeouts=timeouts, now=now)
+    for one in planned:
+        with runtime.database.read() as session:
+            sender = destination.load_sender(session, one.instance_id)
+            credentials = destination.load_credentials(
+                session, runtime.cipher, one.instance_id, runtime.retired_after
+            )
+        yield (
+            one,
+            send.attempt(
+                runtime.callback_session,
+                one,
+                url,
+                sender,
+                CallbackCredentials(signature_keys=credentials.signature_keys),
+                timeouts=runtime.callback_timeouts,
+                now=runtime.clock(),
+            ),
+        )
 
 
 def _belongs() -> sa.ColumnElement[bool]:

@@ -1,4 +1,4 @@
-"""Outcomes: how attempts ended, until that is written down."""
+"""The result writer: collects results of attempts, and writes several in one commit."""
 
 from __future__ import annotations
 
@@ -15,148 +15,149 @@ from ..db.database import is_away, words
 from ..db.models import DeliveryStatus
 from ..runtime import Runtime
 from ..signals import subscription_stopped
-from . import results as settlements
+from . import results
 from .claims import ClaimedDelivery
-from .results import AttemptResult, Settled
+from .results import AttemptResult, WrittenResult
 
 _log = logging.getLogger(__name__)
 
-#: So many are written in one commit, a failure at once with those before it. What is not written
-#: when a process is killed is sent again: those in a commit, as many that came meanwhile, and one
-#: for each thread.
+#: Results of one commit; a failure is written immediately, with those before it. Deliveries whose
+#: results are not written when a process is killed are sent again: those of one commit, as many
+#: that ended during it, and one of each thread.
 TOGETHER = 16
-#: The longest that one waits for others, seconds.
+#: The longest time that a result waits for others, seconds.
 LONGEST_WAIT = 0.02
-#: How often an outcome is written again while the database is away, seconds between two and
-#: attempts: for ten minutes.
+#: Seconds between two attempts to write while the database is unreachable, and how many there
+#: are: ten minutes.
 WRITE_AGAIN, WRITE_ATTEMPTS = 0.5, 1200
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Ended:
-    """An attempt that is over."""
+class EndedAttempt:
+    """An attempt that ended, whose result is not written yet."""
 
-    settlement: AttemptResult
+    result: AttemptResult
     at: dt.datetime
-    #: Claimed with it or after it, and given back once it is written.
+    #: Deliveries to give back once the result is written.
     back: cabc.Sequence[ClaimedDelivery] = ()
 
 
 class ResultWriter:
-    """Writes how attempts ended, several in one commit.
+    """Writes results of attempts, several in one commit.
 
-    A thread goes on to its next delivery meanwhile, but never far: who finds enough of them
-    writes them first.
+    A thread goes on to its next delivery before its result is written, but not far: the thread
+    that adds enough of them writes them first.
 
-    :param written: called for each with what became of it, ``None`` when it could not be written.
-    :param stopped: asked between two attempts to write while the database is away.
+    :param written: called for each with what was written, ``None`` when that failed.
+    :param stopped: called while the database is unreachable; true ends the attempts to write.
     """
 
     def __init__(
         self,
         runtime: Runtime,
-        written: cabc.Callable[[Ended, Settled | None], None],
+        written: cabc.Callable[[EndedAttempt, WrittenResult | None], None],
         stopped: cabc.Callable[[], bool],
     ) -> None:
         self._runtime = runtime
         self._written = written
         self._stopped = stopped
-        self._waiting: list[Ended] = []
-        #: When the oldest that waits was added, seconds, monotonic.
+        self._waiting: list[EndedAttempt] = []
+        #: When the oldest result that waits was added, seconds, monotonic.
         self._since = 0.0
         self._lock = threading.Lock()
-        self._turn = threading.Lock()
+        self._writing = threading.Lock()
         self._pause = threading.Event()
 
-    def add(self, ended: Ended) -> None:
-        """Take an outcome up; writes it when it cannot wait."""
+    def add(self, ended: EndedAttempt) -> None:
+        """Add a result, and write it when it cannot wait."""
         with self._lock:
             if not self._waiting:
                 self._since = time.monotonic()
             self._waiting.append(ended)
             enough = len(self._waiting) >= TOGETHER
-        if enough or not ended.settlement.outcome.delivered:
+        if enough or not ended.result.outcome.delivered:
             self.write()
 
     @property
     def waiting(self) -> bool:
-        """Something is not written."""
+        """A result is not written yet."""
         return bool(self._waiting)
 
     def write_old(self) -> None:
-        """Write what has waited long, unless another thread is writing."""
+        """Write results that have waited long enough, unless another thread is writing."""
         if self._waiting and time.monotonic() - self._since >= LONGEST_WAIT:
-            if not self._turn.locked():
+            if not self._writing.locked():
                 self.write()
 
     def write(self) -> None:
-        """Write what waits; when it returns, all that was added before is written."""
-        with self._turn:
+        """Write the results that wait, and return when all that were added before are written."""
+        with self._writing:
             with self._lock:
                 batch, self._waiting = self._waiting, []
-            results = self._commit(batch) if batch else []
-        for ended, result in zip(batch, results, strict=True):
-            self._tell(ended, result)
+            written = self._commit(batch) if batch else []
+        for ended, one in zip(batch, written, strict=True):
+            self._report(ended, one)
 
-    def _commit(self, batch: list[Ended]) -> list[Settled | Exception]:
-        """Write them, again and again while the database is away: the callbacks have them."""
-        group = self._runtime.group_commit(settle)
-        results: dict[int, Settled | Exception] = {}
+    def _commit(self, batch: list[EndedAttempt]) -> list[WrittenResult | Exception]:
+        """Write results, and repeat that while the database is unreachable.
+
+        The callbacks have these notifications: a lost result would send them twice.
+        """
+        group = self._runtime.group_commit(write)
+        found: dict[int, WrittenResult | Exception] = {}
         left = list(enumerate(batch))
         for attempt in range(WRITE_ATTEMPTS):
             written = group.write_all([ended for _, ended in left])
-            results.update(zip((number for number, _ in left), written, strict=True))
-            left = [(number, ended) for number, ended in left if _again(results[number])]
+            found.update(zip((number for number, _ in left), written, strict=True))
+            left = [(number, ended) for number, ended in left if _again(found[number])]
             if not left or self._stopped():
                 break
             if not attempt:
                 for _, ended in left:
-                    extra = extra_of(ended.settlement.claimed, "delivery_unwritten")
-                    _log.warning("the database is away; writing again", extra=extra)
+                    extra = extra_of(ended.result.claimed, "delivery_unwritten")
+                    _log.warning("the database is unreachable; trying again", extra=extra)
             self._pause.wait(WRITE_AGAIN)
-        return [results[number] for number in range(len(batch))]
+        return [found[number] for number in range(len(batch))]
 
-    def _tell(self, ended: Ended, result: Settled | Exception) -> None:
-        claimed, verdict = ended.settlement.claimed, ended.settlement.verdict
+    def _report(self, ended: EndedAttempt, written: WrittenResult | Exception) -> None:
+        claimed, decision = ended.result.claimed, ended.result.decision
         number = claimed.notification.id
-        if isinstance(result, Exception):
-            # Its lease ends by itself, and then it is tried again.
+        if isinstance(written, Exception):
+            # The lease ends, and a worker attempts the delivery again.
             extra = extra_of(claimed, "delivery_error")
-            _log.error("notification %d: %s", number, words(result), exc_info=result, extra=extra)
+            _log.error("notification %d: %s", number, words(written), exc_info=written, extra=extra)
             self._written(ended, None)
             return
-        if not result.ours:
+        if not written.ours:
             extra = extra_of(claimed, "lease_lost")
-            _log.warning("notification %d was taken over", number, extra=extra)
+            _log.warning("notification %d was taken over by another worker", number, extra=extra)
         else:
-            level = logging.ERROR if verdict.status is DeliveryStatus.QUEUED else logging.INFO
-            extra = extra_of(claimed, f"delivery_{verdict.status.value}")
-            _log.log(
-                level, "notification %d: %s", number, ended.settlement.outcome.reason, extra=extra
-            )
-        if result.stopped:
+            level = logging.ERROR if decision.status is DeliveryStatus.QUEUED else logging.INFO
+            extra = extra_of(claimed, f"delivery_{decision.status.value}")
+            _log.log(level, "notification %d: %s", number, ended.result.outcome.reason, extra=extra)
+        if written.stopped:
             self._runtime.send(
                 subscription_stopped,
                 instance_id=claimed.notification.instance_id,
                 subscription_id=claimed.subscription_id,
-                reason=ended.settlement.outcome.reason,
+                reason=ended.result.outcome.reason,
             )
-        self._written(ended, result)
+        self._written(ended, written)
 
 
-def settle(connection: sa.Connection, ended: cabc.Sequence[Ended]) -> list[Settled]:
-    """Write attempts that ended at about the same time."""
+def write(connection: sa.Connection, ended: cabc.Sequence[EndedAttempt]) -> list[WrittenResult]:
+    """Write the results of attempts that ended at about the same time."""
     now = max(one.at for one in ended)
-    return settlements.settle(connection, [one.settlement for one in ended], now)
+    return results.write(connection, [one.result for one in ended], now)
 
 
-def _again(result: Settled | Exception) -> bool:
-    """The database is away: it is to be written again."""
-    return isinstance(result, sa.exc.SQLAlchemyError) and is_away(result)
+def _again(written: WrittenResult | Exception) -> bool:
+    """Return whether the database was unreachable, so that the result must be written again."""
+    return isinstance(written, sa.exc.SQLAlchemyError) and is_away(written)
 
 
 def extra_of(claimed: ClaimedDelivery, action: str) -> dict[str, object]:
-    """What a line of the log says of a delivery."""
+    """Return the fields of a log record about a delivery."""
     return {
         "action": action,
         "instance": claimed.notification.instance_id,

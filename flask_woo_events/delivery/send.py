@@ -1,4 +1,4 @@
-"""The delivery: one attempt to hand a notification to its callback."""
+"""Sending: one HTTP request with a notification to its callback."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
-import email.utils
 import http
 import time
 
@@ -15,21 +14,22 @@ import requests
 from ..errors import TransportError
 from ..events.notifications import NotificationRecord
 from ..http.exchange import Exchange, Timeouts, exchange
+from ..http.headers import retry_after
 from ..values.validation import MASK
 from . import payload
 from .payload import Sender
 from .results import ANSWER_KEPT
 from .retry import AttemptOutcome
 
-#: Texts that are shorter are not looked for in answers.
+#: Characters; shorter secrets are not masked in answers, because they match everywhere.
 SECRET_LENGTH = 4
-#: Bytes of a callback's answer that are read at all.
+#: Bytes of a callback's answer that are read at most.
 ANSWER_READ = 65536
 
 
 @dataclasses.dataclass(frozen=True)
 class CallbackCredentials:
-    """What an instance wants its callback to be sent with."""
+    """What requests to an instance's callback are sent with: keys, headers and Basic auth."""
 
     #: Signature keys, oldest first.
     signature_keys: tuple[str, ...] = dataclasses.field(default=(), repr=False)
@@ -39,10 +39,10 @@ class CallbackCredentials:
 
 def attempt(
     session: requests.Session,
-    told: NotificationRecord,
+    notification: NotificationRecord,
     url: str,
     sender: Sender,
-    target: CallbackCredentials,
+    credentials: CallbackCredentials,
     *,
     timeouts: Timeouts,
     now: dt.datetime,
@@ -51,9 +51,27 @@ def attempt(
 
     :param now: our own clock, for the signature's timestamp.
     """
-    body = payload.build_body(told, sender)
+    body = payload.build_body(notification, sender)
+    return post(session, notification.event_id, body, url, credentials, timeouts=timeouts, now=now)
+
+
+def post(
+    session: requests.Session,
+    event_id: str,
+    body: bytes,
+    url: str,
+    credentials: CallbackCredentials,
+    *,
+    timeouts: Timeouts,
+    now: dt.datetime,
+) -> AttemptOutcome:
+    """POST a body once, signed; never raises for what the callback does.
+
+    :param event_id: ``message.eventId`` of the body.
+    :param now: our own clock, for the signature's timestamp.
+    """
     headers = payload.build_headers(
-        body, told.event_id, keys=target.signature_keys, extra=target.headers, now=now
+        body, event_id, keys=credentials.signature_keys, extra=credentials.headers, now=now
     )
     began = time.monotonic()
     try:
@@ -63,17 +81,18 @@ def attempt(
             url,
             headers=headers,
             data=body,
-            auth=target.basic,
+            auth=credentials.basic,
             timeouts=timeouts,
             max_bytes=ANSWER_READ,
         )
     except TransportError as exc:
         return AttemptOutcome(delivered=False, reason=str(exc), seconds=time.monotonic() - began)
-    return outcome_of(answer, target, now)
+    return _outcome(answer, credentials, now)
 
 
-def outcome_of(answer: Exchange, target: CallbackCredentials, now: dt.datetime) -> AttemptOutcome:
-    """What a callback's answer means."""
+def _outcome(
+    answer: Exchange, credentials: CallbackCredentials, now: dt.datetime
+) -> AttemptOutcome:
     try:
         phrase = http.HTTPStatus(answer.status).phrase
     except ValueError:
@@ -85,40 +104,24 @@ def outcome_of(answer: Exchange, target: CallbackCredentials, now: dt.datetime) 
         delivered=200 <= answer.status < 300,
         reason=reason,
         status_code=answer.status,
-        answer=_shown(answer.body, target),
+        answer=_shown(answer.body, credentials),
         seconds=answer.seconds,
-        retry_after=_retry_after(answer.headers.get("Retry-After"), now),
+        retry_after=retry_after(answer.headers, now),
     )
 
 
-def _shown(body: bytes, target: CallbackCredentials) -> str:
-    """The beginning of an answer, without the secrets that an echo of our request holds."""
+def _shown(body: bytes, credentials: CallbackCredentials) -> str:
+    """Return the beginning of an answer, with the secrets of the request masked."""
     text = body.decode("utf-8", "replace").replace("\0", "")
-    for secret in sorted(_secrets(target), key=len, reverse=True):
+    for secret in sorted(_secrets(credentials), key=len, reverse=True):
         text = text.replace(secret, MASK)
     return text[:ANSWER_KEPT]
 
 
-def _secrets(target: CallbackCredentials) -> set[str]:
-    secrets = {*target.signature_keys, *target.headers.values()}
-    if target.basic is not None:
-        user, password = (part.encode("latin-1") for part in target.basic)
+def _secrets(credentials: CallbackCredentials) -> set[str]:
+    secrets = {*credentials.signature_keys, *credentials.headers.values()}
+    if credentials.basic is not None:
+        user, password = (part.encode("latin-1") for part in credentials.basic)
         secrets |= {password.decode("utf-8", "replace")}
         secrets |= {base64.b64encode(user + b":" + password).decode()}
-    # What is as short as a word would be found everywhere.
     return {one for one in secrets if len(one) >= SECRET_LENGTH}
-
-
-def _retry_after(header: str | None, now: dt.datetime) -> float | None:
-    if header is None:
-        return None
-    text = header.strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        date = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=dt.UTC)
-    return max((date - now).total_seconds(), 0.0)

@@ -1,4 +1,4 @@
-"""Copies: the request of a delivery as it was sent, built again to be looked at."""
+"""The request of a delivery, built again as it was sent, to be displayed."""
 
 from __future__ import annotations
 
@@ -30,30 +30,31 @@ def of(
     dates: cabc.Sequence[dt.datetime | None],
     retired_after: dt.datetime,
 ) -> list[SentRequest]:
-    """The requests of some attempts, which differ in what depends on the time.
+    """Return the requests of some attempts, which differ in what depends on the time.
 
     The body has the bytes that were sent, as long as the instance kept its name and its tags.
 
     :param dates: when each attempt was; ``None`` for one that is still to come.
-    :param retired_after: a signature key that was replaced after that signs too.
-    :raises NotFoundError: its retention is over.
+    :param retired_after: a signature key that was replaced after this date signs, too.
+    :raises NotFoundError: the notification was deleted after its retention.
     :raises SecretError: the signature key cannot be decrypted.
     """
-    told = notifications.load(session, [notification_id]).get(notification_id)
-    if told is None:
+    notification = notifications.load(session, [notification_id]).get(notification_id)
+    if notification is None:
         raise NotFoundError("No notification found")
-    target = destination.load_target(session, cipher, told.instance_id, retired_after)
-    body = payload.build_body(told, destination.load_sender(session, told.instance_id))
-    copies = []
+    instance_id = notification.instance_id
+    credentials = destination.load_credentials(session, cipher, instance_id, retired_after)
+    body = payload.build_body(notification, destination.load_sender(session, instance_id))
+    sent = []
     for at in dates:
         headers = payload.build_headers(
             body,
-            told.event_id,
-            keys=target.signature_keys,
-            extra=dict.fromkeys(target.headers, MASK),
-            now=at or told.created_at,
+            notification.event_id,
+            keys=credentials.signature_keys,
+            extra=dict.fromkeys(credentials.headers, MASK),
+            now=at or notification.created_at,
         )
-        if target.basic is not None:
+        if credentials.basic is not None:
             headers["Authorization"] = f"Basic {MASK}"
-        copies.append(SentRequest(headers=headers, body=body))
-    return copies
+        sent.append(SentRequest(headers=headers, body=body))
+    return sent

@@ -1,4 +1,4 @@
-"""What was recorded: notifications with their events, read back to be told."""
+"""Notifications with their events, read from the database to be sent."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class EventRecord:
     event_type: EventType
     version: int
     date: dt.datetime
-    #: The object as the store gave it, JSON.
+    #: The object as the store returned it, JSON.
     body: bytes
     changed_fields: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationRecord:
-    """One notification with what it tells."""
+    """One notification with its events."""
 
     id: int
     #: ``message.eventId``.
@@ -42,7 +42,7 @@ class NotificationRecord:
     events: tuple[EventRecord, ...]
 
 
-# Made once: they are on the way of every notification.
+# Compiled once: every delivery executes them.
 _NOTIFICATIONS = sa.select(
     Notification.id,
     Notification.event_id,
@@ -70,7 +70,7 @@ _EVENTS = (
 def load(
     session: orm.Session, notification_ids: cabc.Collection[int]
 ) -> dict[int, NotificationRecord]:
-    """Notifications by their ids; those that are gone are simply not among them."""
+    """Return notifications by their ids, without those that were deleted."""
     events = _events(session, notification_ids)
     rows = session.execute(_NOTIFICATIONS, {"ids": list(notification_ids)})
     return {

@@ -1,4 +1,4 @@
-"""The outbox: events, the notifications that tell them, and to whom each of these goes."""
+"""The outbox: events, their notifications, and the subscriptions that each of these goes to."""
 
 from __future__ import annotations
 
@@ -12,18 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.database import Work, announce
-from ..db.models import (
-    UNSETTLED,
-    Channel,
-    Delivery,
-    DeliveryStatus,
-    EventType,
-    Notification,
-    StoredEvent,
-    Subscription,
-    Wait,
-)
+from ..db.models import Channel, EventType, Notification, StoredEvent, Subscription
 from ..handlers import Route
+from . import delivery_states
 
 #: Events in one notification (Cloud Elements: 10 for polling, 20 for webhooks).
 POLLING_BATCH = 10
@@ -63,7 +54,7 @@ class Change:
     source: str
     body: bytes
     changed_fields: tuple[str, ...]
-    #: The notification that told of the version before.
+    #: The notification with the version before.
     after_notification: int | None
 
 
@@ -74,7 +65,7 @@ def post(
     poll_date: dt.datetime,
     rules: Rules,
 ) -> dict[str, int]:
-    """Write events, their notifications and deliveries; tell which notification has which object.
+    """Write events, their notifications and deliveries; return each object's notification id.
 
     Flushes, never commits.
     """
@@ -98,15 +89,15 @@ def post(
     ]
     session.add_all(notifications)
     session.flush()
-    told: dict[str, int] = {}
+    recorded: dict[str, int] = {}
     rows: list[dict[str, t.Any]] = []
     for notification, batch in zip(notifications, batches, strict=True):
         for change in batch:
-            told[change.object_id] = notification.id
+            recorded[change.object_id] = notification.id
             rows.append(_event_row(origin, notification.id, change, rules.now))
     session.execute(sa.insert(StoredEvent), rows)
-    _address(session, origin, notifications, batches, rules)
-    return told
+    _create_deliveries(session, origin, notifications, batches, rules)
+    return recorded
 
 
 def _event_row(
@@ -128,42 +119,32 @@ def _event_row(
     }
 
 
-def _address(
+def _create_deliveries(
     session: orm.Session,
     origin: Origin,
     notifications: cabc.Sequence[Notification],
     batches: cabc.Sequence[cabc.Sequence[Change]],
     rules: Rules,
 ) -> None:
-    """Write a delivery for each notification and subscription, behind what it must not overtake."""
-    for subscription, wanted in _subscriptions(session, origin, rules):
-        taken = [
-            (notification, batch)
+    for subscription, route in _subscriptions(session, origin, rules):
+        wanted = {
+            notification.id: {
+                change.after_notification
+                for change in batch
+                if change.after_notification is not None
+            }
             for notification, batch in zip(notifications, batches, strict=True)
-            if wanted is None or any(wanted.wants(origin.resource, one.event_type) for one in batch)
-        ]
-        deliveries = [
-            Delivery(
-                notification_id=notification.id,
-                subscription_id=subscription.id,
-                status=DeliveryStatus.CREATED if subscription.active else DeliveryStatus.QUEUED,
-                due_at=rules.now if subscription.active else None,
-                created_at=rules.now,
-                updated_at=rules.now,
-            )
-            for notification, _ in taken
-        ]
-        session.add_all(deliveries)
-        session.flush()
-        _hold_back(session, subscription.id, deliveries, [batch for _, batch in taken])
-        if deliveries:
+            if route is None or any(route.wants(origin.resource, one.event_type) for one in batch)
+        }
+        if wanted:
+            delivery_states.create(session, subscription, wanted, rules.now)
             wake(session, [subscription], rules.now)
 
 
 def _subscriptions(
     session: orm.Session, origin: Origin, rules: Rules
 ) -> cabc.Iterator[tuple[Subscription, Route | None]]:
-    """Who is told of an instance's events, and which of them a handler wants."""
+    """Yield an instance's subscriptions, a handler's with the route that selects its events."""
     query = sa.select(Subscription).where(
         Subscription.instance_id == origin.instance_id, Subscription.current
     )
@@ -191,9 +172,9 @@ def _subscriptions(
 def wake(
     session: orm.Session, subscriptions: cabc.Iterable[Subscription], now: dt.datetime
 ) -> None:
-    """Have subscriptions looked at, at once or when their hold ends; in one commit with the cause.
+    """Make subscriptions due now, or when their hold ends, in one commit with the cause.
 
-    :param subscriptions: rows that this transaction has locked, so that a worker that looks at
+    :param subscriptions: rows that this transaction has locked, so that a worker that claims at
         the same time waits for the cause.
     """
     announce(session, Work.DELIVERIES)
@@ -201,37 +182,3 @@ def wake(
         if one.active:
             at = max(one.held_until or now, now)
             one.next_due_at = at if one.next_due_at is None else min(one.next_due_at, at)
-
-
-def _hold_back(
-    session: orm.Session,
-    subscription_id: int,
-    deliveries: cabc.Sequence[Delivery],
-    batches: cabc.Sequence[cabc.Sequence[Change]],
-) -> None:
-    earlier = {
-        change.after_notification
-        for batch in batches
-        for change in batch
-        if change.after_notification is not None
-    }
-    if not earlier:
-        return
-    rows = session.execute(
-        sa.select(Delivery.notification_id, Delivery.id).where(
-            Delivery.notification_id.in_(earlier),
-            Delivery.subscription_id == subscription_id,
-            Delivery.status.in_(UNSETTLED),
-        )
-    )
-    open_ones = {notification_id: delivery_id for notification_id, delivery_id in rows}
-    waits = {
-        (delivery.id, open_ones[change.after_notification])
-        for delivery, batch in zip(deliveries, batches, strict=True)
-        for change in batch
-        if change.after_notification in open_ones
-    }
-    if waits:
-        session.execute(
-            sa.insert(Wait), [{"delivery_id": one, "after_id": after} for one, after in waits]
-        )

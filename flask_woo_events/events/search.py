@@ -1,4 +1,4 @@
-"""The log: events as they were recorded, for people to read."""
+"""Search: recorded events with their deliveries, for the console and the command line."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from sqlalchemy import orm
 from ..db.models import Attempt, Delivery, Instance, Notification, Poller, StoredEvent, Subscription
 from ..errors import NotFoundError
 
-#: Events that one search looks through at most; it can be taken up again below them.
-LOOKED_THROUGH = 20_000
-#: Of a search for a text, which reads the bodies.
-READ_THROUGH = 2_000
-#: Events are written in about the order of their ids; this is how far off that may be.
+#: Events that one search examines at most; the next page continues below them.
+EXAMINED = 20_000
+#: The same for a search for a text, which reads the bodies.
+EXAMINED_BODIES = 2_000
+#: How far the order of ids and the order of dates may differ.
 SLACK = dt.timedelta(minutes=10)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class EventFilter:
-    """Which events are asked for; ``None`` leaves a question open."""
+    """Which events are selected; ``None`` selects all."""
 
     instance_id: int | None = None
     resource: str | None = None
@@ -32,24 +32,24 @@ class EventFilter:
     notification_id: int | None = None
     organization_id: int | None = None
     event_type: str | None = None
-    #: Of the delivery; empty for events that were not to be delivered.
+    #: Of the delivery; empty for events without a delivery.
     status: str | None = None
-    #: When it was seen; from the first to before the second, our own clock.
+    #: From the first to before the second date of recording, our own clock.
     since: dt.datetime | None = None
     until: dt.datetime | None = None
-    #: Somewhere in the object, in any case.
+    #: Contained in the object, case-insensitive.
     text: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class EventPage:
-    """What one search found."""
+    """One page of a search."""
 
     entries: tuple[EventEntry, ...]
     #: Where the next page begins; ``None`` at the end.
     before: int | None
-    #: How many events were looked through, when that ended the page and not its length.
-    looked_through: int | None
+    #: How many events were examined, when that limit ended the page.
+    examined: int | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +67,9 @@ class EventEntry:
     source: str
     notification_id: int
     changed_fields: tuple[str, ...]
-    #: Status of its deliveries, the most troubled first; empty without a callback.
+    #: The worst status of its deliveries; empty without a delivery.
     status: str
-    #: Why the last attempt of what is not delivered failed.
+    #: Why the last attempt failed, while it is not delivered.
     error: str
 
 
@@ -96,7 +96,7 @@ class DeliveryEntry:
     url: str
     status: str
     due_at: dt.datetime | None
-    #: Whether the subscription takes what comes.
+    #: Whether notifications are sent to the subscription.
     active: bool
     attempts: tuple[AttemptEntry, ...]
 
@@ -111,7 +111,7 @@ class Detail:
 
     @property
     def attempts(self) -> tuple[AttemptEntry, ...]:
-        """The attempts of all its deliveries."""
+        """The attempts of all of its deliveries."""
         return tuple(attempt for one in self.deliveries for attempt in one.attempts)
 
 
@@ -119,7 +119,7 @@ HEADINGS = ("id", "seen", "instance", "resource", "object", "version", "type", "
 
 
 def cells(entry: EventEntry) -> tuple[str, ...]:
-    """One line of a table under ``HEADINGS``."""
+    """Return an event as a row of a table under ``HEADINGS``."""
     return (
         str(entry.id),
         f"{entry.created_at:%Y-%m-%d %H:%M:%S}",
@@ -134,18 +134,18 @@ def cells(entry: EventEntry) -> tuple[str, ...]:
 
 
 def newest(session: orm.Session, choice: EventFilter, limit: int) -> list[EventEntry]:
-    """The last events, the newest first."""
+    """Return the last events, the newest first."""
     return entries_of(session, _query(choice).order_by(StoredEvent.id.desc()).limit(limit))
 
 
 class Tail:
-    """Events as they come; those that were there before are left out.
+    """New events, without those that existed when it was created.
 
     An event has its id before it is committed, and another one with a higher id may be committed
-    first. So the last ids are looked at again.
+    first. Each call therefore queries the last ids again.
     """
 
-    #: So many of them.
+    #: How many of them.
     AGAIN = 1_000
 
     def __init__(self, session: orm.Session, choice: EventFilter) -> None:
@@ -155,7 +155,7 @@ class Tail:
         self._seen = set(session.scalars(before))
 
     def more(self, session: orm.Session, limit: int = 500) -> list[EventEntry]:
-        """What came since it was last asked, the oldest first."""
+        """Return the events since the last call, the oldest first."""
         reach = self._last - self.AGAIN
         self._seen = {one for one in self._seen if one > reach}
         query = _query(self._choice).where(
@@ -170,16 +170,16 @@ class Tail:
 def search(
     session: orm.Session, choice: EventFilter, before_id: int | None, limit: int
 ) -> EventPage:
-    """The newest events that answer a choice, a page of them.
+    """Return a page of the newest events that a filter selects.
 
-    What no index answers is looked for among so many of the newest events, so that a rare thing
+    What no index finds is searched in a limited number of the newest events, so that a rare event
     among millions costs no more than a frequent one.
 
     :param before_id: only older ones, for the next page.
     """
     if "\0" in choice.text + (choice.object_id or "") + (choice.resource or ""):
-        return EventPage(entries=(), before=None, looked_through=None)
-    window = READ_THROUGH if choice.text else LOOKED_THROUGH
+        return EventPage(entries=(), before=None, examined=None)
+    window = EXAMINED_BODIES if choice.text else EXAMINED
     newest_first = _scoped(session, choice)
     if before_id is not None:
         newest_first = newest_first.where(StoredEvent.id < before_id)
@@ -194,7 +194,7 @@ def search(
         sa.select(StoredEvent).where(StoredEvent.id.in_(shown)).order_by(StoredEvent.id.desc()),
     )
     if len(ids) > limit:
-        return EventPage(entries=tuple(entries), before=shown[-1], looked_through=None)
+        return EventPage(entries=tuple(entries), before=shown[-1], examined=None)
     count, oldest = session.execute(
         sa.select(sa.func.count(), sa.func.min(inner.c.id)).select_from(inner)
     ).one()
@@ -202,12 +202,12 @@ def search(
     return EventPage(
         entries=tuple(entries),
         before=oldest if more else None,
-        looked_through=window if more else None,
+        examined=window if more else None,
     )
 
 
 def first_since(session: orm.Session, since: dt.datetime) -> int:
-    """An id that no event since then is below; a little before that time."""
+    """Return an id that is not above the id of any event since then."""
     notification_id = session.scalars(
         sa.select(Notification.id)
         .where(Notification.created_at >= since - SLACK)
@@ -223,7 +223,7 @@ def first_since(session: orm.Session, since: dt.datetime) -> int:
 
 
 def _scoped(session: orm.Session, choice: EventFilter) -> sa.Select[t.Any]:
-    """Events that indexes can find."""
+    """Select the events that indexes can find."""
     columns = (
         StoredEvent.id,
         StoredEvent.notification_id,
@@ -272,7 +272,7 @@ def _narrowed(
 
 
 def _holding(session: orm.Session, query: sa.Select[t.Any], text: str, limit: int) -> list[int]:
-    """Ids of those whose body holds a text, in any case."""
+    """Return the ids of events whose body contains a text, case-insensitive."""
     wanted = text.casefold()
     found: list[int] = []
     ids = list(session.scalars(query))
@@ -291,17 +291,17 @@ def _holding(session: orm.Session, query: sa.Select[t.Any], text: str, limit: in
 
 
 def _holds(body: bytes, wanted: str) -> bool:
-    """Whether a body holds a casefolded text, in any case."""
-    if body.isascii():  # which most are, and which bytes can tell in a third of the time
+    """Return whether a body contains a casefolded text, case-insensitive."""
+    if body.isascii():  # Most bodies; bytes need a third of the time.
         return wanted.isascii() and wanted.encode() in body.lower()
     return wanted in body.decode("utf-8", "replace").casefold()
 
 
 def detail(session: orm.Session, event_id: int, organization_id: int | None = None) -> Detail:
-    """One event with all that is known of it.
+    """Return one event with its object and its deliveries.
 
-    :param organization_id: whose it must be; ``None`` for whoever runs the commands.
-    :raises NotFoundError: there is no such event, or its retention is over.
+    :param organization_id: the organisation it must belong to; ``None``: any, for the command line.
+    :raises NotFoundError: there is no such event, or it was deleted after its retention.
     """
     event = session.get(StoredEvent, event_id)
     if event is None or organization_id not in (None, _owner(session, event.instance_id)):
@@ -363,13 +363,13 @@ def _query(choice: EventFilter) -> sa.Select[t.Any]:
 
 
 def entries_of(session: orm.Session, query: sa.Select[t.Any]) -> list[EventEntry]:
-    """The entries of a query for events."""
-    # Without the bodies, of which a page of fifty may have as many megabytes.
+    """Return the entries of a query for events."""
+    # Without the bodies: each may have a megabyte.
     query = query.options(orm.defer(StoredEvent.body))
     events: cabc.Sequence[StoredEvent] = session.scalars(query).all()
     status = _status(session, {event.notification_id for event in events})
-    troubled = {one for one, name in status.items() if name not in ("delivered", "created")}
-    errors = _errors(session, troubled) if troubled else {}
+    failed = {one for one, name in status.items() if name not in ("delivered", "created")}
+    errors = _errors(session, failed) if failed else {}
     return [
         EventEntry(
             id=event.id,
@@ -391,18 +391,18 @@ def entries_of(session: orm.Session, query: sa.Select[t.Any]) -> list[EventEntry
 
 
 def _status(session: orm.Session, notification_ids: cabc.Collection[int]) -> dict[int, str]:
-    trouble = ("delivered", "created", "retry", "queued")
+    severity = ("delivered", "created", "retry", "queued")
     status: dict[int, str] = {}
     query = sa.select(Delivery.notification_id, Delivery.status).where(
         Delivery.notification_id.in_(notification_ids)
     )
     for notification_id, one in session.execute(query):
-        status[notification_id] = max(status.get(notification_id, one), one, key=trouble.index)
+        status[notification_id] = max(status.get(notification_id, one), one, key=severity.index)
     return status
 
 
 def _errors(session: orm.Session, notification_ids: cabc.Collection[int]) -> dict[int, str]:
-    """The reason of the last attempt of each notification."""
+    """Return the reason of each notification's last attempt."""
     rows = session.execute(
         sa.select(Delivery.notification_id, Attempt.reason)
         .join(Attempt, Attempt.delivery_id == Delivery.id)

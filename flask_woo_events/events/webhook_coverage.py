@@ -1,4 +1,4 @@
-"""The tally: how well the webhooks of a store told what happened in it."""
+"""Webhook coverage: how many of a store's changes its webhooks reported."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from sqlalchemy import orm
 
 from ..db.models import Source, StoredEvent, WebhookCoverage
 
-#: A webhook this long after an event is about that event, if nothing happened since.
+#: A webhook up to this long after an event is about that event, if the object did not change since.
 ABOUT = dt.timedelta(hours=1)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class CoverageCounts:
-    """Changes and webhooks of one resource."""
+    """Numbers of changes and webhooks of one resource."""
 
-    #: Changes that a webhook told first.
+    #: Changes that a webhook reported first. The column's name is ``told``.
     told: int = 0
-    #: Changes that polling told and no webhook did.
+    #: Changes that a poll found and no webhook reported.
     missed: int = 0
-    #: Webhooks that came after polling had told the change.
+    #: Webhooks that came after a poll had found the change.
     late: int = 0
-    #: Webhooks that said again what a webhook had said.
+    #: Webhooks about a change that a webhook had reported.
     repeated: int = 0
-    #: Webhooks that named an object to which nothing had happened.
+    #: Webhooks about an object that had not changed.
     wrong: int = 0
 
 
 def add(
     session: orm.Session, instance_id: int, resource: str, counts: CoverageCounts, now: dt.datetime
 ) -> None:
-    """Add to the tally of a resource; numbers may be negative."""
+    """Add to the numbers of a resource; they may be negative."""
     values = {name: number for name, number in dataclasses.asdict(counts).items() if number}
     if not values:
         return
-    mine = sa.update(WebhookCoverage).where(
+    update = sa.update(WebhookCoverage).where(
         WebhookCoverage.instance_id == instance_id, WebhookCoverage.resource == resource
     )
-    more = mine.values(
+    update = update.values(
         {name: getattr(WebhookCoverage, name) + number for name, number in values.items()}
     )
-    more = more.execution_options(synchronize_session=False)
-    if session.connection().execute(more).rowcount == 0:
+    update = update.execution_options(synchronize_session=False)
+    if session.connection().execute(update).rowcount == 0:
         session.add(
             WebhookCoverage(instance_id=instance_id, resource=resource, since=now, **values)
         )
@@ -55,7 +55,7 @@ def add(
 def of_instance(
     session: orm.Session, instance_id: int
 ) -> dict[str, tuple[CoverageCounts, dt.datetime]]:
-    """The tally of each resource, and since when."""
+    """Return the numbers of each resource, and since when they are counted."""
     rows = session.scalars(
         sa.select(WebhookCoverage)
         .where(WebhookCoverage.instance_id == instance_id)
@@ -80,19 +80,19 @@ def judge(
     session: orm.Session,
     poller_id: int,
     named: cabc.Mapping[str, int],
-    told: cabc.Set[str],
+    changed: cabc.Set[str],
     now: dt.datetime,
 ) -> CoverageCounts:
-    """Judge webhooks that were looked after.
+    """Count webhooks that were processed by what they reported.
 
     :param named: how many webhooks named each object.
-    :param told: of which of them something was told now.
+    :param changed: objects for which processing recorded an event.
     """
     repeated = sum(count - 1 for count in named.values())
     late = wrong = 0
-    quiet = [object_id for object_id in named if object_id not in told]
-    sources = _last_sources(session, poller_id, quiet, now - ABOUT)
-    for object_id in quiet:
+    unchanged = [object_id for object_id in named if object_id not in changed]
+    sources = _last_sources(session, poller_id, unchanged, now - ABOUT)
+    for object_id in unchanged:
         source = sources.get(object_id)
         if source == Source.WEBHOOK:
             repeated += 1
@@ -100,14 +100,14 @@ def judge(
             late += 1
         else:
             wrong += 1
-    done = len(told & named.keys())
-    return CoverageCounts(told=done, missed=-late, late=late, repeated=repeated, wrong=wrong)
+    reported = len(changed & named.keys())
+    return CoverageCounts(told=reported, missed=-late, late=late, repeated=repeated, wrong=wrong)
 
 
 def _last_sources(
     session: orm.Session, poller_id: int, object_ids: cabc.Sequence[str], after: dt.datetime
 ) -> dict[str, str]:
-    """Which source saw the last event of each object, if it is not older."""
+    """Return the source of each object's last event after a date."""
     found: dict[str, str] = {}
     for start in range(0, len(object_ids), 500):
         query = (

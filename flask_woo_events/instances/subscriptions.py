@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import typing as t
 
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import UNSETTLED, Channel, Delivery, DeliveryStatus, Instance, Subscription
-from ..events import outbox
+from ..db.models import Channel, Instance, Subscription
+from ..events import delivery_states, outbox
 
 
 def synchronize(
@@ -27,7 +26,7 @@ def synchronize(
         return
     if current is not None:
         current.current, current.next_due_at = False, None
-    waiting: dict[str, t.Any] = {"status": DeliveryStatus.QUEUED.value, "due_at": None}
+    fresh = None
     if callback_url:
         fresh = Subscription(
             instance_id=instance.id,
@@ -39,20 +38,4 @@ def synchronize(
         session.add(fresh)
         session.flush()
         outbox.wake(session, [fresh], now)
-        waiting = {
-            "subscription_id": fresh.id,
-            "status": DeliveryStatus.CREATED.value,
-            "due_at": now,
-            "attempts": 0,
-            "first_failed_at": None,
-        }
-    session.execute(
-        sa.update(Delivery)
-        .where(
-            Delivery.subscription_id.in_([one.id for one in earlier]),
-            Delivery.status.in_(UNSETTLED),
-        )
-        # Who is delivering to the old URL at this moment loses the lease.
-        .values(**waiting, lease_token=None, lease_until=None, updated_at=now)
-        .execution_options(synchronize_session=False)
-    )
+    delivery_states.move(session, [one.id for one in earlier], fresh, now)

@@ -190,15 +190,15 @@ def test_search_pages_by_id(books: Books) -> None:
 @pytest.mark.parity(96)
 def test_search_of_rare_things_ends(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
     """A search stops after so many events, says so, and can be taken up below them."""
-    monkeypatch.setattr(search, "LOOKED_THROUGH", 4)
-    monkeypatch.setattr(search, "READ_THROUGH", 4)
+    monkeypatch.setattr(search, "EXAMINED", 4)
+    monkeypatch.setattr(search, "EXAMINED_BODIES", 4)
     shop = books.instance()
     old = books.event(shop, kind=EventType.DELETED, body=b'"needle"')
     newer = [books.event(shop) for _ in range(4)]
     for choice in ({"event_type": "DELETED"}, {"text": "needle"}):
         chosen = EventFilter(instance_id=shop.id, **choice)  # type: ignore[arg-type]
         page = search.search(books.session, chosen, None, 50)
-        assert (page.entries, page.before, page.looked_through) == ((), newer[0].id, 4)
+        assert (page.entries, page.before, page.examined) == ((), newer[0].id, 4)
         assert [
             one.id for one in search.search(books.session, chosen, page.before, 50).entries
         ] == [old.id]

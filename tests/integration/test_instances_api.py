@@ -666,7 +666,9 @@ def test_basic_credentials_are_sent_as_utf_8(app: flask.Flask, api: Api) -> None
     created = api.create(**dict(zip(names, ("zoë", "пароль€"), strict=True)))
     runtime = runtime_of(app)
     with runtime.database.read() as session:
-        target = destination.load_target(session, runtime.cipher, created["id"], runtime.clock())
+        target = destination.load_credentials(
+            session, runtime.cipher, created["id"], runtime.clock()
+        )
     sent = requests.Request("POST", "https://mycoolapp.com/", auth=target.basic).prepare()
     scheme, _, credentials = sent.headers["Authorization"].partition(" ")
     assert (scheme, base64.b64decode(credentials).decode()) == ("Basic", "zoë:пароль€")

@@ -37,7 +37,7 @@ def settle(
     verdict: RetryDecision,
 ) -> bool:
     with stage.database.begin() as connection:
-        (one,) = results.settle(
+        (one,) = results.write(
             connection, [results.AttemptResult(claimed, outcome, verdict)], at(1)
         )
         return one.ours

@@ -38,7 +38,7 @@ def _plan(post: Post, **chosen: t.Any) -> list[list[tuple[str, int]]]:
 def _again(post: Post, **chosen: t.Any) -> int:
     with post.stage.database.write() as session:
         planned = replay.plan(session, ReplaySelection(**chosen), 100)
-        return replay.again(session, planned, post.clock())
+        return replay.to_callbacks(session, planned, post.clock())
 
 
 @pytest.fixture

@@ -329,7 +329,7 @@ def test_reprs(stage: tuple[LedgerEnv, SimulatedStore]) -> None:
             for row in session.scalars(sa.select(mapper.class_)):
                 made.say(mapper.class_.__name__, repr(row))
         made.say("hub", repr(profiles.load_hub(session, runtime.cipher, made.instance_id)))
-        target = destination.load_target(
+        target = destination.load_credentials(
             session, runtime.cipher, made.instance_id, runtime.retired_after
         )
         made.say("target", repr(target))

@@ -70,6 +70,50 @@ def test_imports_follow_the_order_of_rooms() -> None:
     assert not wrong
 
 
+#: Columns that only ``events/delivery_states.py`` writes.
+STATE = {"status", "due_at", "attempts", "first_failed_at", "handled", "lease_token", "lease_until"}
+
+
+def _writes_deliveries(path: pathlib.Path) -> bool:
+    """Return whether a module creates, updates or deletes rows of ``Delivery``."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = list(ast.walk(tree))
+    imports = [one for one in nodes if isinstance(one, ast.ImportFrom) and one.module]
+    names = {
+        alias.asname or alias.name
+        for one in imports
+        if str(one.module).endswith("models")
+        for alias in one.names
+        if alias.name == "Delivery"
+    }
+    # A module may give the table another name.
+    names |= {
+        ast.unparse(one.targets[0])
+        for one in nodes
+        if isinstance(one, ast.Assign) and "Delivery.__table__" in ast.unparse(one.value)
+    }
+    for node in nodes if names else ():
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func).rpartition(".")[2]
+            given = {ast.unparse(one).partition(".")[0] for one in node.args[:1]}
+            if called in names or (called in ("update", "insert", "delete") and given & names):
+                return True
+            if called == "setattr":
+                return True
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        flat = [part for one in targets for part in ast.walk(one)]
+        if any(isinstance(one, ast.Attribute) and one.attr in STATE for one in flat):
+            return True
+    return False
+
+
+def test_one_module_writes_the_states_of_deliveries() -> None:
+    """Each change of a delivery is in the table of ``delivery_states``."""
+    assert [_name(path) for path in MODULES if _writes_deliveries(path)] == [
+        "events/delivery_states.py"
+    ]
+
+
 def test_only_edges_use_the_request() -> None:
     """``current_app`` and ``request`` appear where requests and commands arrive."""
     wrong = [
