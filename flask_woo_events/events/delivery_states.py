@@ -3,37 +3,39 @@
 A delivery is one notification on its way to one subscription. No other module writes the status,
 due time, attempts or lease of one.
 
-=========  =========  ======  =====  ===============================================================
+=========  =========  ======  =====  ===========================================================
 State      Status     Due     Lease  Meaning
-=========  =========  ======  =====  ===============================================================
+=========  =========  ======  =====  ===========================================================
 created    created    date    none   Not attempted yet.
 retry      retry      date    none   The last attempt failed; another one follows.
 leased     as before  date    set    A worker attempts it. When the lease ends, any worker may.
 queued     queued     none    none   Waits for an operator, or for an active subscription.
 delivered  delivered  none    none   The callback answered 2xx, or the handler returned.
-=========  =========  ======  =====  ===============================================================
+=========  =========  ======  =====  ===========================================================
 
-=========================  ===========================  ============================================
-Change                     Function                     Cause
-=========================  ===========================  ============================================
-new -> created             ``create``                   An event was recorded.
-new -> queued              ``create``                   The same; the subscription is inactive.
-created, retry -> leased   ``lease``                    A worker claims it.
-leased -> leased           ``DeliveryLease.renew``      The attempt takes long.
-leased -> as before        ``give_back``                It was claimed and not attempted.
-leased -> delivered        ``end_attempts``             The attempt succeeded.
-leased -> retry            ``end_attempts``             The attempt failed.
-leased -> queued           ``end_attempts``             It was the last attempt, or a 410.
-created, retry -> queued   ``queue_all``                The subscription was stopped.
-queued, retry -> created   ``redeliver``                An operator redelivers it.
-delivered, new -> created  ``replay``                   An operator replays its events.
-unsettled -> created       ``move``                     The callback URL was changed.
-unsettled -> queued        ``move``                     The callback URL was removed.
-=========================  ===========================  ============================================
+=========================  =======================  ============================================
+Change                     Function                 Cause
+=========================  =======================  ============================================
+new -> created             ``create``               An event was recorded.
+new -> queued              ``create``               The same; the subscription is inactive.
+created, retry -> leased   ``lease``                A worker claims it.
+leased -> leased           ``DeliveryLease.renew``  The attempt takes long.
+leased -> as before        ``give_back``            It was claimed and not attempted.
+leased -> delivered        ``end_attempts``         The attempt succeeded.
+leased -> retry            ``end_attempts``         The attempt failed.
+leased -> queued           ``end_attempts``         The last attempt, policy ``queue``, or 410.
+created, retry -> queued   ``queue_all``            The subscription was stopped.
+queued, retry -> created   ``redeliver``            An operator redelivers it.
+delivered, new -> created  ``replay``               An operator replays its events (*).
+unsettled -> created       ``move``                 The callback URL was changed.
+unsettled -> queued        ``move``                 The callback URL was removed.
+=========================  =======================  ============================================
 
-A created delivery or a retry is not claimed while it is held back: ``create`` notes which earlier
-deliveries with versions of the same object come first (``woo_wait``), and while its subscription
-is held after failures (``held_until``).
+(*) ``queued`` if the subscription is inactive. Unsettled: created, retry and queued.
+
+A delivery that is created or retried is not claimed while it is held: behind an earlier delivery
+with a version of the same object (``woo_wait``, which ``create`` writes), or because its
+subscription is held after repeated failures (``held_until``).
 """
 
 from __future__ import annotations
