@@ -62,14 +62,14 @@ peers: $(VENV)/.test
 screenshots: $(VENV)/.test
 	WOO_SCREENSHOTS=1 $(BIN)/python -m pytest tests/console/test_looks.py
 
-# More than a thousand kills, an hour in all; CHAOS_SERIES='at random' chooses some of them.
-# RabbitMQ is killed too where Debian's rabbitmq-server is installed.
+# More than a thousand kills in about an hour; CHAOS_SERIES='at random' selects some of them.
+# RabbitMQ is killed, too, where Debian's rabbitmq-server is installed.
 chaos: packages $(VENV)/.test
-	$(BIN)/python -m benchmarks chaos
+	$(BIN)/python -m tests.fault_injection.kill_series
 
-# The database goes away for a minute in each way that there is, and the power; needs root.
+# The database fails for a minute in several ways, and the power is cut; needs root.
 outages: packages $(VENV)/.test
-	$(BIN)/python -m benchmarks outages
+	$(BIN)/python -m tests.fault_injection.outages
 
 bench: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --group benchmarks

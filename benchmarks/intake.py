@@ -56,7 +56,7 @@ def main() -> None:
             _side_by_side(uri, key, wires)
             for name, options, nginx in SERVERS:
                 print(f"  floods, {name}")
-                with gunicorn("ours", uri, key, *options, nginx=nginx) as port:
+                with gunicorn("make_app", uri, key, *options, nginx=nginx) as port:
                     asyncio.run(_floods(port, wires))
 
 
@@ -116,7 +116,7 @@ def _wires(key: str, hook: Hook) -> Wires:
 
 
 def _side_by_side(uri: str, key: str, wires: Wires) -> None:
-    sides = {"bare view": ("bare", wires.bare), "intake": ("ours", wires.ours)}
+    sides = {"bare view": ("bare", wires.bare), "intake": ("make_app", wires.ours)}
     with contextlib.ExitStack() as stack:
         ports = {
             name: stack.enter_context(gunicorn(app, uri, key)) for name, (app, _) in sides.items()

@@ -1,4 +1,4 @@
-"""The two sides of the intake benchmark, for gunicorn: ``benchmarks.intake_apps:ours``."""
+"""The two sides of the intake benchmark, for gunicorn: ``benchmarks.intake_apps:make_app``."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ BARE = sa.Table(
 )
 
 
-def ours() -> flask.Flask:
-    """An application with the extension."""
+def make_app() -> flask.Flask:
+    """Return an application with the extension."""
     app = flask_woo_events.Flask("ours")
     app.config.from_prefixed_env()
     flask_sqlalchemy.SQLAlchemy(app)
@@ -35,7 +35,7 @@ def ours() -> flask.Flask:
 
 
 def bare() -> flask.Flask:
-    """As little as anybody can do: one HMAC and one INSERT, on connections like ours."""
+    """Return the least that an intake can do: one HMAC and one INSERT, on the same connections."""
     app = flask.Flask("bare")
     uri = os.environ["FLASK_SQLALCHEMY_DATABASE_URI"]
     database = Database(sa.create_engine(uri))

@@ -1,4 +1,4 @@
-"""Doom: kills a process at a commit or a statement of its way; it is nothing of the package's."""
+"""Crash points: kill a process at its n-th commit or statement."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from sqlalchemy.engine import default
 
 from benchmarks import intake_apps
 
-#: The point and its number, as ``before commit:7``, of a process that its environment dooms.
-DOOM = "CHAOS_DOOM"
-#: Set to have SQLite's ``synchronous`` at ``NORMAL``, to see what that loses.
-TRUSTING = "CHAOS_TRUSTING"
-#: The file in which the killed write down when that was, seconds, monotonic.
-KILLED = "CHAOS_KILLED"
+#: The crash point of a process and its number, such as ``before commit:7``.
+KILL_AT = "CHAOS_KILL_AT"
+#: Set SQLite's ``synchronous`` to ``NORMAL``, to measure what that loses.
+SYNCHRONOUS_NORMAL = "CHAOS_SYNCHRONOUS_NORMAL"
+#: The file to which killed processes append the time, seconds, monotonic.
+KILL_TIMES = "CHAOS_KILL_TIMES"
 
 
-def doom(point: str, number: int) -> None:
-    """Kill this process at a point of its way.
+def kill_at(point: str, number: int) -> None:
+    """Kill this process at a crash point.
 
     :param point: ``before commit``, ``after commit`` or ``statement``.
+    :param number: how many of them it passes before that.
     """
     count = itertools.count()
 
@@ -50,25 +51,25 @@ def doom(point: str, number: int) -> None:
 
 
 def _die() -> None:
-    killed = os.open(os.environ[KILLED], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    killed = os.open(os.environ[KILL_TIMES], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.write(killed, f"{time.monotonic()}\n".encode())
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def from_environment() -> None:
-    """Doom this process if its environment says so, or let SQLite trust the operating system."""
-    if os.environ.get(TRUSTING):
+    """Install the crash point, and the setting of SQLite, that the environment names."""
+    if os.environ.get(SYNCHRONOUS_NORMAL):
         sa.event.listen(
             sa.pool.Pool,
             "checkout",
             lambda connection, *_: connection.execute("PRAGMA synchronous=NORMAL"),
         )
-    if told := os.environ.get(DOOM):
-        point, _, number = told.rpartition(":")
-        doom(point, int(number))
+    if named := os.environ.get(KILL_AT):
+        point, _, number = named.rpartition(":")
+        kill_at(point, int(number))
 
 
-def ours() -> flask.Flask:
-    """The application in a process that may be doomed, for gunicorn."""
+def make_app() -> flask.Flask:
+    """Return the application for gunicorn, in a process that may have a crash point."""
     from_environment()
-    return intake_apps.ours()
+    return intake_apps.make_app()

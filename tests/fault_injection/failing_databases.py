@@ -1,4 +1,4 @@
-"""Places for a database, and what goes wrong with each of them: disks, servers, power."""
+"""Databases that fail and recover: disks, servers, power."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.servers import Missing, Postgresql
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-    """A database that goes away and comes back."""
+class FailingDatabase:
+    """A database with a failure that begins and ends."""
 
     #: Of an empty database.
     url: str
@@ -41,7 +41,7 @@ def _unmount(path: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def small_disk(folder: pathlib.Path, megabytes: int) -> cabc.Iterator[pathlib.Path]:
-    """A disk of so many megabytes.
+    """Mount a disk of this size.
 
     :raises Missing: mounting is not allowed.
     """
@@ -55,7 +55,7 @@ def small_disk(folder: pathlib.Path, megabytes: int) -> cabc.Iterator[pathlib.Pa
 
 
 class _Ballast:
-    """A file that takes all the room there is."""
+    """A file that fills a disk."""
 
     def __init__(self, disk: pathlib.Path) -> None:
         self._path = disk / "ballast"
@@ -72,19 +72,21 @@ class _Ballast:
 
 
 @contextlib.contextmanager
-def full_sqlite(folder: pathlib.Path) -> cabc.Iterator[Place]:
-    """A SQLite file on a disk that is full for a while."""
+def full_sqlite(folder: pathlib.Path) -> cabc.Iterator[FailingDatabase]:
+    """Create a SQLite file on a disk that becomes full."""
     with small_disk(folder, 24) as disk:
         ballast = _Ballast(disk)
-        yield Place(f"sqlite:///{disk}/chaos.sqlite3", ballast.fill, ballast.empty)
+        yield FailingDatabase(f"sqlite:///{disk}/chaos.sqlite3", ballast.fill, ballast.empty)
 
 
 @contextlib.contextmanager
-def full_postgresql(folder: pathlib.Path, *, log_too: bool = False) -> cabc.Iterator[Place]:
-    """A PostgreSQL whose disk is full for a while.
+def full_postgresql(
+    folder: pathlib.Path, *, log_too: bool = False
+) -> cabc.Iterator[FailingDatabase]:
+    """Start a PostgreSQL whose disk becomes full.
 
-    :param log_too: its log (WAL) is there too; without room for that it ends, and its supervisor
-        has to start it again.
+    :param log_too: its write-ahead log is on the disk, too: without space for that the server ends,
+        and its supervisor has to start it again.
     """
     with small_disk(folder, 128) as disk:
         ballast = _Ballast(disk)
@@ -107,28 +109,28 @@ def full_postgresql(folder: pathlib.Path, *, log_too: bool = False) -> cabc.Iter
                 server.start()
 
         try:
-            yield Place(server.url, ballast.fill, end)
+            yield FailingDatabase(server.url, ballast.fill, end)
         finally:
             server.stop(signal.SIGQUIT)
 
 
 @contextlib.contextmanager
-def postgresql(folder: pathlib.Path, how: signal.Signals) -> cabc.Iterator[Place]:
-    """A PostgreSQL that is stopped, and started again.
+def postgresql(folder: pathlib.Path, how: signal.Signals) -> cabc.Iterator[FailingDatabase]:
+    """Start a PostgreSQL that is stopped and started again.
 
-    :param how: it is stopped: ``SIGINT`` as for a restart, ``SIGQUIT`` as by a crash.
+    :param how: ``SIGINT`` stops it as for a restart, ``SIGQUIT`` as a crash does.
     """
     server = Postgresql(folder / "postgresql")
     server.start()
     try:
-        yield Place(server.url, lambda: server.stop(how), server.start)
+        yield FailingDatabase(server.url, lambda: server.stop(how), server.start)
     finally:
         server.stop()
 
 
 @contextlib.contextmanager
-def readonly_postgresql(folder: pathlib.Path) -> cabc.Iterator[Place]:
-    """A PostgreSQL that may only be read for a while."""
+def readonly_postgresql(folder: pathlib.Path) -> cabc.Iterator[FailingDatabase]:
+    """Start a PostgreSQL that becomes read-only."""
     server = Postgresql(folder / "postgresql")
     server.start()
 
@@ -136,16 +138,16 @@ def readonly_postgresql(folder: pathlib.Path) -> cabc.Iterator[Place]:
         server.reload(f"default_transaction_read_only = {value}")
 
     try:
-        yield Place(server.url, lambda: readonly("on"), lambda: readonly("off"))
+        yield FailingDatabase(server.url, lambda: readonly("on"), lambda: readonly("off"))
     finally:
         server.stop()
 
 
 @contextlib.contextmanager
-def failing_over(folder: pathlib.Path) -> cabc.Iterator[Place]:
-    """A PostgreSQL that dies; its standby, which has all that was committed, takes its place.
+def failing_over(folder: pathlib.Path) -> cabc.Iterator[FailingDatabase]:
+    """Start a PostgreSQL that dies, and its synchronous standby, which is promoted.
 
-    Every connection that anybody has is dead then, and the server that answers is another one.
+    All open connections are dead then, and another server answers.
     """
     first = Postgresql(folder / "first")
     first.start()
@@ -160,7 +162,7 @@ def failing_over(folder: pathlib.Path) -> cabc.Iterator[Place]:
     with Proxy(first.port) as proxy:
         url = sa.make_url(first.url).set(port=proxy.port)
         try:
-            yield Place(
+            yield FailingDatabase(
                 url.render_as_string(hide_password=False), lambda: first.stop(signal.SIGQUIT), end
             )
         finally:
@@ -169,10 +171,10 @@ def failing_over(folder: pathlib.Path) -> cabc.Iterator[Place]:
 
 
 class Image:
-    """A disk whose power can be cut: what was not synchronised is gone.
+    """A disk whose power can be cut, which loses what was not synchronised.
 
-    A copy of what stands behind the disk, taken while it is mounted, is what a power cut leaves:
-    pages that only the operating system holds are not in it.
+    A copy of the disk's image, taken while it is mounted, is what a power cut leaves: pages that
+    only the operating system holds are not in it.
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
@@ -194,15 +196,15 @@ class Image:
         _unmount(self.path)
 
     def _mount(self) -> None:
-        # The file system's own log is not written by itself either.
+        # The file system's journal is not written at intervals either.
         _mount("-o", "loop,commit=3600", self._image, self.path)
 
     def cut(self) -> None:
-        """Cut the power; whoever closes files after that changes nothing any more."""
+        """Cut the power; closing files after that changes nothing."""
         shutil.copy(self._image, self._left)
 
     def restore(self) -> None:
-        """Switch it on again. Nobody may have a file open any more."""
+        """Switch it on again; no process may have a file open."""
         _unmount(self.path)
         self._left.rename(self._image)
         self._mount()

@@ -1,4 +1,4 @@
-"""A whole installation of real processes: workers, intake, a store and a callback."""
+"""An installation of real processes: workers, intake, a store and a callback."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ from flask_woo_events.simulation.loss_suite.judge import Judge, Thing, Verdict, 
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.values.crypto import Cipher
 
-from .crash_points import KILLED
-from .webhook_log import Said
+from .crash_points import KILL_TIMES
+from .webhook_log import WebhookLog
 
-#: What is polled.
+#: The resources that are polled.
 KINDS = ("orders", "products", "discounts", "customers")
-#: After so many seconds a test hangs; no test depends on how fast the machine is.
-PATIENCE = 500.0
+#: Seconds after which a test fails as hung; no test depends on the machine's speed.
+TIMEOUT = 500.0
 
 
 class ProcessSpawner:
-    """Starts commands; see ``tests.fault_injection.process_spawner``."""
+    """Starts commands through ``tests.fault_injection.process_spawner``."""
 
     def __init__(self, environment: cabc.Mapping[str, str], log: pathlib.Path) -> None:
         self._environment = dict(environment)
@@ -67,16 +67,16 @@ class ProcessSpawner:
         self._lock = threading.Lock()
         self._children: list[Child] = []
 
-    def start(self, *args: str, doom: tuple[str, int] | None = None) -> Child:
+    def start(self, *args: str, kill_at: tuple[str, int] | None = None) -> Child:
         """Start ``flask woo`` with these arguments.
 
-        :param doom: where the process is to be killed.
+        :param kill_at: the crash point of the process, and its number.
         """
         order = {
             "args": args,
             "environment": self._environment,
             "log": str(self._log),
-            "doom": doom,
+            "kill_at": kill_at,
         }
         assert self._process.stdin is not None and self._process.stdout is not None
         with self._lock:
@@ -87,7 +87,7 @@ class ProcessSpawner:
         return child
 
     def close(self) -> None:
-        """Start nothing more, and end what was started last."""
+        """End the spawner, and kill the processes that were started last."""
         for child in self._children[-10:]:
             child.signal(signal.SIGKILL)
         self._process.communicate()
@@ -95,7 +95,7 @@ class ProcessSpawner:
 
 @dataclasses.dataclass(frozen=True)
 class Child:
-    """A process that the nursery started."""
+    """A process of the spawner."""
 
     pid: int
 
@@ -109,25 +109,25 @@ class Child:
         return True
 
     def signal(self, number: int) -> None:
-        """Send it a signal, if it is there."""
+        """Send it a signal, unless it has ended."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill it as a power cut would."""
         self.signal(signal.SIGKILL)
         wait_until(lambda: not self.alive)
 
-    def wait(self, seconds: float = PATIENCE) -> None:
-        """Wait until it has ended by itself."""
+    def wait(self, seconds: float = TIMEOUT) -> None:
+        """Wait until it ends."""
         wait_until(lambda: not self.alive, seconds)
 
 
 class Installation:
-    """One store that is connected and has been read once.
+    """One store that is connected and has a baseline.
 
     :param url: of an empty database.
-    :param hooked: the store sends webhooks to this address of the API.
+    :param public: the base URL of the intake, to which the store sends webhooks.
     :param settings: of the application, ``WOO_EVENTS_*`` without the prefix.
     """
 
@@ -150,25 +150,25 @@ class Installation:
         self.receiver = CallbackReceiver()
         self.engine = sa.create_engine(url)
         self.database = Database(self.engine)
-        impatient = {"connect_args": {"timeout": 0.1}} if url.startswith("sqlite") else {}
-        self._impatient = sa.create_engine(url, poolclass=sa.pool.NullPool, **impatient)
+        options = {"connect_args": {"timeout": 0.1}} if url.startswith("sqlite") else {}
+        self._no_wait_engine = sa.create_engine(url, poolclass=sa.pool.NullPool, **options)
         self.instance_id = 0
-        self.nursery = ProcessSpawner(self.environment, self.log)
+        self.spawner = ProcessSpawner(self.environment, self.log)
         self.judge = Judge({})
-        #: Notifications by id, in the order in which they first came, and how often each came.
-        self.came: collections.Counter[str] = collections.Counter()
-        #: When each of them came; seconds, monotonic.
-        self.times: dict[str, list[float]] = collections.defaultdict(list)
+        #: How often each notification was received, by id, in the order of the first time.
+        self.received_counts: collections.Counter[str] = collections.Counter()
+        #: When each of them was received; seconds, monotonic.
+        self.received_at: dict[str, list[float]] = collections.defaultdict(list)
         self._kills: list[float] = []
         #: When an object last changed in the store; seconds, monotonic.
         self.changed: dict[Thing, float] = {}
-        self.said = Said(self.store)
-        self._folded = 0
+        self.webhook_log = WebhookLog(self.store)
+        self._collected = 0
         self._bodies: dict[str, t.Any] = {}
 
     @property
     def environment(self) -> dict[str, str]:
-        """For the processes of the application."""
+        """Environment variables for the processes of the application."""
         given = {
             "ENCRYPTION_KEYS": self.key,
             "ALLOW_PRIVATE_CALLBACKS": "true",
@@ -177,23 +177,23 @@ class Installation:
         }
         return {
             "FLASK_SQLALCHEMY_DATABASE_URI": self.url,
-            KILLED: str(self.folder / "killed"),
+            KILL_TIMES: str(self.folder / "killed"),
             **{f"FLASK_WOO_EVENTS_{name}": value for name, value in given.items()},
         }
 
     @contextlib.contextmanager
     def running(self) -> cabc.Iterator[t.Self]:
-        """Serve the store and the callback, connect them, and read the store once."""
+        """Serve the store and the callback, connect them, and record the baseline."""
         with contextlib.ExitStack() as stack:
             stack.callback(self.engine.dispose)
             stack.callback(self.database.dispose)
-            stack.callback(self.nursery.close)
+            stack.callback(self.spawner.close)
             store = stack.enter_context(self.store.serve())
             callback = stack.enter_context(self.receiver.serve())
             upgrade.upgrade(self.database.engine)
             self._connect(store, callback)
-            self.nursery.start("poll", "--once").wait()
-            wait_until(self._is_read)
+            self.spawner.start("poll", "--once").wait()
+            wait_until(self._has_baseline)
             self.judge = Judge(self.truth())
             yield self
 
@@ -206,7 +206,7 @@ class Installation:
             "event.notification.callback.url": callback,
             "event.vendor.type": "webhook" if self.public else "polling",
             "event.poller.refresh_interval": "15",
-            # Judged is what the store shows, to the last null.
+            # The judge compares every member, null or not.
             "filter.response.nulls": False,
             "event.poller.configuration": {
                 name: {"url": f"/hubs/ecommerce/{name}"} for name in KINDS
@@ -229,25 +229,25 @@ class Installation:
             if self.public:
                 session.get_one(Instance, self.instance_id).hooks_due_at = now
 
-    def _is_read(self) -> bool:
+    def _has_baseline(self) -> bool:
         with self.database.read() as session:
             return set(session.scalars(sa.select(Poller.state))) == {PollerState.ACTIVE}
 
     # The store
 
     def truth(self) -> dict[tuple[str, str], bytes]:
-        """The content of every live object of what is polled."""
+        """Return the content of every live object of the polled resources."""
         return {thing: body for thing, body in truth(self.store).items() if thing[0] in KINDS}
 
-    def act(self) -> None:
-        """Let something happen in the store."""
+    def change_store(self) -> None:
+        """Make a random change in the store."""
         acts, chance = self.store.acts, self.chance
         with self.store.shop.lock:
             ids = {kind: sorted(self.store.truth(kind)) for kind in self.store.shop.tables
                    if kind in ("orders", "products", "coupons", "customers")}  # fmt: skip
             order, product = chance.choice(ids["orders"]), chance.choice(ids["products"])
             value = chance.randrange(10_000)
-            doings: list[cabc.Callable[[], t.Any]] = [
+            changes: list[cabc.Callable[[], t.Any]] = [
                 lambda: acts.status(order, chance.choice(("processing", "completed", "on-hold"))),
                 lambda: acts.stock(product, value),
                 lambda: acts.place_order(0, [product]),
@@ -256,11 +256,11 @@ class Installation:
                 lambda: acts.new_product(f"P{value}"),
             ]
             if len(ids["orders"]) > 10:
-                doings.append(lambda: acts.delete_for_good("orders", order))
+                changes.append(lambda: acts.delete_for_good("orders", order))
             if len(ids["products"]) > 6:
-                doings.append(lambda: acts.trash_post(product))
+                changes.append(lambda: acts.trash_post(product))
             before = self.truth()
-            chance.choice(doings)()
+            chance.choice(changes)()
             now = self.truth()
             self.judge.record(now)
             self.judge.polled(now)
@@ -268,26 +268,26 @@ class Installation:
                 if before.get(thing) != now.get(thing):
                     self.changed[thing] = time.monotonic()
 
-    # Our side
+    # The installation
 
     def kill(self, child: Child) -> None:
-        """Kill a process, and remember when."""
-        self.struck()
+        """Kill a process, and record when."""
+        self.record_kill()
         child.kill()
 
-    def struck(self) -> None:
-        """Remember that a process is killed now."""
+    def record_kill(self) -> None:
+        """Record that a process is killed now."""
         self._kills.append(time.monotonic())
 
     @property
     def kills(self) -> list[float]:
-        """When processes were killed, by us or by themselves; seconds, monotonic."""
+        """When processes were killed, here or at crash points; seconds, monotonic."""
         noted = self.folder / "killed"
-        by_themselves = noted.read_text().split() if noted.exists() else ()
-        return sorted([*self._kills, *map(float, by_themselves)])
+        at_crash_points = noted.read_text().split() if noted.exists() else ()
+        return sorted([*self._kills, *map(float, at_crash_points)])
 
     def slow_down(self) -> None:
-        """Let the store and the callback take their time, as they do when they are real."""
+        """Delay the answers of the store and of the callback."""
         self.store.faults.add("delay", times=10**9, seconds=0.03)
 
         def answer(_received: Received) -> int:
@@ -297,11 +297,11 @@ class Installation:
         self.receiver.answer = answer
 
     def hold_polls(self) -> None:
-        """Let nothing be found by polls, whoever asks for one: webhooks are to tell it."""
+        """Suspend polls, so that only webhooks report changes."""
         self._set_polls(None)
 
     def resume_polls(self) -> None:
-        """Let the instance be polled again, at once."""
+        """Make the instance due for a poll again."""
         self._set_polls(self.database.clock())
 
     def _set_polls(self, due: dt.datetime | None) -> None:
@@ -312,14 +312,14 @@ class Installation:
                 .values(next_poll_at=due, regular_poll_at=due)
             )
 
-    def guard_now(self) -> None:
-        """Have the webhooks looked at."""
+    def check_webhooks_now(self) -> None:
+        """Make the check of registered webhooks due."""
         with self.database.write() as session:
             session.execute(sa.update(Instance).values(hooks_due_at=self.database.clock()))
 
     @property
     def working(self) -> bool:
-        """Somebody holds a lease, or what a webhook said waits."""
+        """A process holds a lease, or a webhook waits to be processed."""
         with self.database.read() as session:
             held = sa.select(Delivery.id).where(Delivery.lease_token.is_not(None)).limit(1)
             arrived = sa.select(Arrival.id).limit(1)
@@ -329,7 +329,7 @@ class Installation:
     def poll_now(self) -> None:
         """Make the instance due, as its interval would."""
         now = self.database.clock()
-        # A killed worker leaves its lease behind.
+        # The lease of a killed worker remains.
         free = sa.or_(Instance.lease_until.is_(None), Instance.lease_until < now)
         with self.database.write() as session:
             session.execute(
@@ -339,80 +339,80 @@ class Installation:
             )
 
     @property
-    def free(self) -> bool:
-        """Nobody polls the instance."""
+    def idle(self) -> bool:
+        """No process polls the instance."""
         with self.database.read() as session:
             return session.get_one(Instance, self.instance_id).lease_until is None
 
     def collect(self) -> None:
-        """Take what has come; a notification that came before only counts."""
+        """Judge the notifications received since the last call; count repeated ones."""
         received = self.receiver.received
-        for one in received[self._folded :]:
+        for one in received[self._collected :]:
             body = one.json
             number = body["message"]["eventId"]
-            self.came[number] += 1
-            self.times[number].append(one.at)
+            self.received_counts[number] += 1
+            self.received_at[number].append(one.at)
             if number in self._bodies:
                 assert self._bodies[number] == _lasting(one), "the same id, another notification"
                 continue
             self._bodies[number] = _lasting(one)
             for thing, kind, content in told(body["message"]):
                 self.judge.tell(thing, kind, content)
-        self._folded = len(received)
+        self._collected = len(received)
 
     @property
-    def settled(self) -> bool:
-        """Everything has been told and written down."""
+    def complete(self) -> bool:
+        """Every change was delivered, and the results are written."""
         self.collect()
         return self.judge.agrees(self.truth()) and self.delivered
 
     @property
     def delivered(self) -> bool:
-        """Nothing waits to be delivered."""
+        """No delivery is unsettled."""
         with self.database.read() as session:
             waiting = sa.select(Delivery.id).where(Delivery.status.in_(UNSETTLED)).limit(1)
             return session.scalars(waiting).first() is None
 
-    def untold(self) -> list[str]:
-        """Objects of whose last change a webhook was answered 200, and nobody was told."""
+    def unsent(self) -> list[str]:
+        """Return objects whose last webhook was accepted, and whose change was not delivered."""
         self.collect()
         now = self.truth()
         return [
-            f"{thing[0]} {thing[1]}: its webhook was taken"
-            for thing in self.said.taken(self.changed)
+            f"{thing[0]} {thing[1]}: its webhook was accepted"
+            for thing in self.webhook_log.accepted(self.changed)
             if self.judge.known.get(thing) != now.get(thing)
         ]
 
-    def verdict(self, *, seconds: float = PATIENCE) -> Verdict:
-        """Wait until everything has been told, and judge."""
+    def verdict(self, *, seconds: float = TIMEOUT) -> Verdict:
+        """Wait until every change is delivered, and judge."""
         end = time.monotonic() + seconds
-        while not self.settled and time.monotonic() < end:
+        while not self.complete and time.monotonic() < end:
             self.poll_now()
             time.sleep(0.2)
         return self.judge.verdict(self.truth())
 
     @property
-    def hooked(self) -> bool:
-        """The store's webhooks are registered and in order."""
+    def webhooks_ready(self) -> bool:
+        """The webhooks are registered at the store."""
         with self.database.read() as session:
             hooks = session.get_one(Instance, self.instance_id).hooks
         there = {row.id for row in self.store.shop.tables["webhooks"] if row.status == "active"}
         return bool(hooks) and {one.get("id") for one in hooks} <= there
 
     def errors(self) -> list[str]:
-        """What resources failed with."""
+        """Return the errors of resources."""
         with self.database.read() as session:
             return [f"{one.resource}: {one.error}" for one in session.scalars(sa.select(Poller))]
 
     def pause(self, child: Child) -> None:
-        """Stop a process where it holds no lock in the database, which would stop the others."""
+        """Pause a process while it holds no database lock, which would block the others."""
         wait_until(lambda: self._paused(child))
 
     def _paused(self, child: Child) -> bool:
         child.signal(signal.SIGSTOP)
         time.sleep(0.05)
         try:
-            with self._impatient.connect() as connection:
+            with self._no_wait_engine.connect() as connection:
                 if connection.dialect.name == "sqlite":
                     connection.exec_driver_sql("BEGIN IMMEDIATE")
                     return True
@@ -424,21 +424,21 @@ class Installation:
             return False
 
     @property
-    def arrivals(self) -> int:
-        """Webhooks that were not looked after yet."""
+    def pending_webhooks(self) -> int:
+        """How many webhooks are not processed yet."""
         with self.database.read() as session:
             return session.scalars(sa.select(sa.func.count()).select_from(Arrival)).one()
 
 
 def _lasting(received: Received) -> t.Any:
-    """What of a notification may not differ when it comes again."""
+    """Return what must be the same when a notification is repeated."""
     return received.json["message"]["events"], received.json["message"]["raw"]
 
 
-def wait_until(done: cabc.Callable[[], bool], seconds: float = PATIENCE) -> float:
-    """Look again and again; returns how long it took, in seconds.
+def wait_until(done: cabc.Callable[[], bool], seconds: float = TIMEOUT) -> float:
+    """Wait for a condition; return how long it took, seconds.
 
-    :raises TimeoutError: it did not come to that.
+    :raises TimeoutError: it did not become true.
     """
     began = time.monotonic()
     while not done():

@@ -1,8 +1,8 @@
-"""Chaos: kills the processes of an installation, thousands of times, and counts what is lost.
+"""Kill series: kill the processes of an installation, and count what is lost.
 
-``CHAOS_KILLS`` says how many kills at random moments, ``CHAOS_DATABASES`` on which databases,
-``CHAOS_SERIES`` which series (a regular expression), and ``CHAOS_RESULTS`` names a file that keeps
-the outcomes, so that a table of many runs can be shown.
+``python -m tests.fault_injection.kill_series`` runs them. ``CHAOS_KILLS`` sets the number of kills
+at random moments, ``CHAOS_DATABASES`` the databases and ``CHAOS_SERIES`` the series (a regular
+expression). ``CHAOS_RESULTS`` names a file that collects the outcomes of several runs.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ KILLS = int(os.environ.get("CHAOS_KILLS", "1000"))
 DATABASES = os.environ.get("CHAOS_DATABASES", "sqlite,postgresql").split(",")
 SERIES = os.environ.get("CHAOS_SERIES", "")
 RESULTS = os.environ.get("CHAOS_RESULTS", "")
-#: Of the random numbers.
+#: Seed of the random numbers.
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
-#: Leases of a second, so that a thousand kills take minutes and not hours.
+#: Leases of one second, so that a thousand kills take minutes.
 QUICK = {"LEASE_SECONDS": "1"}
-#: What runs beside each other; every one of them is killed.
-CREWS: dict[str, tuple[tuple[str, ...], ...]] = {
+#: Commands that run at the same time; each of their processes is killed.
+COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "one worker": (WORKER,),
     "three workers": (WORKER,) * 3,
     "pollers and deliverers": (
@@ -56,20 +56,20 @@ Series = dict[str, cabc.Callable[[str], KillResult]]
 
 
 def series() -> Series:
-    """All series by name; each is given the name of a database."""
+    """Return all series by name; each is called with the name of a database."""
     share = max(KILLS // (8 * len(DATABASES)), 1)
     made: Series = {}
-    for what, crew in CREWS.items():
-        made[f"{what}, at random"] = _random(crew, share, QUICK)
+    for what, commands in COMMANDS.items():
+        made[f"{what}, at random"] = _random(commands, share, QUICK)
     made["three workers, at random, default lease"] = _random(
-        CREWS["three workers"], share // 2, {}
+        COMMANDS["three workers"], share // 2, {}
     )
     for point in POINTS:
         most = 60 if "commit" in point else 250
         made[f"one worker, each {point}"] = _points(point, most, ())
     made["one of three workers, each after commit"] = _points(POINTS[1], 40, (WORKER,) * 2)
     made["intake and workers, at random, webhooks"] = _intake(
-        lambda stand, intake: kills.with_intake(stand, intake, 2 * share)
+        lambda installation, intake: kills.with_intake(installation, intake, 2 * share)
     )
     for point in POINTS[:2]:
         made[f"intake, each {point}, webhooks"] = _intake(
@@ -78,13 +78,16 @@ def series() -> Series:
     for name in BROKERS:
         made[f"Celery, its beat, {name}, intake, at random"] = _celery(
             name,
-            lambda stand, crew, broker: kills.with_celery(
-                stand, crew, broker, Intake(_port(stand)), max(share // 2, 5)
+            lambda installation, processes, broker: kills.with_celery(
+                installation, processes, broker, Intake(_port(installation)), max(share // 2, 5)
             ),
             hooked=True,
         )
     made["Celery, each after commit"] = _celery(
-        "redis", lambda stand, crew, _broker: kills.celery_at_points(stand, crew, POINTS[1], 30)
+        "redis",
+        lambda installation, processes, _broker: kills.celery_at_points(
+            installation, processes, POINTS[1], 30
+        ),
     )
     made["takeover at default settings"] = _takeovers
     made["takeover by Celery at default settings"] = _celery(
@@ -94,21 +97,21 @@ def series() -> Series:
 
 
 def _random(
-    crew: cabc.Sequence[tuple[str, ...]], count: int, settings: cabc.Mapping[str, str]
+    commands: cabc.Sequence[tuple[str, ...]], count: int, settings: cabc.Mapping[str, str]
 ) -> cabc.Callable[[str], KillResult]:
     def run(database: str) -> KillResult:
-        with stand_on(database, settings=settings) as stand:
-            return kills.at_random(stand, crew, max(count, 1))
+        with installation_on(database, settings=settings) as installation:
+            return kills.at_random(installation, commands, max(count, 1))
 
     return run
 
 
 def _points(
-    point: str, most: int, beside: cabc.Sequence[tuple[str, ...]]
+    point: str, most: int, others: cabc.Sequence[tuple[str, ...]]
 ) -> cabc.Callable[[str], KillResult]:
     def run(database: str) -> KillResult:
-        with stand_on(database, settings=QUICK) as stand:
-            return kills.at_points(stand, point, most=most, beside=beside)
+        with installation_on(database, settings=QUICK) as installation:
+            return kills.at_points(installation, point, most=most, others=others)
 
     return run
 
@@ -119,10 +122,10 @@ def _intake(
     def run(database: str) -> KillResult:
         intake = Intake(free_port())
         public = f"http://127.0.0.1:{intake.port}"
-        with stand_on(database, public=public, settings=QUICK) as stand:
-            intake.start(stand.environment)
+        with installation_on(database, public=public, settings=QUICK) as installation:
+            intake.start(installation.environment)
             try:
-                return do(stand, intake)
+                return do(installation, intake)
             finally:
                 intake.stop()
 
@@ -138,18 +141,21 @@ def _celery(
 ) -> cabc.Callable[[str], KillResult]:
     def run(database: str) -> KillResult:
         public = f"http://127.0.0.1:{free_port()}" if hooked else None
-        with stand_on(database, public=public, settings=settings) as stand, _broker(name) as broker:
-            crew = ServerProcesses(stand.environment, broker, stand.folder)
+        with (
+            installation_on(database, public=public, settings=settings) as installation,
+            _broker(name) as broker,
+        ):
+            processes = ServerProcesses(installation.environment, broker, installation.folder)
             try:
-                return do(stand, crew, broker)
+                return do(installation, processes, broker)
             finally:
-                crew.end()
+                processes.end()
 
     return run
 
 
-def _port(stand: Installation) -> int:
-    return int(str(stand.public).rpartition(":")[2])
+def _port(installation: Installation) -> int:
+    return int(str(installation.public).rpartition(":")[2])
 
 
 @contextlib.contextmanager
@@ -165,35 +171,37 @@ def _broker(name: str) -> cabc.Iterator[Broker]:
 
 
 def _takeovers(database: str) -> KillResult:
-    """Of polls, of what webhooks said, of deliveries, and of guardians."""
+    """Measure takeovers of polls, webhooks, deliveries, and checks of registered webhooks."""
     intake = Intake(free_port())
     public = f"http://127.0.0.1:{intake.port}"
-    with stand_on(database, public=public) as stand:
-        intake.start(stand.environment)
+    with installation_on(database, public=public) as installation:
+        intake.start(installation.environment)
         try:
-            takeover = Takeover(stand, lambda: stand.nursery.start(*WORKER))
+            takeover = Takeover(installation, lambda: installation.spawner.start(*WORKER))
             took = {
-                "guardians": takeover.of_guardians(4),
-                "polls": takeover.of_requests(stand.poll_now, 6),
+                "webhook checks": takeover.of_webhook_checks(4),
+                "polls": takeover.of_requests(installation.poll_now, 6),
                 "deliveries": takeover.of_deliveries(6),
-                "webhooks": takeover.of_requests(stand.said.end, 6),
+                "webhooks": takeover.of_requests(installation.webhook_log.flush, 6),
             }
-            return _with(kills.judged(stand), took)
+            return _with(kills.judge(installation), took)
         finally:
             intake.stop()
 
 
-def _celery_takeovers(stand: Installation, crew: ServerProcesses, broker: Broker) -> KillResult:
-    crew.beat()
-    takeover = Takeover(stand, crew.worker, ready=4.0)
+def _celery_takeovers(
+    installation: Installation, processes: ServerProcesses, broker: Broker
+) -> KillResult:
+    processes.beat()
+    takeover = Takeover(installation, processes.worker, ready=4.0)
     took = {
-        "polls": takeover.of_requests(stand.poll_now, 4),
+        "polls": takeover.of_requests(installation.poll_now, 4),
         "deliveries": takeover.of_deliveries(4),
     }
-    crew.worker()
-    back = kills.broker_takeover(stand, broker)
-    print(f"  after the broker has come back: {back:.1f} s", flush=True)
-    return _with(kills.judged(stand), took)
+    processes.worker()
+    back = kills.broker_takeover(installation, broker)
+    print(f"  after the broker is back: {back:.1f} s", flush=True)
+    return _with(kills.judge(installation), took)
 
 
 def _with(outcome: KillResult, took: cabc.Mapping[str, float]) -> KillResult:
@@ -203,8 +211,8 @@ def _with(outcome: KillResult, took: cabc.Mapping[str, float]) -> KillResult:
 
 
 @contextlib.contextmanager
-def stand_on(name: str, **options: t.Any) -> cabc.Iterator[Installation]:
-    """An installation on a database of its own."""
+def installation_on(name: str, **options: t.Any) -> cabc.Iterator[Installation]:
+    """Run an installation on a database of its own."""
     with tempfile.TemporaryDirectory(prefix="woo-chaos-", ignore_cleanup_errors=True) as path:
         folder = pathlib.Path(path)
         with contextlib.ExitStack() as stack:
@@ -216,7 +224,7 @@ def stand_on(name: str, **options: t.Any) -> cabc.Iterator[Installation]:
 
 
 def table(rows: cabc.Sequence[tuple[str, str, KillResult]]) -> str:
-    """The outcomes in Markdown, those of the same series added up."""
+    """Return a Markdown table of the outcomes, added up by series."""
     lines = [
         "| Database | Series | Kills | Changes | Lost | False | Sent again | Most of one id after "
         "one kill | Longest takeover |",
@@ -266,13 +274,13 @@ def main() -> None:
                 print(f"{database}, {what}: left out, {exc}", flush=True)
                 continue
             except Exception:
-                # The machine was too slow, or the stand is broken: that proves nothing either way.
+                # The machine was too slow, or the test is broken: this proves nothing.
                 traceback.print_exc()
                 wrong += 1
                 continue
             rows.append((database, what, outcome))
             seconds = time.monotonic() - began
-            print(f"{database}, {what}: {_told(outcome)}, {seconds:.0f} s", flush=True)
+            print(f"{database}, {what}: {_summary(outcome)}, {seconds:.0f} s", flush=True)
             print(*outcome.wrong[:20], outcome.log, sep="\n", end="", flush=True)
             wrong += len(outcome.wrong)
             if RESULTS:
@@ -282,10 +290,14 @@ def main() -> None:
     sys.exit(1 if wrong else 0)
 
 
-def _told(one: KillResult) -> str:
-    said = f"{one.taken} of {one.webhooks} webhooks taken, " if one.webhooks else ""
+def _summary(one: KillResult) -> str:
+    webhooks = f"{one.taken} of {one.webhooks} webhooks accepted, " if one.webhooks else ""
     return (
-        f"{one.kills} kills ({one.working} in the middle of work), {one.changes} changes, {said}"
+        f"{one.kills} kills ({one.working} during work), {one.changes} changes, {webhooks}"
         f"{one.events} events in {one.notifications} notifications, {one.repeated} sent again, "
         f"{len(one.wrong)} wrong"
     )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""The ways of killing: whom, when, and what is done before the next one."""
+"""Series of kills: which process is killed when, and what happens between two kills."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ import threading
 import time
 import typing as t
 
-from .crash_points import DOOM
+from .crash_points import KILL_AT
 from .installation import Child, Installation, wait_until
 from .server_processes import Broker, Celery, Intake, ServerProcesses
 
-#: How long a request may be on its way when its sender is killed, seconds.
-ON_ITS_WAY = 0.5
-#: Kills after which all of it is let come to an end: of a store of which much is gone at once it is
-#: believed after ten minutes only. Webhooks alone must have told what was acknowledged by then.
+#: How long a request may be in flight when its sender is killed, seconds.
+IN_FLIGHT = 0.5
+#: Kills after which the installation catches up: a mass deletion is confirmed after ten minutes. By
+#: then webhooks alone must have reported what was acknowledged.
 ROUND = 10
 WORKER = ("poll",)
-#: How long a store takes for an answer while it is asked by somebody who is to be killed, seconds.
+#: How long the store delays answers to the process that is killed, seconds.
 SLOW = 10.0
 
 
 @dataclasses.dataclass
 class KillResult:
-    """What a series of kills came to."""
+    """The outcome of a series of kills."""
 
     kills: int = 0
-    #: Kills while a lease was held or a webhook waited, where that was looked at.
+    #: Kills while a lease was held or a webhook waited, in series that check it.
     working: int = 0
     #: States of objects in the store that differed from those before.
     changes: int = 0
     events: int = 0
     notifications: int = 0
     lost: list[str] = dataclasses.field(default_factory=list)
-    #: Events that never were so, or were told under two ids.
+    #: Events that were never true, or were sent under two ids.
     false: list[str] = dataclasses.field(default_factory=list)
     #: Deliveries beyond the first of a notification; the most of one id after one kill.
     repeated: int = 0
     per_kill: int = 0
-    #: Those without a kill since the delivery before: nobody is to blame but us.
+    #: Those of them without a kill since the delivery before.
     unexplained: int = 0
     webhooks: int = 0
     #: Webhooks that were answered 200.
@@ -55,7 +55,7 @@ class KillResult:
 
     @property
     def wrong(self) -> list[str]:
-        """What must not be."""
+        """What must not happen."""
         again = [f"{self.unexplained} sent again without a kill"] * bool(self.unexplained)
         often = [f"sent {self.per_kill} times after one kill"] * (self.per_kill > 1)
         return [*self.lost, *self.false, *again, *often]
@@ -66,7 +66,7 @@ def repeats(
 ) -> tuple[int, int, int]:
     """Count deliveries beyond the first of an id: all, most after one kill, those without one.
 
-    :param times: when each notification came, by id.
+    :param times: when each notification was received, by id.
     :param kills: when processes were killed, sorted.
     """
     after: collections.Counter[tuple[str, int]] = collections.Counter()
@@ -75,237 +75,260 @@ def repeats(
         for before, again in itertools.pairwise(sorted(came)):
             last = bisect.bisect(kills, again)
             after[number, last] += 1
-            unexplained += last == 0 or kills[last - 1] < before - ON_ITS_WAY
+            unexplained += last == 0 or kills[last - 1] < before - IN_FLIGHT
     return after.total(), max(after.values(), default=0), unexplained
 
 
-def judged(stand: Installation, working: int = 0, lost: cabc.Iterable[str] = ()) -> KillResult:
-    """Wait until all is told, and count.
+def judge(
+    installation: Installation, working: int = 0, lost: cabc.Iterable[str] = ()
+) -> KillResult:
+    """Wait until every change is delivered, and count.
 
-    :param lost: what was found to be lost before.
+    :param lost: losses that were found before.
     """
-    verdict = stand.verdict()
-    kills = stand.kills
-    outcome = KillResult(len(kills), working, verdict.changes, verdict.arrived, len(stand.came))
+    verdict = installation.verdict()
+    kills = installation.kills
+    outcome = KillResult(
+        len(kills), working, verdict.changes, verdict.arrived, len(installation.received_counts)
+    )
     outcome.lost = [*lost, *verdict.lost]
     outcome.false = [*verdict.false, *verdict.duplicate]
-    outcome.repeated, outcome.per_kill, outcome.unexplained = repeats(stand.times, kills)
-    outcome.webhooks = len(stand.said.all)
-    outcome.taken = sum(one.status == 200 for one in stand.said.all)
+    outcome.repeated, outcome.per_kill, outcome.unexplained = repeats(
+        installation.received_at, kills
+    )
+    outcome.webhooks = len(installation.webhook_log.entries)
+    outcome.taken = sum(one.status == 200 for one in installation.webhook_log.entries)
     if outcome.wrong:
-        outcome.log = "\n".join([*stand.errors(), stand.log.read_text()[-6000:]])
+        outcome.log = "\n".join([*installation.errors(), installation.log.read_text()[-6000:]])
     return outcome
 
 
-def at_random(stand: Installation, crew: cabc.Sequence[tuple[str, ...]], kills: int) -> KillResult:
-    """Kill one of a crew at a random moment, and start another in its place, again and again."""
-    stand.slow_down()
-    running = [stand.nursery.start(*args) for args in crew]
+def at_random(
+    installation: Installation, commands: cabc.Sequence[tuple[str, ...]], kills: int
+) -> KillResult:
+    """Kill and replace processes at random moments."""
+    installation.slow_down()
+    running = [installation.spawner.start(*args) for args in commands]
     working = 0
     for number in range(kills):
-        for _ in range(stand.chance.randint(1, 4)):
-            stand.act()
-        stand.poll_now()
-        _any_moment(stand)
-        victim = stand.chance.randrange(len(crew))
-        working += stand.working
-        stand.kill(running[victim])
-        running[victim] = stand.nursery.start(*crew[victim])
+        for _ in range(installation.chance.randint(1, 4)):
+            installation.change_store()
+        installation.poll_now()
+        _wait_random(installation)
+        victim = installation.chance.randrange(len(commands))
+        working += installation.working
+        installation.kill(running[victim])
+        running[victim] = installation.spawner.start(*commands[victim])
         if number % ROUND == ROUND - 1:
-            stand.verdict()
-    outcome = judged(stand, working)
+            installation.verdict()
+    outcome = judge(installation, working)
     _end(running)
     return outcome
 
 
-def _any_moment(stand: Installation) -> None:
-    """Most often wait for work to begin: who kills the idle learns nothing."""
-    if stand.chance.random() < 0.8:
+def _wait_random(installation: Installation) -> None:
+    """Wait for a random time, mostly after work has begun: killing idle processes tests nothing."""
+    if installation.chance.random() < 0.8:
         with contextlib.suppress(TimeoutError):
-            wait_until(lambda: stand.working, 1.5)
-    time.sleep(stand.chance.uniform(0, 0.4))
+            wait_until(lambda: installation.working, 1.5)
+    time.sleep(installation.chance.uniform(0, 0.4))
 
 
 def at_points(
-    stand: Installation,
+    installation: Installation,
     point: str,
     first: int = 0,
     most: int = 60,
-    beside: cabc.Sequence[tuple[str, ...]] = (),
+    others: cabc.Sequence[tuple[str, ...]] = (),
 ) -> KillResult:
-    """Kill a worker at each commit or statement of its way in turn, from its start to the end.
+    """Kill a worker at its first commit or statement, the next one at its second, and so on.
 
-    :param beside: others that work meanwhile and are left alone.
+    :param others: commands of workers that are not killed.
     """
-    others = [stand.nursery.start(*args) for args in beside]
+    beside = [installation.spawner.start(*args) for args in others]
     kills = 0
     for number in range(first, first + most):
         for _ in range(3):
-            stand.act()
-        stand.poll_now()
-        child = stand.nursery.start(*WORKER, doom=(point, number))
-        wait_until(lambda: not child.alive or stand.settled)  # noqa: B023
+            installation.change_store()
+        installation.poll_now()
+        child = installation.spawner.start(*WORKER, kill_at=(point, number))
+        wait_until(lambda: not child.alive or installation.complete)  # noqa: B023
         if child.alive:
             child.kill()
             if not beside:
                 break
-            continue  # Somebody else was faster.
+            continue  # Another worker was faster.
         kills += 1
         if number % ROUND == ROUND - 1:
-            worker = stand.nursery.start(*WORKER)
-            stand.verdict()
+            worker = installation.spawner.start(*WORKER)
+            installation.verdict()
             worker.kill()
-    worker = stand.nursery.start(*WORKER)
-    outcome = judged(stand, kills)
-    _end([worker, *others])
+    worker = installation.spawner.start(*WORKER)
+    outcome = judge(installation, kills)
+    _end([worker, *beside])
     return outcome
 
 
-def with_intake(stand: Installation, intake: Intake, kills: int) -> KillResult:
+def with_intake(installation: Installation, intake: Intake, kills: int) -> KillResult:
     """Kill the intake and the workers while the store sends webhooks.
 
-    In each round nothing is polled at first: what a webhook was answered 200 for must be told
-    without. Then the instance is polled, as it is every hour, and everything must be told.
+    In each round polls are suspended at first: what was acknowledged must be delivered without.
+    Then the instance is polled, and every change must be delivered.
     """
-    stand.slow_down()
-    running = [stand.nursery.start(*WORKER) for _ in range(2)]
-    _begin_webhooks(stand)
+    installation.slow_down()
+    running = [installation.spawner.start(*WORKER) for _ in range(2)]
+    _begin_webhooks(installation)
     working, lost = 0, list[str]()
     for number in range(kills):
         if number % ROUND == 0:
-            stand.hold_polls()
-            stand.guard_now()
-        for _ in range(stand.chance.randint(1, 4)):
-            stand.act()
-        _any_moment(stand)
+            installation.hold_polls()
+            installation.check_webhooks_now()
+        for _ in range(installation.chance.randint(1, 4)):
+            installation.change_store()
+        _wait_random(installation)
         if number % 2 and intake.workers:
-            stand.kill(stand.chance.choice(intake.workers))
+            installation.kill(installation.chance.choice(intake.workers))
         else:
-            victim = stand.chance.randrange(len(running))
-            working += stand.working
-            stand.kill(running[victim])
-            running[victim] = stand.nursery.start(*WORKER)
+            victim = installation.chance.randrange(len(running))
+            working += installation.working
+            installation.kill(running[victim])
+            running[victim] = installation.spawner.start(*WORKER)
         if number % ROUND == ROUND - 1:
-            lost += end_round(stand)
-    lost += end_round(stand)
-    outcome = judged_webhooks(stand, working, lost)
+            lost += end_round(installation)
+    lost += end_round(installation)
+    outcome = judge_webhooks(installation, working, lost)
     _end(running)
     return outcome
 
 
-def intake_at_points(stand: Installation, intake: Intake, point: str, kills: int) -> KillResult:
-    """Kill each process of the intake at its n-th commit, and those that follow it as well."""
-    worker = stand.nursery.start(*WORKER)
-    _begin_webhooks(stand)
+def intake_at_points(
+    installation: Installation, intake: Intake, point: str, kills: int
+) -> KillResult:
+    """Kill each process of the intake at its n-th commit, and the processes that replace it."""
+    worker = installation.spawner.start(*WORKER)
+    _begin_webhooks(installation)
     lost = list[str]()
     for number in (1, 2, 3, 5):
         intake.stop()
-        intake.start({**stand.environment, DOOM: f"{point}:{number}"})
-        stand.hold_polls()
-        before, end = len(stand.kills), time.monotonic() + 60
-        while len(stand.kills) < before + kills / 4 and time.monotonic() < end:
-            stand.act()
-            stand.said.end()
-        lost += end_round(stand)
+        intake.start({**installation.environment, KILL_AT: f"{point}:{number}"})
+        installation.hold_polls()
+        before, end = len(installation.kills), time.monotonic() + 60
+        while len(installation.kills) < before + kills / 4 and time.monotonic() < end:
+            installation.change_store()
+            installation.webhook_log.flush()
+        lost += end_round(installation)
     intake.stop()
-    intake.start(stand.environment)
-    outcome = judged_webhooks(stand, 0, lost)
+    intake.start(installation.environment)
+    outcome = judge_webhooks(installation, 0, lost)
     worker.kill()
     return outcome
 
 
-def _begin_webhooks(stand: Installation) -> None:
-    wait_until(lambda: stand.hooked, 180)
-    stand.store.webhooks.auto = True
+def _begin_webhooks(installation: Installation) -> None:
+    wait_until(lambda: installation.webhooks_ready, 180)
+    installation.store.webhooks.auto = True
 
 
-def end_round(stand: Installation) -> list[str]:
-    """What webhooks said that were acknowledged must be told; then the rest is polled."""
-    stand.said.end()
+def end_round(installation: Installation) -> list[str]:
+    """Check that acknowledged webhooks were delivered, then poll the rest; return what was lost."""
+    installation.webhook_log.flush()
     with contextlib.suppress(TimeoutError):
-        wait_until(lambda: stand.free and not stand.arrivals and stand.delivered, 30)
-    lost = stand.untold()
-    if stand.arrivals:
-        lost.append(f"{stand.arrivals} webhooks were not looked after")
-    stand.resume_polls()
-    stand.verdict()
+        wait_until(
+            lambda: (
+                installation.idle and not installation.pending_webhooks and installation.delivered
+            ),
+            30,
+        )
+    lost = installation.unsent()
+    if installation.pending_webhooks:
+        lost.append(f"{installation.pending_webhooks} webhooks were not processed")
+    installation.resume_polls()
+    installation.verdict()
     return lost
 
 
-def judged_webhooks(stand: Installation, working: int, lost: list[str]) -> KillResult:
-    stand.store.webhooks.auto = False
-    stand.said.end()
-    outcome = judged(stand, working, lost)
+def judge_webhooks(installation: Installation, working: int, lost: list[str]) -> KillResult:
+    installation.store.webhooks.auto = False
+    installation.webhook_log.flush()
+    outcome = judge(installation, working, lost)
     if outcome.taken < outcome.changes / 4:
-        outcome.lost.append(f"only {outcome.taken} webhooks were taken")
+        outcome.lost.append(f"only {outcome.taken} webhooks were accepted")
     return outcome
 
 
 def with_celery(
-    stand: Installation, crew: ServerProcesses, broker: Broker, intake: Intake, kills: int
+    installation: Installation,
+    processes: ServerProcesses,
+    broker: Broker,
+    intake: Intake,
+    kills: int,
 ) -> KillResult:
     """Kill Celery's workers, processes of their pools, the beat, the broker and the intake."""
-    intake.start(crew.environment, "tests.fault_injection.celery_app:flask_app")
+    intake.start(processes.environment, "tests.fault_injection.celery_app:flask_app")
     try:
-        return _with_celery(stand, crew, broker, intake, kills)
+        return _with_celery(installation, processes, broker, intake, kills)
     finally:
         intake.stop()
 
 
 def _with_celery(
-    stand: Installation, crew: ServerProcesses, broker: Broker, intake: Intake, kills: int
+    installation: Installation,
+    processes: ServerProcesses,
+    broker: Broker,
+    intake: Intake,
+    kills: int,
 ) -> KillResult:
-    stand.slow_down()
-    beat, workers = crew.beat(), [crew.worker(number) for number in range(2)]
-    _begin_webhooks(stand)
+    installation.slow_down()
+    beat, workers = processes.beat(), [processes.worker(number) for number in range(2)]
+    _begin_webhooks(installation)
     working = 0
     for number in range(kills):
-        for _ in range(stand.chance.randint(1, 4)):
-            stand.act()
-        stand.poll_now()
-        _any_moment(stand)
-        working += stand.working
-        stand.struck()
+        for _ in range(installation.chance.randint(1, 4)):
+            installation.change_store()
+        installation.poll_now()
+        _wait_random(installation)
+        working += installation.working
+        installation.record_kill()
         victim = number // 5 % 2
         match number % 5:
             case 0 | 2:
                 workers[victim].kill()
-                workers[victim] = crew.worker(victim)
+                workers[victim] = processes.worker(victim)
             case 1:
-                _kill_one(stand, workers[victim].pool or workers[1 - victim].pool)
+                _kill_one(installation, workers[victim].pool or workers[1 - victim].pool)
             case 3:
                 broker.kill()
-                time.sleep(stand.chance.uniform(0, 0.5))
+                time.sleep(installation.chance.uniform(0, 0.5))
                 broker.start()
             case _ if victim:
-                _kill_one(stand, intake.workers)
+                _kill_one(installation, intake.workers)
             case _:
                 beat.kill()
-                beat = crew.beat()
-    return judged_webhooks(stand, working, end_round(stand))
+                beat = processes.beat()
+    return judge_webhooks(installation, working, end_round(installation))
 
 
-def _kill_one(stand: Installation, among: cabc.Sequence[Child]) -> None:
+def _kill_one(installation: Installation, among: cabc.Sequence[Child]) -> None:
     if among:
-        stand.chance.choice(among).kill()
+        installation.chance.choice(among).kill()
 
 
 def celery_at_points(
-    stand: Installation, crew: ServerProcesses, point: str, most: int
+    installation: Installation, processes: ServerProcesses, point: str, most: int
 ) -> KillResult:
-    """Kill a Celery worker at each commit or statement of its way in turn."""
-    crew.beat()
+    """Kill a Celery worker at its first commit or statement, the next at its second, and so on."""
+    processes.beat()
     for number in range(most):
         for _ in range(3):
-            stand.act()
-        stand.poll_now()
-        worker = crew.worker(pool="solo", doom=f"{point}:{number}")
-        wait_until(lambda: not worker.alive or stand.settled)  # noqa: B023
+            installation.change_store()
+        installation.poll_now()
+        worker = processes.worker(pool="solo", kill_at=f"{point}:{number}")
+        wait_until(lambda: not worker.alive or installation.complete)  # noqa: B023
         if worker.alive:
             worker.kill()
             break
-    crew.worker()
-    return judged(stand)
+    processes.worker()
+    return judge(installation)
 
 
 class Running(t.Protocol):
@@ -316,96 +339,98 @@ class Running(t.Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Takeover:
-    """Kills whoever is at work while another one stands by, and takes the time.
+    """Kills a working process while another one is idle, and measures the time of the takeover.
 
     :param start: starts a worker.
-    :param ready: seconds until one that was started is at work, at most.
+    :param ready: seconds after which a started worker is ready, at most.
     """
 
-    stand: Installation
+    installation: Installation
     start: cabc.Callable[[], Running]
     ready: float = 1.0
 
     def of_requests(self, cause: cabc.Callable[[], None], times: int) -> float:
-        """Kill in the middle of reading the store; until all is told.
+        """Kill during a request to the store; return the time until every change is delivered.
 
-        :param cause: why the store is asked.
+        :param cause: makes the worker send requests to the store.
         """
-        stand, took = self.stand, list[float]()
+        installation, took = self.installation, list[float]()
         for _ in range(times):
             holder = self.start()
-            stand.store.faults.add("delay", times=100_000, seconds=SLOW)
-            stand.act()
+            installation.store.faults.add("delay", times=100_000, seconds=SLOW)
+            installation.change_store()
             cause()
-            wait_until(lambda: not stand.free)
+            wait_until(lambda: not installation.idle)
             other = self._other()
-            took.append(self._killed(holder, stand.store.faults.clear, lambda: stand.settled))
+            took.append(
+                self._killed(holder, installation.store.faults.clear, lambda: installation.complete)
+            )
             other.kill()
         return max(took)
 
     def of_deliveries(self, times: int) -> float:
-        """Kill while the callback has a request; until it has come again."""
-        stand, took = self.stand, list[float]()
+        """Kill during a request to the callback; return the time until it is repeated."""
+        installation, took = self.installation, list[float]()
         for _ in range(times):
             slow = _Slow()
             holder = self.start()
-            stand.receiver.answer = slow
-            stand.act()
-            stand.poll_now()
+            installation.receiver.answer = slow
+            installation.change_store()
+            installation.poll_now()
             slow.asked.wait(60)
             other = self._other()
-            stand.receiver.answer = lambda _received: 200
-            took.append(self._killed(holder, lambda: None, lambda: stand.settled))
+            installation.receiver.answer = lambda _received: 200
+            took.append(self._killed(holder, lambda: None, lambda: installation.complete))
             slow.answer.set()
             other.kill()
         return max(took)
 
     def of_both(self) -> float:
-        """Kill while the store and the callback are asked; until all is told."""
-        stand, slow = self.stand, _Slow()
+        """Kill during requests to the store and the callback; return the time until the end."""
+        installation, slow = self.installation, _Slow()
         holder = self.start()
-        stand.receiver.answer = slow
-        stand.act()
-        stand.poll_now()
+        installation.receiver.answer = slow
+        installation.change_store()
+        installation.poll_now()
         slow.asked.wait(60)
-        stand.store.faults.add("delay", times=100_000, seconds=SLOW)
-        stand.act()
-        wait_until(lambda: stand.free)
-        stand.poll_now()
-        wait_until(lambda: not stand.free)
+        installation.store.faults.add("delay", times=100_000, seconds=SLOW)
+        installation.change_store()
+        wait_until(lambda: installation.idle)
+        installation.poll_now()
+        wait_until(lambda: not installation.idle)
         other = self._other()
-        stand.receiver.answer = lambda _received: 200
-        took = self._killed(holder, stand.store.faults.clear, lambda: stand.settled)
+        installation.receiver.answer = lambda _received: 200
+        took = self._killed(holder, installation.store.faults.clear, lambda: installation.complete)
         slow.answer.set()
         other.kill()
         return took
 
-    def of_guardians(self, times: int) -> float:
-        """Kill while webhooks are registered; until all of them are."""
-        stand, took = self.stand, list[float]()
-        table = stand.store.shop.tables["webhooks"]
+    def of_webhook_checks(self, times: int) -> float:
+        """Kill while webhooks are being registered; return the time until all of them are."""
+        installation, took = self.installation, list[float]()
+        table = installation.store.shop.tables["webhooks"]
         for _ in range(times):
             holder = self.start()
-            wait_until(lambda: stand.hooked, 180)
+            wait_until(lambda: installation.webhooks_ready, 180)
             wanted = len(table)
-            with stand.store.shop.lock:
+            with installation.store.shop.lock:
                 table.replace([])
-            # The first one is made, the others are not.
-            stand.store.faults.add(
+            # The first one is registered, the others are not.
+            installation.store.faults.add(
                 "delay", times=100_000, match="webhooks/batch", seconds=SLOW, effect=False
             )
-            stand.guard_now()
+            installation.check_webhooks_now()
             wait_until(lambda: 0 < len(table) < wanted)  # noqa: B023
             other = self._other()
-            done = lambda: len(table) >= wanted and stand.hooked  # noqa: B023, E731
-            took.append(self._killed(holder, stand.store.faults.clear, done))
+            done = lambda: len(table) >= wanted and installation.webhooks_ready  # noqa: B023, E731
+            took.append(self._killed(holder, installation.store.faults.clear, done))
             other.kill()
         return max(took)
 
     def _other(self) -> Running:
         other = self.start()
-        # A renewal comes every third of a lease; the kill comes anywhere between two of them.
-        time.sleep(self.ready + self.stand.chance.uniform(0.0, 2.0))
+        # A lease is renewed each third of its length; the kill is anywhere between two renewals.
+        time.sleep(self.ready + self.installation.chance.uniform(0.0, 2.0))
         return other
 
     def _killed(
@@ -414,7 +439,7 @@ class Takeover:
         then: cabc.Callable[[], None],
         done: cabc.Callable[[], bool],
     ) -> float:
-        self.stand.struck()
+        self.installation.record_kill()
         holder.kill()
         began = time.monotonic()
         then()
@@ -434,16 +459,16 @@ class _Slow:
         return 200
 
 
-def broker_takeover(stand: Installation, broker: Broker) -> float:
-    """Kill the broker for a while; how long from its return until all is told, seconds."""
-    stand.struck()
+def broker_takeover(installation: Installation, broker: Broker) -> float:
+    """Kill and restart the broker; return the seconds from then until all is delivered."""
+    installation.record_kill()
     broker.kill()
     for _ in range(3):
-        stand.act()
-    stand.poll_now()
+        installation.change_store()
+    installation.poll_now()
     time.sleep(3.0)
     broker.start()
-    return wait_until(lambda: stand.settled)
+    return wait_until(lambda: installation.complete)
 
 
 def _end(running: cabc.Iterable[Child | Celery]) -> None:

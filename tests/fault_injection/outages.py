@@ -1,7 +1,8 @@
-"""Outages: the database goes away under a whole installation, and comes back.
+"""Outages: the database of an installation fails and recovers.
 
-``CHAOS_OUTAGE`` says for how many seconds, ``CHAOS_CUTS`` how often the power is cut, and
-``CHAOS_SERIES`` which outages (a regular expression).
+``python -m tests.fault_injection.outages`` runs them. ``CHAOS_OUTAGE`` sets their length in
+seconds, ``CHAOS_CUTS`` the number of power cuts, and ``CHAOS_SERIES`` the outages (a regular
+expression).
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from benchmarks.serving import free_port
 from tests import servers
 
 from . import failing_databases, kills
-from .crash_points import TRUSTING
-from .failing_databases import Image, Place
+from .crash_points import SYNCHRONOUS_NORMAL
+from .failing_databases import FailingDatabase, Image
 from .installation import Installation, wait_until
 from .kill_series import QUICK, SEED, SERIES
 from .kills import WORKER, KillResult
@@ -33,16 +34,16 @@ from .server_processes import Intake
 
 SECONDS = float(os.environ.get("CHAOS_OUTAGE", "60"))
 CUTS = int(os.environ.get("CHAOS_CUTS", "40"))
-#: Seconds between two changes of the store; of calm before and after an outage.
+#: Seconds between two changes of the store, and before and after an outage.
 EVERY, CALM = 0.3, 3.0
-#: Seconds that an outage takes to begin and to end: what is answered then may be either.
+#: Seconds that an outage takes to begin and to end; webhooks may be answered either way.
 EDGE = 2.0
-#: Within so many seconds everything has been told, by itself: the watch has stores polled again
-#: after five minutes at most.
+#: Seconds within which every change is delivered without help: the check whether stores reach the
+#: intake makes polls due after five minutes at most.
 RESUMED = 330.0
 
-Places = cabc.Callable[[pathlib.Path], contextlib.AbstractContextManager[Place]]
-OUTAGES: dict[str, Places] = {
+OpenDatabase = cabc.Callable[[pathlib.Path], contextlib.AbstractContextManager[FailingDatabase]]
+OUTAGES: dict[str, OpenDatabase] = {
     "SQLite, disk full": failing_databases.full_sqlite,
     "PostgreSQL, restarted": functools.partial(failing_databases.postgresql, how=signal.SIGINT),
     "PostgreSQL, crashed": functools.partial(failing_databases.postgresql, how=signal.SIGQUIT),
@@ -56,93 +57,97 @@ OUTAGES: dict[str, Places] = {
 
 
 @dataclasses.dataclass
-class Passed:
-    """What an installation made of an outage."""
+class OutageResult:
+    """How an installation passed an outage."""
 
     outcome: KillResult
-    #: What webhooks were answered while the database was away.
+    #: Answers to webhooks during the outage.
     meanwhile: collections.Counter[int | None]
-    #: What else than 200 they were answered before and after.
+    #: Answers other than 200 before and after it.
     otherwise: collections.Counter[int | None]
-    #: Seconds from the end of the outage until everything had been told.
+    #: Seconds from the end of the outage until every change was delivered.
     resumed: float
-    #: Every worker is the one that was started.
+    #: No worker has ended.
     alive: bool
 
     @property
     def wrong(self) -> list[str]:
-        """What must not be."""
-        refused = [f"answered {status} while it was there" for status in self.otherwise]
+        """What must not happen."""
+        refused = [
+            f"answered {status} while the database was available" for status in self.otherwise
+        ]
         other = [f"answered {status}" for status in self.meanwhile.keys() - {200, 503}]
         dead = [] if self.alive else ["a worker has ended"]
         return [*self.outcome.wrong, *refused, *other, *dead]
 
 
-def through(stand: Installation, intake: Intake, place: Place, seconds: float) -> Passed:
-    """Let the store go on while the database is away; nobody helps afterwards."""
-    intake.start(stand.environment)
-    workers = [stand.nursery.start(*WORKER) for _ in range(2)]
-    wait_until(lambda: stand.hooked, 180)
-    stand.store.webhooks.auto = True
-    _go_on(stand, CALM)
-    stand.engine.dispose()
+def run_outage(
+    installation: Installation, intake: Intake, database: FailingDatabase, seconds: float
+) -> OutageResult:
+    """Change the store before, during and after an outage, without help afterwards."""
+    intake.start(installation.environment)
+    workers = [installation.spawner.start(*WORKER) for _ in range(2)]
+    wait_until(lambda: installation.webhooks_ready, 180)
+    installation.store.webhooks.auto = True
+    _go_on(installation, CALM)
+    installation.engine.dispose()
     began = time.monotonic()
-    place.begin()
-    _go_on(stand, seconds)
-    place.end()
+    database.begin()
+    _go_on(installation, seconds)
+    database.end()
     ended = time.monotonic()
-    _go_on(stand, CALM + EDGE)
-    stand.engine.dispose()
+    _go_on(installation, CALM + EDGE)
+    installation.engine.dispose()
     with contextlib.suppress(TimeoutError):
-        wait_until(lambda: stand.settled and not stand.arrivals, RESUMED)
+        wait_until(lambda: installation.complete and not installation.pending_webhooks, RESUMED)
     resumed = time.monotonic() - ended
-    stand.store.webhooks.auto = False
+    installation.store.webhooks.auto = False
     meanwhile, otherwise = collections.Counter[int | None](), collections.Counter[int | None]()
-    for one in stand.said.all:
+    for one in installation.webhook_log.entries:
         if began <= one.at <= ended:
             meanwhile[one.status] += 1
         elif one.status != 200 and not began - EDGE <= one.at <= ended + EDGE:
             otherwise[one.status] += 1
-    lost = stand.untold()
-    if not stand.settled:
-        lost.append(f"not everything was told within {RESUMED:.0f} s")
+    lost = installation.unsent()
+    if not installation.complete:
+        lost.append(f"not every change was delivered within {RESUMED:.0f} s")
     alive = all(worker.alive for worker in workers)
-    return Passed(kills.judged(stand, lost=lost), meanwhile, otherwise, resumed, alive)
+    return OutageResult(kills.judge(installation, lost=lost), meanwhile, otherwise, resumed, alive)
 
 
-def _go_on(stand: Installation, seconds: float) -> None:
+def _go_on(installation: Installation, seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        stand.act()
+        installation.change_store()
         time.sleep(EVERY)
 
 
-def run(name: str, seconds: float) -> Passed:
-    """Go through one of the outages, with an installation of its own."""
+def run(name: str, seconds: float) -> OutageResult:
+    """Run one of the outages, with an installation of its own."""
     intake = Intake(free_port())
     with contextlib.ExitStack() as stack:
         path = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="woo-outage-", ignore_cleanup_errors=True)
         )
         folder = pathlib.Path(path)
-        place = stack.enter_context(OUTAGES[name](folder))
+        database = stack.enter_context(OUTAGES[name](folder))
         public = f"http://127.0.0.1:{intake.port}"
-        stand = Installation(place.url, folder, seed=SEED, public=public, settings=QUICK)
+        installation = Installation(database.url, folder, seed=SEED, public=public, settings=QUICK)
         stack.callback(intake.stop)
-        stack.enter_context(stand.running())
-        return through(stand, intake, place, seconds)
+        stack.enter_context(installation.running())
+        return run_outage(installation, intake, database, seconds)
 
 
-def power_cuts(cuts: int, *, trusting: bool = False) -> KillResult:
-    """Cut the power of the disk with the SQLite file while webhooks come and are told.
+def power_cuts(cuts: int, *, synchronous_normal: bool = False) -> KillResult:
+    """Cut the power of the disk with the SQLite file while webhooks are received and processed.
 
-    :param trusting: with ``synchronous`` at ``NORMAL``, which the package does not use.
+    :param synchronous_normal: with ``synchronous`` at ``NORMAL``, which the package does not use.
     """
     intake = Intake(free_port())
-    if trusting:
-        os.environ[TRUSTING] = "1"
+    if synchronous_normal:
+        os.environ[SYNCHRONOUS_NORMAL] = "1"
     with contextlib.ExitStack() as stack:
-        stack.callback(os.environ.pop, TRUSTING, None)
+        stack.callback(os.environ.pop, SYNCHRONOUS_NORMAL, None)
         path = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="woo-power-", ignore_cleanup_errors=True)
         )
@@ -150,76 +155,80 @@ def power_cuts(cuts: int, *, trusting: bool = False) -> KillResult:
         image = stack.enter_context(Image(folder))
         url = f"sqlite:///{image.path}/chaos.sqlite3"
         public = f"http://127.0.0.1:{intake.port}"
-        stand = Installation(url, folder, seed=SEED, public=public, settings=QUICK)
+        installation = Installation(url, folder, seed=SEED, public=public, settings=QUICK)
         stack.callback(intake.stop)
-        stack.enter_context(stand.running())
-        return _cut(stand, intake, image, cuts)
+        stack.enter_context(installation.running())
+        return _cut(installation, intake, image, cuts)
 
 
-def _cut(stand: Installation, intake: Intake, image: Image, cuts: int) -> KillResult:
-    intake.start(stand.environment)
-    workers = [stand.nursery.start(*WORKER) for _ in range(2)]
-    wait_until(lambda: stand.hooked, 180)
-    stand.store.webhooks.auto = True
+def _cut(installation: Installation, intake: Intake, image: Image, cuts: int) -> KillResult:
+    intake.start(installation.environment)
+    workers = [installation.spawner.start(*WORKER) for _ in range(2)]
+    wait_until(lambda: installation.webhooks_ready, 180)
+    installation.store.webhooks.auto = True
     lost = list[str]()
     for _ in range(cuts):
-        stand.hold_polls()
-        for _ in range(stand.chance.randint(2, 6)):
-            stand.act()
-            time.sleep(stand.chance.uniform(0, 0.2))
-        stand.struck()
+        installation.hold_polls()
+        for _ in range(installation.chance.randint(2, 6)):
+            installation.change_store()
+            time.sleep(installation.chance.uniform(0, 0.2))
+        installation.record_kill()
         intake.stop()
         for worker in workers:
             worker.kill()
-        # Before the stand closes its connections: the last one to do so synchronises.
+        # Before the installation closes its connections: closing the last one synchronises.
         image.cut()
-        stand.engine.dispose()
-        stand.database.dispose()
+        installation.engine.dispose()
+        installation.database.dispose()
         image.restore()
         with contextlib.closing(sqlite3.connect(image.path / "chaos.sqlite3")) as connection:
             found = connection.execute("PRAGMA integrity_check").fetchone()[0]
             lost += [] if found == "ok" else [f"the file is damaged: {found}"]
-        intake.start(stand.environment)
-        workers = [stand.nursery.start(*WORKER) for _ in range(2)]
-        lost += kills.end_round(stand)
-    outcome = kills.judged_webhooks(stand, 0, lost)
+        intake.start(installation.environment)
+        workers = [installation.spawner.start(*WORKER) for _ in range(2)]
+        lost += kills.end_round(installation)
+    outcome = kills.judge_webhooks(installation, 0, lost)
     for worker in workers:
         worker.kill()
     return outcome
 
 
 def main() -> None:
-    """Go through every outage, and cut the power."""
+    """Run every outage, and cut the power."""
     wrong = 0
     for name in OUTAGES:
         if re.search(SERIES, name):
             try:
-                passed = run(name, SECONDS)
+                result = run(name, SECONDS)
             except servers.Missing as exc:
                 print(f"{name}: left out, {exc}", flush=True)
                 continue
-            wrong += len(passed.wrong)
-            print(f"{name} for {SECONDS:.0f} s: {_told(passed)}", flush=True)
-            print(*passed.wrong[:20], passed.outcome.log, sep="\n", end="", flush=True)
+            wrong += len(result.wrong)
+            print(f"{name} for {SECONDS:.0f} s: {_summary(result)}", flush=True)
+            print(*result.wrong[:20], result.outcome.log, sep="\n", end="", flush=True)
     for synchronous in ("FULL", "NORMAL"):
         name = f"SQLite, power cut, synchronous={synchronous}"
         if re.search(SERIES, name):
-            one = power_cuts(CUTS, trusting=synchronous == "NORMAL")
+            one = power_cuts(CUTS, synchronous_normal=synchronous == "NORMAL")
             wrong += len(one.wrong) if synchronous == "FULL" else 0
             print(
                 f"{name}: {one.kills} cuts, {one.changes} changes, {one.taken} of {one.webhooks} "
-                f"webhooks taken, {one.repeated} sent again, {len(one.wrong)} lost or wrong"
+                f"webhooks accepted, {one.repeated} sent again, {len(one.wrong)} lost or wrong"
             )
             print(*one.wrong[:20], sep="\n", flush=True)
     sys.exit(1 if wrong else 0)
 
 
-def _told(passed: Passed) -> str:
-    outcome, said = passed.outcome, passed.meanwhile
+def _summary(result: OutageResult) -> str:
+    outcome = result.outcome
     answered = ", ".join(f"{count} answered {status}" for status, count in sorted(
-        said.items(), key=str))  # fmt: skip
+        result.meanwhile.items(), key=str))  # fmt: skip
     return (
         f"{outcome.changes} changes; webhooks meanwhile: {answered or 'none'}; "
         f"{len(outcome.lost)} lost, {len(outcome.false)} false, {outcome.repeated} sent again; "
-        f"all told {passed.resumed:.1f} s after its end"
+        f"all delivered {result.resumed:.1f} s after its end"
     )
+
+
+if __name__ == "__main__":
+    main()

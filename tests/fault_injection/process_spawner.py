@@ -1,8 +1,8 @@
-"""Starts commands of ``flask woo`` as processes of their own, without importing anything anew.
+"""Process spawner: starts commands of ``flask woo`` by fork, without importing them again.
 
 ``python -m tests.fault_injection.process_spawner`` reads orders from its standard input, one JSON
-object a line, forks for each and prints the number of the process. What it starts is
-``flask woo <args>``; an order may say at which commit or statement the process is to be killed.
+object a line, forks for each and prints the process id. The process runs ``flask woo <args>``; an
+order may name a crash point.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from . import crash_points
 
 
 def main() -> None:
-    """Start what is ordered until nobody orders any more."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # Children leave nothing behind.
+    """Start a process for each order until the input ends."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # No zombies.
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
-            _be(json.loads(line))
+            _become(json.loads(line))
         print(pid, flush=True)
 
 
-def _be(order: dict[str, t.Any]) -> None:
+def _become(order: dict[str, t.Any]) -> None:
     status = 70
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -41,9 +41,9 @@ def _be(order: dict[str, t.Any]) -> None:
             os.dup2(log, stream)
         os.close(0)
         crash_points.from_environment()
-        if order.get("doom"):
-            crash_points.doom(*order["doom"])
-        info = flask.cli.ScriptInfo(create_app=intake_apps.ours)
+        if order.get("kill_at"):
+            crash_points.kill_at(*order["kill_at"])
+        info = flask.cli.ScriptInfo(create_app=intake_apps.make_app)
         status = _run(order["args"], info)
     finally:
         os._exit(status)
@@ -51,7 +51,7 @@ def _be(order: dict[str, t.Any]) -> None:
 
 def _run(args: list[str], info: flask.cli.ScriptInfo) -> int:
     try:
-        flask.cli.cli.main(["--app", "benchmarks.intake_apps:ours", "woo", *args], obj=info)
+        flask.cli.cli.main(["--app", "benchmarks.intake_apps:make_app", "woo", *args], obj=info)
     except SystemExit as exc:
         return exc.code if isinstance(exc.code, int) else 1
     return 0

@@ -1,4 +1,4 @@
-"""The processes that chaos kills, besides the workers of ``flask woo``: gunicorn and Celery."""
+"""Processes of servers that tests kill: gunicorn with the intake, and Celery."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from benchmarks.serving import wait_for
 from flask_woo_events.instances import webhook_urls
 from flask_woo_events.worker.celery_tasks import QUEUES
 
-from .crash_points import KILLED
+from .crash_points import KILL_AT, KILL_TIMES
 from .installation import Child, wait_until
 
 
 class Broker(t.Protocol):
-    """A server of messages; ``tests.servers`` has some."""
+    """A message broker; ``tests.servers`` has some."""
 
     url: str
 
@@ -32,7 +32,7 @@ class Broker(t.Protocol):
 
 
 def children(pid: int) -> list[Child]:
-    """The processes that a process has started."""
+    """Return the child processes of a process."""
     with contextlib.suppress(FileNotFoundError):
         text = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text()
         return [Child(int(one)) for one in text.split()]
@@ -49,14 +49,14 @@ class Intake:
     def start(
         self,
         environment: cabc.Mapping[str, str],
-        app: str = "tests.fault_injection.crash_points:ours()",
+        app: str = "tests.fault_injection.crash_points:make_app()",
     ) -> None:
-        """Serve."""
+        """Start serving, and wait until it answers."""
         command = [
             sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{self.port}", "--workers", "2",
             "--threads", "8", "--log-level", "critical", app,
         ]  # fmt: skip
-        with pathlib.Path(environment[KILLED]).with_name("intake.log").open("ab") as log:
+        with pathlib.Path(environment[KILL_TIMES]).with_name("intake.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command,
                 env={**os.environ, **environment},
@@ -65,7 +65,7 @@ class Intake:
                 start_new_session=True,
             )
         wait_for(self.port, self._process)
-        # It listens before it can answer, and a store waits for the answer to a ping for 5 s.
+        # It listens before it can answer, and a store waits 5 s for the answer to a ping.
         wait_until(self._answers)
 
     def _answers(self) -> bool:
@@ -74,16 +74,16 @@ class Intake:
                 connection.request("GET", f"{PREFIX}{webhook_urls.PATH}")
                 return connection.getresponse().status == 200
             except (OSError, http.client.HTTPException):
-                return False  # Whoever was to answer was killed meanwhile.
+                return False  # The process that was to answer was killed.
 
     @property
     def workers(self) -> list[Child]:
-        """Its processes; gunicorn starts another one when one of them is killed."""
+        """Its processes; gunicorn replaces one that is killed."""
         assert self._process is not None
         return children(self._process.pid)
 
     def stop(self) -> None:
-        """End it and all of its workers."""
+        """Kill it and all of its workers."""
         if self._process is not None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
@@ -117,7 +117,7 @@ class Celery:
         return children(self._process.pid)
 
     def kill(self) -> None:
-        """End it and those that it started, as a power cut would."""
+        """Kill it and its child processes, as a power cut would."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -129,16 +129,19 @@ class ServerProcesses:
     def __init__(
         self, environment: cabc.Mapping[str, str], broker: Broker, folder: pathlib.Path
     ) -> None:
-        #: For whoever else serves the application.
+        #: For other processes of the application.
         self.environment = {**environment, "CHAOS_BROKER": broker.url}
         self._folder = folder
         self._all: list[Celery] = []
 
-    def worker(self, number: int = 1, *, pool: str = "prefork", doom: str = "") -> Celery:
-        """Start a worker for all queues."""
+    def worker(self, number: int = 1, *, pool: str = "prefork", kill_at: str = "") -> Celery:
+        """Start a worker for all queues.
+
+        :param kill_at: its crash point and number, such as ``after commit:3``.
+        """
         queues = ",".join(sorted(set(QUEUES.values())))
         return self._start(
-            doom, "worker", "-Q", queues, "-P", pool, "-c", "2", "-n", f"w{number}@here",
+            kill_at, "worker", "-Q", queues, "-P", pool, "-c", "2", "-n", f"w{number}@here",
             "--without-gossip", "--without-mingle", "-l", "warning",
         )  # fmt: skip
 
@@ -148,13 +151,13 @@ class ServerProcesses:
             "", "beat", "-s", str(self._folder / "beat"), "--pidfile=", "-l", "warning"
         )
 
-    def _start(self, doom: str, *words: str) -> Celery:
-        environment = {**self.environment, "CHAOS_DOOM": doom}
+    def _start(self, kill_at: str, *words: str) -> Celery:
+        environment = {**self.environment, KILL_AT: kill_at}
         self._all.append(Celery(words, environment, self._folder / "celery.log"))
         return self._all[-1]
 
     def end(self) -> None:
-        """End all of them."""
+        """Kill all of them."""
         for one in self._all:
             if one.alive:
                 one.kill()

@@ -1,4 +1,4 @@
-"""What the webhooks of a simulated store said, when, and what the intake answered."""
+"""Webhook log: the webhooks of a simulated store, when they were sent, and the answers."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from flask_woo_events.sync.webhooks import parse
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class One:
+class LoggedWebhook:
     """One webhook."""
 
     thing: Thing | None
-    #: Before it was sent; seconds, monotonic.
+    #: Just before it was sent; seconds, monotonic.
     at: float
-    #: Of the answer; None if there was none.
+    #: HTTP status; ``None`` without an answer.
     status: int | None
 
 
-class Said:
-    """Listens to the webhooks of a store; pings are none."""
+class WebhookLog:
+    """Records the webhooks of a store, without pings."""
 
     def __init__(self, store: SimulatedStore) -> None:
-        self.all: list[One] = []
+        self.entries: list[LoggedWebhook] = []
         self._webhooks = store.webhooks
         self._send = store.webhooks.send
-        store.webhooks.send = self._listen
+        store.webhooks.send = self._record
 
-    def _listen(self, url: str, headers: Headers, body: bytes, timeout: float) -> int | None:
+    def _record(self, url: str, headers: Headers, body: bytes, timeout: float) -> int | None:
         at = time.monotonic()
         status = self._send(url, headers, body, timeout)
         topic = next((value for name, value in headers if name == "X-WC-Webhook-Topic"), None)
@@ -40,18 +40,18 @@ class Said:
             hint = parse.read(topic, body)
             named = hint.collection is not None and hint.object_id is not None
             thing = (str(hint.collection), str(hint.object_id)) if named else None
-            self.all.append(One(thing, at, status))
+            self.entries.append(LoggedWebhook(thing, at, status))
         return status
 
-    def end(self) -> None:
-        """Send what waits, and wait for the answers."""
+    def flush(self) -> None:
+        """Send the webhooks that wait, and wait for the answers."""
         self._webhooks.run_queue()
 
-    def taken(self, changed: cabc.Mapping[Thing, float]) -> set[Thing]:
-        """Objects of which a webhook was answered 200 that was sent after their last change."""
+    def accepted(self, changed: cabc.Mapping[Thing, float]) -> set[Thing]:
+        """Return objects for which a webhook after their last change was answered 200."""
         return {
             one.thing
-            for one in self.all
+            for one in self.entries
             if one.thing is not None
             and one.thing in changed
             and one.status == 200

@@ -1,4 +1,4 @@
-"""Deliveries under failure: nothing is lost, nothing overtakes, and nobody waits for others."""
+"""Deliveries under failure: none is lost or out of order, and none waits for another callback."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from flask_woo_events.values.crypto import Cipher, verify_body
 from tests.integration.failing_callback import MODES, FailingCallback, Mode
 from tests.integration.ledger_env import NOW, LedgerEnv, build
 
-#: Real seconds that a callback may take; the clock of the tests is moved by hand.
+#: Time-outs of callbacks in real seconds; the clock of the tests is set by hand.
 QUICK = {
     "callback_connect_timeout": 0.3,
     "callback_read_timeout": 0.15,
@@ -37,7 +37,7 @@ QUICK = {
 
 
 class Clock:
-    """Our own clock, moved by hand."""
+    """The package's clock, set by hand."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -50,20 +50,20 @@ class Clock:
 
 
 @dataclasses.dataclass
-class Post:
-    """A stage whose notifications are sent for real."""
+class DeliveryEnv:
+    """A ledger whose notifications are sent to a real callback."""
 
-    stage: LedgerEnv
+    ledger: LedgerEnv
     runtime: Runtime
     clock: Clock
 
     def dispatch(self) -> DispatchReport:
         length = dt.timedelta(seconds=self.runtime.settings.lease_seconds)
-        with LeaseRenewer(self.runtime.database, self.clock, length) as keeper:
-            return Dispatch(self.runtime, keeper, chance=lambda: 0.0).run()
+        with LeaseRenewer(self.runtime.database, self.clock, length) as renewer:
+            return Dispatch(self.runtime, renewer, chance=lambda: 0.0).run()
 
     def redeliver(self, **wanted: t.Any) -> int:
-        with self.stage.database.write() as session:
+        with self.ledger.database.write() as session:
             home = session.scalars(sa.select(Organization.id)).first()
             assert home is not None
             return redelivery.redeliver(
@@ -71,12 +71,12 @@ class Post:
             )
 
     def statuses(self) -> collections.Counter[str]:
-        with self.stage.database.read() as session:
+        with self.ledger.database.read() as session:
             return collections.Counter(session.scalars(sa.select(Delivery.status)))
 
     def too_late(self) -> set[str]:
-        """Notifications for whose answer we waited in vain once: the machine was busy."""
-        with self.stage.database.read() as session:
+        """Return notifications with an attempt that timed out because the machine was busy."""
+        with self.ledger.database.read() as session:
             found = session.scalars(
                 sa.select(Delivery.notification_id)
                 .join(Attempt, Attempt.delivery_id == Delivery.id)
@@ -88,11 +88,11 @@ class Post:
             return {str(number) for number in found}
 
     def subscription(self) -> Subscription:
-        with self.stage.database.read() as session:
+        with self.ledger.database.read() as session:
             return session.scalars(sa.select(Subscription)).one()
 
 
-def open_post(database: Database, url: str, **settings: t.Any) -> Post:
+def open_env(database: Database, url: str, **settings: t.Any) -> DeliveryEnv:
     clock = Clock()
     chosen = Settings(
         encryption_keys=(Cipher.generate_key(),),
@@ -100,11 +100,11 @@ def open_post(database: Database, url: str, **settings: t.Any) -> Post:
         **(QUICK | settings),
     )
     runtime = Runtime(chosen, database, clock)
-    return Post(build(database, callback=url), runtime, clock)
+    return DeliveryEnv(build(database, callback=url), runtime, clock)
 
 
 def test_an_hour_of_failures_loses_nothing(any_database: Database) -> None:
-    """Whatever a callback does, each version arrives, in order, and twice only after a lost answer.
+    """Each version is delivered in order, and twice only after a lost answer.
 
     The second time it has the id of the first.
     """
@@ -114,24 +114,24 @@ def test_an_hour_of_failures_loses_nothing(any_database: Database) -> None:
     def choose() -> Mode:
         return "ok" if healthy or chance.random() < 0.3 else chance.choice(MODES)
 
-    callback = FailingCallback(choose, lambda: post.clock().timestamp())
+    callback = FailingCallback(choose, lambda: env.clock().timestamp())
     versions: collections.Counter[int] = collections.Counter()
     with callback.serve() as url:
-        post = open_post(any_database, url)
+        env = open_env(any_database, url)
         for _minute in range(60):
             for number in chance.sample(range(1, 13), 3):
                 versions[number] += 1
-                post.stage.see({"id": number, "v": versions[number]})
-            post.dispatch()
-            post.clock.move(60)
+                env.ledger.see({"id": number, "v": versions[number]})
+            env.dispatch()
+            env.clock.move(60)
         healthy = True
         for _hour in range(80):
-            post.dispatch()
-            post.clock.move(3600)
-    assert post.statuses() == {"delivered": sum(versions.values())}
+            env.dispatch()
+            env.clock.move(3600)
+    assert env.statuses() == {"delivered": sum(versions.values())}
     assert callback.seen == set(MODES)
-    _in_order_and_whole(callback, versions, post.too_late())
-    post.runtime.callback_session.close()
+    _in_order_and_whole(callback, versions, env.too_late())
+    env.runtime.callback_session.close()
 
 
 def _in_order_and_whole(
@@ -155,55 +155,55 @@ def _in_order_and_whole(
     assert latest == {str(number): count for number, count in versions.items()}
 
 
-def test_a_callback_that_is_down_is_not_asked_by_everything_that_waits(
+def test_a_callback_that_is_down_gets_few_requests(
     any_database: Database,
 ) -> None:
-    """After a few failures one notification probes; when it arrives, the others follow at once."""
+    """After some failures one notification probes; when it is delivered, the others follow."""
     answer = 500
     receiver = CallbackReceiver(lambda _: answer)
     with receiver.serve() as url:
-        post = open_post(any_database, url, deliver_threads=4)
+        env = open_env(any_database, url, deliver_threads=4)
         for number in range(60):
-            post.stage.see({"id": number})
-        post.dispatch()
+            env.ledger.see({"id": number})
+        env.dispatch()
         assert len(receiver.received) <= 5
-        held_until = post.subscription().held_until
-        assert held_until is not None and held_until > post.clock()
-        post.dispatch()
+        held_until = env.subscription().held_until
+        assert held_until is not None and held_until > env.clock()
+        env.dispatch()
         assert len(receiver.received) <= 5
         answer = 200
-        post.clock.move(10)
-        post.dispatch()
-    assert post.statuses()["delivered"] >= 55
-    assert post.subscription().held_until is None
+        env.clock.move(10)
+        env.dispatch()
+    assert env.statuses()["delivered"] >= 55
+    assert env.subscription().held_until is None
 
 
 def test_one_notification_that_fails_does_not_hold_the_others(any_database: Database) -> None:
-    """A callback that cannot take one object still gets all the others."""
+    """A callback that rejects one object still gets all the others."""
     receiver = CallbackReceiver(lambda one: 500 if one.events[0]["objectId"] == "7" else 200)
     with receiver.serve() as url:
-        post = open_post(any_database, url)
+        env = open_env(any_database, url)
         for number in range(20):
-            post.stage.see({"id": number})
-        post.dispatch()
-    assert post.statuses() == {"delivered": 19, "retry": 1}
+            env.ledger.see({"id": number})
+        env.dispatch()
+    assert env.statuses() == {"delivered": 19, "retry": 1}
 
 
-def test_a_dead_callback_delays_nobody_else(any_database: Database) -> None:
-    """However much waits for one subscription, another one's is claimed at once."""
+def test_a_dead_callback_delays_no_other(any_database: Database) -> None:
+    """A long backlog of one subscription does not delay the claims of another."""
     with CallbackReceiver().serve() as url:
-        post = open_post(any_database, "http://127.0.0.1:9/", deliver_threads=2)
+        env = open_env(any_database, "http://127.0.0.1:9/", deliver_threads=2)
         for number in range(30):
-            post.stage.see({"id": number})
+            env.ledger.see({"id": number})
         other = build(any_database, callback=url)
         other.see({"id": 1}, seconds=5)
-        post.clock.move(5)
-        report = post.dispatch()
+        env.clock.move(5)
+        report = env.dispatch()
     assert report.delivered == 1
 
 
-def test_a_slow_callback_is_asked_by_several_threads_but_not_by_all(any_database: Database) -> None:
-    """Its answers are waited for together; a thread is left for others."""
+def test_a_slow_callback_gets_several_threads_but_not_all(any_database: Database) -> None:
+    """Its requests run at the same time, and a thread remains for other callbacks."""
     together = threading.Semaphore(0)
     asked, most = 0, 0
     lock = threading.Lock()
@@ -222,7 +222,7 @@ def test_a_slow_callback_is_asked_by_several_threads_but_not_by_all(any_database
         return 200
 
     with CallbackReceiver(answer).serve() as url:
-        post = open_post(
+        env = open_env(
             any_database,
             url,
             deliver_threads=6,
@@ -230,40 +230,40 @@ def test_a_slow_callback_is_asked_by_several_threads_but_not_by_all(any_database
             callback_total_timeout=20,
         )
         for number in range(12):
-            post.stage.see({"id": number})
-        assert post.dispatch().delivered == 12
+            env.ledger.see({"id": number})
+        assert env.dispatch().delivered == 12
     assert most == 3
 
 
-def test_an_outcome_does_not_wait_for_a_slow_callback(any_database: Database) -> None:
-    """What arrived is written down while another answer is still waited for."""
+def test_a_result_does_not_wait_for_a_slow_callback(any_database: Database) -> None:
+    """A result is written while another request is still running."""
     written = threading.Event()
     slow = CallbackReceiver(lambda _: 200 if written.wait(20) else 500)
     with slow.serve() as slow_url, CallbackReceiver().serve() as quick_url:
-        # One thread makes both, the quick one first.
-        post = open_post(
+        # One thread makes both attempts, the quick one first.
+        env = open_env(
             any_database,
             quick_url,
             deliver_threads=1,
             callback_read_timeout=20,
             callback_total_timeout=20,
         )
-        post.stage.see({"id": 1})
+        env.ledger.see({"id": 1})
         build(any_database, callback=slow_url).see({"id": 2}, seconds=1)
-        post.clock.move(1)
+        env.clock.move(1)
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            running = pool.submit(post.dispatch)
+            running = pool.submit(env.dispatch)
             deadline = time.monotonic() + 15
-            while "delivered" not in post.statuses() and time.monotonic() < deadline:
+            while "delivered" not in env.statuses() and time.monotonic() < deadline:
                 time.sleep(0.01)
-            between = post.statuses()
+            between = env.statuses()
             written.set()
             assert running.result().delivered == 2
     assert between == {"delivered": 1, "created": 1}
 
 
-def test_a_process_leaves_to_others_what_it_cannot_send_soon(any_database: Database) -> None:
-    """However much is due, only some of it is claimed ahead."""
+def test_a_process_claims_a_limited_number_ahead(any_database: Database) -> None:
+    """Other processes can claim the rest."""
     asked, go = threading.Event(), threading.Event()
 
     def answer(_: object) -> int:
@@ -272,13 +272,13 @@ def test_a_process_leaves_to_others_what_it_cannot_send_soon(any_database: Datab
 
     with CallbackReceiver(answer).serve() as url:
         patience = {"callback_read_timeout": 20, "callback_total_timeout": 20}
-        post = open_post(any_database, url, deliver_threads=2, **patience)
-        stages = [post.stage, *(build(any_database, callback=url) for _ in range(3))]
-        for stage in stages:
+        env = open_env(any_database, url, deliver_threads=2, **patience)
+        ledgers = [env.ledger, *(build(any_database, callback=url) for _ in range(3))]
+        for ledger in ledgers:
             for number in range(40):
-                stage.see({"id": number})
+                ledger.see({"id": number})
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            running = pool.submit(post.dispatch)
+            running = pool.submit(env.dispatch)
             assert asked.wait(20)
             time.sleep(0.3)  # Time to claim more, if it were allowed.
             with any_database.read() as session:
@@ -291,103 +291,103 @@ def test_a_process_leaves_to_others_what_it_cannot_send_soon(any_database: Datab
 
 @pytest.mark.parity(56)
 def test_gone_stops_and_redelivery_starts(any_database: Database) -> None:
-    """410 queues everything; after a redelivery all of it arrives, the earliest version first."""
+    """410 queues everything; a redelivery delivers it, the earliest version first."""
     answer = 410
     receiver = CallbackReceiver(lambda _: answer)
     with receiver.serve() as url:
-        post = open_post(any_database, url)
+        env = open_env(any_database, url)
         for version in range(3):
-            post.stage.see({"id": 1, "v": version})
-        post.dispatch()
-        assert post.statuses() == {"queued": 3} and not post.subscription().active
-        post.stage.see({"id": 2})
-        assert post.statuses() == {"queued": 4}
+            env.ledger.see({"id": 1, "v": version})
+        env.dispatch()
+        assert env.statuses() == {"queued": 3} and not env.subscription().active
+        env.ledger.see({"id": 2})
+        assert env.statuses() == {"queued": 4}
         answer = 200
         receiver.clear()
-        assert post.redeliver(status="queued") == 4
-        post.dispatch()
-    assert post.statuses() == {"delivered": 4} and post.subscription().active
-    told = [one["version"] for each in receiver.received for one in each.events]
-    assert sorted(told) == [1, 1, 2, 3]
-    assert [one for one in told if one > 1] == [2, 3]
+        assert env.redeliver(status="queued") == 4
+        env.dispatch()
+    assert env.statuses() == {"delivered": 4} and env.subscription().active
+    versions = [one["version"] for each in receiver.received for one in each.events]
+    assert sorted(versions) == [1, 1, 2, 3]
+    assert [one for one in versions if one > 1] == [2, 3]
 
 
 @pytest.mark.parity(54)
-def test_a_callback_that_never_recovers_is_given_up(any_database: Database) -> None:
-    """After the schedule's 75 hours the subscription stops, however few attempts each had."""
+def test_a_callback_that_never_recovers_is_stopped(any_database: Database) -> None:
+    """After the schedule's 75 hours the subscription stops, also with few attempts of each delivery."""
     receiver = CallbackReceiver(lambda _: 500)
     with receiver.serve() as url:
-        post = open_post(any_database, url)
+        env = open_env(any_database, url)
         for number in range(200):
-            post.stage.see({"id": number})
+            env.ledger.see({"id": number})
         for _ in range(100):
-            post.dispatch()
-            post.clock.move(3600)
-            if not post.subscription().active:
+            env.dispatch()
+            env.clock.move(3600)
+            if not env.subscription().active:
                 break
-    assert post.statuses() == {"queued": 200}
-    assert post.clock() - NOW > dt.timedelta(hours=75)
+    assert env.statuses() == {"queued": 200}
+    assert env.clock() - NOW > dt.timedelta(hours=75)
 
 
 @pytest.mark.parametrize("schedule", ["standard", "cloud-elements"])
 def test_one_notification_has_all_its_attempts(any_database: Database, schedule: str) -> None:
-    """A single notification is tried ten times before its subscription stops."""
+    """A single notification is attempted ten times before its subscription stops."""
     receiver = CallbackReceiver(lambda _: 500)
     with receiver.serve() as url:
-        post = open_post(any_database, url, retry_schedule=schedule)
-        post.stage.see({"id": 1})
+        env = open_env(any_database, url, retry_schedule=schedule)
+        env.ledger.see({"id": 1})
         for _ in range(400):
-            post.dispatch()
-            post.clock.move(900)
+            env.dispatch()
+            env.clock.move(900)
     assert len(receiver.received) == 10
-    assert post.statuses() == {"queued": 1} and not post.subscription().active
+    assert env.statuses() == {"queued": 1} and not env.subscription().active
 
 
 @pytest.mark.parity(51)
-def test_the_organisations_policy_counts(any_database: Database) -> None:
+def test_the_organisations_policy_is_used(any_database: Database) -> None:
     """``queue`` as the account's setting queues the first failure, and holds nothing."""
     receiver = CallbackReceiver(lambda _: 500)
     with receiver.serve() as url:
-        post = open_post(any_database, url)
+        env = open_env(any_database, url)
         with any_database.write() as session:
             for home in session.scalars(sa.select(Organization)):
                 home.settings = {"notification.webhook.failure.policy": "queue"}
         for number in range(5):
-            post.stage.see({"id": number})
-        post.dispatch()
-    assert post.statuses() == {"queued": 5} and post.subscription().active
+            env.ledger.see({"id": number})
+        env.dispatch()
+    assert env.statuses() == {"queued": 5} and env.subscription().active
 
 
 def test_only_the_newest_version_is_sent_on_request(any_database: Database) -> None:
-    """With WOO_EVENTS_COALESCE what waited for a dead callback is told as it is now."""
+    """With WOO_EVENTS_COALESCE a later version replaces those that waited for a dead callback."""
     answer = 500
     receiver = CallbackReceiver(lambda _: answer)
     with receiver.serve() as url:
-        post = open_post(any_database, url, coalesce=True)
+        env = open_env(any_database, url, coalesce=True)
         for version in range(1, 6):
-            post.stage.see({"id": 1, "v": version})
-            post.stage.see({"id": 2}) if version == 3 else None
-            post.dispatch()
+            env.ledger.see({"id": 1, "v": version})
+            env.ledger.see({"id": 2}) if version == 3 else None
+            env.dispatch()
         answer = 200
         receiver.clear()
-        post.clock.move(600)
-        post.dispatch()
-        post.dispatch()
-    told = {(one["objectId"], one["version"]) for each in receiver.received for one in each.events}
-    assert told == {("1", 5), ("2", 1)}
-    assert post.statuses() == {"delivered": 6}
+        env.clock.move(600)
+        env.dispatch()
+        env.dispatch()
+    sent = {(one["objectId"], one["version"]) for each in receiver.received for one in each.events}
+    assert sent == {("1", 5), ("2", 1)}
+    assert env.statuses() == {"delivered": 6}
 
 
-def test_every_attempt_says_what_happened(any_database: Database) -> None:
+def test_every_attempt_is_recorded(any_database: Database) -> None:
     """Time, duration, status, reason, and the beginning of the answer."""
     modes: list[Mode] = ["500", "silent", "reset", "ok"]
     callback = FailingCallback(lambda: modes.pop(0), lambda: 0.0)
     with callback.serve() as url:
-        post = open_post(any_database, url)
-        post.stage.see({"id": 1})
+        env = open_env(any_database, url)
+        env.ledger.see({"id": 1})
         for _ in range(4):
-            post.dispatch()
-            post.clock.move(3 * 3600)
+            env.dispatch()
+            env.clock.move(3 * 3600)
     with any_database.read() as session:
         rows = session.scalars(sa.select(Attempt).order_by(Attempt.id)).all()
     assert [row.status_code for row in rows] == [500, None, None, 200]
@@ -397,26 +397,26 @@ def test_every_attempt_says_what_happened(any_database: Database) -> None:
     assert rows[1].at > rows[0].at
 
 
-def test_what_cannot_be_decrypted_is_tried_again(any_database: Database) -> None:
-    """A key that is missing from the settings is a failure that can be mended, not a loss."""
+def test_a_missing_encryption_key_is_retried(any_database: Database) -> None:
+    """A delivery whose credentials cannot be decrypted waits until the key is configured."""
     with CallbackReceiver().serve() as url:
-        post = open_post(any_database, url)
+        env = open_env(any_database, url)
         with any_database.write() as session:
             lost = Cipher([Cipher.generate_key()])
             key = {"event.notification.signature.key": "secret"}
-            configuration.write(session, lost, post.stage.stream.instance_id, key)
-        post.stage.see({"id": 1})
-        assert post.dispatch().failed == 1
-    assert post.statuses() == {DeliveryStatus.RETRY: 1}
+            configuration.write(session, lost, env.ledger.stream.instance_id, key)
+        env.ledger.see({"id": 1})
+        assert env.dispatch().failed == 1
+    assert env.statuses() == {DeliveryStatus.RETRY: 1}
 
 
 @pytest.mark.parity(46)
 def test_a_replaced_signature_key_signs_for_a_day(any_database: Database) -> None:
-    """Receivers have the time to change over: both keys sign, the newer one by the usual header."""
+    """Both keys sign meanwhile, the new one in the usual header."""
     receiver, previous = CallbackReceiver(), "Elements-Webhook-Signature-Previous"
     with receiver.serve() as url:
-        post = open_post(any_database, url)
-        instance_id, cipher = post.stage.stream.instance_id, post.runtime.cipher
+        env = open_env(any_database, url)
+        instance_id, cipher = env.ledger.stream.instance_id, env.runtime.cipher
         for hour, key in ((0, "first"), (100, "second"), (100, "second")):
             with any_database.write() as session:
                 texts = {"event.notification.signature.key": key}
@@ -424,9 +424,9 @@ def test_a_replaced_signature_key_signs_for_a_day(any_database: Database) -> Non
                 configuration.retire_key(session, cipher, instance_id, texts, at_hour)
                 configuration.write(session, cipher, instance_id, texts)
         for number, hour in enumerate((101, 125)):
-            post.clock.now = NOW + dt.timedelta(hours=hour)
-            post.stage.see({"id": number}, seconds=hour * 3600)
-            post.dispatch()
+            env.clock.now = NOW + dt.timedelta(hours=hour)
+            env.ledger.see({"id": number}, seconds=hour * 3600)
+            env.dispatch()
     during, after = receiver.received
     assert during.is_signed_with("second") and after.is_signed_with("second")
     assert verify_body(during.body, "first", during.headers[previous])
@@ -437,8 +437,8 @@ def test_a_replaced_signature_key_signs_for_a_day(any_database: Database) -> Non
     assert shown == {"event.notification.signature.key"}
 
 
-def test_an_answer_that_echoes_secrets_is_kept_without_them(any_database: Database) -> None:
-    """A callback that shows its request must not put our secrets into the log."""
+def test_secrets_in_an_answer_are_masked(any_database: Database) -> None:
+    """A callback that echoes its request does not put secrets into the attempts."""
     secrets = {
         "event.notification.signature.key": "sign-with-this",
         "event.notification.basic.username": "ann",
@@ -448,12 +448,12 @@ def test_an_answer_that_echoes_secrets_is_kept_without_them(any_database: Databa
     modes: list[Mode] = ["echo"]
     callback = FailingCallback(lambda: modes[0], lambda: 0.0)
     with callback.serve() as url:
-        post = open_post(any_database, url)
+        env = open_env(any_database, url)
         with any_database.write() as session:
-            instance_id = post.stage.stream.instance_id
-            configuration.write(session, post.runtime.cipher, instance_id, secrets)
-        post.stage.see({"id": 1})
-        post.dispatch()
+            instance_id = env.ledger.stream.instance_id
+            configuration.write(session, env.runtime.cipher, instance_id, secrets)
+        env.ledger.see({"id": 1})
+        env.dispatch()
     with any_database.read() as session:
         answer = session.scalars(sa.select(Attempt.answer)).one()
     assert "X-Key: ********" in answer and "Basic ********" in answer

@@ -1,4 +1,4 @@
-"""Writes that share a commit: all are made, and none suffers from another."""
+"""Writes that share a commit: all are made, and a failing one affects no other."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _do(connection: sa.Connection, works: t.Sequence[Work]) -> list[t.Any]:
 
 
 class Held:
-    """The first writer is held until all others wait."""
+    """Runs writes together: the first one waits until all others are queued."""
 
     def __init__(self, database: Database) -> None:
         self.group = GroupCommit(database, _do)
@@ -34,7 +34,7 @@ class Held:
         self._begun, self._go = threading.Event(), threading.Event()
 
     def run(self, *works: Work) -> list[t.Any]:
-        """Do these together; returns their results or errors."""
+        """Run writes together; return their results or errors."""
 
         def first(connection: sa.Connection) -> None:
             self._begun.set()
@@ -66,26 +66,29 @@ def _adds(name: str) -> Work:
 
 
 def test_waiting_writes_share_a_commit(any_database: Database) -> None:
-    """A dozen writes that wait are made by one commit, and each learns its own result."""
+    """Writes that wait are made in one commit, and each returns its own result."""
     commits: list[None] = []
     event.listen(any_database.engine, "commit", lambda _: commits.append(None))
     held = Held(any_database)
     names = [f"n{number}" for number in range(WRITERS)]
     assert held.run(*map(_adds, names)) == names
-    assert (held.names, len(commits)) == (set(names), 2)  # The first one's, and theirs.
+    assert (held.names, len(commits)) == (
+        set(names),
+        2,
+    )  # That of the first one, and the shared one.
 
 
 def test_a_write_that_fails_fails_alone(any_database: Database) -> None:
-    """Those who wrote beside it are made, and only it has the error."""
+    """The writes of the same commit are made, and only the failing one raises."""
     held = Held(any_database)
     *twins, other = held.run(_adds("one"), _adds("one"), _adds("other"))
     assert (other, held.names) == ("other", {"one", "other"})
-    # Which of the two comes first is the scheduler's choice.
+    # Either of the two may be first.
     assert sorted(type(one).__name__ for one in twins) == ["IntegrityError", "str"]
 
 
-def test_an_interrupted_writer_takes_nobody_with_it(any_database: Database) -> None:
-    """Those whom it was writing for do it themselves."""
+def test_an_interrupted_writer_stops_no_other(any_database: Database) -> None:
+    """The threads for which it was writing write themselves."""
 
     def interrupted(connection: sa.Connection) -> None:
         raise KeyboardInterrupt
@@ -94,21 +97,21 @@ def test_an_interrupted_writer_takes_nobody_with_it(any_database: Database) -> N
     first, second = held.run(interrupted, _adds("kept"))
     assert isinstance(first, KeyboardInterrupt)
     if isinstance(second, KeyboardInterrupt):
-        # It was the one that wrote for both: it knows, and nothing is there.
+        # It wrote for both: it raises too, and nothing is written.
         assert held.names == set()
     else:
         assert (second, held.names) == ("kept", {"kept"})
 
 
 @pytest.mark.parametrize("writers", [1, WRITERS])
-def test_nobody_is_forgotten(any_database: Database, writers: int) -> None:
-    """However they come, every write is there when its writer goes on."""
+def test_every_write_is_made(any_database: Database, writers: int) -> None:
+    """A write is in the database when its call returns."""
     group: GroupCommit[Work, str] = GroupCommit(any_database, _do)
 
     def add(number: int) -> str:
         return group.write(_adds(f"n{number}"))
 
     with concurrent.futures.ThreadPoolExecutor(writers) as pool:
-        told = list(pool.map(add, range(60)))
+        written = list(pool.map(add, range(60)))
     with any_database.read() as session:
-        assert set(session.scalars(sa.select(Organization.name))) == set(told)
+        assert set(session.scalars(sa.select(Organization.name))) == set(written)

@@ -1,4 +1,4 @@
-"""What stands in a notification as it arrives. Numbers are rows of the parity table."""
+"""The members of a received notification. Numbers are rows of the parity table."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_envelope(make_line: Make) -> None:
 
 @pytest.mark.parity(13, 33, 39, 40, 41, 43, 86)
 def test_events_and_their_records(make_line: Make) -> None:
-    """An event and its record in ``raw`` say the same, and no other record is there."""
+    """An event and its record in ``raw`` agree, and there is no other record."""
     line = make_line(counts=(12, 12, 0, 0))
     told = [str(line.store.acts.stock(one, 7)) for one in line.store.truth("products")]
     line.arrivals()
@@ -83,7 +83,7 @@ def test_events_and_their_records(make_line: Make) -> None:
 
 @pytest.mark.parity(40, 41)
 def test_record_of_a_deleted_object(make_line: Make) -> None:
-    """Of what is gone only the id is left."""
+    """A deleted object has only its id."""
     line = make_line()
     product = line.store.acts.trash_post(line.first("products"))
     line.arrivals()
@@ -93,7 +93,7 @@ def test_record_of_a_deleted_object(make_line: Make) -> None:
 
 @pytest.mark.parity(42)
 def test_record_of_a_webhook(make_line: Make) -> None:
-    """It is what the store holds when it is asked, whatever the webhook's body said."""
+    """It is what the store returns, not what the webhook's body contained."""
     line = make_line(hooked=True)
     product = line.store.acts.stock(line.first("products"), 3)
     line.store.webhooks.send = _late(line, product)
@@ -105,7 +105,7 @@ def test_record_of_a_webhook(make_line: Make) -> None:
 
 
 def _late(line: StoreToCallback, product: int) -> t.Any:
-    """The store's sender, before whose deliveries a price changes without a word."""
+    """A store's webhook sender that changes a price before each webhook."""
     send = line.store.webhooks.send
 
     def late(*delivery: t.Any) -> int | None:
@@ -117,7 +117,7 @@ def _late(line: StoreToCallback, product: int) -> t.Any:
 
 @pytest.mark.parity(34)
 def test_twenty_events_by_webhooks(make_line: Make) -> None:
-    """What webhooks tell comes in notifications of at most twenty events."""
+    """Events from webhooks come in notifications of at most twenty."""
     line = make_line(hooked=True, counts=(0, 25, 0, 0))
     for product in line.store.truth("products"):
         line.store.acts.stock(product, 7)
@@ -138,7 +138,7 @@ def test_id_at_a_dotted_path(make_line: Make) -> None:
 @pytest.mark.parity(5, 45, 46, 49, 50)
 @pytest.mark.parametrize("key", ["", "k", "k" * 1000], ids=["none", "short", "long"])
 def test_headers(make_line: Make, key: str) -> None:
-    """Signed with whatever key there is, with the credentials and headers of the instance."""
+    """Signed with any key, with the credentials and headers of the instance."""
     own = {
         "event.notification.signature.key": key,
         "event.notification.basic.username": "ann",

@@ -1,4 +1,4 @@
-"""A database that is away, locked, full or read-only: nothing is lost, nobody is told 500."""
+"""A database that is unreachable, locked, full or read-only: nothing is lost, no answer is 500."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BODY = b'{"id":7,"status":"processing"}'
 
 
 class Intake:
-    """An application that takes the webhooks of one instance."""
+    """An application that receives the webhooks of one instance."""
 
     def __init__(self, app: flask.Flask) -> None:
         self.app, self.runtime = app, runtime_of(app)
@@ -47,21 +47,21 @@ class Intake:
         self._secret = webhook_urls.secrets(keys, hook)[-1]
 
     def send(self, app: flask.Flask | None = None) -> t.Any:
-        """Send a webhook; returns the response."""
+        """Send a webhook; return the response."""
         signature = crypto._hmac(self._secret.encode(), BODY)
         headers = {"X-WC-Webhook-Topic": "order.updated", "X-WC-Webhook-Signature": signature}
         client = (app or self.app).test_client()
         return client.post(self._path, data=BODY, headers=headers)
 
     def kept(self) -> int:
-        """Webhooks that are in the database."""
+        """Return how many webhooks are in the database."""
         with self.runtime.database.read() as session:
             return session.scalars(sa.select(sa.func.count()).select_from(Arrival)).one()
 
 
 @pytest.fixture
 def intake(app: flask.Flask) -> Intake:
-    """On a SQLite file."""
+    """Return an intake on a SQLite file."""
     app.config["TESTING"] = False
     return Intake(app)
 
@@ -74,14 +74,14 @@ def _assert_refused(response: t.Any) -> None:
 
 @pytest.fixture
 def folder() -> cabc.Iterator[pathlib.Path]:
-    """A folder that the servers' own users may enter, which pytest's is not."""
+    """Create a folder that the servers' own users may enter, unlike pytest's."""
     with tempfile.TemporaryDirectory(prefix="woo-server-", ignore_cleanup_errors=True) as path:
         yield pathlib.Path(path)
 
 
 @contextlib.contextmanager
 def _locked(folder: pathlib.Path) -> cabc.Iterator[None]:
-    """Somebody else writes to the file, and does not come to an end."""
+    """Hold the write lock of the file in another connection."""
     with contextlib.closing(sqlite3.connect(folder / "host.sqlite3")) as connection:
         connection.isolation_level = None
         connection.execute("BEGIN IMMEDIATE")
@@ -89,8 +89,8 @@ def _locked(folder: pathlib.Path) -> cabc.Iterator[None]:
         connection.execute("ROLLBACK")
 
 
-def test_a_lock_is_waited_for(intake: Intake, tmp_path: pathlib.Path) -> None:
-    """While another process writes, webhooks wait and are taken."""
+def test_webhooks_wait_for_a_lock(intake: Intake, tmp_path: pathlib.Path) -> None:
+    """While another process writes, webhooks wait and are accepted."""
     lock = contextlib.ExitStack()
     lock.enter_context(_locked(tmp_path))
     answers: list[int] = []
@@ -104,10 +104,10 @@ def test_a_lock_is_waited_for(intake: Intake, tmp_path: pathlib.Path) -> None:
     assert intake.kept() == 1
 
 
-def test_a_lock_that_lasts_is_told(
+def test_a_long_lock_is_answered_503(
     intake: Intake, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A store shall send it again; nothing is answered 200 that was not stored."""
+    """The store must send it again; only stored webhooks are answered 200."""
     monkeypatch.setattr(flask_woo_events.db.database, "SQLITE_BUSY_SECONDS", 0.2)
     impatient = make_app(
         tmp_path, TESTING=False, WOO_EVENTS_ENCRYPTION_KEYS=intake.runtime.settings.encryption_keys
@@ -119,8 +119,8 @@ def test_a_lock_that_lasts_is_told(
     dispose(impatient)
 
 
-def test_a_file_that_may_only_be_read(intake: Intake, tmp_path: pathlib.Path) -> None:
-    """Webhooks and changes are refused for now; what can be read is shown."""
+def test_a_read_only_file(intake: Intake, tmp_path: pathlib.Path) -> None:
+    """Webhooks and changes are refused; reading works."""
     uri = f"sqlite:///file:{tmp_path}/host.sqlite3?mode=ro&uri=true"
     keys = intake.runtime.settings.encryption_keys
     headers = add_account(intake.app, "ann", "acme").headers
@@ -136,8 +136,8 @@ def test_a_file_that_may_only_be_read(intake: Intake, tmp_path: pathlib.Path) ->
     dispose(readonly)
 
 
-def test_a_disk_that_is_full(intake: Intake, tmp_path: pathlib.Path) -> None:
-    """What was acknowledged is there, what does not fit is refused, and later it fits."""
+def test_a_full_disk(intake: Intake, tmp_path: pathlib.Path) -> None:
+    """Acknowledged webhooks are stored; others are refused until there is space."""
     taken = 0
     largest = max(one.stat().st_size for one in tmp_path.glob("host.sqlite3*")) + 65_536
     with _no_file_larger_than(largest):
@@ -155,7 +155,7 @@ def test_a_disk_that_is_full(intake: Intake, tmp_path: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def _no_file_larger_than(size: int) -> cabc.Iterator[None]:
-    """As a quota does it: each write beyond fails."""
+    """Make writes beyond a size fail, as a quota does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
@@ -166,7 +166,7 @@ def _no_file_larger_than(size: int) -> cabc.Iterator[None]:
         signal.signal(signal.SIGXFSZ, before)
 
 
-#: What a restart and a crash of PostgreSQL do is tested below.
+#: A restart and a crash of PostgreSQL are tested below.
 BRIEF = [
     "SQLite, disk full",
     pytest.param("PostgreSQL, failed over", marks=pytest.mark.postgresql),
@@ -176,36 +176,38 @@ BRIEF = [
 
 
 @pytest.mark.parametrize("name", BRIEF)
-def test_what_a_database_could_not_take_is_refused_and_nothing_else(
+def test_webhooks_are_refused_only_during_an_outage(
     name: str, tmp_path: pathlib.Path, folder: pathlib.Path
 ) -> None:
-    """With a pool full of connections: those which died cost no webhook, and nobody helps."""
-    with _allowed(OUTAGES[name](folder)) as place, _app(place.url, tmp_path) as app:
+    """Also with a pool of connections that died, and without help."""
+    with _allowed(OUTAGES[name](folder)) as database, _app(database.url, tmp_path) as app:
         intake, taken = Intake(app), 0
         for _ in range(3):
             taken += _assert_taken(intake.send())
-        place.begin()
-        for _ in range(5000):  # A disk that is full has room in files that are there.
+        database.begin()
+        for _ in range(5000):  # A full disk has space in existing files.
             response = intake.send()
             if response.status_code != 200:
                 break
             taken += 1
         _assert_refused(response)
-        place.end()
+        database.end()
         taken += _assert_taken(intake.send())
         assert intake.kept() == taken
 
 
-@pytest.mark.parametrize("trusting", [False, True], ids=["FULL", "NORMAL"])
-def test_what_was_acknowledged_outlives_a_power_cut(trusting: bool, tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("synchronous_normal", [False, True], ids=["FULL", "NORMAL"])
+def test_acknowledged_webhooks_survive_a_power_cut(
+    synchronous_normal: bool, tmp_path: pathlib.Path
+) -> None:
     """A SQLite file on a disk that loses what was not synchronised.
 
-    That it does shows with ``synchronous=NORMAL``, which we do not use.
+    ``synchronous=NORMAL``, which the package does not use, shows that the disk does.
     """
     with _allowed(Image(tmp_path)) as image:
         with _app(f"sqlite:///{image.path}/cut.sqlite3", tmp_path) as app:
             intake = Intake(app)
-            if trusting:
+            if synchronous_normal:
                 sa.event.listen(
                     intake.runtime.database.engine,
                     "checkout",
@@ -215,12 +217,12 @@ def test_what_was_acknowledged_outlives_a_power_cut(trusting: bool, tmp_path: pa
             image.cut()
             runtime_of(app).database.dispose()
             image.restore()
-            assert (intake.kept() == taken) is not trusting
+            assert (intake.kept() == taken) is not synchronous_normal
 
 
 @contextlib.contextmanager
 def _allowed(context: contextlib.AbstractContextManager[T]) -> cabc.Iterator[T]:
-    """Skip where servers are missing, or nothing may be mounted."""
+    """Enter a context; skip where servers are missing, or mounting is not allowed."""
     with contextlib.ExitStack() as stack:
         try:
             entered = stack.enter_context(context)
@@ -248,7 +250,7 @@ def _assert_taken(response: t.Any) -> int:
 
 @pytest.fixture
 def server(folder: pathlib.Path) -> cabc.Iterator[servers.Postgresql]:
-    """A PostgreSQL of this test's own, which it may stop."""
+    """Start a PostgreSQL that the test may stop."""
     try:
         server = servers.Postgresql(folder / "postgresql")
     except servers.Missing as exc:
@@ -264,7 +266,7 @@ def server(folder: pathlib.Path) -> cabc.Iterator[servers.Postgresql]:
 def test_a_server_that_restarts_costs_no_webhook(
     server: servers.Postgresql, tmp_path: pathlib.Path
 ) -> None:
-    """While it is away a store is asked to come again; the first one after that is taken."""
+    """While it is down webhooks get 503; the first one after that is accepted."""
     app = make_app(tmp_path, TESTING=False, SQLALCHEMY_DATABASE_URI=server.url)
     upgrade.upgrade(runtime_of(app).database.engine)
     intake = Intake(app)
@@ -275,7 +277,7 @@ def test_a_server_that_restarts_costs_no_webhook(
         assert intake.send().status_code == 200, "the pool held a connection that had died"
     server.stop()
     _assert_refused(intake.send())
-    _assert_refused(app.test_client().get(f"{PREFIX}/instances", headers=_somebody()))
+    _assert_refused(app.test_client().get(f"{PREFIX}/instances", headers=_other_user()))
     server.start()
     assert intake.send().status_code == 200
     assert intake.kept() == 4
@@ -287,7 +289,7 @@ def test_a_server_that_restarts_costs_no_webhook(
     dispose(app)
 
 
-def _somebody() -> dict[str, str]:
+def _other_user() -> dict[str, str]:
     return {"Authorization": "User nobody, Organization nowhere"}
 
 
@@ -295,11 +297,11 @@ def _somebody() -> dict[str, str]:
 def test_an_outage_causes_no_second_delivery(
     server: servers.Postgresql, tmp_path: pathlib.Path
 ) -> None:
-    """What a callback took while the database was away is written down when it is back.
+    """A delivery during the outage is written when the database is back.
 
-    Leases end meanwhile; two other workers stand by and leave it alone.
+    Leases end meanwhile; two other idle workers do not repeat the delivery.
     """
-    with Installation(server.url, tmp_path, settings=QUICK).running() as stand:
+    with Installation(server.url, tmp_path, settings=QUICK).running() as installation:
         asked, answer = threading.Event(), threading.Event()
 
         def slow(_received: t.Any) -> int:
@@ -307,24 +309,24 @@ def test_an_outage_causes_no_second_delivery(
             answer.wait(60)
             return 200
 
-        stand.receiver.answer = slow
-        workers = [stand.nursery.start("poll") for _ in range(3)]
+        installation.receiver.answer = slow
+        workers = [installation.spawner.start("poll") for _ in range(3)]
         for _ in range(6):
-            stand.act()
-        stand.poll_now()
+            installation.change_store()
+        installation.poll_now()
         assert asked.wait(30)
-        wait_until(lambda: stand.free)
+        wait_until(lambda: installation.idle)
         server.stop()
-        stand.engine.dispose()
+        installation.engine.dispose()
         answer.set()
         outage = float(os.environ.get("CHAOS_OUTAGE", "4"))
-        time.sleep(outage)  # Real processes: their leases, of a second, shall end.
+        time.sleep(outage)  # Real processes: their leases of one second must end.
         server.start()
-        assert stand.verdict().clean
-        with stand.database.read() as session:
+        assert installation.verdict().clean
+        with installation.database.read() as session:
             assert session.scalars(sa.select(Attempt.status_code).distinct()).all() == [200]
-            assert session.get_one(Instance, stand.instance_id).lease_fence
-        assert set(stand.came.values()) == {1}
+            assert session.get_one(Instance, installation.instance_id).lease_fence
+        assert set(installation.received_counts.values()) == {1}
         assert all(worker.alive for worker in workers)
         for worker in workers:
             worker.kill()

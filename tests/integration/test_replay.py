@@ -1,4 +1,4 @@
-"""Replay and retention: what was told can be told again, until it is old and has arrived."""
+"""Replay and retention: events can be sent again until they are old and delivered."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.worker import retention
 from tests.integration.ledger_env import NOW, at
 from tests.integration.store_to_callback import StoreToCallback
-from tests.integration.test_dispatch import Post, open_post
+from tests.integration.test_dispatch import DeliveryEnv, open_env
 
 
-def _plan(post: Post, **chosen: t.Any) -> list[list[tuple[str, int]]]:
-    with post.stage.database.read() as session:
+def _plan(env: DeliveryEnv, **chosen: t.Any) -> list[list[tuple[str, int]]]:
+    with env.ledger.database.read() as session:
         planned = replay.plan(session, ReplaySelection(**chosen), 100)
     return [[(event.object_id, event.version) for event in one.events] for one in planned]
 
 
-def _again(post: Post, **chosen: t.Any) -> int:
-    with post.stage.database.write() as session:
+def _replay(env: DeliveryEnv, **chosen: t.Any) -> int:
+    with env.ledger.database.write() as session:
         planned = replay.plan(session, ReplaySelection(**chosen), 100)
-        return replay.to_callbacks(session, planned, post.clock())
+        return replay.to_callbacks(session, planned, env.clock())
 
 
 @pytest.fixture
@@ -47,82 +47,88 @@ def receiver() -> CallbackReceiver:
 
 
 @pytest.fixture
-def post(any_database: Database, receiver: CallbackReceiver) -> t.Iterator[Post]:
-    """Three notifications, delivered: 1 and 2 created, 1 changed, 2 gone."""
+def env(any_database: Database, receiver: CallbackReceiver) -> t.Iterator[DeliveryEnv]:
+    """Three notifications, delivered: 1 and 2 created, 1 updated, 2 deleted."""
     with receiver.serve() as url:
-        post = open_post(any_database, url)
-        post.stage.see({"id": 1, "v": 1}, {"id": 2, "v": 1})
-        post.clock.move(60)
-        post.stage.see({"id": 1, "v": 2}, seconds=60)
-        post.clock.move(60)
-        post.stage.see(gone=("2",), seconds=120)
-        post.dispatch()
-        assert post.statuses() == {"delivered": 3}
-        yield post
+        env = open_env(any_database, url)
+        env.ledger.see({"id": 1, "v": 1}, {"id": 2, "v": 1})
+        env.clock.move(60)
+        env.ledger.see({"id": 1, "v": 2}, seconds=60)
+        env.clock.move(60)
+        env.ledger.see(gone=("2",), seconds=120)
+        env.dispatch()
+        assert env.statuses() == {"delivered": 3}
+        yield env
 
 
-def test_events_are_chosen(post: Post) -> None:
+def test_events_are_selected(env: DeliveryEnv) -> None:
     """By id, object, type, resource and time of recording."""
     everything = [[("1", 1), ("2", 1)], [("1", 2)], [("2", 2)]]
-    assert _plan(post, instance_id=post.stage.stream.instance_id) == everything
-    assert _plan(post, object_id="1") == [[("1", 1)], [("1", 2)]]
-    assert _plan(post, types=("DELETED",)) == [[("2", 2)]]
-    assert _plan(post, event_ids=(2,)) == [[("2", 1)]]
-    assert _plan(post, resource="products") == []
-    assert _plan(post, since=at(30)) == [[("1", 2)], [("2", 2)]]
-    assert _plan(post, since=at(30), until=at(90)) == [[("1", 2)]]
+    assert _plan(env, instance_id=env.ledger.stream.instance_id) == everything
+    assert _plan(env, object_id="1") == [[("1", 1)], [("1", 2)]]
+    assert _plan(env, types=("DELETED",)) == [[("2", 2)]]
+    assert _plan(env, event_ids=(2,)) == [[("2", 1)]]
+    assert _plan(env, resource="products") == []
+    assert _plan(env, since=at(30)) == [[("1", 2)], [("2", 2)]]
+    assert _plan(env, since=at(30), until=at(90)) == [[("1", 2)]]
 
 
-def test_replayed_notifications_arrive_again(post: Post, receiver: CallbackReceiver) -> None:
+def test_replayed_notifications_are_delivered_again(
+    env: DeliveryEnv, receiver: CallbackReceiver
+) -> None:
     """Whole notifications, with the ids that they had."""
     before = sorted((one.json for one in receiver.received), key=lambda one: int(one["id"]))
     receiver.clear()
-    assert _again(post, object_id="1") == 2
-    post.dispatch()
+    assert _replay(env, object_id="1") == 2
+    env.dispatch()
     assert [one.json for one in receiver.received] == before[:2]
-    assert post.statuses() == {"delivered": 3}
+    assert env.statuses() == {"delivered": 3}
 
 
-def test_what_is_on_its_way_is_not_doubled(post: Post, receiver: CallbackReceiver) -> None:
-    """A notification that waits for its retry is left as it is."""
+def test_an_unsettled_delivery_is_not_repeated(
+    env: DeliveryEnv, receiver: CallbackReceiver
+) -> None:
+    """A notification that waits for its retry keeps its state."""
     receiver.answer = lambda _: 500
-    post.stage.see({"id": 3}, seconds=180)
-    post.clock.move(60)
-    post.dispatch()
-    assert _again(post, object_id="3") == 0
+    env.ledger.see({"id": 3}, seconds=180)
+    env.clock.move(60)
+    env.dispatch()
+    assert _replay(env, object_id="3") == 0
 
 
 def test_replay_reaches_a_callback_that_was_not_there(any_database: Database) -> None:
-    """Events that were recorded without a callback can be told once there is one."""
+    """Events that were recorded without a callback can be sent once there is one."""
     receiver = CallbackReceiver()
     with receiver.serve() as url:
-        post = open_post(any_database, url)
+        env = open_env(any_database, url)
         with any_database.write() as session:
             session.execute(sa.update(Subscription).values(current=False))
-        post.stage.see({"id": 1})
+        env.ledger.see({"id": 1})
         with any_database.write() as session:
             session.execute(sa.update(Subscription).values(current=True))
-        assert post.statuses() == {}
-        assert _again(post, object_id="1") == 1
-        post.dispatch()
+        assert env.statuses() == {}
+        assert _replay(env, object_id="1") == 1
+        env.dispatch()
     assert receiver.events == [("orders", "1", "CREATED")]
 
 
 @pytest.mark.parity(88)
-def test_old_notifications_go_and_what_waits_stays(post: Post, receiver: CallbackReceiver) -> None:
-    """After the retention what arrived is deleted with all that belongs to it, nothing else."""
+def test_old_notifications_are_deleted_unless_unsettled(
+    env: DeliveryEnv, receiver: CallbackReceiver
+) -> None:
+    """After the retention delivered notifications are deleted with their rows, and no others."""
     receiver.answer = lambda _: 500
-    post.stage.see({"id": 3}, seconds=180)
-    post.stage.see({"id": 3, "v": 2}, seconds=181)
-    post.clock.move(120)
-    post.dispatch()
-    with post.stage.database.write() as session:
-        number = post.stage.stream.instance_id
+    env.ledger.see({"id": 3}, seconds=180)
+    env.ledger.see({"id": 3, "v": 2}, seconds=181)
+    env.clock.move(120)
+    env.dispatch()
+    with env.ledger.database.write() as session:
+        number = env.ledger.stream.instance_id
         session.add(Usage(instance_id=number, hour=NOW, turns=1, requests=2, seconds=0.5))
-    post.clock.move(8 * 86_400)
-    post.stage.see({"id": 4}, seconds=8 * 86_400)
-    assert retention.purge(post.runtime).notifications == 3
-    with post.stage.database.read() as session:
+    env.clock.move(8 * 86_400)
+    env.ledger.see({"id": 4}, seconds=8 * 86_400)
+    assert retention.purge(env.runtime).notifications == 3
+    with env.ledger.database.read() as session:
         objects = session.scalars(sa.select(StoredEvent.object_id).order_by(StoredEvent.id)).all()
         counts = [
             session.scalar(sa.select(sa.func.count()).select_from(table))
@@ -134,13 +140,13 @@ def test_old_notifications_go_and_what_waits_stays(post: Post, receiver: Callbac
     assert set(attempts) == {500}
 
 
-def test_purging_is_done_in_small_steps(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However much there is, it goes on to the end, and can be stopped between two commits."""
+def test_a_purge_commits_in_small_steps(env: DeliveryEnv, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It deletes everything that is old, and can be stopped between two commits."""
     monkeypatch.setattr(retention, "AT_ONCE", 1)
-    post.clock.move(8 * 86_400)
+    env.clock.move(8 * 86_400)
     answers = iter([False, True])
-    assert retention.purge(post.runtime, lambda: next(answers)).notifications == 1
-    assert retention.purge(post.runtime).notifications == 2
+    assert retention.purge(env.runtime, lambda: next(answers)).notifications == 1
+    assert retention.purge(env.runtime).notifications == 2
 
 
 def _run(line: StoreToCallback, *args: str) -> click.testing.Result:
@@ -150,12 +156,12 @@ def _run(line: StoreToCallback, *args: str) -> click.testing.Result:
 
 
 def test_replay_by_command(line: StoreToCallback) -> None:
-    """A dry run says what would be told; the run has the worker tell it."""
+    """A dry run lists what would be sent; without it the worker sends it."""
     number = line.first("orders")
     line.store.acts.status(number, "completed")
     line.arrivals()
     dry = _run(line, "events", "replay", "--resource", "orders", "--dry-run")
-    assert f"UPDATED {number} v2: would be told" in dry.output
+    assert f"UPDATED {number} v2: would be sent" in dry.output
     line.receiver.clear()
     done = _run(line, "events", "replay", "--object", str(number), "--json")
     assert json.loads(done.output)["deliveries"] == 1
@@ -163,7 +169,7 @@ def test_replay_by_command(line: StoreToCallback) -> None:
 
 
 def test_replay_to_another_address(line: StoreToCallback) -> None:
-    """Only the chosen events are posted, signed, and nothing is written."""
+    """Only the selected events are posted, signed, and nothing is written."""
     line.store.acts.new_coupon("one")
     line.store.acts.new_coupon("two")
     line.arrivals()
@@ -189,14 +195,16 @@ def test_replay_to_another_address(line: StoreToCallback) -> None:
         (("--type", "GONE"), "GONE"),
     ],
 )
-def test_replay_refuses_in_words(line: StoreToCallback, args: tuple[str, ...], said: str) -> None:
-    """A wrong call says what a right one is."""
+def test_replay_explains_wrong_calls(
+    line: StoreToCallback, args: tuple[str, ...], said: str
+) -> None:
+    """The message says what is missing or wrong."""
     result = _run(line, "events", "replay", *args)
     assert result.exit_code != 0 and said in result.output
 
 
 def test_deliveries_by_command(line: StoreToCallback) -> None:
-    """What waits is listed and sent again."""
+    """Unsettled deliveries are listed and sent again."""
     line.receiver.answer = lambda _: 410
     line.store.acts.new_coupon("one")
     line.poll()

@@ -1,4 +1,4 @@
-"""The same work done by Celery: real workers, a real broker, and both killed."""
+"""The Celery tasks: with real workers and a real broker, both killed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.integration.host_app import runtime_of
 
 @pytest.fixture
 def redis() -> cabc.Iterator[servers.Redis]:
-    """A broker."""
+    """Start a broker."""
     try:
         server = servers.Redis()
     except servers.Missing as exc:
@@ -42,21 +42,23 @@ def redis() -> cabc.Iterator[servers.Redis]:
 def test_killed_workers_and_a_killed_broker_lose_nothing(
     any_url: str, tmp_path: pathlib.Path, redis: servers.Redis
 ) -> None:
-    """Messages that are lost with the broker, or with a worker, are made good by the next look."""
+    """The next check replaces messages that are lost with the broker or a worker."""
     port = free_port()
     intake, public = Intake(port), f"http://127.0.0.1:{port}"
-    with Installation(any_url, tmp_path, seed=3, public=public, settings=QUICK).running() as stand:
-        crew = ServerProcesses(stand.environment, redis, tmp_path)
+    with Installation(
+        any_url, tmp_path, seed=3, public=public, settings=QUICK
+    ).running() as installation:
+        processes = ServerProcesses(installation.environment, redis, tmp_path)
         try:
-            outcome = kills.with_celery(stand, crew, redis, intake, 5)
+            outcome = kills.with_celery(installation, processes, redis, intake, 5)
         finally:
-            crew.end()
+            processes.end()
         assert outcome.wrong == [], outcome.log
         assert outcome.events
 
 
-def test_a_commit_wakes_its_queue_at_once(app: Flask) -> None:
-    """Without a beat: a message goes out when there is something to do, one for many commits."""
+def test_a_commit_sends_a_message(app: Flask) -> None:
+    """Without a beat a commit with work sends a message, several commits send one."""
     app.config["CELERY"] = {"broker_url": "memory://"}
     made = make_celery(app)
     for _ in range(5):
@@ -72,8 +74,8 @@ def test_a_commit_wakes_its_queue_at_once(app: Flask) -> None:
     assert waiting("woo_poll") == 0
 
 
-def test_a_broker_that_is_away_keeps_nobody_from_committing(app: Flask) -> None:
-    """Who commits does not wait for it."""
+def test_an_unreachable_broker_delays_no_commit(app: Flask) -> None:
+    """A commit does not wait for the broker."""
     app.config["CELERY"] = {"broker_url": f"redis://127.0.0.1:{free_port()}/0"}
     make_celery(app)
     began = time.monotonic()
@@ -81,12 +83,12 @@ def test_a_broker_that_is_away_keeps_nobody_from_committing(app: Flask) -> None:
     assert time.monotonic() - began < 0.5
 
 
-def test_an_application_keeps_its_own_celery() -> None:
-    """Its routes and its schedule stay; one that lacks the extension is told."""
+def test_celery_needs_the_extension() -> None:
+    """Without the extension the tasks are refused."""
     with pytest.raises(ConfigurationError):
         init_celery(celery.Celery("bare"), Flask("bare"))
 
 
-def test_each_look_has_a_queue() -> None:
-    """What the beat sends is what the workers know."""
+def test_each_scheduled_task_has_a_queue() -> None:
+    """The beat sends only tasks that have a queue."""
     assert {entry["task"] for entry in beat_schedule().values()} <= set(QUEUES)
