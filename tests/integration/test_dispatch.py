@@ -314,7 +314,7 @@ def test_gone_stops_and_redelivery_starts(any_database: Database) -> None:
 
 @pytest.mark.parity(54)
 def test_a_callback_that_never_recovers_is_stopped(any_database: Database) -> None:
-    """After the schedule's 75 hours the subscription stops, also with few attempts of each delivery."""
+    """After the 75 hours of the schedule the subscription stops, also with few attempts of each."""
     receiver = CallbackReceiver(lambda _: 500)
     with receiver.serve() as url:
         env = open_env(any_database, url)
