@@ -24,7 +24,7 @@ from tests import servers
 from . import console_data
 
 INSTANCES, EVENTS, EACH = 1_000, 1_000_000, 4
-#: How often each page is asked for, after once.
+#: Requests for each page, after a first one.
 TIMES = 15
 #: Milliseconds that a page may take.
 LIMIT = 200
@@ -47,7 +47,7 @@ PAGES = (
     ("events, queued", "/woo/events?status=queued"),
     ("events, a text", "/woo/events?text=processing"),
     ("events, a text not there", "/woo/events?text=nowhere-at-all"),
-    ("events of a time", f"/woo/events?since={_SINCE}&until={_SINCE}"),
+    ("events in a period", f"/woo/events?since={_SINCE}&until={_SINCE}"),
     ("events of an object", "/woo/events?object=77"),
     ("event", "/woo/events/999000"),
     ("object", "/woo/instances/5/objects/customers/29"),

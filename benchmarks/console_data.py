@@ -1,4 +1,4 @@
-"""What the benchmark of the console looks at: many instances and events of one organisation."""
+"""Data for the console benchmark: many instances and events of one organisation."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def fill(
 
 
 def _body() -> bytes:
-    """An order as a store gives it."""
+    """Return an order as a store returns it."""
     store = SimulatedStore("11.0", consumer_key="ck", consumer_secret="cs")
     store.populate(orders=1, products=3, coupons=1, customers=1)
     return orjson.dumps(next(iter(store.truth("orders").values())))

@@ -1,4 +1,4 @@
-"""What a deletion costs: requests of the poll that finds it, against reading every page."""
+"""Deletions: requests of the poll that finds one, compared with reading every page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAGES = ORDERS // 100
 
 
 def main() -> None:
-    """Delete 1, 10 and 100 of 100,000 orders for good, and count requests until all are told."""
+    """Delete 1, 10 and 100 of 100,000 orders, and count requests until all events are recorded."""
     store = SimulatedStore("11.0", consumer_key="ck_bench", consumer_secret="cs_bench")
     store.populate(orders=ORDERS, products=1, coupons=0, customers=1)
     receiver, dice = CallbackReceiver(), random.Random(1)

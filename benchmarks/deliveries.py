@@ -1,4 +1,4 @@
-"""Deliveries: signed notifications a second beside a bare loop, how soon, and beside a dead one."""
+"""Deliveries: rate compared with a bare loop, latency, and rate next to a dead callback."""
 
 from __future__ import annotations
 
@@ -90,13 +90,13 @@ class Bench:
         self.body = orjson.dumps(next(iter(store.truth("orders").values())))
 
     def close(self) -> None:
-        """Give back what is open."""
+        """Close what is open."""
         self.runtime.callback_session.close()
         self.runtime.database.dispose()
         self.engine.dispose()
 
     def throughput(self) -> None:
-        """One process against a bare loop of ``requests.Session.post``, in turn."""
+        """Compare one process with a bare loop of ``requests.Session.post``, alternately."""
         rates: dict[str, list[float]] = {"bare loop": [], "dispatch": []}
         with sink() as url:
             stream = self.instance(url)
@@ -117,7 +117,7 @@ class Bench:
         print(f"  ratio {medians['dispatch'] / medians['bare loop']:.2f} for one process")
 
     def processes(self) -> None:
-        """All cores: as many processes as there are, on both sides."""
+        """Compare as many processes as there are cores, on both sides."""
         cores = os.cpu_count() or 1
         with sink() as url:
             stream = self.instance(url)
@@ -133,10 +133,10 @@ class Bench:
                 ours = COUNT * cores / (time.perf_counter() - began)
                 assert self.waiting(stream) == 0
                 ratios.append(ours / bare)
-        print(f"  ratio {statistics.median(ratios):.2f} for {cores} processes, started for it")
+        print(f"  ratio {statistics.median(ratios):.2f} for {cores} processes")
 
     def latency(self) -> None:
-        """From the commit to the callback, with nothing else to do."""
+        """Measure the time from a commit to the callback, without other load."""
         arrived: list[float] = []
         came = threading.Event()
 
@@ -160,7 +160,7 @@ class Bench:
         print(f"  commit to callback: p50 {quantiles[49]:.1f} ms, p99 {quantiles[98]:.1f} ms")
 
     def beside_the_dead(self) -> None:
-        """The same callback with and without a queue of another one that is dead."""
+        """Compare a callback's rate with and without the backlog of a dead one."""
         with sink() as url:
             stream = self.instance(url)
             alone = self._rate(stream)
@@ -168,7 +168,7 @@ class Bench:
             for _ in range(DEAD // 10_000):
                 self.post(dead, 10_000)
             beside = self._rate(stream)
-        print(f"  beside {DEAD:,} that wait for a dead callback: {beside / alone:.2f} of the rate")
+        print(f"  with {DEAD:,} waiting for a dead callback: {beside / alone:.2f} of the rate")
 
     def _rate(self, stream: Stream) -> float:
         rates = []
@@ -182,7 +182,7 @@ class Bench:
         return statistics.median(rates)
 
     def waiting(self, stream: Stream) -> int:
-        """Deliveries of an instance that are not made yet."""
+        """Count the deliveries of an instance that are not attempted yet."""
         with self.runtime.database.read() as session:
             return (
                 session.scalar(
@@ -197,7 +197,7 @@ class Bench:
             )
 
     def instance(self, url: str) -> Stream:
-        """An instance whose notifications go to a URL."""
+        """Create an instance whose notifications go to a URL."""
         now = utc_now()
         with self.runtime.database.write() as session:
             name = secrets.token_hex(8)
@@ -241,7 +241,7 @@ class Bench:
             )
 
     def post(self, stream: Stream, count: int) -> None:
-        """So many notifications of one event each."""
+        """Record notifications of one event each."""
         now = utc_now()
         changes = [
             Change(
@@ -260,7 +260,7 @@ class Bench:
             outbox.post(session, stream, changes, now, Rules(now=now, batch_size=1))
 
     def bodies(self, stream: Stream) -> list[bytes]:
-        """The bodies that wait, as they will be sent."""
+        """Return the bodies that wait, as they will be sent."""
         sender = Sender(
             instance_id=stream.instance_id,
             name="bench",
@@ -283,27 +283,27 @@ class Bench:
 
 
 def make_runtime(uri: str, key: str) -> Runtime:
-    """A runtime with the default settings."""
+    """Create a runtime with the default settings."""
     settings = Settings(encryption_keys=(key,), allow_private_callbacks=True)
     return Runtime(settings, Database(sa.create_engine(uri)))
 
 
 def dispatch(runtime: Runtime) -> int:
-    """Send what is due; returns how many arrived."""
+    """Send what is due; return how many were delivered."""
     length = dt.timedelta(seconds=runtime.settings.lease_seconds)
     with LeaseRenewer(runtime.database, runtime.clock, length) as keeper:
         return Dispatch(runtime, keeper).run().delivered
 
 
 def dispatch_at(uri: str, key: str) -> None:
-    """The same in a process of its own."""
+    """Do the same in a process of its own."""
     runtime = make_runtime(uri, key)
     dispatch(runtime)
     runtime.callback_session.close()
 
 
 def bare_loop(url: str, bodies: t.Sequence[bytes]) -> float:
-    """What anybody would write: sign and post, one after the other; returns how many a second."""
+    """Sign and post one body after the other, as a simple script does; return the rate."""
     began = time.perf_counter()
     with requests.Session() as session:
         for body in bodies:
@@ -327,7 +327,7 @@ def _together(count: int, function: t.Callable[..., object], *args: object) -> N
 
 @contextlib.contextmanager
 def working(runtime: Runtime) -> t.Iterator[None]:
-    """A worker that delivers while the block runs."""
+    """Run a worker that delivers while the block runs."""
     worker = Worker(runtime, poll=False)
     thread = threading.Thread(target=worker.run)
     thread.start()

@@ -1,4 +1,4 @@
-"""Fairness: how long stores wait for their polls, alone and beside stores that are in the way."""
+"""Fairness: how long stores wait for their polls, alone and next to busy or slow stores."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from flask_woo_events.worker.worker import Worker
 from tests import servers
 
 from .serving import sink
-from .store import store_process, tell
+from .store import send_command, store_process
 
-#: Ordinary stores, each polled every minute, and for how long they are watched, seconds.
+#: Ordinary stores, each polled every minute, and the time of a measurement, seconds.
 STORES = int(os.environ.get("BENCH_STORES", "400"))
 SECONDS = float(os.environ.get("BENCH_SECONDS", "60"))
-#: Objects that change at once in the store that has much to tell.
+#: Objects that change at the same time in the busy store.
 CHANGES = int(os.environ.get("BENCH_CHANGES", "60000"))
 #: How long the slow store takes to answer, seconds.
 SLOW = 30.0
@@ -62,16 +62,16 @@ def main() -> None:
             began = time.perf_counter()
             bench.wait_until_read(ordinary)
             rate = STORES / (time.perf_counter() - began)
-            print(f"  first readings  {rate:6.1f} stores a second")
+            print(f"  baselines       {rate:6.1f} stores a second")
             bench.capacity(ordinary)
             bench.wait_until_read([much])
             bench.spread(ordinary, pause=much)
             alone = bench.lag(ordinary, "alone")
-            tell(process, "change-orders")
+            send_command(process, "change-orders")
             bench.poll_now(much)
-            bench.lag(ordinary, f"beside {CHANGES:,} changes of one store", alone)
+            bench.lag(ordinary, f"with {CHANGES:,} changes of one store", alone)
             slow = bench.connect(stack.enter_context(slowly()), callback)
-            bench.lag(ordinary, f"beside a store that answers in {SLOW:g} s", alone)
+            bench.lag(ordinary, f"with a store that answers in {SLOW:g} s", alone)
             bench.stop(slow)
             dead = bench.connect(small, "http://127.0.0.1:9/")
             bench.let_fail(dead)
@@ -96,7 +96,7 @@ class Bench:
             self.who = accounts.Caller(organization_id=user.organization_id, user_id=user.user_id)
 
     def close(self) -> None:
-        """Give back what is open."""
+        """Close what is open."""
         self.database.dispose()
         self.engine.dispose()
 
@@ -125,7 +125,7 @@ class Bench:
         return created
 
     def wait_until_read(self, numbers: cabc.Sequence[int]) -> None:
-        """Until each of these was read the first time."""
+        """Wait until each of these has a baseline."""
         unread = sa.select(sa.func.count(Poller.id)).where(
             Poller.instance_id.in_(numbers), Poller.state != PollerState.ACTIVE
         )
@@ -139,7 +139,7 @@ class Bench:
             time.sleep(0.1)
 
     def all_due(self, numbers: cabc.Sequence[int]) -> sa.Select[tuple[int]]:
-        """Make all of these due at once; returns what counts those that still wait."""
+        """Make all of these due now; return a query that counts those that still wait."""
         now = utc_now()
         with self.database.write() as session:
             session.execute(
@@ -152,7 +152,7 @@ class Bench:
         )
 
     def capacity(self, numbers: cabc.Sequence[int]) -> None:
-        """All are due at once: how many polls are made in a second, and what each costs."""
+        """Make all stores due, and measure the rate and the cost of their polls."""
         before, began = self.database_cpu(), time.perf_counter()
         self._wait(self.all_due(numbers))
         rate = len(numbers) / (time.perf_counter() - began)
@@ -161,7 +161,7 @@ class Bench:
         print(f"                  {each:6.1f} ms of the database's CPU for each")
 
     def database_cpu(self) -> float:
-        """Seconds that the database's processes have worked."""
+        """Return the CPU seconds of the database's processes."""
         with self.engine.connect() as connection:
             pids = connection.exec_driver_sql("SELECT pid FROM pg_stat_activity").scalars().all()
         ticks = 0
@@ -172,7 +172,7 @@ class Bench:
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def spread(self, numbers: cabc.Sequence[int], pause: int) -> None:
-        """Make them due one after the other over the next minute, as they are in the long run."""
+        """Make them due one after the other over the next minute, as in normal operation."""
         now = utc_now()
         with self.database.write() as session:
             for place, number in enumerate(numbers):
@@ -182,23 +182,23 @@ class Bench:
         self.stop(pause)
 
     def stop(self, number: int) -> None:
-        """Poll this one no more."""
+        """Stop polling this store."""
         with self.database.write() as session:
             session.get_one(Instance, number).next_poll_at = None
 
     def poll_now(self, number: int) -> None:
-        """Make this one due."""
+        """Make this store due."""
         with self.database.write() as session:
             instance = session.get_one(Instance, number)
             instance.next_poll_at = instance.regular_poll_at = utc_now()
 
     def let_fail(self, number: int) -> None:
-        """Give a dead callback much that waits for it."""
+        """Give a dead callback a long backlog."""
         with self.database.write() as session:
             subscription = session.scalars(
                 sa.select(Subscription).where(Subscription.instance_id == number)
             ).one()
-            told = session.scalars(sa.select(Delivery.notification_id)).all()
+            notification_ids = session.scalars(sa.select(Delivery.notification_id)).all()
             now = utc_now()
             session.add_all(
                 Delivery(
@@ -210,13 +210,13 @@ class Bench:
                     created_at=now,
                     updated_at=now,
                 )
-                for one in told
+                for one in notification_ids
             )
             subscription.next_due_at = now
-        print(f"  ({len(told):,} notifications wait for the dead callback)")
+        print(f"  ({len(notification_ids):,} notifications wait for the dead callback)")
 
     def lag(self, numbers: cabc.Sequence[int], what: str, alone: float | None = None) -> float:
-        """How long the store waits that waits longest for a poll to begin, sampled."""
+        """Sample the longest wait of any store for its poll."""
         due = sa.select(sa.func.min(Instance.next_poll_at)).where(
             Instance.id.in_(numbers), Instance.lease_until.is_(None)
         )
@@ -235,7 +235,7 @@ class Bench:
 
 @contextlib.contextmanager
 def slowly() -> cabc.Iterator[str]:
-    """A store that takes its time for each answer."""
+    """Serve a store that answers slowly."""
     store = SimulatedStore("11.0", consumer_key="ck_bench", consumer_secret="cs_bench")
     store.populate(orders=10, products=5, coupons=2, customers=3)
     store.faults.add("delay", times=1_000_000, seconds=SLOW)
@@ -244,19 +244,19 @@ def slowly() -> cabc.Iterator[str]:
 
 
 def runtime_at(url: str, key: str) -> Runtime:
-    """A runtime with the default settings."""
+    """Create a runtime with the default settings."""
     settings = Settings(encryption_keys=(key,), allow_private_callbacks=True)
     return Runtime(settings, Database(sa.create_engine(url)))
 
 
 def work(url: str, key: str) -> None:
-    """What ``flask woo poll`` does."""
+    """Do what ``flask woo poll`` does."""
     Worker(runtime_at(url, key)).run()
 
 
 @contextlib.contextmanager
 def working(url: str, key: str) -> cabc.Iterator[None]:
-    """A worker process while the block runs."""
+    """Run a worker process while the block runs."""
     process = multiprocessing.get_context("spawn").Process(target=work, args=(url, key))
     process.start()
     try:

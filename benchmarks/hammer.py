@@ -1,4 +1,4 @@
-"""The hammer: many connections that send one prepared request after another, and count."""
+"""Load generator: many connections that send prepared requests, and count the answers."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ import dataclasses
 import statistics
 import time
 
-#: Seconds after which a request is given up, as WooCommerce does (5.9 to 11.0: 5, retried never).
+#: Time-out of a request, seconds, as in WooCommerce (5.9 to 11.0: 5, without retries).
 PATIENCE = 5.0
 
 
 @dataclasses.dataclass
 class SendCounts:
-    """What came of a run."""
+    """The result of a run."""
 
     seconds: float = 0.0
     statuses: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
-    #: How long each good answer took, seconds.
+    #: Times of successful answers, seconds.
     took: list[float] = dataclasses.field(default_factory=list)
-    #: No answer in time, or none at all.
+    #: Requests without an answer in time.
     failed: int = 0
 
     @property
     def rate(self) -> float:
-        """Good answers a second."""
+        """Successful answers a second."""
         return self.statuses[200] / self.seconds
 
     def percentile(self, hundredth: int) -> float:
-        """Milliseconds within which so many hundredths were answered."""
+        """Return a percentile of the answer times, milliseconds."""
         return statistics.quantiles(self.took, n=100)[hundredth - 1] * 1000
 
 
 def request(path: str, headers: cabc.Mapping[str, str], body: bytes) -> bytes:
-    """A request as it goes over the wire."""
+    """Return the bytes of a request."""
     lines = [f"POST {path} HTTP/1.1", "Host: bench", f"Content-Length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 async def answer_of(reader: asyncio.StreamReader) -> tuple[int, bool]:
-    """The status of the next answer, and whether the connection goes on."""
+    """Read the next answer; return its status, and whether the connection stays open."""
     head = await reader.readuntil(b"\r\n\r\n")
     lines = head.decode("latin-1").split("\r\n")
     headers = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
@@ -51,14 +51,14 @@ async def answer_of(reader: asyncio.StreamReader) -> tuple[int, bool]:
 
 
 async def connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection to the server."""
+    """Open a connection to the server."""
     return await asyncio.open_connection("127.0.0.1", port, limit=2**20)
 
 
 async def hammer(
     port: int, wire: bytes, connections: int, seconds: float, every: float = 0.0
 ) -> SendCounts:
-    """Send a request over and over.
+    """Send a request repeatedly.
 
     :param connections: at a time.
     :param every: seconds between two requests of one connection; 0 for as fast as it is answered.
@@ -102,7 +102,7 @@ async def _one(
 
 
 async def drip(port: int, head: bytes, connections: int, seconds: float) -> int:
-    """Send a byte a second, half of them from their headers on; returns how many were cut."""
+    """Send a byte a second, half of the clients after their headers; return how many were cut."""
     end = time.perf_counter() + seconds
     ends = [_drip(port, head, end, whole=number % 2 == 0) for number in range(connections)]
     return sum(await asyncio.gather(*ends))

@@ -1,4 +1,4 @@
-"""The intake: verified and stored webhooks a second beside a bare Flask view, and under floods."""
+"""The intake: webhooks a second compared with a bare Flask view, and under floods."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from . import hammer
 from .intake_apps import BARE, PREFIX, SECRET
 from .serving import gunicorn
 
-#: Of one measurement, and how often both sides are measured in turn.
+#: Seconds of one measurement, and how often both sides are measured alternately.
 SECONDS, TURNS = 4.0, 5
 CONNECTIONS = 32
 #: Another database to measure, such as ``postgresql+psycopg://...``.
@@ -37,7 +37,7 @@ URI = os.environ.get("BENCH_DATABASE_URI", "")
 
 @dataclasses.dataclass(frozen=True)
 class Wires:
-    """The requests of both sides, and forged ones."""
+    """The requests of both sides, and forged requests."""
 
     ours: bytes
     bare: bytes
@@ -60,7 +60,7 @@ def main() -> None:
                     asyncio.run(_floods(port, wires))
 
 
-#: Servers that meet the floods.
+#: Servers that are flooded.
 SERVERS: tuple[tuple[str, tuple[str, ...], bool], ...] = (
     ("gunicorn, 2 processes of 16 threads, behind nginx", (), True),
     ("gunicorn, 2 processes of 16 threads, alone", (), False),
@@ -141,7 +141,7 @@ def _side_by_side(uri: str, key: str, wires: Wires) -> None:
 
 
 async def _floods(port: int, wires: Wires) -> None:
-    """Genuine webhooks, 50 a second, before, during and after each flood."""
+    """Measure genuine webhooks, 50 a second, before, during and after each flood."""
     floods: dict[str, t.Callable[[], t.Coroutine[t.Any, t.Any, t.Any]]] = {
         "forged": lambda: hammer.hammer(port, wires.forged, 64, SECONDS * 2),
         "8 MB": lambda: hammer.hammer(port, wires.large, 8, SECONDS * 2),
@@ -156,16 +156,16 @@ async def _floods(port: int, wires: Wires) -> None:
         came = await other
         await asyncio.sleep(1)
         seen.append(await _genuine(port, wires.ours, SECONDS))
-        told = ", ".join(
+        rates = ", ".join(
             f"{when} {one.rate:4.0f}/s p99 {one.percentile(99) if len(one.took) > 1 else 0:5.0f} ms"
             + (f" ({one.failed} failed)" if one.failed else "")
             for when, one in zip(("before", "during", "after"), seen, strict=True)
         )
         if isinstance(came, hammer.SendCounts):
             answers = dict(came.statuses)
-            print(f"    {name:13} {told}; {answers}, {came.failed} unanswered of the flood")
+            print(f"    {name:13} {rates}; {answers}, {came.failed} unanswered of the flood")
         else:
-            print(f"    {name:13} {told}; {came} of its 500 connections cut")
+            print(f"    {name:13} {rates}; {came} of its 500 connections cut")
 
 
 async def _genuine(port: int, wire: bytes, seconds: float) -> hammer.SendCounts:

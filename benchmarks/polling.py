@@ -1,4 +1,4 @@
-"""What polling costs: the first reading, an idle poll, one change."""
+"""Polling: cost of the baseline, of an idle poll, and of one change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import flask
 import flask_sqlalchemy
 import requests
 
-from benchmarks.store import store_process, tell
+from benchmarks.store import send_command, store_process
 from flask_woo_events import Flask, WooEvents
 from flask_woo_events.db import upgrade
 from flask_woo_events.instances import accounts
@@ -30,7 +30,7 @@ IDLE_POLLS = 10
 
 @contextlib.contextmanager
 def application() -> cabc.Iterator[flask.Flask]:
-    """An application with the embedded defaults: a SQLite file."""
+    """Create an application with the embedded defaults: a SQLite file."""
     with tempfile.TemporaryDirectory() as folder:
         app = Flask("bench", instance_path=folder)
         app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{pathlib.Path(folder)}/bench.sqlite3"
@@ -45,7 +45,7 @@ def application() -> cabc.Iterator[flask.Flask]:
 def create_instance(
     app: flask.Flask, store_url: str, callback_url: str, names: cabc.Iterable[str] = RESOURCES
 ) -> int:
-    """POST /instances for the four resources, or those named."""
+    """Create an instance for the four resources, or those named."""
     runtime: Runtime = app.extensions[EXTENSION]
     with runtime.database.write() as session:
         user = accounts.add_user(session, "bench", "bench", runtime.clock())
@@ -75,7 +75,7 @@ def create_instance(
 
 
 def poll(runtime: Runtime, instance_id: int) -> tuple[list[PollReport], float, float]:
-    """One poll of the four resources: reports, seconds, our CPU seconds."""
+    """Poll the four resources once; return reports, seconds, and CPU seconds of this process."""
     worker = Worker(runtime)
     began, cpu = time.perf_counter(), time.process_time()
     reports = worker.poll_once([instance_id])
@@ -85,7 +85,7 @@ def poll(runtime: Runtime, instance_id: int) -> tuple[list[PollReport], float, f
 
 
 def bare_reading(store_url: str) -> float:
-    """The other side: read the same pages and parse them, nothing else; objects a second."""
+    """Only read and parse the same pages; return objects a second."""
     began, count = time.perf_counter(), 0
     from flask_woo_events.woocommerce.client import StoreClient
 
@@ -114,15 +114,15 @@ def main() -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         count = sum(report.observed for report in reports)
         rate = count / seconds
-        print(f"  first reading  {count:,} objects in {seconds:.2f} s: {rate:,.0f} a second,")
+        print(f"  baseline       {count:,} objects in {seconds:.2f} s: {rate:,.0f} a second,")
         print(f"                 {rate / bare:.2f} of only reading and parsing ({bare:,.0f});")
-        print(f"                 {cpu:.2f} s of our CPU, peak {peak:.0f} MiB ({before:.0f} before)")
+        print(f"                 {cpu:.2f} s of CPU, peak {peak:.0f} MiB ({before:.0f} before)")
         poll(runtime, instance_id)
         idle = [poll(runtime, instance_id) for _ in range(IDLE_POLLS)]
         requests_made = max(sum(report.requests for report in one[0]) for one in idle)
         milliseconds = sorted(one[2] * 1000 for one in idle)[len(idle) // 2]
-        print(f"  idle poll      {requests_made} requests, {milliseconds:.0f} ms of our CPU")
-        tell(store, "change-order")
+        print(f"  idle poll      {requests_made} requests, {milliseconds:.0f} ms of CPU")
+        send_command(store, "change-order")
         poll(runtime, instance_id)
         Worker(runtime).deliver_once()
         events = [len(one.events) for one in receiver.received]

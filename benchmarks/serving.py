@@ -1,4 +1,4 @@
-"""A gunicorn on two cores, with nginx before it or alone."""
+"""Serve an application with gunicorn on two cores, behind nginx or alone."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ http {{
 def gunicorn(
     app: str, uri: str, key: str, *options: str, nginx: bool = False
 ) -> cabc.Iterator[int]:
-    """Serve one of the applications with two processes; yields the port.
+    """Serve one of the applications with two processes; yield the port.
 
     :param uri: of the database.
     :param key: ``WOO_EVENTS_ENCRYPTION_KEYS``.
@@ -78,7 +78,7 @@ http {{
 
 @contextlib.contextmanager
 def sink() -> cabc.Iterator[str]:
-    """Something that takes every request and costs next to nothing; yields its URL."""
+    """Serve a callback that accepts every request at little cost; yield its URL."""
     port, scratch = free_port(), pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / f"s{os.getpid()}"
     scratch.mkdir(exist_ok=True)
     conf = scratch / "nginx.conf"
@@ -102,7 +102,7 @@ def _process(command: list[str], environment: dict[str, str], port: int) -> cabc
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Wait until a server takes connections."""
+    """Wait until a server accepts connections."""
     for _ in range(300):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
@@ -113,7 +113,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens at."""
+    """Return an unused port of the loopback interface."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])

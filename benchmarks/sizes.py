@@ -16,9 +16,9 @@ from tests import servers
 
 from . import fairness
 from .serving import sink
-from .store import store_process, tell
+from .store import send_command, store_process
 
-#: Orders of the store that is read and then changes as a whole.
+#: Orders of the store that is read, and then all changed.
 ORDERS = int(os.environ.get("BENCH_ORDERS", "10000"))
 STORES = 100
 
@@ -46,20 +46,20 @@ def main() -> None:
         one = bench.connect(large, callback, "orders")
         stack.enter_context(fairness.working(url, bench.key))
         bench.wait_until_read([one, *stores])
-        tell(process, "change-orders")
+        send_command(process, "change-orders")
         bench.poll_now(one)
-        _wait_until_told(bench)
+        _wait_until_delivered(bench)
         print(
             f"sizes, PostgreSQL: {STORES} small stores and one of which {ORDERS:,} orders changed"
         )
         print("  table                      rows  bytes a row  of which indexes")
         with bench.engine.connect() as connection:
             for table in Base.metadata.sorted_tables:
-                _tell(connection, table.name)
+                _print_size(connection, table.name)
 
 
-def _wait_until_told(bench: fairness.Bench) -> None:
-    """Until every change was delivered: ten events are one notification."""
+def _wait_until_delivered(bench: fairness.Bench) -> None:
+    """Wait until every change is delivered: ten events are one notification."""
     query = sa.select(sa.func.count(Delivery.id)).where(Delivery.status == "delivered")
     while True:
         with bench.database.read() as session:
@@ -68,7 +68,7 @@ def _wait_until_told(bench: fairness.Bench) -> None:
         time.sleep(0.2)
 
 
-def _tell(connection: sa.Connection, table: str) -> None:
+def _print_size(connection: sa.Connection, table: str) -> None:
     rows = connection.exec_driver_sql(_ROWS.format(table=table)).scalar_one()
     size = connection.exec_driver_sql(_SIZES.format(table=table)).one()
     if rows:

@@ -14,7 +14,7 @@ from flask_woo_events.simulation.store import SimulatedStore
 def store_process(
     *, orders: int, products: int, coupons: int, customers: int
 ) -> cabc.Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Start the store; yields its URL and the process, whose stdin takes commands."""
+    """Start the store; yield its URL and the process, whose stdin takes commands."""
     sizes = [str(size) for size in (orders, products, coupons, customers)]
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.store", *sizes],
@@ -30,8 +30,8 @@ def store_process(
         process.wait()
 
 
-def tell(process: subprocess.Popen[str], command: str) -> str:
-    """Let the store do something; returns what it answers."""
+def send_command(process: subprocess.Popen[str], command: str) -> str:
+    """Send the store a command; return its answer."""
     assert process.stdout is not None and process.stdin is not None
     process.stdin.write(command + "\n")
     process.stdin.flush()

@@ -1,4 +1,4 @@
-"""Workers: what two and four worker processes deliver and poll against one, on PostgreSQL."""
+"""Workers: rates of two and four worker processes compared with one, on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from . import deliveries, fairness
 from .serving import free_port, sink
 from .store import store_process
 
-#: Workers of each measurement, and how often all are measured in turn.
+#: Workers of each measurement, and how often all are measured alternately.
 WORKERS, TURNS = (1, 2, 4), 3
 #: Callbacks, and notifications for each.
 CALLBACKS, EACH = 40, 150
-#: How long a callback that is far away takes, seconds.
+#: Answer time of a distant callback, seconds.
 FAR = 0.05
 STORES = 120
 
 
 def main() -> None:
-    """Measure deliveries to callbacks near and far, and polls of idle stores."""
+    """Measure deliveries to near and distant callbacks, and polls of idle stores."""
     logging.getLogger("flask_woo_events").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder:
         with servers.postgresql(pathlib.Path(folder) / "postgresql") as url:
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def delivering(bench: deliveries.Bench, url: str, what: str) -> None:
-    """Let each number of workers empty the same queue."""
+    """Measure deliveries from the same backlog with each number of workers."""
     streams = [bench.instance(url) for _ in range(CALLBACKS)]
     rates: dict[int, list[float]] = {number: [] for number in WORKERS}
     for _ in range(TURNS):
@@ -59,11 +59,11 @@ def delivering(bench: deliveries.Bench, url: str, what: str) -> None:
                 wait_for(bench, sa.select(sa.func.count(Delivery.id)).where(
                     Delivery.status == "created"))  # fmt: skip
             rates[number].append(CALLBACKS * EACH / (time.perf_counter() - began))
-    tell(f"deliveries to {what}", rates)
+    report(f"deliveries to {what}", rates)
 
 
 def polling(url: str) -> None:
-    """Let each number of workers poll stores that are all due."""
+    """Measure polls of due stores with each number of workers."""
     bench = fairness.Bench(url)
     rates: dict[int, list[float]] = {number: [] for number in WORKERS}
     with sink() as callback, store_process(**fairness.SMALL) as (store, _):
@@ -78,11 +78,11 @@ def polling(url: str) -> None:
                     wait_for(bench, due)
                 rates[number].append(STORES / (time.perf_counter() - began))
     bench.close()
-    tell("polls of idle stores", rates)
+    report("polls of idle stores", rates)
 
 
-def tell(what: str, rates: dict[int, list[float]]) -> None:
-    """Print the rate of one worker, and what more of them make of it."""
+def report(what: str, rates: dict[int, list[float]]) -> None:
+    """Print the rate of one worker, and the ratios of more workers."""
     one = statistics.median(rates[1])
     more = ", ".join(
         f"{number} workers {statistics.median(rates[number]) / one:.2f}" for number in WORKERS[1:]
@@ -91,7 +91,7 @@ def tell(what: str, rates: dict[int, list[float]]) -> None:
 
 
 def wait_for(bench: deliveries.Bench | fairness.Bench, count: sa.Select[tuple[int]]) -> None:
-    """Until nothing of this is left."""
+    """Wait until a query returns 0."""
     while True:
         with bench.runtime.database.read() as session:
             if not session.scalars(count).one():
@@ -101,7 +101,7 @@ def wait_for(bench: deliveries.Bench | fairness.Bench, count: sa.Select[tuple[in
 
 @contextlib.contextmanager
 def together(number: int, url: str, key: str) -> cabc.Iterator[None]:
-    """So many worker processes while the block runs, forked so that they begin at once."""
+    """Run worker processes while the block runs, forked so that they begin immediately."""
     context = multiprocessing.get_context("fork")
     workers = [context.Process(target=fairness.work, args=(url, key)) for _ in range(number)]
     for worker in workers:
@@ -135,7 +135,7 @@ def _far(port: int) -> None:
 
 @contextlib.contextmanager
 def far_away() -> cabc.Iterator[str]:
-    """Something that takes every request and answers later; yields its URL."""
+    """Serve a callback that answers late; yield its URL."""
     port = free_port()
     process = multiprocessing.get_context("spawn").Process(target=_far, args=(port,))
     process.start()

@@ -1,1 +1,1 @@
-"""Other ways to follow a store, run beside ours: the same acts, the same drifts, one judge."""
+"""Other projects that follow a store, compared with this one: same acts, same drifts, one judge."""

@@ -1,4 +1,4 @@
-"""The forty ordinary acts: what happens in the shop, in the order in which it happens."""
+"""The forty ordinary acts in the shop, in their order."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Scene:
         return t.cast("dict[str, t.Any]", orjson.loads(answer.body))
 
     def make(self, key: str, path: str, /, **body: object) -> None:
-        """Create something by REST and remember its id."""
+        """Create an object by REST and keep its id."""
         self.ids[key] = int(self.rest("POST", path, **body)["id"])
 
     def order(self, name: str, **more: object) -> None:
@@ -44,7 +44,7 @@ class Scene:
         self.make(name, "orders", set_paid=True, billing=_BILLING, line_items=lines, **more)
 
     def keep(self, name: str, number: int) -> None:
-        """Remember an id."""
+        """Keep an id."""
         self.ids[name] = number
 
 
@@ -52,7 +52,7 @@ Act = tuple[str, cabc.Callable[[Scene], object]]
 
 
 def acts() -> list[Act]:
-    """Every act with its name."""
+    """Return every act with its name."""
     return [*_products(), *_customers(), *_coupons(), *_orders(), *_endings(), *_variations()]
 
 

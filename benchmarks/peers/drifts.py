@@ -1,4 +1,4 @@
-"""The drifts: what happens to a listing while it is read, and to dates that do not tell it."""
+"""The drifts: changes of a listing while it is read, and changes that its dates do not show."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ SIZES = {"orders": 350, "products": 10, "coupons": 3, "customers": 5}
 #: How far back a late commit is dated, seconds.
 LATE = 1800
 
-#: Lets it happen, or prepares it for the next sync; the second argument lets the peer sync first.
+#: Makes the drift, or prepares it for the next sync; the second argument lets the peer sync first.
 Drift = cabc.Callable[[Shop, cabc.Callable[[], None]], None]
 
 
 def edited_while_read(shop: Shop, sync: cabc.Callable[[], None]) -> None:
-    """250 orders were edited in five minutes; while the pages are read it goes on.
+    """Edit 250 orders in five minutes, and more while the pages are read.
 
     Between two pages one order of the page just read is edited, and a new one comes in.
     """
@@ -40,7 +40,7 @@ def edited_while_read(shop: Shop, sync: cabc.Callable[[], None]) -> None:
 
 
 def one_second(shop: Shop, sync: cabc.Callable[[], None]) -> None:
-    """300 orders are edited in one second, as a bulk action does.
+    """Edit 300 orders in one second, as a bulk action does.
 
     The simulated store orders rows of one date differently in each query, as real ones were seen
     to do; with ties in a steady order, pages in the order of dates would lose none here.
@@ -52,7 +52,7 @@ def one_second(shop: Shop, sync: cabc.Callable[[], None]) -> None:
 
 
 def late_commits(shop: Shop, sync: cabc.Callable[[], None]) -> None:
-    """Ten edits and ten new orders become visible with a date 30 minutes back.
+    """Make ten edits and ten new orders visible with a date 30 minutes back.
 
     A new order was synced before, so every cursor, by creation or modification, is further.
     """
@@ -69,7 +69,7 @@ def late_commits(shop: Shop, sync: cabc.Callable[[], None]) -> None:
 
 
 def deleted_for_good(shop: Shop, sync: cabc.Callable[[], None]) -> None:
-    """Ten orders are deleted without the trash."""
+    """Delete ten orders without the trash."""
     for number in sorted(shop.store.truth("orders"))[100:110]:
         shop.store.acts.delete_for_good("orders", number)
 

@@ -1,4 +1,4 @@
-"""The peers that are other projects: how each is installed, run once, and what it gave out."""
+"""The peers that are other projects: their installation, one run, and its output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pathlib
 import subprocess
 import sys
 
-from .judge import Telling
+from .judge import ReportedRow
 from .shop import CONSUMER_KEY, CONSUMER_SECRET, Shop
 
 #: Where the peers are installed; it ignores itself in git.
@@ -19,7 +19,7 @@ HOME = pathlib.Path(__file__).parents[2] / ".peers"
 _ADAPTERS = pathlib.Path(__file__).parent / "adapters"
 #: Seconds that one sync may take.
 _PATIENCE = 300
-#: All peers take their authorities from certifi, not all of them look into the environment.
+#: All peers use the certificates of certifi, not all of them read the environment.
 _TRUST = "import certifi\ncertifi.where = lambda: {!r}\n"
 
 
@@ -55,7 +55,7 @@ class External:
         return HOME / self.name / "bin" / "python"
 
     def prepare(self) -> None:
-        """Install it into a virtual environment of its own, unless it is there.
+        """Install it into a virtual environment of its own, unless that exists.
 
         :raises Unavailable: it cannot be had.
         """
@@ -74,7 +74,7 @@ class External:
     def connect(
         self, shop: Shop, url: str, certificate: pathlib.Path, folder: pathlib.Path
     ) -> cabc.Iterator[Running]:
-        """The peer with a fresh state, for this store."""
+        """Return the peer with a fresh state, for this store."""
         state, trust = folder / "state", folder / "trust"
         state.mkdir()
         trust.mkdir()
@@ -93,7 +93,7 @@ class Running:
     #: A folder for Python's path that makes it trust the store's certificate.
     trust: pathlib.Path
 
-    def sync(self) -> list[Telling]:
+    def sync(self) -> list[ReportedRow]:
         """Run the adapter once."""
         task = {
             "url": self.url,
@@ -111,7 +111,7 @@ class Running:
         )
         if done.returncode:
             raise Unavailable(f"it ended with {done.returncode}: {_end_of(done.stderr)}")
-        return [_telling(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        return [_row(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
     def _environment(self) -> dict[str, str]:
         # Nothing of this environment may leak into the peer, and nothing of it into this one.
@@ -120,16 +120,16 @@ class Running:
             "LANG": "C.UTF-8",
             "PATH": f"{self.python.parent}{os.pathsep}{os.environ['PATH']}",
             "TZ": "UTC",
-            # A proxy has no business between two ends of one machine.
+            # No proxy between two ends of one machine.
             "NO_PROXY": "127.0.0.1",
             "PYTHONPATH": str(self.trust),
         }
 
 
-def _telling(line: str) -> Telling:
+def _row(line: str) -> ReportedRow:
     row = json.loads(line)
     body = None if row.get("deleted") else row["body"]
-    return Telling((str(row["resource"]), int(row["id"])), body)
+    return ReportedRow((str(row["resource"]), int(row["id"])), body)
 
 
 def _run(what: str, *command: str) -> None:
@@ -140,7 +140,7 @@ def _run(what: str, *command: str) -> None:
 
 def _end_of(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    # What pip has to say of itself comes after its errors.
+    # The notices of pip itself come after its errors.
     lines = [line for line in lines if line.startswith("ERROR")] or lines
     return lines[-1][:200] if lines else "it said nothing"
 

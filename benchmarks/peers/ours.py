@@ -1,4 +1,4 @@
-"""Our own side: an application with default settings, its worker and a callback."""
+"""This project as a peer: an application with default settings, its worker and a callback."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from flask_woo_events.runtime import EXTENSION, Runtime
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.worker.worker import Worker
 
-from .judge import Telling
+from .judge import ReportedRow
 from .shop import Shop
 
 _RESOURCES = {"discounts": "coupons"}
 
 
 class Ours:
-    """Polls once and delivers once; what the callback received is what was told.
+    """Polls once and delivers once; the output is what the callback received.
 
     Our clock is the store's, so a poll comes a quarter of an hour after the one before, as it
     does by default. The rows are those of the notifications as they arrived over HTTP.
@@ -32,8 +32,8 @@ class Ours:
         self._receiver = receiver
         self._instance_id = instance_id
 
-    def sync(self) -> list[Telling]:
-        """Poll, deliver, and return what arrived."""
+    def sync(self) -> list[ReportedRow]:
+        """Poll, deliver, and return what was received."""
         self._receiver.clear()
         worker = Worker(self._runtime)
         for report in worker.poll_once([self._instance_id]):
@@ -41,7 +41,7 @@ class Ours:
                 raise RuntimeError(f"polling {report.resource}: {report.error}")
         worker.deliver_once()
         return [
-            _telling(resource, record)
+            _row(resource, record)
             for one in self._receiver.received
             for resource, records in one.json["message"]["raw"].items()
             if isinstance(records, list)
@@ -49,14 +49,14 @@ class Ours:
         ]
 
 
-def _telling(resource: str, record: dict[str, object]) -> Telling:
+def _row(resource: str, record: dict[str, object]) -> ReportedRow:
     kind = str(record["eventType"])
     key = (_RESOURCES.get(resource, resource), int(str(record["objectId"])))
-    return Telling(key, None if kind == "DELETED" else record, kind)
+    return ReportedRow(key, None if kind == "DELETED" else record, kind)
 
 
 def version() -> str:
-    """The installed version of the package."""
+    """Return the installed version of the package."""
     return importlib.metadata.version("flask-woo-events")
 
 
@@ -64,7 +64,7 @@ def version() -> str:
 def connect(
     shop: Shop, url: str, certificate: pathlib.Path, folder: pathlib.Path
 ) -> cabc.Iterator[Ours]:
-    """An application that is connected to the store and delivers to a callback."""
+    """Create an application that is connected to the store and delivers to a callback."""
     receiver = CallbackReceiver()
     with application() as app, receiver.serve() as hook:
         runtime = _with_clock_of(shop, app)

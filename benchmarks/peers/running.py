@@ -17,12 +17,12 @@ from . import ours
 from .acts import CHANGES, Scene, acts
 from .drifts import DRIFTS, SIZES, Drift
 from .externals import PEERS, External, Unavailable
-from .judge import Judge, Knowledge, Score, Telling
+from .judge import Judge, Knowledge, ReportedRow, Score
 from .shop import Shop
 
 #: Objects of the store in which the acts happen.
 SHOP = {"orders": 60, "products": 30, "coupons": 8, "customers": 20}
-#: Syncs after the last act and after each drift, in which what is late may still be told.
+#: Syncs after the last act and after each drift, in which late changes still count.
 AFTERWARDS = 3
 
 OURS = "flask_woo_events"
@@ -31,14 +31,14 @@ OURS = "flask_woo_events"
 class Syncing(t.Protocol):
     """A peer that is connected to a store."""
 
-    def sync(self) -> list[Telling]:
-        """Sync once; returns what it gave out."""
+    def sync(self) -> list[ReportedRow]:
+        """Sync once; return the output."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a peer did, or why it was not run."""
+    """The result of a peer, or why it was not run."""
 
     name: str
     title: str
@@ -48,12 +48,12 @@ class Result:
     #: Requests of the syncs after the first one, with the acts between them.
     requests: int = 0
     syncs: int = 0
-    #: Of each drift, the orders of which the peer's belief is wrong at its end.
+    #: The orders that are wrong at the peer after each drift.
     lost: dict[str, list[int]] = dataclasses.field(default_factory=dict)
 
 
 class Pace:
-    """How time goes by between an act and a sync.
+    """How time passes between an act and a sync.
 
     Where a peer takes its cursor from the rows alone, a sync comes every quarter of an hour of the
     store's clock, which begins two days back. Where it asks the computer's clock, the store's
@@ -87,8 +87,8 @@ class StoreToCallback:
     peer: Syncing
     pace: Pace
 
-    def sync(self) -> list[Telling]:
-        """Let the peer sync once, in its time."""
+    def sync(self) -> list[ReportedRow]:
+        """Let the peer sync once, with the time that passes."""
         self.pace.wait()
         told = self.peer.sync()
         self.pace.rest()
@@ -97,7 +97,7 @@ class StoreToCallback:
 
 @contextlib.contextmanager
 def _line(peer: External | None, sizes: dict[str, int]) -> cabc.Iterator[StoreToCallback]:
-    """A fresh shop that the peer (ours, without one) has read once."""
+    """Start a fresh shop that the peer (this project, without one) has read once."""
     pace = Pace(wall_clock=peer is not None and peer.wall_clock)
     connect = ours.connect if peer is None else peer.connect
     with tempfile.TemporaryDirectory() as name:
@@ -110,7 +110,7 @@ def _line(peer: External | None, sizes: dict[str, int]) -> cabc.Iterator[StoreTo
             line = StoreToCallback(shop, running, pace)
             told = line.sync()
             if peer is not None and not any(one.key[0] == "orders" for one in told):
-                # Whatever it loses after this would be our mistake, not its own.
+                # What it loses after this would be a mistake of the comparison.
                 raise Unavailable("its first sync gave no orders")
             yield line
 
@@ -145,9 +145,9 @@ def _play_acts(peer: External | None, scale: int) -> tuple[Score, int, int]:
         for name, act in played:
             act(scene)
             judge.see(name, line.shop.world())
-            judge.hear(line.sync())
+            judge.receive(line.sync())
         for _ in range(AFTERWARDS):
-            judge.hear(line.sync())
+            judge.receive(line.sync())
         score = judge.close()
         if score.changes != CHANGES:
             raise AssertionError(f"the acts made {score.changes} changes, not {CHANGES}")
@@ -159,7 +159,7 @@ def _play_drift(peer: External | None, drift: Drift) -> list[int]:
         knowledge = Knowledge(line.shop.world())
 
         def sync() -> None:
-            knowledge.hear(line.sync(), line.shop.world())
+            knowledge.receive(line.sync(), line.shop.world())
 
         drift(line.shop, sync)
         for _ in range(1 + AFTERWARDS):

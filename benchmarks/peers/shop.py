@@ -41,13 +41,13 @@ class Shop:
             "11.0", consumer_key=CONSUMER_KEY, consumer_secret=CONSUMER_SECRET, clock=clock
         )
         self.store.populate(**sizes)
-        #: Requests that came.
+        #: Number of requests.
         self.requests = 0
         #: Called with the ids of a full page of orders, before the client gets the page.
         self.between_pages: cabc.Callable[[list[int]], None] | None = None
 
     def world(self) -> dict[Key, Json]:
-        """Every live object of the four resources."""
+        """Return every live object of the four resources."""
         return {
             (resource, number): body
             for resource in RESOURCES
@@ -56,7 +56,7 @@ class Shop:
 
     @contextlib.contextmanager
     def serve(self, folder: pathlib.Path) -> cabc.Iterator[tuple[str, pathlib.Path]]:
-        """Listen; yields the URL, and the certificate to trust."""
+        """Listen; yield the URL, and the certificate to trust."""
         certificate, key = folder / "store.pem", folder / "store.key"
         _make_certificate(certificate, key)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -19,7 +19,7 @@ believes to be other than they are, {more} syncs after the drift."""
 
 
 def markdown(results: cabc.Sequence[Result], scale: int) -> str:
-    """The table, and what its columns mean."""
+    """Return the table, with notes on its columns."""
     lost = [f"lost: {name}" for name in DRIFTS]
     head = ["peer", "version", f"told of {CHANGES}", "false", "duplicate", *lost, "requests"]
     lines = [_line(head), _line(["---"] * len(head))]
@@ -29,7 +29,7 @@ def markdown(results: cabc.Sequence[Result], scale: int) -> str:
 
 
 def as_json(results: cabc.Sequence[Result]) -> str:
-    """The figures, with every change that was missed and every order that was lost."""
+    """Return the figures, with every missed change and every lost order."""
     return json.dumps([dataclasses.asdict(result) for result in results], indent=2)
 
 

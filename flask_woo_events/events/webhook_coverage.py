@@ -19,7 +19,7 @@ ABOUT = dt.timedelta(hours=1)
 class CoverageCounts:
     """Numbers of changes and webhooks of one resource."""
 
-    #: Changes that a webhook reported first. The column's name is ``told``.
+    #: Changes that a webhook reported first; named as the column and the API's member.
     told: int = 0
     #: Changes that a poll found and no webhook reported.
     missed: int = 0

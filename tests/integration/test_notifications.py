@@ -62,7 +62,7 @@ def test_envelope(make_line: Make) -> None:
 def test_events_and_their_records(make_line: Make) -> None:
     """An event and its record in ``raw`` agree, and there is no other record."""
     line = make_line(counts=(12, 12, 0, 0))
-    told = [str(line.store.acts.stock(one, 7)) for one in line.store.truth("products")]
+    expected = [str(line.store.acts.stock(one, 7)) for one in line.store.truth("products")]
     line.arrivals()
     notifications = [one.json["message"] for one in line.receiver.received]
     assert sorted(len(one["events"]) for one in notifications) == [2, 10]
@@ -77,8 +77,8 @@ def test_events_and_their_records(make_line: Make) -> None:
             assert (record["objectId"], record["eventType"]) == (event["objectId"], "UPDATED")
             assert record["stock_quantity"] == 7 and str(record["id"]) == event["objectId"]
             assert None not in record.values()
-            told.remove(event["objectId"])
-    assert told == []
+            expected.remove(event["objectId"])
+    assert expected == []
 
 
 @pytest.mark.parity(40, 41)
@@ -105,7 +105,7 @@ def test_record_of_a_webhook(make_line: Make) -> None:
 
 
 def _late(line: StoreToCallback, product: int) -> t.Any:
-    """A store's webhook sender that changes a price before each webhook."""
+    """Change a price before the store sends each webhook."""
     send = line.store.webhooks.send
 
     def late(*delivery: t.Any) -> int | None:

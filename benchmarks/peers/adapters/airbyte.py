@@ -23,7 +23,7 @@ START = "2020-01-01"
 
 
 def stream(name: str) -> dict[str, t.Any]:
-    """A configured stream of the catalogue."""
+    """Return a configured stream of the catalogue."""
     modes = ["full_refresh", "incremental"] if name in INCREMENTAL else ["full_refresh"]
     return {
         "stream": {"name": name, "json_schema": {}, "supported_sync_modes": modes},
@@ -35,7 +35,7 @@ def stream(name: str) -> dict[str, t.Any]:
 
 
 def write(path: pathlib.Path, content: object) -> str:
-    """Write a file of JSON; returns its path."""
+    """Write a file of JSON; return its path."""
     path.write_text(json.dumps(content))
     return str(path)
 

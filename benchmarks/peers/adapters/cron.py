@@ -1,4 +1,4 @@
-"""One run of the script that people write: the ``woocommerce`` package and a date cursor.
+"""One run of a typical script: the ``woocommerce`` package and a date cursor.
 
 Each resource is read page by page in the order of modification, from the greatest date of the
 run before; customers have no date filter and are read in full. The cursor comes from the rows,
@@ -19,7 +19,7 @@ START = "2020-01-01T00:00:00"
 
 
 def pages(api: t.Any, path: str, params: dict[str, t.Any]) -> t.Iterator[dict[str, t.Any]]:
-    """Every row of a listing."""
+    """Yield every row of a listing."""
     number = 1
     while True:
         answer = api.get(path, params={**params, "per_page": 100, "page": number})

@@ -25,10 +25,10 @@ START = "2020-01-01T00:00:00"
 
 
 def resource(name: str) -> dict[str, t.Any]:
-    """The configuration of one resource."""
+    """Return the configuration of one resource."""
     cursor = {"cursor_path": "date_modified_gmt", "initial_value": START}
     if name == "customers":
-        # A customer who never was saved has no date; without this dlt ends with an error.
+        # A customer that was never saved has no date; without this dlt ends with an error.
         incremental = {**cursor, "on_cursor_value_missing": "include"}
         return {"name": name, "endpoint": {"path": name, "incremental": incremental}}
     params = {
@@ -41,7 +41,7 @@ def resource(name: str) -> dict[str, t.Any]:
 
 
 def plain(value: object) -> str:
-    """A date as the store writes it."""
+    """Return a date in the store's format."""
     if isinstance(value, dt.datetime):
         return value.replace(tzinfo=None).isoformat(timespec="seconds")
     return str(value)
