@@ -70,7 +70,7 @@ class Score:
 class Judge:
     """Follows the acts and the syncs between them.
 
-    A change is told when a row with the object's new content (or a deletion) comes before the
+    A change is reported when a row with the object's new content (or a deletion) comes before the
     object changes again, at whatever sync. So nothing depends on how a peer names changes; but
     where it names a kind, the kind has to be right.
     """
@@ -176,13 +176,13 @@ def differences(before: World, after: World) -> dict[Key, Kind]:
     return found
 
 
-def same(told: Json, true: Json) -> bool:
+def same(reported: Json, true: Json) -> bool:
     """Return whether every reported field has the store's value.
 
     A peer may carry fewer fields, leave out nulls, or add fields of its own.
     """
-    shared = (told.keys() & true.keys()) - VOLATILE
-    return bool(shared) and all(_plain(told[name]) == _plain(true[name]) for name in shared)
+    shared = (reported.keys() & true.keys()) - VOLATILE
+    return bool(shared) and all(_plain(reported[name]) == _plain(true[name]) for name in shared)
 
 
 def unlisted(rows: cabc.Sequence[ReportedRow], world: World, keys: cabc.Iterable[Key]) -> list[Key]:

@@ -90,9 +90,9 @@ class StoreToCallback:
     def sync(self) -> list[ReportedRow]:
         """Let the peer sync once, with the time that passes."""
         self.pace.wait()
-        told = self.peer.sync()
+        rows = self.peer.sync()
         self.pace.rest()
-        return told
+        return rows
 
 
 @contextlib.contextmanager
@@ -108,8 +108,8 @@ def _line(peer: External | None, sizes: dict[str, int]) -> cabc.Iterator[StoreTo
             connect(shop, url, certificate, folder) as running,
         ):
             line = StoreToCallback(shop, running, pace)
-            told = line.sync()
-            if peer is not None and not any(one.key[0] == "orders" for one in told):
+            rows = line.sync()
+            if peer is not None and not any(one.key[0] == "orders" for one in rows):
                 # What it loses after this would be a mistake of the comparison.
                 raise Unavailable("its first sync gave no orders")
             yield line

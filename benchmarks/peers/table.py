@@ -12,16 +12,16 @@ from .running import AFTERWARDS, SHOP, Result
 
 _NOTES = """\
 {shop}; a sync after each of the 40 acts and {more} more.
-told: a row with the new content, or the deletion, before the object changed again; in brackets
-deletions that were not told but show in a complete listing. false: rows without anything new, or
-with something wrong. duplicate: rows that tell a told change again. lost: orders that the peer
+reported: a row with the new content, or the deletion, before the object changed again; in brackets
+deletions that were not reported but show in a complete listing. false: rows without anything new,
+or with something wrong. duplicate: rows that repeat a reported change. lost: orders that the peer
 believes to be other than they are, {more} syncs after the drift."""
 
 
 def markdown(results: cabc.Sequence[Result], scale: int) -> str:
     """Return the table, with notes on its columns."""
     lost = [f"lost: {name}" for name in DRIFTS]
-    head = ["peer", "version", f"told of {CHANGES}", "false", "duplicate", *lost, "requests"]
+    head = ["peer", "version", f"reported of {CHANGES}", "false", "duplicate", *lost, "requests"]
     lines = [_line(head), _line(["---"] * len(head))]
     lines += [_line(_cells(result, len(head))) for result in results]
     shop = ", ".join(f"{count * scale:,} {kind}" for kind, count in SHOP.items())
