@@ -182,7 +182,8 @@ def test_one_notification_that_fails_does_not_hold_the_others(any_database: Data
     """A callback that rejects one object still gets all the others."""
     receiver = CallbackReceiver(lambda one: 500 if one.events[0]["objectId"] == "7" else 200)
     with receiver.serve() as url:
-        env = open_env(any_database, url)
+        patience = {"callback_read_timeout": 20, "callback_total_timeout": 20}
+        env = open_env(any_database, url, **patience)
         for number in range(20):
             env.ledger.see({"id": number})
         env.dispatch()
