@@ -9,7 +9,7 @@ import click
 import orjson
 from flask.cli import AppGroup
 
-from ..events import search
+from ..events import event_detail, search
 from ..runtime import current_runtime
 from .output import as_json_option, echo_json, echo_table, errors_as_messages
 from .replay import replay_
@@ -50,7 +50,7 @@ def list_events(
 def show(event_id: int, as_json: bool) -> None:
     """Show one event with its object and the attempts to deliver it."""
     with current_runtime().database.read() as session:
-        detail = search.detail(session, event_id)
+        detail = event_detail.load(session, event_id)
     if as_json:
         echo_json(dataclasses.asdict(detail))
         return

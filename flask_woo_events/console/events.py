@@ -13,7 +13,7 @@ import orjson
 from ..db.models import DeliveryStatus, EventType
 from ..delivery import sent_request
 from ..errors import InputError
-from ..events import search
+from ..events import event_detail, search
 from ..events.search import EventFilter
 from ..instances import lifecycle
 from ..runtime import current_runtime
@@ -103,7 +103,7 @@ def shown(event_id: int) -> Answer:
     """One event: what changed, the object, and each attempt to deliver it."""
     runtime, who = current_runtime(), access.caller()
     with runtime.database.read() as session:
-        detail = search.detail(session, event_id, who.organization_id)
+        detail = event_detail.load(session, event_id, who.organization_id)
         entry = detail.entry
         before = None
         if entry.event_type == EventType.UPDATED:
@@ -126,7 +126,7 @@ def shown(event_id: int) -> Answer:
 def body(event_id: int) -> Answer:
     """The object of one event, whole, to be kept."""
     with current_runtime().database.read() as session:
-        detail = search.detail(session, event_id, access.caller().organization_id)
+        detail = event_detail.load(session, event_id, access.caller().organization_id)
     return flask.Response(
         orjson.dumps(detail.body, option=orjson.OPT_INDENT_2),
         mimetype="application/json",

@@ -1,4 +1,4 @@
-"""Search: recorded events with their deliveries, for the console and the command line."""
+"""Search: lists of recorded events, for the console and the command line."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ import dataclasses
 import datetime as dt
 import typing as t
 
-import orjson
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import Attempt, Delivery, Instance, Notification, Poller, StoredEvent, Subscription
-from ..errors import NotFoundError
+from ..db.models import Attempt, Delivery, Instance, Notification, Poller, StoredEvent
 
 #: Events that one search examines at most; the next page continues below them.
 EXAMINED = 20_000
@@ -71,48 +69,6 @@ class EventEntry:
     status: str
     #: Why the last attempt failed, while it is not delivered.
     error: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptEntry:
-    """One attempt to deliver it."""
-
-    at: dt.datetime
-    seconds: float
-    status_code: int | None
-    reason: str
-    #: The beginning of the answer.
-    answer: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryEntry:
-    """The delivery of its notification to one subscription."""
-
-    id: int
-    subscription_id: int
-    channel: str
-    #: The callback's address, or the handler's name.
-    url: str
-    status: str
-    due_at: dt.datetime | None
-    #: Whether notifications are sent to the subscription.
-    active: bool
-    attempts: tuple[AttemptEntry, ...]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Detail:
-    """One event with its object and the attempts to deliver it."""
-
-    entry: EventEntry
-    body: t.Any
-    deliveries: tuple[DeliveryEntry, ...]
-
-    @property
-    def attempts(self) -> tuple[AttemptEntry, ...]:
-        """The attempts of all of its deliveries."""
-        return tuple(attempt for one in self.deliveries for attempt in one.attempts)
 
 
 HEADINGS = ("id", "seen", "instance", "resource", "object", "version", "type", "source", "delivery")
@@ -295,60 +251,6 @@ def _holds(body: bytes, wanted: str) -> bool:
     if body.isascii():  # Most bodies; bytes need a third of the time.
         return wanted.isascii() and wanted.encode() in body.lower()
     return wanted in body.decode("utf-8", "replace").casefold()
-
-
-def detail(session: orm.Session, event_id: int, organization_id: int | None = None) -> Detail:
-    """Return one event with its object and its deliveries.
-
-    :param organization_id: the organisation it must belong to; ``None``: any, for the command line.
-    :raises NotFoundError: there is no such event, or it was deleted after its retention.
-    """
-    event = session.get(StoredEvent, event_id)
-    if event is None or organization_id not in (None, _owner(session, event.instance_id)):
-        raise NotFoundError(f"There is no event {event_id}; see: flask woo events list")
-    return Detail(
-        entry=entries_of(session, sa.select(StoredEvent).where(StoredEvent.id == event_id))[0],
-        body=orjson.loads(event.body),
-        deliveries=_deliveries(session, event.notification_id),
-    )
-
-
-def _owner(session: orm.Session, instance_id: int) -> int:
-    return session.get_one(Instance, instance_id).organization_id
-
-
-def _deliveries(session: orm.Session, notification_id: int) -> tuple[DeliveryEntry, ...]:
-    rows = session.execute(
-        sa.select(Delivery, Subscription)
-        .join(Subscription, Subscription.id == Delivery.subscription_id)
-        .where(Delivery.notification_id == notification_id)
-        .order_by(Delivery.id)
-    ).all()
-    attempts: dict[int, list[AttemptEntry]] = {delivery.id: [] for delivery, _ in rows}
-    query = sa.select(Attempt).where(Attempt.delivery_id.in_(attempts)).order_by(Attempt.id)
-    for one in session.scalars(query):
-        attempts[one.delivery_id].append(
-            AttemptEntry(
-                at=one.at,
-                seconds=one.seconds,
-                status_code=one.status_code,
-                reason=one.reason,
-                answer=one.answer,
-            )
-        )
-    return tuple(
-        DeliveryEntry(
-            id=delivery.id,
-            subscription_id=subscription.id,
-            channel=subscription.channel,
-            url=subscription.url,
-            status=delivery.status,
-            due_at=delivery.due_at,
-            active=subscription.active and subscription.current,
-            attempts=tuple(attempts[delivery.id]),
-        )
-        for delivery, subscription in rows
-    )
 
 
 def _query(choice: EventFilter) -> sa.Select[t.Any]:

@@ -5,16 +5,10 @@ from __future__ import annotations
 import collections
 import collections.abc as cabc
 import contextlib
-import dataclasses
 import datetime as dt
-import json
-import os
 import pathlib
 import random
 import signal
-import subprocess
-import sys
-import threading
 import time
 import types
 import typing as t
@@ -43,84 +37,12 @@ from flask_woo_events.simulation.loss_suite.judge import Judge, Thing, Verdict, 
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.values.crypto import Cipher
 
+from .child_processes import TIMEOUT, Child, ProcessSpawner, wait_until
 from .crash_points import KILL_TIMES
 from .webhook_log import WebhookLog
 
 #: The resources that are polled.
 KINDS = ("orders", "products", "discounts", "customers")
-#: Seconds after which a test fails as hung; no test depends on the machine's speed.
-TIMEOUT = 500.0
-
-
-class ProcessSpawner:
-    """Starts commands through ``tests.fault_injection.process_spawner``."""
-
-    def __init__(self, environment: cabc.Mapping[str, str], log: pathlib.Path) -> None:
-        self._environment = dict(environment)
-        self._log = log
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fault_injection.process_spawner"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._lock = threading.Lock()
-        self._children: list[Child] = []
-
-    def start(self, *args: str, kill_at: tuple[str, int] | None = None) -> Child:
-        """Start ``flask woo`` with these arguments.
-
-        :param kill_at: the crash point of the process, and its number.
-        """
-        order = {
-            "args": args,
-            "environment": self._environment,
-            "log": str(self._log),
-            "kill_at": kill_at,
-        }
-        assert self._process.stdin is not None and self._process.stdout is not None
-        with self._lock:
-            self._process.stdin.write(json.dumps(order) + "\n")
-            self._process.stdin.flush()
-            child = Child(int(self._process.stdout.readline()))
-        self._children.append(child)
-        return child
-
-    def close(self) -> None:
-        """End the spawner, and kill the processes that were started last."""
-        for child in self._children[-10:]:
-            child.signal(signal.SIGKILL)
-        self._process.communicate()
-
-
-@dataclasses.dataclass(frozen=True)
-class Child:
-    """A process of the spawner."""
-
-    pid: int
-
-    @property
-    def alive(self) -> bool:
-        """It has not ended."""
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        return True
-
-    def signal(self, number: int) -> None:
-        """Send it a signal, unless it has ended."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        """Kill it as a power cut would."""
-        self.signal(signal.SIGKILL)
-        wait_until(lambda: not self.alive)
-
-    def wait(self, seconds: float = TIMEOUT) -> None:
-        """Wait until it ends."""
-        wait_until(lambda: not self.alive, seconds)
 
 
 class Installation:
@@ -433,16 +355,3 @@ class Installation:
 def _lasting(received: Received) -> t.Any:
     """Return what must be the same when a notification is repeated."""
     return received.json["message"]["events"], received.json["message"]["raw"]
-
-
-def wait_until(done: cabc.Callable[[], bool], seconds: float = TIMEOUT) -> float:
-    """Wait for a condition; return how long it took, seconds.
-
-    :raises TimeoutError: it did not become true.
-    """
-    began = time.monotonic()
-    while not done():
-        if time.monotonic() - began > seconds:
-            raise TimeoutError(f"it took longer than {seconds:g} seconds")
-        time.sleep(0.02)
-    return time.monotonic() - began

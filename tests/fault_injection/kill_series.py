@@ -26,8 +26,9 @@ from tests import servers
 
 from . import kills
 from .installation import Installation
-from .kills import WORKER, KillResult, Takeover
+from .kills import WORKER, KillResult
 from .server_processes import Broker, Intake, ServerProcesses
+from .takeover import Takeover, broker_takeover
 
 #: Kills at random moments, in all.
 KILLS = int(os.environ.get("CHAOS_KILLS", "1000"))
@@ -199,7 +200,7 @@ def _celery_takeovers(
         "deliveries": takeover.of_deliveries(4),
     }
     processes.worker()
-    back = kills.broker_takeover(installation, broker)
+    back = broker_takeover(installation, broker)
     print(f"  after the broker is back: {back:.1f} s", flush=True)
     return _with(kills.judge(installation), took)
 

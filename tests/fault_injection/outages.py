@@ -25,9 +25,10 @@ from benchmarks.serving import free_port
 from tests import servers
 
 from . import failing_databases, kills
+from .child_processes import wait_until
 from .crash_points import SYNCHRONOUS_NORMAL
 from .failing_databases import FailingDatabase, Image
-from .installation import Installation, wait_until
+from .installation import Installation
 from .kill_series import QUICK, SEED, SERIES
 from .kills import WORKER, KillResult
 from .server_processes import Intake

@@ -17,8 +17,8 @@ from benchmarks.serving import wait_for
 from flask_woo_events.instances import webhook_urls
 from flask_woo_events.worker.celery_tasks import QUEUES
 
+from .child_processes import Child, wait_until
 from .crash_points import KILL_AT, KILL_TIMES
-from .installation import Child, wait_until
 
 
 class Broker(t.Protocol):

@@ -10,8 +10,9 @@ from benchmarks.serving import free_port
 from tests.conftest import BACKENDS
 from tests.fault_injection import kill_series, kills
 from tests.fault_injection.installation import Installation
-from tests.fault_injection.kills import KillResult, Takeover
+from tests.fault_injection.kills import KillResult
 from tests.fault_injection.server_processes import Intake
+from tests.fault_injection.takeover import Takeover
 
 pytestmark = pytest.mark.parametrize("any_url", BACKENDS[:2], indirect=True)
 

@@ -25,8 +25,9 @@ from flask_woo_events.instances import webhook_urls
 from flask_woo_events.instances.webhook_urls import Hook
 from flask_woo_events.values import crypto
 from tests import servers
+from tests.fault_injection.child_processes import wait_until
 from tests.fault_injection.failing_databases import Image
-from tests.fault_injection.installation import Installation, wait_until
+from tests.fault_injection.installation import Installation
 from tests.fault_injection.kill_series import QUICK
 from tests.fault_injection.outages import OUTAGES
 from tests.integration.host_app import PREFIX, Api, add_account, dispose, make_app, runtime_of

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from flask_woo_events.db.models import Attempt, StoredEvent
 from tests.conftest import BACKENDS
-from tests.fault_injection.installation import TIMEOUT, Installation, wait_until
+from tests.fault_injection.child_processes import TIMEOUT, wait_until
+from tests.fault_injection.installation import Installation
 
 pytestmark = pytest.mark.parametrize("any_url", BACKENDS[:2], indirect=True)
 

@@ -18,7 +18,8 @@ from flask_woo_events.worker.celery_tasks import QUEUES, beat_schedule, init_cel
 from tests import servers
 from tests.conftest import BACKENDS
 from tests.fault_injection import kills
-from tests.fault_injection.installation import Installation, wait_until
+from tests.fault_injection.child_processes import wait_until
+from tests.fault_injection.installation import Installation
 from tests.fault_injection.kill_series import QUICK
 from tests.fault_injection.server_processes import Intake, ServerProcesses
 from tests.integration.host_app import runtime_of
