@@ -1,4 +1,4 @@
-"""A callback that fails in every way a callback can, on command, over raw sockets."""
+"""A callback over raw sockets that fails in every way a callback can, on command."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import typing as t
 
 import orjson
 
-#: What the callback does with a request; it takes it in with ``ok``, ``endless`` and ``lost``.
+#: What the callback does with a request; it accepts it with ``ok``, ``endless`` and ``lost``.
 Mode = t.Literal[
     "ok",
-    "lost",  # takes it in, and closes without an answer
+    "lost",  # accepts it, and closes without an answer
     "500",
     "429",  # with Retry-After in seconds
     "503",  # with Retry-After as a date
@@ -34,8 +34,8 @@ MODES: tuple[Mode, ...] = tuple(one for one in t.get_args(Mode) if one != "echo"
 
 
 @dataclasses.dataclass
-class Taken:
-    """A notification that the callback took in."""
+class AcceptedNotification:
+    """A notification that the callback accepted."""
 
     id: str
     #: ``(objectId, version)`` of its events.
@@ -47,20 +47,20 @@ class FailingCallback:
     """A callback on loopback.
 
     :param choose: the mode of each request.
-    :param now: Unix seconds, for the dates it answers with.
+    :param now: returns Unix seconds, for the dates in its answers.
     """
 
     def __init__(self, choose: cabc.Callable[[], Mode], now: cabc.Callable[[], float]) -> None:
         self._choose = choose
         self._now = now
-        self.taken: list[Taken] = []
+        self.accepted: list[AcceptedNotification] = []
         self.seen: set[Mode] = set()
         self._lock = threading.Lock()
         self._over = threading.Event()
 
     @contextlib.contextmanager
     def serve(self) -> cabc.Iterator[str]:
-        """Listen while the block runs; yields the URL."""
+        """Listen while the block runs; yield the URL."""
         with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
             thread = threading.Thread(target=self._accept, args=(listener,), daemon=True)
             thread.start()
@@ -91,7 +91,7 @@ class FailingCallback:
                     mode = self._choose()
                     self.seen.add(mode)
                     if mode in ("ok", "endless", "lost"):
-                        self.taken.append(_taken(body, mode))
+                        self.accepted.append(_parsed(body, mode))
                 if mode != "ok":
                     self._fail(connection, mode, head)
                     return
@@ -120,7 +120,7 @@ class FailingCallback:
             self._keep(connection, mode)
 
     def _keep(self, connection: socket.socket, mode: Mode) -> None:
-        """Go on until the other side gives up."""
+        """Continue until the client gives up."""
         if mode != "silent":
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
         for _ in range(100):
@@ -131,7 +131,7 @@ class FailingCallback:
 
 
 def _read(connection: socket.socket) -> tuple[bytes, bytes] | None:
-    """Head and body of the next request."""
+    """Read head and body of the next request."""
     data = b""
     while b"\r\n\r\n" not in data:
         more = connection.recv(65536)
@@ -149,7 +149,9 @@ def _read(connection: socket.socket) -> tuple[bytes, bytes] | None:
     return head, body
 
 
-def _taken(body: bytes, mode: Mode) -> Taken:
+def _parsed(body: bytes, mode: Mode) -> AcceptedNotification:
     shown = orjson.loads(body)
     events = shown["message"]["events"]
-    return Taken(shown["id"], tuple((one["objectId"], one["version"]) for one in events), mode)
+    return AcceptedNotification(
+        shown["id"], tuple((one["objectId"], one["version"]) for one in events), mode
+    )

@@ -140,7 +140,7 @@ def _in_order_and_whole(
     first: dict[tuple[str, int], int] = {}
     lost: set[str] = set()
     latest: dict[str, int] = collections.defaultdict(int)
-    for place, one in enumerate(callback.taken):
+    for place, one in enumerate(callback.accepted):
         for event in one.versions:
             if event in first:
                 assert one.id in lost | too_late, f"{event} came twice although its answer arrived"
