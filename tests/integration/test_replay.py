@@ -161,7 +161,7 @@ def test_replay_by_command(line: StoreToCallback) -> None:
     line.store.acts.status(number, "completed")
     line.arrivals()
     dry = _run(line, "events", "replay", "--resource", "orders", "--dry-run")
-    assert f"UPDATED {number} v2: would be sent" in dry.output
+    assert f"UPDATED {number} v2: would be told" in dry.output
     line.receiver.clear()
     done = _run(line, "events", "replay", "--object", str(number), "--json")
     assert json.loads(done.output)["deliveries"] == 1
