@@ -134,6 +134,14 @@ class Runtime:
             max_bytes=settings.store_max_bytes,
         )
 
+    def api_base(self) -> str:
+        """Return the URL at which stores reach the API, with its prefix and without a final slash.
+
+        It is ``WOO_EVENTS_PUBLIC_URL``, or by default the address of the current request.
+        """
+        root = flask.request.url_root.rstrip("/")
+        return self.settings.public_url or root + self.settings.url_prefix
+
     @property
     def retired_after(self) -> dt.datetime:
         """Signature keys that were replaced after this sign too."""

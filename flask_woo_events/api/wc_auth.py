@@ -11,7 +11,7 @@ import flask
 from ..errors import ConfigurationError, InputError, NotFoundError
 from ..instances import wc_auth
 from ..instances.wc_auth import ConnectionResult
-from ..runtime import Runtime, current_runtime
+from ..runtime import current_runtime
 from ..values.validation import load_json
 from ..woocommerce.client import store_root
 from .request import raw_body
@@ -83,7 +83,7 @@ def ask_for_keys() -> flask.Response:
                 allowed.caller,
                 store_url=store,
                 request=allowed.request,
-                base=base_url(runtime),
+                base=runtime.api_base(),
                 now=runtime.clock(),
                 back=args.get("return_url", ""),
             )
@@ -107,7 +107,7 @@ def take_keys() -> tuple[dict[str, t.Any], int]:
     if not all(isinstance(text, str) and text for text in texts):
         raise InputError("user_id, consumer_key and consumer_secret are expected")
     state, key, secret = t.cast("list[str]", texts)
-    instance_id = wc_auth.finish(runtime, state, key, secret, base_url(runtime))
+    instance_id = wc_auth.finish(runtime, state, key, secret, runtime.api_base())
     return {"id": instance_id}, 200
 
 
@@ -128,13 +128,6 @@ def come_back() -> flask.Response:
         text = f"{found.store_url} could not be connected."
         return _ended("Nothing was connected", text, found, "failed")
     return _page("One moment", "The store has not sent its keys yet.", again=True)
-
-
-def base_url(runtime: Runtime) -> str:
-    """Where the API is to be reached from outside."""
-    return runtime.settings.public_url or (
-        flask.request.url_root.rstrip("/") + runtime.settings.url_prefix
-    )
 
 
 def _check_store(store: str, allowed: str) -> None:

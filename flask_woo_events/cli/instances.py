@@ -10,13 +10,11 @@ import sqlalchemy as sa
 from flask.cli import AppGroup
 
 from ..db.models import Instance, Organization, User
-from ..instances import access, lifecycle, specification, views, wc_auth
+from ..instances import access, lifecycle, provisioning, views, wc_auth
 from ..instances.accounts import Caller
 from ..instances.requests import InstanceRequest
 from ..runtime import current_runtime
 from ..values.validation import load_json, validated
-from ..woocommerce import endpoints
-from ..woocommerce.connection_check import check_store
 from .output import as_json_option, echo_json, echo_table, errors_as_messages
 
 #: Greater ids than a database can hold do not exist.
@@ -89,15 +87,10 @@ def create(file: click.File, user: str, organization: str) -> None:
     """Connect a store as POST /instances does, with the JSON of FILE (- for standard input)."""
     runtime = current_runtime()
     request = validated(InstanceRequest, load_json(file.read()))  # type: ignore[attr-defined]
-    wanted = specification.plan(request)
     with runtime.database.read() as session:
         caller = _user(session, user, organization)
-    collections = [endpoints.resolve(poller.url) for poller in wanted.pollers]
-    facts = check_store(runtime.store_client(wanted.access), collections)
-    with runtime.database.write() as session:
-        instance_id, token = lifecycle.create(
-            session, runtime.cipher, caller, wanted, facts, runtime.clock()
-        )
+    base = runtime.settings.public_url or ""
+    instance_id, token = provisioning.create(runtime, caller, request, base)
     click.echo(f"id    {instance_id}\ntoken {token}")
 
 
@@ -160,9 +153,11 @@ def accept(instance_id: int) -> None:
 @click.confirmation_option(prompt="Its events and cursors are deleted too. Delete it?")
 @errors_as_messages
 def delete(instance_id: int) -> None:
-    """Delete an instance with all that belongs to it."""
-    with current_runtime().database.write() as session:
-        lifecycle.delete(session, access.owner(session, instance_id), instance_id)
+    """Delete an instance, its events and its webhooks at the store."""
+    runtime = current_runtime()
+    with runtime.database.read() as session:
+        caller = access.owner(session, instance_id)
+    provisioning.remove(runtime, caller, instance_id)
     click.echo(f"Instance {instance_id} is deleted.")
 
 
@@ -183,8 +178,6 @@ def _switch(instance_id: int, *, enabled: bool) -> None:
     with runtime.database.write() as session:
         caller = access.owner(session, instance_id)
         lifecycle.set_enabled(session, caller, instance_id, enabled, runtime.clock())
-        if enabled:
-            lifecycle.enable_pollers(session, caller, instance_id, runtime.clock())
 
 
 def _user(session: sa.orm.Session, name: str, organization: str) -> Caller:

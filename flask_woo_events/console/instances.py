@@ -161,8 +161,6 @@ def _switch(instance_id: int, *, enabled: bool) -> Answer:
     runtime, who = current_runtime(), access.caller()
     with runtime.database.write() as session:
         lifecycle.set_enabled(session, who, instance_id, enabled, runtime.clock())
-        if enabled:
-            lifecycle.enable_pollers(session, who, instance_id, runtime.clock())
     return _back(instance_id)
 
 

@@ -23,7 +23,7 @@ from ..instances.polled_resources import (
 )
 from ..instances.requests import InstanceConfiguration, InstanceRequest, key_of
 from ..instances.specification import CurrentSpec, InstanceSpec
-from ..runtime import Runtime, current_runtime
+from ..runtime import current_runtime
 from ..values.java_dates import DatePattern
 from ..values.validation import MASK, validated
 from . import access, curl, formatting, forms, instance_status, json_errors
@@ -228,7 +228,7 @@ def _connect(page: FormPage) -> Answer:
                 access.caller(),
                 store_url=(page.form.store_url.data or "").strip(),
                 request=body,
-                base=api_base(runtime),
+                base=runtime.api_base(),
                 now=runtime.clock(),
                 page=flask.url_for("woo_console.instances", _external=True),
             )
@@ -246,7 +246,7 @@ def _create(page: FormPage) -> Answer:
         return _shown(page)
     runtime, who = current_runtime(), access.caller()
     try:
-        instance_id, token = provisioning.create(runtime, who, _request(page), api_base(runtime))
+        instance_id, token = provisioning.create(runtime, who, _request(page), runtime.api_base())
     except TransportError as exc:
         page.refusal = exc
         return _shown(page)
@@ -254,7 +254,7 @@ def _create(page: FormPage) -> Answer:
         view = views.get(session, who, instance_id)
     # Answered here and not after a redirect: the token is told once, and kept nowhere.
     return flask.render_template(
-        "woo_console/created.html", view=view, token=token, api=api_base(runtime)
+        "woo_console/created.html", view=view, token=token, api=runtime.api_base()
     )
 
 
@@ -266,8 +266,8 @@ def _change(page: FormPage, *, anew: bool = False) -> Answer:
     runtime, number = current_runtime(), page.instance.id
     try:
         provisioning.change(
-            runtime, access.caller(), number, _request(page), api_base(runtime),
-            partial=True, anew=anew,
+            runtime, access.caller(), number, _request(page), runtime.api_base(),
+            partial=True, reconnect=anew,
         )  # fmt: skip
     except TransportError as exc:
         page.refusal = exc
@@ -419,20 +419,13 @@ def _host(url: str) -> str:
     return urllib.parse.urlsplit(url.strip()).netloc.lower()
 
 
-def api_base(runtime: Runtime) -> str:
-    """Where the API is to be reached, with its prefix."""
-    return runtime.settings.public_url or (
-        flask.request.url_root.rstrip("/") + runtime.settings.url_prefix
-    )
-
-
 def _command(page: FormPage) -> str:
     creates = page.instance is None
     try:
         body = forms.request_of(page.form, _kept(page.instance))
     except InputError:
         return ""
-    url = f"{api_base(current_runtime())}/instances"
+    url = f"{current_runtime().api_base()}/instances"
     if page.instance is not None:
         url += f"/{page.instance.id}"
     return curl.command("POST" if creates else "PATCH", url, body, reveal=page.reveal)

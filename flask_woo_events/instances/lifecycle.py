@@ -56,12 +56,12 @@ def change(
     wanted: InstanceSpec,
     facts: cabc.Mapping[str, t.Any] | None,
     now: dt.datetime,
-) -> None:
-    """Make an instance what a plan says; the next delivery and the next poll go by it.
+) -> Instance:
+    """Apply a specification to an instance, from the next delivery and the next poll on.
 
-    A poll under way ends if the plan concerns it.
+    A poll under way is interrupted if the specification concerns it.
 
-    :param facts: what the store told, if it was asked again.
+    :param facts: what the store reported, if it was checked again.
     """
     instance = find(session, caller, instance_id, lock=True)
     instance.name = wanted.name
@@ -75,6 +75,7 @@ def change(
         _interrupt(instance)
     configuration.retire_key(session, cipher, instance_id, wanted.texts, now)
     _apply(session, cipher, instance, wanted, now, facts or {})
+    return instance
 
 
 def before(session: orm.Session, cipher: Cipher, caller: Caller, instance_id: int) -> CurrentSpec:
@@ -118,21 +119,23 @@ def plan_again(
 def set_enabled(
     session: orm.Session, caller: Caller, instance_id: int, enabled: bool, now: dt.datetime
 ) -> None:
-    """Switch an instance on or off; what is off is neither polled nor asked."""
+    """Resume or pause an instance; while it is paused, no request goes to its store.
+
+    To resume an instance also enables its disabled pollers.
+    """
     instance = find(session, caller, instance_id, lock=True)
     instance.disabled = not enabled
-    if not enabled:
+    if enabled:
+        enable_pollers(session, instance, now)
+    else:
         _interrupt(instance)
-    _schedule(instance, now)
-    session.flush()
+        _schedule(instance, now)
+        session.flush()
 
 
-def enable_pollers(
-    session: orm.Session, caller: Caller, instance_id: int, now: dt.datetime
-) -> None:
-    """Let pollers that were disabled after failures try again."""
-    instance = find(session, caller, instance_id, lock=True)
-    for poller in pollers.of_instance(session, instance_id):
+def enable_pollers(session: orm.Session, instance: Instance, now: dt.datetime) -> None:
+    """Enable the pollers of an instance that were disabled after failures."""
+    for poller in pollers.of_instance(session, instance.id):
         if poller.state == PollerState.DISABLED:
             _interrupt(instance)
             done = poller.polled_at is not None

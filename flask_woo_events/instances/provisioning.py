@@ -1,4 +1,7 @@
-"""Provisioning: instances created, changed and removed together with what their stores say."""
+"""Creation, change and removal of instances, with the check and the webhooks of their stores.
+
+The API, the console, the commands and the connect flow all go through this module.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +19,31 @@ from .specification import CurrentSpec, InstanceSpec
 
 
 def create(
-    runtime: Runtime, caller: Caller, request: InstanceRequest, base: str
+    runtime: Runtime,
+    caller: Caller,
+    request: InstanceRequest,
+    base: str,
+    *,
+    register_later: bool = False,
 ) -> tuple[int, str]:
-    """Connect a store that answers; returns the instance's id and its token, told only now.
+    """Connect a store, and return the instance's id and token.
 
-    :param base: where the store is to reach the API, with its prefix.
+    Only the token's hash is stored, so the token cannot be read again.
+
+    :param base: URL at which the store reaches the API, with its prefix.
+    :param register_later: leave the registration of webhooks to a worker.
     :raises InputError: names the field that is wrong or missing.
-    :raises TransportError: the store does not answer, or not with these keys.
+    :raises ConfigurationError: the instance needs webhooks and ``base`` is empty.
+    :raises TransportError: the store does not answer, or refuses the keys.
     """
     wanted = specification.plan(request)
+    if wanted.configuration.vendor_type == "webhook" and wanted.configuration.enabled:
+        webhooks.require_base(base)
     cipher = runtime.cipher
     facts = ask(runtime, wanted)
     with runtime.database.write() as session:
         created = lifecycle.create(session, cipher, caller, wanted, facts, runtime.clock())
-    register(runtime, created[0], base)
+    register(runtime, created[0], base, later=register_later)
     return created
 
 
@@ -42,16 +56,20 @@ def change(
     *,
     partial: bool,
     before: CurrentSpec | None = None,
-    anew: bool = False,
+    reconnect: bool = False,
+    register_later: bool = False,
 ) -> None:
-    """Make an instance what a request says; the store is asked when that concerns it.
+    """Apply a request to an instance.
 
-    :param base: where the store is to reach the API, with its prefix.
-    :param partial: what the request leaves out stays.
-    :param before: the instance as it is, if the caller has read it already.
-    :param anew: ask the store even when neither it, its keys nor the resources change.
+    The store is checked when its address, its keys or the polled resources change.
+
+    :param base: URL at which the store reaches the API, with its prefix.
+    :param partial: keep what the request leaves out.
+    :param before: the current instance, if the caller has read it already.
+    :param reconnect: check the store in any case, and enable disabled pollers.
+    :param register_later: leave the registration of webhooks to a worker.
     :raises InputError: names the field that is wrong or missing.
-    :raises TransportError: the store does not answer, or not with these keys.
+    :raises TransportError: the store does not answer, or refuses the keys.
     """
     cipher = runtime.cipher
     if before is None:
@@ -59,26 +77,28 @@ def change(
             before = lifecycle.before(session, cipher, caller, instance_id)
     checked = specification.plan(request, before, partial=partial)
     # Outside of any transaction: the store may be slow.
-    facts = ask(runtime, checked) if checked.asks or anew else None
+    facts = ask(runtime, checked) if checked.asks or reconnect else None
     with runtime.database.write() as session:
         wanted = lifecycle.plan_again(
             session, cipher, caller, instance_id, request, checked, partial=partial
         )
-        told = facts if wanted.access == checked.access else None
-        lifecycle.change(session, cipher, caller, instance_id, wanted, told, runtime.clock())
-        if anew:
-            lifecycle.enable_pollers(session, caller, instance_id, runtime.clock())
-        hooked = bool(views.get(session, caller, instance_id).webhooks)
+        if wanted.access != checked.access:
+            facts = None
+        now = runtime.clock()
+        instance = lifecycle.change(session, cipher, caller, instance_id, wanted, facts, now)
+        if reconnect:
+            lifecycle.enable_pollers(session, instance, now)
+        hooked = bool(instance.hooks)
     if hooked and wanted.configuration.vendor_type != "webhook":
         _unregister(runtime, instance_id)
-    elif wanted.reconnects or anew or not hooked:
-        register(runtime, instance_id, base)
+    elif wanted.reconnects or reconnect or not hooked:
+        register(runtime, instance_id, base, later=register_later)
 
 
 def remove(runtime: Runtime, caller: Caller, instance_id: int) -> None:
-    """Delete an instance, and its webhooks at the store.
+    """Delete an instance and its webhooks at the store.
 
-    :raises NotFoundError: the caller's organisation has none of this id.
+    :raises NotFoundError: the caller's organisation has no instance with this id.
     """
     with runtime.database.read() as session:
         hooked = views.get(session, caller, instance_id).webhooks
@@ -89,24 +109,28 @@ def remove(runtime: Runtime, caller: Caller, instance_id: int) -> None:
 
 
 def ask(runtime: Runtime, wanted: InstanceSpec) -> dict[str, t.Any]:
-    """What the store of a plan tells of itself.
+    """Check the store of a specification, and return what it reports about itself.
 
-    :raises TransportError: it does not answer, or not with these keys.
+    :raises TransportError: the store does not answer, or refuses the keys.
     """
     client = runtime.store_client(wanted.access)
     return check_store(client, [endpoints.resolve(poller.url) for poller in wanted.pollers])
 
 
-def register(runtime: Runtime, instance_id: int, base: str) -> None:
-    """Register an instance's webhooks, if it is one for them; its view says what came of it."""
+def register(runtime: Runtime, instance_id: int, base: str, *, later: bool = False) -> None:
+    """Register the webhooks of an instance that uses them; errors show in its view.
+
+    :param later: a worker registers them, because the store waits for our answer.
+    """
+    due = runtime.clock() if later else runtime.clock() + webhooks.RETRY_AFTER
     with runtime.database.write() as session:
-        if not webhooks.enroll(session, instance_id, base, runtime.clock()):
+        if not webhooks.enroll(session, instance_id, base, due) or later:
             return
     with contextlib.suppress(TransportError):
         webhooks.reconcile(runtime, instance_id)
 
 
 def _unregister(runtime: Runtime, instance_id: int) -> None:
-    # A store that is gone keeps them; their deliveries find nobody here, and it disables them.
+    # An unreachable store keeps them. Their deliveries get 404, after which it disables them.
     with contextlib.suppress(TransportError):
         webhooks.remove(runtime, instance_id)

@@ -24,14 +24,11 @@ from ..errors import ConfigurationError, InputError, NotFoundError, WooEventsErr
 from ..runtime import Runtime
 from ..values.crypto import Cipher, hash_token, new_token
 from ..values.validation import validated
-from ..woocommerce import endpoints
 from ..woocommerce.access import StoreAccess
 from ..woocommerce.client import store_root
-from ..woocommerce.connection_check import check_store
-from . import lifecycle, specification, webhooks
+from . import provisioning, specification
 from .accounts import Caller
 from .requests import InstanceRequest
-from .specification import InstanceSpec
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +90,7 @@ def invite(
         raise InputError("a JSON object is expected")
     wanted = dict(request or {})
     root = store_root(store_url) if store_url else ""
-    _plan(wanted, StoreAccess(root or "https://store.invalid", "ck_later", "cs_later"))
+    _check(wanted, root or "https://store.invalid")
     token = _serializer(runtime).dumps(
         {
             "o": caller.organization_id,
@@ -154,7 +151,7 @@ def begin(
     :raises ConfigurationError: the store would refuse to send keys to ``base``.
     """
     base, root = public_base(base), store_root(store_url)
-    _plan(request, StoreAccess(root, "ck_later", "cs_later"))
+    _check(request, root)
     state = new_token()
     session.execute(
         sa.delete(Connection)
@@ -277,45 +274,18 @@ def _connect(
     access: StoreAccess,
     base: str,
 ) -> int:
-    wanted = _plan(request, access)
+    wanted = _request(request, access)
     with runtime.database.read() as session:
-        known = _connected(session, caller, wanted.access.url)
-    if known is not None:
-        _renew(runtime, caller, known, access)
-        return known
-    facts = _facts(runtime, wanted)
-    with runtime.database.write() as session:
-        instance_id, _token = lifecycle.create(
-            session, runtime.cipher, caller, wanted, facts, runtime.clock()
-        )
-    with runtime.database.write() as session:
-        if webhooks.enroll(session, instance_id, base, runtime.clock()):
-            # The guardian registers them: the store waits for this answer.
-            session.get_one(Instance, instance_id).hooks_due_at = runtime.clock()
-    return instance_id
-
-
-def _renew(runtime: Runtime, caller: Caller, instance_id: int, access: StoreAccess) -> None:
-    """Give an instance the new keys, as ``PATCH /instances/{id}`` does."""
+        known = _connected(session, caller, access.url)
+    # The store waits for our answer, so a worker registers the webhooks.
+    if known is None:
+        return provisioning.create(runtime, caller, wanted, base, register_later=True)[0]
     keys = {"oauth.api.key": access.consumer_key, "oauth.api.secret": access.consumer_secret}
-    request = InstanceRequest(configuration=keys)
-    with runtime.database.read() as session:
-        before = lifecycle.before(session, runtime.cipher, caller, instance_id)
-    checked = specification.plan(request, before, partial=True)
-    facts = _facts(runtime, checked)
-    with runtime.database.write() as session:
-        wanted = lifecycle.plan_again(
-            session, runtime.cipher, caller, instance_id, request, checked, partial=True
-        )
-        lifecycle.change(
-            session, runtime.cipher, caller, instance_id, wanted, facts, runtime.clock()
-        )
-        lifecycle.enable_pollers(session, caller, instance_id, runtime.clock())
-
-
-def _facts(runtime: Runtime, wanted: InstanceSpec) -> dict[str, t.Any]:
-    collections = [endpoints.resolve(poller.url) for poller in wanted.pollers]
-    return check_store(runtime.store_client(wanted.access), collections)
+    provisioning.change(
+        runtime, caller, known, InstanceRequest(configuration=keys), base,
+        partial=True, reconnect=True, register_later=True,
+    )  # fmt: skip
+    return known
 
 
 def _connected(session: orm.Session, caller: Caller, root: str) -> int | None:
@@ -333,8 +303,8 @@ def _connected(session: orm.Session, caller: Caller, root: str) -> int | None:
     return None
 
 
-def _plan(request: cabc.Mapping[str, t.Any], access: StoreAccess) -> InstanceSpec:
-    """The plan of an instance for a store and its keys."""
+def _request(request: cabc.Mapping[str, t.Any], access: StoreAccess) -> InstanceRequest:
+    """Complete a request with a store and its keys."""
     given = request.get("configuration") or {}
     if not isinstance(given, cabc.Mapping):
         raise InputError("configuration has to be an object", "configuration")
@@ -347,7 +317,15 @@ def _plan(request: cabc.Mapping[str, t.Any], access: StoreAccess) -> InstanceSpe
     }
     name = urllib.parse.urlsplit(access.url).hostname or access.url
     whole = {"name": name, **request, "configuration": configuration}
-    return specification.plan(validated(InstanceRequest, whole))
+    return validated(InstanceRequest, whole)
+
+
+def _check(request: cabc.Mapping[str, t.Any], root: str) -> None:
+    """Check a request before the store has sent its keys.
+
+    :raises InputError: the request is wrong.
+    """
+    specification.plan(_request(request, StoreAccess(root, "ck_later", "cs_later")))
 
 
 def _is_of(address: str, root: str) -> bool:

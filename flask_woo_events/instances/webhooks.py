@@ -24,8 +24,8 @@ from .webhook_urls import Hook
 
 _log = logging.getLogger(__name__)
 
-#: How long after a failure the guardian tries again.
-_AGAIN = dt.timedelta(minutes=2)
+#: How long after a failure the webhooks are checked again.
+RETRY_AFTER = dt.timedelta(minutes=2)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def url(runtime: Runtime, instance_id: int) -> tuple[str, str]:
     with runtime.database.read() as session:
         instance = session.get_one(Instance, instance_id)
         hook = Hook(instance_id, instance.hooks_epoch)
-        base = _base(runtime, instance)
+        base = require_base(runtime.settings.public_url or instance.hooks_base)
     keys = runtime.settings.encryption_keys
     return webhook_urls.url(base, keys, hook), webhook_urls.secrets(keys, hook)[-1]
 
@@ -144,7 +144,7 @@ def guard(runtime: Runtime, keeper: LeaseRenewer, instance_id: int) -> None:
     finally:
         # Who has written down how they are has also said when they are due.
         with contextlib.suppress(LeaseLostError), runtime.database.write() as session:
-            lease.renew(session, runtime.clock() + _AGAIN)
+            lease.renew(session, runtime.clock() + RETRY_AFTER)
 
 
 def _plan(runtime: Runtime, instance_id: int) -> _Plan:
@@ -156,7 +156,7 @@ def _plan(runtime: Runtime, instance_id: int) -> _Plan:
             if poller.selected and poller.state != PollerState.DISABLED
         ]
         hook = Hook(instance_id, instance.hooks_epoch)
-        where = _base(runtime, instance)
+        where = require_base(runtime.settings.public_url or instance.hooks_base)
         return _Plan(
             access=profiles.load_access(session, runtime.cipher, instance_id),
             hook=hook,
@@ -203,8 +203,11 @@ class _Reached:
         return now is not None and now != before
 
 
-def _base(runtime: Runtime, instance: Instance) -> str:
-    base = runtime.settings.public_url or instance.hooks_base
+def require_base(base: str | None) -> str:
+    """Return the URL at which stores reach the API.
+
+    :raises ConfigurationError: it is not known.
+    """
     if not base:
         raise ConfigurationError(
             "WOO_EVENTS_PUBLIC_URL is empty; stores must know where to send webhooks, "
@@ -223,7 +226,7 @@ def _keep(runtime: Runtime, instance_id: int, found: WebhookCheck) -> None:
         before = {str(one.get("topic")): one for one in instance.hooks}
         instance.hooks = [dataclasses.asdict(one) for one in found.webhooks]
         minutes = dt.timedelta(minutes=runtime.settings.hook_check_minutes)
-        instance.hooks_due_at = now + (minutes if found.healthy else _AGAIN)
+        instance.hooks_due_at = now + (minutes if found.healthy else RETRY_AFTER)
         if before and found.repaired:
             notices.add(instance, "webhooks", _told(found), now)
         if found.repaired:
@@ -280,14 +283,15 @@ def look_soon(
     )
 
 
-def enroll(session: orm.Session, instance_id: int, base: str, now: dt.datetime) -> bool:
-    """Let the guardian look after an instance's webhooks; false for one that is not for them.
+def enroll(session: orm.Session, instance_id: int, base: str, due: dt.datetime) -> bool:
+    """Have the webhooks of an instance checked regularly; return false if it uses none.
 
-    :param base: where the API is to be reached from outside.
+    :param base: URL at which stores reach the API.
+    :param due: time of the first check by a worker.
     """
     instance = session.get_one(Instance, instance_id)
     if instance.vendor_type != "webhook" or not instance.events_enabled or instance.disabled:
         return False
-    instance.hooks_due_at = now + _AGAIN
+    instance.hooks_due_at = due
     instance.hooks_base = base
     return True
