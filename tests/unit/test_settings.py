@@ -1,4 +1,4 @@
-"""The settings, and what the extension says of wrong ones."""
+"""The settings and the messages for wrong ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flask_woo_events.settings import Settings, read_settings
 
 
 def test_defaults() -> None:
-    """Without any setting the defaults hold."""
+    """Without any setting the defaults apply."""
     assert read_settings({"SECRET_KEY": "x"}) == Settings()
 
 
@@ -37,7 +37,7 @@ def test_defaults() -> None:
     ],
 )
 def test_values(name: str, value: object, read: object) -> None:
-    """Values are accepted as Python's and as texts of the environment."""
+    """A value may be Python's or the text of an environment variable."""
     assert getattr(read_settings({f"WOO_EVENTS_{name.upper()}": value}), name) == read
 
 
@@ -62,29 +62,47 @@ def test_values(name: str, value: object, read: object) -> None:
         ("WOO_EVENTS_ENCRYPTION_KEYS", [7]),
         ("WOO_EVENTS_ENCRYPTION_KEYS", "[x"),
         ("WOO_EVENTS_BIND_KEY", 7),
+        ("WOO_EVENTS_LEASE_SECONDS", "nan"),
         ("WOO_EVENTS_URL_PREFIX", 7),
         ("WOO_EVENTS_UNKNOWN", 7),
     ],
 )
 def test_wrong_values(key: str, value: object) -> None:
-    """A wrong value or an unknown key is refused by its name."""
+    """The message for a wrong value or an unknown key names the key."""
     with pytest.raises(ConfigurationError, match=key):
         read_settings({key: value})
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("POLL_PAGE_SIZE", 101, "must be less than or equal to 100, not 101."),
+        ("RETRY_SCHEDULE", "never", "must be 'standard' or 'cloud-elements', not 'never'."),
+        ("POLL_OVERLAP", True, "must be a number, not True."),
+        ("ENCRYPTION_KEYS", 7, "must be a list of keys, or keys separated by commas."),
+        ("METRICS_TOKEN", 7, "must be a valid string."),
+    ],
+)
+def test_messages(key: str, value: object, expected: str) -> None:
+    """A message says what is expected, and quotes a value that is not secret."""
+    with pytest.raises(ConfigurationError) as caught:
+        read_settings({f"WOO_EVENTS_{key}": value})
+    assert str(caught.value) == f"WOO_EVENTS_{key} {expected}"
+
+
 def test_settings_do_not_show_keys() -> None:
-    """The settings can be logged."""
+    """The representation of the settings holds no secret."""
     assert "hidden" not in repr(Settings(encryption_keys=("hidden",)))
 
 
 def test_settings_cannot_be_changed() -> None:
-    """The settings are read once."""
+    """The settings are frozen."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         Settings().poll_threads = 9  # type: ignore[misc]
 
 
 def test_wrong_keys_are_not_repeated() -> None:
-    """A list of keys that is no JSON is an error that does not show them."""
+    """The message for a list of keys that is not JSON does not show them."""
     with pytest.raises(ConfigurationError, match="WOO_EVENTS_ENCRYPTION_KEYS") as caught:
         read_settings({"WOO_EVENTS_ENCRYPTION_KEYS": '["hidden'})
     assert "hidden" not in str(caught.value)
