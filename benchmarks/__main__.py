@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("polling", "deletions", "intake", "deliveries", "console", "fairness", "workers")
+NAMES = (
+    "imports", "polling", "deletions", "intake", "deliveries", "console", "fairness", "workers",
+)  # fmt: skip
 
 for name in sys.argv[1:] or NAMES:
     importlib.import_module(f"benchmarks.{name}").main()

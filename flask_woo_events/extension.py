@@ -8,7 +8,6 @@ import typing as t
 
 import flask
 
-from . import api
 from .cli import cli
 from .db.database import Database
 from .errors import ConfigurationError
@@ -53,6 +52,9 @@ class WooEvents:
         settings = read_settings(app.config)
         database = Database(_engine(app, settings.bind_key))
         app.extensions[EXTENSION] = Runtime(settings, database, handlers=self._handlers, app=app)
+        # Here and not above: what only imports the package does not need the API.
+        from . import api
+
         blueprint = api.make_blueprint(settings.url_prefix)
         # Machines call it with secrets in a header, which no browser sends by itself.
         _exempt_from_csrf(app, blueprint)

@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+import importlib
+import typing as t
+
+import click
 from flask.cli import AppGroup
 
-from .db import group as db_group
-from .deliveries import group as deliveries_group
-from .demo import demo
-from .doctor import doctor
-from .events import group as events_group
-from .instances import group as instances_group
-from .keys import group as keys_group
-from .poll import deliver, poll
-from .prove import prove
-from .simulate import simulate
-from .users import group as users_group
-from .webhooks import group as webhooks_group
+#: Module and attribute of each command. A module is imported when its command is used, so that
+#: applications do not load the simulator, the loss suite and the worker.
+_COMMANDS = {
+    "db": "db:group",
+    "deliver": "poll:deliver",
+    "deliveries": "deliveries:group",
+    "demo": "demo:demo",
+    "doctor": "doctor:doctor",
+    "events": "events:group",
+    "instances": "instances:group",
+    "keys": "keys:group",
+    "poll": "poll:poll",
+    "prove": "prove:prove",
+    "simulate": "simulate:simulate",
+    "users": "users:group",
+    "webhooks": "webhooks:group",
+}
 
-cli = AppGroup("woo", help="Events of WooCommerce stores.")
-for group in (
-    db_group,
-    users_group,
-    keys_group,
-    instances_group,
-    webhooks_group,
-    events_group,
-    deliveries_group,
-):
-    cli.add_command(group)
-for command in (poll, deliver, doctor, simulate, demo, prove):
-    cli.add_command(command)
+
+class LazyGroup(AppGroup):
+    """The group ``flask woo``, which imports its commands when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, or ``None`` for an unknown name."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _colon, attribute = _COMMANDS[cmd_name].partition(":")
+        command = getattr(importlib.import_module(f".{module}", __name__), attribute)
+        return t.cast("click.Command", command)
+
+
+cli = LazyGroup("woo", help="Events of WooCommerce stores.")
