@@ -9,8 +9,8 @@ import orjson
 
 from ..db.models import EventType
 from ..errors import NotFoundError
-from ..instances.configuration import DEFINITIONS, Definition
 from ..instances.polled_resources import CONFIGURATION_KEY, default_configuration
+from ..instances.requests import DEFINITIONS, Definition
 from ..values.cloud_elements import ELEMENT_ID, ELEMENT_KEY, ELEMENT_NAMES, HUB_KEY
 from ..woocommerce import endpoints
 from .request import caller, flag

@@ -141,7 +141,7 @@ def patch_entry(entry_id: str, instance_id: str | None = None) -> Answer:
     number, key_id = instance_of(who, instance_id), whole_number(entry_id)
     with current_runtime().database.read() as session:
         views.get(session, who, number)
-        key = configurations.key_of(session, number, key_id or 0)
+        key = configurations.key_of_entry(session, number, key_id or 0)
     value = body(EntryRequest).propertyValue
     request = InstanceRequest.model_validate({"configuration": {key: value}})
     _change(instance_id, request, partial=True)

@@ -15,13 +15,12 @@ from ..delivery import sample
 from ..delivery.retry import AttemptOutcome
 from ..errors import ConfigurationError, DatePatternError, InputError, TransportError
 from ..instances import lifecycle, provisioning, specification, views, wc_auth
-from ..instances.configuration import DEFINITIONS, Definition
 from ..instances.polled_resources import (
     CONFIGURATION_KEY,
     default_configuration,
     parse_poller_configuration,
 )
-from ..instances.requests import InstanceConfiguration, InstanceRequest, key_of
+from ..instances.requests import DEFINITIONS, InstanceConfiguration, InstanceRequest, key_of
 from ..instances.specification import CurrentSpec, InstanceSpec
 from ..runtime import current_runtime
 from ..values.java_dates import DatePattern
@@ -37,11 +36,7 @@ _POLLERS = f"configuration.{CONFIGURATION_KEY}"
 #: Fields that must not be empty.
 NEEDED = (
     "name",
-    *(
-        field
-        for field, name in forms.KEYS.items()
-        if DEFINITIONS.get(key_of(name), Definition(name=name)).required
-    ),
+    *(field for field, name in forms.KEYS.items() if DEFINITIONS[key_of(name)].required),
 )
 #: Tags that are offered, the most frequent.
 TAGS_OFFERED = 40

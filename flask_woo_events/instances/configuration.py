@@ -14,114 +14,13 @@ from ..db.models import Configuration
 from ..errors import NotFoundError
 from ..values.crypto import Cipher
 from ..values.validation import MASK
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Definition:
-    """What a key is called and how a form shows it (Cloud Elements, element export of 2020)."""
-
-    name: str
-    type: str = "TEXTFIELD_128"
-    secret: bool = False
-    required: bool = False
-    default: str = ""
-    description: str = ""
-    #: Place in a form (``displayOrder``).
-    order: int = 0
-    #: Among the optional fields, which a form shows on request (``hideFromConsole``).
-    hidden: bool = False
-
-
-#: The keys that mean something to us, in the order of the documented form.
-DEFINITIONS: dict[str, Definition] = {
-    "store.url": Definition(
-        name="Store URL", type="TEXTFIELD_1000", required=True,
-        description="The url of your WooCommerce Storefront",
-        order=1,
-    ),
-    "oauth.api.key": Definition(
-        name="OAuth API Key", type="PASSWORD", secret=True, required=True,
-        description="The Consumer Key of WooCommerce > Settings > Advanced > REST API",
-        order=2,
-    ),
-    "oauth.api.secret": Definition(
-        name="OAuth API Secret", type="PASSWORD", secret=True, required=True,
-        description="The Consumer Secret that belongs to it",
-        order=3,
-    ),
-    "filter.response.nulls": Definition(
-        name="Filter null values from the response", type="BOOLEAN", default="true",
-        description="Leaves null fields out of the raw records and the answers of the hub",
-        order=51,
-    ),
-    "event.notification.enabled": Definition(
-        name="Events Enabled", type="BOOLEAN", default="false",
-        description="Identifies that events are enabled for the element instance",
-        order=102,
-    ),
-    "event.vendor.type": Definition(
-        name="Event Type", type="TEXTFIELD_32", default="polling",
-        description="The type of event, either polling or webhook",
-        order=100,
-    ),
-    "event.notification.type": Definition(
-        name="Event Notification Type", type="TEXTFIELD_32", default="webhook",
-        description="How notifications go out; webhook is the only way",
-        order=108, hidden=True,
-    ),
-    "event.notification.callback.url": Definition(
-        name="Event Notification Callback URL", type="TEXTFIELD_1000",
-        description="The URL where the events are sent",
-        order=103,
-    ),
-    "event.notification.signature.key": Definition(
-        name="Callback Notification Signature Key", secret=True,
-        description="A key that signs the event notifications",
-        order=104, hidden=True,
-    ),
-    "event.poller.refresh_interval": Definition(
-        name="Event poller refresh interval (mins)", default="15",
-        description="How often the poller checks for changes, in minutes",
-        order=101,
-    ),
-    "event.webhook.reconcile_interval": Definition(
-        name="Event webhook reconcile interval (mins)", default="60",
-        description="How often an instance for webhooks is polled besides, in minutes; 0 for never",
-        order=107, hidden=True,
-    ),
-    "event.poller.configuration": Definition(
-        name="Configure Polling", type="TEXTAREA",
-        description="The resources to poll, as JSON",
-        order=105,
-    ),
-    "event.poller.urls": Definition(
-        name="Event poller URLs", type="TEXTAREA",
-        description="The older form of the resources to poll",
-        order=106, hidden=True,
-    ),
-    "event.notification.callback.headers": Definition(
-        name="Event Notification Callback Headers", type="TEXTFIELD_1000", secret=True,
-        description="Headers to send with each notification, lines of Name: value",
-        order=12,
-    ),
-    "event.notification.basic.username": Definition(
-        name="Event Notification Basic Authentication UserName", type="TEXTFIELD_1000",
-        description="User name for the callback",
-        order=110,
-    ),
-    "event.notification.basic.password": Definition(
-        name="Event Notification Basic Authentication Password", type="PASSWORD", secret=True,
-        description="Password for the callback",
-        order=112,
-    ),
-}  # fmt: skip
-
+from .requests import DEFINITIONS, Definition, key_of
 
 #: What begins with this is ours: neither shown nor set from outside.
 _OURS = "woo."
 #: The signature key before the last change, and when that was.
 _PREVIOUS = "woo.signature.previous"
-_SIGNATURE = "event.notification.signature.key"
+_SIGNATURE = key_of("signature_key")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -225,8 +124,8 @@ def retired_key(
     return str(kept["key"]) if dt.datetime.fromisoformat(kept["since"]) > after else None
 
 
-def key_of(session: orm.Session, instance_id: int, entry_id: int) -> str:
-    """The key of one entry.
+def key_of_entry(session: orm.Session, instance_id: int, entry_id: int) -> str:
+    """Return the key of one entry.
 
     :raises NotFoundError: the instance has no such entry.
     """

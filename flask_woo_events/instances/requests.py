@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import dataclasses
 import re
 import typing as t
 import urllib.parse
@@ -100,41 +101,133 @@ CallbackUrl = t.Annotated[
 ]
 Secret = t.Annotated[StoreToCallback, pydantic.StringConstraints(max_length=1000)]
 Credential = t.Annotated[Secret, pydantic.AfterValidator(_credential)]
+Minutes = t.Annotated[int, pydantic.BeforeValidator(_minutes), pydantic.Field(le=527_040)]
+
+
+def stored_text(value: object) -> str:
+    """A value of the configuration as it is kept and read back: always text."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return ""
+    return orjson.dumps(value).decode()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Definition:
+    """How a form shows a configuration key (Cloud Elements, element export of 2020)."""
+
+    name: str
+    type: str = "TEXTFIELD_128"
+    secret: bool = False
+    required: bool = False
+    default: str = ""
+    description: str = ""
+    #: Position in a form (``displayOrder``).
+    order: int = 0
+    #: One of the optional fields, which a form shows on request (``hideFromConsole``).
+    hidden: bool = False
+
+
+#: The definitions of the keys of ``InstanceConfiguration``, in the order of the documented form.
+DEFINITIONS: dict[str, Definition] = {}
+
+
+def _key(key: str, default: object, name: str, description: str, **form: t.Any) -> t.Any:
+    """Declare a configuration key: its name, its default and how a form shows it."""
+    DEFINITIONS[key] = Definition(
+        name=name, description=description, default=stored_text(default), **form
+    )
+    return pydantic.Field(default, alias=key)
 
 
 class InstanceConfiguration(pydantic.BaseModel):
-    """The keys of an instance's ``configuration`` that mean something to us; others are kept."""
+    """The configuration keys that the extension uses; other keys are stored as they are."""
 
     model_config = pydantic.ConfigDict(extra="allow")
 
+    # fmt: off
     store_url: t.Annotated[
         StoreToCallback, pydantic.StringConstraints(min_length=1, max_length=URL_LENGTH)
-    ] = pydantic.Field("", alias="store.url")
-    api_key: Credential = pydantic.Field("", alias="oauth.api.key")
-    api_secret: Credential = pydantic.Field("", alias="oauth.api.secret")
-    enabled: Flag = pydantic.Field(False, alias="event.notification.enabled")
-    vendor_type: t.Annotated[str, pydantic.AfterValidator(_vendor_type)] = pydantic.Field(
-        "polling", alias="event.vendor.type"
+    ] = _key(
+        "store.url", "", "Store URL", "The url of your WooCommerce Storefront",
+        type="TEXTFIELD_1000", required=True, order=1,
     )
-    channel: t.Annotated[str, pydantic.AfterValidator(_channel)] = pydantic.Field(
-        "webhook", alias="event.notification.type"
+    api_key: Credential = _key(
+        "oauth.api.key", "", "OAuth API Key",
+        "The Consumer Key of WooCommerce > Settings > Advanced > REST API",
+        type="PASSWORD", secret=True, required=True, order=2,
     )
-    callback_url: CallbackUrl = pydantic.Field("", alias="event.notification.callback.url")
-    signature_key: Secret = pydantic.Field("", alias="event.notification.signature.key")
-    refresh_minutes: t.Annotated[
-        int, pydantic.BeforeValidator(_minutes), pydantic.Field(ge=1, le=527_040)
-    ] = pydantic.Field(15, alias="event.poller.refresh_interval")
-    reconcile_minutes: t.Annotated[
-        int, pydantic.BeforeValidator(_minutes), pydantic.Field(ge=0, le=527_040)
-    ] = pydantic.Field(60, alias="event.webhook.reconcile_interval")
-    poller_configuration: t.Any = pydantic.Field(None, alias="event.poller.configuration")
-    poller_urls: str | None = pydantic.Field(None, alias="event.poller.urls")
-    basic_username: t.Annotated[Secret, pydantic.AfterValidator(_user_name)] = pydantic.Field(
-        "", alias="event.notification.basic.username"
+    api_secret: Credential = _key(
+        "oauth.api.secret", "", "OAuth API Secret", "The Consumer Secret that belongs to it",
+        type="PASSWORD", secret=True, required=True, order=3,
     )
-    basic_password: Secret = pydantic.Field("", alias="event.notification.basic.password")
-    callback_headers: t.Any = pydantic.Field("", alias="event.notification.callback.headers")
-    filter_nulls: Flag = pydantic.Field(True, alias="filter.response.nulls")
+    filter_nulls: Flag = _key(
+        "filter.response.nulls", True, "Filter null values from the response",
+        "Leaves null fields out of the raw records and the answers of the hub",
+        type="BOOLEAN", order=51,
+    )
+    enabled: Flag = _key(
+        "event.notification.enabled", False, "Events Enabled",
+        "Identifies that events are enabled for the element instance",
+        type="BOOLEAN", order=102,
+    )
+    vendor_type: t.Annotated[str, pydantic.AfterValidator(_vendor_type)] = _key(
+        "event.vendor.type", "polling", "Event Type",
+        "The type of event, either polling or webhook",
+        type="TEXTFIELD_32", order=100,
+    )
+    channel: t.Annotated[str, pydantic.AfterValidator(_channel)] = _key(
+        "event.notification.type", "webhook", "Event Notification Type",
+        "How notifications go out; webhook is the only way",
+        type="TEXTFIELD_32", order=108, hidden=True,
+    )
+    callback_url: CallbackUrl = _key(
+        "event.notification.callback.url", "", "Event Notification Callback URL",
+        "The URL where the events are sent",
+        type="TEXTFIELD_1000", order=103,
+    )
+    signature_key: Secret = _key(
+        "event.notification.signature.key", "", "Callback Notification Signature Key",
+        "A key that signs the event notifications",
+        secret=True, order=104, hidden=True,
+    )
+    refresh_minutes: t.Annotated[Minutes, pydantic.Field(ge=1)] = _key(
+        "event.poller.refresh_interval", 15, "Event poller refresh interval (mins)",
+        "How often the poller checks for changes, in minutes",
+        order=101,
+    )
+    reconcile_minutes: t.Annotated[Minutes, pydantic.Field(ge=0)] = _key(
+        "event.webhook.reconcile_interval", 60, "Event webhook reconcile interval (mins)",
+        "How often an instance with webhooks is also polled, in minutes; 0 for never",
+        order=107, hidden=True,
+    )
+    poller_configuration: t.Any = _key(
+        "event.poller.configuration", None, "Configure Polling", "The resources to poll, as JSON",
+        type="TEXTAREA", order=105,
+    )
+    poller_urls: str | None = _key(
+        "event.poller.urls", None, "Event poller URLs", "The older form of the resources to poll",
+        type="TEXTAREA", order=106, hidden=True,
+    )
+    callback_headers: t.Any = _key(
+        "event.notification.callback.headers", "", "Event Notification Callback Headers",
+        "Headers to send with each notification, lines of Name: value",
+        type="TEXTFIELD_1000", secret=True, order=12,
+    )
+    basic_username: t.Annotated[Secret, pydantic.AfterValidator(_user_name)] = _key(
+        "event.notification.basic.username", "",
+        "Event Notification Basic Authentication UserName", "User name for the callback",
+        type="TEXTFIELD_1000", order=110,
+    )
+    basic_password: Secret = _key(
+        "event.notification.basic.password", "",
+        "Event Notification Basic Authentication Password", "Password for the callback",
+        type="PASSWORD", secret=True, order=112,
+    )
+    # fmt: on
 
 
 def key_of(field: str) -> str:
@@ -254,17 +347,6 @@ def parse_headers(value: object) -> dict[str, str]:
             raise InputError(f"{name} must not set {header}, which is set by us", name)
         headers[header] = text
     return headers
-
-
-def stored_text(value: object) -> str:
-    """A value of the configuration as it is kept and read back: always text."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return ""
-    return orjson.dumps(value).decode()
 
 
 def texts(configuration: cabc.Mapping[str, t.Any]) -> dict[str, str]:

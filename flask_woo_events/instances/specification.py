@@ -14,6 +14,7 @@ from ..woocommerce.client import store_root
 from . import configuration as configurations
 from .polled_resources import PollerConfiguration
 from .requests import (
+    DEFINITIONS,
     InstanceConfiguration,
     InstanceRequest,
     key_of,
@@ -94,7 +95,7 @@ def plan(
     parse_headers(checked.callback_headers or "")
     wanted[key_of("vendor_type")] = checked.vendor_type
     for key in _ALWAYS_THERE:
-        wanted.setdefault(key, configurations.DEFINITIONS[key].default)
+        wanted.setdefault(key, DEFINITIONS[key].default)
     return InstanceSpec(
         name=request.name or (before.name if before is not None else ""),
         tags=tuple(
@@ -133,16 +134,18 @@ def _require_keys_for_new_host(url: str, before: str | None, secret: str | None)
         )
 
 
-_POLLER_KEYS = ("event.poller.configuration", "event.poller.urls")
-CONNECTION_KEYS = ("store.url", "oauth.api.key", "oauth.api.secret")
+_POLLER_KEYS = (key_of("poller_configuration"), key_of("poller_urls"))
+#: Keys that say where the store is and how to log in there.
+CONNECTION_KEYS = (key_of("store_url"), key_of("api_key"), key_of("api_secret"))
 
 
 def _prefer_given_pollers(given: cabc.MutableMapping[str, str]) -> None:
-    # The older form beside the newer one says the same with fewer words.
-    if given.get("event.poller.configuration"):
-        given.pop("event.poller.urls", None)
-    elif given.get("event.poller.urls"):
-        given.pop("event.poller.configuration", None)
+    # The newer form holds more than the older one.
+    newer, older = _POLLER_KEYS
+    if given.get(newer):
+        given.pop(older, None)
+    elif given.get(older):
+        given.pop(newer, None)
 
 
 def _without_pollers(
@@ -165,9 +168,10 @@ def _check_element(request: InstanceRequest) -> None:
 
 
 def _require(checked: InstanceConfiguration, request: InstanceRequest, partial: bool) -> None:
+    fields = InstanceConfiguration.model_fields
     missing = [
-        key_of(field) for field in ("store_url", "api_key", "api_secret")
-        if not getattr(checked, field)
+        key_of(field) for field in fields
+        if DEFINITIONS[key_of(field)].required and not getattr(checked, field)
     ]  # fmt: skip
     if missing:
         raise InputError(f"configuration lacks {', '.join(missing)}", f"configuration.{missing[0]}")

@@ -21,8 +21,8 @@ from flask_woo_events.cli import cli
 from flask_woo_events.db.models import EventType
 from flask_woo_events.delivery.payload import Sender, build_body
 from flask_woo_events.events.notifications import EventRecord, NotificationRecord
-from flask_woo_events.instances.configuration import DEFINITIONS
 from flask_woo_events.instances.polled_resources import DatesConfiguration, PollerBlock
+from flask_woo_events.instances.requests import DEFINITIONS
 from flask_woo_events.settings import PREFIX, Settings, read_settings
 from flask_woo_events.simulation.store import faults
 from flask_woo_events.simulation.store.store_side import Acts

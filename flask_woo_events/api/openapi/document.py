@@ -15,9 +15,8 @@ import pydantic.json_schema
 import werkzeug.routing
 
 from ...instances import wc_auth
-from ...instances.configuration import DEFINITIONS
 from ...instances.polled_resources import CONFIGURATION_KEY, PollerBlock
-from ...instances.requests import InstanceRequest, key_of
+from ...instances.requests import DEFINITIONS, InstanceRequest, key_of
 from ..blueprint import NAME
 from ..instances import EntryRequest
 from . import responses
