@@ -13,10 +13,11 @@ from ..errors import AccessError, ForbiddenError, InputError
 from ..instances import lifecycle
 from ..instances.accounts import Caller
 from ..runtime import current_runtime
-from ..values.dates import iso_z
+from ..values.dates import iso_z, parse_iso
+from ..values.validation import whole_number
 from . import analytics, event_records
 from .event_records import PollerRecord, Record, Scope
-from .request import caller, instance_of, page_size, whole_number
+from .request import caller, instance_of, page_size
 
 
 def register(blueprint: flask.Blueprint) -> None:
@@ -172,9 +173,8 @@ def _date(name: str, default: dt.datetime | None) -> dt.datetime | None:
         return default
     try:
         # A plus sign that was not encoded arrives as a space.
-        date = dt.datetime.fromisoformat(text.strip().replace(" ", "+"))
-        return (date.replace(tzinfo=dt.UTC) if date.tzinfo is None else date).astimezone(dt.UTC)
-    except (ValueError, OverflowError):
+        return parse_iso(text.strip().replace(" ", "+"))
+    except ValueError:
         raise InputError(f"{name} must be a date such as 2026-11-23T21:15:00Z", name) from None
 
 

@@ -16,8 +16,9 @@ from ..instances.specification import CurrentSpec
 from ..instances.views import InstanceView
 from ..runtime import current_runtime
 from ..values.cloud_elements import ELEMENT_NAMES
+from ..values.validation import whole_number
 from . import serializers
-from .request import body, caller, instance_of, page_size, whole_number
+from .request import body, caller, instance_of, page_size
 
 Answer = tuple[dict[str, t.Any], int] | flask.Response
 

@@ -14,6 +14,7 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from ..db.leases import is_free
 from ..db.models import (
     UNSETTLED,
     Arrival,
@@ -105,7 +106,7 @@ def _polls(session: orm.Session, now: dt.datetime) -> cabc.Iterator[Metric]:
 
 def late(now: dt.datetime) -> sa.Select[t.Any]:
     """Count the instances that are due and that nobody polls."""
-    free = sa.or_(Instance.lease_until.is_(None), Instance.lease_until < now)
+    free = is_free(Instance.lease_until, now)
     return _count(Instance).where(Instance.next_poll_at < now - LATE_AFTER, free)
 
 

@@ -16,10 +16,11 @@ from ..instances.accounts import Caller
 from ..runtime import current_runtime
 from ..values.cloud_elements import ELEMENT_KEY
 from ..values.dates import iso_z
+from ..values.validation import whole_number
 from . import event_records
 from .event_records import Scope
 from .events import next_page, paged
-from .request import caller, page_size, whole_number
+from .request import caller, page_size
 
 _CONDITION = re.compile(r"\s*([A-Za-z.]+)\s*=\s*(?:'((?:[^']|'')*)'|(\d{1,19}))\s*", re.ASCII)
 _AND = re.compile(r"and\b", re.IGNORECASE)

@@ -11,12 +11,10 @@ import werkzeug.exceptions
 from ..errors import AccessError, InputError, NotFoundError
 from ..instances.accounts import Caller, authenticate
 from ..runtime import Runtime, current_runtime
-from ..values.validation import load_json, validated
+from ..values.validation import load_json, validated, whole_number
 
 M = t.TypeVar("M", bound=pydantic.BaseModel)
 
-#: Greater ids than a database can hold do not exist.
-_LARGEST_ID = 2**63 - 1
 #: Instances a page, and at most (Cloud Elements: 200).
 PAGE_SIZE = 200
 
@@ -47,13 +45,6 @@ def instance_of(who: Caller, instance_id: str | None) -> int:
     if number is None or who.instance_id not in (None, number):
         raise NotFoundError("No instance found")
     return number
-
-
-def whole_number(text: str) -> int | None:
-    """An id of a path."""
-    if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) > _LARGEST_ID:
-        return None
-    return int(text)
 
 
 def body(model: type[M]) -> M:

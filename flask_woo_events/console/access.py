@@ -19,6 +19,7 @@ from ..instances.accounts import Caller, ConsoleUser, HttpVisitor
 from ..runtime import current_runtime
 from ..settings import Settings
 from ..values.crypto import same
+from ..values.validation import whole_number
 
 Answer = str | flask.typing.ResponseReturnValue
 Hook = cabc.Callable[[], cabc.Callable[[], ConsoleUser | None] | None]
@@ -70,9 +71,7 @@ def caller() -> Caller:
 
 def number(name: str) -> int | None:
     """An id of the query; ``None`` for none, and for what a database cannot hold."""
-    text = flask.request.args.get(name, "")
-    whole = text.isascii() and text.isdigit() and len(text) < 19
-    return int(text) if whole else None
+    return whole_number(flask.request.args.get(name, ""))
 
 
 def token() -> str:

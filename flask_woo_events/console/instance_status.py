@@ -13,6 +13,7 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from ..db.leases import is_free
 from ..db.models import Instance, Notification, Poller, PollerState, Subscription
 from ..instances.accounts import Caller
 from . import chart_data
@@ -319,7 +320,7 @@ def _health(now: dt.datetime) -> sa.ColumnElement[str]:
         sa.or_(Poller.error.is_not(None), Poller.state == PollerState.DISABLED)
     )
     stopped = sa.exists().where(Subscription.instance_id == Instance.id, _stopped(now))
-    free = sa.or_(Instance.lease_until.is_(None), Instance.lease_until < now)
+    free = is_free(Instance.lease_until, now)
     return sa.case(
         (sa.or_(Instance.disabled, sa.not_(Instance.events_enabled)), Health.DISABLED.value),
         (sa.or_(failing, stopped), Health.FAILING.value),

@@ -126,6 +126,17 @@ class Lease(t.Protocol):
     def renew(self, session: orm.Session, until: dt.datetime) -> None: ...
 
 
+def is_free(
+    lease_until: orm.InstrumentedAttribute[dt.datetime | None],
+    now: dt.datetime | sa.BindParameter[dt.datetime],
+) -> sa.ColumnElement[bool]:
+    """Return the condition that no worker holds a row.
+
+    :param lease_until: the column with the end of its lease.
+    """
+    return sa.or_(lease_until.is_(None), lease_until < now)
+
+
 def claim_instance(
     session: orm.Session, instance_id: int, now: dt.datetime, length: dt.timedelta
 ) -> InstanceLease | None:
@@ -140,7 +151,7 @@ def claim_instance(
         .where(
             Instance.id == instance_id,
             Instance.lease_fence == fence,
-            sa.or_(Instance.lease_until.is_(None), Instance.lease_until < now),
+            is_free(Instance.lease_until, now),
         )
         .values(lease_fence=fence + 1, lease_until=now + length)
         .execution_options(synchronize_session=False)

@@ -10,6 +10,7 @@ import secrets
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from ..db.leases import is_free
 from ..db.models import (
     UNSETTLED,
     Delivery,
@@ -50,7 +51,7 @@ class ClaimedDelivery:
 
 _NOW = sa.bindparam("now", type_=UtcDateTime())
 _SUBSCRIPTION = sa.bindparam("subscription", type_=sa.BigInteger())
-_FREE = sa.or_(Delivery.lease_until.is_(None), Delivery.lease_until < _NOW)
+_FREE = is_free(Delivery.lease_until, _NOW)
 _BEFORE = orm.aliased(Delivery)
 _HELD_BACK = (
     sa.select(Wait.after_id)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.database import is_away
-from ..db.leases import InstanceLease, LeaseRenewer, claim_instance
+from ..db.leases import InstanceLease, LeaseRenewer, claim_instance, is_free
 from ..db.models import Instance, Poller, PollerState, Source
 from ..errors import LeaseLostError, StoreError, StoreRestoredError, WooEventsError
 from ..instances import notices, pollers
@@ -50,7 +50,7 @@ def due_instances(
     now = runtime.clock()
     query = sa.select(Instance.id).where(Instance.next_poll_at.is_not(None))
     if not all_of_them:
-        free = sa.or_(Instance.lease_until.is_(None), Instance.lease_until < now)
+        free = is_free(Instance.lease_until, now)
         query = query.where(Instance.next_poll_at <= now, free)
     if instance_id is not None:
         query = query.where(Instance.id == instance_id)

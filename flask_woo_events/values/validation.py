@@ -21,6 +21,8 @@ TAGS_MOST = 100
 DEPTH_MOST = 64
 KEY_LENGTH = 190
 URL_LENGTH = 2000
+#: Largest integer of the databases.
+LARGEST_ID = 2**63 - 1
 #: What a secret reads back as; sent to us it means "as it is".
 MASK = "********"
 
@@ -94,6 +96,17 @@ def refuse_twins(names: cabc.Iterable[str], field: str) -> None:
         if twin != name:
             message = f"{field} has both {twin[:KEY_LENGTH]!r} and {name[:KEY_LENGTH]!r}"
             raise InputError(f"{message}, which some databases take for the same", field)
+
+
+def whole_number(text: str) -> int | None:
+    """Read an id, or return ``None`` for text that cannot be one.
+
+    Larger numbers than the database's integers do not exist as ids.
+    """
+    if not text.isascii() or not text.isdigit() or len(text) > 19:
+        return None
+    number = int(text)
+    return number if number <= LARGEST_ID else None
 
 
 def _flag(value: object) -> object:

@@ -13,6 +13,7 @@ from sqlalchemy import orm
 
 from ...db.models import EventType, Object, Poller
 from ...events import outbox
+from ...values.validation import whole_number
 from ..cursor import Stream
 from .digest import NOTHING, Content, changed_fields, content_of, digest_of, only_names_differ
 from .lookup import Known, known, ticket
@@ -206,7 +207,7 @@ class Recorder:
         after: int | None,
         changed: tuple[str, ...],
     ) -> None:
-        number = _number(seen.object_id)
+        number = whole_number(seen.object_id)
         body = seen.body or {"id": seen.object_id if number is None else number}
         self.events.append(
             outbox.Change(
@@ -231,7 +232,7 @@ class Recorder:
 
     def _full_row(self, seen: Observation, content: Content, version: int) -> dict[str, t.Any]:
         return self._row(seen) | {
-            "number": _number(seen.object_id),
+            "number": whole_number(seen.object_id),
             "parent": seen.parent,
             "live": seen.body is not None,
             "digest": content.digest,
@@ -259,9 +260,3 @@ class Recorder:
 
 def _later(date: dt.datetime | None, since: dt.datetime) -> bool:
     return date is not None and date > since
-
-
-def _number(object_id: str) -> int | None:
-    if object_id.isascii() and object_id.isdigit() and len(object_id) < 19:
-        return int(object_id)
-    return None

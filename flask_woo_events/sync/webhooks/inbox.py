@@ -9,6 +9,7 @@ import datetime as dt
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from ...db.leases import is_free
 from ...db.models import Arrival, Instance
 from ...instances.webhook_urls import Hook
 from .parse import Hint
@@ -125,7 +126,7 @@ def instances(session: orm.Session, now: dt.datetime, instance_id: int | None = 
 
     :param instance_id: only this one.
     """
-    free = sa.or_(Instance.lease_until.is_(None), Instance.lease_until < now)
+    free = is_free(Instance.lease_until, now)
     query = (
         sa.select(Arrival.instance_id)
         .join(Instance, Instance.id == Arrival.instance_id)
