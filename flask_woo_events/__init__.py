@@ -1,4 +1,4 @@
-"""Events of WooCommerce stores, for Flask."""
+"""A Flask extension that sends the changes of WooCommerce stores as signed events."""
 
 from __future__ import annotations
 

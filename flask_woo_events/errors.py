@@ -1,31 +1,31 @@
-"""The exceptions of the package, in one tree.
+"""The exceptions of the package.
 
 ::
 
     WooEventsError
     ├── ConfigurationError          a setting or a step of the installation is wrong
-    │   └── SchemaError             our tables are missing or of another release
+    │   └── SchemaError             the tables are missing or of another release
     ├── SecretError                 a stored secret cannot be read with the keys given
-    ├── InputError                  what a caller sent is wrong (400)
+    ├── InputError                  a value from outside is wrong (400)
     │   └── DatePatternError        a Java date pattern that cannot be used
-    ├── AccessError                 who calls is unknown (401)
-    │   └── ForbiddenError          who calls is known and may not (403)
-    ├── NotFoundError               the thing does not exist for this caller (404)
-    ├── ConflictError               the thing exists already or is in another state (409)
-    ├── LeaseLostError              another worker has taken this work over
-    └── TransportError              a conversation over HTTP failed
+    ├── AccessError                 the caller is unknown (401)
+    │   └── ForbiddenError          the caller may not do this (403)
+    ├── NotFoundError               the object does not exist for this caller (404)
+    ├── ConflictError               the object exists already, or its state forbids this (409)
+    ├── LeaseLostError              another worker has taken over this work
+    └── TransportError              an HTTP request failed
         ├── AddressRefusedError     the address guard forbids this address
         ├── UnreachableError        no answer: name, connection, TLS, time-out
-        └── StoreError              the store answered, and not as it should
+        └── StoreError              the store's answer is an error
             ├── StoreAccessError    401, 403: keys, permissions
-            ├── StoreBusyError      429, 503: come back later
-            ├── StoreRejectedError  another 4xx: the request does not suit this store
+            ├── StoreBusyError      429, 503: try again later
+            ├── StoreRejectedError  another 4xx: the store does not support the request
             ├── StoreFailedError    5xx
-            ├── StoreGarbledError   not the JSON that was asked for
-            ├── MassDeletionError   much is gone at once; not believed at first sight
-            ├── AnotherStoreError   what is shown is not the store that is known
-            ├── StoreRestoredError  the store is as it was before changes that were seen
-            └── JournalBrokenError  the companion plugin's journal lacks rows that should be there
+            ├── StoreGarbledError   not the expected JSON
+            ├── MassDeletionError   many objects are missing; must be confirmed
+            ├── AnotherStoreError   the address now answers for another store
+            ├── StoreRestoredError  the store was restored from a backup
+            └── JournalBrokenError  the companion plugin's journal lacks rows
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ConfigurationError(WooEventsError):
 
 
 class SchemaError(ConfigurationError):
-    """Our tables are missing or belong to another release."""
+    """The extension's tables are missing, or are of another release."""
 
 
 class SecretError(WooEventsError):
@@ -48,52 +48,52 @@ class SecretError(WooEventsError):
 
 
 class InputError(WooEventsError):
-    """What a caller sent is wrong.
+    """A value from outside is wrong; the API answers 400.
 
     :param message: one sentence that says what is expected.
-    :param field: the path of the field, as the caller wrote it.
+    :param field: path of the field, as the caller wrote it.
     """
 
     def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(message)
-        #: The path of the wrong field, for example ``configuration.store.url``.
+        #: Path of the wrong field, for example ``configuration.store.url``.
         self.field = field
 
 
 class DatePatternError(InputError):
-    """A Java date pattern, or a date that does not follow its pattern."""
+    """A Java date pattern is not supported, or a date does not match its pattern."""
 
 
 class AccessError(WooEventsError):
-    """Who calls is unknown."""
+    """The caller is unknown; the API answers 401."""
 
 
 class ForbiddenError(AccessError):
-    """Who calls is known and may not do this."""
+    """The caller is known but may not do this; the API answers 403."""
 
 
 class NotFoundError(WooEventsError):
-    """The thing does not exist, or not for this caller."""
+    """The object does not exist, or belongs to another organisation; the API answers 404."""
 
 
 class ConflictError(WooEventsError):
-    """The thing exists already, or is in a state that forbids this."""
+    """The object exists already, or its state forbids this; the API answers 409."""
 
 
 class LeaseLostError(WooEventsError):
-    """Another worker has taken this work over; nothing of it may be written any more."""
+    """Another worker has taken over this work, so this one must not write its results."""
 
 
 class TransportError(WooEventsError):
-    """A conversation over HTTP failed.
+    """An HTTP request to a store or callback failed.
 
-    :param message: a sentence for people, without any secret.
-    :param url: the address, without its query.
+    :param message: one sentence without secrets.
+    :param url: the requested URL without its query.
     """
 
     def __init__(self, message: str, *, url: str = "") -> None:
         super().__init__(message)
-        #: The address that was asked, without its query string.
+        #: The requested URL without its query.
         self.url = url
 
 
@@ -102,16 +102,16 @@ class AddressRefusedError(TransportError):
 
 
 class UnreachableError(TransportError):
-    """No answer came: name look-up, connection, TLS or a time-out."""
+    """No complete answer: the name, the connection, TLS or a time-out failed."""
 
 
 class StoreError(TransportError):
-    """The store answered, and not as it should.
+    """The store's answer is an error, or is not what the REST API documents.
 
-    :param status: HTTP status of the answer.
+    :param status: HTTP status of the answer; 0 when there is none.
     :param code: WooCommerce's error code, for example ``woocommerce_rest_cannot_view``.
-    :param said: what the store said, at most a few hundred characters.
-    :param retry_after: seconds that the store asked us to wait, when it did.
+    :param said: the store's message, at most a few hundred characters.
+    :param retry_after: seconds that the store asked to wait, if it did.
     """
 
     def __init__(
@@ -125,26 +125,26 @@ class StoreError(TransportError):
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message, url=url)
-        #: HTTP status of the answer.
+        #: HTTP status of the answer; 0 when there is none.
         self.status = status
         #: WooCommerce's error code, empty when the answer had none.
         self.code = code
-        #: What the store said, shortened.
+        #: The store's message, shortened.
         self.said = said
-        #: Seconds that the store asked us to wait.
+        #: Seconds that the store asked to wait (``Retry-After``).
         self.retry_after = retry_after
 
 
 class StoreAccessError(StoreError):
-    """401 or 403: the keys are wrong, or their user or scope may not do this."""
+    """401 or 403: the keys are wrong, or their user or permissions do not allow this."""
 
 
 class StoreBusyError(StoreError):
-    """429 or 503: the store wants us to come back later."""
+    """429 or 503: the store asks to try again later."""
 
 
 class StoreRejectedError(StoreError):
-    """Another 4xx: the request does not suit this store."""
+    """Another 4xx: the store does not support the request."""
 
 
 class StoreFailedError(StoreError):
@@ -152,20 +152,20 @@ class StoreFailedError(StoreError):
 
 
 class StoreGarbledError(StoreError):
-    """The answer is not the JSON that was asked for."""
+    """The answer is not the expected JSON."""
 
 
 class MassDeletionError(StoreError):
-    """Much of a store is gone at once, which is not believed at first sight."""
+    """Many objects are missing at the same time; a second poll or an operator must confirm it."""
 
 
 class AnotherStoreError(StoreError):
-    """What is shown is not the store that the ledger knows."""
+    """The address answers for another store than the one in the ledger."""
 
 
 class StoreRestoredError(StoreError):
-    """The store is as it was before changes that were seen: a backup was played in."""
+    """The store is older than the ledger: it was restored from a backup."""
 
 
 class JournalBrokenError(StoreError):
-    """The companion plugin's journal is not the one that was read, or lacks rows."""
+    """The companion plugin's journal was replaced, or lacks rows that have not been read."""

@@ -1,4 +1,4 @@
-"""The extension: what an application initialises."""
+"""The extension object that an application initialises."""
 
 from __future__ import annotations
 
@@ -24,15 +24,21 @@ A = t.TypeVar("A", bound=ConsoleAccess)
 
 
 class WooEvents:
-    """Events of WooCommerce stores for a Flask application.
+    """Send the events of WooCommerce stores from a Flask application.
 
-    Initialise Flask-SQLAlchemy first; one object serves several applications::
+    Initialise Flask-SQLAlchemy first. One object can serve several applications::
 
+        db = SQLAlchemy()
         woo = WooEvents()
-        db.init_app(app)
-        woo.init_app(app)
 
-    :param app: initialise this application at once.
+        def create_app() -> Flask:
+            app = Flask(__name__)
+            app.config.from_prefixed_env()
+            db.init_app(app)
+            woo.init_app(app)
+            return app
+
+    :param app: call :meth:`init_app` with this application.
     """
 
     def __init__(self, app: flask.Flask | None = None) -> None:
@@ -42,21 +48,25 @@ class WooEvents:
             self.init_app(app)
 
     def init_app(self, app: flask.Flask) -> None:
-        """Read the settings, register the blueprints and the commands.
+        """Read the settings, and register the API, the console and the commands ``flask woo``.
 
-        :raises ConfigurationError: a setting is wrong, Flask-SQLAlchemy is missing, or the
-            application was initialised before.
+        The settings are keys of ``app.config`` that begin with ``WOO_EVENTS_``. They are read
+        here; later changes have no effect.
+
+        :param app: an application for which Flask-SQLAlchemy is initialised.
+        :raises ConfigurationError: a setting is wrong, Flask-SQLAlchemy is not initialised, or
+            the extension is initialised for this application already.
         """
         if EXTENSION in app.extensions:
             raise ConfigurationError("WooEvents is initialised for this application already.")
         settings = read_settings(app.config)
         database = Database(_engine(app, settings.bind_key))
         app.extensions[EXTENSION] = Runtime(settings, database, handlers=self._handlers, app=app)
-        # Here and not above: what only imports the package does not need the API.
+        # Not at the top: the import of the package alone does not need the API.
         from . import api
 
         blueprint = api.make_blueprint(settings.url_prefix)
-        # Machines call it with secrets in a header, which no browser sends by itself.
+        # Its clients send secrets in a header, which no browser sends by itself.
         _exempt_from_csrf(app, blueprint)
         app.register_blueprint(blueprint)
         if settings.console:
@@ -66,25 +76,27 @@ class WooEvents:
     def on(
         self, resource: str | None = None, *types: str, name: str | None = None
     ) -> cabc.Callable[[Function], Function]:
-        """Have a function called for events, by the worker, in the application's context::
+        """Register a function that the worker calls for each event::
 
             @woo.on("orders", "CREATED")
             def pack(event: flask_woo_events.Event) -> None:
                 ...
 
-        It gets events at least once, and those of one object in order. When it raises, it gets
-        the event again by the retry schedule, as a callback would.
+        The function runs in the application's context. It gets each event at least once, and the
+        events of one object in order. If it raises, it gets the event again by the retry
+        schedule, as a callback does.
 
-        :param resource: of these only, the key of ``event.poller.configuration``; all without it.
-        :param types: ``CREATED``, ``UPDATED``, ``DELETED``; all without one.
-        :param name: under which deliveries know the function, by default its module and name.
-            Events wait for the name: keep it when the function moves.
+        :param resource: only events of this resource, a key of ``event.poller.configuration``;
+            ``None`` for all resources.
+        :param types: only these of ``CREATED``, ``UPDATED``, ``DELETED``; none for all types.
+        :param name: the name of the function's deliveries, by default its module and name. Events
+            that wait are stored with the name: keep it when the function moves.
         :raises ConfigurationError: a type is unknown, or the name is taken.
         """
         return self._handlers.on(resource, types, name)
 
     def console_access(self, function: A) -> A:
-        """Let the application's own login decide who sees the console::
+        """Register a function by which the application's own login opens the console::
 
             @woo.console_access
             def user() -> ConsoleUser | None:
@@ -92,8 +104,10 @@ class WooEvents:
                     return None
                 return ConsoleUser(current_user.name, "acme")
 
-        It is called at every request to the console, instead of asking for the secrets. A user
-        and an organisation are named as by ``flask woo users add``; ``None`` sees nothing.
+        The console calls it at every request and does not ask for the secrets. The user and the
+        organisation must exist, see ``flask woo users add``. ``None`` refuses access.
+
+        :param function: takes no arguments and returns the signed-in user.
         """
         self._console_access = function
         return function
@@ -112,16 +126,19 @@ class WooEvents:
         from . import console
 
         blueprint = console.make_blueprint(settings, lambda: self._console_access)
-        # It checks its own forms, at any age of the page.
+        # The console checks a token of its own in each form.
         _exempt_from_csrf(app, blueprint)
         app.register_blueprint(blueprint)
 
 
 class Flask(flask.Flask):
-    """A ``flask.Flask`` with one method more."""
+    """A ``flask.Flask`` with the method :meth:`register_extension`."""
 
     def register_extension(self, extension: WooEvents) -> None:
-        """Initialise an extension for this application."""
+        """Initialise the extension for this application, as ``extension.init_app(app)`` does.
+
+        :raises ConfigurationError: see :meth:`WooEvents.init_app`.
+        """
         extension.init_app(self)
 
 

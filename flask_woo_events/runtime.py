@@ -1,4 +1,4 @@
-"""What the extension holds for one application, and how the edges find it."""
+"""The state of the extension for one application."""
 
 from __future__ import annotations
 
@@ -29,14 +29,16 @@ _log = logging.getLogger(__name__)
 
 
 class Runtime:
-    """Settings, database and HTTP sessions of one application.
+    """Settings, database, handlers and HTTP sessions of one application.
 
-    :param settings: what the application configured.
-    :param database: sessions for our tables.
-    :param clock: aware UTC, for what is ours: due times, leases, when a row was written. It is
-        the database's; tests inject theirs.
-    :param handlers: functions of the application that want events.
-    :param app: the application, for its handlers and as the sender of signals.
+    It is ``app.extensions["woo_events"]``; :func:`current_runtime` returns it.
+
+    :param settings: the application's settings.
+    :param database: sessions for the extension's tables.
+    :param clock: returns the current time, aware UTC, for due times, leases and dates of rows; by
+        default the database's clock.
+    :param handlers: the application's functions for events.
+    :param app: the application, whose context handlers get and which sends the signals.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class Runtime:
         self.database = database
         self.clock: cabc.Callable[[], dt.datetime] = clock or database.clock
         self.handlers = handlers or Handlers()
-        #: Since when this process has kept every webhook that came; seconds, monotonic.
+        #: Since when this process has stored every received webhook; seconds, monotonic.
         self.began = time.monotonic()
         self._app = app
         self._groups: dict[object, GroupCommit[t.Any, t.Any]] = {}
@@ -65,31 +67,31 @@ class Runtime:
         """
         if not self.settings.encryption_keys:
             raise ConfigurationError(
-                "WOO_EVENTS_ENCRYPTION_KEYS is empty; without it no store's keys can be kept. "
+                "WOO_EVENTS_ENCRYPTION_KEYS is empty; without it no store's keys can be stored. "
                 "Make a key with: flask woo keys generate"
             )
         return Cipher(self.settings.encryption_keys)
 
     def begin_anew(self) -> None:
-        """Note that something could not be kept: whatever came before now may be missing."""
+        """Note that a webhook could not be stored: earlier ones may be missing, too."""
         self.began = time.monotonic()
 
     def context(self) -> contextlib.AbstractContextManager[object]:
-        """The application's context, for what is the application's own."""
+        """Return the application's context, for handlers and receivers of signals."""
         return contextlib.nullcontext() if self._app is None else self._app.app_context()
 
     def send(self, signal: blinker.NamedSignal, **values: t.Any) -> None:
-        """Send a signal after its cause is committed; what a receiver raises goes to the log."""
+        """Send a signal after its cause is committed; log what a receiver raises."""
         try:
             with self.context():
                 signal.send(self._app, **values)
         except Exception:
-            # The receivers are the application's; our work does not end with theirs.
+            # A receiver of the application must not stop the worker.
             extra = {"action": "signal", "instance": values.get("instance_id")}
             _log.exception("a receiver of the signal %s failed", signal.name, extra=extra)
 
     def group_commit(self, work: Writing[Item, Result]) -> GroupCommit[Item, Result]:
-        """What threads write at the same time with one function, in commits that they share."""
+        """Return the group commit of a function, which concurrent threads share."""
         found = self._groups.get(work)
         if found is None:
             found = self._groups.setdefault(work, GroupCommit(self.database, work))
@@ -97,10 +99,10 @@ class Runtime:
 
     @property
     def store_guard(self) -> AddressGuard:
-        """Where stores may be.
+        """The guard for the addresses of stores.
 
-        What a store says reaches who connected it. Who may have callbacks inside reads their
-        answers too, so that nothing more is given away by allowing stores there.
+        A user reads the answers of callbacks and of stores alike, so that where private callbacks
+        are allowed, private stores disclose nothing more.
         """
         allowed = self.settings.allow_private_stores
         if allowed is None:
@@ -109,17 +111,17 @@ class Runtime:
 
     @functools.cached_property
     def store_session(self) -> requests.Session:
-        """The session for stores, behind the address guard."""
+        """The HTTP session for stores, behind the address guard."""
         return make_session(guard=self.store_guard, retries=True)
 
     @functools.cached_property
     def callback_session(self) -> requests.Session:
-        """The session for callbacks, behind the address guard."""
+        """The HTTP session for callbacks, behind the address guard."""
         guard = AddressGuard(allow_private=self.settings.allow_private_callbacks)
         return make_session(guard=guard)
 
     def store_client(self, access: StoreAccess) -> StoreClient:
-        """A client for one store."""
+        """Return a client for one store."""
         settings = self.settings
         return StoreClient(
             access.url,
@@ -144,12 +146,12 @@ class Runtime:
 
     @property
     def retired_after(self) -> dt.datetime:
-        """Signature keys that were replaced after this sign too."""
+        """The time since which a replaced signature key still signs."""
         return self.clock() - dt.timedelta(hours=self.settings.signature_overlap_hours)
 
     @property
     def callback_timeouts(self) -> Timeouts:
-        """How long a callback may take."""
+        """The time-outs of a delivery attempt."""
         return Timeouts(
             connect=self.settings.callback_connect_timeout,
             read=self.settings.callback_read_timeout,
@@ -158,9 +160,9 @@ class Runtime:
 
 
 def current_runtime() -> Runtime:
-    """The runtime of the current application.
+    """Return the runtime of the current application.
 
-    :raises ConfigurationError: the extension was not initialised for it.
+    :raises ConfigurationError: the extension is not initialised for it.
     """
     runtime = flask.current_app.extensions.get(EXTENSION)
     if not isinstance(runtime, Runtime):

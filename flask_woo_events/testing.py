@@ -1,6 +1,6 @@
-"""Fixtures for tests of applications that use the extension.
+"""Pytest fixtures for applications that use the extension.
 
-Name them in the ``conftest.py`` at the root of your tests::
+Load them in the ``conftest.py`` at the root of your tests::
 
     pytest_plugins = ["flask_woo_events.testing"]
 """
@@ -18,27 +18,27 @@ from .simulation.store import SimulatedStore
 
 @dataclasses.dataclass(frozen=True)
 class ServedStore:
-    """A simulated store that listens on loopback."""
+    """A simulated store that listens on the loopback interface."""
 
-    #: The store itself: ``acts`` changes it, ``truth()`` tells what a client would read.
+    #: The store: ``acts`` changes its objects, ``truth()`` returns them as a client reads them.
     store: SimulatedStore
-    #: For ``store.url``.
+    #: The value for the configuration key ``store.url``.
     url: str
 
 
 @dataclasses.dataclass(frozen=True)
 class ServedCallback:
-    """A callback receiver that listens on loopback."""
+    """A callback receiver that listens on the loopback interface."""
 
-    #: What arrived: ``received``, ``events``, ``wait_for()``.
+    #: The receiver: ``received`` and ``events`` hold what arrived, ``wait_for()`` waits for more.
     receiver: CallbackReceiver
-    #: For ``event.notification.callback.url``.
+    #: The value for the configuration key ``event.notification.callback.url``.
     url: str
 
 
 @pytest.fixture
 def woo_store() -> cabc.Iterator[ServedStore]:
-    """An empty WooCommerce 11.0 with the keys ``ck_test`` and ``cs_test``."""
+    """Serve an empty WooCommerce 11.0 with the keys ``ck_test`` and ``cs_test``."""
     store = SimulatedStore("11.0", consumer_key="ck_test", consumer_secret="cs_test")
     with store.serve() as url:
         yield ServedStore(store, url)
@@ -46,7 +46,7 @@ def woo_store() -> cabc.Iterator[ServedStore]:
 
 @pytest.fixture
 def woo_callback() -> cabc.Iterator[ServedCallback]:
-    """A callback that answers 200 and keeps what it gets."""
+    """Serve a callback that answers 200 and keeps the notifications."""
     receiver = CallbackReceiver()
     with receiver.serve() as url:
         yield ServedCallback(receiver, url)
