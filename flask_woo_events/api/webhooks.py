@@ -85,7 +85,7 @@ def _receive(runtime: Runtime, address: str) -> Answer:
         )
     hint = parse.read(request.headers.get("X-WC-Webhook-Topic", ""), body)
     known = runtime.group_commit(inbox.add).write(Arrived(hook, hint, runtime.clock()))
-    runtime.database.tell(Work.ARRIVALS)
+    runtime.database.notify(Work.ARRIVALS)
     return _answered(known)
 
 
@@ -117,7 +117,7 @@ def receive_listed() -> Answer:
                 raise NotFoundError("No instance found")
             arrived = Arrived(Hook(number, epoch), hint, runtime.clock())
             inbox.add(session.connection(), [arrived])
-    runtime.database.tell(Work.ARRIVALS)
+    runtime.database.notify(Work.ARRIVALS)
     return {}, 200
 
 

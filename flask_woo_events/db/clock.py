@@ -1,4 +1,4 @@
-"""The clock by which leases, claims and due times go: the database's, one for all machines."""
+"""The database's clock, which all machines use for leases, claims and due times."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ _log = logging.getLogger(__name__)
 
 #: Seconds after which the database's clock is read again.
 READ_EVERY = 60.0
-#: Seconds that a reading may take; what a slower one tells is too old.
+#: Longest time of a reading, seconds; the result of a slower one is discarded.
 READ_WITHIN = 2.0
-#: Seconds by which the machine's clock may be wrong before the log says so.
+#: Difference from the machine's clock, in seconds, above which a warning is logged.
 _NOTABLE = 5.0
-#: What each database says of the time, UTC, with microseconds. It counts when the statement runs:
-#: ``now()`` of PostgreSQL is when its transaction began.
+#: The statement for each database's time in UTC, with microseconds. It must return the time of the
+#: statement: ``now()`` of PostgreSQL returns the begin of the transaction.
 _TIME = {
     "postgresql": sa.text("SELECT clock_timestamp() AT TIME ZONE 'UTC'"),
     "mysql": sa.text("SELECT UTC_TIMESTAMP(6)"),
     "mariadb": sa.text("SELECT UTC_TIMESTAMP(6)"),
 }
-# It goes on while the machine sleeps, which the monotonic clock of Linux does not.
+# Unlike the monotonic clock of Linux, it runs on while the machine sleeps.
 _BOOT = getattr(time, "CLOCK_BOOTTIME", None)
 
 Connect = cabc.Callable[[], contextlib.AbstractContextManager[sa.Connection]]
 
 
 def utc_now() -> dt.datetime:
-    """The machine's own clock."""
+    """Return the machine's time, aware UTC."""
     return dt.datetime.now(dt.UTC)
 
 
 def elapsed() -> float:
-    """Seconds since some moment; goes on evenly, whatever is done to the machine's clock."""
+    """Return seconds since an arbitrary time, unaffected by changes of the machine's clock."""
     return time.monotonic() if _BOOT is None else time.clock_gettime(_BOOT)
 
 
 class DatabaseClock:
-    """Tells the database's time without asking it each time.
+    """The database's clock, without a query for each use.
 
-    It is read every minute with a connection that is in use anyway, and goes on by the time that
-    has passed since, so that nobody's clock has to be right. A reading corrects it, backwards too,
-    but only by more than the reading is uncertain. SQLite has no clock of its own; there, and
-    until a server answers, the machine's counts.
+    It reads the time once a minute, on a connection that is in use anyway, and adds the time that
+    has passed since. So no machine's clock has to be right. A reading corrects the clock, also
+    backwards, if it differs by more than the uncertainty of the reading. SQLite has no clock of
+    its own: there, and until a server answers, the machine's clock is used.
 
     :param dialect: SQLAlchemy's name of the database.
-    :param connect: opens a connection, for the first reading.
-    :param own: the machine's clock, aware UTC.
-    :param passed: seconds since some moment.
+    :param connect: opens a connection for the first reading.
+    :param own: returns the machine's time, aware UTC.
+    :param passed: returns seconds since an arbitrary time.
     """
 
     def __init__(
@@ -70,24 +70,24 @@ class DatabaseClock:
         self._own = own
         self._passed = passed
         self._reading = threading.Lock()
-        #: What the database said, and when that was.
+        #: The database's time and the time of the reading, by ``passed``.
         self._known: tuple[dt.datetime, float] | None = None
         self._expired = False
 
     def __call__(self) -> dt.datetime:
-        """The time now, aware UTC."""
+        """Return the current time, aware UTC."""
         if self._query is None:
             return self._own()
         if self._known is None:
-            # Whoever needs the time needs the database next, and learns that it is away.
+            # The caller uses the database next, and gets the error there.
             with contextlib.suppress(sa.exc.SQLAlchemyError), self._connect() as connection:
                 self.follow(lambda: connection)
         return self._at(self._passed()) or self._own()
 
     def follow(self, connection: cabc.Callable[[], sa.Connection]) -> None:
-        """Read the database's clock if that is due, as the first thing of a transaction.
+        """Read the database's time if a reading is due, at the begin of a transaction.
 
-        :param connection: asked only then, since it may begin the transaction.
+        :param connection: called only then, since it may begin the transaction.
         """
         if self._query is None or not self._due() or not self._reading.acquire(blocking=False):
             return
@@ -97,11 +97,11 @@ class DatabaseClock:
             self._reading.release()
 
     def expire(self) -> None:
-        """Read it at the next occasion: a connection was lost, another server may answer."""
+        """Read the time at the next transaction, since another server may answer then."""
         self._expired = True
 
     def offset(self) -> dt.timedelta:
-        """How far the database's clock is ahead of the machine's."""
+        """Return how far the database's clock is ahead of the machine's."""
         return self() - self._own()
 
     def _due(self) -> bool:
@@ -120,19 +120,19 @@ class DatabaseClock:
             return
         middle, unsure = (before + after) / 2, dt.timedelta(seconds=(after - before) / 2)
         said = said.replace(tzinfo=dt.UTC)
-        thought = self._at(middle)
+        expected = self._at(middle)
         self._expired = False
-        if thought is None:
-            self._tell(said - self._own())
-        elif abs(said - thought) <= unsure:
-            said = thought
+        if expected is None:
+            self._warn(said - self._own())
+        elif abs(said - expected) <= unsure:
+            said = expected
         self._known = (said, middle)
 
-    def _tell(self, offset: dt.timedelta) -> None:
+    def _warn(self, offset: dt.timedelta) -> None:
         seconds = offset.total_seconds()
         if abs(seconds) > _NOTABLE:
             _log.warning(
-                "this machine's clock is %.0f s off the database's, which counts",
+                "this machine's clock is %.0f s off the database's, which is used",
                 -seconds,
                 extra={"action": "clock", "seconds": -seconds},
             )

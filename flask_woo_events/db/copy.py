@@ -1,4 +1,4 @@
-"""The move: all our tables copied to another database, to go on there."""
+"""Copy of all our tables to another database, for a move to it."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from . import upgrade
 from .database import Database
 from .models import Base
 
-#: Rows that are read and written at once; a row may hold megabytes.
-AT_ONCE = 200
-#: Called for each table with its name and how many rows were copied.
-Told = cabc.Callable[[str, int], None]
+#: Rows per read and write; a row may hold megabytes.
+BATCH = 200
+#: Called after each table with its name and the number of copied rows.
+Progress = cabc.Callable[[str, int], None]
 
 
 def copy(
-    source: Database, to: str, now: dt.datetime, told: Told = lambda table, rows: None
+    source: Database, to: str, now: dt.datetime, progress: Progress = lambda table, rows: None
 ) -> dict[str, int]:
-    """Copy every row, with its id, in one transaction of each side.
+    """Copy every row, with its id, in one transaction on each side.
 
-    Whoever still writes to a SQLite file waits meanwhile. A copy that fails leaves the other
-    database as empty as it was.
+    Writes to a SQLite file wait until the end. A copy that fails leaves the target empty.
 
     :param to: URL of a database in which none of our tables has a row.
+    :param now: the current time, by which leases are checked.
+    :param progress: called after each table with its name and the number of copied rows.
     :return: rows by table.
-    :raises ConfigurationError: a worker is running, the other database is not empty, or cannot be
-        used; or the counts differ in the end.
+    :raises ConfigurationError: a worker is running, the target is not empty or cannot be used, or
+        the counts differ in the end.
     """
     upgrade.check(source.engine)
     try:
@@ -42,7 +43,7 @@ def copy(
         with _snapshot(source) as reading, target.begin() as writing:
             _refuse_running(reading, now)
             _refuse_filled(writing)
-            return {one.name: _copy(reading, writing, one, told) for one in _tables()}
+            return {one.name: _copy(reading, writing, one, progress) for one in _tables()}
     except (sa.exc.OperationalError, sa.exc.ProgrammingError) as exc:
         raise ConfigurationError(f"the database of --to refused: {exc.orig}") from exc
     finally:
@@ -51,22 +52,22 @@ def copy(
 
 
 def _snapshot(source: Database) -> sa.Connection:
-    """A connection that sees one moment until it is closed."""
+    """Open a connection that sees one state of the database until it is closed."""
     if source.engine.dialect.name == "sqlite":
         return source.engine.connect().execution_options(woo_begin="IMMEDIATE")
     return source.engine.connect().execution_options(isolation_level="REPEATABLE READ")
 
 
 def _tables() -> list[sa.Table]:
-    """In an order in which each row finds those that it refers to."""
+    """Return the tables in an order in which referenced rows come first."""
     return Base.metadata.sorted_tables
 
 
 def _refuse_running(reading: sa.Connection, now: dt.datetime) -> None:
     if upgrade.leased_until(reading, now) is not None:
         raise ConfigurationError(
-            "A worker is at work in this database. Stop flask woo poll, flask woo deliver and "
-            "the web server; then, some seconds later, copy."
+            "A worker uses this database. Stop flask woo poll, flask woo deliver and "
+            "the web server, wait some seconds, and copy again."
         )
 
 
@@ -79,24 +80,26 @@ def _refuse_filled(writing: sa.Connection) -> None:
         )
 
 
-def _copy(reading: sa.Connection, writing: sa.Connection, table: sa.Table, told: Told) -> int:
-    rows = reading.execution_options(yield_per=AT_ONCE).execute(
+def _copy(
+    reading: sa.Connection, writing: sa.Connection, table: sa.Table, progress: Progress
+) -> int:
+    rows = reading.execution_options(yield_per=BATCH).execute(
         sa.select(table).order_by(*table.primary_key.columns)
     )
     copied = 0
-    for some in rows.mappings().partitions(AT_ONCE):
+    for some in rows.mappings().partitions(BATCH):
         writing.execute(table.insert(), [dict(row) for row in some])
         copied += len(some)
-    _go_on(writing, table)
+    _continue_ids(writing, table)
     found = writing.scalar(sa.select(sa.func.count()).select_from(table))
     if found != copied:
         raise ConfigurationError(f"{table.name}: {copied} rows were copied and {found} arrived")
-    told(table.name, copied)
+    progress(table.name, copied)
     return copied
 
 
-def _go_on(writing: sa.Connection, table: sa.Table) -> None:
-    """Have new ids follow those that were copied; SQLite and MariaDB do so by themselves."""
+def _continue_ids(writing: sa.Connection, table: sa.Table) -> None:
+    """Let new ids follow the copied ones; SQLite and MariaDB do so by themselves."""
     key = table.autoincrement_column
     if writing.dialect.name != "postgresql" or key is None:
         return

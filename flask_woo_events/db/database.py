@@ -1,4 +1,4 @@
-"""The sessions in which our tables are read and written."""
+"""Sessions that read and write our tables."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from ..errors import SchemaError
 from .clock import DatabaseClock
 
 T = t.TypeVar("T")
-#: How long a connection of ours waits for SQLite's write lock, seconds.
+#: Seconds that a connection waits for SQLite's write lock.
 SQLITE_BUSY_SECONDS = 60
-#: Where a session keeps what its commit gives others to do.
+#: Key of ``session.info`` for the work that a commit announces.
 _ANNOUNCED = "woo_announced"
-#: What SQLite, PostgreSQL and MariaDB say of a table or column that is not there.
+#: Messages of SQLite, PostgreSQL and MariaDB for a missing table or column.
 _NO_TABLE = ("no such table", "no such column", "does not exist", "doesn't exist", "Unknown column")
 
 
 def is_away(exc: BaseException) -> bool:
-    """Whether an error is of the database's condition and not of what was asked of it.
+    """Return whether an error is due to the state of the database, not to the statement.
 
-    It does not answer, restarts, is locked, full, or may only be read: the same may succeed later.
+    The database is down, restarting, locked, full or read-only: a later try may succeed.
     """
     if isinstance(exc, sa.exc.DBAPIError) and exc.connection_invalidated:
         return True
-    # SQLite says of a damaged file no more than that it is an error of the database.
+    # SQLite raises a plain DatabaseError for a damaged file.
     return type(exc) is sa.exc.DatabaseError or isinstance(
         exc,
         (
@@ -42,74 +42,74 @@ def is_away(exc: BaseException) -> bool:
 
 
 def words(exc: Exception) -> str:
-    """What the database said, without the statement and its values, which may be secrets."""
+    """Return the database's message without the statement and its values, which may be secret."""
     return str(getattr(exc, "orig", None) or exc).strip()
 
 
 class Work(enum.StrEnum):
-    """What a commit gives others to do."""
+    """Work that a commit leaves to other threads."""
 
     DELIVERIES = "deliveries"  #: notifications wait to be sent
-    ARRIVALS = "arrivals"  #: webhooks of a store wait to be looked after
+    ARRIVALS = "arrivals"  #: received webhooks wait to be processed
 
 
 def announce(session: orm.Session, work: Work) -> None:
-    """Tell the database's listeners of work once the session is committed."""
+    """Notify the database's listeners of work after the session is committed."""
     session.info.setdefault(_ANNOUNCED, set()).add(work)
 
 
 class Database:
-    """Sessions of our own on the host's database.
+    """Our own sessions on the application's database.
 
-    On SQLite files the connections are ours too, because they need what a host's may not want:
-    WAL, a long busy time-out, and transactions that take the write lock when they begin instead
-    of failing with "database is locked" when they first write.
+    SQLite files get connections of their own, because they need settings that the application
+    may not want: WAL, a long busy time-out, and transactions that take the write lock when they
+    begin, instead of failing with "database is locked" at their first write.
 
-    :param engine: the host's engine.
+    :param engine: the application's engine.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
         own = engine.dialect.name == "sqlite" and not _in_memory(engine.url)
         if engine.dialect.name in ("mysql", "mariadb"):
-            # As the others: what is read behind a lock must be what the lock was waited for.
+            # As on the others: a read behind a lock must see what the lock was waited for.
             engine = engine.execution_options(isolation_level="READ COMMITTED")
         self.engine = _sqlite_engine(engine.url) if own else engine
         self._writing = self.engine.execution_options(woo_writing=True) if own else self.engine
         self._read = orm.sessionmaker(self.engine, expire_on_commit=False)
         self._write = orm.sessionmaker(self._writing, expire_on_commit=False)
         self._owned = own
-        #: What leases, claims and due times go by.
+        #: The clock for leases, claims and due times.
         self.clock = DatabaseClock(engine.dialect.name, self.engine.connect)
-        #: Called after a commit that gives others something to do, in the thread that committed.
-        #: Only to save the time until somebody looks: what is to be done stands in the rows.
+        #: Called after a commit that announced work, in the thread that committed. It only saves
+        #: the time until the next check: the rows say what is to be done.
         self.listeners: list[cabc.Callable[[Work], None]] = []
 
     @contextlib.contextmanager
     def read(self) -> cabc.Iterator[orm.Session]:
-        """A session that is rolled back at its end."""
+        """Open a session that is rolled back at its end."""
         with self._read() as session, self._explained():
             self.clock.follow(session.connection)
             yield session
 
     @contextlib.contextmanager
     def write(self) -> cabc.Iterator[orm.Session]:
-        """A session that is committed at its end, and rolled back on any exception."""
+        """Open a session that is committed at its end, and rolled back on any exception."""
         with self._write() as session, self._explained():
             self.clock.follow(session.connection)
             yield session
             session.commit()
         for work in session.info.pop(_ANNOUNCED, ()):
-            self.tell(work)
+            self.notify(work)
 
     @contextlib.contextmanager
     def begin(self) -> cabc.Iterator[sa.Connection]:
-        """The same without a session, for what is written many times a second."""
+        """Open a transaction without a session, for frequent writes."""
         with self._explained(), self._writing.begin() as connection:
             self.clock.follow(lambda: connection)
             yield connection
 
     def again(self, do: cabc.Callable[[], T]) -> T:
-        """Do something once more whose connection had died meanwhile: the server was restarted.
+        """Run a transaction, and repeat it once if its connection was lost.
 
         :param do: a whole transaction, which may have been committed the first time.
         """
@@ -120,13 +120,13 @@ class Database:
                 raise
         return do()
 
-    def tell(self, work: Work) -> None:
-        """Tell the listeners that there is something to do."""
+    def notify(self, work: Work) -> None:
+        """Notify the listeners of work."""
         for listener in self.listeners:
             listener(work)
 
     def dispose(self) -> None:
-        """Close the connections that are ours."""
+        """Close our own connections."""
         if self._owned:
             self.engine.dispose()
 
@@ -153,7 +153,7 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: t.Any, record: t.Any) -> None:
-        # Autocommit for the driver, so that BEGIN below is ours alone.
+        # Autocommit for the driver, so that only the BEGIN below begins a transaction.
         connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")

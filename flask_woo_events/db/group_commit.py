@@ -1,4 +1,4 @@
-"""Group commit: what concurrent threads have to write, written in one transaction."""
+"""Group commit: the writes of concurrent threads in one transaction."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from .database import Database
 Item = t.TypeVar("Item")
 Result = t.TypeVar("Result")
 Writing = cabc.Callable[[sa.Connection, cabc.Sequence[Item]], cabc.Sequence[Result]]
-#: Items of one transaction.
+#: Most items per transaction.
 TOGETHER = 100
 
 
 class GroupCommit(t.Generic[Item, Result]):
-    """Lets threads that write at the same time share a commit; each waits until its own is done.
+    """A commit that concurrent threads share; each waits until its own item is committed.
 
-    Whoever comes first writes for those who came meanwhile. An item that fails does not take
-    others with it: each is then written in a transaction of its own.
+    The first thread writes also the items of those that came meanwhile. An item that fails does
+    not affect others: each is then written in a transaction of its own.
 
     :param database: where to write.
-    :param work: writes items and returns a result for each; may be done twice, the first time in
-        a transaction that is rolled back.
+    :param work: writes items and returns a result for each; may run twice for an item, the first
+        time in a transaction that is rolled back.
     """
 
     def __init__(self, database: Database, work: Writing[Item, Result]) -> None:
         self._database = database
         self._work = work
         self._waiting: list[_Write[Item, Result]] = []
-        self._turn = threading.Lock()
+        self._writing = threading.Lock()
 
     def write(self, item: Item) -> Result:
-        """Write an item; returns its result once that is committed."""
+        """Write an item, and return its result after the commit."""
         mine: _Write[Item, Result] = _Write(item)
         self._waiting.append(mine)
-        with self._turn:
+        with self._writing:
             if not mine.done:
                 batch = [mine, *(one for one in self._waiting[:TOGETHER] if one is not mine)]
                 for one in batch:
-                    # Whose writer was interrupted is not there any more.
+                    # An item is gone when its thread was interrupted.
                     with contextlib.suppress(ValueError):
                         self._waiting.remove(one)
                 self._commit(batch)
@@ -52,9 +52,9 @@ class GroupCommit(t.Generic[Item, Result]):
         return t.cast("Result", mine.result)
 
     def write_all(self, items: cabc.Sequence[Item]) -> list[Result | Exception]:
-        """Write what one thread has gathered, in one commit; returns what came of each."""
+        """Write the items of one thread in one commit, and return a result or error for each."""
         batch: list[_Write[Item, Result]] = [_Write(item) for item in items]
-        with self._turn:
+        with self._writing:
             self._commit(batch)
         return [one.error or t.cast("Result", one.result) for one in batch]
 
@@ -77,7 +77,7 @@ class GroupCommit(t.Generic[Item, Result]):
 
 
 class _Write(t.Generic[Item, Result]):
-    """One thread's part."""
+    """One thread's item and its result."""
 
     __slots__ = ("done", "error", "item", "result")
 

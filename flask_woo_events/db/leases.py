@@ -1,4 +1,4 @@
-"""Leases: which worker holds an instance, its webhooks or a delivery, and until when."""
+"""Leases: which worker holds an instance, its webhooks or a delivery, and for how long."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .database import Database
 from .models import Instance
 
 _log = logging.getLogger(__name__)
-#: The pause after a renewal that the database refused, seconds.
-AGAIN = 1.0
+#: Pause after a renewal that the database refused, seconds.
+RETRY_AFTER = 1.0
 
 
-# Made once and without the mapper: it runs with every batch.
+# Built once and without the mapper, because it runs with every batch.
 _RENEW = (
     sa.update(Instance.__table__)  # type: ignore[arg-type]
     .where(
@@ -38,16 +38,16 @@ class InstanceLease:
     """The right to poll one instance."""
 
     instance_id: int
-    #: Every claim raises it; who writes must hold the number in the row.
+    #: Each claim increments it; a writer must hold the number in the row.
     fence: int
 
     @property
     def extra(self) -> dict[str, object]:
-        """For the log."""
+        """Fields for log records."""
         return {"instance": self.instance_id}
 
     def renew(self, session: orm.Session, until: dt.datetime) -> None:
-        """Keep the lease; in the transaction of a batch this is also its fence.
+        """Renew the lease; in the transaction of a batch this is also its fence.
 
         :raises LeaseLostError: another worker has claimed the instance.
         """
@@ -56,7 +56,7 @@ class InstanceLease:
         )
         if _rows(kept) != 1:
             raise LeaseLostError(
-                f"instance {self.instance_id} was changed, or taken over by another worker"
+                f"instance {self.instance_id} was changed, or another worker has taken it over"
             )
 
     def release(
@@ -65,11 +65,11 @@ class InstanceLease:
         next_poll_at: dt.datetime | None,
         regular_poll_at: dt.datetime | None,
     ) -> None:
-        """Give the instance back and say when it is due again.
+        """Release the instance and set when it is due again.
 
-        An instance that was switched off meanwhile stays off, one that was changed stays due.
+        An instance that was paused meanwhile stays paused; one that was changed stays due.
 
-        :param next_poll_at: ``None`` to leave it due as it was.
+        :param next_poll_at: ``None`` to leave the due time as it is.
         :param regular_poll_at: when all of its resources are due, not only failed ones.
         """
         held = sa.update(Instance).where(
@@ -86,10 +86,9 @@ class InstanceLease:
 
 
 class GuardLease:
-    """The right to put the webhooks of one instance right, until they are due again.
+    """The right to check and repair the webhooks of one instance.
 
-    :param until: what was written into its ``hooks_due_at``; whoever finds another time there
-        has lost it.
+    :param until: the time in its ``hooks_due_at``; if another time is there, the lease is lost.
     """
 
     def __init__(self, instance_id: int, until: dt.datetime) -> None:
@@ -98,13 +97,13 @@ class GuardLease:
 
     @property
     def extra(self) -> dict[str, object]:
-        """For the log."""
+        """Fields for log records."""
         return {"instance": self._instance_id}
 
     def renew(self, session: orm.Session, until: dt.datetime) -> None:
-        """Keep the lease.
+        """Renew the lease.
 
-        :raises LeaseLostError: somebody else wants them looked at, or has said when they are due.
+        :raises LeaseLostError: another process has changed the due time.
         """
         kept = session.execute(
             sa.update(Instance)
@@ -118,7 +117,7 @@ class GuardLease:
 
 
 class Lease(t.Protocol):
-    """What the keeper renews."""
+    """A lease that :class:`LeaseRenewer` can renew."""
 
     @property
     def extra(self) -> dict[str, object]: ...
@@ -140,7 +139,7 @@ def is_free(
 def claim_instance(
     session: orm.Session, instance_id: int, now: dt.datetime, length: dt.timedelta
 ) -> InstanceLease | None:
-    """Take an instance for polling, unless another worker holds it."""
+    """Claim an instance for polling; return ``None`` if another worker holds it."""
     fence = session.scalars(
         sa.select(Instance.lease_fence).where(Instance.id == instance_id)
     ).one_or_none()
@@ -164,11 +163,11 @@ def _rows(result: sa.Result[t.Any]) -> int:
 
 
 class LeaseRenewer:
-    """Renews the leases of what is running, from a thread of its own.
+    """A thread that renews the leases of running work.
 
-    A killed or stopped process renews nothing, so its work is taken over when the lease ends.
+    A killed or stopped process does not renew, so other workers take over when its leases end.
 
-    :param length: how long a lease lasts; it is renewed three times in that time.
+    :param length: length of a lease; it is renewed three times in that time.
     """
 
     def __init__(
@@ -186,12 +185,12 @@ class LeaseRenewer:
         self._thread: threading.Thread | None = None
 
     def until(self) -> dt.datetime:
-        """When a lease taken or renewed now ends."""
+        """Return the end of a lease that is claimed or renewed now."""
         return self._clock() + self.length
 
     @contextlib.contextmanager
     def hold(self, lease: Lease) -> cabc.Iterator[None]:
-        """Keep a lease renewed while the block runs."""
+        """Renew a lease while the block runs."""
         self.add(lease)
         try:
             yield
@@ -199,12 +198,12 @@ class LeaseRenewer:
             self.remove(lease)
 
     def add(self, lease: Lease) -> None:
-        """Keep a lease renewed until ``remove()``."""
+        """Renew a lease until :meth:`remove`."""
         with self._lock:
             self._held.add(lease)
 
     def remove(self, lease: Lease) -> None:
-        """Let a lease end by itself."""
+        """Stop renewing a lease."""
         with self._lock:
             self._held.discard(lease)
 
@@ -230,8 +229,8 @@ class LeaseRenewer:
                     with self._database.write() as session:
                         lease.renew(session, self.until())
                 except LeaseLostError:
-                    pass  # Its holder finds out when it next writes.
+                    pass  # The holder gets the error when it next writes.
                 except sa.exc.SQLAlchemyError:
                     extra = {"action": "renew", **lease.extra}
                     _log.warning("a lease could not be renewed", exc_info=True, extra=extra)
-                    pause = min(regular, AGAIN)
+                    pause = min(regular, RETRY_AFTER)

@@ -1,4 +1,4 @@
-"""The version of our tables: bringing it up to date, and checking it."""
+"""The version of our tables: its upgrade and its check."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .models import UtcDateTime
 if t.TYPE_CHECKING:
     import alembic.config
 
-#: Our own version table, so that a host's Alembic and ours do not meet.
+#: A version table of our own, apart from that of the application's Alembic.
 VERSION_TABLE = "woo_version"
 #: A script there that sets ``REBUILDS = True`` does more than add tables, indexes and columns
 #: that may be left out: workers of the release before it would fail.
@@ -30,12 +30,12 @@ _LEASES = tuple(
 
 
 def upgrade(engine: sa.Engine) -> None:
-    """Create our tables or bring them to this release.
+    """Create our tables, or upgrade them to this release.
 
     :raises SchemaError: a newer release made the tables, or a migration rebuilds them while a
         worker holds a lease.
     """
-    import alembic.command  # 0.3 s of import that no request should pay for
+    import alembic.command  # not at the top: the import takes 0.3 s
 
     with engine.begin() as connection:
         config = _config(connection)
@@ -53,9 +53,9 @@ def leased_until(connection: sa.Connection, now: dt.datetime) -> dt.datetime | N
 
 
 def check(engine: sa.Engine) -> str:
-    """Tell the version of the tables.
+    """Return the version of the tables.
 
-    :raises SchemaError: they are missing, older or newer than this release.
+    :raises SchemaError: the tables are missing, or of an older or newer release.
     """
     import alembic.runtime.migration
     import alembic.script

@@ -9,11 +9,11 @@ from ..errors import AddressRefusedError
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-#: Addresses that answer with a cloud machine's credentials; no setting allows them.
+#: Metadata services of clouds, which answer with credentials; no setting allows them.
 METADATA = frozenset(
     map(ipaddress.ip_address, ("169.254.169.254", "100.100.100.200", "fd00:ec2::254"))
 )
-# Networks that ``is_global`` of Python 3.11 takes for public, although they lead inside.
+# Networks that Python 3.11's ``is_global`` calls public, although they can lead to private ones.
 _TUNNELS = tuple(
     map(
         ipaddress.ip_network,
@@ -34,9 +34,9 @@ _TUNNELS = tuple(
 class AddressGuard:
     """Which addresses may be connected to.
 
-    :param allow_private: whether private, loopback and link-local addresses may be.
-    :param allow_hosts: host names and literal addresses, in lower case, that may be anywhere.
-    :param setting: the key that a refusal names.
+    :param allow_private: allow private, loopback and link-local addresses.
+    :param allow_hosts: host names and literal addresses, in lower case, that are always allowed.
+    :param setting: the setting that the message of a refusal names.
     """
 
     allow_private: bool = False
@@ -44,11 +44,11 @@ class AddressGuard:
     setting: str = "WOO_EVENTS_ALLOW_PRIVATE_CALLBACKS"
 
     def check(self, ip: str | IPAddress, host: str = "") -> None:
-        """Refuse an address that is not to be connected to.
+        """Raise an error if an address must not be connected to.
 
-        :param host: the name that was resolved; the error speaks of it instead of the address,
-            since an answer about the address would make us a directory of our own network.
-        :raises AddressRefusedError: when the address is refused.
+        :param host: the name that was resolved. The message names it instead of the address,
+            which would disclose our own network.
+        :raises AddressRefusedError: the address is refused.
         """
         name = (host or str(ip)).lower().rstrip(".")
         if name in self.allow_hosts:
@@ -61,7 +61,7 @@ class AddressGuard:
                     f"{name} is at an address that is never called (unspecified, multicast, "
                     "reserved or a cloud's metadata service)"
                 )
-        # An IPv4-mapped address is the IPv4 address; the other embeddings are tunnels.
+        # An IPv4-mapped address is its IPv4 address; the other embedded ones are tunnels.
         mapped = isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
         plain = inner if mapped else address
         if not self.allow_private and (

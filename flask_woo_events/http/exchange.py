@@ -1,9 +1,9 @@
-"""HTTP conversations: pooled sessions, time-outs, size caps and errors in our words.
+"""HTTP requests with pooled sessions, time-outs and size limits.
 
-``requests`` alone leaves four holes, which this module and those below it close. A time-out
-there is per socket operation, so that one byte now and then keeps a request alive for ever. A
-redirect's body is read whole, although redirects are off. A small compressed body may unpack to
-gigabytes. And a host name may resolve to the inside of our network.
+This module closes four gaps of ``requests``. Its time-out is per socket operation, so that a slow
+peer can keep a request alive for ever. It reads the whole body of a redirect, even if redirects
+are off. A small compressed body may unpack to gigabytes. A host name may resolve to an address
+in our own network.
 """
 
 from __future__ import annotations
@@ -44,22 +44,22 @@ try:
     _VERSION = importlib.metadata.version("flask-woo-events")
 except importlib.metadata.PackageNotFoundError:  # run from a source tree
     _VERSION = "0"
-#: How we introduce ourselves.
+#: ``User-Agent`` of every request.
 USER_AGENT = f"flask-woo-events/{_VERSION}"
 
-#: Bytes read at a time.
+#: Bytes per read.
 CHUNK = 64 * 1024
 
 
 @dataclasses.dataclass(frozen=True)
 class Exchange:
-    """What came back.
+    """The answer to one request.
 
     :param status: HTTP status.
     :param headers: case-insensitive.
     :param body: unpacked; only its beginning when ``truncated``.
-    :param truncated: whether there was more than the caller wanted.
-    :param seconds: from the first step to the last byte read.
+    :param truncated: the body was longer than the caller's limit.
+    :param seconds: from the name look-up to the last byte read.
     """
 
     status: int
@@ -70,11 +70,11 @@ class Exchange:
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
-    """Plugs our connections into ``requests``."""
+    """The adapter that makes ``requests`` use our connections."""
 
     def __init__(self, guard: AddressGuard | None, pool_size: int, repeats: bool) -> None:
         self.guard = guard
-        #: Whether a GET or HEAD is repeated when its kept-alive connection was closed meanwhile.
+        #: Repeat a GET or HEAD once if the peer had closed the kept-alive connection.
         self.repeats = repeats
         super().__init__(pool_connections=pool_size, pool_maxsize=pool_size, max_retries=0)
 
@@ -89,9 +89,9 @@ def make_session(
     """Make a session for :func:`exchange`; threads may share it.
 
     :param guard: which addresses may be connected to; ``None`` allows all.
-    :param pool_size: hosts that connections are kept for, and connections kept for each.
-    :param retries: repeat a GET or HEAD once, at once, when it met a kept-alive connection that
-        the other side had closed. Nothing else is ever repeated and nothing sleeps.
+    :param pool_size: hosts whose connections are kept, and connections kept per host.
+    :param retries: repeat a GET or HEAD once, without a pause, if the peer had closed the
+        kept-alive connection. No other request is repeated.
     """
     session = requests.Session()
     # No proxies and no .netrc from the environment: both would send secrets elsewhere.
@@ -118,21 +118,21 @@ def exchange(
     keep_bytes: int | None = None,
     clock: Clock = time.monotonic,
 ) -> Exchange:
-    """Send one request and read its answer; redirects are answers like others.
+    """Send one request and read its answer. Redirects are not followed.
 
-    :param max_bytes: of the unpacked body. Reading ends there, ``truncated`` is set and the
+    :param max_bytes: limit of the unpacked body. Reading ends there, ``truncated`` is set and the
         connection is closed.
-    :param keep_bytes: keep only so many bytes of the body, while reading on to ``max_bytes`` so
+    :param keep_bytes: return at most this many bytes of the body, but read up to ``max_bytes`` so
         that the connection can be used again.
-    :param clock: seconds, monotonic.
+    :param clock: returns seconds, monotonic.
     :raises AddressRefusedError: the guard forbids every address of the host.
-    :raises UnreachableError: no whole answer came, or it cannot be unpacked.
-    :raises TransportError: the request cannot be sent at all: its address or a header is wrong.
+    :raises UnreachableError: no complete answer arrived, or it cannot be unpacked.
+    :raises TransportError: the request cannot be sent: its address or a header is wrong.
     """
     started = clock()
     shown = without_query(url)
     budget = Budget(timeouts, max_bytes, clock)
-    # Only what we can unpack within a cap.
+    # Only encodings that can be unpacked within a limit.
     own = t.cast("cabc.Mapping[str, str]", session.headers)
     sent = {**own, **(headers or {}), "Accept-Encoding": "gzip, deflate"}
     try:
@@ -150,10 +150,10 @@ def exchange(
 
 
 def reach(url: str, *, guard: AddressGuard | None, timeouts: Timeouts) -> None:
-    """Connect to an address, with TLS where it has TLS, and send nothing.
+    """Connect to the host of a URL, with TLS for ``https``, and send nothing.
 
-    :raises AddressRefusedError: the guard forbids it.
-    :raises TransportError: no connection came about.
+    :raises AddressRefusedError: the guard forbids the address.
+    :raises TransportError: the connection failed.
     """
     parts = urllib.parse.urlsplit(url)
     kind = pool_classes(guard).get(parts.scheme)
@@ -171,7 +171,7 @@ def reach(url: str, *, guard: AddressGuard | None, timeouts: Timeouts) -> None:
 
 
 def without_query(url: str) -> str:
-    """Return what of a URL may be shown: no query, no fragment, no user."""
+    """Return a URL without query, fragment and user name, which may be secret."""
     plain = url.partition("?")[0].partition("#")[0]
     scheme, slashes, rest = plain.partition("://")
     host, slash, path = rest.partition("/")
@@ -180,7 +180,7 @@ def without_query(url: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _address(url: str) -> str:
-    """The address as it goes out; a callback's is the same thousands of times."""
+    """Return a URL as it is sent; cached, since a callback's is sent thousands of times."""
     prepared = requests.PreparedRequest()
     prepared.prepare_url(url, None)
     return str(prepared.url)
@@ -194,7 +194,7 @@ def _prepared(
     params: cabc.Mapping[str, str] | None,
     auth: tuple[str, str] | None,
 ) -> requests.PreparedRequest:
-    # Not Session.prepare_request: what it merges besides, cookies and .netrc, must not go out.
+    # Not Session.prepare_request: it adds cookies and .netrc, which must not be sent.
     prepared = requests.PreparedRequest()
     prepared.method = method.upper()
     if params:
@@ -241,9 +241,9 @@ def _send(
 
 
 class _Unpacker:
-    """Undoes ``Content-Encoding`` step by step, never making more than it is asked for.
+    """Decoder of ``Content-Encoding`` that never returns more bytes than asked for.
 
-    An encoding that we did not ask for stays as it is: the reader finds out.
+    A body in an encoding that was not requested stays as it is.
     """
 
     def __init__(self, encoding: str) -> None:
@@ -256,11 +256,11 @@ class _Unpacker:
         self.begun = False
 
     def feed(self, data: bytes, room: int) -> bytes:
-        """Return at most ``room`` (one or more) bytes of what ``data`` adds."""
+        """Decode ``data`` and return at most ``room`` (one or more) bytes of the result."""
         if self.stream is None:
             return data[:room]
         if not self.begun and self.encoding == "deflate" and not _has_zlib_header(data):
-            # What Microsoft's servers once called deflate: the bare stream.
+            # Old Microsoft servers send deflate without the zlib header.
             self.stream = zlib.decompressobj(-zlib.MAX_WBITS)
         self.begun = True
         made = self.stream.decompress(data, room)
@@ -271,9 +271,9 @@ class _Unpacker:
         return made
 
     def finish(self) -> None:
-        """Raise ``zlib.error`` when the stream is not at its end."""
+        """Raise ``zlib.error`` if the stream is not complete."""
         if self.stream is not None and self.begun and not self.stream.eof:
-            raise zlib.error("cut off")
+            raise zlib.error("truncated")
 
 
 def _has_zlib_header(data: bytes) -> bool:
@@ -318,7 +318,7 @@ _NOT_A_URL = (
 
 
 def _causes(exc: BaseException) -> cabc.Iterator[BaseException]:
-    """Yield an exception and all that led to it, outermost first."""
+    """Yield an exception and its causes, outermost first."""
     seen: set[int] = set()
     waiting: list[object] = [exc]
     while waiting:
@@ -330,7 +330,7 @@ def _causes(exc: BaseException) -> cabc.Iterator[BaseException]:
 
 
 def _wrapped(exc: Exception, budget: Budget, url: str) -> TransportError:
-    """Say in our words what happened; texts of libraries quote whole URLs."""
+    """Make our error of a library's, whose text may quote a URL with secrets."""
     causes = list(_causes(exc))
 
     def found(*kinds: type[BaseException]) -> t.Any:
@@ -369,8 +369,8 @@ def _wrapped(exc: Exception, budget: Budget, url: str) -> TransportError:
     elif found(http.client.HTTPException, urllib3.exceptions.HTTPError):
         what = f"{host} does not answer in HTTP as it should"
     else:
-        what = f"no conversation with {host}"
-    # The system's own words help ("No route to host") and quote nothing of the request.
+        what = f"the request to {host} failed"
+    # The system's message ("No route to host") helps and quotes nothing of the request.
     if (failed := found(OSError)) and failed.strerror and not found(ssl.SSLError):
         what += f" ({failed.strerror})"
     return UnreachableError(what, url=url)

@@ -1,4 +1,4 @@
-"""Connections that keep to limits: vetted addresses, a deadline and a cap on every socket."""
+"""Connections with limits: checked addresses, a deadline and a size limit on every socket."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from .address_guard import AddressGuard
 
 Clock = cabc.Callable[[], float]
 
-#: Bytes on the wire that an answer may have beyond its cap: headers, chunk sizes, TLS records.
+#: Bytes that an answer may have beyond its body: headers and chunk sizes.
 WIRE_OVERHEAD = 512 * 1024
 
 
 @dataclasses.dataclass(frozen=True)
 class Timeouts:
-    """How long a conversation may take, seconds.
+    """Time-outs of one request, in seconds.
 
-    :param connect: to look up, connect and shake hands.
+    :param connect: for the name look-up, the connection and the TLS handshake.
     :param read: between two bytes.
-    :param total: for everything, however steadily the bytes come. A name look-up that is under
-        way cannot be interrupted; the system's resolver ends it.
+    :param total: for the whole request, however steadily bytes arrive. A name look-up cannot be
+        interrupted; the system's resolver ends it.
     """
 
     connect: float = 10.0
@@ -45,13 +45,13 @@ class Timeouts:
 
 
 class OverBudgetError(OSError):
-    """The peer sent more bytes than any answer within the cap can need."""
+    """The peer sent more bytes than an answer within its limit can have."""
 
 
 class Budget:
-    """What one exchange may still use; sockets ask it before each operation.
+    """The time and bytes that one exchange has left; sockets check it at each operation.
 
-    :param max_bytes: of the answer's body.
+    :param max_bytes: limit of the answer's body.
     """
 
     __slots__ = ("bytes_left", "clock", "deadline", "dials", "received", "timeouts")
@@ -65,14 +65,14 @@ class Budget:
         self.dials = 0
 
     def seconds(self, limit: float) -> float:
-        """Return how long the next operation may take; raises ``TimeoutError`` past the end."""
+        """Return the time for the next operation; raise ``TimeoutError`` after the deadline."""
         left = self.deadline - self.clock()
         if left <= 0:
             raise TimeoutError("total")
         return min(limit, left)
 
     def take(self, count: int) -> int:
-        """Count bytes that came; raises :class:`OverBudgetError` when they are too many."""
+        """Count received bytes; raise :class:`OverBudgetError` above the limit."""
         self.received += count
         self.bytes_left -= count
         if self.bytes_left < 0:
@@ -80,8 +80,8 @@ class Budget:
         return count
 
 
-# Sockets sit under urllib3 and http.client, which pass no context down; an exchange stays on its
-# thread, so that the thread can carry it.
+# urllib3 and http.client pass no context to their sockets. An exchange stays on its thread, so the
+# budget is a local of the thread.
 _local = threading.local()
 
 
@@ -91,7 +91,7 @@ def _budget() -> Budget | None:
 
 @contextlib.contextmanager
 def carry(budget: Budget) -> cabc.Iterator[None]:
-    """Make this thread's sockets keep to a budget."""
+    """Apply a budget to the sockets of this thread."""
     _local.budget = budget
     try:
         yield
@@ -100,10 +100,10 @@ def carry(budget: Budget) -> cabc.Iterator[None]:
 
 
 class _Limited(socket.socket):
-    """A socket whose every operation keeps to the budget of the exchange under way.
+    """A socket that applies the budget of the current exchange to every operation.
 
-    Reading the header is a loop over ``recv_into`` deep in ``http.client``; only here can it be
-    interrupted in time.
+    ``http.client`` reads the header in a loop over ``recv_into``, which can be interrupted only
+    here.
     """
 
     def recv_into(self, *args: t.Any, **kwargs: t.Any) -> int:
@@ -119,7 +119,7 @@ class _Limited(socket.socket):
 
 
 class _LimitedTLS(ssl.SSLSocket):
-    """The same over TLS; the budget counts plain bytes."""
+    """The TLS socket with the same limits; the budget counts decrypted bytes."""
 
     def recv_into(self, *args: t.Any, **kwargs: t.Any) -> int:
         if (budget := _budget()) is None:
@@ -139,7 +139,7 @@ class _LimitedTLS(ssl.SSLSocket):
 
 
 def _dial(conn: urllib3.connection.HTTPConnection, guard: AddressGuard | None) -> socket.socket:
-    """Resolve, filter, then connect to what was vetted: no second look-up can differ."""
+    """Resolve a host once, check its addresses and connect to one that is allowed."""
     host = conn._dns_host.strip("[]")
     try:
         found = socket.getaddrinfo(host, conn.port, socket.AF_UNSPEC, socket.SOCK_STREAM)
@@ -148,23 +148,23 @@ def _dial(conn: urllib3.connection.HTTPConnection, guard: AddressGuard | None) -
     except UnicodeError as exc:
         raise urllib3.exceptions.LocationParseError("the host is no host name") from exc
     refused: AddressRefusedError | None = None
-    vetted = []
+    allowed = []
     for family, kind, protocol, _name, address in found:
         try:
             if guard is not None:
                 guard.check(str(address[0]), host)
-            vetted.append((family, kind, protocol, address))
+            allowed.append((family, kind, protocol, address))
         except AddressRefusedError as exc:
             refused = exc
-    if refused is not None and not vetted:
+    if refused is not None and not allowed:
         raise refused
     budget = _budget()
     limit = budget.timeouts.connect if budget else Timeouts.connect
     until = time.monotonic() + limit
     failure: OSError | None = None
-    for position, (family, kind, protocol, address) in enumerate(vetted):
-        # A share each, so that an address that swallows packets leaves time for the next one.
-        share = max(until - time.monotonic(), 0.001) / (len(vetted) - position)
+    for position, (family, kind, protocol, address) in enumerate(allowed):
+        # Each address gets a share of the time, in case one does not answer at all.
+        share = max(until - time.monotonic(), 0.001) / (len(allowed) - position)
         if budget:
             budget.dials += 1
             share = budget.seconds(share)
@@ -186,48 +186,46 @@ def _dial(conn: urllib3.connection.HTTPConnection, guard: AddressGuard | None) -
 def _tls_context(
     cert_reqs: int | str | None, ca_certs: str | None, ca_cert_dir: str | None
 ) -> ssl.SSLContext:
-    # Reading a bundle of authorities takes some 15 ms of CPU: once, not for each connection.
+    # To read a bundle of authorities takes some 15 ms of CPU, so contexts are cached.
     context = urllib3.util.ssl_.create_urllib3_context(
         cert_reqs=urllib3.util.ssl_.resolve_cert_reqs(cert_reqs)
     )
     if not (ca_certs or ca_cert_dir):
-        # Some releases of requests keep their authorities to themselves.
+        # Some releases of requests do not pass on their bundle of authorities.
         ca_certs = requests.utils.DEFAULT_CA_BUNDLE_PATH
     context.load_verify_locations(ca_certs, ca_cert_dir)
     context.sslsocket_class = _LimitedTLS
     return context
 
 
-class _Discreet(logging.Filter):
-    """Takes out of what urllib3 logs of our exchanges what may be a secret.
+class _SecretFilter(logging.Filter):
+    """A log filter that removes possible secrets from urllib3's records of our exchanges.
 
-    A query may hold a store's keys, and a broken header that it quotes whatever the other side
-    repeated.
+    A query may hold a store's keys; a quoted broken header may hold anything.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
         if _budget() is not None and isinstance(record.args, tuple):
-            record.args = tuple(map(_discreet, record.args))
+            record.args = tuple(map(_without_secrets, record.args))
             record.exc_info = None
         return True
 
 
-def _discreet(value: object) -> object:
+def _without_secrets(value: object) -> object:
     if isinstance(value, str):
         return value.partition("?")[0]
     return type(value).__name__ if isinstance(value, BaseException) else value
 
 
-_FILTER = _Discreet()
-#: Loggers of urllib3 that tell whole addresses. Other users of it are left alone: the filter looks
-#: for an exchange of ours.
-_TALKATIVE = ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry")
+_FILTER = _SecretFilter()
+#: Loggers of urllib3 that write whole URLs. The filter changes only records of our exchanges.
+_URL_LOGGERS = ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry")
 
 
 @functools.lru_cache(maxsize=8)
 def pool_classes(guard: AddressGuard | None) -> dict[str, type[t.Any]]:
-    """Return urllib3's pools by scheme, made to connect through our guard and sockets."""
-    for name in _TALKATIVE:
+    """Return urllib3's pools by scheme, which connect through the guard and our sockets."""
+    for name in _URL_LOGGERS:
         logging.getLogger(name).addFilter(_FILTER)
 
     class Plain(urllib3.connection.HTTPConnection):

@@ -1,1 +1,1 @@
-"""Single values: dates, time zones, validation, encryption, names of the service."""
+"""Single values: dates, time zones, validation, encryption, Cloud Elements names."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 ELEMENT_KEY = "woocommercerest"
 ELEMENT_ID = 2881
 HUB_KEY = "ecommerce"
-#: Names of the element in a path.
+#: The element's key and id, which a path may use.
 ELEMENT_NAMES = (ELEMENT_KEY, str(ELEMENT_ID))
 #: The ``user`` of every notification.
 SENDER = "notifications@cloud-elements.com"

@@ -1,6 +1,6 @@
-"""Secrets: encryption at rest, tokens, signatures given and checked.
+"""Encryption of stored secrets, tokens, and signatures.
 
-Keys come in lists, oldest first: the last one encrypts and signs, all of them are accepted.
+Keys are lists, oldest first: the last one encrypts and signs, all of them are accepted.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from ..errors import ConfigurationError, SecretError
 _SETTING = "WOO_EVENTS_ENCRYPTION_KEYS"
 _PREFIX = "sha256="
 _WHSEC = "whsec_"
-#: Bytes of randomness in a token: too many to guess, so that a plain hash protects them.
+#: Random bytes of a token: too many to guess, so that a plain hash protects it.
 TOKEN_BYTES = 32
 
 
 class Cipher:
-    """Encrypt and decrypt what the database keeps.
+    """Encrypt and decrypt the secrets in the database.
 
     :param keys: Fernet keys, oldest first; the last one encrypts.
-    :raises ConfigurationError: when there is none, or one is no Fernet key.
+    :raises ConfigurationError: there is no key, or one is not a Fernet key.
     """
 
     def __init__(self, keys: cabc.Sequence[str]) -> None:
@@ -46,7 +46,7 @@ class Cipher:
                     f"key {position} of {_SETTING} is not a Fernet key; "
                     "make one with: flask woo keys generate"
                 ) from exc
-        # Fernet wants the key that encrypts first.
+        # Fernet expects the key that encrypts first.
         self._fernet = cryptography.fernet.MultiFernet(parts[::-1])
         self._count = len(parts)
 
@@ -63,9 +63,9 @@ class Cipher:
         return self._fernet.encrypt(text.encode()).decode()
 
     def decrypt(self, token: str) -> str:
-        """Decrypt with whichever key fits.
+        """Decrypt with any of the keys.
 
-        :raises SecretError: none fits, or the text was altered.
+        :raises SecretError: no key fits, or the text was altered.
         """
         try:
             return self._fernet.decrypt(token.encode("utf-8", "replace")).decode()
@@ -73,9 +73,9 @@ class Cipher:
             raise _unreadable() from exc
 
     def rotate(self, token: str) -> str:
-        """Encrypt anew, with the newest key, what any of the keys encrypted.
+        """Encrypt a stored secret again with the newest key.
 
-        :raises SecretError: none fits, or the text was altered.
+        :raises SecretError: no key fits, or the text was altered.
         """
         try:
             return self._fernet.rotate(token.encode("utf-8", "replace")).decode()
@@ -91,20 +91,20 @@ def _unreadable() -> SecretError:
 
 
 def new_token() -> str:
-    """Make a token for a caller; 43 characters that need no escaping in a URL."""
+    """Make a token of 43 characters, which need no escaping in a URL."""
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
 def hash_token(token: str) -> str:
-    """Return what the database keeps of a token: its SHA-256 in hex.
+    """Return the SHA-256 of a token in hex, as the database stores it.
 
-    A slow hash with salt protects what people choose; a token's 256 random bits need none.
+    A slow, salted hash protects passwords; a token's 256 random bits do not need one.
     """
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
 
 
 def same(left: str, right: str) -> bool:
-    """Compare two texts in a time that tells nothing of where they differ."""
+    """Compare two texts in constant time."""
     return hmac.compare_digest(left.encode("utf-8", "replace"), right.encode("utf-8", "replace"))
 
 
@@ -117,7 +117,7 @@ def sign_body(body: bytes, key: str) -> str:
 
 
 def verify_body(body: bytes, keys: str | cabc.Sequence[str], header: str | None) -> bool:
-    """Tell whether a signature is that of one of the keys; garbage is simply not."""
+    """Return whether a signature is valid for one of the keys."""
     return _verify(header, [sign_body(body, key) for key in _newest_first(keys)])
 
 
@@ -126,10 +126,10 @@ def standard_headers(
 ) -> dict[str, str]:
     """Return the three headers of Standard Webhooks, one signature for each key, newest first.
 
-    :param timestamp: aware; of this attempt.
-    :param keys: oldest first. ``whsec_`` and Base64 stand for the bytes encoded; any other key
-        is taken as it is, in UTF-8.
-    :raises ValueError: when the timestamp is naive.
+    :param timestamp: time of this attempt, aware.
+    :param keys: oldest first. A key that begins with ``whsec_`` holds its bytes in Base64; any
+        other key is used as it is, in UTF-8.
+    :raises ValueError: the timestamp is naive.
     """
     if timestamp.tzinfo is None:
         raise ValueError("the timestamp of a signature needs a time zone")
@@ -145,9 +145,9 @@ def standard_headers(
 
 
 def verify_woocommerce(body: bytes, keys: str | cabc.Sequence[str], header: str | None) -> bool:
-    """Tell whether ``X-WC-Webhook-Signature`` is that of one of the secrets.
+    """Return whether ``X-WC-Webhook-Signature`` is valid for one of the secrets.
 
-    :param body: the bytes as they came; WooCommerce's escapes do not survive parsing.
+    :param body: the bytes as received; parsed and written again they would differ.
     """
     return _verify(header, [_hmac(_decoded(key).encode(), body) for key in _newest_first(keys)])
 
@@ -157,13 +157,13 @@ def _hmac(key: bytes, body: bytes) -> str:
 
 
 def _newest_first(keys: str | cabc.Sequence[str]) -> list[str]:
-    # An empty key is everybody's key.
+    # Anyone could sign with an empty key.
     return [key for key in reversed([keys] if isinstance(keys, str) else keys) if key]
 
 
 def _verify(header: str | None, expected: cabc.Sequence[str]) -> bool:
     given = (header or "").strip()
-    # No early end: the time must not tell which key it was.
+    # All keys are compared, so that the time does not reveal which one matched.
     return any([same(given, each) for each in expected])
 
 
@@ -181,7 +181,7 @@ _NAMED = {"quot": '"', "lt": "<", "gt": ">", "amp": "&"}
 
 
 def _decoded(secret: str) -> str:
-    """Undo the entities that WordPress undoes before it signs, and no others.
+    """Decode the entities that WordPress decodes before it signs, and no others.
 
     Source: ``WC_Webhook::generate_signature`` calls ``wp_specialchars_decode(…, ENT_QUOTES)``.
     """

@@ -1,4 +1,4 @@
-"""Dates as stores, callbacks and pollers write them, to and from aware datetimes."""
+"""Dates of stores, callbacks and poller URLs, read and written as aware datetimes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = [
     "store_param",
 ]
 
-#: The form of a macro that names none: what WooCommerce takes with ``dates_are_gmt``.
+#: Default format of a macro: the one that WooCommerce accepts with ``dates_are_gmt``.
 DEFAULT_FORMAT = "yyyy-MM-dd'T'HH:mm:ss"
 
-# Characters that a date may put into a query as they are. A plus sign would be read as a space.
+# Characters of a date that a query does not escape. A plus sign would be read as a space.
 _PLAIN = ":/,'"
 _ZONE_THEN_FORMAT = re.compile(
     r"(?:\{(?P<braced>[^{}]*)\}|(?P<zone>(?:[A-Za-z][A-Za-z0-9_/]*(?:-[A-Za-z][A-Za-z0-9_/]*)*)?"
@@ -47,7 +47,7 @@ def parse_iso(text: str) -> dt.datetime:
 def parse_store_date(text: object) -> dt.datetime | None:
     """Read a ``*_gmt`` date of a store as aware UTC.
 
-    :return: ``None`` for no date: null, empty, WordPress' zero date, or what is no date at all.
+    :return: ``None`` for null, empty text, WordPress' zero date and anything else that is no date.
     """
     if not isinstance(text, str):
         return None
@@ -72,7 +72,7 @@ def iso_z(date: dt.datetime) -> str:
 
 
 def java_date_string(date: dt.datetime) -> str:
-    """Write what Java's ``Date.toString`` does: ``Mon Aug 20 15:30:07 UTC 2018``."""
+    """Write a date as Java's ``Date.toString``: ``Mon Aug 20 15:30:07 UTC 2018``."""
     utc = _utc(date)
     day, month = DAYS[utc.weekday()][:3], MONTHS[utc.month - 1][:3]
     return f"{day} {month} {utc.day:02} {utc:%H:%M:%S} UTC {utc.year:04}"
@@ -85,7 +85,7 @@ def expand_macros(
     now: dt.datetime,
     default_format: str = DEFAULT_FORMAT,
 ) -> str:
-    """Replace ``${gmtDate:…}`` and its like in a poller's url.
+    """Replace ``${gmtDate:…}`` and the other macros in a poller's url.
 
     ======================================= ==================================================
     ``${gmtDate:FORMAT}``, ``${date}``      the last poll, UTC; the format may be left out
@@ -95,7 +95,7 @@ def expand_macros(
     ``us``, ``${milliseconds}``             unless another unit is named
     ======================================= ==================================================
 
-    Names may be written in any case. The dates are percent-encoded where a query needs it.
+    Names are case-insensitive. Dates are percent-encoded where a query needs it.
 
     :raises DatePatternError: an unknown macro, format or zone.
     :raises ValueError: a date is naive.
@@ -141,5 +141,5 @@ def _macro(text: str, last_poll: dt.datetime, now: dt.datetime, default_format: 
 
 def _utc(date: dt.datetime) -> dt.datetime:
     if date.tzinfo is None:
-        raise ValueError("a date without a time zone has no place in time")
+        raise ValueError("a date needs a time zone")
     return date.astimezone(dt.UTC)

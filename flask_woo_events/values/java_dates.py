@@ -1,8 +1,8 @@
-"""Java's date patterns, as ``SimpleDateFormat`` defines them, compiled once.
+"""Java's date patterns, as ``SimpleDateFormat`` defines them.
 
-Where Java is careless we are not: 31 February is an error instead of 3 March, and ``.123456`` is
-a fraction of a second instead of two minutes. A trailing ``Z`` or offset that the pattern does
-not mention is read, where Java ignores it. Names of months and days are English.
+Stricter than Java: 31 February is an error instead of 3 March, and ``.123456`` is a fraction of a
+second instead of two minutes. A trailing ``Z`` or offset that the pattern does not mention is
+read, where Java ignores it. Names of months and days are English.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import typing as t
 from ..errors import DatePatternError
 from . import time_zones
 
-#: Characters of a pattern and of a date: longer ones are mistakes or attacks.
+#: Longest pattern and longest date, characters; longer ones are mistakes or attacks.
 LENGTH_MAX = 100
 
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September",
           "October", "November", "December")  # fmt: skip
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
-#: Microseconds of one unit, of the patterns that are no patterns but counts since 1970.
+#: Microseconds per unit of the formats that are counts since 1970.
 EPOCHS = {"milliseconds": 1000, "epoch": 1000, "epoch:ms": 1000, "epoch:s": 10**6, "epoch:us": 1}
 
 _HINTS = {
@@ -40,7 +40,7 @@ _HINTS = {
 _RANGES = {"M": (1, 12), "d": (1, 31), "H": (0, 23), "h": (1, 12), "m": (0, 59), "s": (0, 59)}
 _NAMES = {"M": MONTHS, "E": DAYS, "a": ("AM", "PM")}
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-# What may follow the end of a pattern that says nothing of it.
+# Text that may follow a date although its pattern does not mention it.
 _TAIL = re.compile(r"(?:[.,](?P<fraction>\d{1,9}))?(?P<zone>[Zz]|[+-]\d\d(?::?\d\d)?)?")
 _ZONE_CHARS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-:/_")
 
@@ -49,7 +49,7 @@ class _Token(t.NamedTuple):
     letter: str  # empty for a literal
     width: int
     text: str = ""
-    #: The next token is a number without anything between: exactly ``width`` digits.
+    #: The next token is also a number, with nothing between: exactly ``width`` digits.
     exact: bool = False
 
     @property
@@ -74,7 +74,7 @@ class _Fields(t.TypedDict, total=False):
 class DatePattern:
     """A date pattern of Java, or one of :data:`EPOCHS`.
 
-    :raises DatePatternError: when the pattern cannot be used; the message says why.
+    :raises DatePatternError: the pattern is not supported; the message says why.
     """
 
     pattern: str
@@ -86,9 +86,9 @@ class DatePattern:
     def parse(self, text: str | int, zone: dt.tzinfo = dt.UTC) -> dt.datetime:
         """Read a date as aware UTC.
 
-        :param zone: where a date without a zone was written. An hour that daylight saving
-            repeats is taken for its first time.
-        :raises DatePatternError: the text does not follow the pattern, or there is no such date.
+        :param zone: zone of a date that has none. An hour that daylight saving time repeats is
+            read as its first occurrence.
+        :raises DatePatternError: the text does not match the pattern, or there is no such date.
         """
         written = str(text).strip()
         if len(written) > LENGTH_MAX:
@@ -103,12 +103,12 @@ class DatePattern:
             ) from exc
 
     def format(self, date: dt.datetime, zone: dt.tzinfo = dt.UTC) -> str:
-        """Write an instant as it is called in ``zone``.
+        """Write a date in a time zone.
 
         :raises ValueError: the date is naive.
         """
         if date.tzinfo is None:
-            raise ValueError("a date without a time zone has no place in time")
+            raise ValueError("a date needs a time zone")
         if unit := EPOCHS.get(self.pattern):
             return str((date - _EPOCH) // dt.timedelta(microseconds=unit))
         local = date.astimezone(zone)
@@ -170,7 +170,7 @@ def _tokens(pattern: str) -> cabc.Iterator[_Token]:
 
 
 def _quoted(pattern: str, place: int) -> tuple[str, int]:
-    """Read from a quote on; two quotes are one, inside and outside."""
+    """Read quoted text; two quotes mean one, inside and outside of it."""
     if pattern.startswith("''", place):
         return "'", place + 2
     if place == len(pattern) - 1:
@@ -270,7 +270,7 @@ def _microseconds(digits: str) -> int:
 
 
 def _full_year(two_digits: int) -> int:
-    """Java's rule: within 80 years before and 20 years after now."""
+    """Complete a year by Java's rule: from 80 years before now to 20 years after."""
     first = dt.datetime.now(dt.UTC).year - 80
     return first + (two_digits - first) % 100
 

@@ -1,4 +1,4 @@
-"""Time zones by the names that people and Java write."""
+"""Time zones by the names that users and Java write."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import zoneinfo
 
 from ..errors import DatePatternError
 
-# The three-letter names that Java's ``TimeZone`` takes for a place, daylight saving included; only
-# ``BST``, which is Bangladesh there, is Britain here. ``EST``, ``MST`` and ``HST`` are fixed.
+# The three-letter names that Java's ``TimeZone`` reads as a place with its daylight saving time.
+# ``BST`` is Britain here and Bangladesh in Java. ``EST``, ``MST`` and ``HST`` are fixed offsets.
 _PLACES = {
     "PST": "America/Los_Angeles",
     "CST": "America/Chicago",
@@ -22,7 +22,7 @@ _PLACES = {
     "JST": "Asia/Tokyo",
     "IST": "Asia/Kolkata",
 }
-#: Minutes east of Greenwich of the abbreviations that a date may carry.
+#: Offsets from UTC in minutes of the abbreviations that a date may have.
 ABBREVIATIONS = {
     "UTC": 0,
     "GMT": 0,
@@ -62,14 +62,14 @@ _OFFSET = re.compile(
 
 
 def fixed(minutes: int) -> dt.timezone:
-    """Return the zone so many minutes east of Greenwich."""
+    """Return the zone with this offset from UTC in minutes."""
     return dt.timezone(dt.timedelta(minutes=minutes)) if minutes else dt.UTC
 
 
 def parse_offset(text: str) -> dt.timezone | None:
     """Read ``±h:mm``, ``±hh:mm``, ``±hhmm`` or ``±hh``, also after ``GMT`` or ``UTC``.
 
-    Hours go from 0 to 23 and minutes from 00 to 59. A lone digit stands only after ``GMT``.
+    Hours are 0 to 23 and minutes 00 to 59. A single digit is allowed only after ``GMT``.
     """
     match = _OFFSET.fullmatch(text) if text.isascii() else None
     if match is None or (match["digit"] and not match["base"]):
@@ -83,7 +83,7 @@ def parse_offset(text: str) -> dt.timezone | None:
 
 
 def parse_abbreviation(text: str) -> dt.timezone | None:
-    """Read a zone that stands in a date: ``PST`` is eight hours behind there even in summer."""
+    """Read the zone in a date, where ``PST`` is UTC-8 even in summer."""
     minutes = ABBREVIATIONS.get(text.upper())
     return fixed(minutes) if minutes is not None else parse_offset(text)
 
@@ -92,8 +92,8 @@ def parse_abbreviation(text: str) -> dt.timezone | None:
 def parse_zone(text: str) -> dt.tzinfo:
     """Return the zone of a setting: an abbreviation, ``Z``, an offset or a name of IANA's list.
 
-    As in Java's ``TimeZone``, ``PST`` and ``CST`` mean the place with its daylight saving, while
-    ``EST``, ``MST`` and ``HST`` stay where they are.
+    As in Java's ``TimeZone``, ``PST`` and ``CST`` follow daylight saving time, while ``EST``,
+    ``MST`` and ``HST`` are fixed offsets.
 
     :raises DatePatternError: there is no such zone.
     """

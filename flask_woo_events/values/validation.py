@@ -1,4 +1,4 @@
-"""Values from outside: JSON parsed, models applied, and the kinds of value that occur in them."""
+"""Validation of values from outside: JSON, models, and the types of their fields."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ import pydantic
 from ..errors import InputError
 
 _TAGS = re.compile(r"<[^>]*>")
-#: Longest texts that are accepted, characters.
+#: Longest accepted texts, characters.
 NAME_LENGTH = 255
 TAG_LENGTH = 190
 TAGS_MOST = 100
-#: Deepest nesting of a body; Python and the database have less patience than the parser.
+#: Deepest nesting of a body; Python and the databases allow less than the parser.
 DEPTH_MOST = 64
 KEY_LENGTH = 190
 URL_LENGTH = 2000
 #: Largest integer of the databases.
 LARGEST_ID = 2**63 - 1
-#: What a secret reads back as; sent to us it means "as it is".
+#: Replaces a secret in answers; in a request it means that the secret stays as it is.
 MASK = "********"
 
 M = t.TypeVar("M", bound=pydantic.BaseModel)
 
 
 def load_json(data: bytes) -> object:
-    """Parse a request's body.
+    """Parse a JSON body.
 
-    :raises InputError: it is not JSON, not UTF-8, nested too deeply, or holds what no database
-        can keep.
+    :raises InputError: the body is not JSON or not UTF-8, is nested too deeply, or holds a
+        character that databases cannot store.
     """
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as exc:
         raise InputError(f"the body is not JSON: {exc.msg}") from exc
-    _refuse_unkeepable(value, ())
+    _refuse_unstorable(value, ())
     return value
 
 
-def _refuse_unkeepable(value: object, path: tuple[str, ...]) -> None:
+def _refuse_unstorable(value: object, path: tuple[str, ...]) -> None:
     if len(path) > DEPTH_MOST:
         raise InputError(f"{path[0]} is nested more than {DEPTH_MOST} levels deep", path[0])
     if isinstance(value, str) and "\0" in value:
@@ -51,22 +51,23 @@ def _refuse_unkeepable(value: object, path: tuple[str, ...]) -> None:
         raise InputError(f"{name}: a text holds the character NUL", ".".join(path) or None)
     if isinstance(value, dict):
         for name, one in value.items():
-            _refuse_unkeepable(name, path)
-            _refuse_unkeepable(one, (*path, name))
+            _refuse_unstorable(name, path)
+            _refuse_unstorable(one, (*path, name))
     elif isinstance(value, list):
         for index, one in enumerate(value):
-            _refuse_unkeepable(one, (*path, str(index)))
+            _refuse_unstorable(one, (*path, str(index)))
 
 
 def validated(model: type[M], value: object, path: tuple[str, ...] = ()) -> M:
-    """Check a value against a model.
+    """Validate a value by a model.
 
+    :param path: where the value is in the request, for the names of fields in messages.
     :raises InputError: names the first wrong field as the caller wrote it, and never its value.
     """
     try:
         return model.model_validate(value)
     except pydantic.ValidationError as exc:
-        # Not exc.json(): that fails on bytes that are not UTF-8, and repeats secrets.
+        # Not exc.json(): it fails on bytes that are not UTF-8, and quotes secrets.
         first = exc.errors(include_input=False, include_url=False, include_context=False)[0]
         field = ".".join((*path, *(str(part) for part in first["loc"])))
         message = first["msg"].removeprefix("Value error, ")
@@ -76,26 +77,26 @@ def validated(model: type[M], value: object, path: tuple[str, ...] = ()) -> M:
 
 
 def sanitized(text: str) -> str:
-    """A name or tag without markup (``<a href=...>x</a>`` is ``x``)."""
-    # Behind the last > there is no tag; looking for its end there would take quadratic time.
+    """Return a name or tag without markup (``<a href=...>x</a>`` becomes ``x``)."""
+    # No tag follows the last >; to search for its end there would take quadratic time.
     end = text.rfind(">") + 1
     return re.sub(r"\s+", " ", _TAGS.sub("", text[:end]) + text[end:]).strip()
 
 
 def folded(name: str) -> str:
-    """A name as the least exact of our databases compares it: without case and accents."""
+    """Return a name without case and accents, as the least exact of the databases compares it."""
     decomposed = unicodedata.normalize("NFKD", name.casefold())
     return "".join(one for one in decomposed if not unicodedata.combining(one)).strip()
 
 
 def refuse_twins(names: cabc.Iterable[str], field: str) -> None:
-    """Refuse names that one of our databases would take for the same."""
+    """Raise an error for names that one of the databases would treat as equal."""
     seen: dict[str, str] = {}
     for name in names:
         twin = seen.setdefault(folded(name), name)
         if twin != name:
             message = f"{field} has both {twin[:KEY_LENGTH]!r} and {name[:KEY_LENGTH]!r}"
-            raise InputError(f"{message}, which some databases take for the same", field)
+            raise InputError(f"{message}, which some databases treat as equal", field)
 
 
 def whole_number(text: str) -> int | None:
@@ -114,7 +115,7 @@ def _flag(value: object) -> object:
 
 
 def not_a_flag(value: object) -> object:
-    """A number or its text, but not ``true``, which Python takes for 1."""
+    """Refuse ``true`` as a number, which Python treats as 1."""
     if isinstance(value, bool):
         raise ValueError("a number is expected")
     return value.strip() if isinstance(value, str) else value
@@ -135,6 +136,6 @@ Seconds = t.Annotated[int, pydantic.BeforeValidator(not_a_flag), pydantic.Field(
 
 
 class Lenient(pydantic.BaseModel):
-    """Clients of the documented service send more than is documented; it is no error."""
+    """A model that ignores unknown fields, because clients of the documented service send some."""
 
     model_config = pydantic.ConfigDict(extra="ignore", frozen=True)

@@ -1,4 +1,4 @@
-"""Run our migrations on the connection that ``schema.upgrade`` gives."""
+"""Run our migrations on the connection of ``upgrade.upgrade``."""
 
 from __future__ import annotations
 
