@@ -75,8 +75,7 @@ def _refuse_filled(writing: sa.Connection) -> None:
     filled = [one.name for one in _tables() if writing.execute(sa.select(one).limit(1)).first()]
     if filled:
         raise ConfigurationError(
-            f"The database of --to is not empty: {', '.join(filled)}. Copy to a new one, so that "
-            "nothing is mixed up."
+            f"The database of --to is not empty: {', '.join(filled)}. Copy to a new one."
         )
 
 

@@ -1,1 +1,1 @@
-"""One WooCommerce store: its REST API as we use it."""
+"""The REST API of one WooCommerce store."""

@@ -1,4 +1,4 @@
-"""Where one store is, and the keys for it."""
+"""The address and the keys of one store."""
 
 from __future__ import annotations
 

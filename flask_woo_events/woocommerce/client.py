@@ -1,7 +1,7 @@
-"""The REST API of one store: addresses, authentication and checked answers.
+"""The client of one store's REST API: addresses, authentication and checked answers.
 
-Works with WooCommerce 5.9 to 11.0. Nothing here sleeps or follows a redirect; a request is
-repeated only to authenticate in another way.
+It works with WooCommerce 5.9 to 11.0. It does not sleep and follows no redirect; it repeats a
+request only to authenticate in another way.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ Param = str | int | float | bool | cabc.Sequence[str | int] | None
 Params = cabc.Mapping[str, Param]
 AuthKind = t.Literal["basic", "query", "oauth"]
 
-#: Bytes of one answer, unpacked.
+#: Largest unpacked answer, bytes.
 MAX_BYTES = 64 * 1024 * 1024
-#: Seconds of difference that a store allows when it checks a signature are 900; a third is safe.
+#: Difference of the clocks, in seconds, up to which we sign by ours; stores allow 900.
 CLOCK_TOLERANCE = 300
 _PATH = re.compile(r"[A-Za-z0-9/_.~-]+")
 _API = "/wp-json/wc/v3/"
 
 
 def store_root(url: str) -> str:
-    """Return the address of a store's front page as we use it, without a slash at its end.
+    """Return the normalised address of a store's front page, without a final slash.
 
-    A missing scheme means ``https``; the path of the REST API at its end is taken off.
+    A missing scheme means ``https``; the path of the REST API at the end is removed.
 
-    :raises InputError: when it is no address of a store.
+    :raises InputError: the text is not an address of a store.
     """
     field = "store.url"
     text = url.strip()
@@ -75,17 +75,18 @@ def store_root(url: str) -> str:
 
 
 class StoreClient:
-    """Ask one store. One client belongs to one thread; a session may be shared.
+    """A client of one store, for one thread; a session may be shared.
 
-    :param url: its address, see :func:`store_root`.
+    :param url: the store's address, see :func:`store_root`.
     :param consumer_key: ``ck_…`` of WooCommerce > Settings > Advanced > REST API.
     :param consumer_secret: ``cs_…`` that belongs to it.
-    :param session: of :func:`~flask_woo_events.transport.make_session`; shared ones stay open.
-    :param max_bytes: of one answer, unpacked.
+    :param session: of :func:`~flask_woo_events.http.exchange.make_session`; the client does not
+        close it. Without it the client has a session of its own.
+    :param max_bytes: limit of one unpacked answer.
     :param auth: ``basic``, ``query``, ``oauth``, or ``auto``: OAuth over http; over https Basic,
-        then the query string, then OAuth, as many hosts take the ``Authorization`` header away
-        or end TLS without telling PHP.
-    :raises InputError: when the address or a key cannot be used.
+        then the query string, then OAuth, because many hosts remove the ``Authorization`` header
+        or end TLS in a proxy that PHP does not know of.
+    :raises InputError: the address or a key cannot be used.
     """
 
     def __init__(
@@ -114,18 +115,18 @@ class StoreClient:
         }
         if auth not in kinds:
             raise InputError("auth has to be auto, basic, query or oauth", "auth")
-        #: How the last request proved who we are: ``basic``, ``query`` or ``oauth``.
+        #: Authentication of the last request: ``basic``, ``query`` or ``oauth``.
         self.auth_used: str = kinds[auth][0]
         self._kind = kinds[auth][0]
-        # Ways that are still to be tried when the store does not see who asks.
+        # Kinds of authentication to try next if the store sees no keys.
         self._other_kinds = kinds[auth][1:]
-        # What the store takes for its own address; it signs with that one.
+        # The address that the store signs with as its own.
         self._signed_root = self.url
         self._other_roots: list[str] | None = None
-        # Seconds by which the store's clock is ahead of ours.
+        # Seconds that the store's clock is ahead of ours.
         self._ahead = 0
         self._store_date: dt.datetime | None = None
-        #: Requests sent so far, those for authentication included.
+        #: Requests sent so far, including those for authentication.
         self.requests_made = 0
 
     def __repr__(self) -> str:
@@ -143,43 +144,44 @@ class StoreClient:
         self.close()
 
     def close(self) -> None:
-        """Close the connections, unless the session came from outside."""
+        """Close the connections, unless the session was given."""
         if self._owns_session:
             self._session.close()
 
     def get(self, path: str, params: Params | None = None) -> StoreResponse:
-        """Read. A path is under ``/wp-json/wc/v3/`` unless it begins with ``/wp-json/``.
+        """Send a GET request.
 
-        Lists become comma lists and truth values ``true`` and ``false``; ``None`` is left out.
-
-        :raises StoreError: the store answered, and not as it should.
-        :raises UnreachableError: no answer came.
+        :param path: below ``/wp-json/wc/v3/``, unless it begins with ``/wp-json/``.
+        :param params: lists are joined with commas, booleans become ``true`` and ``false``, and
+            ``None`` is left out.
+        :raises StoreError: the store's answer is an error.
+        :raises UnreachableError: no complete answer arrived.
         """
         return self._request("GET", path, params)
 
     def head(self, path: str, params: Params | None = None) -> StoreResponse:
-        """Ask for the headers alone: ``total`` without the rows."""
+        """Send a HEAD request, for ``total`` without the rows."""
         return self._request("HEAD", path, params)
 
     def post(self, path: str, json: object, params: Params | None = None) -> StoreResponse:
-        """Create, or run a batch."""
+        """Create an object, or run a batch."""
         return self._request("POST", path, params, json)
 
     def put(self, path: str, json: object, params: Params | None = None) -> StoreResponse:
-        """Change."""
+        """Update an object."""
         return self._request("PUT", path, params, json)
 
     def delete(self, path: str, params: Params | None = None) -> StoreResponse:
-        """Delete; most resources ask for ``force=true``."""
+        """Delete an object; most resources require ``force=true``."""
         return self._request("DELETE", path, params)
 
     def get_list(
         self, path: str, params: Params | None = None, *, ids: bool = False
     ) -> StoreResponse:
-        """Read a collection, whose rows are checked to be objects.
+        """Read a collection, and check that its rows are objects.
 
-        :param ids: check that each has a whole number as its ``id``, too.
-        :raises StoreGarbledError: when it is something else.
+        :param ids: also check that each row has an integer ``id``.
+        :raises StoreGarbledError: the answer is something else.
         """
         answer = self.get(path, params)
         rows = answer.data
@@ -190,7 +192,7 @@ class StoreClient:
         return answer
 
     def index(self) -> StoreResponse:
-        """Read what the store tells everybody about itself, without our keys."""
+        """Read the store's public description of itself, without our keys."""
         answer = self._send("GET", "/wp-json/", [], None, None)
         if not isinstance(answer.data, dict):
             raise self._garbled("/wp-json/", answer, "an object")
@@ -215,7 +217,7 @@ class StoreClient:
         path = _full(path)
         pairs = _pairs(params or {})
         if method in ("GET", "HEAD") and path.startswith(f"{_API}products"):
-            # WooCommerce 10.5 and later may answer from a cache that direct writes do not touch.
+            # WooCommerce 10.5 and later may answer from a cache that direct writes leave stale.
             pairs.append(("_skip_cache", "true"))
         while True:
             try:
@@ -224,23 +226,23 @@ class StoreClient:
                 if not (self._set_clock(exc) or self._next_root(exc) or self._next_kind(exc)):
                     raise
             else:
-                # This way works, so that a later refusal is about permissions.
+                # This kind works, so a later refusal is about permissions.
                 self._other_kinds, self._other_roots = [], []
                 return answer
 
     def _set_clock(self, exc: StoreAccessError) -> bool:
-        """Sign by the store's clock when ours is far from it."""
+        """Switch to the store's clock for signatures if ours is far from it."""
         if not self._signature_refused(exc) or self._store_date is None:
             return False
         ahead = round(self._store_date.timestamp() - time.time())
-        # Compared with what was signed: a clock may come to be too far during a conversation.
+        # Compared with the signed time, because a clock may drift while the client is in use.
         if abs(ahead - self._ahead) < CLOCK_TOLERANCE:
             return False
         self._ahead = ahead
         return True
 
     def _next_root(self, exc: StoreAccessError) -> bool:
-        """Sign another address: the store checks against its home URL, not against the one dialled.
+        """Sign with another address: the store checks its home URL, not the requested one.
 
         Source: ``WC_REST_Authentication::check_oauth_signature``.
         """
@@ -259,7 +261,7 @@ class StoreClient:
             home = store_root(str(self.index().data.get("home") or self.url))
         except (TransportError, InputError):
             home = self.url
-        # Behind a proxy that ends TLS, PHP sees plain http and signs so.
+        # Behind a proxy that ends TLS, PHP sees plain http.
         found = [home]
         for root in (home, self.url):
             scheme, _colon, rest = root.partition(":")
@@ -267,7 +269,7 @@ class StoreClient:
         return [root for root in dict.fromkeys(found) if root != self.url]
 
     def _next_kind(self, exc: StoreAccessError) -> bool:
-        """Try another way when the store did not see who asks; then it answers 401, not 403."""
+        """Switch to another authentication if the store saw no keys: 401 and not 403."""
         if not (exc.status == 401 and exc.code.startswith("woocommerce_rest_cannot_")):
             return False
         if not self._other_kinds:
@@ -276,7 +278,7 @@ class StoreClient:
         return True
 
     def _signature_refused(self, exc: StoreAccessError) -> bool:
-        # Messages are in the store's language, so that only the code can be relied on.
+        # Messages are in the store's language; only the code is reliable.
         return self._kind == "oauth" and exc.code == "woocommerce_rest_authentication_error"
 
     def _send(

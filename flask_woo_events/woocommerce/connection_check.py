@@ -1,4 +1,4 @@
-"""The check of a store: whether it can be reached with these keys, and what it is."""
+"""The check of a store: its REST API, the keys, its version and its totals."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .plugin_journal import NAMESPACE
 
 
 def check_store(client: StoreClient, collections: cabc.Iterable[Collection]) -> dict[str, t.Any]:
-    """Ask a store for one row of each collection, and what it tells of itself.
+    """Read one row of each collection, and return what the store reports about itself.
 
     :raises UnreachableError: the store cannot be reached.
-    :raises StoreAccessError: the keys are not good for one of the collections.
-    :raises StoreError: the store answers otherwise than WooCommerce does.
+    :raises StoreAccessError: the keys do not allow reading one of the collections.
+    :raises StoreError: the store does not answer as WooCommerce does.
     """
     index = client.index()
     namespaces = index.data.get("namespaces")
@@ -43,7 +43,7 @@ def check_store(client: StoreClient, collections: cabc.Iterable[Collection]) -> 
 def _totals(
     client: StoreClient, collection: Collection, known: cabc.Mapping[str, int | None]
 ) -> dict[str, int | None]:
-    """How many objects a collection has; ``None`` if the store does not tell."""
+    """Count the objects of a collection; ``None`` if the store does not report the total."""
     below = collection.below
     if below is None:
         path = collection.path
@@ -57,7 +57,7 @@ def _totals(
         try:
             total = _total(client, collection)
         except StoreRejectedError as exc:
-            # Older versions list them below their parents only: none without such a parent.
+            # Older versions list them only below their parents: without parents there are none.
             if exc.code != "rest_no_route":
                 raise
             if below.parent_filter and _total(client, parents, **dict(below.parent_filter)) == 0:
@@ -70,7 +70,7 @@ def _total(client: StoreClient, collection: Collection, **filters: str) -> int |
 
 
 def read_system(client: StoreClient) -> dict[str, t.Any]:
-    """Version and order storage; empty where the keys may not read them."""
+    """Read version and order storage; return nothing if the keys do not allow it."""
     try:
         status = client.get("system_status", {"_fields": "environment,settings"}).data
         environment, settings = status["environment"], status.get("settings", {})
@@ -80,5 +80,5 @@ def read_system(client: StoreClient) -> dict[str, t.Any]:
             "hpos": bool(settings.get("HPOS_enabled", False)),
         }
     except (StoreError, KeyError, TypeError, AttributeError):
-        # It needs more rights than polling does; without it two requests more are made.
+        # It needs more rights than polling does; without it a poll makes two more requests.
         return {}

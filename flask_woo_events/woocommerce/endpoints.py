@@ -12,7 +12,7 @@ from ..errors import InputError
 
 
 class Trash(enum.Enum):
-    """How a store shows what lies in the trash of a collection."""
+    """How a store lists the trash of a collection."""
 
     NONE = "none"  #: there is no trash
     BY_STATUS = "by-status"  #: ``status=trash`` lists it
@@ -20,26 +20,26 @@ class Trash(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class ParentLink:
-    """Where the objects of a collection stand below those of another."""
+    """The relation of a collection to its parent collection."""
 
-    #: The hub's name of the other collection.
+    #: The hub's name of the parent collection.
     parent: str
-    #: Path of the list of one parent, with ``{}`` for its id.
+    #: Path of the children of one parent, with ``{}`` for its id.
     path: str
-    #: The parent's field that names its children, if it has one.
+    #: The parent's field that lists its children, if it has one.
     named_in: str = ""
-    #: Newer versions list them all at the collection's own path
+    #: Newer versions list all children at the collection's own path
     #: (``/refunds`` from WooCommerce 9.x, ``/variations`` in 11.0).
     own_route: bool = True
-    #: Parents that the rolling comparison reads in one poll, at least.
+    #: Fewest parents that the rolling comparison reads in one poll.
     parents_at_once: int = 10
-    #: What they lack they have of their parent: its picture, stock, tax class.
+    #: Children inherit empty fields from their parent: image, stock, tax class.
     inherits: bool = False
-    #: What parents are asked for: the others have no children.
+    #: Query for the parents that can have children.
     parent_filter: tuple[tuple[str, str], ...] = ()
 
     def names(self, parent: cabc.Mapping[str, t.Any]) -> set[int]:
-        """Ids of the children that a parent's representation names."""
+        """Return the ids of the children that a parent's JSON names."""
         named = parent.get(self.named_in) or ()
         ids = [one.get("id") if isinstance(one, dict) else one for one in named]
         return {one for one in ids if type(one) is int}
@@ -47,29 +47,29 @@ class ParentLink:
 
 @dataclasses.dataclass(frozen=True)
 class Collection:
-    """One collection of the REST API, as the poller sees it."""
+    """One collection of the REST API, and what it supports."""
 
-    #: The hub's name of it, the last part of ``/hubs/ecommerce/<name>``.
+    #: The hub's name, the last part of ``/hubs/ecommerce/<name>``.
     hub_name: str
-    #: Path under ``/wp-json/wc/v3/``, or a whole path beginning with ``/wp-json/``.
+    #: Path below ``/wp-json/wc/v3/``, or a complete path that begins with ``/wp-json/``.
     path: str
-    #: ``modified_after`` is honoured (WooCommerce 5.8: orders, products, coupons).
+    #: The list supports ``modified_after`` (WooCommerce 5.8: orders, products, coupons).
     has_date_filter: bool = False
-    #: Some changes do not move the date: every poll compares the whole collection.
+    #: Some changes do not update the date: every poll compares the whole collection.
     compare_whole: bool = False
-    #: Besides the rolling comparison the newest objects are compared at every poll.
+    #: Every poll compares the newest objects, in addition to the rolling comparison.
     compare_newest: bool = False
     trash: Trash = Trash.NONE
-    #: The listing knows ``orderby=id``.
+    #: The list supports ``orderby=id``.
     orders_by_id: bool = False
-    #: One that is gone is answered with 403, as if it were another's (reviews, WooCommerce 8.0).
+    #: A missing object is answered with 403 instead of 404 (reviews, WooCommerce 8.0).
     forbids_missing: bool = False
-    #: Objects tell when they were created.
+    #: Objects have a date of creation.
     dated: bool = True
     #: Fields that hold the dates in UTC.
     modified_field: str = "date_modified_gmt"
     created_field: str = "date_created_gmt"
-    #: The objects belong to those of another collection.
+    #: The parent collection, if the objects have one.
     below: ParentLink | None = None
 
 
@@ -136,10 +136,10 @@ _KNOWN = (
     ),
 )
 
-#: Other names under which a known collection may be asked for.
+#: Other names of the known collections.
 _ALIASES = {
     "coupons": "discounts",
-    "projects": "products",  # the documentation's own slip of the pen
+    "projects": "products",  # a typing error of the documentation
     "products/categories": "products-categories",
     "products/tags": "products-tags",
     "products/attributes": "products-attributes",
@@ -162,22 +162,22 @@ DEFAULT_RESOURCES = ("customers", "discounts", "orders", "products")
 
 
 def named(hub_name: str) -> Collection:
-    """The known collection of this name."""
+    """Return the known collection with this name."""
     return _BY_NAME[hub_name]
 
 
 def names() -> tuple[str, ...]:
-    """The hub's names of all known collections."""
+    """Return the hub's names of all known collections."""
     return tuple(_BY_NAME)
 
 
 def resolve(url: str) -> Collection:
-    """Find the collection that a poller's ``url`` means.
+    """Return the collection of a poller's ``url``.
 
-    Any hub segment is ignored (Cloud Elements: ``/hubs/crap/orders`` is ``/orders``).
+    The hub segment is ignored (Cloud Elements: ``/hubs/crap/orders`` is ``/orders``).
 
     :param url: ``/hubs/ecommerce/orders``, ``/orders`` or ``/wp-json/...``, with or without query.
-    :raises InputError: it is not a path of this kind.
+    :raises InputError: the text is not such a path.
     """
     path = url.split("?", 1)[0].strip()
     if not path.startswith("/"):

@@ -1,4 +1,4 @@
-"""The listing of one resource: with which parameters this store tells all of its objects."""
+"""The list of one resource: the parameters with which a store returns all of its objects."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ from .endpoints import Collection, Trash
 Params = dict[str, str | int | bool]
 Fetch = cabc.Callable[[int, int], StoreResponse]
 
-#: What a window asks of each row; the rest is read only of rows that changed.
+#: Fields that a window reads of each row; changed rows are then read in full.
 LIGHT_FIELDS = "id,date_modified_gmt,status"
 #: ``include_status`` on products (seen on 9.9.5 and 11.0.1, silently ignored by 9.4.2).
 _INCLUDE_STATUS_SINCE = (9, 9)
-#: Conditions of a ``where`` that WooCommerce knows under another name.
+#: Conditions of a ``where`` that have another name in WooCommerce.
 _NATIVE = {"created_date": "after", "date_created": "after", "after": "after"}
-#: Parameters of the page and its order, which are the poller's own.
+#: Parameters of paging and order, which only the poller sets.
 _OURS = {"page", "per_page", "offset", "order", "orderby", "_fields", "pageSize", "nextPage"}
-#: Enough to change every field of a date.
+#: An offset that changes every field of a date.
 _STEP = dt.timedelta(days=400, hours=1, minutes=1, seconds=1, milliseconds=1)
-#: Lower bounds on the modified date: the poller's own window replaces them.
+#: Lower bounds of the modified date, which the poller's window replaces.
 _MODIFIED = {"date_modified", "date_modified_gmt", "modified_after", "updated_date"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Filters:
-    """What a poller's ``url`` asks for besides the path."""
+    """The query of a poller's ``url``."""
 
     params: cabc.Mapping[str, str]
-    #: The url moves with the last poll's date: its listing is never the whole collection.
+    #: The query depends on the last poll's date, so it never lists the whole collection.
     feed: bool
 
 
 def read_filters(url: str, *, last_poll: dt.datetime, now: dt.datetime) -> Filters:
-    """Expand the macros of a poller's ``url`` and turn its query into native parameters.
+    """Expand the macros of a poller's ``url``, and return its query as native parameters.
 
-    :param last_poll: what ``${date}`` and its like mean, aware.
-    :raises InputError: the ``where`` cannot be understood.
+    :param last_poll: the value of ``${date}``, aware.
+    :raises InputError: the ``where`` is not supported.
     """
     params = _native_params(expand_macros(url, last_poll=last_poll, now=now))
-    # What moves is what another date makes another: a macro may stand where it does not matter.
+    # Compared for two dates, because a macro may be in a part that has no effect.
     moved = _native_params(expand_macros(url, last_poll=last_poll - _STEP, now=now - _STEP))
     return Filters(params, params != moved)
 
@@ -81,11 +81,11 @@ def _native_condition(condition: Condition) -> tuple[str, str] | None:
 
 
 class Listing:
-    """One resource at one store.
+    """The requests that list one resource of one store.
 
-    :param page_size: rows a page, 2 to 100.
-    :param version: WooCommerce's version as the store told it, empty when it did not.
-    :param statuses: the store's own order statuses, without ``trash``; only for orders.
+    :param page_size: rows per page, 2 to 100.
+    :param version: WooCommerce's version as the store reported it, or empty.
+    :param statuses: the store's order statuses, without ``trash``; only for orders.
     """
 
     def __init__(
@@ -107,41 +107,41 @@ class Listing:
 
     @property
     def is_feed(self) -> bool:
-        """The listing shows only what moved since the last poll."""
+        """Whether the list holds only objects changed since the last poll."""
         return self._filters.feed
 
     def below(self, parent: int) -> Listing:
-        """The listing of what belongs to one parent."""
+        """Return the listing of one parent's children."""
         below = self.collection.below
         assert below is not None
         collection = dataclasses.replace(self.collection, path=below.path.format(parent))
         return Listing(self.client, collection, self._filters, page_size=self.page_size)
 
     def page(self, offset: int, limit: int) -> StoreResponse:
-        """Live objects in full, in the order of their ids."""
+        """Read live objects in full, by ascending id."""
         return self._get(self._live() | _by_id(offset, limit))
 
     def newest(self, offset: int, limit: int) -> StoreResponse:
-        """Live objects in full, the newest first."""
+        """Read live objects in full, by descending id."""
         return self._get(self._live() | _by_id(offset, limit) | {"order": "desc"})
 
     def ordered(self, orderby: str, order: str, offset: int, limit: int) -> StoreResponse:
-        """Live objects in an order that the store knows, which may not be the same twice."""
+        """Read live objects in another order of the store, which may vary between requests."""
         chosen: Params = {"orderby": orderby, "order": order}
         return self._get(self._live() | _by_id(offset, limit) | chosen)
 
     def numbered(self, page: int, limit: int) -> StoreResponse:
-        """One page of a collection that cannot be ordered by id."""
+        """Read one page of a collection that cannot be ordered by id."""
         return self._get(self._live() | {"per_page": limit, "page": page})
 
     def brief(self, offset: int, limit: int, fields: str) -> StoreResponse:
-        """Live objects in the order of their ids, with only these fields."""
+        """Read some fields of live objects, by ascending id."""
         return self._get(self._live() | _by_id(offset, limit) | {"_fields": fields})
 
     def ids(self, offset: int, limit: int) -> list[int]:
-        """Ids of live objects, ascending.
+        """Read ids of live objects, ascending.
 
-        :raises StoreGarbledError: they are not in that order.
+        :raises StoreGarbledError: the ids are not in that order.
         """
         answer = self.client.get_list(
             self.collection.path,
@@ -150,18 +150,18 @@ class Listing:
         )
         ids = [int(row["id"]) for row in answer.data]
         if any(left >= right for left, right in itertools.pairwise(ids)):
-            raise StoreGarbledError("the ids are not in order, which was asked for", status=200)
+            raise StoreGarbledError("the ids are not in the requested order", status=200)
         return ids
 
     def total(self) -> int | None:
-        """How many live objects the store counts now."""
+        """Return the store's count of live objects."""
         return self._get(self._live() | _by_id(0, 1) | {"_fields": "id"}).total
 
     def windows(self, after: dt.datetime, fields: str = LIGHT_FIELDS) -> list[Fetch]:
-        """Listings that together hold every object modified after a date, trashed ones too.
+        """Return the lists that together hold all objects modified after a date, also trashed ones.
 
-        :param after: exclusive, the store's clock. It goes out as naive UTC with
-            ``dates_are_gmt``: with ``Z`` WooCommerce compares local time with UTC.
+        :param after: exclusive, by the store's clock. It is sent as naive UTC with
+            ``dates_are_gmt``: with ``Z`` WooCommerce would compare local time with UTC.
         """
         dates: Params = {
             "modified_after": store_param(after),
@@ -171,13 +171,13 @@ class Listing:
         return [self._window(dates | status) for status in self._window_statuses()]
 
     def by_ids(self, ids: cabc.Sequence[int], fields: str = "") -> StoreResponse:
-        """Those of the objects that are live, in full unless fields are named; at most 100 ids."""
+        """Read those of at most 100 objects that are live, in full unless ``fields`` is given."""
         include: Params = {"include": ",".join(str(one) for one in ids)}
         chosen: Params = {"_fields": fields} if fields else {}
         return self._get(self._live() | _by_id(0, 100) | include | chosen)
 
     def one(self, object_id: int, fields: str = "") -> dict[str, t.Any] | None:
-        """An object by its own address, in the trash or not; ``None`` when there is none.
+        """Read one object, in the trash or not; return ``None`` if there is none.
 
         :raises StoreGarbledError: the store answers with another object.
         """
@@ -189,7 +189,7 @@ class Listing:
                 return None
             raise
         except StoreAccessError as exc:
-            # The list of the others could be read with these keys.
+            # These keys could read the list.
             if self.collection.forbids_missing and exc.code == "woocommerce_rest_cannot_view":
                 return None
             raise
@@ -200,12 +200,12 @@ class Listing:
         return answer.data
 
     def exists(self, object_id: int) -> bool:
-        """Whether the store has this object outside the trash, asked by its own address."""
+        """Return whether the store has this object outside the trash."""
         body = self.one(object_id)
         return body is not None and self._is_listed(body)
 
     def _is_listed(self, body: cabc.Mapping[str, t.Any]) -> bool:
-        """Whether the list that was asked for should hold this object."""
+        """Return whether the listing should hold this object."""
         filters = dict(self._filters.params)
         if self.collection.hub_name == "customers":
             filters.setdefault("role", "customer")
@@ -218,7 +218,7 @@ class Listing:
         if self.collection.trash is Trash.BY_STATUS and body.get("status", "trash") == "trash":
             # WooCommerce 5.9 has no status on coupons: absence from the list is the only sign.
             return False
-        # By what the body does not show, only the store can tell.
+        # Filters by other fields than the body's are not checked here.
         return all(
             str(body.get(name)) in value.split(",") or (name, value) == ("status", "any")
             for name, value in filters.items()
@@ -256,12 +256,12 @@ def _by_id(offset: int, limit: int) -> Params:
 
 
 def parse_version(version: str) -> tuple[int, ...]:
-    """``(11, 0, 1)`` of ``11.0.1``; empty when it is unknown."""
+    """Read ``11.0.1`` as ``(11, 0, 1)``; return ``()`` for an unknown version."""
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
 def order_statuses(client: StoreClient) -> tuple[str, ...]:
-    """The store's own order statuses, plugins' included (WooCommerce 5.9 to 11.0)."""
+    """Read the store's order statuses, including those of plugins (WooCommerce 5.9 to 11.0)."""
     answer = client.get_list("reports/orders/totals")
     slugs = [row.get("slug") for row in answer.data]
     if not slugs or not all(isinstance(slug, str) and slug for slug in slugs):

@@ -1,4 +1,4 @@
-"""One-legged OAuth 1.0a, which WooCommerce asks for over plain HTTP."""
+"""One-legged OAuth 1.0a, which WooCommerce requires over plain HTTP."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Pairs = list[tuple[str, str]]
 
 
 def encode(text: str) -> str:
-    """Percent-encode as RFC 3986 says; a space is ``%20``."""
+    """Encode text by RFC 3986; a space is ``%20``."""
     return urllib.parse.quote(text, safe="-._~")
 
 
@@ -34,10 +34,10 @@ def sign(
 ) -> Pairs:
     """Return the query with the OAuth parameters and their HMAC-SHA256 signature.
 
-    :param url: what the store takes for its own address: its home URL and the path, no query.
-    :param pairs: the query. Names with brackets are not signed alike by all WooCommerce
-        versions, so that lists have to be joined with commas. Each name stands once.
-    :param timestamp: seconds since 1970; the store allows fifteen minutes of difference.
+    :param url: the address by which the store checks: its home URL and the path, without query.
+    :param pairs: the query; each name once. Lists must be joined with commas, because WooCommerce
+        versions sign names with brackets differently.
+    :param timestamp: seconds since 1970; the store allows a difference of fifteen minutes.
     """
     signed = [
         *pairs,
@@ -46,7 +46,7 @@ def sign(
         ("oauth_signature_method", "HMAC-SHA256"),
         ("oauth_timestamp", str(timestamp)),
     ]
-    # By the bytes of the names, as the store sorts before it encodes; OAuth itself says after.
+    # By the bytes of the names: the store sorts before it encodes, unlike the OAuth standard.
     ordered = encode_query(sorted(signed, key=lambda pair: pair[0].encode()))
     base = "&".join((method.upper(), encode(url), encode(ordered)))
     digest = hmac.new(f"{secret}&".encode(), base.encode(), hashlib.sha256).digest()

@@ -1,4 +1,4 @@
-"""Reading a collection in the order of its ids to its end, although rows move meanwhile."""
+"""Reading of a whole collection by ascending id, while rows come and go."""
 
 from __future__ import annotations
 
@@ -15,23 +15,22 @@ from .client import StoreResponse
 #: ``fetch(offset, limit)``: rows of ``orderby=id&order=asc``.
 Fetch = cabc.Callable[[int, int], StoreResponse]
 
-#: Requests in a row that may bring nothing new, besides going back over all that was read, before
-#: the store is said to ignore ``offset``. Rows that come in before the place read push others
-#: back, so that a few are honest.
+#: Consecutive requests without new rows, not counting those that go back, after which the store
+#: is taken to ignore ``offset``. A few are normal: new rows before the offset move others back.
 IDLE_ALLOWED = 10
 
 
 @dataclasses.dataclass(frozen=True)
 class Page:
-    """Rows that were not given before.
+    """Rows that no earlier page held.
 
-    :param offset: where the first of them stood when it was read; ``offset + len(rows)`` is where
-        to go on.
-    :param total: rows of the collection as the store counts them.
+    :param offset: offset of the first row when it was read; the next page begins at
+        ``offset + len(rows)``.
+    :param total: the store's count of the collection.
     :param date: the store's clock.
-    :param last: whether the collection ended here. The last page may be empty.
-    :param first_id: of these rows; ``None`` when there are none.
-    :param last_id: the greatest id given so far, this page included.
+    :param last: the collection ends here. The last page may be empty.
+    :param first_id: of these rows; ``None`` if there are none.
+    :param last_id: the greatest id so far, including this page.
     """
 
     rows: list[dict[str, t.Any]]
@@ -54,17 +53,17 @@ def walk(
 ) -> cabc.Iterator[Page]:
     """Yield every row once, by ascending id.
 
-    With ``overlap`` each page begins with the last row of the page before. When it begins further
-    on, rows before it have vanished and others may have slipped through: then the reading goes
-    back, by one page, two, four, until it stands on known ground. So every row that is there from
-    the beginning to the end is given, whatever comes and goes around it.
+    With ``overlap`` each page begins with the last row of the previous page. If it does not, rows
+    before it have gone and others may have been skipped: the walk then goes back by one page, two,
+    four, until it finds a row that it has read. So every row that exists from the begin to the end
+    of the walk is yielded, whatever rows come and go meanwhile.
 
-    :param page_size: rows to ask for; the store may give fewer.
-    :param start_offset: where to go on, from an earlier page's ``offset + len(rows)``.
-    :param after_id: give only rows with greater ids; an earlier page's ``last_id``.
-    :param overlap: without it a vanished row may hide another one from this walk.
-    :raises StoreGarbledError: ids are missing or out of order, all that was given is gone, or the
-        collection does not end within ``max_requests``.
+    :param page_size: rows per request; the store may return fewer.
+    :param start_offset: where to begin: ``offset + len(rows)`` of an earlier page.
+    :param after_id: yield only rows with greater ids: ``last_id`` of an earlier page.
+    :param overlap: without it, a row that goes may make the walk skip another one.
+    :raises StoreGarbledError: ids are missing or out of order, all rows read so far are gone, or
+        the collection does not end within ``max_requests``.
     """
     if page_size < 2:
         raise ValueError("a page needs two rows or more")
@@ -116,10 +115,10 @@ def _page(
 
 
 def _is_end(count: int, fresh: int, offset: int, page_size: int, total: int | None) -> bool:
-    """Tell whether a page that stands on known ground is the last one.
+    """Return whether a page is the last one.
 
-    A short page alone is not: plugins cap the size of pages, and WooCommerce leaves out of a page
-    what it cannot load or must not show, while its total counts them.
+    A short page need not be: plugins limit the page size, and WooCommerce leaves out objects that
+    it cannot load or must not show, while its total counts them.
     """
     if count >= page_size:
         return False
@@ -127,7 +126,7 @@ def _is_end(count: int, fresh: int, offset: int, page_size: int, total: int | No
         return True
     if fresh or count > 1:
         return False
-    # The overlapping row stands alone: nothing follows it, or more than a page is left out.
+    # Only the overlapping row is left: nothing follows it, or more than a page is left out.
     return count == 0 or total is None or total <= offset + page_size
 
 
@@ -141,7 +140,7 @@ def _ids(answer: StoreResponse) -> list[int]:
     checked = t.cast("list[int]", ids)
     if any(left >= right for left, right in itertools.pairwise(checked)):
         raise StoreGarbledError(
-            "the rows are not in the order of their ids, which was asked for",
+            "the rows are not in the requested order of their ids",
             status=answer.status,
         )
     return checked

@@ -1,4 +1,4 @@
-"""The companion plugin's journal: what it tells of the changes in a store, checked."""
+"""The companion plugin's journal of changes in a store, read and checked."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ NAMESPACE = "wc-flask-woo-events/v1"
 PATH = f"/wp-json/{NAMESPACE}/changes"
 ORDERS_PATH = f"/wp-json/{NAMESPACE}/orders"
 STATUS_PATH = f"/wp-json/{NAMESPACE}/status"
-#: Rows of one answer, as many as the plugin gives.
+#: Rows per answer, the plugin's limit.
 LIMIT = 1_000
-#: Products of which one answer tells the orders.
+#: Products per request for their orders.
 PRODUCTS = 100
 
 
@@ -32,7 +32,7 @@ class JournalChange:
     id: int
     #: The order or product that it belongs to, or 0.
     parent: int
-    #: When it was written, the clock of the store's database.
+    #: When the row was written, by the clock of the store's database.
     at: dt.datetime
 
 
@@ -43,25 +43,25 @@ class JournalPage:
     changes: tuple[JournalChange, ...]
     #: There are later rows than these.
     more: bool
-    #: The greatest number; 0 while the journal is empty.
+    #: The greatest sequence number; 0 while the journal is empty.
     head: int
-    #: The greatest number that was pruned, or 0.
+    #: The greatest pruned sequence number, or 0.
     pruned: int
-    #: Another one when rows may be missing that should be there.
+    #: Changes when rows may be missing.
     epoch: str
-    #: When the epoch began, and now: the clock of the store's database.
+    #: When the epoch began, and the current time, by the clock of the store's database.
     since: dt.datetime
     now: dt.datetime
-    #: When the last row up to the place asked for was written, if there is one.
+    #: When the last row up to the requested position was written, if there is one.
     anchor: dt.datetime | None
-    #: The types that the journal tells of.
+    #: The types that the journal records.
     types: frozenset[str]
-    #: The clock of the store's web server.
+    #: The time by the clock of the store's web server.
     date: dt.datetime | None
 
 
 def after(client: StoreClient, seq: int) -> JournalPage:
-    """Read the rows after one, the oldest first.
+    """Read the rows after a sequence number, the oldest first.
 
     :raises StoreRejectedError: there is no journal (404), or such rows were pruned (410).
     :raises StoreAccessError: the key may not read it.
@@ -76,7 +76,7 @@ def newest(client: StoreClient) -> JournalPage:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Status:
-    """The plugin, and where its journal ends."""
+    """The plugin's version and the end of its journal."""
 
     #: The plugin's version.
     version: str
@@ -84,9 +84,9 @@ class Status:
 
 
 def status(client: StoreClient) -> Status:
-    """Ask the plugin what it is.
+    """Read the plugin's status.
 
-    :raises StoreRejectedError: it is not there (404).
+    :raises StoreRejectedError: the plugin is not installed (404).
     :raises StoreAccessError: the key may not read the journal.
     """
     answer = client.get(STATUS_PATH)
@@ -110,9 +110,9 @@ class Named:
 
 
 def orders_of(client: StoreClient, products: cabc.Sequence[int]) -> cabc.Iterator[Named]:
-    """Tell the orders and refunds whose items name some products, also products that are gone.
+    """Yield the orders and refunds whose items name some products, also deleted products.
 
-    An order may come more than once.
+    An order may be yielded more than once.
     """
     for start in range(0, len(products), PRODUCTS):
         after, more = 0, True
@@ -135,7 +135,7 @@ def orders_of(client: StoreClient, products: cabc.Sequence[int]) -> cabc.Iterato
 
 
 def is_pruned(exc: StoreRejectedError) -> bool:
-    """Whether the journal has lost rows that were asked for."""
+    """Return whether the requested rows were pruned."""
     return exc.status == 410
 
 

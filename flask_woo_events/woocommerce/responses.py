@@ -1,4 +1,4 @@
-"""What a store answered: JSON, even behind PHP's notices, or one of our errors."""
+"""The answers of a store: JSON, also after PHP's notices, or one of our errors."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from ..errors import (
 from ..http.exchange import Exchange, without_query
 from ..http.headers import http_date, retry_after
 
-#: Characters of what a store said that an error keeps.
+#: Longest message of a store that an error keeps, characters.
 SAID_CHARS = 300
-#: Bytes in which an explanation, or the notices before the JSON, are looked for.
+#: Bytes that are searched for a message, or for notices before the JSON.
 _LOOK = 64 * 1024
 
 _BOM = b"\xef\xbb\xbf"
@@ -41,16 +41,16 @@ _ON_LINE = re.compile(rb" on line (?:<b>)?\d+(?:</b>)?")
 
 @dataclasses.dataclass(frozen=True)
 class StoreResponse:
-    """An answer of the store that can be used.
+    """A successful answer of the store.
 
     :param data: the JSON; ``None`` for HEAD.
     :param headers: case-insensitive.
     :param date: the ``Date`` header in UTC: the store's clock.
-    :param total: ``X-WP-Total``: rows of the collection. Right on its first page only.
+    :param total: ``X-WP-Total``: rows of the collection; correct only on its first page.
     :param pages: ``X-WP-TotalPages``.
-    :param seconds: that the exchange took.
-    :param bytes: of the body, unpacked.
-    :param notices: PHP's notices that stood before the JSON.
+    :param seconds: duration of the exchange.
+    :param bytes: length of the unpacked body.
+    :param notices: PHP's notices before the JSON.
     """
 
     status: int
@@ -67,11 +67,11 @@ class StoreResponse:
 def read_answer(
     exchange: Exchange, *, method: str, url: str, hide: cabc.Callable[[str], str] = str
 ) -> StoreResponse:
-    """Make an :class:`StoreResponse` of what came, or raise the error that it is.
+    """Return the answer as a :class:`StoreResponse`, or raise its error.
 
-    :param url: the address asked, without query.
-    :param hide: takes secrets out of a text that the store wrote.
-    :raises StoreError: one of its kinds, by status and body.
+    :param url: the requested URL without its query.
+    :param hide: removes secrets from a text of the store.
+    :raises StoreError: a subclass by status and body.
     """
     headers = exchange.headers
     if not 200 <= exchange.status < 300:
@@ -84,7 +84,7 @@ def read_answer(
                 exchange,
                 url,
                 hide,
-                f"is larger than {len(exchange.body)} bytes; ask for fewer rows a page, "
+                f"is larger than {len(exchange.body)} bytes; ask for fewer rows per page, "
                 "or raise WOO_EVENTS_STORE_MAX_BYTES",
             )
         try:
@@ -108,10 +108,10 @@ def read_answer(
 def parse_json(body: bytes) -> tuple[t.Any, str]:
     """Return the JSON of a body and the text of the PHP notices before it.
 
-    Only what PHP itself writes is stepped over, and the rest has to be JSON to its end: in a
-    cut-off list the last complete row must not be taken for the answer.
+    Only PHP's own notices are skipped, and the rest must be complete JSON, so that a truncated
+    list is not accepted.
 
-    :raises ValueError: when that is not so.
+    :raises ValueError: the body is anything else.
     """
     try:
         return _loads(body), ""
@@ -126,7 +126,7 @@ def parse_json(body: bytes) -> tuple[t.Any, str]:
 def _loads(body: bytes) -> t.Any:
     data = orjson.loads(body)
     try:
-        # It reads 1024 levels and writes 254: what cannot be kept is not taken in.
+        # orjson reads 1024 levels but writes 254; what cannot be stored is refused.
         orjson.dumps(data)
     except TypeError as exc:
         raise ValueError("nested too deeply") from exc
@@ -141,7 +141,7 @@ def _after_notices(body: bytes) -> int:
         if not (notice := _NOTICE.match(body, place, _LOOK)):
             return place
         place = notice.end()
-        # A message may itself speak of a line; its end is followed by markup, JSON or a notice.
+        # A message may contain "on line"; its end is followed by markup, JSON or a notice.
         while line := _ON_LINE.search(body, place, _LOOK):
             place = line.end()
             rest = _BLANK.match(body, place, _LOOK)
@@ -164,9 +164,9 @@ def _count(text: str) -> int | None:
 
 
 def said(body: bytes) -> tuple[str, str]:
-    """Return the error code and the words of an answer that is an error.
+    """Return code and message of an error answer.
 
-    The words are WooCommerce's message, or the title or first text of an HTML page.
+    The message is WooCommerce's, or the title or first text of an HTML page.
     """
     try:
         data, _notices = parse_json(body)
