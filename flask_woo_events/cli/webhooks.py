@@ -46,7 +46,7 @@ def register(instance_id: int, rotate: bool, as_json: bool) -> None:
 @errors_as_messages
 def list_webhooks(instance_id: int, as_json: bool) -> None:
     """List our webhooks as the store shows them."""
-    _echo(webhooks.look(_runtime_with(instance_id), instance_id), as_json)
+    _echo(webhooks.read_registered(_runtime_with(instance_id), instance_id), as_json)
 
 
 @group.command("check")

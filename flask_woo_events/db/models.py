@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 from sqlalchemy.dialects import mysql
 
-#: Every table of ours begins with this, so that a host's migrations can leave them alone.
+#: Prefix of our tables, by which :func:`include_name` keeps the application's migrations away.
 TABLE_PREFIX = "woo_"
 
 
 class UtcDateTime(sa.types.TypeDecorator[dt.datetime]):
-    """Aware datetimes in, aware UTC out; stored without zone, with microseconds."""
+    """A column of aware datetimes, stored as UTC without zone, with microseconds."""
 
     impl = sa.DateTime
     cache_ok = True
@@ -48,53 +48,55 @@ _OBJECT_ID = sa.String(190)  # ids of custom resources may be slugs; 190 fits a 
 
 
 class PollerState(enum.StrEnum):
-    """Where the poller of one resource stands."""
+    """The state of the poller of one resource."""
 
-    BASELINE = "baseline"  #: reading what exists, without a word
-    ACTIVE = "active"  #: telling what changes
+    BASELINE = "baseline"  #: reading what exists, without events
+    ACTIVE = "active"  #: sending events for changes
     DISABLED = "disabled"  #: stopped after repeated failures
 
 
 class EventType(enum.StrEnum):
-    """What happened to an object, in the documented words."""
+    """What happened to an object, as documented."""
 
-    CREATED = "CREATED"  #: it was not there before
+    CREATED = "CREATED"  #: it is new
     UPDATED = "UPDATED"  #: its content changed
-    DELETED = "DELETED"  #: it is gone, in the trash, or left the polled role
+    DELETED = "DELETED"  #: it was deleted or trashed, or lost the polled role
 
 
 class Source(enum.StrEnum):
-    """Who saw it."""
+    """The source that found a change."""
 
-    POLL = "poll"  #: a window of modified dates
-    COMPARE = "compare"  #: a comparison with the ledger, for what dates do not show
-    BASELINE = "baseline"  #: the first reading of a store
-    WEBHOOK = "webhook"  #: a delivery of WooCommerce
-    JOURNAL = "journal"  #: the companion plugin
+    POLL = "poll"  #: a poll by modified date
+    COMPARE = "compare"  #: a comparison with the ledger, for changes that dates do not show
+    BASELINE = "baseline"  #: the first poll of a resource
+    WEBHOOK = "webhook"  #: a webhook of WooCommerce
+    JOURNAL = "journal"  #: the companion plugin's journal
 
 
 class Channel(enum.StrEnum):
-    """What a subscription hands notifications to."""
+    """The receiver of a subscription's notifications."""
 
     WEBHOOK = "webhook"  #: a callback URL
     HANDLER = "handler"  #: a function of the application
 
 
 class DeliveryStatus(enum.StrEnum):
-    """Where one notification stands on its way to one subscription, in the documented words."""
+    """The state of a delivery, as documented."""
 
-    CREATED = "created"  #: never tried
-    RETRY = "retry"  #: tried without success, due again later
-    QUEUED = "queued"  #: waits for a person: the subscription is inactive, or the policy is queue
+    CREATED = "created"  #: not tried yet
+    RETRY = "retry"  #: failed, due again later
+    QUEUED = (
+        "queued"  #: waits for an operator: the subscription is inactive, or the policy is ``queue``
+    )
     DELIVERED = "delivered"  #: the callback answered 2xx
 
 
-#: A delivery in one of these still holds back later versions of its objects.
+#: States in which a delivery holds back later versions of its objects.
 UNSETTLED = (DeliveryStatus.CREATED, DeliveryStatus.RETRY, DeliveryStatus.QUEUED)
 
 
 class Base(orm.DeclarativeBase):
-    """The base of our tables; never the host's, so that neither migrates the other."""
+    """The base of our tables, apart from the application's, so that neither migrates the other."""
 
     metadata = sa.MetaData(
         naming_convention={
@@ -124,19 +126,19 @@ def _refers(target: str, *, index: bool = True) -> orm.MappedColumn[int]:
 
 
 class Organization(Base):
-    """A tenant; every other row belongs to one."""
+    """A tenant, to which all other rows belong."""
 
     __tablename__ = "woo_organization"
     id: orm.Mapped[int] = _key()
     name: orm.Mapped[str] = orm.mapped_column(sa.String(190), unique=True)
     secret_hash: orm.Mapped[str] = orm.mapped_column(sa.String(64), unique=True)
-    #: Account settings such as ``notification.webhook.failure.policy``; what is missing is default.
+    #: Account settings such as ``notification.webhook.failure.policy``; missing ones have defaults.
     settings: orm.Mapped[dict[str, t.Any]] = orm.mapped_column(default=dict)
     created_at: orm.Mapped[dt.datetime]
 
 
 class User(Base):
-    """Somebody of an organisation who may call the API."""
+    """A user of an organisation, who may call the API."""
 
     __tablename__ = "woo_user"
     __table_args__ = (sa.UniqueConstraint("organization_id", "name"),)
@@ -144,7 +146,7 @@ class User(Base):
     organization_id: orm.Mapped[int] = _refers("woo_organization.id", index=False)
     name: orm.Mapped[str] = orm.mapped_column(sa.String(190))
     secret_hash: orm.Mapped[str] = orm.mapped_column(sa.String(64), unique=True)
-    #: Sessions of the console that were signed out, while their cookies would be good.
+    #: Signed-out sessions of the console whose cookies have not expired.
     ended_sessions: orm.Mapped[list[str]] = orm.mapped_column(default=list)
     created_at: orm.Mapped[dt.datetime]
 
@@ -153,7 +155,7 @@ class Instance(Base):
     """One connected store."""
 
     __tablename__ = "woo_instance"
-    # Without AUTOINCREMENT SQLite gives the id of a deleted instance to the next one.
+    # Without AUTOINCREMENT SQLite would reuse the id of a deleted instance.
     __table_args__ = (
         sa.Index("ix_woo_instance_due", "next_poll_at", "id"),
         {"sqlite_autoincrement": True},
@@ -169,28 +171,28 @@ class Instance(Base):
     disabled: orm.Mapped[bool] = orm.mapped_column(default=False)
     refresh_minutes: orm.Mapped[int]
     created_at: orm.Mapped[dt.datetime]
-    #: What the store told of itself when it was last asked: version, time zone, order storage.
+    #: What the store reported at its last check: version, time zone, order storage.
     store_facts: orm.Mapped[dict[str, t.Any]]
-    #: What a person should know of this store, the newest last.
+    #: Notices about the store for operators, the newest last.
     notices: orm.Mapped[list[dict[str, t.Any]]] = orm.mapped_column(default=list)
-    #: Our webhooks at the store, as they were when last looked at.
+    #: Our webhooks at the store, as of their last check.
     hooks: orm.Mapped[list[dict[str, t.Any]]] = orm.mapped_column(default=list)
-    #: Where the API is to be reached from the store; null before the first was registered.
+    #: URL at which the store reaches the API; null before the first registration.
     hooks_base: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
-    #: Which secret they have; grows when it is replaced.
+    #: Number of the webhooks' secret; incremented when it is replaced.
     hooks_epoch: orm.Mapped[int] = orm.mapped_column(default=1)
-    #: When the guardian looks at them next; null for instances without webhooks.
+    #: Time of the next check of the webhooks; null for instances without webhooks.
     hooks_due_at: orm.Mapped[dt.datetime | None] = orm.mapped_column(index=True)
-    #: What the companion plugin's journal told: where we are in it, and whether it can be used.
+    #: State of the companion plugin's journal: our position, and whether it can be used.
     journal: orm.Mapped[dict[str, t.Any]] = orm.mapped_column(default=dict)
-    #: When the store last reached us with a ping.
+    #: When a ping of the store last arrived.
     pinged_at: orm.Mapped[dt.datetime | None]
-    #: When the next poll is due; null while nothing is to be polled.
+    #: When the next poll is due; null while the instance is not polled.
     next_poll_at: orm.Mapped[dt.datetime | None]
-    #: When all of its resources are due; before that only those that try again after a failure.
+    #: When all resources are due; before, only those that try again after a failure.
     regular_poll_at: orm.Mapped[dt.datetime | None]
     lease_until: orm.Mapped[dt.datetime | None]
-    #: Grows with every claim; who writes must still hold the number that was claimed.
+    #: Incremented by each claim; a worker must hold the number to write.
     lease_fence: orm.Mapped[int] = orm.mapped_column(default=0)
 
 
@@ -202,7 +204,7 @@ class Configuration(Base):
     id: orm.Mapped[int] = _key()
     instance_id: orm.Mapped[int] = _refers("woo_instance.id", index=False)
     key: orm.Mapped[str] = orm.mapped_column(sa.String(190))
-    #: As the API reads it back; ciphertext when ``sealed``.
+    #: Text as the API returns it; ciphertext when ``sealed``.
     value: orm.Mapped[str] = orm.mapped_column(_LONG_TEXT)
     sealed: orm.Mapped[bool]
 
@@ -216,43 +218,43 @@ class Poller(Base):
     instance_id: orm.Mapped[int] = _refers("woo_instance.id", index=False)
     #: The configuration's key, which becomes ``objectType``.
     resource: orm.Mapped[str] = orm.mapped_column(sa.String(190))
-    #: Its block of ``event.poller.configuration``, normalised.
+    #: The resource's block of ``event.poller.configuration``, normalised.
     configuration: orm.Mapped[dict[str, t.Any]]
-    #: False once the configuration no longer names it; the cursor is kept for its return.
+    #: False if the configuration no longer names the resource; the cursor is kept.
     selected: orm.Mapped[bool] = orm.mapped_column(default=True)
     state: orm.Mapped[str] = orm.mapped_column(sa.String(16), default=PollerState.BASELINE)
-    #: Whether the baseline is told as CREATED events.
+    #: Whether the baseline sends CREATED events.
     backfill: orm.Mapped[bool] = orm.mapped_column(default=False)
-    #: Greatest modified date that the ledger holds, the store's clock.
+    #: Greatest modified date in the ledger, by the store's clock.
     cursor_at: orm.Mapped[dt.datetime | None]
-    #: When the baseline began, the store's clock.
+    #: When the baseline began, by the store's clock.
     baseline_at: orm.Mapped[dt.datetime | None]
-    #: Where the baseline goes on: rows before it, and the last id of them.
+    #: Position of the baseline: number of rows read, and the last id of them.
     baseline_offset: orm.Mapped[int] = orm.mapped_column(default=0)
     baseline_id: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
     baseline_total: orm.Mapped[int | None]
-    #: Where the rolling comparison goes on, as above.
+    #: Position of the rolling comparison, as above.
     compare_offset: orm.Mapped[int] = orm.mapped_column(default=0)
     compare_id: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
-    #: What the source must remember besides, for example the order statuses it knows.
+    #: Other state of the source, for example the known order statuses.
     memory: orm.Mapped[dict[str, t.Any]] = orm.mapped_column(default=dict)
-    #: Grows with every change of its ledger; see ``Object.stamp``.
+    #: Revision of the ledger, incremented by each change; see ``Object.stamp``.
     stamp: orm.Mapped[int] = orm.mapped_column(sa.BigInteger, default=0)
-    #: The store's clock when the last complete poll began.
+    #: When the last complete poll began, by the store's clock.
     polled_at: orm.Mapped[dt.datetime | None]
     failures: orm.Mapped[int] = orm.mapped_column(default=0)
-    #: When it tries again after a failure; null while all is well.
+    #: Time of the next try after a failure; null without failure.
     retry_at: orm.Mapped[dt.datetime | None]
     error: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
     created_at: orm.Mapped[dt.datetime]
 
 
-#: The digest and the field checksums of an object that is gone.
+#: Digest and field checksums of a deleted object.
 GONE_DIGEST, GONE_FIELDS = b"\0" * 16, b""
 
 
 class Object(Base):
-    """The ledger: what is known of one object of one resource."""
+    """The ledger: the last known state of one object of one resource."""
 
     __tablename__ = "woo_object"
     __table_args__ = (
@@ -265,7 +267,7 @@ class Object(Base):
         _BIG, sa.ForeignKey("woo_poller.id", ondelete="CASCADE"), primary_key=True
     )
     object_id: orm.Mapped[str] = orm.mapped_column(_OBJECT_ID, primary_key=True)
-    #: The id as a number, where it is one: the order in which stores list.
+    #: The id as a number, if it is one: the order of stores' lists.
     number: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
     #: The id of the order or product that a refund or variation belongs to.
     parent: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
@@ -274,87 +276,87 @@ class Object(Base):
     #: Checksums of the top-level fields, for ``changedFields``.
     fields: orm.Mapped[bytes] = orm.mapped_column(_LONG_BLOB)
     modified_at: orm.Mapped[dt.datetime | None]
-    #: Never moves, so that it tells objects of one id in two stores apart.
+    #: Never changes, so that it distinguishes objects with one id in two stores.
     created_at: orm.Mapped[dt.datetime | None]
-    #: When the content was read, the store's clock.
+    #: When the content was read, by the store's clock.
     seen_at: orm.Mapped[dt.datetime]
     version: orm.Mapped[int]
-    #: ``Poller.stamp`` of the last change: what was read from the store before it is stale.
+    #: ``Poller.stamp`` of the last change; content that was read before it is stale.
     stamp: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
-    #: The last notification that told of it, to keep its versions in order.
+    #: The last notification with an event of the object, to keep its versions in order.
     notification_id: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
 
 
 class Arrival(Base):
-    """What a webhook of a store said, until it is looked after: where to look, never what is."""
+    """A received webhook until it is processed: which object to read, never its content."""
 
     __tablename__ = "woo_arrival"
     __table_args__ = (sa.Index("ix_woo_arrival_instance", "instance_id", "id"),)
     id: orm.Mapped[int] = _key()
     instance_id: orm.Mapped[int] = _refers("woo_instance.id", index=False)
-    #: As the store names it: ``order.updated``, ``action.woocommerce_delete_order``.
+    #: Topic of WooCommerce: ``order.updated``, ``action.woocommerce_delete_order``.
     topic: orm.Mapped[str] = orm.mapped_column(sa.String(190))
-    #: The hub's name of the collection that it is about; null when it says nothing of one.
+    #: The hub's name of the collection; null if the webhook names none.
     collection: orm.Mapped[str | None] = orm.mapped_column(sa.String(40))
-    #: Null when the body names none.
+    #: Null if the body names no object.
     object_id: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
-    #: The order or product that the object belongs to, as far as the body says.
+    #: The order or product that the object belongs to, if the body says so.
     parent: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
     received_at: orm.Mapped[dt.datetime]
 
 
 class WebhookCoverage(Base):
-    """How well the webhooks of one resource of an instance told what happened."""
+    """How completely the webhooks of one resource reported its changes."""
 
     __tablename__ = "woo_tally"
     instance_id: orm.Mapped[int] = orm.mapped_column(
         _BIG, sa.ForeignKey("woo_instance.id", ondelete="CASCADE"), primary_key=True
     )
     resource: orm.Mapped[str] = orm.mapped_column(sa.String(190), primary_key=True)
-    #: Changes that a webhook told first.
+    #: Changes that a webhook reported first.
     told: orm.Mapped[int] = orm.mapped_column(default=0)
-    #: Changes that polling told and no webhook did.
+    #: Changes that only polling found.
     missed: orm.Mapped[int] = orm.mapped_column(default=0)
-    #: Webhooks that came after polling had told the change.
+    #: Webhooks that arrived after polling had found the change.
     late: orm.Mapped[int] = orm.mapped_column(default=0)
-    #: Webhooks that said again what a webhook had said.
+    #: Webhooks that repeated an earlier webhook.
     repeated: orm.Mapped[int] = orm.mapped_column(default=0)
-    #: Webhooks that named an object to which nothing had happened.
+    #: Webhooks for an object that had not changed.
     wrong: orm.Mapped[int] = orm.mapped_column(default=0)
     since: orm.Mapped[dt.datetime]
 
 
 class Usage(Base):
-    """What one instance asked of its store in one hour."""
+    """The requests of one instance to its store in one hour."""
 
     __tablename__ = "woo_usage"
     instance_id: orm.Mapped[int] = orm.mapped_column(
         _BIG, sa.ForeignKey("woo_instance.id", ondelete="CASCADE"), primary_key=True
     )
-    #: The beginning of the hour, our own clock.
+    #: Begin of the hour, by our own clock.
     hour: orm.Mapped[dt.datetime] = orm.mapped_column(primary_key=True, index=True)
     turns: orm.Mapped[int] = orm.mapped_column(default=0)
-    #: Requests to the store, and the seconds that its answers took in all.
+    #: Requests to the store, and the total duration of its answers in seconds.
     requests: orm.Mapped[int] = orm.mapped_column(default=0)
     seconds: orm.Mapped[float] = orm.mapped_column(default=0.0)
     failures: orm.Mapped[int] = orm.mapped_column(default=0)
 
 
 class Connection(Base):
-    """A store that somebody is about to connect by WooCommerce's own approval of keys."""
+    """A store that is being connected by WooCommerce's own approval of keys."""
 
     __tablename__ = "woo_connection"
     id: orm.Mapped[int] = _key()
     organization_id: orm.Mapped[int] = _refers("woo_organization.id")
     user_id: orm.Mapped[int] = _refers("woo_user.id")
-    #: Of the unguessable state that goes through the store.
+    #: Hash of the random state that passes through the store.
     state_hash: orm.Mapped[str] = orm.mapped_column(sa.String(64), unique=True)
     store_url: orm.Mapped[str] = orm.mapped_column(sa.Text)
-    #: The request for the instance, without the keys; ciphertext, since it may hold secrets.
+    #: The request for the instance, without the keys; encrypted, since it may hold secrets.
     request: orm.Mapped[str] = orm.mapped_column(_LONG_TEXT)
-    #: The instance that came of it; null while the store has not answered.
+    #: The connected instance; null while the store has not answered.
     instance_id: orm.Mapped[int | None] = orm.mapped_column(_BIG)
-    #: Why it failed, for people.
+    #: Message of a failure.
     error: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
     created_at: orm.Mapped[dt.datetime]
     expires_at: orm.Mapped[dt.datetime] = orm.mapped_column(index=True)
@@ -376,12 +378,12 @@ class StoredEvent(Base):
     object_id: orm.Mapped[str] = orm.mapped_column(_OBJECT_ID)
     version: orm.Mapped[int]
     event_type: orm.Mapped[str] = orm.mapped_column(sa.String(16))
-    #: The object's own date of the change, as far as it has one.
+    #: The object's own date of the change, if it has one.
     date: orm.Mapped[dt.datetime]
-    #: Which source saw it: poll, compare, webhook, journal.
+    #: A value of ``Source``.
     source: orm.Mapped[str] = orm.mapped_column(sa.String(16))
     changed_fields: orm.Mapped[list[str] | None]
-    #: The object as the store gave it, JSON.
+    #: The object's JSON as the store returned it.
     body: orm.Mapped[bytes] = orm.mapped_column(_LONG_BLOB)
     created_at: orm.Mapped[dt.datetime]
 
@@ -397,30 +399,30 @@ class Notification(Base):
     #: ``message.eventId``: 20 characters, unique.
     event_id: orm.Mapped[str] = orm.mapped_column(sa.String(20), unique=True)
     resource: orm.Mapped[str] = orm.mapped_column(sa.String(190))
-    #: When the poll that saw the events began, the store's clock.
+    #: When the poll that found the events began, by the store's clock.
     poll_date: orm.Mapped[dt.datetime]
-    #: How many events it holds, so that they can be counted without reading them.
+    #: Number of events, so that they can be counted without being read.
     size: orm.Mapped[int] = orm.mapped_column(default=1)
     created_at: orm.Mapped[dt.datetime] = orm.mapped_column(index=True)
 
 
 class Subscription(Base):
-    """Where an instance's notifications go."""
+    """A receiver of an instance's notifications."""
 
     __tablename__ = "woo_subscription"
     id: orm.Mapped[int] = _key()
     instance_id: orm.Mapped[int] = _refers("woo_instance.id")
     channel: orm.Mapped[str] = orm.mapped_column(sa.String(16), default=Channel.WEBHOOK)
-    #: The callback's address, or the handler's name.
+    #: The callback's URL, or the handler's name.
     url: orm.Mapped[str] = orm.mapped_column(sa.Text)
     active: orm.Mapped[bool] = orm.mapped_column(default=True)
-    #: Why it is not active, for people.
+    #: Why the subscription is not active.
     reason: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
-    #: False once another callback URL took its place.
+    #: False after another callback URL has replaced it.
     current: orm.Mapped[bool] = orm.mapped_column(default=True)
-    #: When to look for deliveries that are due; never later than the first of them.
+    #: When to search for due deliveries; never later than the first of them.
     next_due_at: orm.Mapped[dt.datetime | None] = orm.mapped_column(index=True)
-    #: Failures in a row, when the first of them was, and until when nothing is tried.
+    #: Consecutive failures, the time of the first, and until when nothing is sent.
     failures: orm.Mapped[int] = orm.mapped_column(default=0)
     failing_since: orm.Mapped[dt.datetime | None]
     held_until: orm.Mapped[dt.datetime | None]
@@ -428,13 +430,13 @@ class Subscription(Base):
 
 
 class Delivery(Base):
-    """The attempts to hand one notification to one subscription."""
+    """The delivery of one notification to one subscription."""
 
     __tablename__ = "woo_delivery"
     __table_args__ = (
         sa.Index("ix_woo_delivery_due", "subscription_id", "status", "due_at", "id"),
         sa.Index("ix_woo_delivery_lease", "subscription_id", "lease_until"),
-        # Small for ever: what did not arrive is looked for among everything that did.
+        # A partial index stays small: few of all deliveries are not delivered.
         sa.Index(
             "ix_woo_delivery_unsettled",
             "status",
@@ -449,12 +451,12 @@ class Delivery(Base):
     subscription_id: orm.Mapped[int] = _refers("woo_subscription.id", index=False)
     status: orm.Mapped[str] = orm.mapped_column(sa.String(16))
     attempts: orm.Mapped[int] = orm.mapped_column(default=0)
-    #: When it may be tried; null when nobody shall try it by himself.
+    #: When it is due; null if only an operator may send it.
     due_at: orm.Mapped[dt.datetime | None]
     first_failed_at: orm.Mapped[dt.datetime | None]
-    #: Ids of events that a handler has had already, while others of them failed.
+    #: Ids of the events that a handler has processed, if others failed.
     handled: orm.Mapped[list[int] | None]
-    #: Who has claimed it, and until when.
+    #: Token of the claim, and its end.
     lease_token: orm.Mapped[str | None] = orm.mapped_column(sa.String(32), index=True)
     lease_until: orm.Mapped[dt.datetime | None]
     created_at: orm.Mapped[dt.datetime]
@@ -462,7 +464,7 @@ class Delivery(Base):
 
 
 class Wait(Base):
-    """A delivery that must not overtake another: both tell of the same object."""
+    """The order of two deliveries with events of the same object."""
 
     __tablename__ = "woo_wait"
     delivery_id: orm.Mapped[int] = orm.mapped_column(
@@ -474,24 +476,29 @@ class Wait(Base):
 
 
 class Attempt(Base):
-    """One attempt of a delivery and its outcome."""
+    """One attempt of a delivery and its result."""
 
     __tablename__ = "woo_attempt"
     id: orm.Mapped[int] = _key()
     delivery_id: orm.Mapped[int] = _refers("woo_delivery.id")
     at: orm.Mapped[dt.datetime]
     seconds: orm.Mapped[float]
-    #: HTTP status, null when there was no answer.
+    #: HTTP status; null without an answer.
     status_code: orm.Mapped[int | None]
     reason: orm.Mapped[str] = orm.mapped_column(sa.Text)
-    #: The beginning of the answer.
+    #: Begin of the answer's body.
     answer: orm.Mapped[str] = orm.mapped_column(sa.Text)
 
 
 def include_name(name: str | None, type_: str, parent_names: cabc.Mapping[str, str | None]) -> bool:
-    """Keep a host's Alembic from touching our tables.
+    """Return whether the application's Alembic may handle a database object.
 
-    Pass it as ``Migrate(app, db, include_name=flask_woo_events.include_name)``; without it a
-    host's autogenerate writes ``drop_table`` for every table of ours that it finds.
+    It leaves out the extension's tables. Pass it to Flask-Migrate as
+    ``Migrate(app, db, include_name=flask_woo_events.include_name)``; without it the
+    application's autogenerate writes ``drop_table`` for each of them.
+
+    :param name: name of the object.
+    :param type_: its kind, for example ``table``.
+    :param parent_names: names of its schema and table, which are not used.
     """
     return not (type_ == "table" and name is not None and name.startswith(TABLE_PREFIX))

@@ -1,4 +1,4 @@
-"""Profiles: what polling, delivery and the hub need to know of an instance."""
+"""What polling and the hub need of an instance: store, keys, options and owner."""
 
 from __future__ import annotations
 
@@ -14,41 +14,43 @@ from ..woocommerce.access import StoreAccess
 from . import configuration
 from .accounts import Caller
 from .requests import key_of
+from .specification import CONNECTION_KEYS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HubProfile:
-    """What the hub needs to know of an instance."""
+    """An instance as the hub needs it."""
 
     access: StoreAccess
-    #: Null members are left out of answers (``filter.response.nulls``).
+    #: Leave out null members of answers (``filter.response.nulls``).
     filter_nulls: bool
-    #: Switched off: nothing may be asked of its store.
+    #: The instance is paused: no request may go to its store.
     disabled: bool
 
 
 def load_access(session: orm.Session, cipher: Cipher, instance_id: int) -> StoreAccess:
-    """Where an instance's store is, and the keys for it."""
+    """Return the address and the keys of an instance's store."""
     kept = configuration.read(session, cipher, instance_id)
-    return StoreAccess(kept["store.url"], kept["oauth.api.key"], kept["oauth.api.secret"])
+    return StoreAccess(*(kept[key] for key in CONNECTION_KEYS))
 
 
 def load_hub(session: orm.Session, cipher: Cipher, instance_id: int) -> HubProfile:
-    """What the hub needs to know of an instance."""
+    """Return an instance as the hub needs it."""
     kept = configuration.read(session, cipher, instance_id)
     return HubProfile(
-        access=StoreAccess(kept["store.url"], kept["oauth.api.key"], kept["oauth.api.secret"]),
+        access=StoreAccess(*(kept[key] for key in CONNECTION_KEYS)),
         filter_nulls=filters_nulls(kept),
         disabled=session.get_one(Instance, instance_id).disabled,
     )
 
 
 def filters_nulls(kept: cabc.Mapping[str, str]) -> bool:
+    """Return whether a configuration leaves null members out of answers."""
     return kept.get(key_of("filter_nulls"), "true").strip().lower() != "false"
 
 
 def owner(session: orm.Session, instance_id: int) -> Caller:
-    """The caller that an instance belongs to, for commands.
+    """Return the owner of an instance as a caller, for commands.
 
     :raises NotFoundError: there is no such instance.
     """

@@ -1,4 +1,4 @@
-"""Accounts: organisations, their users, and who a request comes from."""
+"""Organisations, their users, and the authentication of requests."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from ..db.models import Instance, Organization, User
 from ..errors import AccessError, ConflictError, InputError, NotFoundError
 from ..values.crypto import hash_token, new_token, same
 
-#: What a request must send (Cloud Elements, "Authenticating with Cloud Elements").
+#: Message for missing authentication (Cloud Elements, "Authenticating with Cloud Elements").
 EXPECTED = (
     "Send the header Authorization: User <USER_SECRET>, Organization <ORGANIZATION_SECRET>, "
     "or Authorization: User <USER_SECRET>, Element <INSTANCE_TOKEN>"
 )
-#: The account setting that says what becomes of failed notifications: ``retry`` or ``queue``.
+#: The account setting for failed notifications: ``retry`` or ``queue``.
 FAILURE_POLICY = "notification.webhook.failure.policy"
 _PART = re.compile(r"\s*(user|organization|element)\s+([\x21-\x2b\x2d-\x7e]+)\s*\Z", re.IGNORECASE)
 _NAME_LENGTH = 190
-#: Sessions of a user that are remembered as signed out. One needs the user's secrets to make more
-#: within the hours that a cookie is good for.
+#: Signed-out sessions that are stored per user. More within the lifetime of a cookie would need
+#: the user's secrets.
 _ENDED_KEPT = 500
 _HEADER_LENGTH = 2000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NewUser:
-    """A user who was just added; the secrets are known only now."""
+    """A new user with the secrets, which cannot be read later."""
 
     user_id: int
     organization_id: int
     user_secret: str = dataclasses.field(repr=False)
-    #: ``None`` when the organisation was there before: its secret was shown then.
+    #: ``None`` if the organisation existed already; its secret was shown then.
     organization_secret: str | None = dataclasses.field(repr=False)
 
 
@@ -53,16 +53,20 @@ class UserEntry:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Who a request comes from."""
+    """The user, and perhaps the instance, that a request is authenticated for."""
 
     organization_id: int
     user_id: int
-    #: The instance whose token was sent, if one was.
+    #: The instance whose token was sent, if any.
     instance_id: int | None = None
 
 
 class ConsoleUser(t.NamedTuple):
-    """Who may see the console, named as by ``flask woo users add``."""
+    """A user of the console, by the names given to ``flask woo users add``.
+
+    :param user: name of the user.
+    :param organization: name of the user's organisation.
+    """
 
     user: str
     organization: str
@@ -70,23 +74,23 @@ class ConsoleUser(t.NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HttpVisitor:
-    """Somebody who looks at the console."""
+    """A signed-in user of the console."""
 
     caller: Caller
     user: str
     organization: str
-    #: Another one when the user's or the organisation's secret is another.
+    #: Changes with the user's or the organisation's secret.
     fingerprint: str
-    #: Sessions that were signed out.
+    #: Ids of signed-out sessions.
     ended_sessions: frozenset[str]
 
 
 def add_user(session: orm.Session, name: str, organization: str, now: dt.datetime) -> NewUser:
     """Add a user, and the organisation if it is new.
 
-    :param now: our own clock.
+    :param now: the current time.
     :raises InputError: a name is empty or too long.
-    :raises ConflictError: the organisation has a user of this name.
+    :raises ConflictError: the organisation has a user with this name.
     """
     for text, what in ((name, "name"), (organization, "organization")):
         if not text.strip() or len(text) > _NAME_LENGTH or not text.isprintable():
@@ -117,7 +121,7 @@ def add_user(session: orm.Session, name: str, organization: str, now: dt.datetim
 
 
 def list_users(session: orm.Session) -> list[UserEntry]:
-    """All users, by organisation and name."""
+    """Return all users, by organisation and name."""
     rows = session.execute(
         sa.select(User.id, User.name, Organization.name, User.created_at)
         .join(Organization, Organization.id == User.organization_id)
@@ -130,7 +134,7 @@ def list_users(session: orm.Session) -> list[UserEntry]:
 
 
 def remove_user(session: orm.Session, name: str, organization: str) -> None:
-    """Remove a user, whose instances pass to another user of the organisation.
+    """Remove a user; the instances pass to another user of the organisation.
 
     :raises NotFoundError: there is no such user.
     :raises ConflictError: the user is the last one and there are instances.
@@ -160,14 +164,14 @@ def remove_user(session: orm.Session, name: str, organization: str) -> None:
 
 
 def settings(session: orm.Session, caller: Caller) -> dict[str, t.Any]:
-    """What the caller's organisation chose; what it did not choose is missing."""
+    """Return the account settings that the caller's organisation has set."""
     return dict(session.get_one(Organization, caller.organization_id).settings)
 
 
 def change_settings(
     session: orm.Session, caller: Caller, named: cabc.Mapping[str, t.Any]
 ) -> dict[str, t.Any]:
-    """Change some settings of the caller's organisation; ``None`` takes a choice back."""
+    """Change account settings of the caller's organisation; ``None`` removes one."""
     home = session.get_one(Organization, caller.organization_id, with_for_update=True)
     merged = {**home.settings, **named}
     home.settings = {name: value for name, value in merged.items() if value is not None}
@@ -176,13 +180,13 @@ def change_settings(
 
 
 def authenticate(session: orm.Session, header: str | None) -> Caller:
-    """Find out who a request comes from.
+    """Return the caller of a request.
 
-    Secrets have 256 bits from the system and are looked up by their SHA-256, so that the time
-    of the look-up tells nothing about them.
+    Secrets are 256 random bits and are looked up by their SHA-256, so that the time of the look-up
+    reveals nothing about them.
 
     :param header: the value of ``Authorization``.
-    :raises AccessError: it is missing, malformed, or its secrets do not belong together.
+    :raises AccessError: the header is missing or malformed, or its secrets are not valid together.
     """
     parts = _parts(header)
     user = session.scalars(
@@ -208,13 +212,13 @@ def authenticate(session: orm.Session, header: str | None) -> Caller:
 
 
 def person(session: orm.Session, caller: Caller) -> HttpVisitor:
-    """The names of a caller.
+    """Return the user of the console for a caller.
 
     :raises NotFoundError: the user was removed, or belongs to another organisation.
     """
     user = session.get(User, caller.user_id)
     if user is None or user.organization_id != caller.organization_id:
-        raise NotFoundError("There is no such user any more")
+        raise NotFoundError("This user no longer exists")
     home = session.get_one(Organization, user.organization_id)
     return HttpVisitor(
         caller=caller,
@@ -226,19 +230,19 @@ def person(session: orm.Session, caller: Caller) -> HttpVisitor:
 
 
 def end_session(session: orm.Session, caller: Caller, session_id: str) -> None:
-    """Have a session of the console hold no longer, whoever has a copy of its cookie.
+    """Sign out a session of the console, including copies of its cookie.
 
     :raises NotFoundError: the user was removed.
     """
     user = session.get(User, caller.user_id, with_for_update=True)
     if user is None:
-        raise NotFoundError("There is no such user any more")
+        raise NotFoundError("This user no longer exists")
     user.ended_sessions = [*user.ended_sessions, session_id][-_ENDED_KEPT:]
     session.flush()
 
 
 def named(session: orm.Session, name: ConsoleUser) -> Caller:
-    """The caller of this name.
+    """Return the caller for the names of a user and an organisation.
 
     :raises NotFoundError: there is no such user.
     """

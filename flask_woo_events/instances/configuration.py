@@ -1,4 +1,4 @@
-"""The flat ``configuration`` of an instance: kept as text, its secrets encrypted."""
+"""The stored ``configuration`` of an instance: text by key, with encrypted secrets."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from ..values.crypto import Cipher
 from ..values.validation import MASK
 from .requests import DEFINITIONS, Definition, key_of
 
-#: What begins with this is ours: neither shown nor set from outside.
+#: Prefix of internal keys, which the API neither shows nor sets.
 _OURS = "woo."
-#: The signature key before the last change, and when that was.
+#: Key of the previous signature key and the time of its change.
 _PREVIOUS = "woo.signature.previous"
 _SIGNATURE = key_of("signature_key")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConfigurationEntry:
-    """One entry as it is shown; secrets are masked."""
+    """One entry of the configuration; secrets are masked."""
 
     id: int
     key: str
@@ -34,18 +34,18 @@ class ConfigurationEntry:
 
 
 def is_secret(key: str) -> bool:
-    """Whether the value of a key is encrypted and never shown."""
+    """Return whether the value of a key is encrypted and masked."""
     definition = DEFINITIONS.get(key)
     if definition is not None:
         return definition.secret
-    # What we do not know may still be one.
+    # An unknown key may hold a secret, too.
     return any(word in key.lower() for word in ("secret", "password", "token", "api.key"))
 
 
 def write(
     session: orm.Session, cipher: Cipher, instance_id: int, texts: cabc.Mapping[str, str]
 ) -> None:
-    """Make the configuration of an instance these texts; a masked secret stays as it was."""
+    """Replace the configuration of an instance; a masked secret stays as it is."""
     rows = _rows(session, instance_id)
     for key, row in rows.items():
         if key not in texts:
@@ -66,9 +66,9 @@ def write(
 
 
 def read(session: orm.Session, cipher: Cipher, instance_id: int) -> dict[str, str]:
-    """The configuration with its secrets in clear.
+    """Return the configuration with decrypted secrets.
 
-    :raises SecretError: a secret cannot be decrypted with the keys given.
+    :raises SecretError: a secret cannot be decrypted with the configured keys.
     """
     return {
         key: cipher.decrypt(row.value) if row.sealed else row.value
@@ -77,7 +77,7 @@ def read(session: orm.Session, cipher: Cipher, instance_id: int) -> dict[str, st
 
 
 def entries(session: orm.Session, instance_id: int) -> list[ConfigurationEntry]:
-    """The configuration as it is shown."""
+    """Return the entries of the configuration with masked secrets."""
     return [
         ConfigurationEntry(
             id=row.id,
@@ -96,9 +96,9 @@ def retire_key(
     texts: cabc.Mapping[str, str],
     now: dt.datetime,
 ) -> None:
-    """Keep the signature key that these texts replace, so that receivers can change over.
+    """Keep the signature key that a new configuration replaces, so that it still signs.
 
-    To be called before they are written.
+    Call it before :func:`write`.
     """
     row = _rows(session, instance_id).get(_SIGNATURE)
     key = "" if row is None else cipher.decrypt(row.value) if row.sealed else row.value
@@ -116,7 +116,7 @@ def retire_key(
 def retired_key(
     session: orm.Session, cipher: Cipher, instance_id: int, after: dt.datetime
 ) -> str | None:
-    """The signature key before the last change, if that was after a date."""
+    """Return the previous signature key if it was replaced after a date."""
     row = _previous(session, instance_id)
     if row is None:
         return None
@@ -136,7 +136,7 @@ def key_of_entry(session: orm.Session, instance_id: int, entry_id: int) -> str:
 
 
 def rotate(session: orm.Session, cipher: Cipher) -> int:
-    """Encrypt every secret again with the newest key; returns how many there are."""
+    """Encrypt every secret again with the newest key, and return their number."""
     rows = session.scalars(sa.select(Configuration).where(Configuration.sealed)).all()
     for row in rows:
         row.value = cipher.rotate(row.value)

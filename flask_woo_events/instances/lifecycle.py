@@ -1,4 +1,4 @@
-"""Instances: connected stores, as they are created, changed, switched and deleted."""
+"""The rows of instances: created, changed, paused and deleted."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ def create(
     facts: cabc.Mapping[str, t.Any],
     now: dt.datetime,
 ) -> tuple[int, str]:
-    """Create an instance whose store has been checked; returns its id and its token.
+    """Create an instance whose store has been checked, and return its id and token.
 
-    Only the token's hash is kept: this is the one time that it can be told.
+    Only the token's hash is stored, so the token cannot be read again.
+
+    :param facts: what the check of the store reported.
     """
     token = new_token()
     instance = Instance(
@@ -79,7 +81,7 @@ def change(
 
 
 def before(session: orm.Session, cipher: Cipher, caller: Caller, instance_id: int) -> CurrentSpec:
-    """An instance as it is before a change."""
+    """Return the current state of an instance, before a change."""
     instance = find(session, caller, instance_id)
     return CurrentSpec(
         name=instance.name,
@@ -98,12 +100,12 @@ def plan_again(
     *,
     partial: bool,
 ) -> InstanceSpec:
-    """A plan on what the instance is by now; nobody else changes it until the commit.
+    """Apply a request to the locked instance as it is now.
 
-    The store is asked outside of any transaction and may take minutes, in which another request
-    may have changed what the first plan would put back.
+    The store is checked outside of any transaction, which may take minutes. Meanwhile another
+    request may have changed what the first specification would change back.
 
-    :param checked: the first plan, whose store answered.
+    :param checked: the first specification, whose store was checked.
     :raises ConflictError: the store or its keys are not those that were checked.
     """
     find(session, caller, instance_id, lock=True)
@@ -148,7 +150,7 @@ def enable_pollers(session: orm.Session, instance: Instance, now: dt.datetime) -
 def poll_now(session: orm.Session, caller: Caller, instance_id: int, now: dt.datetime) -> None:
     """Make all resources of an instance due, also those that wait after a failure.
 
-    :raises ConflictError: it is switched off.
+    :raises ConflictError: the instance is paused, or its events are off.
     """
     instance = find(session, caller, instance_id, lock=True)
     if instance.disabled or not instance.events_enabled:
@@ -160,7 +162,7 @@ def poll_now(session: orm.Session, caller: Caller, instance_id: int, now: dt.dat
 
 
 def backfill(session: orm.Session, caller: Caller, instance_id: int, now: dt.datetime) -> None:
-    """Forget what is known and tell everything that the store holds as CREATED."""
+    """Discard the ledger and send a CREATED event for every object of the store."""
     instance = find(session, caller, instance_id, lock=True)
     _interrupt(instance)
     for poller in pollers.of_instance(session, instance_id):
@@ -171,35 +173,36 @@ def backfill(session: orm.Session, caller: Caller, instance_id: int, now: dt.dat
 
 
 def accept(session: orm.Session, caller: Caller, instance_id: int, now: dt.datetime) -> list[str]:
-    """Believe what the store shows although much of it is gone; the next poll tells it.
+    """Accept a mass deletion, so that the next poll sends its DELETED events.
 
-    :return: the resources that were in doubt.
+    :return: the resources with missing objects.
     """
     instance = find(session, caller, instance_id, lock=True)
-    doubted = []
+    missing = []
     for poller in pollers.of_instance(session, instance_id):
         if "missing_since" in poller.memory:
             _interrupt(instance)
             poller.memory = {**poller.memory, "accept_missing": True}
             poller.retry_at = None
-            doubted.append(poller.resource)
+            missing.append(poller.resource)
     _schedule(instance, now)
     session.flush()
-    return doubted
+    return missing
 
 
 def delete(session: orm.Session, caller: Caller, instance_id: int) -> None:
-    """Delete an instance with all that belongs to it; its token is worth nothing any more."""
+    """Delete an instance with its configuration, events and deliveries."""
     session.delete(find(session, caller, instance_id))
     session.flush()
 
 
 def find(session: orm.Session, caller: Caller, instance_id: int, *, lock: bool = False) -> Instance:
-    """The row of one of the caller's instances.
+    """Return the row of one of the caller's instances.
 
-    :raises NotFoundError: there is none of this id in the caller's organisation.
+    :param lock: lock the row until the commit.
+    :raises NotFoundError: the caller's organisation has no instance with this id.
     """
-    # Not the key: rows that refer to the instance may still be added on PostgreSQL.
+    # Without the key, so that PostgreSQL still lets others add rows that refer to the instance.
     held = {"key_share": True} if lock else None
     instance = session.get(Instance, instance_id, with_for_update=held)
     # Another organisation's instance does not exist for the caller.
@@ -219,7 +222,7 @@ def _apply(
     configuration.write(session, cipher, instance.id, wanted.texts)
     since = None
     if facts.get("date"):
-        # What happened in that very second is rather told than lost.
+        # Changes in that second may be sent twice rather than lost.
         since = dt.datetime.fromisoformat(facts["date"]) - dt.timedelta(seconds=1)
     seen = pollers.StoreSnapshot(since, facts.get("totals") or {})
     if pollers.synchronize(session, instance.id, wanted.pollers, now, seen):
@@ -230,15 +233,15 @@ def _apply(
 
 
 def _shown(facts: cabc.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Of what the check of a store told, what is kept with the instance."""
+    """Return the facts of a checked store that are stored with the instance."""
     return {name: value for name, value in facts.items() if name != "totals"}
 
 
 def _interrupt(instance: Instance) -> None:
-    """Take the instance from a worker that polls it by what was true before.
+    """Take the instance away from a worker that polls it with the old state.
 
-    Its next commit finds the fence raised and is rolled back; otherwise it would write the old
-    cursor over the new one.
+    The worker's next commit fails by the higher fence; otherwise it would overwrite the new
+    cursor with the old one.
     """
     instance.lease_fence = Instance.lease_fence + 1
     instance.lease_until = None

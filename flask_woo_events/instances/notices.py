@@ -1,4 +1,4 @@
-"""Notices: what a person should know of an instance's store."""
+"""Notices: what an operator should know about an instance's store."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import typing as t
 
 from ..db.models import Instance
 
-#: Notices that an instance keeps.
+#: Most notices per instance.
 KEPT = 20
 
 
 def add(instance: Instance, kind: str, text: str, now: dt.datetime) -> None:
-    """Add a notice to an instance's row; the oldest make room.
+    """Add a notice to an instance, and drop the oldest above the limit.
 
-    One that says the same as the last is counted with it, at the later date.
+    A repetition of the last notice increments its count and updates its date.
     """
     notice: dict[str, t.Any] = {"date": now.isoformat(timespec="seconds"), "kind": kind}
     notice["text"] = text

@@ -1,4 +1,4 @@
-"""What an instance polls: the blocks of ``event.poller.configuration``, checked."""
+"""The resources that an instance polls: the blocks of ``event.poller.configuration``."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from ..values.validation import (
 from ..woocommerce import endpoints
 from ..woocommerce.listing import read_filters
 
-#: Most resources of one instance, each of which costs its store requests.
+#: Most resources per instance; each costs requests to the store.
 RESOURCES_MOST = 100
-#: For filters that are only checked.
+#: Any date, to check filters.
 _ANY_DATE = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
 class PollerConfiguration(Lenient):
-    """One resource to poll, as it is kept in ``woo_poller.configuration``."""
+    """One resource to poll, as stored in ``woo_poller.configuration``."""
 
     resource: str
     #: Hub path or ``/wp-json/...``, with query and macros.
     url: str
-    #: Dotted path of the id in a row.
+    #: Dotted path of the id in an object.
     id_field: str = "id"
     updated_field: str | None = None
     updated_format: str | None = None
@@ -50,7 +50,7 @@ class PollerConfiguration(Lenient):
     #: Seconds from created to updated that still count as CREATED.
     created_check_tolerance: int = 0
     page_size: int | None = None
-    #: Seconds that a poll reaches further back.
+    #: Seconds by which a poll reads further back.
     poll_delay: int = 0
 
 
@@ -122,15 +122,15 @@ class PollerBlock(Lenient):
             return value
         collection = endpoints.resolve(url)
         if collection.orders_by_id or collection.below is not None:
-            # Pages, deletions and webhooks go by WooCommerce's own id.
+            # Pages, deletions and webhooks use WooCommerce's own id.
             raise ValueError(
-                f"must be id for {collection.hub_name}, which is read by it; any other field needs "
-                "the store's own path as url, /wp-json/wc/v3/..., which is read whole at each poll"
+                f"must be id for {collection.hub_name}; any other field needs the store's own path "
+                "as url, /wp-json/wc/v3/..., which is read completely at each poll"
             )
         return value
 
     def configuration(self, resource: str) -> PollerConfiguration:
-        """The block as it is kept."""
+        """Return the block as it is stored."""
         dates = self.dates or DatesConfiguration.model_validate({})
         return PollerConfiguration(
             resource=resource,
@@ -158,7 +158,7 @@ _DOCUMENTED_FORMAT = "yyyy-MM-dd'T'HH:mm:ss"
 
 
 def default_configuration() -> dict[str, t.Any]:
-    """The block of the documentation for the four resources."""
+    """Return the documented configuration of the four default resources."""
     dates = {
         "updatedDateField": "date_modified_gmt",
         "updatedDateFormat": _DOCUMENTED_FORMAT,
@@ -185,7 +185,7 @@ def parse_poller_configuration(
         try:
             value = load_json(value.encode())
         except InputError as exc:
-            raise InputError(f"{name} is a string, but no JSON: {exc}", name) from exc
+            raise InputError(f"{name} is a string that is not JSON: {exc}", name) from exc
     if not isinstance(value, dict) or not value:
         raise InputError(f"{name} must be an object of resources to poll", name)
     if len(value) > RESOURCES_MOST:
@@ -203,8 +203,8 @@ def parse_poller_configuration(
 def parse_legacy_urls(text: str) -> dict[str, t.Any]:
     """Turn ``event.poller.urls`` into ``event.poller.configuration``.
 
-    Either lines of nine fields separated by ``|`` (resource, url, filter, then field, format and
-    zone of the updated and of the created date), or just names of resources.
+    It is either lines of nine fields separated by ``|`` (resource, url, filter, then field, format
+    and zone of the updated and of the created date), or names of resources.
     """
     name = f"configuration.{URLS_KEY}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""Pollers: which resources of an instance are polled, and from where."""
+"""The rows of pollers, one for each resource of an instance."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from .polled_resources import PollerConfiguration
 
 @dataclasses.dataclass(frozen=True)
 class StoreSnapshot:
-    """What a check of the store saw just now."""
+    """What the check of a store has just reported."""
 
-    #: The store's clock: what it creates or changes before a new resource is read the first time
-    #: is told. Without it that counts from the first reading.
+    #: The time by the store's clock: later changes are sent, although the baseline of a new
+    #: resource is read later. ``None``: since the begin of the baseline.
     since: dt.datetime | None
-    #: Objects by the path of their list, as far as the store counted them.
+    #: Number of objects by the path of their list, as far as the store reports it.
     totals: cabc.Mapping[str, int | None]
 
     def memory_of(self, url: str) -> dict[str, object]:
-        """What the poller of a new resource remembers of it."""
+        """Return the memory of a new resource's poller."""
         total = self.totals.get(endpoints.resolve(url).path)
         return {} if total is None else {"checked_total": total}
 
 
 def of_instance(session: orm.Session, instance_id: int) -> cabc.Sequence[Poller]:
-    """The rows of an instance, those of resources that it no longer names included."""
+    """Return the pollers of an instance, including those of resources it no longer names."""
     query = sa.select(Poller).where(Poller.instance_id == instance_id)
     return session.scalars(query.order_by(Poller.id)).all()
 
@@ -44,9 +44,11 @@ def synchronize(
     now: dt.datetime,
     seen: StoreSnapshot,
 ) -> bool:
-    """Keep the cursors of resources that stay; what is new or points elsewhere starts afresh.
+    """Make the pollers of an instance match its resources, and keep the cursors of those that stay.
 
-    Returns whether anything is to be polled otherwise than before.
+    A resource that is new or has another collection begins with a baseline.
+
+    :return: whether anything changed.
     """
     changed = False
     rows = {folded(poller.resource): poller for poller in of_instance(session, instance_id)}
@@ -79,9 +81,9 @@ def synchronize(
 
 
 def start_over(session: orm.Session, poller: Poller, *, since: dt.datetime | None = None) -> None:
-    """Take nothing for known: the next poll is a baseline, and versions go on from it.
+    """Discard the ledger's contents, so that the next poll is a baseline; versions continue.
 
-    :param since: what the store created or changed after this is told all the same.
+    :param since: objects that the store creates or changes after this are sent all the same.
     """
     poller.stamp += 1
     session.execute(
@@ -100,7 +102,7 @@ def start_over(session: orm.Session, poller: Poller, *, since: dt.datetime | Non
 
 
 def forget(session: orm.Session, poller: Poller) -> None:
-    """Start over with another collection: what was known of the old one is deleted."""
+    """Start over with another collection, and delete the ledger of the old one."""
     start_over(session, poller)
     session.execute(
         sa.delete(Object)

@@ -1,4 +1,4 @@
-"""Requests for instances as clients send them, checked."""
+"""Requests for instances, with the configuration keys, and their validation."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ from .polled_resources import (
 
 
 def web_address(value: str) -> str:
-    """Check the address of a callback.
+    """Check the URL of a callback.
 
-    :raises ValueError: it is none, or holds what would be shown in logs.
+    :raises ValueError: the text is not a URL, or holds a password, which logs would show.
     """
     if not value:
         return value
@@ -70,7 +70,7 @@ def _vendor_type(value: str) -> str:
 
 def _channel(value: str) -> str:
     if value.strip().lower() != "webhook":
-        raise ValueError("webhook is expected; notifications go nowhere else")
+        raise ValueError("webhook is expected; there is no other channel")
     return value
 
 
@@ -89,7 +89,9 @@ def _minutes(value: object) -> object:
 
 def _credential(value: str) -> str:
     if not value.strip().isascii() or set(value.strip()) & set("<>: "):
-        raise ValueError("this is not one of WooCommerce's keys, which begin with ck_ or cs_")
+        raise ValueError(
+            "WooCommerce's keys begin with ck_ or cs_ and hold no spaces or angle brackets"
+        )
     return value
 
 
@@ -105,7 +107,7 @@ Minutes = t.Annotated[int, pydantic.BeforeValidator(_minutes), pydantic.Field(le
 
 
 def stored_text(value: object) -> str:
-    """A value of the configuration as it is kept and read back: always text."""
+    """Return the text of a configuration value, as it is stored and returned."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -231,17 +233,17 @@ class InstanceConfiguration(pydantic.BaseModel):
 
 
 def key_of(field: str) -> str:
-    """The documented key of a field of ``InstanceConfiguration``."""
+    """Return the documented key of a field of ``InstanceConfiguration``."""
     return str(InstanceConfiguration.model_fields[field].alias)
 
 
 def _listed(value: object) -> object:
-    # The documentation's table calls tags a string, its examples send a list.
+    # The documentation's table says that tags are a string; its examples send a list.
     return [value] if isinstance(value, str) else value
 
 
 class ElementReference(Lenient):
-    """Which element an instance is of."""
+    """The element of an instance."""
 
     key: str | None = None
     id: int | None = None
@@ -280,7 +282,7 @@ class InstanceRequest(Lenient):
 
 
 def pollers_of(configuration: InstanceConfiguration) -> tuple[PollerConfiguration, ...]:
-    """The resources that a configuration wants polled; the four defaults when it names none."""
+    """Return the resources that a configuration names, by default the documented four."""
     if configuration.poller_configuration not in (None, ""):
         return parse_poller_configuration(configuration.poller_configuration)
     path: tuple[str, ...] = ("configuration", URLS_KEY)
@@ -290,7 +292,7 @@ def pollers_of(configuration: InstanceConfiguration) -> tuple[PollerConfiguratio
 
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
-#: Headers that an instance must not set: they belong to the connection or to us.
+#: Headers that an instance must not set: the connection or the extension sets them.
 _OURS = frozenset(
     {
         "connection",
@@ -341,18 +343,18 @@ def parse_headers(value: object) -> dict[str, str]:
     headers: dict[str, str] = {}
     for header, text in pairs:
         if not _HEADER.match(header) or not text.isprintable() or not text.isascii():
-            # Not which one: what stands for a name may be a piece of a secret value.
+            # The message does not quote the name, which may be a part of a secret value.
             raise InputError(f"{name} holds a name or value that no HTTP header can have", name)
         if header.lower() in _OURS:
-            raise InputError(f"{name} must not set {header}, which is set by us", name)
+            raise InputError(f"{name} must not set {header}, which the extension sets", name)
         headers[header] = text
     return headers
 
 
 def texts(configuration: cabc.Mapping[str, t.Any]) -> dict[str, str]:
-    """A flat configuration as it is kept.
+    """Return a flat configuration as it is stored.
 
-    :raises InputError: a key is too long or there are too many.
+    :raises InputError: there are too many keys, or one is too long or not printable ASCII.
     """
     if len(configuration) > 200 or any(len(key) > KEY_LENGTH or not key for key in configuration):
         raise InputError(

@@ -1,4 +1,4 @@
-"""Plans: what a request wants an instance to be, checked."""
+"""The specification of an instance: a request, checked and completed."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from .requests import (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InstanceSpec:
-    """A checked request: what an instance is to be."""
+    """A checked request: the instance as it will be."""
 
     name: str
     tags: tuple[str, ...]
     configuration: InstanceConfiguration = dataclasses.field(repr=False)
     texts: cabc.Mapping[str, str] = dataclasses.field(repr=False)
     pollers: tuple[PollerConfiguration, ...]
-    #: The store or its keys are others than before.
+    #: The store or its keys change.
     reconnects: bool
-    #: The same, or other resources: the store has to answer for it first.
+    #: The store, its keys or the resources change, so that the store must be checked.
     asks: bool
 
     @property
     def refresh_minutes(self) -> int:
-        """Minutes between two polls; 0 for none. Webhooks are reconciled by slower ones."""
+        """Minutes between two polls; 0 for none. With webhooks, the reconcile interval."""
         if self.configuration.vendor_type == "webhook":
             return self.configuration.reconcile_minutes
         return self.configuration.refresh_minutes
 
     @property
     def access(self) -> StoreAccess:
-        """Where the store is, and the keys for it."""
+        """The address and the keys of the store."""
         return StoreAccess(
             self.configuration.store_url,
             self.configuration.api_key,
@@ -57,7 +57,7 @@ class InstanceSpec:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CurrentSpec:
-    """An instance as it is before a change, secrets in clear."""
+    """An instance before a change, with decrypted secrets."""
 
     name: str
     tags: tuple[str, ...]
@@ -67,10 +67,10 @@ class CurrentSpec:
 def plan(
     request: InstanceRequest, before: CurrentSpec | None = None, *, partial: bool = False
 ) -> InstanceSpec:
-    """Check what a request asks for.
+    """Check a request, and return the instance as it will be.
 
     :param before: the instance to change; ``None`` for a new one.
-    :param partial: what the request leaves out stays (PATCH).
+    :param partial: keep what the request leaves out (PATCH).
     :raises InputError: names the field that is wrong or missing.
     """
     _check_element(request)
@@ -83,9 +83,9 @@ def plan(
     _prefer_given_pollers(given)
     wanted = texts({**_without_pollers(old, given), **given} if partial else given)
     if not wanted.get("store.url") and wanted.get("oauth.callback.url"):
-        # The documentation's table names the store's address so, its examples do not.
+        # The documentation's table uses this key for the store's address; its examples do not.
         wanted["store.url"] = wanted["oauth.callback.url"]
-    # Forms send their untouched fields as empty texts.
+    # Forms send untouched fields as empty texts.
     filled = {key: text for key, text in wanted.items() if text != ""}
     checked = validated(InstanceConfiguration, filled, ("configuration",))
     _require(checked, request, partial)
@@ -109,7 +109,7 @@ def plan(
     )
 
 
-#: Switches that an instance has from the beginning, so that each is an entry that can be changed.
+#: Keys that every instance has, so that each is an entry that can be changed.
 _ALWAYS_THERE = (key_of("filter_nulls"), key_of("enabled"), key_of("refresh_minutes"))
 
 
@@ -120,16 +120,16 @@ def _differ(
 
 
 def _require_keys_for_new_host(url: str, before: str | None, secret: str | None) -> None:
-    """Refuse to send a stored secret to another host than the one that it was given for.
+    """Refuse to send a stored secret to another host than before.
 
-    A token reads secrets back as ``********``; moving the store would be a way around that.
+    The API masks secrets; a changed store URL must not be a way to read them.
     """
     if before is None or secret not in (None, "", MASK):
         return
     if urlsplit(store_root(url))[:2] != urlsplit(store_root(before))[:2]:
         raise InputError(
             "store.url is another host than before; send oauth.api.key and oauth.api.secret "
-            "with it, the stored ones are not sent there",
+            "with it, because the stored keys are not sent to another host",
             "configuration.oauth.api.secret",
         )
 
@@ -151,7 +151,7 @@ def _prefer_given_pollers(given: cabc.MutableMapping[str, str]) -> None:
 def _without_pollers(
     old: cabc.Mapping[str, str], given: cabc.Mapping[str, str]
 ) -> cabc.Mapping[str, str]:
-    """What was there before, without the form of pollers that a PATCH replaces by the other."""
+    """Return the old configuration without the pollers if the new one has pollers."""
     if not any(given.get(key) for key in _POLLER_KEYS):
         return old
     return {key: text for key, text in old.items() if key not in _POLLER_KEYS}

@@ -1,4 +1,4 @@
-"""Subscriptions: where the notifications of an instance go."""
+"""The subscriptions of an instance, which receive its notifications."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..events import delivery_states, outbox
 def synchronize(
     session: orm.Session, instance: Instance, callback_url: str, now: dt.datetime
 ) -> None:
-    """One current subscription for the callback URL; what waits moves to a new one with it."""
+    """Make the callback URL the current subscription; waiting deliveries move to it."""
     earlier = session.scalars(
         sa.select(Subscription)
         .where(Subscription.instance_id == instance.id, Subscription.channel == Channel.WEBHOOK)

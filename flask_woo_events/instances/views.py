@@ -1,4 +1,4 @@
-"""Views: instances as the API and the command line show them."""
+"""Views of instances, for the API, the console and the commands."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .requests import key_of
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PollerView:
-    """How the poller of one resource is doing."""
+    """The state of the poller of one resource."""
 
     resource: str
     url: str
@@ -31,13 +31,13 @@ class PollerView:
     failures: int
     error: str | None
     polled_at: dt.datetime | None
-    #: When it tries again after a failure, if that is not at the next poll of the instance.
+    #: Time of the next try after a failure, if it is not the next poll of the instance.
     retry_at: dt.datetime | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InstanceView:
-    """An instance as it is shown."""
+    """An instance for display."""
 
     id: int
     name: str
@@ -67,9 +67,9 @@ class InstanceView:
 
 
 def get(session: orm.Session, caller: Caller, instance_id: int) -> InstanceView:
-    """One instance as it is shown.
+    """Return one instance.
 
-    :raises NotFoundError: there is none of this id in the caller's organisation.
+    :raises NotFoundError: the caller's organisation has no instance with this id.
     """
     return _view(session, find(session, caller, instance_id))
 
@@ -83,17 +83,17 @@ def list_(
     after_id: int = 0,
     limit: int = 200,
 ) -> list[InstanceView]:
-    """The caller's instances, by id.
+    """Return the instances of the caller's organisation, by id.
 
     :param tags: only instances with all of these tags.
-    :param search: only instances whose name holds this, in any case.
+    :param search: only instances whose name contains this, case-insensitive.
     :param after_id: only later ids, for paging.
     """
     query = sa.select(Instance).where(
         Instance.organization_id == caller.organization_id, Instance.id > after_id
     )
     if "\0" in search:
-        return []  # PostgreSQL refuses it in a parameter, and no name holds it
+        return []  # no name holds NUL, and PostgreSQL refuses it in a parameter
     if search:
         query = query.where(sa.func.lower(Instance.name).contains(search.lower(), autoescape=True))
     found = []

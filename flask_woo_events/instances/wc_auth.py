@@ -1,7 +1,7 @@
-"""Connecting: a store joined by WooCommerce's own approval of keys, which nobody has to copy.
+"""Connecting a store by WooCommerce's own approval of keys, without copying them.
 
-The browser carries a state that nobody can guess, and never a key: the store sends the keys from
-its server to ours.
+The browser carries a state that cannot be guessed, and never a key: the store sends the keys from
+its server to ours. Source: WooCommerce's ``/wc-auth/v1/authorize``.
 """
 
 from __future__ import annotations
@@ -36,37 +36,37 @@ _log = logging.getLogger(__name__)
 PATH = "/connect"
 CALLBACK_PATH = f"{PATH}/callback"
 RETURN_PATH = f"{PATH}/return"
-#: How the store's owner reads who asks for keys; the plugin knows its keys by it.
+#: The name that the store shows for the application; the plugin finds its keys by it.
 APP_NAME = "Flask Woo Events"
-#: How long an approval may take.
+#: Time for an approval.
 VALID = dt.timedelta(hours=1)
-#: How long what came of one is remembered.
+#: Time for which the result of an approval is kept.
 REMEMBERED = dt.timedelta(days=1)
-#: How long an invitation is good unless another time is said.
+#: Default lifetime of an invitation.
 INVITED = dt.timedelta(days=7)
 _SALT = "flask_woo_events.invitation"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Invitation:
-    """What a link allows: to connect a store for a user."""
+    """The right to connect a store for a user, as a link holds it."""
 
     caller: Caller
-    #: Only this store; empty for any.
+    #: The only store that may be connected; empty for any.
     store_url: str
-    #: What the instance shall be, without the keys.
+    #: The request for the instance, without store and keys.
     request: dict[str, t.Any] = dataclasses.field(repr=False)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConnectionResult:
-    """What came of an approval."""
+    """The result of an approval."""
 
     store_url: str
-    #: Null while the store has not answered, or when it failed.
+    #: ``None`` while the store has not answered, or if it failed.
     instance_id: int | None
     error: str | None
-    #: Where the browser came from: an address of the store, or a page of the application.
+    #: URL to which the browser returns: of the store, or of a page of the application.
     back: str
     page: str
 
@@ -81,9 +81,11 @@ def invite(
 ) -> str:
     """Make a link with which a shop owner connects a store, until it expires.
 
-    :param store_url: only this store; empty for any.
-    :param request: what the instance shall be, as for ``POST /instances``, without store and keys.
-    :raises ConfigurationError: nobody said where the API is to be reached from outside.
+    :param store_url: the only store that may be connected; empty for any.
+    :param request: a body as for ``POST /instances``, without store and keys.
+    :param valid: lifetime of the link.
+    :raises ConfigurationError: ``WOO_EVENTS_PUBLIC_URL`` is not an https address.
+    :raises InputError: the request or the store's address is wrong.
     """
     base = public_base(runtime.settings.public_url or "")
     if not isinstance(request, cabc.Mapping | None):
@@ -104,12 +106,12 @@ def invite(
 
 
 def read_invitation(runtime: Runtime, token: str) -> Invitation:
-    """What a link allows.
+    """Read the invitation of a link.
 
-    :raises NotFoundError: we did not make it, it has expired, or its user is gone.
+    :raises NotFoundError: the link is not ours, has expired, or its user was removed.
     """
     refused = NotFoundError(
-        "This invitation is not valid any more. Ask whoever gave it to you for another one "
+        "This invitation is no longer valid. Ask its sender for another one "
         "(flask woo instances invite)"
     )
     try:
@@ -141,11 +143,11 @@ def begin(
     back: str = "",
     page: str = "",
 ) -> str:
-    """Remember that a store is about to be connected; where its owner approves it.
+    """Begin to connect a store, and return the URL at which its owner approves the keys.
 
-    :param request: what the instance shall be, as for ``POST /instances``, without store and keys.
-    :param base: where the API is to be reached from the store, with its prefix; ``https``.
-    :param back: where the browser goes in the end; only an address of the store itself.
+    :param request: a body as for ``POST /instances``, without store and keys.
+    :param base: ``https`` URL at which the store reaches the API, with its prefix.
+    :param back: URL to which the browser returns; it must be one of the store.
     :param page: or a page of the application, at the host of ``base``.
     :raises InputError: the address or the request is wrong.
     :raises ConfigurationError: the store would refuse to send keys to ``base``.
@@ -186,12 +188,13 @@ def begin(
 
 
 def finish(runtime: Runtime, state: str, key: str, secret: str, base: str) -> int:
-    """Take the keys that a store sent, try them on it, and connect it; the instance's id.
+    """Check the keys that a store sent, connect the store, and return the instance's id.
 
     A store that is connected already gets the new keys.
 
-    :raises NotFoundError: nobody waits for them: the state is unknown, used or has expired.
-    :raises WooEventsError: the store cannot be used with them.
+    :param base: URL at which the store reaches the API, with its prefix.
+    :raises NotFoundError: the state is unknown, used or expired.
+    :raises WooEventsError: the store cannot be used with these keys.
     """
     now = runtime.clock()
     with runtime.database.write() as session:
@@ -209,15 +212,15 @@ def finish(runtime: Runtime, state: str, key: str, secret: str, base: str) -> in
 
 
 def outcome(runtime: Runtime, state: str) -> ConnectionResult:
-    """What came of an approval so far.
+    """Return the result of an approval so far.
 
-    :raises NotFoundError: the state is unknown, or was forgotten.
+    :raises NotFoundError: the state is unknown, or its result is no longer kept.
     """
     query = sa.select(Connection).where(Connection.state_hash == hash_token(state))
     with runtime.database.read() as session:
         row = session.scalars(query).one_or_none()
         if row is None:
-            raise NotFoundError("Nobody waits for this store; connect it once more")
+            raise NotFoundError("This connection is unknown or expired; connect the store again")
         kept = json.loads(runtime.cipher.decrypt(row.request))
         return ConnectionResult(
             store_url=row.store_url,
@@ -229,9 +232,9 @@ def outcome(runtime: Runtime, state: str) -> ConnectionResult:
 
 
 def public_base(base: str) -> str:
-    """Where the API is to be reached from outside, if WooCommerce sends keys there.
+    """Return a URL of the API without its final slash, if WooCommerce sends keys there.
 
-    :raises ConfigurationError: it does not.
+    :raises ConfigurationError: the URL is not https.
     """
     if not base.startswith("https://"):
         raise ConfigurationError(
@@ -242,8 +245,8 @@ def public_base(base: str) -> str:
 
 
 def _claim(session: orm.Session, state: str, now: dt.datetime) -> Connection:
-    """Use a state up; whoever comes second finds it expired."""
-    # States have 256 bits and are looked up by their hash: the time tells nothing of them.
+    """Mark a state as used, so that a second request finds it expired."""
+    # States are 256 random bits, looked up by their hash: the time reveals nothing about them.
     known = hash_token(state)
     taken = session.connection().execute(
         sa.update(Connection)
@@ -251,7 +254,9 @@ def _claim(session: orm.Session, state: str, now: dt.datetime) -> Connection:
         .values(expires_at=now)
     )
     if taken.rowcount != 1:
-        raise NotFoundError("Nobody waits for these keys; connect the store once more")
+        raise NotFoundError(
+            "This connection is unknown, finished or too old; connect the store again"
+        )
     return session.scalars(sa.select(Connection).where(Connection.state_hash == known)).one()
 
 
@@ -289,7 +294,7 @@ def _connect(
 
 
 def _connected(session: orm.Session, caller: Caller, root: str) -> int | None:
-    """The organisation's instance of a store, the newest if there are several."""
+    """Return the organisation's instance of a store, the newest if there are several."""
     rows = session.execute(
         sa.select(Instance.id, Configuration.value)
         .join(Configuration, Configuration.instance_id == Instance.id)
@@ -329,7 +334,7 @@ def _check(request: cabc.Mapping[str, t.Any], root: str) -> None:
 
 
 def _is_of(address: str, root: str) -> bool:
-    """Whether an address is at the root or below it."""
+    """Return whether a URL is the root or below it."""
     return address == root or address.startswith((f"{root}/", f"{root}?"))
 
 

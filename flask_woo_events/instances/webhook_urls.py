@@ -1,4 +1,4 @@
-"""Hooks: the addresses at which the webhooks of stores arrive, and the secrets they sign with."""
+"""The delivery URLs of stores' webhooks, and their secrets."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ import itsdangerous
 
 from ..values.validation import whole_number
 
-#: The path below the API's prefix; the element's key is part of the documented path.
+#: Path below the API's prefix; Cloud Elements documents it with the element's key.
 PATH = "/events/woocommercerest"
 _SALT = "flask_woo_events.hooks"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Hook:
-    """Which instance a webhook is for, and which of its secrets it has."""
+    """The instance of a webhook, and the number of its secret."""
 
     instance_id: int
-    #: Grows when an instance's secret is replaced.
+    #: Incremented when the instance's secret is replaced.
     epoch: int
 
 
 def sign(keys: cabc.Sequence[str], hook: Hook) -> str:
-    """The last part of the address: the instance's id, which nobody else can make.
+    """Return the last part of the URL, which only the owner of the keys can make.
 
     :param keys: ``WOO_EVENTS_ENCRYPTION_KEYS``, oldest first.
     """
@@ -36,7 +36,7 @@ def sign(keys: cabc.Sequence[str], hook: Hook) -> str:
 
 
 def read(keys: cabc.Sequence[str], text: str) -> Hook | None:
-    """What an address says; ``None`` when we did not make it."""
+    """Read the last part of a URL; return ``None`` if :func:`sign` did not make it."""
     try:
         number, epoch = _serializer(keys).loads(text)
     except (itsdangerous.BadSignature, ValueError, TypeError):
@@ -45,7 +45,7 @@ def read(keys: cabc.Sequence[str], text: str) -> Hook | None:
 
 
 def read_base64(text: str) -> int | None:
-    """The instance of the documented routing by Base64 (Cloud Elements: ``/events/{key}/{id}``)."""
+    """Read the instance of Cloud Elements' documented route ``/events/{key}/{base64 of id}``."""
     try:
         plain = base64.b64decode(text + "=" * (-len(text) % 4), validate=True).decode()
     except (binascii.Error, ValueError):
@@ -54,19 +54,19 @@ def read_base64(text: str) -> int | None:
 
 
 def secrets(keys: cabc.Sequence[str], hook: Hook) -> tuple[str, ...]:
-    """The secrets that a webhook of this hook may have, oldest first; a new one gets the last.
+    """Return the valid secrets of a webhook, oldest first; a new webhook gets the last one.
 
-    They are derived, so that none has to be kept, and each encryption key has its own: while a
-    key is being replaced both are good.
+    They are derived from the encryption keys and not stored. Each key has its own, so that all
+    are valid while a key is being replaced.
     """
     message = f"hook:{hook.instance_id}:{hook.epoch}".encode()
     return tuple(hmac.new(key.encode(), message, hashlib.sha256).hexdigest() for key in keys)
 
 
 def url(base: str, keys: cabc.Sequence[str], hook: Hook) -> str:
-    """The whole address for a store.
+    """Return the delivery URL for a store.
 
-    :param base: where the API is to be reached from outside, with its prefix.
+    :param base: URL at which the store reaches the API, with its prefix.
     """
     return f"{base.rstrip('/')}{PATH}/{sign(keys, hook)}"
 

@@ -1,4 +1,4 @@
-"""The webhooks of instances: registered at their stores, guarded, and removed with them."""
+"""The webhooks of instances: registered at their stores, checked regularly, and removed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from ..runtime import Runtime
 from ..woocommerce import endpoints
 from ..woocommerce.access import StoreAccess
 from ..woocommerce.webhooks import Registrar, Webhook, WebhookCheck, topics
-from . import access as profiles
-from . import notices, pollers, webhook_urls
+from . import access, notices, pollers, webhook_urls
 from .webhook_urls import Hook
 
 _log = logging.getLogger(__name__)
@@ -29,8 +28,8 @@ RETRY_AFTER = dt.timedelta(minutes=2)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Plan:
-    """What the webhooks of an instance should be."""
+class _Wanted:
+    """The webhooks that an instance needs."""
 
     access: StoreAccess
     hook: Hook
@@ -40,9 +39,9 @@ class _Plan:
 
 
 def url(runtime: Runtime, instance_id: int) -> tuple[str, str]:
-    """The address and the secret for a webhook that a person makes in WooCommerce.
+    """Return URL and secret for a webhook that an administrator creates in WooCommerce.
 
-    :raises ConfigurationError: nobody said where the API is to be reached from outside.
+    :raises ConfigurationError: the URL of the API is not known.
     """
     with runtime.database.read() as session:
         instance = session.get_one(Instance, instance_id)
@@ -53,49 +52,49 @@ def url(runtime: Runtime, instance_id: int) -> tuple[str, str]:
 
 
 def reconcile(runtime: Runtime, instance_id: int) -> WebhookCheck:
-    """Make the store's webhooks what the instance needs; polls what was missed meanwhile.
+    """Register or repair the webhooks of an instance, and make it due if any were missing.
 
-    :raises ConfigurationError: nobody said where that is.
+    :raises ConfigurationError: the URL of the API is not known.
     :raises TransportError: the store does not answer, or the key may not read webhooks.
     """
-    plan = _plan(runtime, instance_id)
+    wanted = _read_wanted(runtime, instance_id)
     try:
-        found = _registrar(runtime, plan).reconcile(plan.topics, plan.distrusted)
+        found = _registrar(runtime, wanted).reconcile(wanted.topics, wanted.distrusted)
     except TransportError as exc:
         reason = getattr(exc, "said", "") or str(exc)
-        found = WebhookCheck(tuple(Webhook(topic, error=reason) for topic in plan.topics))
+        found = WebhookCheck(tuple(Webhook(topic, error=reason) for topic in wanted.topics))
         _keep(runtime, instance_id, found)
         raise
     _keep(runtime, instance_id, found)
     return found
 
 
-def look(runtime: Runtime, instance_id: int) -> list[Webhook]:
-    """Our webhooks as the store shows them now.
+def read_registered(runtime: Runtime, instance_id: int) -> list[Webhook]:
+    """Read our webhooks from the store.
 
     :raises TransportError: the store does not answer, or the key may not read webhooks.
     """
-    rows = _registrar(runtime, _plan(runtime, instance_id)).look()
+    rows = _registrar(runtime, _read_wanted(runtime, instance_id)).read()
     return [
         Webhook(str(row.get("topic", "")), int(row["id"]), str(row.get("status"))) for row in rows
     ]
 
 
 def check(runtime: Runtime, instance_id: int) -> list[str]:
-    """What is wrong with our webhooks at the store, for people; changes nothing.
+    """Return descriptions of what is wrong with our webhooks, without changing them.
 
     :raises TransportError: the store does not answer, or the key may not read webhooks.
     """
-    plan = _plan(runtime, instance_id)
-    return _registrar(runtime, plan).check(plan.topics, plan.distrusted)
+    wanted = _read_wanted(runtime, instance_id)
+    return _registrar(runtime, wanted).check(wanted.topics, wanted.distrusted)
 
 
 def remove(runtime: Runtime, instance_id: int) -> int:
-    """Remove ours from the store and forget them; tell how many there were.
+    """Remove our webhooks from the store, and return their number.
 
     :raises TransportError: the store does not answer.
     """
-    removed = _registrar(runtime, _plan(runtime, instance_id)).remove()
+    removed = _registrar(runtime, _read_wanted(runtime, instance_id)).remove()
     with runtime.database.write() as session:
         instance = session.get(Instance, instance_id)
         if instance is not None:
@@ -104,14 +103,14 @@ def remove(runtime: Runtime, instance_id: int) -> int:
 
 
 def rotate(runtime: Runtime, instance_id: int) -> WebhookCheck:
-    """Give the webhooks another secret; the one before is good until the next change."""
+    """Give the webhooks a new secret; the previous one stays valid until the next change."""
     with runtime.database.write() as session:
         session.get_one(Instance, instance_id, with_for_update=True).hooks_epoch += 1
     return reconcile(runtime, instance_id)
 
 
 def due(runtime: Runtime) -> list[int]:
-    """Instances whose webhooks are to be looked at now."""
+    """Return the instances whose webhooks are due for a check."""
     query = sa.select(Instance.id).where(
         Instance.hooks_due_at <= runtime.clock(),
         Instance.events_enabled,
@@ -122,9 +121,10 @@ def due(runtime: Runtime) -> list[int]:
 
 
 def guard(runtime: Runtime, keeper: LeaseRenewer, instance_id: int) -> None:
-    """Look at an instance's webhooks, and put them right; what was missed is polled at once."""
-    # Moved on first, and again while it lasts: another worker leaves it alone meanwhile, and
-    # takes it over when this one is killed.
+    """Check and repair the webhooks of an instance that is due.
+
+    :param keeper: renews the claim, so that another worker takes over if this one is killed.
+    """
     until = keeper.until()
     with runtime.database.write() as session:
         taken = session.connection().execute(
@@ -142,12 +142,12 @@ def guard(runtime: Runtime, keeper: LeaseRenewer, instance_id: int) -> None:
         extra = {"action": "guard", "instance": instance_id}
         _log.warning("webhooks of instance %d: %s", instance_id, exc, extra=extra)
     finally:
-        # Who has written down how they are has also said when they are due.
+        # Without effect if the result was written, because that set the next due time.
         with contextlib.suppress(LeaseLostError), runtime.database.write() as session:
             lease.renew(session, runtime.clock() + RETRY_AFTER)
 
 
-def _plan(runtime: Runtime, instance_id: int) -> _Plan:
+def _read_wanted(runtime: Runtime, instance_id: int) -> _Wanted:
     with runtime.database.read() as session:
         instance = session.get_one(Instance, instance_id)
         names = [
@@ -156,11 +156,11 @@ def _plan(runtime: Runtime, instance_id: int) -> _Plan:
             if poller.selected and poller.state != PollerState.DISABLED
         ]
         hook = Hook(instance_id, instance.hooks_epoch)
-        where = require_base(runtime.settings.public_url or instance.hooks_base)
-        return _Plan(
-            access=profiles.load_access(session, runtime.cipher, instance_id),
+        base = require_base(runtime.settings.public_url or instance.hooks_base)
+        return _Wanted(
+            access=access.load_access(session, runtime.cipher, instance_id),
             hook=hook,
-            url=webhook_urls.url(where, runtime.settings.encryption_keys, hook),
+            url=webhook_urls.url(base, runtime.settings.encryption_keys, hook),
             topics=topics(names),
             distrusted=frozenset(
                 int(one["id"]) for one in instance.hooks if one.get("distrusted") and one.get("id")
@@ -168,27 +168,27 @@ def _plan(runtime: Runtime, instance_id: int) -> _Plan:
         )
 
 
-def _registrar(runtime: Runtime, plan: _Plan) -> Registrar:
+def _registrar(runtime: Runtime, wanted: _Wanted) -> Registrar:
     keys = runtime.settings.encryption_keys
 
     def is_ours(address: str) -> bool:
         path = urllib.parse.urlsplit(address).path
         head, _slash, last = path.rpartition("/")
         found = webhook_urls.read(keys, last) if head.endswith(webhook_urls.PATH) else None
-        return found is not None and found.instance_id == plan.hook.instance_id
+        return found is not None and found.instance_id == wanted.hook.instance_id
 
     return Registrar(
-        runtime.store_client(plan.access),
-        plan.url,
-        webhook_urls.secrets(keys, plan.hook)[-1],
+        runtime.store_client(wanted.access),
+        wanted.url,
+        webhook_urls.secrets(keys, wanted.hook)[-1],
         is_ours=is_ours,
-        name=f"flask_woo_events {plan.hook.instance_id}",
-        reached=_Reached(runtime, plan.hook.instance_id),
+        name=f"flask_woo_events {wanted.hook.instance_id}",
+        reached=_Reached(runtime, wanted.hook.instance_id),
     )
 
 
 class _Reached:
-    """Whether the store's ping has come since this was last asked."""
+    """Reports whether the store's ping has arrived since the previous call."""
 
     def __init__(self, runtime: Runtime, instance_id: int) -> None:
         self._runtime = runtime
@@ -217,7 +217,7 @@ def require_base(base: str | None) -> str:
 
 
 def _keep(runtime: Runtime, instance_id: int, found: WebhookCheck) -> None:
-    """Write down how the webhooks are, and when to look again."""
+    """Store the state of the webhooks and the time of the next check."""
     now = runtime.clock()
     with runtime.database.write() as session:
         instance = session.get(Instance, instance_id, with_for_update=True)
@@ -228,35 +228,35 @@ def _keep(runtime: Runtime, instance_id: int, found: WebhookCheck) -> None:
         minutes = dt.timedelta(minutes=runtime.settings.hook_check_minutes)
         instance.hooks_due_at = now + (minutes if found.healthy else RETRY_AFTER)
         if before and found.repaired:
-            notices.add(instance, "webhooks", _told(found), now)
+            notices.add(instance, "webhooks", _notice(found), now)
         if found.repaired:
-            # Also the first time: the store may have been read before they were there.
-            fill_the_gap(session, now, Instance.id == instance_id)
+            # Also at the first registration: a poll may have run before it.
+            poll_missed(session, now, Instance.id == instance_id)
 
 
-def _told(found: WebhookCheck) -> str:
+def _notice(found: WebhookCheck) -> str:
     wrong = "; ".join(found.repaired[:5])
     more = f"; and {len(found.repaired) - 5} more" if len(found.repaired) > 5 else ""
     if found.healthy:
-        return f"webhooks were put right ({wrong}{more}), and what they did not tell is polled"
+        return f"webhooks were repaired ({wrong}{more}); missed changes are polled"
     why = next((one.error or one.status for one in found.webhooks if one.status != "active"), "")
     return (
-        f"webhooks cannot be put right ({wrong}{more}): {why}; what they do not tell is polled, "
-        "and they are tried again"
+        f"webhooks cannot be repaired ({wrong}{more}): {why}; missed changes are polled, "
+        "and the repair is tried again"
     )
 
 
-def fill_the_gap(
+def poll_missed(
     session: orm.Session,
     now: dt.datetime,
     *which: sa.ColumnElement[bool] | orm.InstrumentedAttribute[bool],
 ) -> None:
-    """Have instances polled for what their webhooks did not tell, at once.
+    """Make instances due for what their webhooks missed.
 
-    One that is being polled is polled once more: it may have read before it was told.
+    An instance that is being polled is polled once more, because it may have read too early.
     """
-    at_once = sa.literal(now, Instance.next_poll_at.type)
-    soon = sa.case((Instance.next_poll_at > now, at_once), else_=Instance.next_poll_at)
+    immediately = sa.literal(now, Instance.next_poll_at.type)
+    soon = sa.case((Instance.next_poll_at > now, immediately), else_=Instance.next_poll_at)
     session.execute(
         sa.update(Instance)
         .where(Instance.next_poll_at.is_not(None), *which)
@@ -265,15 +265,15 @@ def fill_the_gap(
     )
 
 
-def look_soon(
+def check_soon(
     session: orm.Session,
     now: dt.datetime,
     lease: dt.timedelta,
     *which: sa.ColumnElement[bool] | orm.InstrumentedAttribute[bool],
 ) -> None:
-    """Have the guardian look at once: a store that did not reach us may have disabled them.
+    """Make webhooks due for a check: a store that could not reach us may have disabled them.
 
-    :param lease: of a guardian at work, which is left alone.
+    :param lease: length of a claim; webhooks that a worker is checking are left out.
     """
     session.execute(
         sa.update(Instance)

@@ -1,4 +1,4 @@
-"""The webhooks of one store that are ours: made, looked at, replaced and removed."""
+"""Our webhooks at one store: created, checked, replaced and removed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import typing as t
 from ..errors import StoreAccessError, StoreError, StoreGarbledError, TransportError
 from .client import StoreClient
 
-#: Of a refund that is gone: by the page of its order, and of one that is a post (5.9 to 11.0).
+#: Topics of a deleted refund: deleted on its order's page, and one that is a post (5.9 to 11.0).
 _REFUND_GONE = ("action.woocommerce_refund_deleted", "action.woocommerce_delete_order_refund")
-#: Topics by the hub's name of what is polled. WooCommerce sends the actions for deletions for
-#: good and for sold pieces, which no ordinary topic tells (5.9 to 11.0).
+#: Topics by the hub's name of the collection. WooCommerce sends the actions for permanent deletions
+#: and for sold items, which have no ordinary topic (5.9 to 11.0).
 _TOPICS: dict[str, tuple[str, ...]] = {
     "orders": (
         "order.created", "order.updated", "order.deleted", "order.restored",
@@ -39,15 +39,15 @@ _TOPICS: dict[str, tuple[str, ...]] = {
     "refunds": ("order.updated", "action.woocommerce_refund_created", *_REFUND_GONE),
     "orders-comments": ("action.woocommerce_order_note_added",),
 }  # fmt: skip
-#: These name only what is gone, which shows in an order or a product that is not named.
+#: These name only the deleted object, and not the order or product that it changes.
 GONE_BELOW = (*_REFUND_GONE, "action.woocommerce_delete_product_variation")
 _PER_PAGE = 100
-#: Pages of webhooks that are read; a store with more has another trouble.
+#: Most pages of a store's webhooks that are read.
 _MAX_PAGES = 50
 
 
 def topics(hub_names: cabc.Iterable[str]) -> tuple[str, ...]:
-    """The topics that tell of these collections, each once."""
+    """Return the topics of some collections, each once."""
     wanted = [topic for name in hub_names for topic in _TOPICS.get(name, ())]
     return tuple(dict.fromkeys(wanted))
 
@@ -64,25 +64,25 @@ class Webhook:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WebhookCheck:
-    """What a look at a store's webhooks came to."""
+    """The result of a check of our webhooks at a store."""
 
     webhooks: tuple[Webhook, ...]
-    #: What had to be put right, for people; empty when all was well.
+    #: Descriptions of what was repaired; empty if nothing was wrong.
     repaired: tuple[str, ...] = ()
 
     @property
     def healthy(self) -> bool:
-        """Every topic has its webhook."""
+        """Whether every topic has an active webhook."""
         return all(one.status == "active" for one in self.webhooks)
 
 
 class Registrar:
-    """Keeps our webhooks at one store as they should be; others' are never touched.
+    """The registration of one instance's webhooks at its store; other webhooks are not touched.
 
-    :param url: the address of our intake.
-    :param is_ours: whether a delivery address is one of this instance's, an old one too.
-    :param name: what the webhooks are called in the store, before their topic.
-    :param reached: whether the store has reached us since this was last asked.
+    :param url: delivery URL of the instance.
+    :param is_ours: returns whether a delivery URL is a current or old one of this instance.
+    :param name: prefix of the webhooks' names in the store, before the topic.
+    :param reached: returns whether the store's ping has arrived since the previous call.
     """
 
     def __init__(
@@ -102,8 +102,8 @@ class Registrar:
         self._name = name
         self._reached = reached
 
-    def look(self) -> list[dict[str, t.Any]]:
-        """Our webhooks as the store shows them.
+    def read(self) -> list[dict[str, t.Any]]:
+        """Read our webhooks from the store.
 
         :raises StoreAccessError: the key may not read webhooks.
         """
@@ -111,7 +111,7 @@ class Registrar:
         for page in range(1, _MAX_PAGES + 1):
             rows = self._client.get("webhooks", {"per_page": _PER_PAGE, "page": page}).data
             if not isinstance(rows, list):
-                raise StoreGarbledError("the store's list of webhooks is not one", status=200)
+                raise StoreGarbledError("the store's answer is not a list of webhooks", status=200)
             found += [row for row in rows if isinstance(row, dict)]
             if len(rows) < _PER_PAGE:
                 break
@@ -120,55 +120,56 @@ class Registrar:
     def reconcile(
         self, wanted: cabc.Sequence[str], distrusted: cabc.Collection[int] = ()
     ) -> WebhookCheck:
-        """Make the store have one healthy webhook for each topic, and none of ours besides.
+        """Make the store have one active webhook of ours for each topic, and no others of ours.
 
-        What was disabled is made anew: WooCommerce keeps its count of failures, and one more
-        would disable it again (5.9 to 11.0).
+        A disabled webhook is replaced, because WooCommerce keeps its count of failures, and one
+        more would disable it again (5.9 to 11.0).
 
-        :param distrusted: ids of webhooks whose signatures did not hold.
+        :param wanted: the topics.
+        :param distrusted: ids of webhooks whose deliveries had an invalid signature.
         """
         kept, useless, repaired = self._sort(wanted, distrusted)
         missing = [topic for topic in wanted if topic not in kept]
-        # First the new ones: in between both deliver, and nothing is told twice.
-        made = self._make(missing)
-        if all(one.status == "active" for one in made) or not missing:
+        # New ones first: meanwhile both deliver, and no event is sent twice.
+        created = self._create(missing)
+        if all(one.status == "active" for one in created) or not missing:
             self._delete(useless)
-        found = {one.topic: one for one in made} | kept
+        found = {one.topic: one for one in created} | kept
         return WebhookCheck(tuple(found[topic] for topic in wanted), tuple(repaired))
 
     def check(self, wanted: cabc.Sequence[str], distrusted: cabc.Collection[int] = ()) -> list[str]:
-        """What would have to be put right, for people."""
+        """Return descriptions of what :meth:`reconcile` would repair."""
         return self._sort(wanted, distrusted)[2]
 
     def _sort(
         self, wanted: cabc.Sequence[str], distrusted: cabc.Collection[int]
     ) -> tuple[dict[str, Webhook], list[int], list[str]]:
-        """Which of ours are good, the ids of those which are not, and what is wrong in words."""
+        """Return our valid webhooks, the ids of the others, and descriptions of what is wrong."""
         by_topic: dict[str, list[dict[str, t.Any]]] = collections.defaultdict(list)
-        for row in self.look():
+        for row in self.read():
             by_topic[str(row.get("topic", ""))].append(row)
         kept: dict[str, Webhook] = {}
         useless: list[int] = []
         wrong: list[str] = []
-        # Stores list what was made in one second in any order; people read the same words again.
+        # Stores list webhooks of one second in any order; notices must not vary by it.
         for topic, rows in sorted(by_topic.items()):
             for row in sorted(rows, key=lambda row: int(row["id"])):
-                trouble = self._trouble(row, topic in wanted, topic in kept, distrusted)
-                if trouble is None:
+                problem = self._problem(row, topic in wanted, topic in kept, distrusted)
+                if problem is None:
                     kept[topic] = Webhook(topic, int(row["id"]), "active")
                 else:
                     useless.append(int(row["id"]))
-                    wrong.append(f"{topic or 'one without a topic'} {trouble}")
+                    wrong.append(f"{topic or 'one without a topic'} {problem}")
         wrong += [f"{topic} was missing" for topic in wanted if topic not in by_topic]
         return kept, useless, wrong
 
     def remove(self) -> int:
-        """Remove ours; tell how many there were."""
-        ours = [int(row["id"]) for row in self.look()]
+        """Remove our webhooks, and return their number."""
+        ours = [int(row["id"]) for row in self.read()]
         self._delete(ours)
         return len(ours)
 
-    def _trouble(
+    def _problem(
         self,
         row: cabc.Mapping[str, t.Any],
         wanted: bool,
@@ -176,17 +177,17 @@ class Registrar:
         distrusted: cabc.Collection[int],
     ) -> str | None:
         if not wanted:
-            return "is not wanted any more"
+            return "is no longer needed"
         if row.get("status") != "active":
             return f"was {row.get('status')}"
         if row.get("delivery_url") != self._url:
             return "had another address"
         if int(row["id"]) in distrusted:
             return "had another secret"
-        return "was there twice" if doubled else None
+        return "existed twice" if doubled else None
 
-    def _make(self, wanted: cabc.Sequence[str]) -> list[Webhook]:
-        """Make webhooks: the first alone, since the store pings us before it answers."""
+    def _create(self, wanted: cabc.Sequence[str]) -> list[Webhook]:
+        """Create webhooks: the first alone, since the store pings us before it answers."""
         if not wanted:
             return []
         try:
@@ -195,7 +196,7 @@ class Registrar:
         except (StoreAccessError, StoreError) as exc:
             if isinstance(exc, StoreAccessError) or len(wanted) == 1:
                 return [Webhook(topic, error=_why(exc)) for topic in wanted]
-            return [Webhook(wanted[0], error=_why(exc)), *self._make(wanted[1:])]
+            return [Webhook(wanted[0], error=_why(exc)), *self._create(wanted[1:])]
         if not self._reached():
             self._delete([first.id] if first.id is not None else [])
             reason = (
@@ -203,16 +204,16 @@ class Registrar:
                 "to public addresses at the ports 80, 443 and 8080 only, and follows no redirect"
             )
             return [Webhook(topic, error=reason) for topic in wanted]
-        return [first, *self._make_rest(wanted[1:])]
+        return [first, *self._create_rest(wanted[1:])]
 
-    def _make_rest(self, wanted: cabc.Sequence[str]) -> list[Webhook]:
+    def _create_rest(self, wanted: cabc.Sequence[str]) -> list[Webhook]:
         if not wanted:
             return []
         bodies = [self._body(topic) for topic in wanted]
         answer = self._client.post("webhooks/batch", {"create": bodies}).data
         rows = answer.get("create") if isinstance(answer, dict) else None
         if not isinstance(rows, list) or len(rows) != len(wanted):
-            raise StoreGarbledError("the store did not say which webhooks it made", status=200)
+            raise StoreGarbledError("the store did not return the created webhooks", status=200)
         return [self._made(topic, row) for topic, row in zip(wanted, rows, strict=True)]
 
     def _body(self, topic: str) -> dict[str, str]:
@@ -228,10 +229,10 @@ class Registrar:
         if isinstance(error, dict):
             return Webhook(topic, error=str(error.get("message", "the store refused it"))[:300])
         if not isinstance(row, dict) or not row.get("id"):
-            return Webhook(topic, error="the store did not make it")
+            return Webhook(topic, error="the store did not create it")
         number = int(row["id"])
         if row.get("topic") != topic or not row.get("hooks"):
-            # Accepted, and dead: customer.restored has no hooks before 10.9.
+            # Accepted but without effect: customer.restored has no hooks before 10.9.
             self._delete([number])
             return Webhook(topic, error="this version of WooCommerce does not know the topic")
         return Webhook(topic, number, str(row.get("status", "active")))

@@ -442,13 +442,13 @@ def test_notices_while_webhooks_cannot_be_put_right(line: StoreToCallback) -> No
             instance.next_poll_at = runtime.clock() + dt.timedelta(hours=1)
     (notice,) = line.notices
     assert notice["count"] == 3
-    assert "cannot be put right" in notice["text"]
+    assert "cannot be repaired" in notice["text"]
     assert "the store cannot reach" in notice["text"]
     line.store.webhooks.send = send
     assert webhooks.reconcile(runtime, line.instance_id).healthy
     assert [one["text"].partition(" (")[0] for one in line.notices] == [
-        "webhooks cannot be put right",
-        "webhooks were put right",
+        "webhooks cannot be repaired",
+        "webhooks were repaired",
     ]
 
 

@@ -96,8 +96,8 @@ class Watch:
         lease = dt.timedelta(seconds=settings.lease_seconds)
         with self._runtime.database.write() as session:
             mine = [] if settings.public_url else [Instance.hooks_base == base]
-            webhooks.fill_the_gap(session, clock, *_HOOKED, *mine)
-            webhooks.look_soon(session, clock, lease, *_HOOKED, *mine)
+            webhooks.poll_missed(session, clock, *_HOOKED, *mine)
+            webhooks.check_soon(session, clock, lease, *_HOOKED, *mine)
         # One after the other: processes that are replaced all the time, or an intake that fails so.
         ran_on = now < seen.quiet_until + APART
         seen.pause = min(2 * seen.pause, APART_AT_MOST) if ran_on else APART
