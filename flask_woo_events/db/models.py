@@ -85,9 +85,7 @@ class DeliveryStatus(enum.StrEnum):
 
     CREATED = "created"  #: not tried yet
     RETRY = "retry"  #: failed, due again later
-    QUEUED = (
-        "queued"  #: waits for an operator: the subscription is inactive, or the policy is ``queue``
-    )
+    QUEUED = "queued"  #: waits for an operator: inactive subscription, or policy ``queue``
     DELIVERED = "delivered"  #: the callback answered 2xx
 
 

@@ -58,7 +58,7 @@ class InstanceView:
     refresh_minutes: int
     #: Our webhooks at the store: ``topic``, ``id``, ``status``, ``error``.
     webhooks: tuple[cabc.Mapping[str, t.Any], ...]
-    #: How well they told what happened, by resource, and since when.
+    #: How completely the webhooks reported changes, by resource.
     tally: cabc.Mapping[str, tuple[CoverageCounts, dt.datetime]]
     #: Whether the companion plugin's journal is read: ``state``, ``head``, ``reason``.
     journal: cabc.Mapping[str, t.Any]
