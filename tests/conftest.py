@@ -1,4 +1,4 @@
-"""What every test can have: a database of each kind that we support."""
+"""Fixtures of all tests: an empty database of each supported kind."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ BACKENDS = [
 
 @pytest.fixture(scope="session")
 def database_servers() -> cabc.Iterator[_Servers]:
-    """Servers that start when the first test asks for them."""
-    # Not in pytest's folder: each session that begins closes that for the servers' own users.
+    """Yield servers that start when the first test uses them."""
+    # Not in pytest's folder, which each new session closes to the servers' own users.
     with tempfile.TemporaryDirectory(prefix="woo-servers-", ignore_cleanup_errors=True) as folder:
         running = _Servers(pathlib.Path(folder))
         yield running
@@ -62,7 +62,7 @@ class _Servers:
 def any_url(
     request: pytest.FixtureRequest, tmp_path: pathlib.Path, database_servers: _Servers
 ) -> str:
-    """The URL of an empty database: SQLite, PostgreSQL and MariaDB in turn."""
+    """Return the URL of an empty database: SQLite, PostgreSQL and MariaDB in turn."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/woo.sqlite3"
     url = database_servers.url(request.param)
@@ -74,7 +74,7 @@ def any_url(
 
 @pytest.fixture
 def any_database(any_url: str, database_servers: _Servers) -> cabc.Iterator[Database]:
-    """Our tables, empty, in a database of each kind."""
+    """Yield our tables, empty, in a database of each kind."""
     engine = sa.create_engine(any_url)
     database = Database(engine)
     if any_url in database_servers.with_tables:

@@ -1,4 +1,4 @@
-"""A proxy of TCP, as it stands before a database that can fail over."""
+"""A TCP proxy, like the one before a database that can fail over."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 import threading
 import typing as t
 
-#: Bytes that are passed on at once.
+#: Bytes per read.
 _MOST = 65_536
 
 

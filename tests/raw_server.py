@@ -1,4 +1,4 @@
-"""A peer on loopback that says exactly the bytes that a test gives it."""
+"""A peer on loopback that sends exactly the bytes of a test."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Connection:
     number: int
 
     def read(self) -> bytes:
-        """Read one request, its body included; empty when the other side is gone."""
+        """Read one request with its body; return nothing if the other side has closed."""
         data = b""
         while b"\r\n\r\n" not in data:
             if not (piece := self.sock.recv(65536)):
@@ -59,14 +59,14 @@ class Connection:
             self.sock.sendall(data)
 
     def reset(self) -> None:
-        """Break the connection off without a goodbye."""
+        """Reset the connection."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.sock.close()
 
 
 @dataclasses.dataclass
 class Peer:
-    """Where the peer listens and what it was asked."""
+    """The peer's address and the requests that it received."""
 
     port: int
     scheme: str = "http"
@@ -83,7 +83,7 @@ Handler = cabc.Callable[[Connection], None]
 
 @contextlib.contextmanager
 def peer(handle: Handler, *, tls: ssl.SSLContext | None = None) -> cabc.Iterator[Peer]:
-    """Listen, and let ``handle`` speak on each connection after its first request was read."""
+    """Run a peer that calls ``handle`` for each connection after its first request."""
     stop = threading.Event()
     threads: list[threading.Thread] = []
     listener = socket.create_server(("127.0.0.1", 0))
@@ -154,7 +154,7 @@ def answers(*texts: bytes) -> Handler:
 
 
 def says(*texts: bytes) -> Handler:
-    """Read one request, say something, and wait for the other side to leave."""
+    """Read one request, send an answer, and wait for the other side to close."""
 
     def handle(line: Connection) -> None:
         line.read()

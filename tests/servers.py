@@ -41,7 +41,7 @@ def _owned_by(user: str, folder: pathlib.Path) -> dict[str, str | int]:
 
 
 def _environment(folder: pathlib.Path) -> dict[str, str]:
-    """Ours, with a folder for temporary files that the server may write to."""
+    """Return our environment with a folder for temporary files that the server may write to."""
     return {**os.environ, "TMPDIR": str(folder)}
 
 
@@ -84,7 +84,7 @@ class Postgresql:
         self._settings = settings
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        #: Of an empty database.
+        #: URL of an empty database.
         self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres"
         if copy_of is None:
             self._run(
@@ -125,7 +125,7 @@ class Postgresql:
         _wait_until_it_answers(self.url, self._process)
 
     def say(self, statement: str) -> None:
-        """Execute something, outside of a transaction; also while it may only be read."""
+        """Execute a statement outside of a transaction, also while the server is read-only."""
         engine = sa.create_engine(self.url, poolclass=sa.pool.NullPool)
         with engine.connect() as connection:
             connection = connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -133,7 +133,7 @@ class Postgresql:
             connection.exec_driver_sql(statement)
 
     def reload(self, setting: str) -> None:
-        """Change a setting, and return when the server goes by it.
+        """Change a setting, and return when it is in effect.
 
         :param setting: ``name = value``.
         """
@@ -153,11 +153,11 @@ class Postgresql:
 
     @property
     def alive(self) -> bool:
-        """It has not ended by itself."""
+        """Return whether the server still runs."""
         return self._process is not None and self._process.poll() is None
 
     def stop(self, how: int = signal.SIGINT) -> None:
-        """Stop it; connections are cut, whatever they are doing."""
+        """Stop the server and cut its connections."""
         if self._process is not None:
             self._process.send_signal(how)
             self._process.wait()
@@ -166,7 +166,7 @@ class Postgresql:
 
 @contextlib.contextmanager
 def postgresql(folder: pathlib.Path) -> cabc.Iterator[str]:
-    """A PostgreSQL server; yields the URL of an empty database."""
+    """Run a PostgreSQL server, and yield the URL of an empty database."""
     server = Postgresql(folder)
     try:
         server.start()
@@ -176,7 +176,7 @@ def postgresql(folder: pathlib.Path) -> cabc.Iterator[str]:
 
 
 class Redis:
-    """A Redis that keeps nothing, and can be killed and started again."""
+    """A Redis without persistence that can be killed and started again."""
 
     def __init__(self) -> None:
         program = shutil.which("redis-server")
@@ -203,7 +203,7 @@ class Redis:
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """End it as a power cut would; what it held is gone."""
+        """Kill the server, which loses its data."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -246,7 +246,7 @@ class Rabbitmq:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        # Otherwise the broker starts one that stays behind.
+        # Otherwise the broker starts one that keeps running after it.
         self._processes = [self._run(self._epmd), self._run(str(self._program))]
         end = time.monotonic() + START_SECONDS
         while True:
@@ -270,7 +270,7 @@ class Rabbitmq:
         return process
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill the server."""
         for process in self._processes:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -280,7 +280,7 @@ class Rabbitmq:
 
 @contextlib.contextmanager
 def mariadb(folder: pathlib.Path) -> cabc.Iterator[str]:
-    """A MariaDB server; yields the URL of an empty database."""
+    """Run a MariaDB server, and yield the URL of an empty database."""
     server = shutil.which("mariadbd") or shutil.which("mariadbd", path="/usr/sbin")
     install = shutil.which("mariadb-install-db")
     if server is None or install is None:

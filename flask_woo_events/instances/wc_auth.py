@@ -177,14 +177,7 @@ def begin(
         )
     )
     session.flush()
-    asked = {
-        "app_name": APP_NAME,
-        "scope": "read_write",
-        "user_id": state,
-        "return_url": base + RETURN_PATH,
-        "callback_url": base + CALLBACK_PATH,
-    }
-    return f"{root}/wc-auth/v1/authorize?{urllib.parse.urlencode(asked)}"
+    return _approval_url(root, base, state)
 
 
 def finish(runtime: Runtime, state: str, key: str, secret: str, base: str) -> int:
@@ -242,6 +235,17 @@ def public_base(base: str) -> str:
             "for example https://events.example.com/elements/api-v2"
         )
     return base.rstrip("/")
+
+
+def _approval_url(root: str, base: str, state: str) -> str:
+    query = {
+        "app_name": APP_NAME,
+        "scope": "read_write",
+        "user_id": state,
+        "return_url": base + RETURN_PATH,
+        "callback_url": base + CALLBACK_PATH,
+    }
+    return f"{root}/wc-auth/v1/authorize?{urllib.parse.urlencode(query)}"
 
 
 def _claim(session: orm.Session, state: str, now: dt.datetime) -> Connection:

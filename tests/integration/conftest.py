@@ -30,7 +30,7 @@ from tests.integration.store_to_callback import StoreToCallback, open_line
 
 @pytest.fixture
 def store_server() -> cabc.Iterator[StubStore]:
-    """A store on loopback that can be connected to."""
+    """Serve a stub store on loopback."""
     store = StubStore()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -60,7 +60,7 @@ def store_server() -> cabc.Iterator[StubStore]:
 
 @pytest.fixture(scope="session")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A SQLite file with our tables, to be copied: migrating anew takes each test a second."""
+    """Make a SQLite file with our tables, which tests copy, since a migration takes a second."""
     folder = tmp_path_factory.mktemp("tables")
     app = make_app(folder)
     upgrade.upgrade(runtime_of(app).database.engine)
@@ -70,7 +70,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 @pytest.fixture
 def app(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[flask_woo_events.Flask]:
-    """An application whose tables are there."""
+    """Make an application with its tables."""
     shutil.copy(tables, tmp_path / "host.sqlite3")
     app = make_app(tmp_path)
     yield app
@@ -79,37 +79,37 @@ def app(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[flask_woo
 
 @pytest.fixture
 def account(app: flask.Flask) -> Account:
-    """The user ann of acme."""
+    """Add the user ann of the organisation acme."""
     return add_account(app, "ann", "acme")
 
 
 @pytest.fixture
 def headers(account: Account) -> Headers:
-    """The header that proves that one is ann of acme."""
+    """Return the authentication header of ann of acme."""
     return account.headers
 
 
 @pytest.fixture
 def other_headers(app: flask.Flask) -> Headers:
-    """The header of a user of another organisation."""
+    """Return the authentication header of a user of another organisation."""
     return add_account(app, "bob", "globex").headers
 
 
 @pytest.fixture
 def client(app: flask.Flask) -> flask.testing.FlaskClient:
-    """A client of the application."""
+    """Return a client of the application."""
     return app.test_client()
 
 
 @pytest.fixture
 def api(client: flask.testing.FlaskClient, headers: Headers, store_server: StubStore) -> Api:
-    """The API as ann calls it."""
+    """Return the API as ann calls it."""
     return Api(client, headers, store_server.url)
 
 
 @pytest.fixture
 def line(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[StoreToCallback]:
-    """A store, an application and a callback, joined; the store has been read once."""
+    """Connect a store, an application and a callback; the first poll is done."""
     with contextlib.ExitStack() as stack:
         shutil.copy(tables, tmp_path / "host.sqlite3")
         yield open_line("9.4", tmp_path, stack)

@@ -125,7 +125,7 @@ def test_csrf_exemption(bare: flask.Flask) -> None:
 
 
 def test_without_encryption_key(tmp_path: pathlib.Path) -> None:
-    """Without a key the application starts, and a request is told to look at the log."""
+    """Without a key the application starts, and a request's error refers to the log."""
     app = make_app(tmp_path, WOO_EVENTS_ENCRYPTION_KEYS=[])
     upgrade.upgrade(runtime_of(app).database.engine)
     headers = add_account(app, "ann", "acme").headers
@@ -148,7 +148,7 @@ def test_without_encryption_key(tmp_path: pathlib.Path) -> None:
 
 
 def test_without_tables(tmp_path: pathlib.Path) -> None:
-    """Without our tables a request is told to look at the log, in the documented form."""
+    """Without the tables a request's error refers to the log, in the documented form."""
     app = make_app(tmp_path)
     headers = {"Authorization": "User x, Organization y"}
     response = app.test_client().get(f"{PREFIX}/instances", headers=headers)
@@ -158,7 +158,7 @@ def test_without_tables(tmp_path: pathlib.Path) -> None:
 
 
 def test_unexpected_failure(app: flask.Flask, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What nobody expected is a 500 in the documented form that tells nothing."""
+    """An unexpected error is a 500 in the documented form without details."""
     monkeypatch.setattr(runtime_of(app), "database", None)
     app.config.update(TESTING=False, PROPAGATE_EXCEPTIONS=False)
     response = api.call("GET", "/instances")

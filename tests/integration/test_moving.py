@@ -42,7 +42,7 @@ def _happen(line: StoreToCallback) -> None:
 def test_an_installation_goes_on_elsewhere(
     line: StoreToCallback, any_url: str, tmp_path: pathlib.Path
 ) -> None:
-    """Ids stay and go on, nothing is told again, and what waits is delivered from there."""
+    """Ids continue, no event is sent again, and waiting deliveries are sent from the copy."""
     _happen(line)
     assert line.arrivals()
     line.receiver.answer = lambda _received: 500
@@ -98,7 +98,7 @@ def test_a_running_worker_is_noticed(line: StoreToCallback, tmp_path: pathlib.Pa
 
 @pytest.mark.parametrize("url", ["nonsense", "oracle+nothing://x", "sqlite:////nowhere/at/all"])
 def test_a_database_that_cannot_be_used(line: StoreToCallback, url: str) -> None:
-    """It is told in a sentence."""
+    """The message is one sentence."""
     said = _copy(line, url)
     assert said.startswith("1: Error: ")
     assert "Traceback" not in said

@@ -22,7 +22,7 @@ def line(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[StoreToC
 
 
 def _shape(line: StoreToCallback, **fields: t.Any) -> None:
-    """Show products with these fields besides, and without those that are ``None``."""
+    """Show products with these fields added, and without those that are ``None``."""
     looks = line.store.routes.products.looks
     render = type(looks).render
 
@@ -54,7 +54,7 @@ def test_other_fields_of_a_new_version(line: StoreToCallback) -> None:
 
 
 def test_changes_while_it_is_upgraded(line: StoreToCallback) -> None:
-    """What happened to one object is told of it, and its new fields are named too."""
+    """A change of one object is sent for it and also names its new fields."""
     product = line.first("products")
     line.store.acts.price_meta(product, "3.21")
     _upgrade(line)
@@ -65,7 +65,7 @@ def test_changes_while_it_is_upgraded(line: StoreToCallback) -> None:
 
 
 def test_other_fields_of_the_same_version(line: StoreToCallback) -> None:
-    """An extension adds a field: that is the shop's doing, and told."""
+    """A field that a shop's plugin adds is a change and is sent."""
     line.store.clock.advance(60)
     _shape(line, brands=[])
     assert {kind for kind, _, _ in line.arrivals()} == {"products"}
@@ -94,7 +94,7 @@ def test_fields_that_are_missing_for_a_while(line: StoreToCallback) -> None:
 
 
 def test_key_without_the_right_to_ask(line: StoreToCallback) -> None:
-    """Where the version cannot be read, every difference is told as before."""
+    """Without the version, every difference is sent."""
     _upgrade(line)
     _shape(line, brands=[])
     line.store.faults.add("status", times=100, code=403, match="system_status")

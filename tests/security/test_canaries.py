@@ -232,7 +232,7 @@ def test_working(stage: tuple[LedgerEnv, SimulatedStore]) -> None:
     made.say("poll", repr(worker.poll_once([made.instance_id])))
     made.say("deliver", repr(worker.deliver_once()))
     heard = "".join(made.echo.heard)
-    assert HEADER in heard and BASIC in heard  # The callback itself was told.
+    assert HEADER in heard and BASIC in heard  # The callback itself receives them.
     made.everything("GET", "PUT", "PATCH", "POST")
     with runtime_of(made.app).database.read() as session:
         event_id = session.scalars(sa.select(StoredEvent.id).limit(1)).one()

@@ -101,7 +101,7 @@ def _forged(gate: Gate) -> dict[str, t.Any]:
      "in another header", "with an underscore"],
 )  # fmt: skip
 def test_forged(gate: Gate, how: str) -> None:
-    """Whatever stands for a signature and is none is a 401, and nothing is kept."""
+    """An invalid signature is a 401, and nothing is stored."""
     assert gate.post(BODY, _forged(gate)[how]).status_code == 401
     assert gate.kept() == 0
 
@@ -148,7 +148,7 @@ def test_old_secret(gate: Gate) -> None:
 
 
 def test_replayed(gate: Gate) -> None:
-    """A genuine webhook sent again and again costs one look at the store, and tells nothing."""
+    """A replayed webhook costs one read of the store and sends no event."""
     order = gate.line.first("orders")
     body = b'{"id":%d,"status":"cancelled"}' % order
     headers = {SIGNATURE: gate.signature(body), "X-WC-Webhook-Topic": "order.updated"}
@@ -262,7 +262,7 @@ def test_body_that_is_cut_off(gate: Gate) -> None:
 
 
 def test_slow_bodies_hold_no_lock(gate: Gate) -> None:
-    """While somebody sends a byte now and then, the webhooks of others are kept."""
+    """While one client sends slowly, the webhooks of others are stored."""
     with served(gate.line) as address, contextlib.ExitStack() as stack:
         for _ in range(8):
             slow = stack.enter_context(socket.create_connection(address, 10))

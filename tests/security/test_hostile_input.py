@@ -255,7 +255,7 @@ def test_deepest_that_is_kept(line: StoreToCallback) -> None:
 
 @pytest.mark.parametrize("number", ["1" * 5000, "-" + "9" * 400, "1e999", "9" * 19, "1" * 400_000])
 def test_huge_numbers(app: flask.Flask, api: Api, number: str) -> None:
-    """A number of any size in a path, a query or a body is an answer, at once."""
+    """A number of any size in a path, a query or a body is answered immediately."""
     short = number[:5000]
     with brief(2):
         for path in (f"/instances/{short}", f"/notifications/{short}",

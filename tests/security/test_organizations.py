@@ -1,4 +1,4 @@
-"""No call of one organisation, whatever it names, tells or changes anything of another."""
+"""No call of one organisation shows or changes anything of another."""
 
 from __future__ import annotations
 
@@ -241,9 +241,9 @@ def test_lists_and_queries_tell_only_ones_own(two: Two) -> None:
 
 
 def _counts(answer: t.Any) -> cabc.Iterator[int]:
-    """The numbers of events and deliveries that an answer tells; bob has none."""
-    told = answer.json if answer.is_json and answer.status_code == 200 else None
-    for one in told if isinstance(told, list) else [told]:
+    """Return the numbers of events and deliveries in an answer; bob has none."""
+    data = answer.json if answer.is_json and answer.status_code == 200 else None
+    for one in data if isinstance(data, list) else [data]:
         if isinstance(one, dict):
             yield from (one[key] for key in ("count", "total", "redelivered") if key in one)
 
@@ -258,7 +258,7 @@ def test_events_for_listed_instances(two: Two) -> None:
     _unchanged(two)
 
 
-def test_without_an_account_nothing_is_told(two: Two) -> None:
+def test_without_an_account_nothing_is_shown(two: Two) -> None:
     """Every route but a few that are named answers 401 to who does not say who calls."""
     for method, rule in _routes(two.app):
         if (method, rule.removeprefix(runtime_of(two.app).settings.url_prefix)) in ELSE_GUARDED:

@@ -102,7 +102,7 @@ _SECRET = re.compile(
 )
 #: What looks like a secret and is none, with the reason.
 _HARMLESS = {
-    # A row is looked up by the hash of a token; the time of an index tells nothing of the token.
+    # A row is looked up by the hash of a token; the time of the look-up reveals nothing.
     "User.secret_hash == hash_token(parts.get('user', ''))",
     "Instance.token_hash == hash_token(parts['element'])",
     "Connection.state_hash == hash_token(state)",
@@ -129,7 +129,7 @@ def _bare_comparisons(source: Source) -> cabc.Iterator[str]:
         if not equal or any(isinstance(one, ast.Constant) for one in sides):
             continue  # With a fixed text: whether it is there, not what it is.
         names = {_name(one) for one in sides}
-        # Leases are told apart by a token in the database; nobody outside can send one.
+        # A token in the database distinguishes leases; no client can send one.
         if any(map(_SECRET.match, names)) and "lease_token" not in names:
             if ast.unparse(node) not in _HARMLESS:
                 yield source.at(node)

@@ -486,7 +486,7 @@ def test_guard_allows_named_hosts() -> None:
 
 
 def test_refusal_names_the_setting_and_not_the_address() -> None:
-    """The way out is told; what our name servers know is not."""
+    """The message names the setting, but not the resolved address."""
     with pytest.raises(AddressRefusedError, match="inner.example .*MY_SETTING") as caught:
         AddressGuard(setting="MY_SETTING").check("10.1.2.3", "inner.example")
     assert "10.1.2.3" not in str(caught.value)
@@ -524,7 +524,7 @@ def there() -> cabc.Iterator[Peer]:
         yield made
 
 
-def test_only_vetted_addresses_are_dialled(monkeypatch: pytest.MonkeyPatch, there: Peer) -> None:
+def test_only_allowed_addresses_are_used(monkeypatch: pytest.MonkeyPatch, there: Peer) -> None:
     """Of a name's addresses the refused ones are left out; nothing is looked up again."""
     asked = resolve_to(monkeypatch, ["10.0.0.1", "127.0.0.1"], ["10.0.0.1"])
     monkeypatch.setattr(

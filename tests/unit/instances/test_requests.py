@@ -95,7 +95,7 @@ def test_tolerance_inside_of_the_dates() -> None:
 
 @pytest.mark.parity(16)
 def test_zone_beside_the_dates() -> None:
-    """A zone that stands beside the dates counts unless the dates have one."""
+    """A zone beside the dates applies unless the dates have their own."""
     assert _block(updatedDateTimezone="MST").updated_zone == "MST"
     dates = {"updatedDateTimezone": "EST"}
     assert _block(updatedDateTimezone="MST", datesConfiguration=dates).updated_zone == "EST"
@@ -119,7 +119,7 @@ def test_default_configuration_is_good() -> None:
 
 @pytest.mark.parity(10)
 def test_free_name_of_a_resource() -> None:
-    """A resource may have any name; its url tells what it is."""
+    """A resource may have any name; its url decides the collection."""
     read = polled_resources.parse_poller_configuration(
         {"contacts": {"url": "/hubs/ecommerce/customers"}}
     )

@@ -76,7 +76,7 @@ def test_bad_key_names_the_setting(keys: list[str]) -> None:
 
 
 def test_cipher_does_not_show_its_keys() -> None:
-    """A repr in a log tells nothing."""
+    """The repr holds no key."""
     assert OLD not in repr(Cipher([OLD]))
 
 

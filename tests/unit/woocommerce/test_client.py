@@ -169,7 +169,7 @@ def test_unknown_way_to_authenticate_is_refused() -> None:
 
 
 def test_repr_masks_the_keys() -> None:
-    """A log line with a client in it tells no secret."""
+    """The repr of a client holds no secret."""
     with StoreClient("shop.example", KEY, SECRET) as client:
         assert KEY not in repr(client) and SECRET not in repr(client)
 
@@ -422,7 +422,7 @@ def test_proxy_that_ends_tls_is_signed_through() -> None:
 
 
 def test_clock_that_is_wrong_is_put_right() -> None:
-    """The store allows fifteen minutes; its own Date header tells its time."""
+    """A store allows fifteen minutes; its Date header gives its time."""
 
     def rule(seen: Seen) -> Said:
         store_time = dt.datetime(2026, 11, 23, 21, 3, 50, tzinfo=dt.UTC).timestamp()
@@ -535,7 +535,7 @@ def test_retry_after(value: str, seconds: float | None) -> None:
     ],
 )
 def test_redirect_is_not_followed(location: str, words: str) -> None:
-    """A store that lives elsewhere is told about, with the address to put into store.url."""
+    """A redirect's message has the address for store.url."""
     shop = shop_of(Said(b"", 301, {"Location": location}))
     with pytest.raises(StoreRejectedError, match=words) as caught:
         client_of(shop).get("orders")
@@ -592,7 +592,7 @@ def test_json_behind_notices_is_found(before: str, data: object) -> None:
     ],
 )
 def test_what_is_not_json_is_garbled(body: bytes) -> None:
-    """Nothing but JSON to its end is an answer: in a cut-off list the last row is not one."""
+    """Only complete JSON is accepted, not a truncated list."""
     began = time.perf_counter()
     with pytest.raises(StoreGarbledError) as caught:
         client_of(shop_of(Said(body))).get("orders")

@@ -129,7 +129,7 @@ def test_inserted_rows_repeat_nothing() -> None:
 @pytest.mark.parametrize("counts", [True, False])
 @pytest.mark.parametrize("cap", [2, 3, 4])
 def test_capped_pages_are_not_the_end(cap: int, counts: bool) -> None:
-    """A plugin that gives fewer rows a page than asked for cuts nothing off."""
+    """A plugin that limits the page size does not hide rows."""
     shelf = Shelf(list(range(1, 24)), cap=cap, counts=counts)
     assert given_ids(read(shelf, page_size=10)) == list(range(1, 24))
 
@@ -163,7 +163,7 @@ def test_hidden_rows_are_not_the_end(hidden: set[int]) -> None:
     ],
 )
 def test_rows_that_are_not_in_order_are_garbled(data: t.Any) -> None:
-    """What cannot be a page by ascending id is refused at once."""
+    """Rows without ids or out of order are refused."""
     with pytest.raises(StoreGarbledError):
         list(walk(lambda offset, limit: answer(data, 1), max_requests=9))
 
