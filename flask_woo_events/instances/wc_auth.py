@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import datetime as dt
 import json
-import logging
 import typing as t
 import urllib.parse
 
@@ -29,8 +28,6 @@ from ..woocommerce.client import store_root
 from . import provisioning, specification
 from .accounts import Caller
 from .requests import InstanceRequest
-
-_log = logging.getLogger(__name__)
 
 #: Paths below the API's prefix.
 PATH = "/connect"

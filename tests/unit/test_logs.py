@@ -1,4 +1,4 @@
-"""Log lines: a sentence for people, and members for machines."""
+"""Log records: a sentence for people and fields for machines."""
 
 from __future__ import annotations
 
@@ -21,15 +21,14 @@ def _calls(path: pathlib.Path) -> cabc.Iterator[ast.Call]:
 
 
 @pytest.mark.parametrize("path", LOGGING, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_each_line_has_members_for_machines(path: pathlib.Path) -> None:
-    """Each line has ``extra``: what was done, and to which instance or notification."""
+def test_each_record_has_fields(path: pathlib.Path) -> None:
+    """Each record has ``extra``: the action, and its instance or notification."""
     calls = list(_calls(path))
     for call in calls:
         assert "extra" in {one.arg for one in call.keywords}, f"line {call.lineno}"
 
 
-def test_there_are_lines() -> None:
-    """Polls, deliveries, webhooks and leases are among what is looked at."""
-    assert {"instance_poll", "dispatcher", "process", "webhooks", "leases"} <= {
-        path.stem for path in LOGGING
-    }
+def test_records_are_found() -> None:
+    """The modules of polls, deliveries, webhooks and leases are among those that are checked."""
+    stems = {path.stem for path in LOGGING}
+    assert {"instance_poll", "dispatcher", "process", "webhooks", "leases"} <= stems

@@ -72,8 +72,8 @@ def test_block_with_all_parameters() -> None:
     "name", ["orders", "products", "discounts", "customers", "orders-comments"]
 )
 def test_id_of_hub_resources(name: str) -> None:
-    """What is read by its id cannot be named by another field; the error says what can."""
-    with pytest.raises(InputError, match="/wp-json/wc/v3/.*whole") as caught:
+    """A hub resource must use ``id``; the message names the path that may use another field."""
+    with pytest.raises(InputError, match="/wp-json/wc/v3/.*completely") as caught:
         validated(PollerBlock, {"url": f"/hubs/ecommerce/{name}", "idField": "number"})
     assert caught.value.field == "idField"
 
@@ -176,8 +176,8 @@ def test_callback_headers(value: object, headers: dict[str, str]) -> None:
 @pytest.mark.parity(50)
 @pytest.mark.parametrize("name", ["Host", "content-length", "Webhook-Signature"])
 def test_headers_that_are_ours(name: str) -> None:
-    """Headers of the connection and of our own cannot be set."""
-    with pytest.raises(InputError, match="set by us"):
+    """Headers of the connection and of the extension cannot be set."""
+    with pytest.raises(InputError, match="which the extension sets"):
         requests.parse_headers({name: "x"})
 
 
