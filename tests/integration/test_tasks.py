@@ -63,8 +63,8 @@ def test_a_commit_sends_a_message(app: Flask) -> None:
     app.config["CELERY"] = {"broker_url": "memory://"}
     made = make_celery(app)
     for _ in range(5):
-        runtime_of(app).database.tell(Work.DELIVERIES)
-    runtime_of(app).database.tell(Work.ARRIVALS)
+        runtime_of(app).database.notify(Work.DELIVERIES)
+    runtime_of(app).database.notify(Work.ARRIVALS)
 
     def waiting(queue: str) -> int:
         with made.connection_for_read() as connection:
@@ -80,7 +80,7 @@ def test_an_unreachable_broker_delays_no_commit(app: Flask) -> None:
     app.config["CELERY"] = {"broker_url": f"redis://127.0.0.1:{free_port()}/0"}
     make_celery(app)
     began = time.monotonic()
-    runtime_of(app).database.tell(Work.DELIVERIES)
+    runtime_of(app).database.notify(Work.DELIVERIES)
     assert time.monotonic() - began < 0.5
 
 
