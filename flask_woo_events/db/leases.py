@@ -56,7 +56,7 @@ class InstanceLease:
         )
         if _rows(kept) != 1:
             raise LeaseLostError(
-                f"instance {self.instance_id} was changed, or another worker has taken it over"
+                f"instance {self.instance_id} was changed, or taken over by another worker"
             )
 
     def release(

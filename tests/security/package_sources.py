@@ -10,8 +10,8 @@ import pathlib
 import flask_woo_events
 
 ROOT = pathlib.Path(flask_woo_events.__file__).parent
-#: What plays a store or a receiver for demonstrations and tests, and the suite that looks for loss.
-PLAYED = ("simulator", "prove", "demo.py", "callback.py", "testing.py")
+#: Parts for demonstrations and tests, which are not part of the service.
+PLAYED = ("simulation", "testing.py")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,21 +23,21 @@ class Source:
 
     @property
     def played(self) -> bool:
-        """Whether it is part of a demonstration, not of the service."""
+        """Whether the module is for demonstrations and tests, not part of the service."""
         return self.name.partition("/")[0] in PLAYED
 
     def at(self, node: ast.AST) -> str:
-        """Where a piece of it is, with the piece."""
+        """Return the place and the text of a node."""
         return f"{self.name}:{getattr(node, 'lineno', 0)}: {ast.unparse(node)[:120]}"
 
     def calls(self) -> cabc.Iterator[tuple[str, ast.Call]]:
-        """Each call, with what it calls as it is written."""
+        """Yield each call with the text of its function."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Call):
                 yield ast.unparse(node.func), node
 
     def imports(self) -> cabc.Iterator[tuple[str, ast.AST]]:
-        """Each module that is imported from outside of the package."""
+        """Yield each import from outside of the package."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
                 yield from ((one.name, node) for one in node.names)
@@ -46,7 +46,7 @@ class Source:
 
 
 def sources() -> list[Source]:
-    """Every module of the package."""
+    """Return every module of the package."""
     return [
         Source(str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8")))
         for path in sorted(ROOT.rglob("*.py"))
