@@ -24,6 +24,7 @@ from ..errors import (
     TransportError,
     WooEventsError,
 )
+from .responses import ErrorResponse, dump
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _log = logging.getLogger(__name__)
@@ -95,10 +96,8 @@ def answer(status: int, message: str, provider: str | None = None) -> flask.Resp
 
     :param provider: what a store said.
     """
-    body = {"message": message, "requestId": request_id()}
-    if provider:
-        body["providerMessage"] = provider
-    response = flask.jsonify(body)
+    error = ErrorResponse(message=message, requestId=request_id(), providerMessage=provider or None)
+    response = flask.jsonify(dump(error))
     response.status_code = status
     response.headers["Elements-Error"] = "true"
     return response

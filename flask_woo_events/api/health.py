@@ -14,6 +14,7 @@ from ..errors import AccessError, ConfigurationError, NotFoundError, SchemaError
 from ..runtime import current_runtime
 from . import metrics
 from .metrics import Metric
+from .responses import MessageResponse, dump
 
 
 def register(blueprint: flask.Blueprint) -> None:
@@ -28,8 +29,8 @@ def healthz() -> tuple[dict[str, t.Any], int, dict[str, str]]:
         with current_runtime().database.read() as session:
             session.execute(sa.select(Instance.id).limit(1))
     except SchemaError as exc:
-        return {"message": str(exc)}, 503, {"Retry-After": "60"}
-    return {"message": "well"}, 200, {}
+        return dump(MessageResponse(message=str(exc))), 503, {"Retry-After": "60"}
+    return dump(MessageResponse(message="well")), 200, {}
 
 
 def show_metrics() -> flask.Response:

@@ -16,8 +16,14 @@ from ..instances.specification import CurrentSpec
 from ..instances.views import InstanceView
 from ..runtime import Runtime, current_runtime
 from ..values.cloud_elements import ELEMENT_NAMES
-from . import serializers
 from .request import body, caller, instance_of, page_size, whole_number
+from .responses import (
+    ConfigurationEntryResponse,
+    EmptyResponse,
+    InstanceResponse,
+    dump,
+    dump_all,
+)
 
 Answer = tuple[dict[str, t.Any], int] | flask.Response
 
@@ -52,7 +58,7 @@ def create(element: str | None = None) -> Answer:
     instance_id, token = provisioning.create(runtime, who, request, _base(runtime))
     with runtime.database.read() as session:
         view = views.get(session, who, instance_id)
-    return serializers.instance(view) | {"token": token}, 200
+    return dump(InstanceResponse.of_view(view, token)), 200
 
 
 def list_or_get() -> Answer:
@@ -76,7 +82,7 @@ def list_or_get() -> Answer:
         )
     if not found:
         raise NotFoundError("No instances found")
-    response = flask.jsonify([serializers.instance(view) for view in found[:limit]])
+    response = flask.jsonify(dump_all(InstanceResponse.of_view(view) for view in found[:limit]))
     response.headers["Elements-Returned-Count"] = str(len(found[:limit]))
     if len(found) > limit:
         response.headers["Elements-Next-Page-Token"] = str(found[limit - 1].id)
@@ -103,7 +109,7 @@ def delete(instance_id: str | None = None) -> Answer:
     """Delete an instance."""
     who = caller()
     provisioning.remove(current_runtime(), who, instance_of(who, instance_id))
-    return {}, 200
+    return dump(EmptyResponse()), 200
 
 
 def enable(instance_id: str | None = None) -> Answer:
@@ -118,14 +124,16 @@ def disable(instance_id: str | None = None) -> Answer:
 
 def configuration(instance_id: str | None = None) -> Answer:
     """List the configuration of an instance."""
-    return flask.jsonify([serializers.entry(one) for one in _view(instance_id).configuration])
+    return flask.jsonify(
+        dump_all(ConfigurationEntryResponse.of(one) for one in _view(instance_id).configuration)
+    )
 
 
 def entry(entry_id: str, instance_id: str | None = None) -> Answer:
     """Show one entry of the configuration."""
     for one in _view(instance_id).configuration:
         if one.id == whole_number(entry_id):
-            return serializers.entry(one), 200
+            return dump(ConfigurationEntryResponse.of(one)), 200
     raise NotFoundError("No configuration found")
 
 
@@ -190,4 +198,4 @@ def _view(instance_id: str | None) -> InstanceView:
 
 def _shown(who: Caller, instance_id: int) -> Answer:
     with current_runtime().database.read() as session:
-        return serializers.instance(views.get(session, who, instance_id)), 200
+        return dump(InstanceResponse.of_view(views.get(session, who, instance_id))), 200

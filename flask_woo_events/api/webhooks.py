@@ -19,6 +19,7 @@ from ..sync.webhooks import inbox, parse
 from ..sync.webhooks.inbox import Arrived
 from ..values import crypto
 from .request import caller, raw_body, whole_number
+from .responses import EmptyResponse, MessageResponse, TakenResponse, dump
 
 #: What WooCommerce sends unsigned when a webhook is made (2.2 to 11.0).
 _PING = re.compile(rb"webhook_id=\d+\Z")
@@ -41,13 +42,14 @@ def register(blueprint: flask.Blueprint) -> None:
 def greet(address: str) -> Answer:
     """Say that webhooks are taken here."""
     _hook(current_runtime(), address)
-    return {"message": "This address takes webhooks of WooCommerce"}, 200
+    return dump(MessageResponse(message="This address takes webhooks of WooCommerce")), 200
 
 
 def tell_age() -> flask.Response:
     """Say that the intake is there, and since when it has kept all: that is what the watch asks."""
     up = time.monotonic() - current_runtime().began
-    answer = flask.jsonify(message="Webhooks of WooCommerce are taken here", upSeconds=up)
+    taken = TakenResponse(message="Webhooks of WooCommerce are taken here", upSeconds=up)
+    answer = flask.jsonify(dump(taken))
     answer.cache_control.no_store = True
     return answer
 
@@ -117,7 +119,7 @@ def receive_listed() -> Answer:
             arrived = Arrived(Hook(number, epoch), hint, runtime.clock())
             inbox.add(session.connection(), [arrived])
     runtime.database.tell(Work.ARRIVALS)
-    return {}, 200
+    return dump(EmptyResponse()), 200
 
 
 def _hook(runtime: Runtime, address: str) -> Hook:
@@ -144,4 +146,4 @@ def _epoch(runtime: Runtime, instance_id: int) -> int | None:
 def _answered(known: bool) -> Answer:
     if not known:
         raise NotFoundError("No instance found; flask woo webhooks url INSTANCE prints its address")
-    return {}, 200
+    return dump(EmptyResponse()), 200

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 
 import click
 import sqlalchemy as sa
@@ -201,7 +200,7 @@ def _user(session: sa.orm.Session, name: str, organization: str) -> Caller:
 
 
 def _shown(view: views.InstanceView) -> dict[str, object]:
-    from ..api import serializers
+    from ..api.responses import InstanceResponse, dump
 
-    shown = serializers.instance(view)
-    return json.loads(json.dumps({key: shown[key] for key in shown if key != "element"}))  # type: ignore[no-any-return]
+    shown = dump(InstanceResponse.of_view(view))
+    return {key: shown[key] for key in shown if key != "element"}

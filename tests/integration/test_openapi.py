@@ -19,8 +19,8 @@ import schemathesis
 from schemathesis.specs.openapi import checks
 
 import flask_woo_events
+from flask_woo_events.api import event_responses, responses
 from flask_woo_events.api.openapi import document as openapi
-from flask_woo_events.api.openapi import responses
 from flask_woo_events.api.openapi.instance_operations import OPERATIONS
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.worker.worker import Worker
@@ -159,16 +159,19 @@ def test_page_shows_every_operation_and_model(client: flask.testing.FlaskClient)
 @pytest.mark.parametrize(
     ("path", "model"),
     [
-        ("/instances", responses.Instance),
-        ("/instances/events", responses.Event),
-        ("/instances/events/dispositions", responses.Disposition),
-        ("/instances/events/analytics", responses.EventCount),
-        ("/instances/events/analytics/accounts", responses.AccountCounts),
-        ("/instances/events/analytics/instances", responses.InstanceCounts),
-        ("/instances/event-poller-records", responses.PollerRecord),
-        ("/notifications?topics[]=instance-{id}-woocommercerest-events", responses.Notification),
-        ("/notifications/subscriptions", responses.Subscription),
-        ("/notifications/subscriptions/deliveries", responses.Delivery),
+        ("/instances", responses.InstanceResponse),
+        ("/instances/events", event_responses.EventResponse),
+        ("/instances/events/dispositions", event_responses.DispositionResponse),
+        ("/instances/events/analytics", event_responses.EventCountResponse),
+        ("/instances/events/analytics/accounts", event_responses.AccountCountsResponse),
+        ("/instances/events/analytics/instances", event_responses.InstanceCountsResponse),
+        ("/instances/event-poller-records", event_responses.PollerRecordResponse),
+        (
+            "/notifications?topics[]=instance-{id}-woocommercerest-events",
+            event_responses.NotificationResponse,
+        ),
+        ("/notifications/subscriptions", event_responses.SubscriptionResponse),
+        ("/notifications/subscriptions/deliveries", event_responses.DeliveryResponse),
     ],
 )
 def test_answers_are_as_described(

@@ -25,12 +25,12 @@ from ...instances import access, lifecycle
 from ...instances.access import HubProfile
 from ...instances.accounts import Caller
 from ...runtime import current_runtime
-from ...values.cloud_elements import ELEMENT_KEY
 from ...values.dates import iso_z
 from ...woocommerce.ceql import Condition, read_where
 from ...woocommerce.client import StoreClient
 from ..errors import answer
 from ..request import caller, flag, instance_of, json_object, page_size, whole_number
+from ..responses import HubObjectResponse, PingResponse, dump, dump_all
 from . import collections
 from .collections import CollectionAccess
 from .pages import OFFSET_MOST, PageQuery
@@ -92,7 +92,7 @@ def ping() -> Answer:
     """Ask the store whether it answers to the instance's keys."""
     client, _profile = _open()
     date = collections.ping(client) or current_runtime().clock()
-    return {"dateTime": iso_z(date), "endpoint": ELEMENT_KEY}, 200
+    return dump(PingResponse(dateTime=iso_z(date))), 200
 
 
 @_hub_call
@@ -102,8 +102,9 @@ def objects() -> Answer:
     names = [name for name in collections.NAMES if not name.startswith("reports")]
     if flask.request.headers.get("Elements-Version", "").lower() != "helium":
         return names, 200
-    shown = [(name, collections.place(name).collection.path) for name in names]
-    return [{"name": one, "vendorName": path, "type": "vendor"} for one, path in shown], 200
+    paths = {name: collections.place(name).collection.path for name in names}
+    shown = (HubObjectResponse(name=name, vendorName=path) for name, path in paths.items())
+    return dump_all(shown), 200
 
 
 @_hub_call

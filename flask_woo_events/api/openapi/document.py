@@ -18,9 +18,9 @@ from ...instances import wc_auth
 from ...instances.configuration import DEFINITIONS
 from ...instances.polled_resources import CONFIGURATION_KEY, PollerBlock
 from ...instances.requests import InstanceRequest, key_of
+from .. import event_responses, responses
 from ..blueprint import NAME
 from ..instances import EntryRequest
-from . import responses
 from .instance_operations import OPERATIONS, PATH_PARAMETERS
 from .operation import Operation, Parameter, Schema, Shape
 
@@ -28,8 +28,9 @@ _PARAMETER = re.compile(r"<(?:[^<>:]*:)?(\w+)>")
 _COMPONENTS = "#/components/schemas/{model}"
 _MODELS: tuple[type[pydantic.BaseModel], ...] = tuple(
     model
-    for model in vars(responses).values()
+    for model in (vars(responses) | vars(event_responses)).values()
     if isinstance(model, type) and issubclass(model, pydantic.BaseModel)
+    if model is not responses.ApiResponse
 )
 _ABOUT = """\
 Every created, updated and deleted object of a WooCommerce store, as a signed event at your
@@ -177,7 +178,7 @@ def _responses(operation: Operation) -> Schema:
             for name in operation.headers
         }
     errors = {*operation.errors, *(() if operation.who == "anybody" else (401,))}
-    content = {"application/json": {"schema": _schema(responses.Error)}}
+    content = {"application/json": {"schema": _schema(responses.ErrorResponse)}}
     return {"200": good} | {
         str(status): {"description": _REASONS[status], "content": content}
         for status in sorted(errors)
@@ -189,22 +190,34 @@ def _schema(shape: Shape) -> Schema:
         return shape
     if isinstance(shape, list):
         return {"type": "array", "items": _schema(shape[0])}
-    return {"$ref": _COMPONENTS.format(model=shape.__name__)}
+    return {"$ref": _COMPONENTS.format(model=shape.__name__.removesuffix(responses.SUFFIX))}
+
+
+class _Generator(pydantic.json_schema.GenerateJsonSchema):
+    """Describes ``XResponse`` as ``X``, and members that are always there as required."""
+
+    def normalize_name(self, name: str) -> str:
+        """Return the name of a model in the description."""
+        return super().normalize_name(name.removesuffix(responses.SUFFIX))
+
+    def field_is_required(self, field: t.Any, total: bool) -> bool:
+        """Return whether an answer always has a member: all but those with the default None."""
+        return field["schema"].get("default", ...) is not None
 
 
 @functools.cache
 def _schemas() -> Schema:
     """The models of bodies and answers, by name."""
-    asked: list[tuple[type[pydantic.BaseModel], t.Literal["validation", "serialization"]]] = [
-        (InstanceRequest, "validation"),
-        (EntryRequest, "validation"),
-        (PollerBlock, "validation"),
-        *((model, "validation") for model in _MODELS),
-    ]
-    _refs, made = pydantic.json_schema.models_json_schema(asked, ref_template=_COMPONENTS)
-    schemas: Schema = made["$defs"]
-    for name in [name for name in schemas if name.startswith("_")]:
-        del schemas[name]
+    requests = (InstanceRequest, EntryRequest, PollerBlock)
+    _refs, read = pydantic.json_schema.models_json_schema(
+        [(model, "validation") for model in requests], ref_template=_COMPONENTS
+    )
+    _refs, sent = pydantic.json_schema.models_json_schema(
+        [(model, "serialization") for model in _MODELS],
+        ref_template=_COMPONENTS,
+        schema_generator=_Generator,
+    )
+    schemas: Schema = read["$defs"] | sent["$defs"]
     schemas["Configuration"] = _configuration()
     schemas["InstanceRequest"]["properties"]["configuration"] = {
         "$ref": _COMPONENTS.format(model="Configuration")

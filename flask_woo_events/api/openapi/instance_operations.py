@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from ...values.cloud_elements import ELEMENT_ID, ELEMENT_KEY
+from .. import responses
 from ..hub import collections
-from . import responses
 from .event_operations import OPERATIONS as RECORDS
 from .operation import (
     BODY_ERRORS,
@@ -83,14 +83,14 @@ _INSTANCE_CALLS = {
         summary="Connect a store",
         tag="instances",
         body={"$ref": "#/components/schemas/InstanceRequest"},
-        answer=responses.Instance,
+        answer=responses.InstanceResponse,
         errors=(*BODY_ERRORS, 409, 502),
     ),
     "POST /elements/{element}/instances": Operation(
         summary="Connect a store",
         tag="instances",
         body={"$ref": "#/components/schemas/InstanceRequest"},
-        answer=responses.Instance,
+        answer=responses.InstanceResponse,
         errors=(*BODY_ERRORS, 404, 409, 502),
     ),
     "GET /instances": Operation(
@@ -116,7 +116,10 @@ _INSTANCE_CALLS = {
         headers=PAGED,
     ),
     "GET /instances/{instance_id}": Operation(
-        summary="Show an instance", tag="instances", answer=responses.Instance, errors=(404,)
+        summary="Show an instance",
+        tag="instances",
+        answer=responses.InstanceResponse,
+        errors=(404,),
     ),
     **_instances(
         "PUT",
@@ -125,7 +128,7 @@ _INSTANCE_CALLS = {
             summary="Replace name and configuration of an instance",
             tag="instances",
             body={"$ref": "#/components/schemas/InstanceRequest"},
-            answer=responses.Instance,
+            answer=responses.InstanceResponse,
             errors=(*BODY_ERRORS, 409, 502),
         ),
     ),
@@ -136,24 +139,28 @@ _INSTANCE_CALLS = {
             summary="Change what the body names of an instance",
             tag="instances",
             body={"$ref": "#/components/schemas/InstanceRequest"},
-            answer=responses.Instance,
+            answer=responses.InstanceResponse,
             errors=(*BODY_ERRORS, 409, 502),
         ),
     ),
     **_instances(
         "DELETE",
         "",
-        Operation(summary="Delete an instance", tag="instances", answer=responses.Empty),
+        Operation(summary="Delete an instance", tag="instances", answer=responses.EmptyResponse),
     ),
     **_instances(
         "PUT",
         "/enabled",
-        Operation(summary="Switch an instance on", tag="instances", answer=responses.Instance),
+        Operation(
+            summary="Switch an instance on", tag="instances", answer=responses.InstanceResponse
+        ),
     ),
     **_instances(
         "DELETE",
         "/enabled",
-        Operation(summary="Switch an instance off", tag="instances", answer=responses.Instance),
+        Operation(
+            summary="Switch an instance off", tag="instances", answer=responses.InstanceResponse
+        ),
     ),
     **_instances(
         "GET",
@@ -161,7 +168,7 @@ _INSTANCE_CALLS = {
         Operation(
             summary="List the entries of an instance's configuration",
             tag="configuration",
-            answer=[responses.ConfigurationEntry],
+            answer=[responses.ConfigurationEntryResponse],
         ),
     ),
     **_instances(
@@ -170,7 +177,7 @@ _INSTANCE_CALLS = {
         Operation(
             summary="Show an entry of an instance's configuration",
             tag="configuration",
-            answer=responses.ConfigurationEntry,
+            answer=responses.ConfigurationEntryResponse,
             errors=(404,),
         ),
     ),
@@ -181,7 +188,7 @@ _INSTANCE_CALLS = {
             summary="Change an entry of an instance's configuration",
             tag="configuration",
             body={"$ref": "#/components/schemas/EntryRequest"},
-            answer=responses.ConfigurationEntry,
+            answer=responses.ConfigurationEntryResponse,
             errors=(*BODY_ERRORS, 404, 409, 502),
         ),
     ),
@@ -189,29 +196,31 @@ _INSTANCE_CALLS = {
 
 _ELEMENT_CALLS = {
     "GET /elements": Operation(
-        summary="List the elements; there is one", tag="elements", answer=[responses.Element]
+        summary="List the elements; there is one",
+        tag="elements",
+        answer=[responses.ElementResponse],
     ),
     "GET /elements/metadata": Operation(
         summary="List what each element can do",
         tag="elements",
         query=(_EXPAND,),
-        answer=[responses.Metadata],
+        answer=[responses.MetadataResponse],
         errors=(400,),
     ),
     "GET /elements/{element}": Operation(
-        summary="Show the element", tag="elements", answer=responses.Element, errors=(404,)
+        summary="Show the element", tag="elements", answer=responses.ElementResponse, errors=(404,)
     ),
     "GET /elements/{element}/metadata": Operation(
         summary="Tell what the element can do",
         tag="elements",
         query=(_EXPAND,),
-        answer=responses.Metadata,
+        answer=responses.MetadataResponse,
         errors=(400, 404),
     ),
     "GET /elements/{element}/configuration": Operation(
         summary="List the keys of a configuration, with their defaults",
         tag="elements",
-        answer=[responses.ConfigurationDefinition],
+        answer=[responses.ConfigurationDefinitionResponse],
         errors=(404,),
     ),
 }
@@ -259,7 +268,7 @@ _BELOW = {
 
 _HUB_CALLS = {
     **_hub("GET", "/ping", Operation(
-        summary="Ask whether the store answers", tag="hub", answer=responses.Ping,
+        summary="Ask whether the store answers", tag="hub", answer=responses.PingResponse,
         errors=(403, 404, 429, 502))),
     **_hub("GET", "/objects", Operation(
         summary="List the resources of the hub", tag="hub",
@@ -295,21 +304,21 @@ _HOOK_CALLS = {
             Parameter(name="X-WC-Webhook-Topic", text="What happened", place="header"),
         ),
         body=OBJECT,
-        answer=responses.Empty,
+        answer=responses.EmptyResponse,
         errors=(400, 401, 404, 413),
     ),
     f"GET /events/{ELEMENT_KEY}/{{address}}": Operation(
         summary="Say that webhooks are taken there",
         tag="webhooks",
         who="anybody",
-        answer=responses.Message,
+        answer=responses.MessageResponse,
         errors=(404,),
     ),
     f"GET /events/{ELEMENT_KEY}": Operation(
         summary="Say that webhooks are taken here, and how old the process is that answers",
         tag="webhooks",
         who="anybody",
-        answer=responses.Taken,
+        answer=responses.TakenResponse,
     ),
     f"POST /events/{ELEMENT_KEY}": Operation(
         summary="Take an event for some instances",
@@ -323,7 +332,7 @@ _HOOK_CALLS = {
             ),
         ),
         body=OBJECT,
-        answer=responses.Empty,
+        answer=responses.EmptyResponse,
         errors=(400, 404, 413),
     ),
 }
@@ -346,7 +355,7 @@ _WATCHING_CALLS = {
         summary="Whether this process can read its tables",
         tag="operation",
         who="anybody",
-        answer=responses.Message,
+        answer=responses.MessageResponse,
         errors=(503,),
     ),
     "GET /metrics": Operation(
