@@ -12,9 +12,11 @@ from ..errors import AccessError, ForbiddenError, InputError
 from ..instances import lifecycle
 from ..instances.accounts import Caller
 from ..runtime import current_runtime
+from ..values.dates import parse_iso
+from ..values.validation import whole_number
 from . import analytics, event_records, event_responses
 from .event_records import Scope
-from .request import caller, instance_of, page_size, whole_number
+from .request import caller, instance_of, page_size
 from .responses import ApiResponse, dump, dump_all
 
 Answers = list[dict[str, t.Any]]
@@ -136,9 +138,8 @@ def _date(name: str, default: dt.datetime | None) -> dt.datetime | None:
         return default
     try:
         # A plus sign that was not encoded arrives as a space.
-        date = dt.datetime.fromisoformat(text.strip().replace(" ", "+"))
-        return (date.replace(tzinfo=dt.UTC) if date.tzinfo is None else date).astimezone(dt.UTC)
-    except (ValueError, OverflowError):
+        return parse_iso(text.strip().replace(" ", "+"))
+    except ValueError:
         raise InputError(f"{name} must be a date such as 2026-11-23T21:15:00Z", name) from None
 
 

@@ -14,9 +14,10 @@ from ..instances.accounts import Caller
 from ..instances.requests import InstanceRequest
 from ..instances.specification import CurrentSpec
 from ..instances.views import InstanceView
-from ..runtime import Runtime, current_runtime
+from ..runtime import current_runtime
 from ..values.cloud_elements import ELEMENT_NAMES
-from .request import body, caller, instance_of, page_size, whole_number
+from ..values.validation import whole_number
+from .request import base_url, body, caller, instance_of, page_size
 from .responses import (
     ConfigurationEntryResponse,
     EmptyResponse,
@@ -55,7 +56,7 @@ def create(element: str | None = None) -> Answer:
     if element is None and request.element is None:
         raise InputError(f"element.key is missing; it is {ELEMENT_NAMES[0]}", "element.key")
     runtime = current_runtime()
-    instance_id, token = provisioning.create(runtime, who, request, _base(runtime))
+    instance_id, token = provisioning.create(runtime, who, request, base_url(runtime))
     with runtime.database.read() as session:
         view = views.get(session, who, instance_id)
     return dump(InstanceResponse.of_view(view, token)), 200
@@ -166,7 +167,7 @@ def _change(
     with runtime.database.read() as session:
         before: CurrentSpec = lifecycle.before(session, runtime.cipher, who, number)
     request = request or body(InstanceRequest)
-    base = _base(runtime)
+    base = base_url(runtime)
     provisioning.change(runtime, who, number, request, base, partial=partial, before=before)
     return _shown(who, number)
 
@@ -180,13 +181,6 @@ def _switch(instance_id: str | None, enabled: bool) -> Answer:
         if enabled:
             lifecycle.enable_pollers(session, who, number, runtime.clock())
     return _shown(who, number)
-
-
-def _base(runtime: Runtime) -> str:
-    """Where stores reach the API, with its prefix."""
-    return runtime.settings.public_url or (
-        flask.request.url_root.rstrip("/") + runtime.settings.url_prefix
-    )
 
 
 def _view(instance_id: str | None) -> InstanceView:

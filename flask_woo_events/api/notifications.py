@@ -14,14 +14,14 @@ from ..errors import InputError, NotFoundError
 from ..instances.accounts import Caller
 from ..runtime import current_runtime
 from ..values.cloud_elements import ELEMENT_KEY
+from ..values.validation import whole_number
+from ..woocommerce.ceql import read_where
 from . import event_records, event_responses
 from .event_records import Scope
 from .events import next_page, paged
-from .request import caller, page_size, whole_number
+from .request import caller, page_size
 from .responses import dump, dump_all
 
-_CONDITION = re.compile(r"\s*([A-Za-z.]+)\s*=\s*(?:'((?:[^']|'')*)'|(\d{1,19}))\s*", re.ASCII)
-_AND = re.compile(r"and\b", re.IGNORECASE)
 #: What ``where`` can name.
 _FIELDS = {
     "channel": "channel",
@@ -143,25 +143,23 @@ def _deliveries(wanted: DeliverySelection) -> flask.Response:
 
 
 def _wanted(who: Caller) -> DeliverySelection:
-    """What ``where`` asks for: ``channel='webhook' and status='queued' and config.url='...'``.
+    """Read ``where``: ``channel='webhook' and status='queued' and config.url='...'``.
 
     :raises InputError: it does not follow that form.
     """
-    text, place = flask.request.args.get("where", "").strip(), 0
-    chosen: dict[str, t.Any] = {}
-    while place < len(text):
-        match = _CONDITION.match(text, place)
-        name = _FIELDS.get(match[1].lower()) if match else None
-        if match is None or name is None or name in chosen:
-            raise _not_a_condition(text[place:])
-        value = match[3] if match[2] is None else match[2].replace("''", "'")
-        chosen[name] = _number(value) if name.endswith("_id") else value
-        place = match.end()
-        if place < len(text):
-            joined = _AND.match(text, place)
-            if joined is None or joined.end() == len(text):
-                raise _not_a_condition(text[place:])
-            place = joined.end()
+    text, chosen = flask.request.args.get("where", ""), dict[str, t.Any]()
+    for condition in read_where(text) if text.strip() else ():
+        name = _FIELDS.get(condition.field.lower())
+        # Only numbers go without quotes.
+        plain = "'" in condition.text or whole_number(condition.value) is not None
+        if name is None or name in chosen or condition.op != "=" or not plain:
+            raise InputError(
+                f"where cannot be read at {condition.text!r}; it takes channel, status, "
+                "config.url, instanceId, subscriptionId and notificationId, each once, compared "
+                "by = and joined by and",
+                "where",
+            )
+        chosen[name] = _number(condition.value) if name.endswith("_id") else condition.value
     if chosen.get("status") not in (None, *DeliveryStatus):
         raise InputError(f"status must be one of {', '.join(DeliveryStatus)}", "where")
     if who.instance_id is not None:
@@ -169,14 +167,6 @@ def _wanted(who: Caller) -> DeliverySelection:
             raise NotFoundError("No instance found")
         chosen["instance_id"] = who.instance_id
     return DeliverySelection(organization_id=who.organization_id, **chosen)
-
-
-def _not_a_condition(text: str) -> InputError:
-    return InputError(
-        f"where cannot be read at {text[:40]!r}; it takes channel, status, config.url, "
-        "instanceId, subscriptionId and notificationId, compared by = and joined by and",
-        "where",
-    )
 
 
 def _number(text: str) -> int:

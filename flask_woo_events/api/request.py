@@ -11,12 +11,10 @@ import werkzeug.exceptions
 from ..errors import AccessError, InputError, NotFoundError
 from ..instances.accounts import Caller, authenticate
 from ..runtime import Runtime, current_runtime
-from ..values.validation import load_json, validated
+from ..values.validation import load_json, validated, whole_number
 
 M = t.TypeVar("M", bound=pydantic.BaseModel)
 
-#: Greater ids than a database can hold do not exist.
-_LARGEST_ID = 2**63 - 1
 #: Instances a page, and at most (Cloud Elements: 200).
 PAGE_SIZE = 200
 
@@ -49,11 +47,11 @@ def instance_of(who: Caller, instance_id: str | None) -> int:
     return number
 
 
-def whole_number(text: str) -> int | None:
-    """An id of a path."""
-    if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) > _LARGEST_ID:
-        return None
-    return int(text)
+def base_url(runtime: Runtime) -> str:
+    """Return the API's address as clients and stores see it, with its prefix."""
+    return runtime.settings.public_url or (
+        flask.request.url_root.rstrip("/") + runtime.settings.url_prefix
+    )
 
 
 def body(model: type[M]) -> M:

@@ -11,10 +11,10 @@ import flask
 from ..errors import ConfigurationError, InputError, NotFoundError
 from ..instances import wc_auth
 from ..instances.wc_auth import ConnectionResult
-from ..runtime import Runtime, current_runtime
+from ..runtime import current_runtime
 from ..values.validation import load_json
 from ..woocommerce.client import store_root
-from .request import raw_body
+from .request import base_url, raw_body
 
 #: Bytes of what a store sends: two keys and the state.
 _MAX_BYTES = 16 * 1024
@@ -128,13 +128,6 @@ def come_back() -> flask.Response:
         text = f"{found.store_url} could not be connected."
         return _ended("Nothing was connected", text, found, "failed")
     return _page("One moment", "The store has not sent its keys yet.", again=True)
-
-
-def base_url(runtime: Runtime) -> str:
-    """Where the API is to be reached from outside."""
-    return runtime.settings.public_url or (
-        flask.request.url_root.rstrip("/") + runtime.settings.url_prefix
-    )
 
 
 def _check_store(store: str, allowed: str) -> None:

@@ -18,7 +18,8 @@ from ..runtime import Runtime, current_runtime
 from ..sync.webhooks import inbox, parse
 from ..sync.webhooks.inbox import Arrived
 from ..values import crypto
-from .request import caller, raw_body, whole_number
+from ..values.validation import whole_number
+from .request import caller, raw_body
 from .responses import EmptyResponse, MessageResponse, TakenResponse, dump
 
 #: What WooCommerce sends unsigned when a webhook is made (2.2 to 11.0).

@@ -74,7 +74,9 @@ def _echo_findings(findings: cabc.Sequence[Finding]) -> None:
         click.echo(f"  {one.what}\n    -> {one.fix}")
 
 
-def _echo_json(view: InstanceView, findings: cabc.Sequence[Finding], journal: JournalReport) -> None:
+def _echo_json(
+    view: InstanceView, findings: cabc.Sequence[Finding], journal: JournalReport
+) -> None:
     echo_json(
         {
             "instance": view.id,

@@ -13,13 +13,12 @@ from ..instances import access, lifecycle, specification, views, wc_auth
 from ..instances.accounts import Caller
 from ..instances.requests import InstanceRequest
 from ..runtime import current_runtime
-from ..values.validation import load_json, validated
+from ..values.validation import LARGEST_ID, load_json, validated
 from ..woocommerce import endpoints
 from ..woocommerce.connection_check import check_store
 from .output import as_json_option, echo_json, echo_table, errors_as_messages
 
-#: Greater ids than a database can hold do not exist.
-_ID = click.IntRange(1, 2**63 - 1)
+_ID = click.IntRange(1, LARGEST_ID)
 
 group = AppGroup("instances", help="Connect stores, look at them, switch them on and off.")
 

@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..events.notifications import NotificationRecord
 from ..instances.requests import web_address
 from ..runtime import Runtime, current_runtime
+from ..values.dates import parse_iso
 from .output import as_json_option, echo_json, errors_as_messages
 
 #: Notifications of one call, unless more are asked for.
@@ -27,12 +28,11 @@ def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> dt
     if value is None:
         return None
     try:
-        date = dt.datetime.fromisoformat(value)
+        return parse_iso(value)
     except ValueError:
         raise click.BadParameter(
             "write a date such as 2026-11-23 or 2026-11-23T21:15:00", ctx, param
         ) from None
-    return (date.replace(tzinfo=dt.UTC) if date.tzinfo is None else date).astimezone(dt.UTC)
 
 
 @click.command("replay")

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..events.notifications import NotificationRecord
 from ..instances.requests import InstanceConfiguration, key_of
 from ..runtime import current_runtime
-from ..values.validation import validated
+from ..values.validation import validated, whole_number
 from . import access, formatting, instance_status
 from .access import EVENT, Answer
 from .rate_limit import Attempts, refusal
@@ -211,4 +211,4 @@ def _address() -> str:
 
 
 def _id(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+    return whole_number(text) or 0

@@ -14,6 +14,7 @@ import orjson
 
 from ..errors import InputError
 from ..runtime import current_runtime
+from ..values.dates import parse_iso
 from . import access, svg
 
 #: Characters of one value that are shown; the whole is in the JSON.
@@ -55,10 +56,9 @@ def date(text: str) -> dt.datetime | None:
     if not text.strip():
         return None
     try:
-        read = dt.datetime.fromisoformat(text.strip())
+        return parse_iso(text.strip())
     except ValueError as exc:
         raise InputError(f"{text[:50]!r} is not a date; write 2026-11-24 20:15") from exc
-    return read.replace(tzinfo=dt.UTC) if read.tzinfo is None else read.astimezone(dt.UTC)
 
 
 def tell(text: str) -> None:

@@ -11,6 +11,7 @@ import urllib.parse
 import flask
 import werkzeug.exceptions
 
+from ..api.request import base_url
 from ..delivery import sample
 from ..delivery.retry import AttemptOutcome
 from ..errors import ConfigurationError, DatePatternError, InputError, TransportError
@@ -23,7 +24,7 @@ from ..instances.polled_resources import (
 )
 from ..instances.requests import InstanceConfiguration, InstanceRequest, key_of
 from ..instances.specification import CurrentSpec, InstanceSpec
-from ..runtime import Runtime, current_runtime
+from ..runtime import current_runtime
 from ..values.java_dates import DatePattern
 from ..values.validation import MASK, validated
 from . import access, curl, formatting, forms, instance_status, json_errors
@@ -228,7 +229,7 @@ def _connect(page: FormPage) -> Answer:
                 access.caller(),
                 store_url=(page.form.store_url.data or "").strip(),
                 request=body,
-                base=api_base(runtime),
+                base=base_url(runtime),
                 now=runtime.clock(),
                 page=flask.url_for("woo_console.instances", _external=True),
             )
@@ -246,7 +247,7 @@ def _create(page: FormPage) -> Answer:
         return _shown(page)
     runtime, who = current_runtime(), access.caller()
     try:
-        instance_id, token = provisioning.create(runtime, who, _request(page), api_base(runtime))
+        instance_id, token = provisioning.create(runtime, who, _request(page), base_url(runtime))
     except TransportError as exc:
         page.refusal = exc
         return _shown(page)
@@ -254,7 +255,7 @@ def _create(page: FormPage) -> Answer:
         view = views.get(session, who, instance_id)
     # Answered here and not after a redirect: the token is told once, and kept nowhere.
     return flask.render_template(
-        "woo_console/created.html", view=view, token=token, api=api_base(runtime)
+        "woo_console/created.html", view=view, token=token, api=base_url(runtime)
     )
 
 
@@ -266,7 +267,7 @@ def _change(page: FormPage, *, anew: bool = False) -> Answer:
     runtime, number = current_runtime(), page.instance.id
     try:
         provisioning.change(
-            runtime, access.caller(), number, _request(page), api_base(runtime),
+            runtime, access.caller(), number, _request(page), base_url(runtime),
             partial=True, anew=anew,
         )  # fmt: skip
     except TransportError as exc:
@@ -419,20 +420,13 @@ def _host(url: str) -> str:
     return urllib.parse.urlsplit(url.strip()).netloc.lower()
 
 
-def api_base(runtime: Runtime) -> str:
-    """Where the API is to be reached, with its prefix."""
-    return runtime.settings.public_url or (
-        flask.request.url_root.rstrip("/") + runtime.settings.url_prefix
-    )
-
-
 def _command(page: FormPage) -> str:
     creates = page.instance is None
     try:
         body = forms.request_of(page.form, _kept(page.instance))
     except InputError:
         return ""
-    url = f"{api_base(current_runtime())}/instances"
+    url = f"{base_url(current_runtime())}/instances"
     if page.instance is not None:
         url += f"/{page.instance.id}"
     return curl.command("POST" if creates else "PATCH", url, body, reveal=page.reveal)

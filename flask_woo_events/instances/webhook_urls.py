@@ -11,6 +11,8 @@ import hmac
 
 import itsdangerous
 
+from ..values.validation import whole_number
+
 #: The path below the API's prefix; the element's key is part of the documented path.
 PATH = "/events/woocommercerest"
 _SALT = "flask_woo_events.hooks"
@@ -48,7 +50,7 @@ def read_base64(text: str) -> int | None:
         plain = base64.b64decode(text + "=" * (-len(text) % 4), validate=True).decode()
     except (binascii.Error, ValueError):
         return None
-    return int(plain) if plain.isascii() and plain.isdigit() and len(plain) < 19 else None
+    return whole_number(plain)
 
 
 def secrets(keys: cabc.Sequence[str], hook: Hook) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ __all__ = [
     "expand_macros",
     "iso_z",
     "java_date_string",
+    "parse_iso",
     "parse_store_date",
     "parse_zone",
     "store_param",
@@ -31,6 +32,18 @@ _ZONE_THEN_FORMAT = re.compile(
 )
 
 
+def parse_iso(text: str) -> dt.datetime:
+    """Read an ISO 8601 date as aware UTC; one without a time zone is UTC.
+
+    :raises ValueError: it is not a date, or not one that UTC can express.
+    """
+    date = dt.datetime.fromisoformat(text)
+    try:
+        return date.replace(tzinfo=dt.UTC) if date.tzinfo is None else date.astimezone(dt.UTC)
+    except OverflowError as exc:
+        raise ValueError(str(exc)) from exc
+
+
 def parse_store_date(text: object) -> dt.datetime | None:
     """Read a ``*_gmt`` date of a store as aware UTC.
 
@@ -39,9 +52,8 @@ def parse_store_date(text: object) -> dt.datetime | None:
     if not isinstance(text, str):
         return None
     try:
-        date = dt.datetime.fromisoformat(text)
-        return date.replace(tzinfo=dt.UTC) if date.tzinfo is None else date.astimezone(dt.UTC)
-    except (ValueError, OverflowError):
+        return parse_iso(text)
+    except ValueError:
         return None
 
 

@@ -20,11 +20,20 @@ TAGS_MOST = 100
 #: Deepest nesting of a body; Python and the database have less patience than the parser.
 DEPTH_MOST = 64
 KEY_LENGTH = 190
+#: Greater ids than a database can hold do not exist.
+LARGEST_ID = 2**63 - 1
 URL_LENGTH = 2000
 #: What a secret reads back as; sent to us it means "as it is".
 MASK = "********"
 
 M = t.TypeVar("M", bound=pydantic.BaseModel)
+
+
+def whole_number(text: str) -> int | None:
+    """Read an id or a count: digits, and no more than a database can hold."""
+    if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) > LARGEST_ID:
+        return None
+    return int(text)
 
 
 def load_json(data: bytes) -> object:

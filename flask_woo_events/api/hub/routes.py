@@ -26,10 +26,11 @@ from ...instances.access import HubProfile
 from ...instances.accounts import Caller
 from ...runtime import current_runtime
 from ...values.dates import iso_z
+from ...values.validation import whole_number
 from ...woocommerce.ceql import Condition, read_where
 from ...woocommerce.client import StoreClient
 from ..errors import answer
-from ..request import caller, flag, instance_of, json_object, page_size, whole_number
+from ..request import caller, flag, instance_of, json_object, page_size
 from ..responses import HubObjectResponse, PingResponse, dump, dump_all
 from . import collections
 from .collections import CollectionAccess
