@@ -10,10 +10,10 @@ import typing as t
 
 import sqlalchemy as sa
 from sqlalchemy import orm
-from sqlalchemy.ext.compiler import compiles
 
 from ..db.models import UNSETTLED, Delivery, DeliveryStatus, Instance, Notification, StoredEvent
 from ..errors import InputError
+from ..events.sql_functions import EpochSeconds
 
 Interval = t.Literal["year", "quarter", "month", "week", "day", "hour", "minute", "second"]
 INTERVALS: tuple[str, ...] = t.get_args(Interval)
@@ -47,30 +47,6 @@ class Bucket:
     def total(self) -> int:
         """Of all instances."""
         return sum(one.count for one in self.counts)
-
-
-class _Seconds(sa.sql.functions.GenericFunction[int]):
-    """Whole seconds since 1970 of a date that is stored without a zone."""
-
-    type = sa.BigInteger()
-    inherit_cache = True
-    name = "woo_seconds"
-
-
-@compiles(_Seconds)
-def _postgresql(element: t.Any, compiler: t.Any, **options: t.Any) -> str:
-    return f"CAST(FLOOR(EXTRACT(EPOCH FROM {compiler.process(element.clauses)})) AS BIGINT)"
-
-
-@compiles(_Seconds, "sqlite")
-def _sqlite(element: t.Any, compiler: t.Any, **options: t.Any) -> str:
-    return f"CAST(STRFTIME('%s', {compiler.process(element.clauses)}) AS INTEGER)"
-
-
-@compiles(_Seconds, "mysql")
-@compiles(_Seconds, "mariadb")
-def _mariadb(element: t.Any, compiler: t.Any, **options: t.Any) -> str:
-    return f"TIMESTAMPDIFF(SECOND, '1970-01-01', {compiler.process(element.clauses)})"
 
 
 def buckets(
@@ -172,7 +148,7 @@ def _query(
     failed = sa.and_(states.c.open == 1, sa.or_(states.c.tried == 1, states.c.queued == 1))
     waiting = sa.and_(states.c.open == 1, states.c.tried == 0, states.c.queued == 0)
     shift = 3 * 86_400 if width == _WIDTHS["week"] else 0
-    seconds = _Seconds(Notification.created_at)
+    seconds = EpochSeconds(Notification.created_at)
     stretch = (seconds - (seconds + shift) % width).label("stretch")
     query = (
         sa.select(
