@@ -1,4 +1,4 @@
-"""``/elements``: the one element that there is, what it can do and what it asks for."""
+"""``/elements``: the one element, its abilities and its configuration keys."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .request import caller, flag
 
 Answer = dict[str, t.Any] | list[dict[str, t.Any]]
 
-#: Resources of which WooCommerce's webhooks tell.
+#: Resources that WooCommerce has webhooks for.
 HOOKED = endpoints.DEFAULT_RESOURCES
 
 
@@ -51,19 +51,19 @@ def list_metadata() -> Answer:
 
 
 def get_metadata(element: str) -> Answer:
-    """Tell what an element can do: events, paging, objects."""
+    """Describe what an element can do: events, paging, objects."""
     _known(element)
     return responses.dump(metadata(expand=flag("expand")))
 
 
 def get_definitions(element: str) -> Answer:
-    """List the keys that an instance's configuration may have, with their defaults."""
+    """List the keys that an instance's configuration can have, with their defaults."""
     _known(element)
     return responses.dump_all(definitions())
 
 
 def _known(element: str) -> None:
-    """Refuse another element than ours; who calls comes before that."""
+    """Refuse any other element; the caller is authenticated first."""
     caller()
     if element not in ELEMENT_NAMES:
         raise NotFoundError(f"No element found; the only one here is {ELEMENT_KEY}")

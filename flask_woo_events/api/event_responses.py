@@ -154,14 +154,14 @@ class SubscriptionConfigResponse(ApiResponse):
 
 
 class SubscriptionResponse(ApiResponse):
-    """The destination of an instance's notifications; the members after ``active`` are additions
-    to the documented ones."""
+    """The destination of an instance's notifications."""
 
     id: int
     channel: str
     topics: list[str]
     config: SubscriptionConfigResponse
     active: bool
+    # The members from here on are additions to the documented ones.
     instanceId: int
     current: bool
     reason: str | None
@@ -178,9 +178,9 @@ class SubscriptionResponse(ApiResponse):
 
 
 class DeliveryResponse(ApiResponse):
-    """The delivery of one notification to one subscription; ``id``, ``eventId``, ``attempts`` and
-    ``nextAttempt`` are additions to the documented members."""
+    """The delivery of one notification to one subscription."""
 
+    # id, eventId, attempts and nextAttempt are additions to the documented members.
     id: int
     notificationId: int
     subscriptionId: t.Annotated[int, Attribute("subscription.id")]

@@ -1,4 +1,4 @@
-"""``/instances/events`` and what belongs to it: what was told, and how that went."""
+"""``/instances/events``: recorded events, their deliveries and their counts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Answers = list[dict[str, t.Any]]
 
 
 def register(blueprint: flask.Blueprint) -> None:
-    """Add the routes; those without an instance are for all of the caller's, or the token's."""
+    """Add the routes; without an instance id they cover all of the caller's, or the token's."""
     add = blueprint.add_url_rule
     for path in ("/instances/events", "/instances/<instance_id>/events"):
         add(path, view_func=list_events, methods=["GET"])
@@ -57,7 +57,7 @@ def show_event(event_id: str, instance_id: str | None = None) -> dict[str, t.Any
 
 
 def dispositions() -> flask.Response:
-    """List what was tried with events, the newest first."""
+    """List the attempts to deliver events, the newest first."""
     scope = _scope(None, since=_date("from", None), until=_date("to", None))
     with current_runtime().database.read() as session:
         found, more = event_records.dispositions(
@@ -96,7 +96,7 @@ def polling_disabled() -> Answers:
 
 
 def paged(shown: cabc.Sequence[ApiResponse], next_page: int | None) -> flask.Response:
-    """A page of a list with its headers."""
+    """Answer a page of a list with its headers."""
     response = flask.jsonify(dump_all(shown))
     response.headers["Elements-Returned-Count"] = str(len(shown))
     if next_page is not None:
@@ -105,9 +105,9 @@ def paged(shown: cabc.Sequence[ApiResponse], next_page: int | None) -> flask.Res
 
 
 def next_page() -> int | None:
-    """``nextPage`` of the query.
+    """Read ``nextPage`` of the query.
 
-    :raises InputError: it is not one of our tokens.
+    :raises InputError: it is not a token of this API.
     """
     text = flask.request.args.get("nextPage")
     if text is None:
@@ -158,11 +158,11 @@ def _buckets() -> list[analytics.Bucket]:
             since,
             until,
             interval,
-            instance_id=_analysed(who),
+            instance_id=_instance_filter(who),
         )
 
 
-def _analysed(who: Caller) -> int | None:
+def _instance_filter(who: Caller) -> int | None:
     text = flask.request.args.get("instanceId")
     if text is None:
         return who.instance_id

@@ -30,7 +30,7 @@ Answer = tuple[dict[str, t.Any], int] | flask.Response
 
 
 def register(blueprint: flask.Blueprint) -> None:
-    """Add the routes; each of one instance also without its id, for the instance of a token."""
+    """Add the routes; those of one instance also without its id, for the token's instance."""
     add = blueprint.add_url_rule
     add("/instances", view_func=create, methods=["POST"])
     add("/elements/<element>/instances", view_func=create, methods=["POST"])
@@ -63,7 +63,7 @@ def create(element: str | None = None) -> Answer:
 
 
 def list_or_get() -> Answer:
-    """List the organisation's instances, or show the one whose token was sent."""
+    """List the organization's instances, or show the one whose token was sent."""
     who = caller()
     if who.instance_id is not None:
         return _shown(who, who.instance_id)
@@ -97,12 +97,12 @@ def get(instance_id: str) -> Answer:
 
 
 def replace(instance_id: str | None = None) -> Answer:
-    """Make an instance what the body says."""
+    """Replace the name and configuration of an instance by those of the body."""
     return _change(instance_id, partial=False)
 
 
 def patch(instance_id: str | None = None) -> Answer:
-    """Change what the body names and leave the rest."""
+    """Change the members in the body and keep the others."""
     return _change(instance_id, partial=True)
 
 
@@ -114,12 +114,12 @@ def delete(instance_id: str | None = None) -> Answer:
 
 
 def enable(instance_id: str | None = None) -> Answer:
-    """Switch an instance on, and its disabled pollers with it."""
+    """Enable an instance and its disabled pollers."""
     return _switch(instance_id, True)
 
 
 def disable(instance_id: str | None = None) -> Answer:
-    """Switch an instance off."""
+    """Disable an instance."""
     return _switch(instance_id, False)
 
 
@@ -160,7 +160,7 @@ def patch_entry(entry_id: str, instance_id: str | None = None) -> Answer:
 def _change(
     instance_id: str | None, request: InstanceRequest | None = None, *, partial: bool
 ) -> Answer:
-    """Change an instance; who calls and whether it exists comes before what the body says."""
+    """Change an instance; the caller and the instance are checked before the body."""
     who = caller()
     number = instance_of(who, instance_id)
     runtime = current_runtime()

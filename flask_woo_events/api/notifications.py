@@ -1,4 +1,4 @@
-"""``/notifications``: where notifications go, and which of them did not arrive."""
+"""``/notifications``: notifications, their subscriptions and their deliveries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .events import next_page, paged
 from .request import caller, page_size
 from .responses import dump, dump_all
 
-#: What ``where`` can name.
+#: Fields of ``where``, in lower case.
 _FIELDS = {
     "channel": "channel",
     "status": "status",
@@ -82,7 +82,7 @@ def show_notification(notification_id: str) -> dict[str, t.Any]:
 
 
 def list_subscriptions() -> list[dict[str, t.Any]]:
-    """List where notifications go."""
+    """List the subscriptions."""
     who = caller()
     with current_runtime().database.read() as session:
         found = redelivery.subscriptions(session, who.organization_id)
@@ -102,7 +102,7 @@ def show_subscription(subscription_id: str) -> dict[str, t.Any]:
 
 
 def list_deliveries() -> flask.Response:
-    """List deliveries, for example those that wait in the queue."""
+    """List deliveries, for example queued ones."""
     return _deliveries(_wanted(caller()))
 
 
@@ -120,7 +120,7 @@ def list_deliveries_of(notification_id: str, subscription_id: str | None = None)
 
 
 def redeliver() -> dict[str, t.Any]:
-    """Send again what waits, and make its subscriptions active."""
+    """Send waiting deliveries again, and activate their subscriptions."""
     runtime, wanted = current_runtime(), _wanted(caller())
     if "where" not in flask.request.args:
         raise InputError("where is missing, for example where=status='queued'", "where")

@@ -105,10 +105,10 @@ class MessageResponse(ApiResponse):
 
 
 class TakenResponse(MessageResponse):
-    """This address accepts webhooks."""
+    """This address receives webhooks."""
 
     upSeconds: float = pydantic.Field(
-        description="How long the answering process has accepted webhooks without a failure"
+        description="How long the answering process has stored every webhook, in seconds"
     )
 
 
@@ -275,7 +275,7 @@ class WebhookResponse(ApiResponse):
 
 
 class InstanceResponse(ApiResponse):
-    """A connected store; the members from ``pollers`` on are additions to the documented ones."""
+    """A connected store."""
 
     id: int
     name: str
@@ -297,6 +297,7 @@ class InstanceResponse(ApiResponse):
     cachingEnabled: bool = False
     externalAuthentication: str = "none"
     user: UserResponse
+    # The members from here on are additions to the documented ones.
     pollers: list[PollerResponse]
     store: t.Annotated[dict[str, t.Any], Attribute("store_facts")] = pydantic.Field(
         description="What the store reports about itself"
@@ -336,7 +337,7 @@ class InstanceResponse(ApiResponse):
 
 
 class ConfigurationEntryResponse(ApiResponse):
-    """One entry of an instance's configuration (``ElementInstanceConfig``)."""
+    """One entry of an instance's configuration."""
 
     id: int
     name: t.Annotated[str, Attribute("definition.name")]

@@ -312,7 +312,7 @@ def test_operation_does_what_is_said_of_it(
     entry = configuration.json[0]["id"] if isinstance(configuration.json, list) else 1
     _aim(case, instance, entry, shop)
     headers: dict[str, Headers] = {
-        "anybody": {},
+        "none": {},
         "user": described_account.headers,
         "token": described_account.element(instance["token"]),
     }
@@ -321,6 +321,6 @@ def test_operation_does_what_is_said_of_it(
     # Methods that are not described are tried, too.
     operation = OPERATIONS.get(f"{case.method} {case.path}")
     case.call_and_validate(
-        headers=headers[operation.who if operation else "user"],
+        headers=headers[operation.authorization if operation else "user"],
         excluded_checks=[*LENIENT, *excluded],
     )

@@ -1,4 +1,4 @@
-"""What is said of the routes that tell what was told: events, notifications, their settings."""
+"""Descriptions of the operations on events, notifications and account settings."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _COUNTED = (
     *_TIMES,
     Parameter(
         name="interval",
-        text="Length of the stretches of time",
+        text="Length of the buckets of time",
         schema={"type": "string", "enum": list(INTERVALS), "default": "hour"},
     ),
     Parameter(
         name="accountIds[]",
-        text="Your own account, if any",
+        text="Only the caller's own account is allowed",
         schema={"type": "array", "items": ID},
     ),
     Parameter(name="instanceId", text="Only events of this instance", schema=ID),
@@ -31,11 +31,12 @@ _COUNTED = (
 _DELIVERIES = (
     Parameter(
         name="where",
-        text="channel, status, config.url, instanceId, subscriptionId, notificationId by = and and",
+        text="Conditions such as status='queued', joined by and; the fields are channel, status, "
+        "config.url, instanceId, subscriptionId and notificationId",
     ),
     Parameter(
         name="hydrate",
-        text="Show the notifications, too",
+        text="Include the notifications",
         schema={"type": "boolean", "default": True},
     ),
     *_LIST,
@@ -71,7 +72,7 @@ _DISABLED = dataclasses.replace(
     _POLLERS, summary="List the polled resources that were disabled after repeated failures"
 )
 _DELIVERY_LIST = Operation(
-    summary="List deliveries, for example those that wait in the queue",
+    summary="List deliveries, for example queued ones",
     tag="notifications",
     query=_DELIVERIES,
     answer=[event_responses.DeliveryResponse],
@@ -110,7 +111,7 @@ OPERATIONS: dict[str, Operation] = {
         answer=[event_responses.InstanceCountsResponse],
     ),
     "GET /instances/events/dispositions": Operation(
-        summary="List what was tried with events, the newest first",
+        summary="List the attempts to deliver events, the newest first",
         tag="events",
         query=(*_TIMES, *_LIST),
         answer=[event_responses.DispositionResponse],
@@ -143,7 +144,7 @@ OPERATIONS: dict[str, Operation] = {
         errors=(404,),
     ),
     "GET /notifications/subscriptions": Operation(
-        summary="List where notifications go",
+        summary="List the subscriptions",
         tag="notifications",
         answer=[event_responses.SubscriptionResponse],
     ),
@@ -155,7 +156,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "GET /notifications/subscriptions/deliveries": _DELIVERY_LIST,
     "PUT /notifications/subscriptions/deliveries": Operation(
-        summary="Send again what waits, and make its subscriptions active",
+        summary="Send waiting deliveries again, and activate their subscriptions",
         tag="notifications",
         query=(dataclasses.replace(_DELIVERIES[0], required=True),),
         answer=event_responses.RedeliveredResponse,
