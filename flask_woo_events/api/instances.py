@@ -8,8 +8,7 @@ import flask
 import pydantic
 
 from ..errors import InputError, NotFoundError
-from ..instances import configuration as configurations
-from ..instances import lifecycle, provisioning, views
+from ..instances import configuration, lifecycle, provisioning, views
 from ..instances.accounts import Caller
 from ..instances.requests import InstanceRequest
 from ..instances.specification import CurrentSpec
@@ -41,8 +40,8 @@ def register(blueprint: flask.Blueprint) -> None:
         add(path, view_func=delete, methods=["DELETE"])
         add(f"{path}/enabled", view_func=enable, methods=["PUT"])
         add(f"{path}/enabled", view_func=disable, methods=["DELETE"])
-        add(f"{path}/configuration", view_func=configuration, methods=["GET"])
-        add(f"{path}/configuration/<entry_id>", view_func=entry, methods=["GET"])
+        add(f"{path}/configuration", view_func=list_entries, methods=["GET"])
+        add(f"{path}/configuration/<entry_id>", view_func=show_entry, methods=["GET"])
         add(f"{path}/configuration/<entry_id>", view_func=patch_entry, methods=["PATCH"])
     add("/instances/<instance_id>", view_func=get, methods=["GET"])
 
@@ -123,14 +122,14 @@ def disable(instance_id: str | None = None) -> Answer:
     return _switch(instance_id, False)
 
 
-def configuration(instance_id: str | None = None) -> Answer:
+def list_entries(instance_id: str | None = None) -> Answer:
     """List the configuration of an instance."""
     return flask.jsonify(
         dump_all(ConfigurationEntryResponse.of(one) for one in _view(instance_id).configuration)
     )
 
 
-def entry(entry_id: str, instance_id: str | None = None) -> Answer:
+def show_entry(entry_id: str, instance_id: str | None = None) -> Answer:
     """Show one entry of the configuration."""
     for one in _view(instance_id).configuration:
         if one.id == whole_number(entry_id):
@@ -150,11 +149,11 @@ def patch_entry(entry_id: str, instance_id: str | None = None) -> Answer:
     number, key_id = instance_of(who, instance_id), whole_number(entry_id)
     with current_runtime().database.read() as session:
         views.get(session, who, number)
-        key = configurations.key_of(session, number, key_id or 0)
+        key = configuration.key_of(session, number, key_id or 0)
     value = body(EntryRequest).propertyValue
     request = InstanceRequest.model_validate({"configuration": {key: value}})
     _change(instance_id, request, partial=True)
-    return entry(entry_id, instance_id)
+    return show_entry(entry_id, instance_id)
 
 
 def _change(

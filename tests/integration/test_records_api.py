@@ -237,31 +237,31 @@ def test_parity_59_a_subscription_of_each_callback_url(sent: StoreToCallback) ->
 
 def test_notifications_are_found_by_topic_and_number(sent: StoreToCallback) -> None:
     """The shown notification is the one that was sent."""
-    sent = sent.receiver.received[-1].json
-    found = _get(sent, "/notifications", **{"topics[]": sent["topic"]})
-    assert sent in found
-    assert _get(sent, f"/notifications/{sent['id']}") == sent
+    body = sent.receiver.received[-1].json
+    found = _get(sent, "/notifications", **{"topics[]": body["topic"]})
+    assert body in found
+    assert _get(sent, f"/notifications/{body['id']}") == body
     assert _get(sent, "/notifications", **{"topics[]": "nothing"}) == []
     assert "topics[]" in _get(sent, "/notifications", 400)["message"]
 
 
 def test_nothing_of_another_organisation_is_shown(sent: StoreToCallback) -> None:
     """Events of another organization are not found under any path."""
-    sent = sent.receiver.received[-1].json
+    body = sent.receiver.received[-1].json
     other = Api(sent.api.client, add_account(sent.app, "bob", "globex").headers, "")
-    event, number = sent["message"]["eventId"], sent.instance_id
+    event, number = body["message"]["eventId"], sent.instance_id
     for path in (
         f"/instances/{number}/events",
         f"/instances/events/{event}",
         f"/instances/{number}/events/{event}",
-        f"/notifications/{sent['id']}",
+        f"/notifications/{body['id']}",
         f"/notifications/subscriptions/{_get(sent, '/notifications/subscriptions')[0]['id']}",
     ):
         answer = other.call("GET", path)
         assert answer.status_code == 404 or answer.json == [], path
     for path in ("/instances/events", "/notifications/subscriptions", QUEUE):
         assert other.call("GET", path).json == []
-    topic = f"/notifications?topics[]={sent['topic']}"
+    topic = f"/notifications?topics[]={body['topic']}"
     assert other.call("GET", topic).json == []
     assert other.call("PUT", f"{QUEUE}?where=status='queued'").json == {"redelivered": 0}
 

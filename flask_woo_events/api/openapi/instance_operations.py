@@ -7,7 +7,7 @@ import dataclasses
 from ...values.cloud_elements import ELEMENT_ID, ELEMENT_KEY
 from .. import responses
 from ..hub import collections
-from .event_operations import OPERATIONS as RECORDS
+from . import event_operations
 from .operation import (
     BODY_ERRORS,
     ID,
@@ -383,7 +383,7 @@ OPERATIONS: dict[str, Operation] = {
     **_INSTANCE_CALLS,
     **_ELEMENT_CALLS,
     **_HUB_CALLS,
-    **RECORDS,
+    **event_operations.OPERATIONS,
     **_HOOK_CALLS,
     **_DESCRIPTION_CALLS,
     **_WATCHING_CALLS,
