@@ -1,4 +1,4 @@
-"""The HTTP API, as the documented service had it."""
+"""The HTTP API, compatible with the documented Cloud Elements service."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .openapi import docs_page, document
 def make_blueprint(url_prefix: str) -> flask.Blueprint:
     """Make the blueprint of the API.
 
-    :param url_prefix: where it is mounted, ``WOO_EVENTS_URL_PREFIX``.
+    :param url_prefix: the path that the API is mounted at, ``WOO_EVENTS_URL_PREFIX``.
     """
     blueprint = flask.Blueprint(
         NAME, __name__, url_prefix=url_prefix or None, template_folder="templates"
@@ -41,6 +41,6 @@ def make_blueprint(url_prefix: str) -> flask.Blueprint:
     wc_auth.register(blueprint)
     health.register(blueprint)
     if url_prefix:
-        # At the root of the host, paths that are not ours are the host's.
+        # Without a prefix, unknown paths belong to the host application.
         errors.register_unknown(blueprint)
     return blueprint

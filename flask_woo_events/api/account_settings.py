@@ -1,4 +1,4 @@
-"""``/accounts/settings``: what an organisation chose for itself."""
+"""``/accounts/settings``: the settings of an organization."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .request import body, caller
 
 
 class _Settings(pydantic.BaseModel):
-    """The settings that there are; others are refused, so that nobody believes in them."""
+    """The settings that exist; others are refused, so that no client relies on them."""
 
     model_config = pydantic.ConfigDict(extra="forbid")
 
@@ -41,7 +41,7 @@ def show_settings(account_id: str | None = None) -> dict[str, t.Any]:
 
 
 def change_settings(account_id: str | None = None) -> dict[str, t.Any]:
-    """Change the settings that the body names; they go into effect with the next delivery."""
+    """Change the settings in the body; they take effect with the next delivery."""
     who, runtime = caller(), current_runtime()
     _own(account_id, who.user_id)
     named = body(_Settings).model_dump(by_alias=True, exclude_unset=True)

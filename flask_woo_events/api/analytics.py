@@ -1,4 +1,4 @@
-"""Analytics: how many events there were, counted over time."""
+"""Analytics: the numbers of events over time."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import typing as t
 
 import sqlalchemy as sa
 from sqlalchemy import orm
-from sqlalchemy.ext.compiler import compiles
 
 from ..db.models import UNSETTLED, Delivery, DeliveryStatus, Instance, Notification, StoredEvent
 from ..errors import InputError
+from ..events.sql_functions import EpochSeconds
 
 Interval = t.Literal["year", "quarter", "month", "week", "day", "hour", "minute", "second"]
 INTERVALS: tuple[str, ...] = t.get_args(Interval)
-#: Seconds of the intervals that are always equally long.
+#: Lengths of the intervals that always have the same one, seconds.
 _WIDTHS = {"week": 604_800, "day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
-#: More than anybody can look at.
+#: Most buckets in one answer.
 BUCKETS_MOST = 2_000
 
 
@@ -30,47 +30,23 @@ class EventCounts:
     instance_id: int
     user_id: int
     count: int
-    #: All of their deliveries arrived.
+    #: Events whose deliveries all succeeded.
     success: int
-    #: Some have been tried without success.
+    #: Events with a delivery that was tried without success.
     failed: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Bucket:
-    """The events of one stretch of time."""
+    """The events of one interval of time."""
 
     start: dt.datetime
     counts: tuple[EventCounts, ...]
 
     @property
     def total(self) -> int:
-        """Of all instances."""
+        """The events of all instances."""
         return sum(one.count for one in self.counts)
-
-
-class _Seconds(sa.sql.functions.GenericFunction[int]):
-    """Whole seconds since 1970 of a date that is stored without a zone."""
-
-    type = sa.BigInteger()
-    inherit_cache = True
-    name = "woo_seconds"
-
-
-@compiles(_Seconds)
-def _postgresql(element: t.Any, compiler: t.Any, **options: t.Any) -> str:
-    return f"CAST(FLOOR(EXTRACT(EPOCH FROM {compiler.process(element.clauses)})) AS BIGINT)"
-
-
-@compiles(_Seconds, "sqlite")
-def _sqlite(element: t.Any, compiler: t.Any, **options: t.Any) -> str:
-    return f"CAST(STRFTIME('%s', {compiler.process(element.clauses)}) AS INTEGER)"
-
-
-@compiles(_Seconds, "mysql")
-@compiles(_Seconds, "mariadb")
-def _mariadb(element: t.Any, compiler: t.Any, **options: t.Any) -> str:
-    return f"TIMESTAMPDIFF(SECOND, '1970-01-01', {compiler.process(element.clauses)})"
 
 
 def buckets(
@@ -82,11 +58,11 @@ def buckets(
     *,
     instance_id: int | None = None,
 ) -> list[Bucket]:
-    """Events by the time at which they were recorded, empty stretches included.
+    """Count events by the time at which they were recorded, with empty buckets.
 
-    Both ends have a bucket, so that an hour by the minute has 61 of them (Cloud Elements).
+    Both ends have a bucket, so an hour by the minute has 61 of them (Cloud Elements).
 
-    :raises InputError: the interval is none, the time ends before it begins, or there would be
+    :raises InputError: the interval is unknown, ``until`` is before ``since``, or there would be
         more than 2,000 buckets.
     """
     starts = _starts(since, until, interval)
@@ -108,7 +84,7 @@ def buckets(
 
 
 def floor(date: dt.datetime, interval: str) -> dt.datetime:
-    """The beginning of the stretch that a date lies in, UTC; weeks begin on Monday."""
+    """Return the beginning of the interval that a date is in, UTC; weeks begin on Monday."""
     if interval in ("year", "quarter", "month"):
         months = {"year": 12, "quarter": 3, "month": 1}[interval]
         month = (date.month - 1) // months * months + 1
@@ -129,7 +105,7 @@ def _starts(since: dt.datetime, until: dt.datetime, interval: str) -> list[dt.da
     if interval in _WIDTHS and (until - start).total_seconds() / _WIDTHS[interval] > BUCKETS_MOST:
         raise InputError(
             f"interval={interval} over this time makes more than {BUCKETS_MOST:,} counts; "
-            "choose a longer one",
+            "choose a longer interval",
             "interval",
         )
     starts = []
@@ -154,7 +130,7 @@ def _query(
     width: int,
     instance_id: int | None,
 ) -> sa.Executable:
-    """Counts by instance and equally long stretches; longer ones are added up from days."""
+    """Select counts by instance and bucket; buckets longer than a week are summed from days."""
     states = (
         sa.select(
             Delivery.notification_id,
@@ -172,11 +148,11 @@ def _query(
     failed = sa.and_(states.c.open == 1, sa.or_(states.c.tried == 1, states.c.queued == 1))
     waiting = sa.and_(states.c.open == 1, states.c.tried == 0, states.c.queued == 0)
     shift = 3 * 86_400 if width == _WIDTHS["week"] else 0
-    seconds = _Seconds(Notification.created_at)
-    stretch = (seconds - (seconds + shift) % width).label("stretch")
+    seconds = EpochSeconds(Notification.created_at)
+    bucket = (seconds - (seconds + shift) % width).label("bucket")
     query = (
         sa.select(
-            stretch,
+            bucket,
             Instance.id,
             Instance.user_id,
             sa.func.count(StoredEvent.id),
@@ -192,6 +168,6 @@ def _query(
             Notification.created_at >= since,
             Notification.created_at <= until,
         )
-        .group_by(stretch, Instance.id, Instance.user_id)
+        .group_by(bucket, Instance.id, Instance.user_id)
     )
     return query if instance_id is None else query.where(Instance.id == instance_id)

@@ -1,4 +1,4 @@
-"""``/elements``: the one element that there is, what it can do and what it asks for."""
+"""``/elements``: the one element, its abilities and its configuration keys."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import orjson
 from ..db.models import EventType
 from ..errors import NotFoundError
 from ..instances.polled_resources import CONFIGURATION_KEY, default_configuration
-from ..instances.requests import DEFINITIONS, Definition
+from ..instances.requests import DEFINITIONS
 from ..values.cloud_elements import ELEMENT_ID, ELEMENT_KEY, ELEMENT_NAMES, HUB_KEY
 from ..woocommerce import endpoints
+from . import responses
 from .request import caller, flag
-from .serializers import ELEMENT
 
-Answer = tuple[dict[str, t.Any], int] | flask.Response
+Answer = dict[str, t.Any] | list[dict[str, t.Any]]
 
-#: Resources of which WooCommerce's webhooks tell.
+#: Resources that WooCommerce has webhooks for.
 HOOKED = endpoints.DEFAULT_RESOURCES
 
 
@@ -35,115 +35,77 @@ def register(blueprint: flask.Blueprint) -> None:
 def list_elements() -> Answer:
     """List the elements; there is one."""
     caller()
-    return flask.jsonify([described()])
+    return responses.dump_all([described()])
 
 
 def get_element(element: str) -> Answer:
     """Show an element by its key or id."""
     _known(element)
-    return described(), 200
+    return responses.dump(described())
 
 
 def list_metadata() -> Answer:
     """List what each element can do."""
     caller()
-    return flask.jsonify([metadata(expand=flag("expand"))])
+    return responses.dump_all([metadata(expand=flag("expand"))])
 
 
 def get_metadata(element: str) -> Answer:
-    """Tell what an element can do: events, paging, objects."""
+    """Describe what an element can do: events, paging, objects."""
     _known(element)
-    return metadata(expand=flag("expand")), 200
+    return responses.dump(metadata(expand=flag("expand")))
 
 
 def get_definitions(element: str) -> Answer:
-    """List the keys that an instance's configuration may have, with their defaults."""
+    """List the keys that an instance's configuration can have, with their defaults."""
     _known(element)
-    return flask.jsonify(definitions())
+    return responses.dump_all(definitions())
 
 
 def _known(element: str) -> None:
-    """Refuse another element than ours; who calls comes before that."""
+    """Refuse any other element; the caller is authenticated first."""
     caller()
     if element not in ELEMENT_NAMES:
         raise NotFoundError(f"No element found; the only one here is {ELEMENT_KEY}")
 
 
-def described() -> dict[str, t.Any]:
-    """The element with its configuration."""
-    return ELEMENT | {"configuration": definitions()}
+def described() -> responses.ElementResponse:
+    """Return the element with its configuration."""
+    return responses.ElementResponse(configuration=definitions())
 
 
-def definitions() -> list[dict[str, t.Any]]:
-    """The definitions of the configuration's keys (element export of 2020)."""
+def definitions() -> list[responses.ConfigurationDefinitionResponse]:
+    """Return the definitions of the configuration's keys (element export of 2020)."""
+    defaults = {CONFIGURATION_KEY: orjson.dumps(default_configuration()).decode()}
     return [
-        _definition(number, key, definition)
+        responses.ConfigurationDefinitionResponse.of(
+            definition, id=number, key=key, defaultValue=defaults.get(key, definition.default)
+        )
         for number, (key, definition) in enumerate(DEFINITIONS.items(), ELEMENT_ID * 1000 + 1)
     ]
 
 
-def _definition(number: int, key: str, definition: Definition) -> dict[str, t.Any]:
-    default = definition.default
-    if key == CONFIGURATION_KEY:
-        default = orjson.dumps(default_configuration()).decode()
-    return {
-        "id": number,
-        "name": definition.name,
-        "key": key,
-        "description": definition.description,
-        "defaultValue": default,
-        "resellerConfig": False,
-        "companyConfig": False,
-        "active": True,
-        "internal": False,
-        "groupControl": False,
-        "isPrivate": False,
-        "displayOrder": definition.order,
-        "type": definition.type,
-        "hideFromConsole": definition.hidden,
-        "required": definition.required,
-    }
+def metadata(*, expand: bool) -> responses.MetadataResponse:
+    """Return what the element can do.
 
-
-def metadata(*, expand: bool) -> dict[str, t.Any]:
-    """What the element can do.
-
-    :param expand: tell of each object, instead of naming it.
+    :param expand: describe each object, instead of naming it.
     """
     types = [one.value for one in EventType]
-    polled = {
-        name: {"eventTypes": types, "pollUrl": f"/hubs/{HUB_KEY}/{name}"}
-        for name in endpoints.names()
+    names = list(endpoints.names())
+    polling = {
+        name: responses.PolledResourceResponse(eventTypes=types, pollUrl=f"/hubs/{HUB_KEY}/{name}")
+        for name in names
     }
-    return {
-        "id": ELEMENT_ID,
-        "key": ELEMENT_KEY,
-        "name": ELEMENT["name"],
-        "description": ELEMENT["description"],
-        "hub": HUB_KEY,
-        "beta": False,
-        "authentication": ELEMENT["authentication"],
-        "endpoint": {"type": "rest"},
-        "normalizedPaging": {"supported": True},
-        "bulk": {"upload": False, "download": False},
-        "events": {
-            "supported": True,
-            "methods": ["polling", "webhook"],
-            "polling": polled,
-            "webhook": {name: {"eventTypes": types} for name in HOOKED},
-        },
-        "objects": [_object(name, types) for name in polled] if expand else list(polled),
-    }
-
-
-def _object(name: str, types: list[str]) -> dict[str, t.Any]:
-    return {
-        "name": name,
-        "vendorName": endpoints.named(name).path,
-        "type": "vendor",
-        "eventsEnabled": True,
-        "eventCreatedSupported": True,
-        "eventUpdatedSupported": True,
-        "eventDeletedSupported": True,
-        "vendorEventTypes": types if name in HOOKED else [],
-    }
+    webhook = {name: responses.HookedResourceResponse(eventTypes=types) for name in HOOKED}
+    described = [
+        responses.ObjectMetadataResponse(
+            name=name,
+            vendorName=endpoints.named(name).path,
+            vendorEventTypes=types if name in HOOKED else [],
+        )
+        for name in names
+    ]
+    return responses.MetadataResponse(
+        events=responses.EventsMetadataResponse(polling=polling, webhook=webhook),
+        objects=list(described if expand else names),
+    )

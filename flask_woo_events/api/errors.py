@@ -24,13 +24,14 @@ from ..errors import (
     TransportError,
     WooEventsError,
 )
+from .responses import ErrorResponse, dump
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _log = logging.getLogger(__name__)
-#: What a caller is asked to wait while the database is away, seconds.
+#: Seconds in Retry-After while the database is unreachable.
 RETRY_AFTER = 30
 
-#: What scripts of other origins may read (Cloud Elements, ``Access-Control-Expose-Headers``).
+#: Headers that scripts of other origins can read (Cloud Elements).
 EXPOSED = (
     "Elements-Returned-Count, Elements-Total-Count, Elements-Request-Id, "
     "Elements-Next-Page-Token, Elements-Trace-Id, Elements-Error, Content-Disposition"
@@ -38,7 +39,7 @@ EXPOSED = (
 
 
 def request_id() -> str:
-    """24 hexadecimal digits that name this request."""
+    """Return the id of this request, 24 hexadecimal digits."""
     if "woo_request_id" not in flask.g:
         flask.g.woo_request_id = secrets.token_hex(12)
     return t.cast(str, flask.g.woo_request_id)
@@ -46,21 +47,21 @@ def request_id() -> str:
 
 def register(blueprint: flask.Blueprint) -> None:
     """Answer every error of the blueprint in the documented form."""
-    blueprint.register_error_handler(WooEventsError, _ours)
-    blueprint.register_error_handler(werkzeug.exceptions.HTTPException, _werkzeugs)
-    blueprint.register_error_handler(sa.exc.SQLAlchemyError, _databases)
+    blueprint.register_error_handler(WooEventsError, _package_error)
+    blueprint.register_error_handler(werkzeug.exceptions.HTTPException, _http_error)
+    blueprint.register_error_handler(sa.exc.SQLAlchemyError, _database_error)
     blueprint.after_request(_add_headers)
 
 
 def register_unknown(blueprint: flask.Blueprint) -> None:
-    """Answer unknown paths and methods below the prefix in the documented form, too."""
+    """Answer unknown paths and methods below the prefix in the documented form as well."""
     blueprint.add_url_rule(
         "/<path:unknown>",
         view_func=_unknown,
         methods=_METHODS,
         provide_automatic_options=False,
     )
-    blueprint.after_request(_tell_options)
+    blueprint.after_request(_limit_allow)
 
 
 def _unknown(unknown: str) -> flask.Response:
@@ -69,8 +70,8 @@ def _unknown(unknown: str) -> flask.Response:
     raise werkzeug.exceptions.NotFound("No resource found at this path")
 
 
-def _tell_options(response: flask.Response) -> flask.Response:
-    """Name in answers to OPTIONS only methods that a path really has."""
+def _limit_allow(response: flask.Response) -> flask.Response:
+    """List in answers to OPTIONS only the methods that a path has."""
     if flask.request.method == "OPTIONS" and (known := _known_methods()):
         head = ["HEAD"] if "GET" in known else []
         response.headers["Allow"] = ", ".join([*known, *head, "OPTIONS"])
@@ -80,10 +81,10 @@ def _tell_options(response: flask.Response) -> flask.Response:
 def _known_methods() -> list[str]:
     adapter = flask.globals.request_ctx.url_adapter
     assert adapter is not None
-    return [method for method in _METHODS if _is_ours(adapter, method)]
+    return [method for method in _METHODS if _is_package_error(adapter, method)]
 
 
-def _is_ours(adapter: werkzeug.routing.MapAdapter, method: str) -> bool:
+def _is_package_error(adapter: werkzeug.routing.MapAdapter, method: str) -> bool:
     try:
         return not str(adapter.match(method=method)[0]).endswith("._unknown")
     except (werkzeug.exceptions.HTTPException, werkzeug.routing.RequestRedirect):
@@ -91,20 +92,18 @@ def _is_ours(adapter: werkzeug.routing.MapAdapter, method: str) -> bool:
 
 
 def answer(status: int, message: str, provider: str | None = None) -> flask.Response:
-    """An error as an answer.
+    """Build the answer of an error.
 
-    :param provider: what a store said.
+    :param provider: the store's own message.
     """
-    body = {"message": message, "requestId": request_id()}
-    if provider:
-        body["providerMessage"] = provider
-    response = flask.jsonify(body)
+    error = ErrorResponse(message=message, requestId=request_id(), providerMessage=provider or None)
+    response = flask.jsonify(dump(error))
     response.status_code = status
     response.headers["Elements-Error"] = "true"
     return response
 
 
-def _ours(exc: Exception) -> flask.Response:
+def _package_error(exc: Exception) -> flask.Response:
     match exc:
         case InputError():
             return answer(400, str(exc))
@@ -121,7 +120,7 @@ def _ours(exc: Exception) -> flask.Response:
             return answer(400, message, exc.said or str(exc))
         case StoreRejectedError(code="rest_no_route"):
             path = urllib.parse.urlsplit(exc.url).path
-            message = f"A url of event.poller.configuration is none that the store has: {path}"
+            message = f"event.poller.configuration has a url that the store does not have: {path}"
             return answer(400, message, exc.said or str(exc))
         case TransportError():
             message = "The store at configuration.store.url could not be used"
@@ -130,14 +129,14 @@ def _ours(exc: Exception) -> flask.Response:
     return answer(500, "The service is not set up completely; see its log")
 
 
-def _databases(exc: Exception) -> flask.Response:
+def _database_error(exc: Exception) -> flask.Response:
     if not is_away(exc):
         raise exc
     return _away(exc)
 
 
 def _away(exc: Exception) -> flask.Response:
-    """Nothing can be stored now; whoever called shall call again."""
+    """Ask the client to repeat the request, because nothing can be stored now."""
     extra = {"action": "database_away", "request": request_id()}
     _log.warning("a request could not be stored: %s", words(exc), extra=extra)
     response = answer(503, "The service cannot store anything at the moment; try again later")
@@ -145,7 +144,7 @@ def _away(exc: Exception) -> flask.Response:
     return response
 
 
-def _werkzeugs(exc: Exception) -> flask.Response:
+def _http_error(exc: Exception) -> flask.Response:
     assert isinstance(exc, werkzeug.exceptions.HTTPException)
     if isinstance(exc, werkzeug.routing.RequestRedirect):
         return t.cast(flask.Response, exc.get_response())

@@ -1,4 +1,4 @@
-"""Records: notifications and what became of them, as the documented API tells them."""
+"""Notifications and the state of their deliveries, as the documented API shows them."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from ..events import notifications
 
 
 class EventStatus(enum.StrEnum):
-    """How far an event has come, in the documented words."""
+    """The delivery status of an event, in the documented terms."""
 
-    NEW = "NEW"  #: never tried
-    RECEIVED = "RECEIVED"  #: recorded, and nobody wants to be told
+    NEW = "NEW"  #: not tried yet
+    RECEIVED = "RECEIVED"  #: recorded, with no subscription
     DISPATCHED = "DISPATCHED"  #: tried without success
-    CONSUMED = "CONSUMED"  #: taken by the application's own handlers
+    CONSUMED = "CONSUMED"  #: handled by the application's own handlers
     NOTIFIED = "NOTIFIED"  #: delivered to the callback
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Whose notifications are asked for; ``None`` leaves a question open."""
+    """Which notifications are requested; ``None`` does not restrict them."""
 
     organization_id: int
     instance_id: int | None = None
@@ -64,7 +64,7 @@ class Record:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Disposition:
-    """What was tried with one notification."""
+    """The attempts to deliver one notification."""
 
     event_id: str
     instance_id: int
@@ -89,9 +89,9 @@ class PollerRecord:
 def records(
     session: orm.Session, scope: Scope, *, before_id: int | None = None, limit: int = 200
 ) -> list[Record]:
-    """Notifications, the newest first.
+    """Return notifications, the newest first.
 
-    :param before_id: only earlier ones, for paging.
+    :param before_id: only notifications with a lower id, for paging.
     """
     query = _query(scope).order_by(Notification.id.desc()).limit(limit)
     if before_id is not None:
@@ -100,23 +100,23 @@ def records(
 
 
 def record(session: orm.Session, scope: Scope, event_id: str) -> Record:
-    """One notification, by its ``message.eventId``.
+    """Return one notification by its ``message.eventId``.
 
-    :raises NotFoundError: there is none in the scope, or its retention is over.
+    :raises NotFoundError: it is not in the scope, or its retention has ended.
     """
     return _one(session, _query(scope).where(Notification.event_id == event_id))
 
 
 def by_number(session: orm.Session, scope: Scope, notification_id: int) -> Record:
-    """One notification, by its ``id``.
+    """Return one notification by its ``id``.
 
-    :raises NotFoundError: there is none in the scope, or its retention is over.
+    :raises NotFoundError: it is not in the scope, or its retention has ended.
     """
     return _one(session, _query(scope).where(Notification.id == notification_id))
 
 
 def bodies(session: orm.Session, notification_ids: cabc.Collection[int]) -> dict[int, bytes]:
-    """The bodies of notifications as they are sent."""
+    """Return the bodies of notifications as they are sent."""
     rows = session.scalars(sa.select(Notification).where(Notification.id.in_(notification_ids)))
     return {row.notification_id: row.body for row in _records(session, rows.all())}
 
@@ -124,7 +124,7 @@ def bodies(session: orm.Session, notification_ids: cabc.Collection[int]) -> dict
 def dispositions(
     session: orm.Session, scope: Scope, *, before_id: int | None = None, limit: int = 200
 ) -> tuple[list[Disposition], int | None]:
-    """What was tried, the newest notification first, and where the next page begins."""
+    """Return attempts, the newest notification first, and the id above the next page."""
     query = _query(scope).order_by(Notification.id.desc()).limit(limit + 1)
     if before_id is not None:
         query = query.where(Notification.id < before_id)
@@ -156,7 +156,7 @@ def dispositions(
 def poller_records(
     session: orm.Session, scope: Scope, *, disabled_only: bool = False
 ) -> list[PollerRecord]:
-    """The polled resources of the scope's instances."""
+    """Return the polled resources of the scope's instances."""
     query = (
         sa.select(Poller)
         .where(Poller.instance_id.in_(_instances(scope)), Poller.selected)
@@ -181,10 +181,12 @@ def poller_records(
 
 
 def _message(channel: str, status_code: int | None, reason: str) -> str:
-    well = reason == "handled" if channel == Channel.HANDLER else (status_code or 0) // 100 == 2
+    succeeded = (
+        reason == "handled" if channel == Channel.HANDLER else (status_code or 0) // 100 == 2
+    )
     if channel == Channel.HANDLER:
-        return "Completed execution" if well else f"Error delivering event: {reason}"
-    return "Event delivered" if well else f"Error delivering event: {reason}"
+        return "Completed execution" if succeeded else f"Error delivering event: {reason}"
+    return "Event delivered" if succeeded else f"Error delivering event: {reason}"
 
 
 def _instances(scope: Scope) -> sa.Select[t.Any]:
@@ -212,7 +214,7 @@ def _one(session: orm.Session, query: sa.Select[t.Any]) -> Record:
 
 def _records(session: orm.Session, rows: cabc.Sequence[Notification]) -> list[Record]:
     numbers = [row.id for row in rows]
-    told = notifications.load(session, numbers)
+    loaded = notifications.load(session, numbers)
     deliveries: dict[int, list[tuple[str, str, dt.datetime]]] = collections.defaultdict(list)
     for number, status, channel, updated_at in session.execute(
         sa.select(
@@ -233,14 +235,14 @@ def _records(session: orm.Session, rows: cabc.Sequence[Notification]) -> list[Re
             created_at=row.created_at,
             updated_at=max((one[2] for one in deliveries[row.id]), default=row.created_at),
             status=_status(deliveries[row.id]),
-            body=payload.build_body(told[row.id], senders[row.instance_id]),
+            body=payload.build_body(loaded[row.id], senders[row.instance_id]),
         )
         for row in rows
     ]
 
 
 def _status(deliveries: cabc.Sequence[tuple[str, str, dt.datetime]]) -> EventStatus:
-    """How far a notification has come; its callback counts before handlers."""
+    """Return the status of a notification; its callback takes precedence over handlers."""
     if not deliveries:
         return EventStatus.RECEIVED
     callbacks = [status for status, channel, _ in deliveries if channel == Channel.WEBHOOK]

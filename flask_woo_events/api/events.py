@@ -1,27 +1,29 @@
-"""``/instances/events`` and what belongs to it: what was told, and how that went."""
+"""``/instances/events``: recorded events, their deliveries and their counts."""
 
 from __future__ import annotations
 
-import collections
+import collections.abc as cabc
 import datetime as dt
 import typing as t
 
 import flask
-import orjson
 
 from ..errors import AccessError, ForbiddenError, InputError
 from ..instances import lifecycle
 from ..instances.accounts import Caller
 from ..runtime import current_runtime
-from ..values.dates import iso_z, parse_iso
+from ..values.dates import parse_iso
 from ..values.validation import whole_number
-from . import analytics, event_records
-from .event_records import PollerRecord, Record, Scope
+from . import analytics, event_records, event_responses
+from .event_records import Scope
 from .request import caller, instance_of, page_size
+from .responses import ApiResponse, dump, dump_all
+
+Answers = list[dict[str, t.Any]]
 
 
 def register(blueprint: flask.Blueprint) -> None:
-    """Add the routes; those without an instance are for all of the caller's, or the token's."""
+    """Add the routes; without an instance id they cover all of the caller's, or the token's."""
     add = blueprint.add_url_rule
     for path in ("/instances/events", "/instances/<instance_id>/events"):
         add(path, view_func=list_events, methods=["GET"])
@@ -44,95 +46,58 @@ def list_events(instance_id: str | None = None) -> flask.Response:
         )
     shown = found[:limit]
     more = shown[-1].notification_id if len(found) > limit else None
-    return paged([_event(one) for one in shown], more)
+    return paged([event_responses.EventResponse.of_record(one) for one in shown], more)
 
 
 def show_event(event_id: str, instance_id: str | None = None) -> dict[str, t.Any]:
     """Show one event, by the ``message.eventId`` of its notification."""
     with current_runtime().database.read() as session:
-        return _event(event_records.record(session, _scope(instance_id), event_id))
+        found = event_records.record(session, _scope(instance_id), event_id)
+    return dump(event_responses.EventResponse.of_record(found))
 
 
 def dispositions() -> flask.Response:
-    """List what was tried with events, the newest first."""
+    """List the attempts to deliver events, the newest first."""
     scope = _scope(None, since=_date("from", None), until=_date("to", None))
     with current_runtime().database.read() as session:
         found, more = event_records.dispositions(
             session, scope, before_id=next_page(), limit=page_size()
         )
-    return paged(
-        [
-            {
-                "eventId": one.event_id,
-                "elementInstanceId": one.instance_id,
-                "notificationData": [{"message": message} for message in one.messages],
-            }
-            for one in found
-        ],
-        more,
-    )
+    return paged([event_responses.DispositionResponse.of_attempts(one) for one in found], more)
 
 
-def count_events() -> flask.Response:
+def count_events() -> Answers:
     """Count events over time."""
-    return flask.jsonify(
-        [{"count": one.total, "timestamp": iso_z(one.start)} for one in _buckets()]
-    )
+    return dump_all(event_responses.EventCountResponse.of(one) for one in _buckets())
 
 
-def count_by_instance() -> flask.Response:
+def count_by_instance() -> Answers:
     """Count events over time, by instance."""
-    return flask.jsonify(
-        [
-            {
-                "records": [
-                    {
-                        "instanceId": counts.instance_id,
-                        "count": counts.count,
-                        "success": counts.success,
-                        "failed": counts.failed,
-                    }
-                    for counts in one.counts
-                ],
-                "total": one.total,
-                "timestamp": iso_z(one.start),
-            }
-            for one in _buckets()
-        ]
-    )
+    return dump_all(event_responses.InstanceCountsResponse.of_bucket(one) for one in _buckets())
 
 
-def count_by_account() -> flask.Response:
+def count_by_account() -> Answers:
     """Count events over time, by the user whose instances they are of."""
-    return flask.jsonify(
-        [
-            {
-                "records": _accounts(one),
-                "total": one.total,
-                "timestamp": iso_z(one.start),
-            }
-            for one in _buckets()
-        ]
-    )
+    return dump_all(event_responses.AccountCountsResponse.of_bucket(one) for one in _buckets())
 
 
-def poller_records() -> flask.Response:
+def poller_records() -> Answers:
     """List the polled resources."""
     with current_runtime().database.read() as session:
         found = event_records.poller_records(session, _scope(None))
-    return flask.jsonify([_poller(one) for one in found])
+    return dump_all(event_responses.PollerRecordResponse.of(one) for one in found)
 
 
-def polling_disabled() -> flask.Response:
+def polling_disabled() -> Answers:
     """List the polled resources that were disabled after repeated failures."""
     with current_runtime().database.read() as session:
         found = event_records.poller_records(session, _scope(None), disabled_only=True)
-    return flask.jsonify([_poller(one) for one in found])
+    return dump_all(event_responses.PollerRecordResponse.of(one) for one in found)
 
 
-def paged(shown: list[dict[str, t.Any]], next_page: int | None) -> flask.Response:
-    """A page of a list with its headers."""
-    response = flask.jsonify(shown)
+def paged(shown: cabc.Sequence[ApiResponse], next_page: int | None) -> flask.Response:
+    """Answer a page of a list with its headers."""
+    response = flask.jsonify(dump_all(shown))
     response.headers["Elements-Returned-Count"] = str(len(shown))
     if next_page is not None:
         response.headers["Elements-Next-Page-Token"] = str(next_page)
@@ -140,9 +105,9 @@ def paged(shown: list[dict[str, t.Any]], next_page: int | None) -> flask.Respons
 
 
 def next_page() -> int | None:
-    """``nextPage`` of the query.
+    """Read ``nextPage`` of the query.
 
-    :raises InputError: it is not one of our tokens.
+    :raises InputError: it is not a token of this API.
     """
     text = flask.request.args.get("nextPage")
     if text is None:
@@ -193,11 +158,11 @@ def _buckets() -> list[analytics.Bucket]:
             since,
             until,
             interval,
-            instance_id=_analysed(who),
+            instance_id=_instance_filter(who),
         )
 
 
-def _analysed(who: Caller) -> int | None:
+def _instance_filter(who: Caller) -> int | None:
     text = flask.request.args.get("instanceId")
     if text is None:
         return who.instance_id
@@ -205,55 +170,3 @@ def _analysed(who: Caller) -> int | None:
     if number is None or who.instance_id not in (None, number):
         raise AccessError("instanceId is not the instance of the token")
     return number
-
-
-def _accounts(bucket: analytics.Bucket) -> list[dict[str, int]]:
-    summed: dict[int, collections.Counter[str]] = collections.defaultdict(collections.Counter)
-    for one in bucket.counts:
-        summed[one.user_id].update(count=one.count, success=one.success, failed=one.failed)
-    return [
-        {
-            "accountId": user_id,
-            "count": counts["count"],
-            "success": counts["success"],
-            "failed": counts["failed"],
-        }
-        for user_id, counts in summed.items()
-    ]
-
-
-def _event(one: Record) -> dict[str, t.Any]:
-    """An event as the documented service showed it (``Event`` of its OpenAPI document)."""
-    body = orjson.loads(one.body)
-    told = [body] if one.status in (event_records.EventStatus.NOTIFIED,) else []
-    return {
-        "id": one.event_id,
-        "eventDate": iso_z(one.created_at),
-        "status": one.status.value,
-        "providerData": orjson.dumps(body["message"]["raw"]).decode(),
-        "notifiedData": told,
-        "eventElementInstances": [
-            {
-                "eventId": one.event_id,
-                "elementInstanceId": one.instance_id,
-                "notificationId": str(one.notification_id),
-                "notifiedData": told,
-                "createdDate": iso_z(one.created_at),
-                "updatedDate": iso_z(one.updated_at),
-            }
-        ],
-    }
-
-
-def _poller(one: PollerRecord) -> dict[str, t.Any]:
-    return {
-        "id": one.id,
-        "elementInstanceId": one.instance_id,
-        "objectName": one.resource,
-        "pollUrl": one.url,
-        "state": one.state,
-        "failures": one.failures,
-        "error": one.error,
-        "lastPollDate": iso_z(one.polled_at) if one.polled_at is not None else None,
-        "createdDate": iso_z(one.created_at),
-    }

@@ -1,4 +1,4 @@
-"""``/healthz`` and ``/metrics``: for what watches over processes."""
+"""``/healthz`` and ``/metrics``: for monitoring."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ..errors import AccessError, ConfigurationError, NotFoundError, SchemaError
 from ..runtime import current_runtime
 from . import metrics
 from .metrics import Metric
+from .responses import MessageResponse, dump
 
 
 def register(blueprint: flask.Blueprint) -> None:
@@ -23,24 +24,24 @@ def register(blueprint: flask.Blueprint) -> None:
 
 
 def healthz() -> tuple[dict[str, t.Any], int, dict[str, str]]:
-    """Say that this process can read its tables."""
+    """Check that this process can read its tables."""
     try:
         with current_runtime().database.read() as session:
             session.execute(sa.select(Instance.id).limit(1))
     except SchemaError as exc:
-        return {"message": str(exc)}, 503, {"Retry-After": "60"}
-    return {"message": "well"}, 200, {}
+        return dump(MessageResponse(message=str(exc))), 503, {"Retry-After": "60"}
+    return dump(MessageResponse(message="well")), 200, {}
 
 
 def show_metrics() -> flask.Response:
-    """Count how everything is doing, for Prometheus."""
+    """Answer the metrics in the format of Prometheus."""
     runtime = current_runtime()
     token = runtime.settings.metrics_token
     if not token:
         raise NotFoundError("WOO_EVENTS_METRICS_TOKEN is not set; without it there are no metrics")
     scheme, _, given = flask.request.headers.get("Authorization", "").partition(" ")
-    right = hmac.compare_digest(given.strip().encode(), token.encode())
-    if scheme.lower() != "bearer" or not right:
+    matches = hmac.compare_digest(given.strip().encode(), token.encode())
+    if scheme.lower() != "bearer" or not matches:
         raise AccessError("Authorization must be Bearer and WOO_EVENTS_METRICS_TOKEN")
     with runtime.database.read() as session:
         found = metrics.collect(session, runtime.clock())

@@ -8,7 +8,6 @@ import flask
 import pydantic
 
 from ..errors import InputError, NotFoundError
-from ..instances import configuration as configurations
 from ..instances import lifecycle, provisioning, views
 from ..instances.accounts import Caller
 from ..instances.requests import InstanceRequest
@@ -17,14 +16,20 @@ from ..instances.views import InstanceView
 from ..runtime import current_runtime
 from ..values.cloud_elements import ELEMENT_NAMES
 from ..values.validation import whole_number
-from . import serializers
 from .request import body, caller, instance_of, page_size
+from .responses import (
+    ConfigurationEntryResponse,
+    EmptyResponse,
+    InstanceResponse,
+    dump,
+    dump_all,
+)
 
 Answer = tuple[dict[str, t.Any], int] | flask.Response
 
 
 def register(blueprint: flask.Blueprint) -> None:
-    """Add the routes; each of one instance also without its id, for the instance of a token."""
+    """Add the routes; those of one instance also without its id, for the token's instance."""
     add = blueprint.add_url_rule
     add("/instances", view_func=create, methods=["POST"])
     add("/elements/<element>/instances", view_func=create, methods=["POST"])
@@ -35,8 +40,8 @@ def register(blueprint: flask.Blueprint) -> None:
         add(path, view_func=delete, methods=["DELETE"])
         add(f"{path}/enabled", view_func=enable, methods=["PUT"])
         add(f"{path}/enabled", view_func=disable, methods=["DELETE"])
-        add(f"{path}/configuration", view_func=configuration, methods=["GET"])
-        add(f"{path}/configuration/<entry_id>", view_func=entry, methods=["GET"])
+        add(f"{path}/configuration", view_func=list_entries, methods=["GET"])
+        add(f"{path}/configuration/<entry_id>", view_func=show_entry, methods=["GET"])
         add(f"{path}/configuration/<entry_id>", view_func=patch_entry, methods=["PATCH"])
     add("/instances/<instance_id>", view_func=get, methods=["GET"])
 
@@ -53,11 +58,11 @@ def create(element: str | None = None) -> Answer:
     instance_id, token = provisioning.create(runtime, who, request, runtime.api_base())
     with runtime.database.read() as session:
         view = views.get(session, who, instance_id)
-    return serializers.instance(view) | {"token": token}, 200
+    return dump(InstanceResponse.of_view(view, token)), 200
 
 
 def list_or_get() -> Answer:
-    """List the organisation's instances, or show the one whose token was sent."""
+    """List the organization's instances, or show the one whose token was sent."""
     who = caller()
     if who.instance_id is not None:
         return _shown(who, who.instance_id)
@@ -77,7 +82,7 @@ def list_or_get() -> Answer:
         )
     if not found:
         raise NotFoundError("No instances found")
-    response = flask.jsonify([serializers.instance(view) for view in found[:limit]])
+    response = flask.jsonify(dump_all(InstanceResponse.of_view(view) for view in found[:limit]))
     response.headers["Elements-Returned-Count"] = str(len(found[:limit]))
     if len(found) > limit:
         response.headers["Elements-Next-Page-Token"] = str(found[limit - 1].id)
@@ -91,12 +96,12 @@ def get(instance_id: str) -> Answer:
 
 
 def replace(instance_id: str | None = None) -> Answer:
-    """Make an instance what the body says."""
+    """Replace the name and configuration of an instance by those of the body."""
     return _change(instance_id, partial=False)
 
 
 def patch(instance_id: str | None = None) -> Answer:
-    """Change what the body names and leave the rest."""
+    """Change the members in the body and keep the others."""
     return _change(instance_id, partial=True)
 
 
@@ -104,29 +109,31 @@ def delete(instance_id: str | None = None) -> Answer:
     """Delete an instance."""
     who = caller()
     provisioning.remove(current_runtime(), who, instance_of(who, instance_id))
-    return {}, 200
+    return dump(EmptyResponse()), 200
 
 
 def enable(instance_id: str | None = None) -> Answer:
-    """Switch an instance on, and its disabled pollers with it."""
+    """Enable an instance and its disabled pollers."""
     return _switch(instance_id, True)
 
 
 def disable(instance_id: str | None = None) -> Answer:
-    """Switch an instance off."""
+    """Disable an instance."""
     return _switch(instance_id, False)
 
 
-def configuration(instance_id: str | None = None) -> Answer:
+def list_entries(instance_id: str | None = None) -> Answer:
     """List the configuration of an instance."""
-    return flask.jsonify([serializers.entry(one) for one in _view(instance_id).configuration])
+    return flask.jsonify(
+        dump_all(ConfigurationEntryResponse.of(one) for one in _view(instance_id).configuration)
+    )
 
 
-def entry(entry_id: str, instance_id: str | None = None) -> Answer:
+def show_entry(entry_id: str, instance_id: str | None = None) -> Answer:
     """Show one entry of the configuration."""
     for one in _view(instance_id).configuration:
         if one.id == whole_number(entry_id):
-            return serializers.entry(one), 200
+            return dump(ConfigurationEntryResponse.of(one)), 200
     raise NotFoundError("No configuration found")
 
 
@@ -142,17 +149,17 @@ def patch_entry(entry_id: str, instance_id: str | None = None) -> Answer:
     number, key_id = instance_of(who, instance_id), whole_number(entry_id)
     with current_runtime().database.read() as session:
         views.get(session, who, number)
-        key = configurations.key_of_entry(session, number, key_id or 0)
+        key = configuration.key_of_entry(session, number, key_id or 0)
     value = body(EntryRequest).propertyValue
     request = InstanceRequest.model_validate({"configuration": {key: value}})
     _change(instance_id, request, partial=True)
-    return entry(entry_id, instance_id)
+    return show_entry(entry_id, instance_id)
 
 
 def _change(
     instance_id: str | None, request: InstanceRequest | None = None, *, partial: bool
 ) -> Answer:
-    """Change an instance; who calls and whether it exists comes before what the body says."""
+    """Change an instance; the caller and the instance are checked before the body."""
     who = caller()
     number = instance_of(who, instance_id)
     runtime = current_runtime()
@@ -182,4 +189,4 @@ def _view(instance_id: str | None) -> InstanceView:
 
 def _shown(who: Caller, instance_id: int) -> Answer:
     with current_runtime().database.read() as session:
-        return serializers.instance(views.get(session, who, instance_id)), 200
+        return dump(InstanceResponse.of_view(views.get(session, who, instance_id))), 200

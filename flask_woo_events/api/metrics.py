@@ -1,7 +1,6 @@
-"""Metrics: how all instances are doing, in numbers, counted in the tables when they are asked for.
+"""Metrics of all instances, counted in the tables at each request.
 
-So they are right however many processes serve and work, and a process that was killed takes none
-with it.
+So they are correct with any number of processes, and a killed process loses none of them.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ from ..db.models import (
     WebhookCoverage,
 )
 
-#: Resources and stores that have series of their own; others only count in the sums.
+#: Most resources and stores with a series of their own; the others count only in the sums.
 RESOURCES, STORES = 20, 100
-#: The part of the pollers that is at least as fresh as the number says.
+#: The share of the pollers whose last poll is not older than the metric says.
 QUANTILE = 0.95
 #: How long a poll may be due before it counts as late.
 LATE_AFTER = dt.timedelta(minutes=2)
@@ -42,7 +41,7 @@ class Metric:
     """One gauge and its values."""
 
     name: str
-    #: What it says, with its unit.
+    #: Its meaning, with its unit.
     help: str
     values: tuple[tuple[Labels, float], ...]
 
@@ -87,19 +86,19 @@ def _polls(session: orm.Session, now: dt.datetime) -> cabc.Iterator[Metric]:
     yield _one(
         session,
         "woo_events_polls_failing",
-        "Resources of instances whose last poll failed, and that are tried again",
+        "Resources of instances whose last poll failed and that are retried",
         _count(Poller).where(Poller.selected, Poller.failures > 0, Poller.state != "disabled"),
     )
     yield _one(
         session,
         "woo_events_polls_disabled",
-        "Resources of instances that are not polled any more after many failures",
+        "Resources of instances that are disabled after repeated failures",
         _count(Poller).where(Poller.selected, Poller.state == PollerState.DISABLED),
     )
     yield _one(
         session,
         "woo_events_instances_late",
-        "Instances that have been due for two minutes and are not polled",
+        "Instances that have been due for more than two minutes and are not polled",
         late(now),
     )
 
@@ -111,7 +110,7 @@ def late(now: dt.datetime) -> sa.Select[t.Any]:
 
 
 def _oldest_but(session: orm.Session, resource: str, skipped: int) -> dt.datetime:
-    """When the poller was polled that is the oldest but so many."""
+    """Return when the oldest poller was polled, without the ``skipped`` oldest ones."""
     query = (
         sa.select(Poller.polled_at)
         .join(Instance, Instance.id == Poller.instance_id)
@@ -126,7 +125,7 @@ def _oldest_but(session: orm.Session, resource: str, skipped: int) -> dt.datetim
 
 
 def _deliveries(session: orm.Session, now: dt.datetime) -> cabc.Iterator[Metric]:
-    # By way of the subscriptions, whose index leads to what waits past all that has arrived.
+    # From the subscriptions, whose index skips the deliveries that have succeeded.
     waiting = (
         sa.select(Delivery.status, sa.func.count(), sa.func.min(Delivery.created_at))
         .select_from(Subscription)
@@ -139,12 +138,12 @@ def _deliveries(session: orm.Session, now: dt.datetime) -> cabc.Iterator[Metric]
     by_status = {status.value: found.get(status.value, nothing) for status in UNSETTLED}
     yield Metric(
         "woo_events_outbox",
-        "Deliveries that have not arrived, by status: created, retry, or queued for a person",
+        "Deliveries that have not succeeded, by status: created, retry, or queued",
         tuple(({"status": status}, float(count)) for status, (count, _) in by_status.items()),
     )
     yield Metric(
         "woo_events_oldest_undelivered_seconds",
-        "Age of the oldest delivery that has not arrived, by status",
+        "Age of the oldest delivery that has not succeeded, by status",
         tuple(
             ({"status": status}, max((now - oldest).total_seconds(), 0.0))
             for status, (_, oldest) in by_status.items()
@@ -153,13 +152,13 @@ def _deliveries(session: orm.Session, now: dt.datetime) -> cabc.Iterator[Metric]
     yield _one(
         session,
         "woo_events_subscriptions_stopped",
-        "Callbacks that are not tried any more; see flask woo doctor",
+        "Callbacks that are no longer tried; see flask woo doctor",
         _count(Subscription).where(Subscription.current, sa.not_(Subscription.active)),
     )
 
 
 def _stores(session: orm.Session, now: dt.datetime) -> cabc.Iterator[Metric]:
-    """The last full hour, which does not change any more."""
+    """Count requests in the last full hour, which no longer changes."""
     hour = now.replace(minute=0, second=0, microsecond=0) - dt.timedelta(hours=1)
     in_all = sa.select(sa.func.coalesce(sa.func.sum(Usage.requests), 0)).where(Usage.hour == hour)
     most = (
@@ -202,13 +201,13 @@ def _webhooks(session: orm.Session) -> cabc.Iterator[Metric]:
         rates.append(({"resource": resource}, int(missed) / changes if changes else 0.0))
     yield Metric(
         "woo_events_webhook_miss_ratio",
-        "Changes that polling told and no webhook did, of all changes",
+        "Share of the changes that only polling found",
         tuple(rates),
     )
     yield _one(
         session,
         "woo_events_arrivals_waiting",
-        "Webhooks that were taken in and not looked after yet",
+        "Webhooks that were received and are not processed yet",
         _count(Arrival),
     )
 

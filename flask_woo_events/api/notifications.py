@@ -1,4 +1,4 @@
-"""``/notifications``: where notifications go, and which of them did not arrive."""
+"""``/notifications``: notifications, their subscriptions and their deliveries."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ import re
 import typing as t
 
 import flask
-import orjson
 
 from ..db.models import DeliveryStatus
 from ..delivery import redelivery
-from ..delivery.redelivery import DeliverySelection, RedeliveryEntry, SubscriptionEntry
+from ..delivery.redelivery import DeliverySelection
 from ..errors import InputError, NotFoundError
 from ..instances.accounts import Caller
 from ..runtime import current_runtime
 from ..values.cloud_elements import ELEMENT_KEY
-from ..values.dates import iso_z
 from ..values.validation import whole_number
-from . import event_records
+from ..woocommerce.ceql import read_where
+from . import event_records, event_responses
 from .event_records import Scope
 from .events import next_page, paged
 from .request import caller, page_size
+from .responses import dump, dump_all
 
-_CONDITION = re.compile(r"\s*([A-Za-z.]+)\s*=\s*(?:'((?:[^']|'')*)'|(\d{1,19}))\s*", re.ASCII)
-_AND = re.compile(r"and\b", re.IGNORECASE)
-#: What ``where`` can name.
+#: Fields of ``where``, in lower case.
 _FIELDS = {
     "channel": "channel",
     "status": "status",
@@ -72,7 +70,7 @@ def list_notifications() -> flask.Response:
     found.sort(key=lambda one: one.notification_id, reverse=True)
     shown = found[:limit]
     more = shown[-1].notification_id if len(found) > limit else None
-    return paged([orjson.loads(one.body) for one in shown], more)
+    return paged([event_responses.NotificationResponse.of_body(one.body) for one in shown], more)
 
 
 def show_notification(notification_id: str) -> dict[str, t.Any]:
@@ -80,17 +78,16 @@ def show_notification(notification_id: str) -> dict[str, t.Any]:
     who = caller()
     with current_runtime().database.read() as session:
         found = event_records.by_number(session, _scope(who), _number(notification_id))
-    shown: dict[str, t.Any] = orjson.loads(found.body)
-    return shown
+    return dump(event_responses.NotificationResponse.of_body(found.body))
 
 
-def list_subscriptions() -> flask.Response:
-    """List where notifications go."""
+def list_subscriptions() -> list[dict[str, t.Any]]:
+    """List the subscriptions."""
     who = caller()
     with current_runtime().database.read() as session:
         found = redelivery.subscriptions(session, who.organization_id)
     mine = [one for one in found if who.instance_id in (None, one.instance_id)]
-    return flask.jsonify([_subscription(one) for one in mine])
+    return dump_all(event_responses.SubscriptionResponse.of_entry(one) for one in mine)
 
 
 def show_subscription(subscription_id: str) -> dict[str, t.Any]:
@@ -100,12 +97,12 @@ def show_subscription(subscription_id: str) -> dict[str, t.Any]:
         found = redelivery.subscriptions(session, who.organization_id, number)
     for one in found:
         if who.instance_id in (None, one.instance_id):
-            return _subscription(one)
+            return dump(event_responses.SubscriptionResponse.of_entry(one))
     raise NotFoundError("No subscription found")
 
 
 def list_deliveries() -> flask.Response:
-    """List deliveries, for example those that wait in the queue."""
+    """List deliveries, for example queued ones."""
     return _deliveries(_wanted(caller()))
 
 
@@ -123,13 +120,13 @@ def list_deliveries_of(notification_id: str, subscription_id: str | None = None)
 
 
 def redeliver() -> dict[str, t.Any]:
-    """Send again what waits, and make its subscriptions active."""
+    """Send waiting deliveries again, and activate their subscriptions."""
     runtime, wanted = current_runtime(), _wanted(caller())
     if "where" not in flask.request.args:
         raise InputError("where is missing, for example where=status='queued'", "where")
     with runtime.database.write() as session:
         count = redelivery.redeliver(session, wanted, runtime.clock())
-    return {"redelivered": count}
+    return dump(event_responses.RedeliveredResponse(redelivered=count))
 
 
 def _deliveries(wanted: DeliverySelection) -> flask.Response:
@@ -141,29 +138,28 @@ def _deliveries(wanted: DeliverySelection) -> flask.Response:
         numbers = {one.notification_id for one in shown} if hydrate else set()
         bodies = event_records.bodies(session, numbers)
     more = shown[-1].id if len(found) > limit else None
-    return paged([_delivery(one, bodies.get(one.notification_id)) for one in shown], more)
+    answer = event_responses.DeliveryResponse.of_entry
+    return paged([answer(one, bodies.get(one.notification_id)) for one in shown], more)
 
 
 def _wanted(who: Caller) -> DeliverySelection:
-    """What ``where`` asks for: ``channel='webhook' and status='queued' and config.url='...'``.
+    """Read ``where``: ``channel='webhook' and status='queued' and config.url='...'``.
 
     :raises InputError: it does not follow that form.
     """
-    text, place = flask.request.args.get("where", "").strip(), 0
-    chosen: dict[str, t.Any] = {}
-    while place < len(text):
-        match = _CONDITION.match(text, place)
-        name = _FIELDS.get(match[1].lower()) if match else None
-        if match is None or name is None or name in chosen:
-            raise _not_a_condition(text[place:])
-        value = match[3] if match[2] is None else match[2].replace("''", "'")
-        chosen[name] = _number(value) if name.endswith("_id") else value
-        place = match.end()
-        if place < len(text):
-            joined = _AND.match(text, place)
-            if joined is None or joined.end() == len(text):
-                raise _not_a_condition(text[place:])
-            place = joined.end()
+    text, chosen = flask.request.args.get("where", ""), dict[str, t.Any]()
+    for condition in read_where(text) if text.strip() else ():
+        name = _FIELDS.get(condition.field.lower())
+        # Only numbers go without quotes.
+        plain = "'" in condition.text or whole_number(condition.value) is not None
+        if name is None or name in chosen or condition.op != "=" or not plain:
+            raise InputError(
+                f"where cannot be read at {condition.text!r}; it takes channel, status, "
+                "config.url, instanceId, subscriptionId and notificationId, each once, compared "
+                "by = and joined by and",
+                "where",
+            )
+        chosen[name] = _number(condition.value) if name.endswith("_id") else condition.value
     if chosen.get("status") not in (None, *DeliveryStatus):
         raise InputError(f"status must be one of {', '.join(DeliveryStatus)}", "where")
     if who.instance_id is not None:
@@ -171,14 +167,6 @@ def _wanted(who: Caller) -> DeliverySelection:
             raise NotFoundError("No instance found")
         chosen["instance_id"] = who.instance_id
     return DeliverySelection(organization_id=who.organization_id, **chosen)
-
-
-def _not_a_condition(text: str) -> InputError:
-    return InputError(
-        f"where cannot be read at {text[:40]!r}; it takes channel, status, config.url, "
-        "instanceId, subscriptionId and notificationId, compared by = and joined by and",
-        "where",
-    )
 
 
 def _number(text: str) -> int:
@@ -195,40 +183,3 @@ def _instance_of_topic(topic: str) -> int | None:
 
 def _scope(who: Caller) -> Scope:
     return Scope(organization_id=who.organization_id, instance_id=who.instance_id)
-
-
-def _subscription(one: SubscriptionEntry) -> dict[str, t.Any]:
-    """A subscription; what follows ``active`` is ours."""
-    return {
-        "id": one.id,
-        "channel": one.channel,
-        "topics": [f"instance-{one.instance_id}-{ELEMENT_KEY}-events"],
-        "config": {"url": one.url},
-        "active": one.active,
-        "instanceId": one.instance_id,
-        "current": one.current,
-        "reason": one.reason,
-        "failures": one.failures,
-        "failingSince": iso_z(one.failing_since) if one.failing_since is not None else None,
-        "heldUntil": iso_z(one.held_until) if one.held_until is not None else None,
-        "createdDate": iso_z(one.created_at),
-    }
-
-
-def _delivery(one: RedeliveryEntry, body: bytes | None) -> dict[str, t.Any]:
-    """A delivery; ``id``, ``eventId``, ``attempts`` and ``nextAttempt`` are ours."""
-    shown: dict[str, t.Any] = {
-        "id": one.id,
-        "notificationId": one.notification_id,
-        "subscriptionId": one.subscription.id,
-        "eventId": one.event_id,
-        "status": one.status,
-        "attempts": one.attempts,
-        "nextAttempt": iso_z(one.due_at) if one.due_at is not None else None,
-        "createdDate": iso_z(one.created_at),
-        "updatedDate": iso_z(one.updated_at),
-        "subscription": _subscription(one.subscription),
-    }
-    if body is not None:
-        shown["notification"] = orjson.loads(body)
-    return shown

@@ -1,4 +1,4 @@
-"""What a request to the API holds: who calls, and a body within its limits."""
+"""The caller, parameters and body of a request to the API, checked."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ..values.validation import load_json, validated, whole_number
 
 M = t.TypeVar("M", bound=pydantic.BaseModel)
 
-#: Instances a page, and at most (Cloud Elements: 200).
+#: Rows of a page, the default and the maximum (Cloud Elements: 200).
 PAGE_SIZE = 200
 
 
 def caller() -> Caller:
-    """Who calls.
+    """Authenticate the caller.
 
-    :raises AccessError: nobody we know.
+    :raises AccessError: the Authorization header is missing or wrong.
     """
     header = flask.request.headers.get("Authorization")
     with current_runtime().database.read() as session:
@@ -30,10 +30,10 @@ def caller() -> Caller:
 
 
 def instance_of(who: Caller, instance_id: str | None) -> int:
-    """The instance that a path names, or the one of the token where the path names none.
+    """Return the instance of the path, or the token's where the path has none.
 
-    :raises AccessError: neither names one.
-    :raises NotFoundError: the token is another instance's.
+    :raises AccessError: neither has one.
+    :raises NotFoundError: the token belongs to another instance.
     """
     if instance_id is None:
         if who.instance_id is None:
@@ -48,17 +48,17 @@ def instance_of(who: Caller, instance_id: str | None) -> int:
 
 
 def body(model: type[M]) -> M:
-    """The request's body, checked.
+    """Read the request's body.
 
-    :raises InputError: it is not JSON, or not what the model asks for.
+    :raises InputError: it is not JSON, or does not match the model.
     """
     return validated(model, load_json(_data(current_runtime())))
 
 
 def json_object() -> dict[str, t.Any]:
-    """The request's body, a JSON object of any members.
+    """Read the request's body, a JSON object with any members.
 
-    :raises InputError: it is something else.
+    :raises InputError: it is not a JSON object.
     """
     value = load_json(_data(current_runtime()))
     if not isinstance(value, dict):
@@ -79,10 +79,10 @@ def _data(runtime: Runtime) -> bytes:
 
 
 def raw_body(limit: int, setting: str) -> bytes:
-    """The request's body as it came.
+    """Read the bytes of the request's body.
 
-    :param limit: bytes at most.
-    :param setting: where the limit comes from, for the error.
+    :param limit: most bytes.
+    :param setting: the setting that holds the limit, for the error.
     """
     request = flask.request
     if request.content_length is not None and request.content_length > limit:
@@ -94,7 +94,7 @@ def raw_body(limit: int, setting: str) -> bytes:
 
 
 def _read(request: flask.Request, limit: int) -> bytes:
-    """A body, or a little more than the limit of one that has no Content-Length."""
+    """Read a body, or one byte more than the limit when there is no Content-Length."""
     data = bytearray()
     try:
         while len(data) <= limit:
@@ -103,8 +103,8 @@ def _read(request: flask.Request, limit: int) -> bytes:
                 break
             data += more
     except OSError as exc:
-        # Werkzeug's own server says so of chunks that are none.
-        raise InputError("the body cannot be read to its end") from exc
+        # Werkzeug's own server raises it for malformed chunks.
+        raise InputError("the body cannot be read completely") from exc
     return bytes(data)
 
 
@@ -115,7 +115,7 @@ def _too_large(limit: int, setting: str) -> werkzeug.exceptions.HTTPException:
 
 
 def page_size() -> int:
-    """``pageSize`` of the query, from 1 to 200."""
+    """Read ``pageSize`` of the query, from 1 to 200; larger numbers are 200."""
     text = flask.request.args.get("pageSize", str(PAGE_SIZE))
     number = whole_number(text)
     if not number:
@@ -124,7 +124,7 @@ def page_size() -> int:
 
 
 def flag(name: str) -> bool:
-    """A truth value of the query, ``false`` when it is left out."""
+    """Read a boolean of the query, ``false`` without it."""
     text = flask.request.args.get(name, "false").strip().lower()
     if text not in ("true", "false"):
         raise InputError(f"{name} must be true or false", name)

@@ -1,4 +1,4 @@
-"""``/connect``: the pages on which a shop owner connects a store."""
+"""``/connect``: the pages where a shop owner connects a store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..values.validation import load_json
 from ..woocommerce.client import store_root
 from .request import raw_body
 
-#: Bytes of what a store sends: two keys and the state.
+#: Most bytes of the body that a store sends: two keys and the state.
 _MAX_BYTES = 16 * 1024
 
 _STYLE = (
@@ -24,7 +24,7 @@ _STYLE = (
     "color:#1d2327}h1{font-size:1.5rem}input{font:inherit;width:100%;padding:.5rem;"
     "box-sizing:border-box;margin:.3rem 0 1rem}button,.button{font:inherit;background:#2271b1;"
     "color:#fff;border:0;border-radius:3px;padding:.6rem 1.2rem;text-decoration:none;"
-    "display:inline-block;cursor:pointer}.said{background:#fcf0f1;border-left:4px solid #d63638;"
+    "display:inline-block;cursor:pointer}.problem{background:#fcf0f1;border-left:4px solid #d63638;"
     "padding:.6rem 1rem;overflow-wrap:anywhere}"
 )
 _PAGE = """<!doctype html>
@@ -35,7 +35,7 @@ _PAGE = """<!doctype html>
 <style>{{ style|safe }}</style></head>
 <body><h1>{{ title }}</h1>
 {% for text in texts %}<p>{{ text }}</p>
-{% endfor %}{% if said %}<p class="said">{{ said }}</p>
+{% endfor %}{% if problem %}<p class="problem">{{ problem }}</p>
 {% endif %}{% if invitation %}<form method="get" action="">
 <input type="hidden" name="invitation" value="{{ invitation }}">
 <label for="store">Address of the store</label>
@@ -51,7 +51,7 @@ _HEADERS = {
         f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; "
         "base-uri 'none'; frame-ancestors 'none'"
     ),
-    # Addresses hold the invitation and the state.
+    # The URLs contain the invitation and the state.
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
@@ -66,7 +66,7 @@ def register(blueprint: flask.Blueprint) -> None:
 
 
 def ask_for_keys() -> flask.Response:
-    """Send the shop owner to their store, which asks whether we may have keys."""
+    """Redirect the shop owner to the store, which asks them to approve API keys."""
     runtime, args = current_runtime(), flask.request.args
     token = args.get("invitation", "")
     try:
@@ -88,18 +88,18 @@ def ask_for_keys() -> flask.Response:
                 back=args.get("return_url", ""),
             )
     except NotFoundError as exc:
-        return _page("This link does not work", said=str(exc), status=404)
+        return _page("This link does not work", problem=str(exc), status=404)
     except InputError as exc:
-        return _page("Connect a store", said=str(exc), invitation=token, status=400)
+        return _page("Connect a store", problem=str(exc), invitation=token, status=400)
     except ConfigurationError as exc:
-        return _page("Stores cannot be connected yet", said=str(exc), status=500)
+        return _page("Stores cannot be connected yet", problem=str(exc), status=500)
     response = flask.redirect(target, 303)
     response.headers.update(_HEADERS)
     return t.cast(flask.Response, response)
 
 
 def take_keys() -> tuple[dict[str, t.Any], int]:
-    """Take the keys from the store; only 200 lets it keep them."""
+    """Receive the keys from the store, which keeps them only after a 200."""
     runtime = current_runtime()
     sent = load_json(raw_body(_MAX_BYTES, "keys are short"))
     texts = [sent.get(name) if isinstance(sent, dict) else None
@@ -112,12 +112,12 @@ def take_keys() -> tuple[dict[str, t.Any], int]:
 
 
 def come_back() -> flask.Response:
-    """Tell the shop owner what came of it; the store's own page says it too."""
+    """Show the shop owner the result; the store's own page shows it as well."""
     args = flask.request.args
     try:
         found = wc_auth.outcome(current_runtime(), args.get("user_id", ""))
     except NotFoundError as exc:
-        return _page("Nothing was connected", said=str(exc), status=404)
+        return _page("Nothing was connected", problem=str(exc), status=404)
     if args.get("success") == "0":
         text = "You did not approve, and nothing was connected."
         return _ended("Nothing was connected", text, found, "denied")
@@ -135,22 +135,22 @@ def _check_store(store: str, allowed: str) -> None:
         raise InputError(f"this invitation is for {allowed}, not for {store_root(store)}")
 
 
-def _ended(title: str, text: str, found: ConnectionResult, word: str) -> flask.Response:
-    back = _word(found.back, word)
-    return _page(title, text, said=found.error or "", back=back, page=found.page)
+def _ended(title: str, text: str, found: ConnectionResult, result: str) -> flask.Response:
+    back = _with_result(found.back, result)
+    return _page(title, text, problem=found.error or "", back=back, page=found.page)
 
 
-def _word(back: str, word: str) -> str:
-    """The store's own page, which says in its language what happened."""
+def _with_result(back: str, result: str) -> str:
+    """Return the URL of the store's own page, which shows the result in its language."""
     if not back:
         return ""
-    return f"{back}{'&' if '?' in back else '?'}flask_woo_events={word}"
+    return f"{back}{'&' if '?' in back else '?'}flask_woo_events={result}"
 
 
 def _page(
     title: str,
     *texts: str,
-    said: str = "",
+    problem: str = "",
     invitation: str = "",
     back: str = "",
     page: str = "",
@@ -161,7 +161,7 @@ def _page(
         _PAGE,
         title=title,
         texts=texts,
-        said=said,
+        problem=problem,
         invitation=invitation,
         back=back,
         page=page,

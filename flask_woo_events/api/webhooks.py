@@ -1,4 +1,4 @@
-"""``/events/woocommercerest``: where the webhooks of stores arrive."""
+"""``/events/woocommercerest``: receives the webhooks of stores."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from ..sync.webhooks.inbox import Arrived
 from ..values import crypto
 from ..values.validation import whole_number
 from .request import caller, raw_body
+from .responses import EmptyResponse, MessageResponse, TakenResponse, dump
 
-#: What WooCommerce sends unsigned when a webhook is made (2.2 to 11.0).
+#: The unsigned body that WooCommerce sends when a webhook is created (2.2 to 11.0).
 _PING = re.compile(rb"webhook_id=\d+\Z")
 #: A Base64 SHA-256.
 _SIGNATURE = re.compile(r"[A-Za-z0-9+/]{43}=\Z")
@@ -33,33 +34,34 @@ def register(blueprint: flask.Blueprint) -> None:
     """Add the routes."""
     add = blueprint.add_url_rule
     add(webhook_urls.PATH, view_func=receive_listed, methods=["POST"])
-    add(webhook_urls.PATH, view_func=tell_age, methods=["GET"])
+    add(webhook_urls.PATH, view_func=show_uptime, methods=["GET"])
     add(f"{webhook_urls.PATH}/<address>", view_func=receive, methods=["POST"])
-    # A store that redirects turns a ping into a GET; people open the address in a browser.
+    # A redirect turns a ping into a GET, and people open the address in a browser.
     add(f"{webhook_urls.PATH}/<address>", view_func=greet, methods=["GET"])
 
 
 def greet(address: str) -> Answer:
-    """Say that webhooks are taken here."""
+    """Confirm that this address receives webhooks."""
     _hook(current_runtime(), address)
-    return {"message": "This address takes webhooks of WooCommerce"}, 200
+    return dump(MessageResponse(message="This address receives webhooks of WooCommerce")), 200
 
 
-def tell_age() -> flask.Response:
-    """Say that the intake is there, and since when it has kept all: that is what the watch asks."""
+def show_uptime() -> flask.Response:
+    """Answer since when this process has stored every webhook, for the reachability check."""
     up = time.monotonic() - current_runtime().began
-    answer = flask.jsonify(message="Webhooks of WooCommerce are taken here", upSeconds=up)
+    taken = TakenResponse(message="This address receives webhooks of WooCommerce", upSeconds=up)
+    answer = flask.jsonify(dump(taken))
     answer.cache_control.no_store = True
     return answer
 
 
 def receive(address: str) -> Answer:
-    """Take a webhook: check its signature, keep what it says, answer at once."""
+    """Receive a webhook: check its signature, store its hint and answer."""
     runtime = current_runtime()
     try:
         return _receive(runtime, address)
     except (sa.exc.SQLAlchemyError, SchemaError):
-        # The store does not repeat it, so the watch has to know.
+        # The store does not send it again, so the reachability check must notice the loss.
         runtime.begin_anew()
         raise
 
@@ -70,7 +72,7 @@ def _receive(runtime: Runtime, address: str) -> Answer:
     signature = request.headers.get("X-WC-Webhook-Signature", "").strip()
     limit = runtime.settings.hook_max_bytes if signature else 1024
     if signature and not _SIGNATURE.match(signature):
-        raise AccessError("X-WC-Webhook-Signature is not a signature")  # Its body is not read.
+        raise AccessError("X-WC-Webhook-Signature is not a signature")  # before the body is read
     body = raw_body(limit, "WOO_EVENTS_HOOK_MAX_BYTES")
     if not signature and _PING.match(body.strip()):
         known = runtime.group_commit(inbox.ping).write((hook, runtime.clock()))
@@ -80,7 +82,7 @@ def _receive(runtime: Runtime, address: str) -> Answer:
         if signature and webhook_urls.read(runtime.settings.encryption_keys, address) is not None:
             _distrust(runtime, hook, whole_number(request.headers.get("X-WC-Webhook-ID", "")))
         raise AccessError(
-            "X-WC-Webhook-Signature does not fit; the secret is the one that "
+            "X-WC-Webhook-Signature does not match; the secret is the one that "
             f"'flask woo webhooks url {hook.instance_id}' prints"
         )
     hint = parse.read(request.headers.get("X-WC-Webhook-Topic", ""), body)
@@ -90,7 +92,7 @@ def _receive(runtime: Runtime, address: str) -> Answer:
 
 
 def _distrust(runtime: Runtime, hook: Hook, number: int | None) -> None:
-    """Have a webhook of ours replaced whose secret is not ours; others may only cost a look."""
+    """Have one of our webhooks replaced if it signs with another secret."""
     if not number:
         return
     with runtime.database.read() as session:
@@ -101,7 +103,7 @@ def _distrust(runtime: Runtime, hook: Hook, number: int | None) -> None:
 
 
 def receive_listed() -> Answer:
-    """Take an event for the instances that ``Element-Instances`` lists, from one of their users."""
+    """Receive an event for the instances in ``Element-Instances``, from one of their users."""
     who, runtime = caller(), current_runtime()
     header = flask.request.headers.get("Element-Instances", "")
     numbers = [whole_number(text.strip()) for text in header.split(",") if text.strip()]
@@ -118,13 +120,13 @@ def receive_listed() -> Answer:
             arrived = Arrived(Hook(number, epoch), hint, runtime.clock())
             inbox.add(session.connection(), [arrived])
     runtime.database.notify(Work.ARRIVALS)
-    return {}, 200
+    return dump(EmptyResponse()), 200
 
 
 def _hook(runtime: Runtime, address: str) -> Hook:
-    """Which instance an address is for.
+    """Return the instance that an address belongs to.
 
-    :raises NotFoundError: none.
+    :raises NotFoundError: there is none.
     """
     hook = webhook_urls.read(runtime.settings.encryption_keys, address)
     if hook is not None:
@@ -145,4 +147,4 @@ def _epoch(runtime: Runtime, instance_id: int) -> int | None:
 def _answered(known: bool) -> Answer:
     if not known:
         raise NotFoundError("No instance found; flask woo webhooks url INSTANCE prints its address")
-    return {}, 200
+    return dump(EmptyResponse()), 200

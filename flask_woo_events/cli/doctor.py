@@ -17,7 +17,7 @@ from ..instances.views import InstanceView
 from ..runtime import Runtime, current_runtime
 from ..sync.webhooks import reachability
 from . import doctor_checks
-from .doctor_checks import Finding, JournalState
+from .doctor_checks import Finding, JournalReport
 from .output import as_json_option, echo_json, errors_as_messages
 
 
@@ -74,7 +74,9 @@ def _echo_findings(findings: cabc.Sequence[Finding]) -> None:
         click.echo(f"  {one.what}\n    -> {one.fix}")
 
 
-def _echo_json(view: InstanceView, findings: cabc.Sequence[Finding], journal: JournalState) -> None:
+def _echo_json(
+    view: InstanceView, findings: cabc.Sequence[Finding], journal: JournalReport
+) -> None:
     echo_json(
         {
             "instance": view.id,
@@ -89,7 +91,7 @@ def _echo_json(view: InstanceView, findings: cabc.Sequence[Finding], journal: Jo
     )
 
 
-def _echo(view: InstanceView, findings: cabc.Sequence[Finding], journal: JournalState) -> None:
+def _echo(view: InstanceView, findings: cabc.Sequence[Finding], journal: JournalReport) -> None:
     click.echo(f"instance {view.id} {view.name}: {'trouble' if findings else 'well'}")
     _echo_findings(findings)
     click.echo(f"  journal: {_words(journal)}")
@@ -102,7 +104,7 @@ def _echo(view: InstanceView, findings: cabc.Sequence[Finding], journal: Journal
         )
 
 
-def _words(journal: JournalState) -> str:
+def _words(journal: JournalReport) -> str:
     if journal.version is None:
         return f"none: {journal.why}"
     words = f"plugin {journal.version}, newest row {journal.head}"

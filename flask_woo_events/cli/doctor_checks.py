@@ -48,7 +48,7 @@ class Finding:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class JournalState:
+class JournalReport:
     """Whether a store has the companion plugin's journal, and whether it is read."""
 
     #: The plugin's version; ``None`` where it did not tell.
@@ -140,7 +140,7 @@ def _store(runtime: Runtime, view: InstanceView) -> cabc.Iterator[Finding]:
             yield Finding(what, keys.replace("make keys", "make keys with Read/Write"))
 
 
-def journal_of(runtime: Runtime, view: InstanceView) -> JournalState:
+def journal_of(runtime: Runtime, view: InstanceView) -> JournalReport:
     """Ask a store for the companion plugin, and tell whether its journal is read."""
     with runtime.database.read() as session:
         access = profiles.load_access(session, runtime.cipher, view.id)
@@ -161,7 +161,7 @@ def journal_of(runtime: Runtime, view: InstanceView) -> JournalState:
             why = f"{view.journal['reason']}; it is asked for once an hour"
     elif not covered:
         why = "it is believed once an ordinary poll ended that began ten minutes after it did"
-    return JournalState(
+    return JournalReport(
         version=status.version,
         head=status.head,
         read=read,
@@ -171,17 +171,17 @@ def journal_of(runtime: Runtime, view: InstanceView) -> JournalState:
     )
 
 
-def _no_journal(exc: TransportError) -> JournalState:
+def _no_journal(exc: TransportError) -> JournalReport:
     if isinstance(exc, StoreRejectedError) and exc.status == 404:
         what = "make plugin builds what Plugins > Add New takes, and polls become cheaper"
-        return JournalState(why=f"the plugin is not installed; {what}")
+        return JournalReport(why=f"the plugin is not installed; {what}")
     if isinstance(exc, StoreAccessError) and exc.status == 403:
         what = "give the keys to a user who is a shop manager or administrator"
-        return JournalState(why=f"the keys may not read it: {exc}", fix=what)
+        return JournalReport(why=f"the keys may not read it: {exc}", fix=what)
     if isinstance(exc, StoreError) and exc.code == "flask_woo_events_no_journal":
         what = "deactivate and activate the plugin Flask Woo Events in the store"
-        return JournalState(why=f"its table cannot be made: {exc}", fix=what)
-    return JournalState(why=str(exc))
+        return JournalReport(why=f"its table cannot be made: {exc}", fix=what)
+    return JournalReport(why=str(exc))
 
 
 def _access(runtime: Runtime, instance_id: int) -> tuple[StoreAccess, list[endpoints.Collection]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 
 import click
 import sqlalchemy as sa
@@ -14,11 +13,10 @@ from ..instances import access, lifecycle, provisioning, views, wc_auth
 from ..instances.accounts import Caller
 from ..instances.requests import InstanceRequest
 from ..runtime import current_runtime
-from ..values.validation import load_json, validated
+from ..values.validation import LARGEST_ID, load_json, validated
 from .output import as_json_option, echo_json, echo_table, errors_as_messages
 
-#: Greater ids than a database can hold do not exist.
-_ID = click.IntRange(1, 2**63 - 1)
+_ID = click.IntRange(1, LARGEST_ID)
 
 group = AppGroup("instances", help="Connect stores, look at them, switch them on and off.")
 
@@ -194,7 +192,7 @@ def _user(session: sa.orm.Session, name: str, organization: str) -> Caller:
 
 
 def _shown(view: views.InstanceView) -> dict[str, object]:
-    from ..api import serializers
+    from ..api.responses import InstanceResponse, dump
 
-    shown = serializers.instance(view)
-    return json.loads(json.dumps({key: shown[key] for key in shown if key != "element"}))  # type: ignore[no-any-return]
+    shown = dump(InstanceResponse.of_view(view))
+    return {key: shown[key] for key in shown if key != "element"}

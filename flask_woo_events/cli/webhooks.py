@@ -11,10 +11,11 @@ from flask.cli import AppGroup
 
 from ..instances import access, webhooks
 from ..runtime import Runtime, current_runtime
+from ..values.validation import LARGEST_ID
 from ..woocommerce.webhooks import Webhook
 from .output import as_json_option, echo_json, echo_table, errors_as_messages
 
-_ID = click.IntRange(1, 2**63 - 1)
+_ID = click.IntRange(1, LARGEST_ID)
 
 group = AppGroup("webhooks", help="Register, look at and remove the webhooks of a store.")
 

@@ -19,14 +19,14 @@ from ..instances.accounts import Caller, ConsoleUser, HttpVisitor
 from ..runtime import current_runtime
 from ..settings import Settings
 from ..values.crypto import same
-from ..values.validation import whole_number
+from ..values.validation import LARGEST_ID, whole_number
 
 Answer = str | flask.typing.ResponseReturnValue
 Hook = cabc.Callable[[], cabc.Callable[[], ConsoleUser | None] | None]
 
 #: Ids in paths; greater ones than a database can hold do not exist.
-INSTANCE = f"<int(max={2**63 - 1}):instance_id>"
-EVENT = f"<int(max={2**63 - 1}):event_id>"
+INSTANCE = f"<int(max={LARGEST_ID}):instance_id>"
+EVENT = f"<int(max={LARGEST_ID}):event_id>"
 #: Our keys of the session and our field of forms, beside those of the host.
 SESSION = "woo_console"
 TOKEN = "woo_csrf_token"

@@ -5,15 +5,14 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
-import typing as t
 
 import sqlalchemy as sa
 from sqlalchemy import orm
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
 
 from ..db.models import Delivery, DeliveryStatus, Notification, Subscription, Usage
 from ..events import search
+from ..events.sql_functions import AverageSeconds, Hour, MostSeconds
+from ..values.validation import LARGEST_ID
 
 #: Hours that a chart shows.
 HOURS = 24
@@ -48,7 +47,7 @@ def events(session: orm.Session, scope: Scope, now: dt.datetime) -> Hours:
     :param scope: a condition on ``Notification.instance_id``.
     """
     hours = begins(now)
-    hour = _hour(Notification.created_at)
+    hour = Hour(Notification.created_at)
     rows = session.execute(
         sa.select(hour, Notification.resource, sa.func.sum(Notification.size))
         .where(scope, Notification.created_at >= hours[0])
@@ -64,12 +63,12 @@ def events_of_each(
     if not instance_ids:
         return {}
     hours = begins(now)
-    hour = _hour(Notification.created_at)
+    hour = Hour(Notification.created_at)
     rows = session.execute(
         sa.select(hour, Notification.instance_id, sa.func.sum(Notification.size))
         .where(
             Notification.instance_id.in_(instance_ids),
-            Notification.id >= _first_notification(session, hours[0]),
+            Notification.id >= search.first_notification_since(session, hours[0]),
             Notification.created_at >= hours[0],
         )
         .group_by(hour, Notification.instance_id)
@@ -90,9 +89,9 @@ def latency(session: orm.Session, scope: Scope, now: dt.datetime) -> Hours:
     """
     hours = begins(now)
     dates = (Delivery.created_at, Delivery.updated_at)
-    hour = _hour(Delivery.updated_at)
+    hour = Hour(Delivery.updated_at)
     rows = session.execute(
-        sa.select(hour, _average_seconds(*dates), _most_seconds(*dates))
+        sa.select(hour, AverageSeconds(*dates), MostSeconds(*dates))
         .join(Subscription, Subscription.id == Delivery.subscription_id)
         .where(
             scope,
@@ -113,27 +112,17 @@ def latency(session: orm.Session, scope: Scope, now: dt.datetime) -> Hours:
     )
 
 
-def _first_notification(session: orm.Session, since: dt.datetime) -> int:
-    """An id that no notification since then is below; a little before that time."""
-    query = (
-        sa.select(Notification.id)
-        .where(Notification.created_at >= since - search.SLACK)
-        .order_by(Notification.created_at, Notification.id)
-    )
-    return session.scalars(query.limit(1)).one_or_none() or 2**63 - 1
-
-
 def _first_delivery(session: orm.Session, since: dt.datetime) -> int:
-    """The same of deliveries, which are written with their notifications."""
+    """Return an id that no delivery since then is below: they are written with notifications."""
     # Of a few: a replay may have written the delivery of an old notification just now.
     few = (
         sa.select(Delivery.id)
-        .where(Delivery.notification_id >= _first_notification(session, since))
+        .where(Delivery.notification_id >= search.first_notification_since(session, since))
         .order_by(Delivery.notification_id, Delivery.id)
         .limit(100)
         .subquery()
     )
-    return session.scalar(sa.select(sa.func.min(few.c.id))) or 2**63 - 1
+    return session.scalar(sa.select(sa.func.min(few.c.id))) or LARGEST_ID
 
 
 def answers(session: orm.Session, scope: Scope, now: dt.datetime) -> Hours:
@@ -176,60 +165,3 @@ def _arranged(
 
 def _key(hour: dt.datetime | str) -> str:
     return hour if isinstance(hour, str) else f"{hour:%Y-%m-%d %H}"
-
-
-class _hour(FunctionElement[t.Any]):  # noqa: N801  # like a function of SQL
-    """The hour of a date, in the quickest way of each database: a date, or ``2026-11-24 20``."""
-
-    inherit_cache = True
-
-
-@compiles(_hour)
-def _compile_hour(element: t.Any, compiler: t.Any, **kwargs: t.Any) -> str:
-    return f"substr({compiler.process(element.clauses, **kwargs)}, 1, 13)"
-
-
-@compiles(_hour, "postgresql")
-def _compile_hour_postgresql(element: t.Any, compiler: t.Any, **kwargs: t.Any) -> str:
-    return f"date_trunc('hour', {compiler.process(element.clauses, **kwargs)})"
-
-
-class _seconds(FunctionElement[float]):  # noqa: N801  # like a function of SQL
-    """Seconds from one date to another, aggregated; each database has its own way."""
-
-    type = sa.Double()
-    inherit_cache = True
-    aggregate = ""
-
-
-class _average_seconds(_seconds):  # noqa: N801
-    """On average."""
-
-    inherit_cache = True
-    aggregate = "avg"
-
-
-class _most_seconds(_seconds):  # noqa: N801
-    """At most."""
-
-    inherit_cache = True
-    aggregate = "max"
-
-
-@compiles(_seconds)
-def _compile_seconds(element: t.Any, compiler: t.Any, **kwargs: t.Any) -> str:
-    begin, end = (compiler.process(one, **kwargs) for one in element.clauses)
-    # Of the interval and not of its seconds, which are numeric and slow.
-    return f"EXTRACT(EPOCH FROM {element.aggregate}({end} - {begin}))"
-
-
-@compiles(_seconds, "sqlite")
-def _compile_seconds_sqlite(element: t.Any, compiler: t.Any, **kwargs: t.Any) -> str:
-    begin, end = (compiler.process(one, **kwargs) for one in element.clauses)
-    return f"({element.aggregate}(julianday({end}) - julianday({begin})) * 86400.0)"
-
-
-@compiles(_seconds, "mysql", "mariadb")
-def _compile_seconds_mysql(element: t.Any, compiler: t.Any, **kwargs: t.Any) -> str:
-    begin, end = (compiler.process(one, **kwargs) for one in element.clauses)
-    return f"({element.aggregate}(TIMESTAMPDIFF(MICROSECOND, {begin}, {end})) / 1000000)"

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import Attempt, Delivery, Instance, Notification, Poller, StoredEvent
+from ..values.validation import LARGEST_ID
 
 #: Events that one search examines at most; the next page continues below them.
 EXAMINED = 20_000
@@ -162,16 +163,21 @@ def search(
     )
 
 
-def first_since(session: orm.Session, since: dt.datetime) -> int:
-    """Return an id that is not above the id of any event since then."""
-    notification_id = session.scalars(
+def first_notification_since(session: orm.Session, since: dt.datetime) -> int:
+    """Return an id that is not above the id of any notification since then."""
+    query = (
         sa.select(Notification.id)
         .where(Notification.created_at >= since - SLACK)
         .order_by(Notification.created_at, Notification.id)
-        .limit(1)
-    ).one_or_none()
-    if notification_id is None:
-        return 2**63 - 1
+    )
+    return session.scalars(query.limit(1)).one_or_none() or LARGEST_ID
+
+
+def first_since(session: orm.Session, since: dt.datetime) -> int:
+    """Return an id that is not above the id of any event since then."""
+    notification_id = first_notification_since(session, since)
+    if notification_id == LARGEST_ID:
+        return LARGEST_ID
     first = sa.select(sa.func.min(StoredEvent.id)).where(
         StoredEvent.notification_id == notification_id
     )

@@ -20,6 +20,8 @@ TAGS_MOST = 100
 #: Deepest nesting of a body; Python and the databases allow less than the parser.
 DEPTH_MOST = 64
 KEY_LENGTH = 190
+#: Greater ids than a database can hold do not exist.
+LARGEST_ID = 2**63 - 1
 URL_LENGTH = 2000
 #: Largest integer of the databases.
 LARGEST_ID = 2**63 - 1

@@ -1,4 +1,4 @@
-"""``where`` in CEQL: the conditions that it joins."""
+"""``where`` in CEQL: reads its conditions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 from ..errors import InputError
 
-#: Longest ``where`` that is read, characters.
+#: Longest ``where``, characters.
 LENGTH_MOST = 4000
 _QUOTED = r"'(?:[^']|'')*'"
 _VALUE = rf"(?:{_QUOTED}|[^\s'()]+)"
@@ -30,22 +30,22 @@ class Condition:
     #: ``=``, ``!=``, ``<``, ``>``, ``<=``, ``>=`` or ``in``.
     op: str
     values: tuple[str, ...]
-    #: As it was written, for errors.
+    #: As the client wrote it, for errors.
     text: str
 
     @property
     def value(self) -> str:
-        """Its value, or the first of them."""
+        """The value, or the first of several."""
         return self.values[0]
 
 
 def read_where(text: str, parameter: str = "where") -> tuple[Condition, ...]:
     """Read conditions joined by ``and``; a quote in a quoted value is written twice.
 
-    ``OR``, ``LIKE``, ``IS NULL`` and parentheses are refused: no store can be asked so.
+    ``OR``, ``LIKE``, ``IS NULL`` and parentheses are refused: no store supports them.
 
-    :param parameter: what the error names.
-    :raises InputError: it is something else.
+    :param parameter: the name of the parameter, for the error.
+    :raises InputError: the text does not have this form.
     """
     if len(text) > LENGTH_MOST:
         raise InputError(f"where has more than {LENGTH_MOST} characters", parameter)

@@ -22,6 +22,7 @@ from ..errors import (
 )
 from ..http.exchange import Exchange, without_query
 from ..http.headers import http_date, retry_after
+from ..values.validation import whole_number
 
 #: Longest message of a store that an error keeps, characters.
 SAID_CHARS = 300
@@ -97,8 +98,8 @@ def read_answer(
         data=data,
         headers=headers,
         date=http_date(headers.get("Date", "")),
-        total=_count(headers.get("X-WP-Total", "")),
-        pages=_count(headers.get("X-WP-TotalPages", "")),
+        total=whole_number(headers.get("X-WP-Total", "")),
+        pages=whole_number(headers.get("X-WP-TotalPages", "")),
         seconds=exchange.seconds,
         bytes=len(exchange.body),
         notices=hide(notices),
@@ -157,10 +158,6 @@ def plain_text(text: str, limit: int = SAID_CHARS) -> str:
     text = html.unescape(_TAG.sub(" ", text))
     text = _SPACES.sub(" ", "".join(each if each.isprintable() else " " for each in text)).strip()
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
-
-
-def _count(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def said(body: bytes) -> tuple[str, str]:

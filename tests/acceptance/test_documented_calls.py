@@ -42,7 +42,7 @@ class LiveSite:
         }
 
     def command(self, *args: str) -> str:
-        """Run ``flask ...`` to its end."""
+        """Run ``flask ...`` and wait for its end."""
         run = subprocess.run(
             [sys.executable, "-m", "flask", *args],
             env=self._environment,
@@ -56,7 +56,7 @@ class LiveSite:
 
     @contextlib.contextmanager
     def running(self) -> cabc.Iterator[None]:
-        """``flask run`` beside the block."""
+        """Run ``flask run`` during the block."""
         server = subprocess.Popen(
             [sys.executable, "-m", "flask", "run", "--port", str(self.port)],
             env=self._environment,
@@ -72,14 +72,14 @@ class LiveSite:
                 time.sleep(0.1)
             yield
         finally:
-            # Not SIGINT, which processes ignore that a shell started in the background.
+            # Not SIGINT, which processes started by a shell in the background ignore.
             server.terminate()
             server.wait(20)
 
 
 @pytest.fixture
 def site(tmp_path: pathlib.Path) -> cabc.Iterator[LiveSite]:
-    """The example application, its tables made, serving."""
+    """The running example application with its tables."""
     if shutil.which("curl") is None:
         if os.environ.get("CI") == "true":
             raise RuntimeError("curl is missing; tests/packages.sh installs it")
@@ -127,7 +127,7 @@ def test_polling_call_and_what_follows(site: LiveSite, store: tuple[SimulatedSto
         answer = _call(
             "polling",
             {
-                # The callback's URL holds the host too.
+                # The callback's URL also contains the host.
                 "https://api.cloud-elements.com/elements/api-v2/events/woocommercerest/": callback,
                 "https://api.cloud-elements.com": site.url,
                 "<USER_SECRET>": secrets["user_secret"],

@@ -1,4 +1,4 @@
-"""What the tests of the API and of the commands stand on: a host, accounts and a store."""
+"""A host application, accounts and a store for the tests of the API and the commands."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ Body = dict[str, t.Any]
 
 
 class StubStore:
-    """As much of a store as connecting to it needs: no objects, and any answer it is told."""
+    """The part of a store that a connection needs: no objects, and any configured answer."""
 
     def __init__(self) -> None:
         #: For ``store.url``.
         self.url = ""
-        #: Paths that were asked for, in order, without their query.
+        #: Requested paths in order, without their query.
         self.asked: list[str] = []
         self.answers: dict[str, tuple[int, str, bytes]] = {
             "/wp-json/": _json(200, INDEX),
@@ -66,7 +66,7 @@ class StubStore:
         self._collection = _json(401, error)
 
     def answer(self, target: str) -> tuple[int, str, bytes]:
-        """Status, media type and body for one request."""
+        """Return status, media type and body for one request."""
         path = urllib.parse.urlsplit(target).path
         self.asked.append(path)
         return self.answers.get(path, self._collection)
@@ -77,7 +77,7 @@ def _json(status: int, value: object) -> tuple[int, str, bytes]:
 
 
 def make_app(folder: pathlib.Path, **config: object) -> flask_woo_events.Flask:
-    """An application with a SQLite file of its own, as its developer would write it."""
+    """Make an application with its own SQLite file, as a developer would write it."""
     app = flask_woo_events.Flask("host")
     app.config.update(
         TESTING=True,
@@ -104,7 +104,7 @@ def dispose(app: flask.Flask) -> None:
 
 
 def runtime_of(app: flask.Flask) -> Runtime:
-    """What the extension holds for an application."""
+    """Return the extension's runtime of an application."""
     return t.cast(Runtime, app.extensions["woo_events"])
 
 
@@ -117,11 +117,11 @@ class Account:
 
     @property
     def headers(self) -> Headers:
-        """The header that proves it."""
+        """Return the header with both secrets."""
         return {"Authorization": f"User {self.user}, Organization {self.organization}"}
 
     def element(self, token: str) -> Headers:
-        """The header for one instance."""
+        """Return the header for one instance."""
         return {"Authorization": f"User {self.user}, Element {token}"}
 
 
@@ -138,7 +138,7 @@ PREFIX = "/elements/api-v2"
 
 
 def documented(name: str, store_url: str) -> Body:
-    """A documented body in which only the host and the secrets are replaced."""
+    """Return a documented body with the host and the secrets replaced."""
     text = DATA.joinpath(name).read_text()
     for placeholder, value in {
         "{{page.elementKey}}": "woocommercerest",
@@ -161,7 +161,7 @@ def documented(name: str, store_url: str) -> Body:
 
 
 def body_for(store_url: str, **configuration: object) -> Body:
-    """A body that creates an instance with the default pollers and events on."""
+    """Return a body that creates an instance with the default pollers and events enabled."""
     keys = {"oauth.api.key": "ck_test", "oauth.api.secret": "cs_test"}
     events = {
         "event.notification.enabled": True,
@@ -195,7 +195,7 @@ class Api:
         )
 
     def create(self, **keys: t.Any) -> Body:
-        """Create an instance and return it as it was answered.
+        """Create an instance and return the answer.
 
         :param keys: ``name``, ``tags``, and keys of the configuration.
         """

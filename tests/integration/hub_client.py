@@ -1,4 +1,4 @@
-"""A store behind the hub, as the holder of an instance's token calls it."""
+"""A client of the hub with the token of an instance."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ class Hub:
 
     @property
     def token(self) -> Headers:
-        """The header of the instance's token."""
+        """Return the header with the instance's token."""
         return self.account.element(self.instance["token"])
 
     def call(self, method: str, path: str, body: object = None, **query: object) -> t.Any:
-        """Call a path with the token; in names of parameters ``_`` is nothing special."""
+        """Call a path with the token."""
         text = urllib.parse.urlencode({name: str(value) for name, value in query.items()})
         return self.api.call(method, f"{path}?{text}" if text else path, body, self.token)
 
     def rows(self, path: str, **query: object) -> list[Body]:
-        """The rows of a list that is there."""
+        """Return the rows of a list, which must answer 200."""
         response = self.call("GET", f"/hubs/ecommerce/{path}", **query)
         assert response.status_code == 200
         assert response.headers["Elements-Returned-Count"] == str(len(response.json))
         return t.cast("list[Body]", response.json)
 
     def ids(self, path: str, **query: object) -> list[int]:
-        """The ids of a list."""
+        """Return the ids of a list."""
         return [row["id"] for row in self.rows(path, **query)]
 
     def make(self, path: str, **body: object) -> Body:
@@ -54,7 +54,7 @@ class Hub:
         return t.cast(Body, response.json)
 
     def asked(self) -> list[Body]:
-        """Parameters of what the store was asked since the last time, without ours."""
+        """Return the parameters of the store's requests since the last call, without our own."""
         asked = [dict(one.params) for one in self.store.requests]
         self.store.requests.clear()
         return asked

@@ -1,4 +1,4 @@
-"""Who may call: the forms of the header, and users with their organisations."""
+"""Authentication: the forms of the header, and users with their organizations."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def _status(client: flask.testing.FlaskClient, header: str) -> int:
         "Element {token}, User {user}",
     ],
 )
-def test_forms_that_are_good(api: Api, account: Account, form: str) -> None:
-    """The parts may stand in any order and case, with or without spaces."""
+def test_valid_headers(api: Api, account: Account, form: str) -> None:
+    """The parts can have any order and case, with or without spaces."""
     token = api.create()["token"]
     secrets = {"user": account.user, "organization": account.organization, "token": token}
     assert _status(api.client, form.format(**secrets)) == 200
@@ -64,30 +64,30 @@ def test_forms_that_are_good(api: Api, account: Account, form: str) -> None:
         "User " + "x" * 5000 + ", Organization {organization}",
     ],
 )
-def test_forms_that_are_not(api: Api, account: Account, form: str) -> None:
-    """Anything else is a 401."""
+def test_invalid_headers(api: Api, account: Account, form: str) -> None:
+    """Any other form is a 401."""
     token = api.create()["token"]
     secrets = {"user": account.user, "organization": account.organization, "token": token}
     assert _status(api.client, form.format(**secrets)) == 401
 
 
-def test_missing_header_is_told_how(client: flask.testing.FlaskClient) -> None:
-    """Without a header the answer says what to send."""
+def test_missing_header_names_the_expected_one(client: flask.testing.FlaskClient) -> None:
+    """Without a header the answer names the expected one."""
     response = client.get(f"{PREFIX}/instances")
     assert response.status_code == 401
     assert response.json and "Organization <ORGANIZATION_SECRET>" in response.json["message"]
 
 
 def test_secrets_of_two_organizations(app: flask.Flask, api: Api, account: Account) -> None:
-    """A user's secret does not go with another organisation's secret or token."""
+    """A user's secret is refused with another organization's secret or token."""
     other = add_account(app, "bob", "globex")
     token = api.create()["token"]
     assert _status(api.client, f"User {account.user}, Organization {other.organization}") == 401
     assert _status(api.client, f"User {other.user}, Element {token}") == 401
 
 
-def test_answers_do_not_tell_users_apart(client: flask.testing.FlaskClient, api: Api) -> None:
-    """An unknown user gets the same answer whatever else is sent."""
+def test_answers_do_not_reveal_users(client: flask.testing.FlaskClient, api: Api) -> None:
+    """An unknown user gets the same answer with any other secret."""
     token = api.create()["token"]
     answers = set()
     for other in (f"Element {token}", "Element x", "Organization x"):
@@ -99,7 +99,7 @@ def test_answers_do_not_tell_users_apart(client: flask.testing.FlaskClient, api:
 
 
 def test_second_user_of_an_organization(app: flask.Flask, api: Api) -> None:
-    """Users of one organisation see the same instances; its secret is told once."""
+    """Users of one organisation see the same instances; its secret is shown once."""
     api.create()
     with runtime_of(app).database.write() as session:
         cat = accounts.add_user(session, "cat", "acme", NOW)
@@ -109,7 +109,7 @@ def test_second_user_of_an_organization(app: flask.Flask, api: Api) -> None:
 
 
 def test_removed_user(app: flask.Flask, api: Api, account: Account) -> None:
-    """A removed user's secret is worth nothing, and the instances pass to another user."""
+    """A removed user's secret is refused, and the instances belong to another user."""
     created = api.create()
     with runtime_of(app).database.write() as session:
         cat = accounts.add_user(session, "cat", "acme", NOW)
@@ -121,22 +121,22 @@ def test_removed_user(app: flask.Flask, api: Api, account: Account) -> None:
 
 
 def test_last_user_stays_with_the_instances(app: flask.Flask, api: Api) -> None:
-    """The last user cannot be removed while there are instances."""
+    """The last user cannot be removed while instances exist."""
     api.create()
     with pytest.raises(ConflictError, match="last user"):
         with runtime_of(app).database.write() as session:
             accounts.remove_user(session, "ann", "acme")
 
 
-def test_user_who_is_there(app: flask.Flask, account: Account) -> None:
-    """A name is given once in an organisation."""
+def test_user_name_is_unique(app: flask.Flask, account: Account) -> None:
+    """A user name is unique in an organization."""
     with pytest.raises(ConflictError, match="ann"):
         with runtime_of(app).database.write() as session:
             accounts.add_user(session, "ann", "acme", NOW)
 
 
-def test_user_who_is_not_there(app: flask.Flask, account: Account) -> None:
-    """Nobody can be removed twice."""
+def test_unknown_user_cannot_be_removed(app: flask.Flask, account: Account) -> None:
+    """A removed user cannot be removed again."""
     for name, organization in (("bob", "acme"), ("ann", "globex")):
         with pytest.raises(NotFoundError):
             with runtime_of(app).database.write() as session:
@@ -144,8 +144,8 @@ def test_user_who_is_not_there(app: flask.Flask, account: Account) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 200, "a\nb", "a\0b"])
-def test_names_that_are_none(app: flask.Flask, name: str) -> None:
-    """Users and organisations have printable names of some length."""
+def test_invalid_names(app: flask.Flask, name: str) -> None:
+    """Names of users and organizations are printable and not empty."""
     for pair in ((name, "acme"), ("ann", name)):
         with pytest.raises(InputError):
             with runtime_of(app).database.write() as session:
@@ -153,7 +153,7 @@ def test_names_that_are_none(app: flask.Flask, name: str) -> None:
 
 
 def test_new_user_does_not_show_secrets(app: flask.Flask) -> None:
-    """A new user can be logged."""
+    """The representation of a new user does not contain secrets."""
     with runtime_of(app).database.write() as session:
         user = accounts.add_user(session, "ann", "acme", NOW)
     assert user.user_secret not in repr(user)

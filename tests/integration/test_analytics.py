@@ -18,7 +18,7 @@ DATES = ("2024-12-30T00:00:00", "2025-12-31T23:59:59", "2026-01-01T00:00:00", "2
 
 @pytest.fixture
 def stage(any_database: Database) -> LedgerEnv:
-    """One notification at each date: delivered, failing, never tried, queued."""
+    """One notification at each date: delivered, failing, not tried, queued."""
     stage = build(any_database)
     for number, date in enumerate(DATES, start=1):
         stage.see({"id": number}, {"id": number + 100})
@@ -46,13 +46,13 @@ def _buckets(stage: LedgerEnv, since: str, until: str, interval: str) -> list[Bu
         ("year", {"2024-01-01": 2, "2025-01-01": 2, "2026-01-01": 4}),
         ("quarter", {"2024-10-01": 2, "2025-10-01": 2, "2026-01-01": 2, "2026-10-01": 2}),
         ("month", {"2024-12-01": 2, "2025-12-01": 2, "2026-01-01": 2, "2026-11-01": 2}),
-        # Both turns of the year lie in weeks that begin in December, on a Monday.
+        # Both new years are in weeks that begin on a Monday in December.
         ("week", {"2024-12-30": 2, "2025-12-29": 4, "2026-11-23": 2}),
         ("day", {"2024-12-30": 2, "2025-12-31": 2, "2026-01-01": 2, "2026-11-23": 2}),
     ],
 )
 def test_buckets_of_the_calendar(stage: LedgerEnv, interval: str, expected: dict[str, int]) -> None:
-    """Every event lies in the year, quarter, month, week or day that it was recorded in."""
+    """Every event is in the year, quarter, month, week or day of its recording."""
     found = _buckets(stage, "2024-12-01", "2026-11-30", interval)
     counted = {f"{one.start:%Y-%m-%d}": one.total for one in found if one.total}
     assert counted == expected
@@ -61,13 +61,13 @@ def test_buckets_of_the_calendar(stage: LedgerEnv, interval: str, expected: dict
 
 
 def test_buckets_of_seconds(stage: LedgerEnv) -> None:
-    """The second is right, and both ends have a bucket."""
+    """Buckets are exact to the second, and both ends have one."""
     found = _buckets(stage, "2026-11-23T12:00:00", "2026-11-23T12:00:10", "second")
     assert [one.total for one in found] == [0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0]
 
 
 def test_success_and_failure(stage: LedgerEnv) -> None:
-    """Delivered is success; tried in vain or queued has failed; what waits is neither."""
+    """Delivered counts as success; a failed attempt or queued as failed; others as neither."""
     found = _buckets(stage, "2024-12-01", "2026-11-30", "day")
     counts = [one for bucket in found for one in bucket.counts]
     assert [(one.count, one.success, one.failed) for one in counts] == [
@@ -79,7 +79,7 @@ def test_success_and_failure(stage: LedgerEnv) -> None:
 
 
 def test_another_organisation_counts_for_nothing(stage: LedgerEnv) -> None:
-    """Nobody learns how much others sell."""
+    """Events of other organizations are not counted."""
     build(stage.database).see({"id": 1})
     with stage.database.read() as session:
         homes = session.scalars(sa.select(Organization.id).order_by(Organization.id)).all()

@@ -1,4 +1,4 @@
-"""Whatever is sent to the API: an answer that names what is wrong, nothing stored, never a 500."""
+"""Invalid input: the answer names the wrong field, nothing is stored, and there is no 500."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _label(value: object) -> str:
     return ascii(value)[:40].replace("\\", "")
 
 
-#: Configuration keys, and what the message must name.
+#: Configurations, and the name that the message must contain.
 CONFIGURATIONS: list[tuple[Body, str]] = [
     ({"store.url": ""}, "store.url"),
     ({"store.url": None}, "store.url"),
@@ -144,21 +144,21 @@ def _refused(response: t.Any, words: str) -> None:
 
 @pytest.mark.parametrize(("keys", "words"), CONFIGURATIONS, ids=_label)
 def test_wrong_configuration(app: flask.Flask, api: Api, keys: Body, words: str) -> None:
-    """A wrong value is refused with the name of its key."""
+    """An invalid value is refused with the name of its key."""
     _refused(api.call("POST", "/instances", body_for(api.store, **keys)), words)
     assert _stored(app) == []
 
 
 @pytest.mark.parametrize(("keys", "words"), CONFIGURATIONS, ids=_label)
 def test_wrong_change(app: flask.Flask, api: Api, keys: Body, words: str) -> None:
-    """A wrong value changes nothing of an instance."""
+    """An invalid value does not change an instance."""
     created = api.create()
     stored = _stored(app)
     _refused(api.call("PATCH", f"/instances/{created['id']}", {"configuration": keys}), words)
     assert _stored(app) == stored
 
 
-#: Changes of a good body, and what the message must name.
+#: Changes of a valid body, and the name that the message must contain.
 BODIES: list[tuple[Body, str]] = [
     ({"element": None}, "element.key"),
     ({"element": {}}, "element.key"),
@@ -189,7 +189,7 @@ BODIES: list[tuple[Body, str]] = [
 
 @pytest.mark.parametrize(("changes", "words"), BODIES, ids=_label)
 def test_wrong_body(app: flask.Flask, api: Api, changes: Body, words: str) -> None:
-    """A wrong body is refused with the name of its field."""
+    """An invalid body is refused with the name of its field."""
     _refused(api.call("POST", "/instances", body_for(api.store) | changes), words)
     assert _stored(app) == []
 
@@ -220,7 +220,7 @@ def _nested(depth: int) -> bytes:
 )
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 def test_malformed_body(app: flask.Flask, api: Api, method: str, data: bytes, words: str) -> None:
-    """A body that is no JSON object, or no text that can be kept, is refused."""
+    """A body that is not a JSON object, or that no database can store, is refused."""
     path = f"/instances/{api.create()['id']}" if method == "PATCH" else "/instances"
     stored = _stored(app)
     response = _send(api.client, method, path, data, api.headers)
@@ -237,7 +237,7 @@ def _send(
 
 
 def test_huge_numbers_are_kept_as_text(api: Api) -> None:
-    """Keys that mean nothing to us may hold numbers of any size."""
+    """Unknown keys can hold numbers of any size."""
     created = api.create()
     for number in (
         b"9" * 6000,
@@ -252,7 +252,7 @@ def test_huge_numbers_are_kept_as_text(api: Api) -> None:
 
 
 def test_last_of_duplicate_keys_counts(api: Api) -> None:
-    """Of a key that is there twice the last one counts, as in every JSON parser."""
+    """The last of duplicate keys counts, as in other JSON parsers."""
     data = orjson.dumps(body_for(api.store) | {"name": "one"})[:-1] + b',"name":"two"}'
     assert _send(api.client, "POST", "/instances", data, api.headers).json["name"] == "two"
 
@@ -278,8 +278,8 @@ def test_large_body(app: flask.Flask, api: Api) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_who_calls_comes_before_what_is_said(api: Api, method: str) -> None:
-    """Nobody learns whether a body or an instance is good without saying who calls."""
+def test_authorization_is_checked_before_the_body(api: Api, method: str) -> None:
+    """Without authorization the answer does not depend on the body or the instance."""
     path = f"/instances/{api.create()['id']}"
     assert _send(api.client, method, path, b"not json", {}).status_code == 401
     assert _send(api.client, method, "/instances/99", b"not json", api.headers).status_code == 404
@@ -287,7 +287,7 @@ def test_who_calls_comes_before_what_is_said(api: Api, method: str) -> None:
 
 @pytest.mark.parametrize("data", [b"{}", b"[]", b'"x"', b'{"propertyValue": "pigeon"}', b"\xff"])
 def test_wrong_entry(app: flask.Flask, api: Api, data: bytes) -> None:
-    """A wrong value of one entry is refused and changes nothing."""
+    """An invalid value of one entry is refused and changes nothing."""
     created = api.create()
     stored = _stored(app)
     entries = api.call("GET", f"/instances/{created['id']}/configuration").json
@@ -306,7 +306,7 @@ def test_secrets_are_not_repeated(api: Api) -> None:
 
 
 def test_callback_headers_are_not_repeated(api: Api) -> None:
-    """A value with a comma is refused without the piece that was taken for a name."""
+    """A value with a comma is refused, and the message does not repeat a piece of it."""
     headers = "Authorization: Digest user=ann, very secret: x"
     body = body_for(api.store, **{"event.notification.callback.headers": headers})
     response = api.call("POST", "/instances", body)
@@ -315,7 +315,7 @@ def test_callback_headers_are_not_repeated(api: Api) -> None:
 
 
 def test_url_that_the_store_does_not_know(api: Api, store_server: t.Any) -> None:
-    """A path that the store does not have is a 400 with the store's words."""
+    """A path that the store does not have is a 400 with the store's message."""
     path = "/wp-json/plugin/v1/things"
     store_server.refuse(path, 404, "rest_no_route", "No route was found matching the URL")
     body = body_for(api.store, **{CONFIGURATION: {"things": {"url": path}}})
@@ -397,7 +397,7 @@ def test_random_json(app: flask.Flask, api: Api, value: object) -> None:
 @hypothesis.settings(_FUZZ, max_examples=100)
 @hypothesis.given(changes=_CHANGES)
 def test_random_changes_of_a_good_body(app: flask.Flask, api: Api, changes: Body) -> None:
-    """A good body with anything in place of its parts is answered."""
+    """A valid body with random values in it is answered."""
     body = body_for(api.store) | changes
     if isinstance(changes.get("configuration"), dict):
         body["configuration"] = body_for(api.store)["configuration"] | changes["configuration"]
@@ -436,7 +436,7 @@ def _post_raw(app: flask.Flask, headers: Headers, chunks: t.Iterable[bytes]) -> 
             for chunk in chunks:
                 connection.sendall(chunk)
         with contextlib.suppress(OSError):  # It may have answered and gone already.
-            # Werkzeug's server reads on to the end of what comes before it closes.
+            # Werkzeug's server reads to the end of the request before it closes.
             connection.shutdown(socket.SHUT_WR)
         answer = b""
         with contextlib.suppress(ConnectionError):
@@ -450,7 +450,7 @@ def _chunk(data: bytes) -> bytes:
 
 
 def test_chunked_body(app: flask.Flask, api: Api) -> None:
-    """A body without Content-Length is read as any other."""
+    """A body without Content-Length is read like any other."""
     data = orjson.dumps(body_for(api.store))
     answer = _post_raw(app, api.headers, [_chunk(data[:50]), _chunk(data[50:]), b"0\r\n\r\n"])
     assert answer.split()[1] == b"200"
@@ -464,7 +464,7 @@ def test_chunked_body_over_the_limit(app: flask.Flask, api: Api) -> None:
     assert _stored(app) == []
 
 
-def test_chunks_that_are_none(app: flask.Flask, api: Api) -> None:
-    """A body whose chunks cannot be read is the client's fault."""
+def test_malformed_chunks(app: flask.Flask, api: Api) -> None:
+    """A body with malformed chunks is a 400."""
     answer = _post_raw(app, api.headers, [b"zz\r\nxx\r\n"])
     assert answer.split()[1] == b"400"

@@ -1,4 +1,4 @@
-"""What is told of the element. Numbers are rows of the parity table."""
+"""The description of the element. Numbers are rows of the parity table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_parity_71_metadata(api: Api, name: str) -> None:
 
 @pytest.mark.parity(71)
 def test_parity_71_poll_urls_can_be_polled(api: Api) -> None:
-    """Each resource of the metadata can be polled by the address that it tells."""
+    """Each resource of the metadata can be polled at its pollUrl."""
     polling = api.call("GET", "/elements/2881/metadata").json["events"]["polling"]
     blocks = {name: {"url": one["pollUrl"]} for name, one in polling.items()}
     created = api.create(**{"event.poller.configuration": blocks})
@@ -38,7 +38,7 @@ def test_parity_71_poll_urls_can_be_polled(api: Api) -> None:
 
 @pytest.mark.parity(71)
 def test_parity_71_expanded_metadata(api: Api) -> None:
-    """Expanded, each object tells which events it has; else it is only named."""
+    """With expand, each object lists its events; otherwise only its name is given."""
     named = api.call("GET", "/elements/2881/metadata").json["objects"]
     expanded = api.call("GET", "/elements/2881/metadata?expand=true").json["objects"]
     assert [one["name"] for one in expanded] == named
@@ -49,7 +49,7 @@ def test_parity_71_expanded_metadata(api: Api) -> None:
 
 @pytest.mark.parity(71)
 def test_parity_71_metadata_of_all(api: Api) -> None:
-    """All elements' metadata are those of the one."""
+    """The metadata of all elements are those of the one element."""
     [one] = api.call("GET", "/elements/metadata").json
     assert one == api.call("GET", "/elements/2881/metadata").json
 
@@ -57,7 +57,7 @@ def test_parity_71_metadata_of_all(api: Api) -> None:
 @pytest.mark.parity(72)
 @pytest.mark.parametrize("name", NAMES)
 def test_parity_72_configuration(api: Api, name: str) -> None:
-    """The keys of a configuration, with the defaults that an instance really has."""
+    """The keys of a configuration have the defaults that an instance has."""
     definitions = {
         one["key"]: one for one in api.call("GET", f"/elements/{name}/configuration").json
     }
@@ -77,7 +77,7 @@ def test_parity_72_configuration(api: Api, name: str) -> None:
 
 @pytest.mark.parity(72)
 def test_parity_72_defaults_make_an_instance(api: Api) -> None:
-    """An instance can be made of the defaults as they are told."""
+    """An instance can be created with the listed defaults."""
     definitions = api.call("GET", "/elements/2881/configuration").json
     defaults = {one["key"]: one["defaultValue"] for one in definitions if not one["required"]}
     created = api.create(**defaults)
@@ -104,8 +104,8 @@ def test_unknown_elements(api: Api, name: str, path: str) -> None:
 @pytest.mark.parametrize(
     "path", ["", "/metadata", "/2881", "/2881/metadata", "/2881/configuration"]
 )
-def test_elements_are_told_to_callers_only(api: Api, headers: Headers, path: str) -> None:
-    """Who calls comes first; a token will do."""
+def test_elements_need_authorization(api: Api, headers: Headers, path: str) -> None:
+    """The caller is authenticated first; a token is enough."""
     assert api.client.get(f"/elements/api-v2/elements{path}").status_code == 401
     token = api.create()["token"]
     user = headers["Authorization"].partition(",")[0]

@@ -15,7 +15,7 @@ SINCE = "2016-04-28T21:58:25"
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory, tables: pathlib.Path) -> cabc.Iterator[Hub]:
-    """A store that no test here changes but by adding."""
+    """A store to which the tests only add objects."""
     with open_hub(tmp_path_factory.mktemp("hub"), tables) as hub:
         yield hub
 
@@ -39,7 +39,7 @@ def test_parity_83_every_resource_is_listed(hub: Hub, resource: str) -> None:
 @pytest.mark.parity(83)
 @pytest.mark.parametrize("base", ["/hubs/ecommerce", "/hubs/documents", "/hubs/crap", ""])
 def test_parity_83_any_hub_is_ignored(hub: Hub, base: str) -> None:
-    """The hub may be any, and may be left out."""
+    """Any name of the hub is accepted, and it can be left out."""
     response = hub.call("GET", f"{base}/orders", pageSize=1)
     assert response.json == hub.rows("orders", pageSize=1)
 
@@ -54,7 +54,7 @@ def test_parity_83_discounts_are_coupons(hub: Hub) -> None:
 
 @pytest.mark.parity(83)
 def test_parity_83_objects_and_ping(hub: Hub) -> None:
-    """The hub names its resources, and says whether the store answers."""
+    """The hub lists its resources and reports whether the store answers."""
     names = hub.call("GET", "/objects").json
     assert {"customers", "discounts", "orders", "products"} <= set(names)
     assert hub.call("GET", "/hubs/ecommerce/objects").json == names
@@ -64,7 +64,7 @@ def test_parity_83_objects_and_ping(hub: Hub) -> None:
 
 
 def test_objects_in_detail(hub: Hub) -> None:
-    """With the header Elements-Version: Helium the store's own names are told."""
+    """The header Elements-Version: Helium adds the store's own names."""
     response = hub.api.call("GET", "/objects", headers={**hub.token, "Elements-Version": "Helium"})
     assert {"name": "discounts", "vendorName": "coupons", "type": "vendor"} in response.json
 
@@ -80,7 +80,7 @@ def test_parity_83_object_by_id(hub: Hub) -> None:
 @pytest.mark.parity(84)
 @pytest.mark.parametrize("resource", ["orders", "products"])
 def test_parity_84_created_date_is_the_native_after(hub: Hub, resource: str) -> None:
-    """``created_date >`` tells the same as the store's own ``after``."""
+    """``created_date >`` returns the same as the store's own ``after``."""
     middle = sorted(row["date_created"] for row in hub.rows(resource))[5]
     fields = "id,date_created"
     native = hub.rows(resource, where=f"after = '{middle}'", fields=fields)
@@ -91,7 +91,7 @@ def test_parity_84_created_date_is_the_native_after(hub: Hub, resource: str) -> 
 
 @pytest.mark.parametrize("resource", ["customers", "discounts", "orders", "products"])
 def test_where_after(hub: Hub, resource: str) -> None:
-    """Each record is later than the date that was asked for."""
+    """Each record is later than the requested date."""
     rows = hub.rows(resource, where=f"after = '{SINCE}'")
     assert rows and all(row["date_created"] >= SINCE for row in rows)
 
@@ -99,11 +99,11 @@ def test_where_after(hub: Hub, resource: str) -> None:
 def _between(
     hub: Hub, resource: str, field: str, left: str, right: str
 ) -> tuple[set[int], set[int]]:
-    """What the hub tells between two dates, both included, and what is true."""
+    """Return the hub's rows between two dates, both included, and the expected ones."""
     where = f"{field} >= '{left}' and {field} <= '{right}'"
-    told = set(hub.ids(resource, where=where))
+    found = set(hub.ids(resource, where=where))
     name = {"created_date": "date_created"}.get(field, field)
-    return told, {row["id"] for row in hub.rows(resource) if left <= row[name] <= right}
+    return found, {row["id"] for row in hub.rows(resource) if left <= row[name] <= right}
 
 
 @pytest.mark.parametrize(
@@ -111,18 +111,18 @@ def _between(
 )
 @pytest.mark.parametrize("resource", ["discounts", "orders", "products"])
 def test_where_between_dates_of_objects(hub: Hub, resource: str, field: str) -> None:
-    """Both ends may be the very date of an object, in local time of the site or in UTC."""
+    """Both ends can equal the date of an object, in local time of the site or in UTC."""
     name = {"created_date": "date_created"}.get(field, field)
     dates = sorted(row[name] for row in hub.rows(resource))
-    told, true = _between(hub, resource, field, dates[1], dates[-2])
-    assert told == true and len(told) >= 2
+    found, expected = _between(hub, resource, field, dates[1], dates[-2])
+    assert found == expected and len(found) >= 2
 
 
 @pytest.mark.parity(84)
 @pytest.mark.parametrize("field", ["created_date", "date_created_gmt"])
 @pytest.mark.parametrize("op", [">", ">=", "<", "<="])
 def test_where_on_customers(hub: Hub, field: str, op: str) -> None:
-    """Customers, which no store filters by date, are read in that order until the date."""
+    """Customers, which no store filters by date, are read in that order up to the date."""
     name = {"created_date": "date_created"}.get(field, field)
     everyone = {row["id"]: row[name] for row in hub.rows("customers")}
     date = sorted(everyone.values())[4]
@@ -139,7 +139,7 @@ def test_where_on_customers(hub: Hub, field: str, op: str) -> None:
 
 
 def test_where_on_customers_by_pages(hub: Hub) -> None:
-    """Their pages end at the date."""
+    """The pages of customers end at the date."""
     date = sorted(row["date_created"] for row in hub.rows("customers"))[2]
     where, token, seen = f"created_date > '{date}'", "", list[int]()
     while True:
@@ -153,7 +153,7 @@ def test_where_on_customers_by_pages(hub: Hub) -> None:
 
 
 def test_where_by_ids_and_status(hub: Hub) -> None:
-    """Ids, and lists of statuses."""
+    """``where`` filters by ids and by lists of statuses."""
     ids = hub.ids("orders")
     assert hub.ids("orders", where=f"id in ({ids[3]}, {ids[1]})") == [ids[1], ids[3]]
     assert hub.ids("orders", where=f"id = {ids[2]}") == [ids[2]]
@@ -165,8 +165,8 @@ def test_where_by_ids_and_status(hub: Hub) -> None:
     assert 0 < len(true) < len(ids)
 
 
-def test_where_said_twice_is_both(hub: Hub) -> None:
-    """Two ``where`` are as one joined by and."""
+def test_two_where_parameters_are_joined(hub: Hub) -> None:
+    """Two ``where`` parameters mean the same as one with ``and``."""
     ids = hub.ids("orders")
     path = f"/orders?where=id in ({ids[0]},{ids[1]})&where=id != {ids[0]}"
     assert [row["id"] for row in hub.call("GET", path).json] == [ids[1]]
@@ -174,14 +174,14 @@ def test_where_said_twice_is_both(hub: Hub) -> None:
 
 @pytest.mark.parametrize("resource", ["products-categories", "products-tags"])
 def test_where_by_slug(hub: Hub, resource: str) -> None:
-    """Categories and tags by their slug."""
+    """``where`` filters categories and tags by slug."""
     made = hub.make(resource, name=f"Salt & pepper of {resource}")
     found = hub.rows(resource, where=f"slug = '{made['slug']}'")
     assert [row["id"] for row in found] == [made["id"]]
 
 
 def test_where_on_a_list_without_pages(hub: Hub) -> None:
-    """Attributes, which a store always tells whole, are filtered, ordered and paged here."""
+    """The hub filters, orders and pages attributes, which a store always returns whole."""
     for name in ("Colour", "Size", "Weight"):
         hub.make("products-attributes", name=name)
     names = [row["name"] for row in hub.rows("products-attributes", orderBy="name desc")]
@@ -221,7 +221,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("resource", "where"), REFUSED)
 def test_where_that_no_store_can_filter(hub: Hub, resource: str, where: str) -> None:
-    """What a store would ignore is refused by name, and the store is not asked."""
+    """A filter that a store would ignore is refused by name, without a request to the store."""
     hub.asked()
     response = hub.call("GET", f"/hubs/ecommerce/{resource}", where=where)
     assert response.status_code == 400 and response.json["message"]
@@ -262,15 +262,15 @@ def test_wrong_parameters_are_refused(hub: Hub, query: dict[str, str]) -> None:
         ("/nonsense", 404), ("/webhooks", 404),
     ],
 )  # fmt: skip
-def test_what_does_not_exist(hub: Hub, path: str, status: int) -> None:
-    """Unknown resources and objects are 404 in the documented form, never an error of ours."""
+def test_unknown_resources_and_objects(hub: Hub, path: str, status: int) -> None:
+    """Unknown resources and objects are 404 in the documented form, never a 500."""
     response = hub.call("GET", path)
     assert response.status_code == status
     assert response.json["message"] and response.json["requestId"]
 
 
 def test_order_and_fields(hub: Hub) -> None:
-    """Rows in the order asked for, with the members asked for and nothing else."""
+    """Rows have the requested order and only the requested members."""
     rows = hub.rows("products", orderBy="date_created desc", fields="id, date_created,images.src")
     dates = [row["date_created"] for row in rows]
     assert dates == sorted(dates, reverse=True)
@@ -282,7 +282,7 @@ def test_order_and_fields(hub: Hub) -> None:
 
 
 def test_fields_lead_into_objects(hub: Hub) -> None:
-    """A dot leads into an object or a list of them; the store sends no more than that."""
+    """A dot leads into an object or a list of objects; the store sends only these members."""
     hub.asked()
     row = hub.rows("orders", pageSize=1, fields="billing.email,line_items.product_id")[0]
     assert set(row) == {"billing", "line_items"}
@@ -293,7 +293,7 @@ def test_fields_lead_into_objects(hub: Hub) -> None:
 
 
 def test_reports_of_a_period(hub: Hub) -> None:
-    """The sales of a period, and what sold best in it."""
+    """Reports show the sales and the top sellers of a period."""
     [week], [year] = hub.rows("reports-sales"), hub.rows("reports-sales", period="year")
     assert float(year["total_sales"]) > float(week["total_sales"]) >= 0
     best = hub.rows("reports-top-sellers", where="period = 'year'")

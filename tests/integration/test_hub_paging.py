@@ -12,7 +12,7 @@ from tests.integration.hub_client import Hub, open_hub
 
 @pytest.fixture
 def hub(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Hub]:
-    """A store that the test may change."""
+    """A store that the test can change."""
     with open_hub(tmp_path, tables) as hub:
         yield hub
 
@@ -56,7 +56,7 @@ def test_parity_85_next_page_leads_to_the_end(hub: Hub, size: int, order: str) -
 
 @pytest.mark.parity(85)
 def test_parity_85_headers(hub: Hub) -> None:
-    """Each list says how many rows it has, and on request how many there are."""
+    """Each list reports its number of rows, and on request the total."""
     response = hub.call("GET", "/orders", pageSize=10, returnTotalCount="true")
     assert response.headers["Elements-Returned-Count"] == "10"
     assert response.headers["Elements-Total-Count"] == "30"
@@ -83,12 +83,12 @@ def test_page_size_is_200_and_no_more(hub: Hub) -> None:
 @pytest.mark.parity(85)
 @pytest.mark.parametrize("size", [1, 5, 12])
 def test_next_page_loses_nothing_while_rows_go(hub: Hub, size: int) -> None:
-    """Whatever is deleted between two pages, every order that stays is given once."""
+    """Orders deleted between two pages hide no other order and repeat none."""
     everything = sorted(hub.store.truth("orders"))
     seen, token = _page(hub, size)
     gone: set[int] = set()
     while token:
-        # Rows before the place read vanish, so that the rest moves up.
+        # Rows before the current offset are deleted, so the others move up.
         for number in [one for one in seen if one not in gone][:3]:
             gone.add(number)
             assert hub.call("DELETE", f"/orders/{number}").status_code == 200
@@ -98,7 +98,7 @@ def test_next_page_loses_nothing_while_rows_go(hub: Hub, size: int) -> None:
 
 
 def test_next_page_is_of_one_list_only(hub: Hub) -> None:
-    """A token cannot go on in another list, which would skip rows silently."""
+    """A token is refused in another list, where it would skip rows silently."""
     _ids, token = _page(hub, 5)
     other = {"where": "status = 'completed'"}
     for path, query in (("/products", {}), ("/orders", other), ("/orders", {"orderBy": "id desc"})):
@@ -119,7 +119,7 @@ def test_pages_that_never_end(hub: Hub) -> None:
 
 
 def test_store_that_ignores_offsets(hub: Hub) -> None:
-    """Rows that stand elsewhere than they were asked for are found, and no page ends early."""
+    """Rows at other offsets than requested are found, and no page ends early."""
     everything = sorted(hub.store.truth("orders"))
     _ids, token = _page(hub, 20)
     hub.store.faults.add("endless_pages", match="/orders", times=100)
@@ -128,7 +128,7 @@ def test_store_that_ignores_offsets(hub: Hub) -> None:
 
 
 def test_rows_out_of_order(hub: Hub) -> None:
-    """Rows that are not in the order asked for are not passed on as a page."""
+    """Rows that are not in the requested order are an error."""
     hub.store.faults.add("duplicate_ids", match="/orders")
     response = hub.call("GET", "/orders", pageSize=10)
     assert response.status_code == 502

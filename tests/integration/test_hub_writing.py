@@ -1,4 +1,4 @@
-"""Writing to a store through the hub, and who may. Numbers are rows of the parity table."""
+"""Writing to a store through the hub, and access to it. Numbers are rows of the parity table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Body = dict[str, t.Any]
 
 @pytest.fixture
 def hub(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Hub]:
-    """A store that the test may change."""
+    """A store that the test can change."""
     with open_hub(tmp_path, tables) as hub:
         yield hub
 
@@ -87,7 +87,7 @@ def test_parity_83_below_an_order(hub: Hub, child: str) -> None:
 
 
 def test_comments_are_filtered_and_paged(hub: Hub) -> None:
-    """Comments, of which a store has no pages, are paged here."""
+    """Comments, which a store does not page, are paged by the hub."""
     order = hub.ids("orders")[0]
     for number in range(5):
         hub.make(f"orders/{order}/comments", note=f"Note {number}")
@@ -101,7 +101,7 @@ def test_comments_are_filtered_and_paged(hub: Hub) -> None:
 
 @pytest.mark.parity(83)
 def test_parity_83_variations_of_a_product(hub: Hub) -> None:
-    """Variations stand below their product, and go to the trash."""
+    """Variations are children of their product, and are moved to the trash."""
     attribute = {"name": "Size", "options": ["S", "L"], "variation": True}
     product = hub.make("products", name="V", type="variable", attributes=[attribute])["id"]
     made = hub.make(f"products/{product}/variations", regular_price="7.00")
@@ -114,8 +114,8 @@ def test_parity_83_variations_of_a_product(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize("resource", ["reports", "reports-sales", "refunds", "variations"])
-def test_what_cannot_be_written(hub: Hub, resource: str) -> None:
-    """Reports and lists of what stands below others are only read."""
+def test_read_only_collections(hub: Hub, resource: str) -> None:
+    """Reports and lists over all parents are read-only."""
     response = hub.call("POST", f"/hubs/ecommerce/{resource}", {"name": "x"})
     assert response.status_code == 405 and response.headers["Allow"] == "GET"
 
@@ -131,7 +131,7 @@ def test_what_cannot_be_written(hub: Hub, resource: str) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize(("method", "path"), [("POST", "/products"), ("PATCH", "/products/1")])
 def test_wrong_bodies(hub: Hub, method: str, path: str, kwargs: Body, status: int) -> None:
-    """What is not a JSON object within the limits is refused, and the store is not asked."""
+    """A body that is not a JSON object within the limits is refused; the store gets no request."""
     hub.asked()
     response = hub.api.client.open(
         f"/elements/api-v2{path}", method=method, headers=hub.token, **kwargs
@@ -149,8 +149,8 @@ def test_wrong_bodies(hub: Hub, method: str, path: str, kwargs: Body, status: in
         ("/orders/999999/comments", {"note": "x"}, 404),
     ],
 )
-def test_what_the_store_refuses(hub: Hub, path: str, body: Body, status: int) -> None:
-    """The store's refusal is passed on with its words."""
+def test_refusals_of_the_store(hub: Hub, path: str, body: Body, status: int) -> None:
+    """The store's refusal is passed on with its message."""
     response = hub.call("POST", path, body)
     assert response.status_code == status
     assert response.json["providerMessage"]
@@ -170,7 +170,7 @@ def test_what_the_store_refuses(hub: Hub, path: str, body: Body, status: int) ->
 def test_errors_of_the_store(
     hub: Hub, method: str, fault: t.Any, options: Body, status: int
 ) -> None:
-    """A store that fails is an error of the documented form, and nothing is asked twice."""
+    """A failing store is an error of the documented form, and no request is repeated."""
     hub.store.faults.add(fault, match="/products", times=50, **options)
     hub.asked()
     body = {"name": "Mug"} if method == "POST" else None
@@ -185,7 +185,7 @@ def test_errors_of_the_store(
 
 
 def test_store_that_echoes_its_keys(hub: Hub) -> None:
-    """Secrets that a store repeats in an error are taken out."""
+    """Secrets that a store repeats in an error are removed."""
     hub.store.faults.add("status", match="/products", code=404)
     response = hub.call("GET", "/products/1")
     assert "oauth_signature" not in response.text and "consumer" not in response.text
@@ -193,7 +193,7 @@ def test_store_that_echoes_its_keys(hub: Hub) -> None:
 
 @pytest.mark.parity(86)
 def test_parity_86_nulls_are_filtered(hub: Hub) -> None:
-    """Null members are left out by default, and shown when the configuration says so."""
+    """Null members are left out unless the configuration includes them."""
 
     def nulls() -> list[str]:
         row = hub.rows("products", pageSize=1)[0]
@@ -212,7 +212,7 @@ def test_parity_86_nulls_are_filtered(hub: Hub) -> None:
 
 @pytest.mark.parity(78)
 def test_parity_78_disabled_instance_is_forbidden(hub: Hub) -> None:
-    """Of a disabled instance only the objects are told, until it is enabled."""
+    """A disabled instance only lists the hub's resources until it is enabled."""
     number = hub.instance["id"]
     assert hub.api.call("DELETE", f"/instances/{number}/enabled").status_code == 200
     hub.asked()
@@ -239,12 +239,12 @@ def test_parity_79_token_of_a_deleted_instance(hub: Hub) -> None:
 
 
 def test_hub_needs_a_token(hub: Hub) -> None:
-    """A user without the token, or with somebody else's, is 401, and the store is not asked."""
+    """A user without the token, or with another user's, gets 401 without a request to the store."""
     other = add_account(hub.api.client.application, "bob", "globex")
     hub.asked()
-    nobody: Headers = {}
+    anonymous: Headers = {}
     for headers in (
-        nobody,
+        anonymous,
         hub.account.headers,
         other.headers,
         other.element(hub.instance["token"]),
@@ -278,10 +278,8 @@ def _bodies(line: StoreToCallback) -> dict[str, Body]:
     }
 
 
-def test_poll_tells_what_was_changed_through_the_hub(
-    tmp_path: pathlib.Path, tables: pathlib.Path
-) -> None:
-    """What the hub creates, changes and deletes arrives at the callback like any other change."""
+def test_changes_through_the_hub_are_sent(tmp_path: pathlib.Path, tables: pathlib.Path) -> None:
+    """Changes through the hub are sent to the callback like any other change."""
     with contextlib.ExitStack() as stack:
         shutil.copy(tables, tmp_path / "host.sqlite3")
         line = open_line("11.0", tmp_path, stack)
@@ -304,7 +302,7 @@ def test_poll_tells_what_was_changed_through_the_hub(
 
 @pytest.mark.parametrize("version", ["5.9", "7.0", "8.0", "9.4"])
 def test_hub_of_older_stores(tmp_path: pathlib.Path, tables: pathlib.Path, version: str) -> None:
-    """The same calls work with older WooCommerce; what it has no list of is 404."""
+    """The same calls work with older WooCommerce; a missing collection is 404."""
     with open_hub(tmp_path, tables, version) as hub:
         for resource in ("customers", "discounts", "orders", "products", "products-tags"):
             hub.rows(resource)

@@ -1,4 +1,4 @@
-"""Connecting stores over HTTP, and all that can be done to a connected one."""
+"""Connecting stores over HTTP, and every operation on a connected one."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_documented_bodies_create_an_instance(api: Api, name: str) -> None:
 @pytest.mark.parity(73)
 @pytest.mark.parametrize("element", ["woocommercerest", "2881"])
 def test_create_under_an_element(api: Api, element: str) -> None:
-    """The element may stand in the path instead of the body."""
+    """The element can be in the path instead of the body."""
     body = body_for(api.store)
     del body["element"]
     assert api.call("POST", f"/elements/{element}/instances", body).status_code == 200
@@ -82,7 +82,7 @@ def test_create_under_an_element(api: Api, element: str) -> None:
 
 @pytest.mark.parity(73)
 def test_objects_are_not_retrieved(api: Api) -> None:
-    """``retrieveObjectsAfterInstantiation`` is no error, and adds nothing to the answer."""
+    """``retrieveObjectsAfterInstantiation`` is accepted and adds nothing to the answer."""
     body = body_for(api.store) | {"retrieveObjectsAfterInstantiation": True}
     response = api.call("POST", "/instances", body)
     assert response.status_code == 200 and "objects" not in response.json
@@ -99,7 +99,7 @@ def test_type_of_events(app: flask.Flask, api: Api, text: str) -> None:
 
 @pytest.mark.parity(2)
 def test_events_are_off_by_default(app: flask.Flask, api: Api) -> None:
-    """Without the switch nothing is polled, until it is set."""
+    """Nothing is polled until events are enabled."""
     created = api.create(**{"event.notification.enabled": None})
     assert created["eventsEnabled"] is False
     assert _rows(app, sa.select(Instance.next_poll_at)) == [None]
@@ -110,7 +110,7 @@ def test_events_are_off_by_default(app: flask.Flask, api: Api) -> None:
 
 @pytest.mark.parity(77)
 def test_tags_are_replaced(api: Api) -> None:
-    """A PATCH with tags leaves no others."""
+    """A PATCH with tags replaces all tags."""
     created = api.create(tags=["red", "blue"])
     shown = api.call("PATCH", f"/instances/{created['id']}", {"tags": ["green"]}).json
     assert shown["tags"] == ["green"]
@@ -170,7 +170,7 @@ def test_configuration_reads_back_as_text_with_secrets_masked(api: Api) -> None:
 
 
 def test_secrets_are_encrypted(app: flask.Flask, api: Api) -> None:
-    """What the database keeps of a secret is not the secret."""
+    """The database does not hold secrets in plain text."""
     api.create(**{"event.notification.signature.key": "signed"})
     rows = _rows(app, sa.select(Configuration).where(Configuration.sealed))
     assert {row.key for row in rows} >= {"oauth.api.key", "oauth.api.secret"}
@@ -179,7 +179,7 @@ def test_secrets_are_encrypted(app: flask.Flask, api: Api) -> None:
 
 @pytest.mark.parity(74)
 def test_token_is_kept_as_a_hash(app: flask.Flask, api: Api) -> None:
-    """The token is told once and is in no table."""
+    """The token is shown once and is in no table."""
     token = api.create()["token"]
     with runtime_of(app).database.read() as session:
         for table in Base.metadata.sorted_tables:
@@ -226,7 +226,7 @@ def test_four_resources_by_default(app: flask.Flask, api: Api) -> None:
 
 @pytest.mark.parity(7)
 def test_poller_configuration_as_text(app: flask.Flask, api: Api) -> None:
-    """The poller configuration may be JSON in a string, and reads back as it was sent."""
+    """The poller configuration can be JSON in a string, and reads back as it was sent."""
     text = json.dumps({"contacts": {"url": "/hubs/ecommerce/customers", "idField": "id"}})
     shown = api.create(**{CONFIGURATION: text})
     assert shown["configuration"][CONFIGURATION] == text
@@ -242,7 +242,7 @@ def test_poller_configuration_as_object_reads_back_as_text(api: Api) -> None:
 
 
 def test_store_url_under_the_name_of_the_table(api: Api) -> None:
-    """The parameter table of the documentation names the store's address otherwise."""
+    """The other key of the store's URL in the documentation works as well."""
     body = body_for(api.store, **{"oauth.callback.url": api.store})
     del body["configuration"]["store.url"]
     assert api.call("POST", "/instances", body).status_code == 200
@@ -250,19 +250,19 @@ def test_store_url_under_the_name_of_the_table(api: Api) -> None:
 
 @pytest.mark.parity(77)
 def test_markup_is_taken_out_of_names_and_tags(api: Api) -> None:
-    """Names and tags lose their markup."""
+    """Markup is removed from names and tags."""
     shown = api.create(name="<a href=x>shop</a>", tags=["<b>bold</b>"])
     assert (shown["name"], shown["tags"]) == ("shop", ["bold"])
 
 
 def test_one_tag_may_be_a_text(api: Api) -> None:
-    """The parameter table of the documentation calls tags a string."""
+    """A single tag can be a string, as in the documentation's table."""
     response = api.call("POST", "/instances", body_for(api.store) | {"tags": "Docs"})
     assert response.json["tags"] == ["Docs"]
 
 
 def test_store_is_asked_before_anything_is_stored(api: Api, store_server: StubStore) -> None:
-    """Creating asks for the index, every polled collection and the version."""
+    """The index, every polled collection and the version are requested before storing."""
     shown = api.create()
     assert set(store_server.asked) == {"/wp-json/"} | {
         f"/wp-json/wc/v3/{path}"
@@ -273,7 +273,7 @@ def test_store_is_asked_before_anything_is_stored(api: Api, store_server: StubSt
 
 @pytest.mark.parity(81)
 def test_refused_keys(app: flask.Flask, api: Api, store_server: StubStore) -> None:
-    """Keys that the store refuses are a 400 with the store's own words, and nothing is stored."""
+    """Keys that the store refuses are a 400 with the store's message, and nothing is stored."""
     store_server.refuse_keys()
     response = api.call("POST", "/instances", body_for(api.store))
     assert response.status_code == 400
@@ -287,7 +287,7 @@ def test_refused_keys(app: flask.Flask, api: Api, store_server: StubStore) -> No
 def test_not_a_store(
     app: flask.Flask, api: Api, store_server: StubStore, path: str, status: int
 ) -> None:
-    """What is no WooCommerce is a 502 that says what answered, and nothing is stored."""
+    """A host without WooCommerce is a 502 that describes the answer, and nothing is stored."""
     store_server.say_html(path, status)
     response = api.call("POST", "/instances", body_for(api.store))
     assert response.status_code == 502
@@ -297,7 +297,7 @@ def test_not_a_store(
 
 
 def test_wordpress_without_woocommerce(api: Api, store_server: StubStore) -> None:
-    """A WordPress without WooCommerce is told apart."""
+    """The error names a WordPress without WooCommerce."""
     body = json.dumps({"namespaces": ["wp/v2"]}).encode()
     store_server.answers["/wp-json/"] = (200, "application/json", body)
     response = api.call("POST", "/instances", body_for(api.store))
@@ -307,13 +307,13 @@ def test_wordpress_without_woocommerce(api: Api, store_server: StubStore) -> Non
 
 @pytest.mark.parametrize("namespaces", [None, 7, "wc/v3", {"wc/v3": 1}])
 def test_index_of_another_shape(api: Api, store_server: StubStore, namespaces: object) -> None:
-    """An index whose namespaces are no list is no store's."""
+    """An index whose namespaces are not a list is refused."""
     body = json.dumps({"namespaces": namespaces}).encode()
     store_server.answers["/wp-json/"] = (200, "application/json", body)
     assert api.call("POST", "/instances", body_for(api.store)).status_code == 502
 
 
-def test_nobody_listens(api: Api) -> None:
+def test_unreachable_store(api: Api) -> None:
     """A store that cannot be reached is a 502."""
     response = api.call("POST", "/instances", body_for("http://127.0.0.1:9"))
     assert response.status_code == 502
@@ -321,14 +321,14 @@ def test_nobody_listens(api: Api) -> None:
 
 
 def test_version_may_be_hidden(api: Api, store_server: StubStore) -> None:
-    """Keys that may not read the version are good enough."""
+    """Keys without access to the version are accepted."""
     path = "/wp-json/wc/v3/system_status"
     store_server.refuse(path, 403, "woocommerce_rest_cannot_view", "Sorry")
     assert "version" not in api.create()["store"]
 
 
 def test_list_shows_all_by_id(api: Api) -> None:
-    """The list has the organisation's instances in the order of their ids, without tokens."""
+    """The list has the organization's instances in the order of their ids, without tokens."""
     ids = [api.create(name=name)["id"] for name in ("one", "two")]
     response = api.call("GET", "/instances")
     assert [one["id"] for one in response.json] == ids
@@ -349,7 +349,7 @@ def test_list_shows_all_by_id(api: Api) -> None:
     ],
 )
 def test_list_is_filtered(api: Api, query: str, names: list[str]) -> None:
-    """Tags must all be there; the text is looked for in names in any case."""
+    """All tags must match; the text is searched in names, ignoring case."""
     for name, tags in {"one": ["red"], "two": ["red", "blue"], "three": []}.items():
         api.create(name=name, tags=tags)
     response = api.call("GET", f"/instances?{query}")
@@ -358,7 +358,7 @@ def test_list_is_filtered(api: Api, query: str, names: list[str]) -> None:
 
 @pytest.mark.parametrize("text", ["zzz", "%25", "_", "%00", "%ED%A0%80", "a" * 5000])
 def test_list_finds_nothing(api: Api, text: str) -> None:
-    """A list without instances is a 404 in the documented words."""
+    """A list without instances is a 404 with the documented message."""
     api.create(name="shop")
     response = api.call("GET", f"/instances?searchText={text}")
     assert response.status_code == 404
@@ -378,7 +378,7 @@ def test_list_in_pages(api: Api) -> None:
 
 @pytest.mark.parametrize("query", ["pageSize=0", "pageSize=x", "pageSize=-1", "nextPage=x"])
 def test_list_with_a_bad_page(api: Api, query: str) -> None:
-    """A page that cannot be is a 400 that names the parameter."""
+    """An invalid page is a 400 that names the parameter."""
     response = api.call("GET", f"/instances?{query}")
     assert response.status_code == 400
     assert query.partition("=")[0] in response.json["message"]
@@ -397,14 +397,14 @@ Named = tuple[Body, str, Headers]
 
 
 def test_get(api: Api, named: Named) -> None:
-    """One instance shows what its creation answered, without the token."""
+    """One instance has the members of its creation's answer, without the token."""
     created, path, headers = named
     response = api.call("GET", path, headers=headers)
     assert response.json == {key: value for key, value in created.items() if key != "token"}
 
 
 def test_patch(api: Api, named: Named) -> None:
-    """A PATCH changes what it names and leaves the rest."""
+    """A PATCH changes only the members that it has."""
     created, path, headers = named
     body = {"name": "renamed", "configuration": {"event.poller.refresh_interval": "30"}}
     shown = api.call("PATCH", path, body, headers).json
@@ -414,7 +414,7 @@ def test_patch(api: Api, named: Named) -> None:
 
 
 def test_put(api: Api, named: Named) -> None:
-    """A PUT leaves only what it names."""
+    """A PUT replaces the whole configuration."""
     created, path, headers = named
     body = body_for(api.store) | {"name": "again"}
     shown = api.call("PUT", path, body, headers).json
@@ -431,7 +431,7 @@ def test_delete(api: Api, named: Named) -> None:
 
 @pytest.mark.parity(78)
 def test_enabled(api: Api, named: Named) -> None:
-    """An instance is switched off and on again."""
+    """An instance is disabled and enabled again."""
     _created, path, headers = named
     assert api.call("DELETE", f"{path}/enabled", headers=headers).json["disabled"] is True
     assert api.call("PUT", f"{path}/enabled", headers=headers).json["disabled"] is False
@@ -473,15 +473,15 @@ def test_deletion_leaves_no_rows(app: flask.Flask, api: Api) -> None:
 
 
 def test_token_of_another_instance(api: Api, account: Account) -> None:
-    """A token is good for its own instance only."""
+    """A token is valid only for its own instance."""
     first, second = api.create(), api.create()
     path, headers = f"/instances/{first['id']}", account.element(second["token"])
     assert api.call("GET", path, headers=headers).status_code == 404
 
 
 @pytest.mark.parametrize("number", ["0", "x", "-1", "1.5", "9" * 40, "%C2%B2", "%D9%A1"])
-def test_ids_that_are_none(api: Api, number: str) -> None:
-    """What is no id of an instance or entry is a 404."""
+def test_invalid_ids(api: Api, number: str) -> None:
+    """An invalid id of an instance or entry is a 404."""
     shown = api.create()
     assert api.call("GET", f"/instances/{number}").status_code == 404
     path = f"/instances/{shown['id']}/configuration/{number}"
@@ -514,7 +514,7 @@ def test_mask_sent_back_leaves_a_secret(app: flask.Flask, api: Api) -> None:
 
 
 def test_mask_in_a_new_instance_is_no_secret(api: Api) -> None:
-    """There is nothing behind a mask when an instance is created."""
+    """A mask is refused when an instance is created."""
     response = api.call("POST", "/instances", body_for(api.store, **{"oauth.api.key": "********"}))
     assert response.status_code == 400
     assert "oauth.api.key" in response.json["message"]
@@ -533,7 +533,7 @@ def test_store_is_asked_again_when_its_keys_change(api: Api, store_server: StubS
 
 
 def test_store_is_not_asked_for_anything_else(api: Api, store_server: StubStore) -> None:
-    """A change that leaves the connection does not need the store."""
+    """A change of other keys sends no request to the store."""
     created = api.create()
     store_server.asked.clear()
     body = {"configuration": {"store.url": api.store, "oauth.api.key": "********"}}
@@ -552,7 +552,7 @@ def _block(*names: str, **changes: object) -> dict[str, t.Any]:
 
 
 def test_cursors_of_resources_that_stay(app: flask.Flask, api: Api) -> None:
-    """A changed poller configuration keeps cursors; what is new begins at the beginning."""
+    """A changed poller configuration keeps cursors; a new resource starts without one."""
     created = api.create(**{CONFIGURATION: _block("orders", "products")})
     _advance(app)
     body = {"configuration": {CONFIGURATION: _block("orders", "customers", pollDelay=60)}}
@@ -566,7 +566,7 @@ def test_cursors_of_resources_that_stay(app: flask.Flask, api: Api) -> None:
 
 
 def test_resource_that_comes_back(app: flask.Flask, api: Api) -> None:
-    """A resource that was not polled for a while goes on where it was."""
+    """A resource that is selected again continues from its cursor."""
     created = api.create(**{CONFIGURATION: _block("orders", "products")})
     _advance(app)
     for names in (["orders"], ["orders", "products"]):
@@ -577,7 +577,7 @@ def test_resource_that_comes_back(app: flask.Flask, api: Api) -> None:
 
 
 def test_resource_that_points_elsewhere_starts_afresh(app: flask.Flask, api: Api) -> None:
-    """A resource with another url forgets what it knew of the old one."""
+    """A resource with another url starts without the state of the old one."""
     created = api.create(**{CONFIGURATION: _block("orders")})
     _advance(app)
     _stage(app, created).see({"id": 1})
@@ -598,7 +598,7 @@ def test_resource_in_other_letters_is_the_same(app: flask.Flask, api: Api) -> No
 
 @pytest.mark.parity(23)
 def test_older_form_replaces_the_newer_one(app: flask.Flask, api: Api) -> None:
-    """A PATCH with the older form of pollers counts, although the newer form was there."""
+    """A PATCH with the older form of pollers replaces the newer form."""
     created = api.create(**{CONFIGURATION: _block("orders")})
     body: Body = {"configuration": {"event.poller.urls": "products|customers"}}
     shown = api.call("PATCH", f"/instances/{created['id']}", body).json
@@ -637,14 +637,14 @@ def test_new_callback_url_takes_over_what_waits(app: flask.Flask, api: Api) -> N
 
 
 def test_same_callback_url_keeps_its_subscription(api: Api) -> None:
-    """A change of anything else leaves the subscription."""
+    """A change of other keys keeps the subscription."""
     created = api.create()
     shown = api.call("PATCH", f"/instances/{created['id']}", {"name": "new"}).json
     assert shown["subscriptionId"] == created["subscriptionId"]
 
 
 def test_callback_url_that_was_taken_away_and_comes_back(app: flask.Flask, api: Api) -> None:
-    """What waited when the callback URL was taken away goes to the next one."""
+    """Deliveries that wait without a callback URL go to the next one."""
     created = api.create(**{CONFIGURATION: _block("orders")})
     _advance(app)
     _stage(app, created).see({"id": 1}, seconds=5)
@@ -661,7 +661,7 @@ def test_callback_url_that_was_taken_away_and_comes_back(app: flask.Flask, api: 
 
 @pytest.mark.parity(49)
 def test_basic_credentials_are_sent_as_utf_8(app: flask.Flask, api: Api) -> None:
-    """User names and passwords of the callback may hold any letter (RFC 7617)."""
+    """User names and passwords of the callback can have any letter (RFC 7617)."""
     names = ("event.notification.basic.username", "event.notification.basic.password")
     created = api.create(**dict(zip(names, ("zoë", "пароль€"), strict=True)))
     runtime = runtime_of(app)
@@ -675,7 +675,7 @@ def test_basic_credentials_are_sent_as_utf_8(app: flask.Flask, api: Api) -> None
 
 
 def test_disabled_instance_is_not_due(app: flask.Flask, api: Api) -> None:
-    """What is switched off is not polled, and a change does not switch it on."""
+    """A disabled instance is not polled, and a change does not enable it."""
     created = api.create()
     path = f"/instances/{created['id']}"
     api.call("DELETE", f"{path}/enabled")
@@ -687,7 +687,7 @@ def test_disabled_instance_is_not_due(app: flask.Flask, api: Api) -> None:
 
 
 def test_enabling_lets_disabled_pollers_try_again(app: flask.Flask, api: Api) -> None:
-    """Pollers that were stopped after failures go on when the instance is switched on."""
+    """Pollers that were disabled after failures run again when the instance is enabled."""
     created = api.create(**{CONFIGURATION: _block("orders", "products")})
     with runtime_of(app).database.write() as session:
         for poller in session.scalars(sa.select(Poller)):
@@ -700,7 +700,7 @@ def test_enabling_lets_disabled_pollers_try_again(app: flask.Flask, api: Api) ->
 
 @pytest.mark.parity(81, 82)
 def test_answers_of_the_api_name_their_request(api: Api) -> None:
-    """Every answer has a request id and may be read by scripts of other origins."""
+    """Every answer has a request id and can be read by scripts of other origins."""
     response = api.call("GET", "/instances")
     assert response.json["requestId"] == response.headers["Elements-Request-Id"]
     assert "Elements-Next-Page-Token" in response.headers["Access-Control-Expose-Headers"]
@@ -731,7 +731,7 @@ def test_paths_of_the_host_are_left_alone(api: Api) -> None:
 
 
 class _Greedy(http.server.BaseHTTPRequestHandler):
-    """A host that would like to have a store's keys; it answers as a store does."""
+    """A host that records the keys it gets and answers like a store."""
 
     asked: t.ClassVar[list[str]] = []
 
@@ -754,7 +754,7 @@ class _Greedy(http.server.BaseHTTPRequestHandler):
 def test_stored_keys_do_not_follow_the_store_to_another_host(
     api: Api, secret: dict[str, str]
 ) -> None:
-    """Who may PATCH store.url must not get the store's keys sent to a host of his own."""
+    """A PATCH of store.url does not send the stored keys to another host."""
     created = api.create()
     _Greedy.asked.clear()
     with http.server.HTTPServer(("127.0.0.1", 0), _Greedy) as server:
@@ -778,7 +778,7 @@ def test_keys_sent_with_another_address_are_used(api: Api) -> None:
 
 
 def test_another_path_of_the_same_host_needs_no_keys(api: Api) -> None:
-    """A slash more or less is no other host."""
+    """A trailing slash is the same host, so no keys are needed."""
     created = api.create()
     body = {"configuration": {"store.url": api.store + "/"}}
     assert api.call("PATCH", f"/instances/{created['id']}", body).status_code == 200

@@ -1,4 +1,4 @@
-"""The description of the API, and that the API does what it says."""
+"""The description of the API, and that the API matches it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ import schemathesis
 from schemathesis.specs.openapi import checks
 
 import flask_woo_events
+from flask_woo_events.api import event_responses, responses
 from flask_woo_events.api.openapi import document as openapi
-from flask_woo_events.api.openapi import responses
 from flask_woo_events.api.openapi.instance_operations import OPERATIONS
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.worker.worker import Worker
@@ -38,9 +38,9 @@ from tests.integration.store_to_callback import StoreToCallback, open_line
 
 Store = tuple[SimulatedStore, str]
 Case = schemathesis.Case[t.Any]
-#: Not among the checks: clients of the documented service send more than is described.
+#: Checks that are left out: clients of the documented service send undescribed members.
 LENIENT = [checks.negative_data_rejection, checks.positive_data_acceptance]
-#: With other methods these are ids of such a name, which nothing has.
+#: With other methods the last part of these paths is an id.
 AMBIGUOUS = {
     "/instances/configuration",
     "/instances/enabled",
@@ -65,13 +65,13 @@ def _routes(app: flask.Flask) -> set[str]:
         for rule in app.url_map.iter_rules()
         if rule.endpoint.startswith("woo_events_api.") and not rule.endpoint.endswith("_unknown")
     ]
-    # Pages for shop owners, and what their stores send, are no part of the API.
+    # The pages for shop owners and their callback are not part of the API.
     pages = {"GET /connect", "POST /connect/callback", "GET /connect/return"}
     return set(openapi.keys_of(rules, PREFIX)) - pages
 
 
 def test_every_route_is_described(app: flask.Flask, client: flask.testing.FlaskClient) -> None:
-    """Each route of the blueprint is in the description, and nothing besides."""
+    """The description has exactly the routes of the blueprint."""
     described = {
         f"{method.upper()} {path}"
         for path, calls in _document(client)["paths"].items()
@@ -81,12 +81,12 @@ def test_every_route_is_described(app: flask.Flask, client: flask.testing.FlaskC
 
 
 def test_every_operation_is_a_route(app: flask.Flask) -> None:
-    """Nothing is said of a route that does not exist."""
+    """No operation is described without a route."""
     assert set(OPERATIONS) == _routes(app)
 
 
 def test_route_without_description_is_noticed() -> None:
-    """A route of which nothing is said cannot be described."""
+    """A route without an operation raises an error."""
     with pytest.raises(KeyError, match="GET /nonesuch"):
         openapi.describe(["GET /instances", "GET /nonesuch"], PREFIX)
 
@@ -111,7 +111,7 @@ def test_description_refers_to_models_that_it_has(client: flask.testing.FlaskCli
 
 
 def test_operations_have_names_of_their_own(client: flask.testing.FlaskClient) -> None:
-    """No two operations have one name, which generated clients use."""
+    """Each operation has its own name, which generated clients use."""
     names = [
         operation["operationId"]
         for calls in _document(client)["paths"].values()
@@ -121,7 +121,7 @@ def test_operations_have_names_of_their_own(client: flask.testing.FlaskClient) -
 
 
 def test_description_at_the_root_of_a_host(tmp_path: pathlib.Path) -> None:
-    """Without a prefix the description leaves out the short paths, which might be the host's."""
+    """Without a prefix the description has no short paths, which might be the host's."""
     app = make_app(tmp_path, WOO_EVENTS_URL_PREFIX="")
     app.add_url_rule("/orders", "orders", lambda: "the host's")
     client = app.test_client()
@@ -135,7 +135,7 @@ def test_description_at_the_root_of_a_host(tmp_path: pathlib.Path) -> None:
 
 
 def test_page_needs_nothing_of_another_host(client: flask.testing.FlaskClient) -> None:
-    """The page has no script, no asset and no address but of its own host."""
+    """The page has no scripts or assets, and links only to its own host."""
     response = client.get(f"{PREFIX}/docs")
     assert response.status_code == 200 and response.mimetype == "text/html"
     assert "<script" not in response.text and "src=" not in response.text
@@ -159,42 +159,45 @@ def test_page_shows_every_operation_and_model(client: flask.testing.FlaskClient)
 @pytest.mark.parametrize(
     ("path", "model"),
     [
-        ("/instances", responses.Instance),
-        ("/instances/events", responses.Event),
-        ("/instances/events/dispositions", responses.Disposition),
-        ("/instances/events/analytics", responses.EventCount),
-        ("/instances/events/analytics/accounts", responses.AccountCounts),
-        ("/instances/events/analytics/instances", responses.InstanceCounts),
-        ("/instances/event-poller-records", responses.PollerRecord),
-        ("/notifications?topics[]=instance-{id}-woocommercerest-events", responses.Notification),
-        ("/notifications/subscriptions", responses.Subscription),
-        ("/notifications/subscriptions/deliveries", responses.Delivery),
+        ("/instances", responses.InstanceResponse),
+        ("/instances/events", event_responses.EventResponse),
+        ("/instances/events/dispositions", event_responses.DispositionResponse),
+        ("/instances/events/analytics", event_responses.EventCountResponse),
+        ("/instances/events/analytics/accounts", event_responses.AccountCountsResponse),
+        ("/instances/events/analytics/instances", event_responses.InstanceCountsResponse),
+        ("/instances/event-poller-records", event_responses.PollerRecordResponse),
+        (
+            "/notifications?topics[]=instance-{id}-woocommercerest-events",
+            event_responses.NotificationResponse,
+        ),
+        ("/notifications/subscriptions", event_responses.SubscriptionResponse),
+        ("/notifications/subscriptions/deliveries", event_responses.DeliveryResponse),
     ],
 )
 def test_answers_are_as_described(
-    line: StoreToCallback, path: str, model: type[pydantic.BaseModel]
+    sent: StoreToCallback, path: str, model: type[pydantic.BaseModel]
 ) -> None:
-    """What is told of real events has the members that the description says, and no others."""
-    rows = line.api.call("GET", path.format(id=line.instance_id)).json
+    """Answers about real events have exactly the described members."""
+    rows = sent.api.call("GET", path.format(id=sent.instance_id)).json
     assert rows
     for row in rows:
         model.model_validate(row, strict=False)
 
 
 @pytest.fixture(scope="module")
-def line(
+def sent(
     tmp_path_factory: pytest.TempPathFactory, tables: pathlib.Path
 ) -> cabc.Iterator[StoreToCallback]:
-    """A store whose changes were told, one of them in vain at first."""
-    folder = tmp_path_factory.mktemp("line")
+    """A store whose changes were sent to a callback."""
+    folder = tmp_path_factory.mktemp("sent")
     shutil.copy(tables, folder / "host.sqlite3")
     with contextlib.ExitStack() as stack:
-        line = open_line("11.0", folder, stack, hooked=True)
-        line.store.acts.new_product("Mug")
-        line.store.acts.stock(line.first("products"), 3)
-        line.poll()
-        Worker(runtime_of(line.app)).deliver_once()
-        yield line
+        sent = open_line("11.0", folder, stack, hooked=True)
+        sent.store.acts.new_product("Mug")
+        sent.store.acts.stock(sent.first("products"), 3)
+        sent.poll()
+        Worker(runtime_of(sent.app)).deliver_once()
+        yield sent
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +223,7 @@ def described_app(
 
 @pytest.fixture(scope="module")
 def described_account(described_app: flask.Flask) -> Account:
-    """Its user."""
+    """The user of that application."""
     return add_account(described_app, "ann", "acme")
 
 
@@ -228,12 +231,12 @@ def described_account(described_app: flask.Flask) -> Account:
 def instance(
     described_app: flask.Flask, described_account: Account, shop: Store
 ) -> dict[str, t.Any]:
-    """An instance for one operation, which may delete it."""
+    """An instance for one operation, which can delete it."""
     return Api(described_app.test_client(), described_account.headers, shop[1]).create()
 
 
 class _Switch:
-    """A WSGI application that stands for the one of the test."""
+    """A WSGI application that passes calls to the one of the test."""
 
     def __init__(self) -> None:
         self.app: cabc.Callable[..., t.Any] | None = None
@@ -243,7 +246,7 @@ class _Switch:
         return self.app(environ, start)
 
 
-#: Keys of a configuration that are varied; each costs some hundred calls.
+#: Keys of a configuration that are varied; each adds some hundred calls.
 VARIED = ("store.url", "event.notification.enabled", "event.poller.configuration")
 
 
@@ -264,7 +267,7 @@ SCHEMA = _read_description()
 
 
 def _aim(case: Case, instance: dict[str, t.Any], entry: int, shop: Store) -> None:
-    """Let about half of the calls reach something, and none another host."""
+    """Point about half of the calls at existing objects, and none at another host."""
     store, url = shop
     parts = case.path_parameters
     parents = {"comments": "orders", "refunds": "orders", "variations": "products"}
@@ -294,14 +297,14 @@ def _aim(case: Case, instance: dict[str, t.Any], entry: int, shop: Store) -> Non
     database=None,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
-def test_operation_does_what_is_said_of_it(
+def test_operation_matches_its_description(
     case: Case,
     described_app: flask.Flask,
     described_account: Account,
     instance: dict[str, t.Any],
     shop: Store,
 ) -> None:
-    """Whatever is sent, the status and the answer are among those described, and no 500."""
+    """Any request gets a described status and answer, and no 500."""
     SWITCH.app = described_app
     configuration = described_app.test_client().get(
         f"{PREFIX}/instances/configuration", headers=described_account.element(instance["token"])
@@ -309,15 +312,15 @@ def test_operation_does_what_is_said_of_it(
     entry = configuration.json[0]["id"] if isinstance(configuration.json, list) else 1
     _aim(case, instance, entry, shop)
     headers: dict[str, Headers] = {
-        "anybody": {},
+        "none": {},
         "user": described_account.headers,
         "token": described_account.element(instance["token"]),
     }
     ambiguous = case.path in AMBIGUOUS
     excluded = [checks.unsupported_method, checks.allow_header_conformance] if ambiguous else []
-    # Methods that are not described are tried, too.
+    # Undescribed methods are tried as well.
     operation = OPERATIONS.get(f"{case.method} {case.path}")
     case.call_and_validate(
-        headers=headers[operation.who if operation else "user"],
+        headers=headers[operation.authorization if operation else "user"],
         excluded_checks=[*LENIENT, *excluded],
     )

@@ -1,4 +1,4 @@
-"""Events, notifications and their deliveries as the documented API tells them."""
+"""Events, notifications and their deliveries in the documented API."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ QUEUE = "/notifications/subscriptions/deliveries"
 
 
 @pytest.fixture
-def told(line: StoreToCallback) -> StoreToCallback:
-    """One order changed and told."""
+def sent(line: StoreToCallback) -> StoreToCallback:
+    """A store with one changed order, whose event was sent."""
     line.store.acts.status(line.first("orders"), "completed")
     assert line.arrivals()
     return line
@@ -38,36 +38,36 @@ def _fail(line: StoreToCallback, answer: int) -> None:
 
 
 @pytest.mark.parity(44, 66)
-def test_parity_66_events_are_listed_and_shown(told: StoreToCallback) -> None:
+def test_parity_66_events_are_listed_and_shown(sent: StoreToCallback) -> None:
     """The ``eventId`` of a notification leads to its event, which was NOTIFIED."""
-    message = told.receiver.received[-1].json["message"]
-    for path in (f"/instances/{told.instance_id}/events", "/instances/events"):
-        assert message["eventId"] in [one["id"] for one in _get(told, path, pageSize=10)]
-        shown = _get(told, f"{path}/{message['eventId']}")
+    message = sent.receiver.received[-1].json["message"]
+    for path in (f"/instances/{sent.instance_id}/events", "/instances/events"):
+        assert message["eventId"] in [one["id"] for one in _get(sent, path, pageSize=10)]
+        shown = _get(sent, f"{path}/{message['eventId']}")
         assert shown["status"] == "NOTIFIED"
         assert orjson.loads(shown["providerData"]) == message["raw"]
         assert {"id", "eventDate", "status", "providerData", "notifiedData"} <= set(shown)
         (one,) = shown["eventElementInstances"]
-        assert one["elementInstanceId"] == told.instance_id
+        assert one["elementInstanceId"] == sent.instance_id
         assert one["notifiedData"][0]["message"]["eventId"] == message["eventId"]
 
 
 @pytest.mark.parity(67)
-def test_parity_67_status_of_an_event_that_fails(told: StoreToCallback) -> None:
-    """What was tried without success was dispatched."""
-    _fail(told, 500)
-    assert _get(told, "/instances/events")[0]["status"] == "DISPATCHED"
+def test_parity_67_status_of_an_event_that_fails(sent: StoreToCallback) -> None:
+    """An event is DISPATCHED after a failed attempt."""
+    _fail(sent, 500)
+    assert _get(sent, "/instances/events")[0]["status"] == "DISPATCHED"
 
 
-def test_events_are_paged(told: StoreToCallback) -> None:
+def test_events_are_paged(sent: StoreToCallback) -> None:
     """Each page begins where the one before ended; all pages together are all events."""
-    everything = [one["id"] for one in _get(told, "/instances/events")]
+    everything = [one["id"] for one in _get(sent, "/instances/events")]
     assert len(everything) > 1
     paged, token = [], None
     while True:
         query = {"pageSize": 1} | ({"nextPage": token} if token else {})
-        response = told.api.client.get(
-            "/elements/api-v2/instances/events", headers=told.api.headers, query_string=query
+        response = sent.api.client.get(
+            "/elements/api-v2/instances/events", headers=sent.api.headers, query_string=query
         )
         paged += [one["id"] for one in response.json or ()]
         token = response.headers.get("Elements-Next-Page-Token")
@@ -77,27 +77,27 @@ def test_events_are_paged(told: StoreToCallback) -> None:
 
 
 @pytest.mark.parity(68)
-def test_parity_68_analytics(told: StoreToCallback) -> None:
-    """An hour by the minute has 61 counts, which add up to what was told."""
+def test_parity_68_analytics(sent: StoreToCallback) -> None:
+    """An hour by the minute has 61 counts, which add up to the events sent."""
     hour = {"from": "2026-11-23T10:00:00Z", "to": "2026-11-23T11:00:00Z", "interval": "minute"}
-    assert len(_get(told, "/instances/events/analytics", **hour)) == 61
-    count = len(_get(told, "/instances/events"))
-    whole = _get(told, "/instances/events/analytics")
+    assert len(_get(sent, "/instances/events/analytics", **hour)) == 61
+    count = len(_get(sent, "/instances/events"))
+    whole = _get(sent, "/instances/events/analytics")
     assert sum(one["count"] for one in whole) >= count
-    by_instance = _get(told, "/instances/events/analytics/instances")[-1]
+    by_instance = _get(sent, "/instances/events/analytics/instances")[-1]
     (record,) = by_instance["records"]
-    assert record["instanceId"] == told.instance_id
+    assert record["instanceId"] == sent.instance_id
     assert (record["success"], record["failed"]) == (record["count"], 0)
-    assert _get(told, "/instances/events/analytics/accounts")[-1]["total"] == by_instance["total"]
+    assert _get(sent, "/instances/events/analytics/accounts")[-1]["total"] == by_instance["total"]
 
 
 @pytest.mark.parametrize("interval", ["year", "quarter", "month", "week", "day", "hour", "minute"])
-def test_analytics_of_every_interval(told: StoreToCallback, interval: str) -> None:
-    """Whatever the interval, the counts add up to the same."""
+def test_analytics_of_every_interval(sent: StoreToCallback, interval: str) -> None:
+    """The counts of every interval add up to the same number."""
     query = {"interval": interval}
-    found = _get(told, "/instances/events/analytics", **query)
+    found = _get(sent, "/instances/events/analytics", **query)
     assert sum(one["count"] for one in found) == sum(
-        len(one.events) for one in told.receiver.received
+        len(one.events) for one in sent.receiver.received
     )
     assert len({one["timestamp"] for one in found}) == len(found)
 
@@ -121,70 +121,70 @@ def test_analytics_of_every_interval(told: StoreToCallback, interval: str) -> No
     ],
 )
 def test_analytics_refuses(
-    told: StoreToCallback, query: dict[str, str], status: int, said: str
+    sent: StoreToCallback, query: dict[str, str], status: int, said: str
 ) -> None:
-    """The documented errors, each naming what is wrong."""
-    answer = _get(told, "/instances/events/analytics", status, **query)
+    """Invalid queries get the documented errors, which name the parameter."""
+    answer = _get(sent, "/instances/events/analytics", status, **query)
     assert said in answer["message"] and answer["requestId"]
 
 
 @pytest.mark.parity(69)
-def test_parity_69_dispositions(told: StoreToCallback) -> None:
-    """What was tried is told in words."""
-    _fail(told, 503)
-    found = _get(told, "/instances/events/dispositions")
+def test_parity_69_dispositions(sent: StoreToCallback) -> None:
+    """Each attempt is described by a message."""
+    _fail(sent, 503)
+    found = _get(sent, "/instances/events/dispositions")
     assert "Error delivering event: 503" in found[0]["notificationData"][0]["message"]
     assert found[-1]["notificationData"] == [{"message": "Event delivered"}]
 
 
 @pytest.mark.parity(70)
-def test_parity_70_poller_records(told: StoreToCallback) -> None:
-    """One record for each polled resource; deselecting one removes its record at once."""
-    names = {one["objectName"] for one in _get(told, "/instances/event-poller-records")}
+def test_parity_70_poller_records(sent: StoreToCallback) -> None:
+    """One record for each polled resource; deselecting one removes its record immediately."""
+    names = {one["objectName"] for one in _get(sent, "/instances/event-poller-records")}
     assert names == {"customers", "discounts", "orders", "products"}
     kept = {"orders": {"url": "/hubs/ecommerce/orders", "idField": "id"}}
     body = {"configuration": {"event.poller.configuration": kept}}
-    assert told.api.call("PATCH", f"/instances/{told.instance_id}", body).status_code == 200
-    (record,) = _get(told, "/instances/event-poller-records")
+    assert sent.api.call("PATCH", f"/instances/{sent.instance_id}", body).status_code == 200
+    (record,) = _get(sent, "/instances/event-poller-records")
     assert (record["objectName"], record["state"]) == ("orders", "active")
-    assert _get(told, "/instances/polling-disabled") == []
-    assert _get(told, "/jobs/polling-disabled") == []
+    assert _get(sent, "/instances/polling-disabled") == []
+    assert _get(sent, "/jobs/polling-disabled") == []
 
 
 @pytest.mark.parity(55, 56, 57, 58)
-def test_parity_55_56_58_the_queue_is_read_and_redelivered(told: StoreToCallback) -> None:
+def test_parity_55_56_58_the_queue_is_read_and_redelivered(sent: StoreToCallback) -> None:
     """With the policy ``queue`` a failed notification waits, is shown, and arrives on request."""
     policy = {"notification.webhook.failure.policy": "queue"}
-    assert told.api.call("PATCH", "/accounts/settings", policy).json == policy
-    _fail(told, 502)
-    url = _get(told, "/notifications/subscriptions")[0]["config"]["url"]
+    assert sent.api.call("PATCH", "/accounts/settings", policy).json == policy
+    _fail(sent, 502)
+    url = _get(sent, "/notifications/subscriptions")[0]["config"]["url"]
     where = f"channel='webhook' and status='queued' and config.url='{url}'"
-    (waiting,) = _get(told, QUEUE, where=where)
+    (waiting,) = _get(sent, QUEUE, where=where)
     assert waiting["status"] == "queued" and waiting["subscription"]["config"]["url"] == url
     assert waiting["notification"]["message"]["eventId"] == waiting["eventId"]
-    assert "notification" not in _get(told, QUEUE, where=where, hydrate="false")[0]
-    told.receiver.answer = lambda _: 200
-    told.receiver.clear()
-    done = told.api.call("PUT", f"{QUEUE}?where=channel='webhook' and status='queued'")
+    assert "notification" not in _get(sent, QUEUE, where=where, hydrate="false")[0]
+    sent.receiver.answer = lambda _: 200
+    sent.receiver.clear()
+    done = sent.api.call("PUT", f"{QUEUE}?where=channel='webhook' and status='queued'")
     assert done.json == {"redelivered": 1}
-    assert told.delivered() and _get(told, QUEUE, where="status='queued'") == []
-    (now,) = _get(told, f"/notifications/{waiting['notificationId']}/subscriptions/deliveries")
+    assert sent.delivered() and _get(sent, QUEUE, where="status='queued'") == []
+    (now,) = _get(sent, f"/notifications/{waiting['notificationId']}/subscriptions/deliveries")
     assert now["status"] == "delivered"
 
 
 @pytest.mark.parity(51)
-def test_parity_51_the_policy_is_an_account_setting(told: StoreToCallback) -> None:
-    """It is ``retry`` until the account says otherwise, and reads back what was set."""
+def test_parity_51_the_policy_is_an_account_setting(sent: StoreToCallback) -> None:
+    """The policy is ``retry`` until the account sets another one, and reads back as it was set."""
     key = "notification.webhook.failure.policy"
-    assert _get(told, "/accounts/settings") == {key: "retry"}
+    assert _get(sent, "/accounts/settings") == {key: "retry"}
     for method in ("POST", "PATCH"):
-        assert told.api.call(method, "/accounts/settings", {key: "queue"}).status_code == 200
-    assert _get(told, "/accounts/settings") == {key: "queue"}
-    bad = told.api.call("PATCH", "/accounts/settings", {key: "never"})
+        assert sent.api.call(method, "/accounts/settings", {key: "queue"}).status_code == 200
+    assert _get(sent, "/accounts/settings") == {key: "queue"}
+    bad = sent.api.call("PATCH", "/accounts/settings", {key: "never"})
     assert bad.status_code == 400 and key in bad.json["message"]
-    unknown = told.api.call("PATCH", "/accounts/settings", {"colour": "blue"})
+    unknown = sent.api.call("PATCH", "/accounts/settings", {"colour": "blue"})
     assert unknown.status_code == 400
-    assert told.api.call("GET", "/accounts/0/settings").status_code == 404
+    assert sent.api.call("GET", "/accounts/0/settings").status_code == 404
 
 
 @pytest.mark.parity(57)
@@ -202,13 +202,13 @@ def test_parity_51_the_policy_is_an_account_setting(told: StoreToCallback) -> No
         "status=queued",
     ],
 )
-def test_parity_57_where_is_refused_in_words(told: StoreToCallback, where: str) -> None:
-    """What is no condition is a 400 that says what would be one, and nothing is redelivered."""
+def test_parity_57_invalid_where(sent: StoreToCallback, where: str) -> None:
+    """An invalid ``where`` is a 400 that explains the form, and nothing is redelivered."""
     for method in ("GET", "PUT"):
-        response = told.api.client.open(
+        response = sent.api.client.open(
             f"/elements/api-v2{QUEUE}",
             method=method,
-            headers=told.api.headers,
+            headers=sent.api.headers,
             query_string={"where": where},
         )
         assert response.status_code == 400, response.text
@@ -216,62 +216,62 @@ def test_parity_57_where_is_refused_in_words(told: StoreToCallback, where: str) 
         assert "status" in said or "where" in said
 
 
-def test_redelivery_needs_a_choice(told: StoreToCallback) -> None:
-    """Nothing is sent again by an accident."""
-    assert told.api.call("PUT", QUEUE).status_code == 400
+def test_redelivery_needs_where(sent: StoreToCallback) -> None:
+    """Without ``where`` nothing is sent again."""
+    assert sent.api.call("PUT", QUEUE).status_code == 400
 
 
 @pytest.mark.parity(59)
-def test_parity_59_a_subscription_of_each_callback_url(told: StoreToCallback) -> None:
-    """A new callback URL makes a new subscription; the old one stays to be read."""
-    (before,) = _get(told, "/notifications/subscriptions")
-    assert before["topics"] == [f"instance-{told.instance_id}-woocommercerest-events"]
+def test_parity_59_a_subscription_of_each_callback_url(sent: StoreToCallback) -> None:
+    """A new callback URL makes a new subscription; the old one can still be read."""
+    (before,) = _get(sent, "/notifications/subscriptions")
+    assert before["topics"] == [f"instance-{sent.instance_id}-woocommercerest-events"]
     body = {"configuration": {"event.notification.callback.url": "http://127.0.0.1:9/other"}}
-    told.api.call("PATCH", f"/instances/{told.instance_id}", body)
-    after = _get(told, "/notifications/subscriptions")
+    sent.api.call("PATCH", f"/instances/{sent.instance_id}", body)
+    after = _get(sent, "/notifications/subscriptions")
     assert [one["current"] for one in after] == [False, True]
-    assert _get(told, f"/notifications/subscriptions/{after[1]['id']}") == after[1]
-    _get(told, "/notifications/subscriptions/-1", 404)
-    assert told.api.call("POST", "/notifications/subscriptions", {}).status_code == 405
+    assert _get(sent, f"/notifications/subscriptions/{after[1]['id']}") == after[1]
+    _get(sent, "/notifications/subscriptions/-1", 404)
+    assert sent.api.call("POST", "/notifications/subscriptions", {}).status_code == 405
 
 
-def test_notifications_are_found_by_topic_and_number(told: StoreToCallback) -> None:
-    """What is shown is what was sent."""
-    sent = told.receiver.received[-1].json
-    found = _get(told, "/notifications", **{"topics[]": sent["topic"]})
-    assert sent in found
-    assert _get(told, f"/notifications/{sent['id']}") == sent
-    assert _get(told, "/notifications", **{"topics[]": "nothing"}) == []
-    assert "topics[]" in _get(told, "/notifications", 400)["message"]
+def test_notifications_are_found_by_topic_and_number(sent: StoreToCallback) -> None:
+    """The shown notification is the one that was sent."""
+    body = sent.receiver.received[-1].json
+    found = _get(sent, "/notifications", **{"topics[]": body["topic"]})
+    assert body in found
+    assert _get(sent, f"/notifications/{body['id']}") == body
+    assert _get(sent, "/notifications", **{"topics[]": "nothing"}) == []
+    assert "topics[]" in _get(sent, "/notifications", 400)["message"]
 
 
-def test_nothing_of_another_organisation_is_shown(told: StoreToCallback) -> None:
-    """Whatever the path, somebody else's events do not exist."""
-    sent = told.receiver.received[-1].json
-    other = Api(told.api.client, add_account(told.app, "bob", "globex").headers, "")
-    event, number = sent["message"]["eventId"], told.instance_id
+def test_nothing_of_another_organisation_is_shown(sent: StoreToCallback) -> None:
+    """Events of another organization are not found under any path."""
+    body = sent.receiver.received[-1].json
+    other = Api(sent.api.client, add_account(sent.app, "bob", "globex").headers, "")
+    event, number = body["message"]["eventId"], sent.instance_id
     for path in (
         f"/instances/{number}/events",
         f"/instances/events/{event}",
         f"/instances/{number}/events/{event}",
-        f"/notifications/{sent['id']}",
-        f"/notifications/subscriptions/{_get(told, '/notifications/subscriptions')[0]['id']}",
+        f"/notifications/{body['id']}",
+        f"/notifications/subscriptions/{_get(sent, '/notifications/subscriptions')[0]['id']}",
     ):
         answer = other.call("GET", path)
         assert answer.status_code == 404 or answer.json == [], path
     for path in ("/instances/events", "/notifications/subscriptions", QUEUE):
         assert other.call("GET", path).json == []
-    topic = f"/notifications?topics[]={sent['topic']}"
+    topic = f"/notifications?topics[]={body['topic']}"
     assert other.call("GET", topic).json == []
     assert other.call("PUT", f"{QUEUE}?where=status='queued'").json == {"redelivered": 0}
 
 
-def test_a_token_sees_only_its_instance(told: StoreToCallback) -> None:
-    """With an element token the calls are about that instance alone."""
-    account = add_account(told.app, "carl", "initech")
-    api = Api(told.api.client, account.headers, told.api.store)
+def test_a_token_sees_only_its_instance(sent: StoreToCallback) -> None:
+    """With an element token the calls cover only its instance."""
+    account = add_account(sent.app, "carl", "initech")
+    api = Api(sent.api.client, account.headers, sent.api.store)
     token = api.create(**{"oauth.api.key": "ck_test", "oauth.api.secret": "cs_test"})["token"]
     headers = Account(account.user, account.organization).element(token)
     assert api.call("GET", "/instances/events", headers=headers).json == []
-    refused = api.call("GET", f"/instances/{told.instance_id}/events", headers=headers)
+    refused = api.call("GET", f"/instances/{sent.instance_id}/events", headers=headers)
     assert refused.status_code == 404

@@ -1,4 +1,4 @@
-"""One organisation never reaches what belongs to another."""
+"""Access of one organization to the data of another."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _bodies(api: Api) -> list[dict[str, t.Any] | None]:
 
 
 def test_every_route_is_there(app: flask.Flask) -> None:
-    """The routes that are tried are those of the API."""
+    """The tested routes are those of the API."""
     assert len(_routes(app)) >= 9
 
 
@@ -66,8 +66,8 @@ def test_other_organizations_instance_does_not_exist(
     assert _rows(app) == before
 
 
-def test_nobody_reaches_anything(app: flask.Flask, api: Api) -> None:
-    """Every route answers 401 to who does not say who calls."""
+def test_every_route_needs_authorization(app: flask.Flask, api: Api) -> None:
+    """Every route answers 401 without authorization."""
     created = api.create()
     before = _rows(app)
     for method, rule in _routes(app):
@@ -93,7 +93,7 @@ def test_token_of_one_instance_does_not_reach_another(
 
 
 @pytest.mark.parametrize("query", ["", "?tags[]=Docs", "?searchText=shop"])
-def test_lists_show_only_ones_own(api: Api, other_headers: Headers, query: str) -> None:
+def test_lists_show_only_the_organization(api: Api, other_headers: Headers, query: str) -> None:
     """A list never shows another organisation's instances."""
     api.create(tags=["Docs"])
     assert api.call("GET", f"/instances{query}", headers=other_headers).status_code == 404
@@ -102,7 +102,7 @@ def test_lists_show_only_ones_own(api: Api, other_headers: Headers, query: str) 
 def test_calls_without_a_token_name_no_instance(
     app: flask.Flask, api: Api, headers: Headers
 ) -> None:
-    """The forms without an id need a token: a user alone changes nothing by accident."""
+    """Routes without an id need a token, so a user cannot change an instance by mistake."""
     api.create()
     before = _rows(app)
     for method, path in (

@@ -1,4 +1,4 @@
-"""Health and metrics: counted in the tables, and shown to nobody without the token."""
+"""Health and metrics, which are counted in the tables and need a token."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def _numbers(found: cabc.Iterable[metrics.Metric]) -> dict[tuple[str, ...], floa
     }
 
 
-def test_numbers_are_those_of_the_tables(any_database: Database) -> None:
-    """Each metric counts what its name says, on each kind of database."""
+def test_metrics_are_counted_in_the_tables(any_database: Database) -> None:
+    """Each metric has the expected value on each kind of database."""
     stage = build(any_database)
     for number in range(3):
         stage.see({"id": number, "v": 1})
@@ -83,7 +83,7 @@ def test_numbers_are_those_of_the_tables(any_database: Database) -> None:
 
 
 def test_freshness_leaves_out_the_oldest_five_of_a_hundred(any_database: Database) -> None:
-    """One store that is away for days does not hide that the others are fresh."""
+    """One store that was unreachable for days does not raise the freshness of the others."""
     ages = [10_000_000.0, *(float(60 + number) for number in range(39))]
     for age in ages:
         stage = build(any_database)
@@ -111,14 +111,14 @@ def _ask(app: flask.Flask, authorization: str = "") -> werkzeug.test.TestRespons
 
 @pytest.mark.parametrize("given", ["", TOKEN, f"Basic {TOKEN}", "Bearer", f"Bearer {TOKEN}x"])
 def test_metrics_need_the_token(watched: flask.Flask, given: str) -> None:
-    """Without exactly the token nothing is shown."""
+    """Metrics are shown only with the exact token."""
     response = _ask(watched, given)
     assert response.status_code == 401
     assert "woo_events_" not in response.text
 
 
-def test_metrics_are_there_for_prometheus(watched: flask.Flask) -> None:
-    """A scraper can read them."""
+def test_metrics_in_the_format_of_prometheus(watched: flask.Flask) -> None:
+    """A Prometheus scraper can read the metrics."""
     response = _ask(watched, f"Bearer {TOKEN}")
     assert response.status_code == 200
     families = list(prometheus_client.parser.text_string_to_metric_families(response.text))
@@ -128,12 +128,12 @@ def test_metrics_are_there_for_prometheus(watched: flask.Flask) -> None:
 
 
 def test_there_are_no_metrics_without_a_setting(app: flask.Flask) -> None:
-    """Who does not ask for them does not show them."""
+    """Without the setting there are no metrics."""
     assert _ask(app, "Bearer ").status_code == 404
 
 
 def test_health_is_that_of_the_tables(app: flask.Flask, tmp_path: pathlib.Path) -> None:
-    """A process whose tables are not there is not well."""
+    """A process without tables is unhealthy."""
     assert app.test_client().get(f"{PREFIX}/healthz").status_code == 200
     empty = tmp_path / "empty"
     empty.mkdir()

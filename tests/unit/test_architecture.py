@@ -150,3 +150,13 @@ def test_no_module_is_called_utils() -> None:
     """A module named for nothing collects everything."""
     names = {"utils", "helpers", "common", "misc"}
     assert not [_name(path) for path in MODULES if path.stem in names]
+
+
+def test_one_class_name_means_one_class() -> None:
+    """A public class of the package has its name alone."""
+    places: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(_name(path))
+    assert not {name: where for name, where in places.items() if len(where) > 1}

@@ -1,4 +1,4 @@
-"""The hub: what clients read and write of a store through an instance."""
+"""Collections of the hub: the objects of a store that clients read and write."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _REPORTS = {
     "reports-sales": (Collection("reports-sales", "reports/sales"), _PERIOD),
     "reports-top-sellers": (Collection("reports-top-sellers", "reports/top_sellers"), _PERIOD),
 }
-#: What stands below an object, by parent.
+#: Child collections by parent.
 CHILDREN = {"orders": ("comments", "refunds"), "products": ("variations",)}
-#: Of these, what cannot be changed once it is made.
+#: Child collections whose objects cannot be changed.
 _UNCHANGEABLE = frozenset({"refunds", "orders-comments"})
 
-#: The resources that stand for themselves.
+#: The resources without a parent.
 NAMES = tuple(
     sorted({name for name in ABILITIES if endpoints.named(name).below is None} | set(_REPORTS))
 )
@@ -35,11 +35,11 @@ NAMES = tuple(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CollectionAccess:
-    """A collection of one store, perhaps below an object."""
+    """A collection of one store, or of one of its objects."""
 
     collection: Collection
     abilities: FilterSupport
-    #: What can be done with the collection, and with one of its objects.
+    #: HTTP methods of the collection, and of one of its objects.
     calls: tuple[str, ...] = LIST_CALLS
     item_calls: tuple[str, ...] = ITEM_CALLS
 
@@ -47,8 +47,8 @@ class CollectionAccess:
 def place(resource: str, parent: int | None = None, child: str = "") -> CollectionAccess:
     """Find the collection that a path of the hub names.
 
-    :param parent: id of an object of the resource, for what stands below it.
-    :raises NotFoundError: the hub has none of this name.
+    :param parent: id of an object of the resource, for a child collection.
+    :raises NotFoundError: the hub has no collection of this name.
     """
     if resource in _REPORTS and not child:
         collection, abilities = _REPORTS[resource]
@@ -65,7 +65,7 @@ def place(resource: str, parent: int | None = None, child: str = "") -> Collecti
             return CollectionAccess(collection=collection, abilities=abilities)
         if not below.own_route:
             raise NotFoundError("No resource found; comments are at /orders/{id}/comments")
-        # All of them, in one list: WooCommerce 9.x has it for refunds, 11.0 for variations.
+        # One list over all parents: WooCommerce 9.x has it for refunds, 11.0 for variations.
         return CollectionAccess(
             collection=collection, abilities=abilities, calls=("GET",), item_calls=()
         )
@@ -81,7 +81,7 @@ def place(resource: str, parent: int | None = None, child: str = "") -> Collecti
 def read(client: StoreClient, place: CollectionAccess, query: PageQuery) -> CollectionPage:
     """Read one page of a collection.
 
-    :raises InputError: the store cannot be asked so.
+    :raises InputError: the store does not support the query.
     """
     return pages.read(client, place.collection, place.abilities, query)
 
@@ -89,25 +89,26 @@ def read(client: StoreClient, place: CollectionAccess, query: PageQuery) -> Coll
 def get(
     client: StoreClient, place: CollectionAccess, object_id: int, fields: tuple[str, ...] = ()
 ) -> Row:
-    """Read one object, in the trash or not."""
+    """Read one object, also from the trash."""
     params = {"_fields": ",".join(fields)} if fields else {}
     return picked(_object(client.get(f"{place.collection.path}/{object_id}", params)), fields)
 
 
 def create(client: StoreClient, place: CollectionAccess, body: Row) -> Row:
-    """Create an object, and return it as the store did."""
+    """Create an object and return it as the store answers it."""
     return _object(client.post(place.collection.path, body))
 
 
 def change(client: StoreClient, place: CollectionAccess, object_id: int, body: Row) -> Row:
-    """Change what the body names, and return the object as the store did."""
+    """Change the members in the body and return the object as the store answers it."""
     return _object(client.put(f"{place.collection.path}/{object_id}", body))
 
 
 def delete(client: StoreClient, place: CollectionAccess, object_id: int, params: Params) -> Row:
-    """Move an object to the trash, or delete it where there is none; returns what it was.
+    """Move an object to the trash, or delete it where there is none; return the old object.
 
-    :param params: ``force`` deletes for good; ``reassign`` names who gets a customer's posts.
+    :param params: ``force`` deletes permanently; ``reassign`` is the user who gets a deleted
+        customer's posts.
     """
     trash = place.collection.trash is not Trash.NONE
     if not trash and place.collection.hub_name != "products-reviews":
@@ -116,7 +117,7 @@ def delete(client: StoreClient, place: CollectionAccess, object_id: int, params:
 
 
 def ping(client: StoreClient) -> dt.datetime | None:
-    """Ask the store for one row with its keys; returns the store's clock."""
+    """Read one row with the instance's keys and return the store's clock."""
     return client.get_list("products", {"per_page": 1, "_fields": "id"}).date
 
 

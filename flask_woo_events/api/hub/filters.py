@@ -1,7 +1,7 @@
-"""Queries of clients, as far as the collections of a store can be asked so exactly.
+"""Filters and orders that the collections of a store support.
 
-WooCommerce ignores parameters that it does not know and answers with everything. So what is not
-in these tables is refused, and never passed on in hope (wc/v3 of WooCommerce 5.9 to 11.0).
+WooCommerce ignores unknown parameters and answers with all objects. So only what is in these
+tables is passed on, and everything else is refused (wc/v3 of WooCommerce 5.9 to 11.0).
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ _MODIFIED = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FilterSupport:
-    """What one collection can be asked for.
+    """The filters and orders of one collection.
 
-    :param filters: parameters that it filters by.
-    :param lists: those of them that take several values, joined by commas.
+    :param filters: parameters that filter it.
+    :param lists: filters that take several values, joined by commas.
     :param ids: it filters by ``include`` and ``exclude``.
-    :param orders: fields that it can be ordered by, and what WooCommerce calls them.
+    :param orders: fields that order it, with WooCommerce's names for them.
     :param created: it filters by the date of creation.
-    :param modified: it filters by the date of the last change, too.
-    :param dated_order: it does not, but this order by date lets one read until the date.
-    :param whole: it is always answered whole, so that conditions and order are applied to it.
+    :param modified: it filters by the date of the last change.
+    :param dated_order: WooCommerce's order by the date of creation, for a collection without a
+        filter by it: the rows are read in this order up to the date.
+    :param whole: the store always answers all of it, so conditions and order are applied here.
     """
 
     filters: frozenset[str] = frozenset()
@@ -53,30 +54,30 @@ class FilterSupport:
 
     @property
     def names(self) -> list[str]:
-        """Parameters and fields that it can be filtered by, for errors."""
+        """Parameters and fields that filter it, for errors."""
         dates = ["created_date", "after", "before"] if self.created else []
         dates += ["date_modified", "modified_after", "modified_before"] if self.modified else []
         ids = ["id", "include", "exclude"] if self.ids else []
         return sorted({*ids, *self.filters, *dates})
 
     def native(self, conditions: cabc.Iterable[Condition]) -> Params:
-        """The store's parameters that mean all of these conditions.
+        """Return the store's parameters for all of these conditions.
 
-        :raises InputError: it has none for one of them.
+        :raises InputError: the store has none for one of them.
         """
         params: Params = {}
         for condition in conditions:
             for name, value in self._params(condition):
                 if params.setdefault(name, value) != value:
                     raise InputError(
-                        f"where asks for {name} twice, which the store can be asked once: "
+                        f"where uses the store's parameter {name} twice, which it takes once: "
                         f"{condition.text!r}",
                         "where",
                     )
         return params
 
     def order(self, field: str) -> str:
-        """What WooCommerce calls the order by a field.
+        """Return WooCommerce's name of the order by a field.
 
         :raises InputError: there is no such order.
         """
@@ -88,7 +89,7 @@ class FilterSupport:
             ) from None
 
     def local(self, condition: Condition) -> bool:
-        """Whether a condition is for us, as it is not one that the store filters by."""
+        """Return whether a condition is applied here, because the store has no filter for it."""
         return self.whole and condition.field not in self.filters
 
     def _params(self, condition: Condition) -> list[tuple[str, str]]:
@@ -108,7 +109,7 @@ class FilterSupport:
         if field in self.lists and op == "in":
             return [(field, ",".join(condition.values))]
         raise InputError(
-            f"the store cannot filter by {condition.text!r}; it can by {', '.join(self.names)}",
+            f"the store cannot filter by {condition.text!r}; it filters by {', '.join(self.names)}",
             "where",
         )
 
@@ -129,16 +130,16 @@ def _date(text: str) -> str:
 
 
 def _shifted(text: str, by: dt.timedelta, zone: str) -> str:
-    """A date as WordPress reads one: local time of the site, or with an offset."""
+    """Write a date for WordPress: local time of the site, or with an offset."""
     try:
         date = dt.datetime.fromisoformat(text.strip()).replace(microsecond=0) + by
     except (ValueError, OverflowError):
-        raise InputError(f"where has a date that is none: {text[:100]!r}", "where") from None
+        raise InputError(f"where has a value that is not a date: {text[:100]!r}", "where") from None
     return date.isoformat() + (zone if date.tzinfo is None else "")
 
 
 def _range(condition: Condition, names: tuple[str, str], zone: str) -> list[tuple[str, str]]:
-    """The store's ends are both exclusive, and its dates whole seconds."""
+    """Return the parameters of a range; the store excludes both ends and compares seconds."""
     (after, before), op, text = names, condition.op, condition.value
     ends = {
         ">": [(after, 0)],
@@ -191,7 +192,7 @@ _PLAIN_TERMS = FilterSupport(
     filters=frozenset({"slug", "product", "hide_empty", "search"}), orders=_TERMS
 )
 
-#: By the hub's name of the collection.
+#: By the collection's name in the hub.
 ABILITIES: dict[str, FilterSupport] = {
     "orders": _ORDERS,
     "products": _PRODUCTS,

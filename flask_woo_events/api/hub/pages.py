@@ -1,4 +1,4 @@
-"""Pages of the hub: what a client asks of a collection, read from the store exactly so."""
+"""Pages of a collection, read from the store for a client's query."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from .filters import FilterSupport, Params
 
 Row = dict[str, t.Any]
 
-#: Rows that WooCommerce gives at once.
+#: Most rows of one page of WooCommerce.
 PAGE_MOST = 100
-#: Requests that one page may cost while rows move under it.
+#: Most requests for one page while rows are added and removed.
 REQUESTS_MOST = 20
-#: Furthest row that can be asked for.
+#: Highest offset of a row that can be requested.
 OFFSET_MOST = 10_000_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PageQuery:
-    """What a client wants of a collection."""
+    """A client's query of a collection."""
 
     conditions: tuple[Condition, ...] = ()
-    #: Members of each row; all when there are none.
+    #: Members of each row; empty for all.
     fields: tuple[str, ...] = ()
-    #: Field and ``asc`` or ``desc``; by id when there is none.
+    #: Field and ``asc`` or ``desc``; ``None`` for the order of ids.
     order: tuple[str, str] | None = None
     page: int = 1
     page_size: int = 200
-    #: The value of ``nextPage``, which goes before ``page``.
+    #: The value of ``nextPage``, which takes precedence over ``page``.
     token: str = ""
     count: bool = False
 
@@ -52,13 +52,13 @@ class CollectionPage:
     rows: list[Row]
     #: For ``nextPage``; empty at the end.
     token: str
-    #: Rows on all pages; ``None`` when it was not asked for, or the store does not tell.
+    #: Rows of all pages; ``None`` without ``count`` or when the store does not report it.
     total: int | None
 
 
 @dataclasses.dataclass(frozen=True)
 class _Start:
-    """Where a page begins: so many rows on, after the row of this id."""
+    """Where a page begins: an offset, and the id of the row before it."""
 
     offset: int
     after_id: int | None
@@ -66,7 +66,7 @@ class _Start:
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """Rows as the store gave them, where the next ones are, and how many there are in all."""
+    """Rows as the store returned them, the offset after them, and the total."""
 
     rows: list[Row]
     end: int
@@ -79,10 +79,10 @@ def read(
 ) -> CollectionPage:
     """Read one page of a collection.
 
-    By ``nextPage`` and without an order of the client's, every object is given that is there from
-    the first page to the last, whatever comes and goes meanwhile.
+    With ``nextPage`` and without ``orderBy``, the pages hold every object that exists from the
+    first page to the last, even if others are created and deleted in between.
 
-    :raises InputError: the store cannot be asked so.
+    :raises InputError: the store does not support the query.
     """
     native = abilities.native(one for one in query.conditions if not abilities.local(one))
     for condition in query.conditions:
@@ -92,8 +92,8 @@ def read(
     start = _start(query, mark)
     if abilities.whole:
         rows = client.get_list(collection.path, native).data
-        return _chosen(rows, abilities, query, start, mark)
-    ends = _taken(native, ("after", "before")) if abilities.dated_order else {}
+        return _whole(rows, abilities, query, start, mark)
+    ends = _pop(native, ("after", "before")) if abilities.dated_order else {}
     listing = Listing(client, collection, Filters(native | _fields(query, bool(ends)), False))
     if ends:
         part = _until(listing, abilities, ends, query, start)
@@ -114,7 +114,7 @@ def read(
 
 
 def picked(row: Row, fields: cabc.Sequence[str]) -> Row:
-    """Only these members of a row; a dot leads into objects and lists of them."""
+    """Return these members of a row; a dot leads into objects and lists of objects."""
     if not fields:
         return row
     shown: Row = {}
@@ -130,19 +130,19 @@ def picked(row: Row, fields: cabc.Sequence[str]) -> Row:
 
 
 def _fields(query: PageQuery, dates: bool) -> Params:
-    """What the store is asked for: the fields wanted, and those that we need."""
+    """Return the parameter for the requested fields and those needed here."""
     if not query.fields:
         return {}
     needed = ("date_created", "date_created_gmt") if dates else ()
     return {"_fields": ",".join(dict.fromkeys(("id", *query.fields, *needed)))}
 
 
-def _taken(params: Params, names: tuple[str, ...]) -> Params:
+def _pop(params: Params, names: tuple[str, ...]) -> Params:
     return {name: params.pop(name) for name in names if name in params}
 
 
 def _by_id(listing: Listing, size: int, start: _Start) -> _Part:
-    """By ascending id; each request begins with the last row of the one before."""
+    """Read by ascending id; each request begins with the last row of the one before."""
     rows: list[Row] = []
     total: int | None = None
     last_id = start.after_id
@@ -154,7 +154,7 @@ def _by_id(listing: Listing, size: int, start: _Start) -> _Part:
         answer = listing.page(offset, few)
         known = answer.data[0].get("id") if answer.data else None
         if few < limit and overlap and known != last_id:
-            # Rows have moved, so that the walk needs a whole page to find its way.
+            # Rows have moved, so the walk needs a whole page to find its place.
             answer = listing.page(offset, limit)
         total = answer.total if answer.data else total
         return answer
@@ -176,7 +176,7 @@ def _by_id(listing: Listing, size: int, start: _Start) -> _Part:
 
 
 def _ordered(listing: Listing, orderby: str, direction: str, size: int, start: _Start) -> _Part:
-    """In an order of the client's, which may not be the same for the next page."""
+    """Read in the client's order, which may differ at the next page."""
     rows: list[Row] = []
     while True:
         wanted = min(size - len(rows), PAGE_MOST)
@@ -192,10 +192,10 @@ def _ordered(listing: Listing, orderby: str, direction: str, size: int, start: _
 def _until(
     listing: Listing, abilities: FilterSupport, ends: Params, query: PageQuery, start: _Start
 ) -> _Part:
-    """Objects created after a date, or before one: read in that order until the date.
+    """Read objects created after or before a date, in that order up to the date.
 
-    For collections that have no such filter (customers): in the order of the dates those that
-    fit come first.
+    For collections without such a filter (customers): in the order of the dates, the matching
+    objects come first.
     """
     [(name, text), *others] = ends.items()
     if others:
@@ -206,12 +206,12 @@ def _until(
         raise InputError(f"with this where, orderBy can be created_date {direction}", "orderBy")
     part = _ordered(listing, abilities.dated_order, direction, query.page_size, start)
     end = dt.datetime.fromisoformat(text)
-    rows = [row for row in part.rows if _fits(row, name, end)]
+    rows = [row for row in part.rows if _matches(row, name, end)]
     return _Part(rows, part.end, part.more and len(rows) == len(part.rows), None)
 
 
-def _fits(row: Row, name: str, end: dt.datetime) -> bool:
-    """Whether a row is after or before a date: the site's local time, unless it has an offset."""
+def _matches(row: Row, name: str, end: dt.datetime) -> bool:
+    """Return whether a row is after or before a date: local time of the site, or with an offset."""
     text = row.get("date_created" if end.tzinfo is None else "date_created_gmt")
     try:
         date = dt.datetime.fromisoformat(str(text))
@@ -221,13 +221,13 @@ def _fits(row: Row, name: str, end: dt.datetime) -> bool:
     return date > end if name == "after" else date < end
 
 
-def _chosen(
+def _whole(
     rows: list[Row], abilities: FilterSupport, query: PageQuery, start: _Start, mark: str
 ) -> CollectionPage:
-    """The page of a collection that the store answers whole."""
+    """Return the page of a collection that the store answers whole."""
     for condition in query.conditions:
         if abilities.local(condition):
-            rows = [row for row in rows if _agrees(row, condition)]
+            rows = [row for row in rows if _meets(row, condition)]
     if query.order is not None:
         field, direction = query.order
         rows = sorted(rows, key=lambda row: _sort_key(row.get(field)), reverse=direction == "desc")
@@ -239,9 +239,9 @@ def _chosen(
     )
 
 
-def _agrees(row: Row, condition: Condition) -> bool:
-    agrees = _text(row.get(condition.field)) in condition.values
-    return not agrees if condition.op == "!=" else agrees
+def _meets(row: Row, condition: Condition) -> bool:
+    equal = _text(row.get(condition.field)) in condition.values
+    return not equal if condition.op == "!=" else equal
 
 
 def _text(value: object) -> str:
@@ -256,10 +256,10 @@ def _sort_key(value: object) -> tuple[bool, float, str]:
 def _mark(
     collection: Collection, abilities: FilterSupport, native: Params, query: PageQuery
 ) -> str:
-    """A checksum of what is listed, so that a token cannot go on in another list."""
+    """Return a checksum of the query, so that a token is refused for another one."""
     local = [one.text for one in query.conditions if abilities.local(one)]
-    said = orjson.dumps([collection.path, sorted(native.items()), local, query.order])
-    return hashlib.blake2b(said, digest_size=6).hexdigest()
+    listed = orjson.dumps([collection.path, sorted(native.items()), local, query.order])
+    return hashlib.blake2b(listed, digest_size=6).hexdigest()
 
 
 def _token(offset: int, last_id: object, mark: str) -> str:
@@ -273,10 +273,10 @@ def _start(query: PageQuery, mark: str) -> _Start:
     try:
         padded = query.token + "=" * (-len(query.token) % 4)
         offset, last_id, marked = orjson.loads(base64.urlsafe_b64decode(padded))
-        good = type(offset) is int and (last_id is None or type(last_id) is int)
+        valid = type(offset) is int and (last_id is None or type(last_id) is int)
     except (ValueError, TypeError):
-        good = False
-    if not good or not 0 < offset <= OFFSET_MOST or marked != mark:
+        valid = False
+    if not valid or not 0 < offset <= OFFSET_MOST or marked != mark:
         raise InputError(
             "nextPage is not the value of Elements-Next-Page-Token for this resource, where "
             "and orderBy",

@@ -1,4 +1,4 @@
-"""``/hubs/ecommerce/{resource}``: the store of an instance, read and written with its token."""
+"""``/hubs/ecommerce/{resource}``: read and write the store of an instance with its token."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from ...instances import access, lifecycle
 from ...instances.access import HubProfile
 from ...instances.accounts import Caller
 from ...runtime import current_runtime
-from ...values.cloud_elements import ELEMENT_KEY
 from ...values.dates import iso_z
 from ...values.validation import whole_number
 from ...woocommerce.ceql import Condition, read_where
 from ...woocommerce.client import StoreClient
 from ..errors import answer
 from ..request import caller, flag, instance_of, json_object, page_size
+from ..responses import HubObjectResponse, PingResponse, dump, dump_all
 from . import collections
 from .collections import CollectionAccess
 from .pages import OFFSET_MOST, PageQuery
 
 #: Parameters of a query that are not filters.
 CONTROLS = ("where", "fields", "orderBy", "page", "pageSize", "nextPage", "returnTotalCount")
-#: Fields that one request may name.
+#: Most fields of one request.
 FIELDS_MOST = 100
 _FIELD = re.compile(r"[\w-]+(?:\.[\w-]+)*\Z", re.ASCII)
 _ORDER = re.compile(r"`?(?P<field>[\w.-]{1,100})`?(?:\s+(?P<direction>asc|desc))?\Z", re.IGNORECASE)
-#: What WooCommerce answers, with 400, to a change of an object that it does not have (5.9 to 11.0).
+#: Codes of WooCommerce's 400 for a change of an object that does not exist (5.9 to 11.0).
 _INVALID_ID = re.compile(r"woocommerce_rest_(?:\w+_)?invalid_id|woocommerce_rest_\w+_invalid\Z")
 
 Answer = tuple[t.Any, int] | flask.Response
@@ -50,10 +50,10 @@ View = cabc.Callable[..., Answer]
 
 
 def register(blueprint: flask.Blueprint) -> None:
-    """Add the routes; below a prefix those of known resources also without a hub."""
+    """Add the routes; with a prefix, known resources also have routes without a hub."""
     bases = ["/hubs/<hub>"]
     if blueprint.url_prefix:
-        # At the root of the host they might be the host's.
+        # Without a prefix they might belong to the host application.
         bases.append("")
     for base in bases:
         quoted = ",".join(f"'{name}'" for name in collections.NAMES)
@@ -75,7 +75,7 @@ def _add(blueprint: flask.Blueprint, path: str, calls: cabc.Mapping[str, View]) 
 
 
 def _hub_call(view: View) -> View:
-    """Answer what a store refuses in the words of the documented service."""
+    """Answer the errors of a store as the documented service does."""
 
     @functools.wraps(view)
     def call(hub: str = "", **parts: str) -> Answer:
@@ -90,26 +90,27 @@ def _hub_call(view: View) -> View:
 
 @_hub_call
 def ping() -> Answer:
-    """Ask the store whether it answers to the instance's keys."""
+    """Check that the store accepts the instance's keys."""
     client, _profile = _open()
     date = collections.ping(client) or current_runtime().clock()
-    return {"dateTime": iso_z(date), "endpoint": ELEMENT_KEY}, 200
+    return dump(PingResponse(dateTime=iso_z(date))), 200
 
 
 @_hub_call
 def objects() -> Answer:
-    """List the resources; also of an instance that is switched off."""
+    """List the resources, even if the instance is disabled."""
     _instance()
     names = [name for name in collections.NAMES if not name.startswith("reports")]
     if flask.request.headers.get("Elements-Version", "").lower() != "helium":
         return names, 200
-    shown = [(name, collections.place(name).collection.path) for name in names]
-    return [{"name": one, "vendorName": path, "type": "vendor"} for one, path in shown], 200
+    paths = {name: collections.place(name).collection.path for name in names}
+    shown = (HubObjectResponse(name=name, vendorName=path) for name, path in paths.items())
+    return dump_all(shown), 200
 
 
 @_hub_call
 def list_(resource: str, object_id: str | None = None, child: str = "") -> Answer:
-    """List objects of a resource, or of what stands below one of its objects."""
+    """List the objects of a resource, or of a child collection."""
     client, profile = _open()
     place = _place(resource, object_id, child, item=False)
     found = collections.read(client, place, _query(place))
@@ -142,7 +143,7 @@ def get(resource: str, object_id: str, child: str = "", child_id: str = "") -> A
 
 @_hub_call
 def change(resource: str, object_id: str, child: str = "", child_id: str = "") -> Answer:
-    """Change what the body names of an object."""
+    """Change the members in the body of an object."""
     client, profile = _open()
     place = _place(resource, object_id, child)
     number = _number(child_id or object_id)
@@ -165,7 +166,7 @@ def delete(resource: str, object_id: str, child: str = "", child_id: str = "") -
 
 
 def _instance() -> tuple[Caller, int]:
-    """Who calls, and the instance whose token was sent; every answer of the hub names it."""
+    """Return the caller and the token's instance; every answer of the hub names the instance."""
     who = caller()
     number = instance_of(who, None)
     flask.g.woo_hub_instance = number
@@ -173,9 +174,9 @@ def _instance() -> tuple[Caller, int]:
 
 
 def _open() -> tuple[StoreClient, HubProfile]:
-    """The store of the instance whose token was sent.
+    """Return a client for the store of the token's instance.
 
-    :raises ForbiddenError: the instance is switched off.
+    :raises ForbiddenError: the instance is disabled.
     """
     (who, number), runtime = _instance(), current_runtime()
     with runtime.database.read() as session:
@@ -209,7 +210,7 @@ def _number(text: str) -> int:
 
 
 def _json(value: t.Any) -> flask.Response:
-    # Members stay in the store's order.
+    # Keeps the members in the store's order.
     return flask.Response(orjson.dumps(value), mimetype="application/json")
 
 
@@ -258,15 +259,15 @@ def _order(text: str) -> tuple[str, str] | None:
 
 
 def _refuse_others(known: cabc.Collection[str]) -> None:
-    """Refuse parameters that would have no effect: the answer would be taken for another one."""
+    """Refuse parameters that would have no effect, so that no client relies on them."""
     for name in flask.request.args:
         if name not in known:
             raise InputError(f"this call has no parameter {name[:100]!r}", name[:100])
 
 
 def _store_error(exc: StoreError, parts: cabc.Mapping[str, str]) -> flask.Response:
-    """What the store answered, in the words of the documented service."""
-    what, said = parts.get("child") or parts.get("resource", "store"), exc.said or str(exc)
+    """Answer the error of a store as the documented service does."""
+    name, said = parts.get("child") or parts.get("resource", "store"), exc.said or str(exc)
     about_one = "object_id" in parts
     match exc:
         case StoreAccessError():
@@ -277,9 +278,9 @@ def _store_error(exc: StoreError, parts: cabc.Mapping[str, str]) -> flask.Respon
                 response.headers["Retry-After"] = str(int(exc.retry_after) + 1)
             return response
         case StoreRejectedError(status=404 | 410):
-            return answer(404, f"No {what} found", said)
+            return answer(404, f"No {name} found", said)
         case StoreRejectedError() if about_one and _INVALID_ID.match(exc.code):
-            return answer(404, f"No {what} found", said)
+            return answer(404, f"No {name} found", said)
         case StoreRejectedError() if exc.status >= 400:
             status = exc.status if exc.status in (400, 409, 413) else 400
             return answer(status, "The store refused this request", said)

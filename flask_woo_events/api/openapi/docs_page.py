@@ -1,4 +1,4 @@
-"""``/docs``: the description of the API as a page, with nothing of another host and no script."""
+"""``/docs``: the description of the API as a page without scripts or assets of other hosts."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ def _groups(described: Schema) -> dict[str, list[_Call]]:
         for method, operation in calls.items():
             body = operation.get("requestBody", {}).get("content", {})
             answer = operation["responses"]["200"].get("content", {})
-            call = _Call(method.upper(), path, operation, _named(body), _named(answer))
+            call = _Call(method.upper(), path, operation, _media_types(body), _media_types(answer))
             groups[operation["tags"][0]].append(call)
     return {tag: calls for tag, calls in groups.items() if calls}
 
 
-def _named(content: cabc.Mapping[str, t.Any]) -> str:
+def _media_types(content: cabc.Mapping[str, t.Any]) -> str:
     return " or ".join(_type(media["schema"]) for media in content.values())
 
 
@@ -90,7 +90,7 @@ def _members(schema: Schema) -> list[_Member]:
 
 
 def _type(schema: Schema) -> str:
-    """What a schema asks for, in words."""
+    """Return the type of a schema in words."""
     if "$ref" in schema:
         return str(schema["$ref"]).rsplit("/", 1)[-1]
     for key in ("anyOf", "oneOf"):

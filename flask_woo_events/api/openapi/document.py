@@ -1,4 +1,4 @@
-"""``/openapi.json``: the description of the API (OpenAPI 3.1), made of its routes."""
+"""``/openapi.json``: the description of the API (OpenAPI 3.1), built from its routes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ import werkzeug.routing
 from ...instances import wc_auth
 from ...instances.polled_resources import CONFIGURATION_KEY, PollerBlock
 from ...instances.requests import DEFINITIONS, InstanceRequest, key_of
+from .. import event_responses, responses
 from ..blueprint import NAME
 from ..instances import EntryRequest
-from . import responses
 from .instance_operations import OPERATIONS, PATH_PARAMETERS
 from .operation import Operation, Parameter, Schema, Shape
 
@@ -27,13 +27,14 @@ _PARAMETER = re.compile(r"<(?:[^<>:]*:)?(\w+)>")
 _COMPONENTS = "#/components/schemas/{model}"
 _MODELS: tuple[type[pydantic.BaseModel], ...] = tuple(
     model
-    for model in vars(responses).values()
+    for model in (vars(responses) | vars(event_responses)).values()
     if isinstance(model, type) and issubclass(model, pydantic.BaseModel)
+    if model is not responses.ApiResponse
 )
 _ABOUT = """\
-Every created, updated and deleted object of a WooCommerce store, as a signed event at your
-callback. Send a user's secret with each call, and beside it the organization's secret or the token
-of an instance; both may be sent at once."""
+Sends every created, updated and deleted object of a WooCommerce store to your callback as a signed
+event. Each call needs a user's secret together with the organization's secret or the token of an
+instance; a call can send both."""
 _SECURITY = {
     "organization": {
         "type": "apiKey",
@@ -51,20 +52,23 @@ _SECURITY = {
 _REASONS = {
     400: "The body or a parameter is wrong, or the store refused the request",
     401: "Authorization is missing or wrong, or the token's instance was deleted",
-    403: "The instance is disabled, or the store forbids it to the instance's keys",
-    404: "There is no such thing, or not in the caller's organization; or a list is empty",
-    405: "The resource cannot be written so",
-    409: "It is there already, or another request changed it meanwhile",
+    403: "The instance is disabled, or its keys lack the permission at the store",
+    404: "It does not exist in the caller's organization, or a list is empty",
+    405: "The resource does not support this method",
+    409: "It exists already, or another request changed it at the same time",
     413: "The body is too large",
-    415: "The body is a form",
-    429: "The store has had too many requests",
-    502: "The store cannot be reached, or does not answer as WooCommerce does",
-    503: "The database is away; Retry-After says when to come again",
+    415: "The body is a form, not JSON",
+    429: "The store received too many requests",
+    502: "The store cannot be reached, or its answer is not one of WooCommerce",
+    503: "The database is unreachable; Retry-After is the time to wait",
 }
 _HEADERS = {
-    "Elements-Returned-Count": ("Rows of this page", "integer"),
-    "Elements-Total-Count": ("Rows of all pages, when they were asked for", "integer"),
-    "Elements-Next-Page-Token": ("For nextPage; absent on the last page", "string"),
+    "Elements-Returned-Count": ("Number of rows on this page", "integer"),
+    "Elements-Total-Count": ("Number of rows on all pages, with returnTotalCount", "integer"),
+    "Elements-Next-Page-Token": (
+        "The value of nextPage for the next page; absent on the last page",
+        "string",
+    ),
 }
 
 
@@ -79,7 +83,7 @@ def openapi() -> flask.Response:
 
 
 def describe_app(app: flask.Flask) -> Schema:
-    """The description of the API of an application."""
+    """Return the description of an application's API."""
     blueprint = app.blueprints[NAME]
     prefix = blueprint.url_prefix or ""
     rules = [
@@ -87,14 +91,14 @@ def describe_app(app: flask.Flask) -> Schema:
         for rule in app.url_map.iter_rules()
         if rule.endpoint.startswith(f"{blueprint.name}.")
         and not rule.endpoint.endswith("._unknown")
-        # Pages for shop owners, and what their stores send, are no part of the API.
+        # The pages for shop owners and their callback are not part of the API.
         and not rule.rule.startswith(f"{prefix}{wc_auth.PATH}")
     ]
     return describe(keys_of(rules, prefix), prefix)
 
 
 def keys_of(rules: cabc.Iterable[werkzeug.routing.Rule], prefix: str) -> list[str]:
-    """Method and path of each route: ``GET /instances/{instance_id}``."""
+    """Return method and path of each route: ``GET /instances/{instance_id}``."""
     return [
         f"{method} {path}"
         for rule in rules
@@ -104,10 +108,10 @@ def keys_of(rules: cabc.Iterable[werkzeug.routing.Rule], prefix: str) -> list[st
 
 
 def describe(keys: cabc.Iterable[str], prefix: str) -> Schema:
-    """The description of these routes.
+    """Return the description of routes.
 
     :param keys: method and path of each.
-    :raises KeyError: nothing is said of one in ``OPERATIONS``.
+    :raises KeyError: one is missing in ``OPERATIONS``.
     """
     paths: dict[str, Schema] = {}
     for key in keys:
@@ -147,8 +151,8 @@ def _operation(key: str, operation: Operation) -> Schema:
 
 
 def _security(operation: Operation) -> list[dict[str, list[str]]]:
-    named = {"anybody": (), "user": ("organization", "element"), "token": ("element",)}
-    return [{name: []} for name in named[operation.who]]
+    named = {"none": (), "user": ("organization", "element"), "token": ("element",)}
+    return [{name: []} for name in named[operation.authorization]]
 
 
 def _path_parameter(name: str) -> Schema:
@@ -175,8 +179,8 @@ def _responses(operation: Operation) -> Schema:
             name: {"description": _HEADERS[name][0], "schema": {"type": _HEADERS[name][1]}}
             for name in operation.headers
         }
-    errors = {*operation.errors, *(() if operation.who == "anybody" else (401,))}
-    content = {"application/json": {"schema": _schema(responses.Error)}}
+    errors = {*operation.errors, *(() if operation.authorization == "none" else (401,))}
+    content = {"application/json": {"schema": _schema(responses.ErrorResponse)}}
     return {"200": good} | {
         str(status): {"description": _REASONS[status], "content": content}
         for status in sorted(errors)
@@ -188,22 +192,34 @@ def _schema(shape: Shape) -> Schema:
         return shape
     if isinstance(shape, list):
         return {"type": "array", "items": _schema(shape[0])}
-    return {"$ref": _COMPONENTS.format(model=shape.__name__)}
+    return {"$ref": _COMPONENTS.format(model=shape.__name__.removesuffix(responses.SUFFIX))}
+
+
+class _Generator(pydantic.json_schema.GenerateJsonSchema):
+    """Describes ``XResponse`` as ``X``, and members that are always there as required."""
+
+    def normalize_name(self, name: str) -> str:
+        """Return the name of a model in the description."""
+        return super().normalize_name(name.removesuffix(responses.SUFFIX))
+
+    def field_is_required(self, field: t.Any, total: bool) -> bool:
+        """Return whether an answer always has a member: all but those with the default None."""
+        return field["schema"].get("default", ...) is not None
 
 
 @functools.cache
 def _schemas() -> Schema:
-    """The models of bodies and answers, by name."""
-    asked: list[tuple[type[pydantic.BaseModel], t.Literal["validation", "serialization"]]] = [
-        (InstanceRequest, "validation"),
-        (EntryRequest, "validation"),
-        (PollerBlock, "validation"),
-        *((model, "validation") for model in _MODELS),
-    ]
-    _refs, made = pydantic.json_schema.models_json_schema(asked, ref_template=_COMPONENTS)
-    schemas: Schema = made["$defs"]
-    for name in [name for name in schemas if name.startswith("_")]:
-        del schemas[name]
+    """Return the models of bodies and answers by name."""
+    requests = (InstanceRequest, EntryRequest, PollerBlock)
+    _refs, read = pydantic.json_schema.models_json_schema(
+        [(model, "validation") for model in requests], ref_template=_COMPONENTS
+    )
+    _refs, sent = pydantic.json_schema.models_json_schema(
+        [(model, "serialization") for model in _MODELS],
+        ref_template=_COMPONENTS,
+        schema_generator=_Generator,
+    )
+    schemas: Schema = read["$defs"] | sent["$defs"]
     schemas["Configuration"] = _configuration()
     schemas["InstanceRequest"]["properties"]["configuration"] = {
         "$ref": _COMPONENTS.format(model="Configuration")
@@ -212,7 +228,7 @@ def _schemas() -> Schema:
 
 
 def _configuration() -> Schema:
-    """What an instance's configuration holds; values may be text throughout."""
+    """Return the schema of an instance's configuration; every value can be sent as text."""
     kinds: dict[str, Schema] = {
         "BOOLEAN": {"type": ["boolean", "string"]},
         CONFIGURATION_KEY: {
@@ -230,7 +246,7 @@ def _configuration() -> Schema:
     }
     return {
         "type": "object",
-        "description": "Keys of an instance's configuration; others are kept",
+        "description": "Keys of an instance's configuration; other keys are stored as they are",
         "properties": {
             key: {
                 **kinds.get(key, kinds.get(one.type, {"type": "string"})),

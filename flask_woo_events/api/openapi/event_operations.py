@@ -1,12 +1,12 @@
-"""What is said of the routes that tell what was told: events, notifications, their settings."""
+"""Descriptions of the operations on events, notifications and account settings."""
 
 from __future__ import annotations
 
 import dataclasses
 
 from ...instances.accounts import FAILURE_POLICY
+from .. import event_responses
 from ..analytics import INTERVALS
-from . import responses
 from .operation import BODY_ERRORS, ID, NEXT_PAGE, PAGE_SIZE, PAGED, Operation, Parameter, Schema
 
 _LIST = (PAGE_SIZE, NEXT_PAGE)
@@ -18,12 +18,12 @@ _COUNTED = (
     *_TIMES,
     Parameter(
         name="interval",
-        text="Length of the stretches of time",
+        text="Length of the buckets of time",
         schema={"type": "string", "enum": list(INTERVALS), "default": "hour"},
     ),
     Parameter(
         name="accountIds[]",
-        text="Your own account, if any",
+        text="Only the caller's own account is allowed",
         schema={"type": "array", "items": ID},
     ),
     Parameter(name="instanceId", text="Only events of this instance", schema=ID),
@@ -31,11 +31,12 @@ _COUNTED = (
 _DELIVERIES = (
     Parameter(
         name="where",
-        text="channel, status, config.url, instanceId, subscriptionId, notificationId by = and and",
+        text="Conditions such as status='queued', joined by and; the fields are channel, status, "
+        "config.url, instanceId, subscriptionId and notificationId",
     ),
     Parameter(
         name="hydrate",
-        text="Show the notifications, too",
+        text="Include the notifications",
         schema={"type": "boolean", "default": True},
     ),
     *_LIST,
@@ -50,29 +51,31 @@ _EVENT_LIST = Operation(
     summary="List events, the newest first",
     tag="events",
     query=_LIST,
-    answer=[responses.Event],
+    answer=[event_responses.EventResponse],
     errors=(400, 404),
     headers=PAGED,
 )
-_EVENT = Operation(summary="Show an event", tag="events", answer=responses.Event, errors=(404,))
+_EVENT = Operation(
+    summary="Show an event", tag="events", answer=event_responses.EventResponse, errors=(404,)
+)
 _COUNT = Operation(
     summary="Count events over time",
     tag="events",
     query=_COUNTED,
-    answer=[responses.EventCount],
+    answer=[event_responses.EventCountResponse],
     errors=(400, 403),
 )
 _POLLERS = Operation(
-    summary="List the polled resources", tag="events", answer=[responses.PollerRecord]
+    summary="List the polled resources", tag="events", answer=[event_responses.PollerRecordResponse]
 )
 _DISABLED = dataclasses.replace(
     _POLLERS, summary="List the polled resources that were disabled after repeated failures"
 )
 _DELIVERY_LIST = Operation(
-    summary="List deliveries, for example those that wait in the queue",
+    summary="List deliveries, for example queued ones",
     tag="notifications",
     query=_DELIVERIES,
-    answer=[responses.Delivery],
+    answer=[event_responses.DeliveryResponse],
     errors=(400, 404),
     headers=PAGED,
 )
@@ -98,16 +101,20 @@ OPERATIONS: dict[str, Operation] = {
     "GET /instances/{instance_id}/events/{event_id}": _EVENT,
     "GET /instances/events/analytics": _COUNT,
     "GET /instances/events/analytics/accounts": dataclasses.replace(
-        _COUNT, summary="Count events over time, by account", answer=[responses.AccountCounts]
+        _COUNT,
+        summary="Count events over time, by account",
+        answer=[event_responses.AccountCountsResponse],
     ),
     "GET /instances/events/analytics/instances": dataclasses.replace(
-        _COUNT, summary="Count events over time, by instance", answer=[responses.InstanceCounts]
+        _COUNT,
+        summary="Count events over time, by instance",
+        answer=[event_responses.InstanceCountsResponse],
     ),
     "GET /instances/events/dispositions": Operation(
-        summary="List what was tried with events, the newest first",
+        summary="List the attempts to deliver events, the newest first",
         tag="events",
         query=(*_TIMES, *_LIST),
-        answer=[responses.Disposition],
+        answer=[event_responses.DispositionResponse],
         errors=(400,),
         headers=PAGED,
     ),
@@ -126,33 +133,33 @@ OPERATIONS: dict[str, Operation] = {
             ),
             *_LIST,
         ),
-        answer=[responses.Notification],
+        answer=[event_responses.NotificationResponse],
         errors=(400,),
         headers=PAGED,
     ),
     "GET /notifications/{notification_id}": Operation(
         summary="Show a notification as it is sent",
         tag="notifications",
-        answer=responses.Notification,
+        answer=event_responses.NotificationResponse,
         errors=(404,),
     ),
     "GET /notifications/subscriptions": Operation(
-        summary="List where notifications go",
+        summary="List the subscriptions",
         tag="notifications",
-        answer=[responses.Subscription],
+        answer=[event_responses.SubscriptionResponse],
     ),
     "GET /notifications/subscriptions/{subscription_id}": Operation(
         summary="Show a subscription",
         tag="notifications",
-        answer=responses.Subscription,
+        answer=event_responses.SubscriptionResponse,
         errors=(404,),
     ),
     "GET /notifications/subscriptions/deliveries": _DELIVERY_LIST,
     "PUT /notifications/subscriptions/deliveries": Operation(
-        summary="Send again what waits, and make its subscriptions active",
+        summary="Send waiting deliveries again, and activate their subscriptions",
         tag="notifications",
         query=(dataclasses.replace(_DELIVERIES[0], required=True),),
-        answer=responses.Redelivered,
+        answer=event_responses.RedeliveredResponse,
         errors=(400, 404),
     ),
     "GET /notifications/{notification_id}/subscriptions/deliveries": _DELIVERIES_OF_ONE,

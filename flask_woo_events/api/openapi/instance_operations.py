@@ -1,13 +1,13 @@
-"""What is said of each route: an entry for each method and path."""
+"""Descriptions of the operations on instances and stores, and the list of all operations."""
 
 from __future__ import annotations
 
 import dataclasses
 
 from ...values.cloud_elements import ELEMENT_ID, ELEMENT_KEY
+from .. import responses
 from ..hub import collections
-from . import responses
-from .event_operations import OPERATIONS as RECORDS
+from . import event_operations
 from .operation import (
     BODY_ERRORS,
     ID,
@@ -22,18 +22,18 @@ from .operation import (
     Schema,
 )
 
-#: What the names in paths mean.
+#: Description and schema of each name in a path.
 PATH_PARAMETERS: dict[str, tuple[str, Schema]] = {
     "account_id": ("Id of the user", ID),
-    "address": ("The signed id of an instance, or its id in Base64", TEXT),
-    "child": ("What stands below an object", {"type": "string", "enum": [
+    "address": ("The signed address of an instance, or its id in Base64", TEXT),
+    "child": ("A child collection of an object", {"type": "string", "enum": [
         name for names in collections.CHILDREN.values() for name in names]}),
-    "child_id": ("Id of an object below another one", ID),
+    "child_id": ("Id of a child object", ID),
     "element": ("Key or id of the element", {"type": "string", "enum": [
         ELEMENT_KEY, str(ELEMENT_ID)]}),
     "event_id": ("The eventId of a notification", TEXT),
     "entry_id": ("Id of an entry of the configuration", ID),
-    "hub": ("Any hub; it is ignored", {"type": "string", "enum": ["ecommerce"]}),
+    "hub": ("Name of the hub; any value works", {"type": "string", "enum": ["ecommerce"]}),
     "instance_id": ("Id of an instance", ID),
     "notification_id": ("Id of a notification", ID),
     "object_id": ("Id of an object", ID),
@@ -41,11 +41,13 @@ PATH_PARAMETERS: dict[str, tuple[str, Schema]] = {
     "subscription_id": ("Id of a subscription", ID),
 }  # fmt: skip
 
-_FIELDS = Parameter(name="fields", text="Members to answer, joined by commas; dots lead deeper")
+_FIELDS = Parameter(
+    name="fields", text="Members to return, joined by commas; dots lead into objects"
+)
 _LISTING = (
     Parameter(name="where", text="Conditions joined by and: created_date > '2026-01-31'"),
     _FIELDS,
-    Parameter(name="orderBy", text="A field, asc or desc; by id without it"),
+    Parameter(name="orderBy", text="A field, then asc or desc; the default is the order of ids"),
     Parameter(
         name="page",
         text="Number of the page",
@@ -53,27 +55,27 @@ _LISTING = (
     ),
     PAGE_SIZE,
     NEXT_PAGE,
-    Parameter(name="returnTotalCount", text="Answer Elements-Total-Count", schema=TRUTH),
+    Parameter(name="returnTotalCount", text="Return Elements-Total-Count", schema=TRUTH),
 )
-_EXPAND = Parameter(name="expand", text="Tell of each object, instead of naming it", schema=TRUTH)
+_EXPAND = Parameter(name="expand", text="Describe each object instead of naming it", schema=TRUTH)
 _STORE = (400, 403, 404, 429, 502)
 
 
 def _instances(method: str, path: str, operation: Operation) -> dict[str, Operation]:
-    """An operation on an instance, and the same on the one of the token."""
+    """Return an operation on an instance, and the same on the token's instance."""
     errors = tuple(sorted({*operation.errors, 404}))
     return {
         f"{method} /instances/{{instance_id}}{path}": dataclasses.replace(operation, errors=errors),
         f"{method} /instances{path}": dataclasses.replace(
-            operation, summary=f"{operation.summary} (the one of the token)", who="token"
+            operation, summary=f"{operation.summary} (the token's instance)", authorization="token"
         ),
     }
 
 
 def _hub(method: str, path: str, operation: Operation) -> dict[str, Operation]:
-    """An operation of the hub, with and without the hub in its path."""
+    """Return an operation of the hub, with and without the hub in its path."""
     return {
-        f"{method} {base}{path}": dataclasses.replace(operation, tag="hub", who="token")
+        f"{method} {base}{path}": dataclasses.replace(operation, tag="hub", authorization="token")
         for base in ("/hubs/{hub}", "")
     }
 
@@ -83,18 +85,18 @@ _INSTANCE_CALLS = {
         summary="Connect a store",
         tag="instances",
         body={"$ref": "#/components/schemas/InstanceRequest"},
-        answer=responses.Instance,
+        answer=responses.InstanceResponse,
         errors=(*BODY_ERRORS, 409, 502),
     ),
     "POST /elements/{element}/instances": Operation(
         summary="Connect a store",
         tag="instances",
         body={"$ref": "#/components/schemas/InstanceRequest"},
-        answer=responses.Instance,
+        answer=responses.InstanceResponse,
         errors=(*BODY_ERRORS, 404, 409, 502),
     ),
     "GET /instances": Operation(
-        summary="List instances; with a token, show its instance",
+        summary="List instances, or show the token's instance",
         tag="instances",
         query=(
             Parameter(
@@ -102,7 +104,7 @@ _INSTANCE_CALLS = {
                 text="Only instances with all of these tags",
                 schema={"type": "array", "items": TEXT},
             ),
-            Parameter(name="searchText", text="Only instances whose name holds this"),
+            Parameter(name="searchText", text="Only instances whose name contains this text"),
             PAGE_SIZE,
             NEXT_PAGE,
         ),
@@ -116,7 +118,10 @@ _INSTANCE_CALLS = {
         headers=PAGED,
     ),
     "GET /instances/{instance_id}": Operation(
-        summary="Show an instance", tag="instances", answer=responses.Instance, errors=(404,)
+        summary="Show an instance",
+        tag="instances",
+        answer=responses.InstanceResponse,
+        errors=(404,),
     ),
     **_instances(
         "PUT",
@@ -125,7 +130,7 @@ _INSTANCE_CALLS = {
             summary="Replace name and configuration of an instance",
             tag="instances",
             body={"$ref": "#/components/schemas/InstanceRequest"},
-            answer=responses.Instance,
+            answer=responses.InstanceResponse,
             errors=(*BODY_ERRORS, 409, 502),
         ),
     ),
@@ -133,27 +138,33 @@ _INSTANCE_CALLS = {
         "PATCH",
         "",
         Operation(
-            summary="Change what the body names of an instance",
+            summary="Change the members in the body of an instance",
             tag="instances",
             body={"$ref": "#/components/schemas/InstanceRequest"},
-            answer=responses.Instance,
+            answer=responses.InstanceResponse,
             errors=(*BODY_ERRORS, 409, 502),
         ),
     ),
     **_instances(
         "DELETE",
         "",
-        Operation(summary="Delete an instance", tag="instances", answer=responses.Empty),
+        Operation(summary="Delete an instance", tag="instances", answer=responses.EmptyResponse),
     ),
     **_instances(
         "PUT",
         "/enabled",
-        Operation(summary="Switch an instance on", tag="instances", answer=responses.Instance),
+        Operation(
+            summary="Enable an instance and its disabled pollers",
+            tag="instances",
+            answer=responses.InstanceResponse,
+        ),
     ),
     **_instances(
         "DELETE",
         "/enabled",
-        Operation(summary="Switch an instance off", tag="instances", answer=responses.Instance),
+        Operation(
+            summary="Disable an instance", tag="instances", answer=responses.InstanceResponse
+        ),
     ),
     **_instances(
         "GET",
@@ -161,7 +172,7 @@ _INSTANCE_CALLS = {
         Operation(
             summary="List the entries of an instance's configuration",
             tag="configuration",
-            answer=[responses.ConfigurationEntry],
+            answer=[responses.ConfigurationEntryResponse],
         ),
     ),
     **_instances(
@@ -170,7 +181,7 @@ _INSTANCE_CALLS = {
         Operation(
             summary="Show an entry of an instance's configuration",
             tag="configuration",
-            answer=responses.ConfigurationEntry,
+            answer=responses.ConfigurationEntryResponse,
             errors=(404,),
         ),
     ),
@@ -181,7 +192,7 @@ _INSTANCE_CALLS = {
             summary="Change an entry of an instance's configuration",
             tag="configuration",
             body={"$ref": "#/components/schemas/EntryRequest"},
-            answer=responses.ConfigurationEntry,
+            answer=responses.ConfigurationEntryResponse,
             errors=(*BODY_ERRORS, 404, 409, 502),
         ),
     ),
@@ -189,29 +200,31 @@ _INSTANCE_CALLS = {
 
 _ELEMENT_CALLS = {
     "GET /elements": Operation(
-        summary="List the elements; there is one", tag="elements", answer=[responses.Element]
+        summary="List the elements; there is one",
+        tag="elements",
+        answer=[responses.ElementResponse],
     ),
     "GET /elements/metadata": Operation(
         summary="List what each element can do",
         tag="elements",
         query=(_EXPAND,),
-        answer=[responses.Metadata],
+        answer=[responses.MetadataResponse],
         errors=(400,),
     ),
     "GET /elements/{element}": Operation(
-        summary="Show the element", tag="elements", answer=responses.Element, errors=(404,)
+        summary="Show the element", tag="elements", answer=responses.ElementResponse, errors=(404,)
     ),
     "GET /elements/{element}/metadata": Operation(
-        summary="Tell what the element can do",
+        summary="Describe what the element can do",
         tag="elements",
         query=(_EXPAND,),
-        answer=responses.Metadata,
+        answer=responses.MetadataResponse,
         errors=(400, 404),
     ),
     "GET /elements/{element}/configuration": Operation(
         summary="List the keys of a configuration, with their defaults",
         tag="elements",
-        answer=[responses.ConfigurationDefinition],
+        answer=[responses.ConfigurationDefinitionResponse],
         errors=(404,),
     ),
 }
@@ -238,19 +251,21 @@ _CREATE = Operation(
     answer=responses.StoreObject,
     errors=(*_STORE, 405, 409, 413, 415),
 )
-_CHANGE = dataclasses.replace(_CREATE, summary="Change what the body names of an object")
+_CHANGE = dataclasses.replace(_CREATE, summary="Change the members in the body of an object")
 _DELETE = Operation(
     summary="Move an object to the store's trash, or delete it where there is none",
     tag="hub",
     query=(
-        Parameter(name="force", text="Delete it for good", schema=TRUTH),
-        Parameter(name="reassign", text="Customer who gets a customer's posts", schema=ID),
+        Parameter(name="force", text="Delete it permanently", schema=TRUTH),
+        Parameter(
+            name="reassign", text="Id of the user who gets a deleted customer's posts", schema=ID
+        ),
     ),
     answer=responses.StoreObject,
     errors=(*_STORE, 405, 409, 413),
 )
 _BELOW = {
-    name: dataclasses.replace(one, summary=f"{one.summary} below another one")
+    name: dataclasses.replace(one, summary=f"{one.summary} in a child collection")
     for name, one in (
         ("list", _LIST), ("get", _GET), ("create", _CREATE), ("change", _CHANGE),
         ("delete", _DELETE),
@@ -259,12 +274,12 @@ _BELOW = {
 
 _HUB_CALLS = {
     **_hub("GET", "/ping", Operation(
-        summary="Ask whether the store answers", tag="hub", answer=responses.Ping,
+        summary="Check that the store answers", tag="hub", answer=responses.PingResponse,
         errors=(403, 404, 429, 502))),
     **_hub("GET", "/objects", Operation(
         summary="List the resources of the hub", tag="hub",
         query=(Parameter(name="Elements-Version", place="header",
-                         text="Helium: with what the store calls them"),),
+                         text="Helium adds the store's names of the resources"),),
         answer={"type": "array", "items": {"anyOf": [
             TEXT, {"$ref": "#/components/schemas/HubObject"}]}})),
     **_hub("GET", "/{resource}", _LIST),
@@ -283,36 +298,40 @@ _HUB_CALLS = {
 
 _HOOK_CALLS = {
     f"POST /events/{ELEMENT_KEY}/{{address}}": Operation(
-        summary="Take a webhook of a store, which its signature proves",
+        summary="Receive a signed webhook of a store",
         tag="webhooks",
-        who="anybody",
+        authorization="none",
         query=(
             Parameter(
                 name="X-WC-Webhook-Signature",
                 text="HMAC-SHA256 of the body, in Base64",
                 place="header",
             ),
-            Parameter(name="X-WC-Webhook-Topic", text="What happened", place="header"),
+            Parameter(
+                name="X-WC-Webhook-Topic",
+                text="Topic of the webhook, such as order.updated",
+                place="header",
+            ),
         ),
         body=OBJECT,
-        answer=responses.Empty,
+        answer=responses.EmptyResponse,
         errors=(400, 401, 404, 413),
     ),
     f"GET /events/{ELEMENT_KEY}/{{address}}": Operation(
-        summary="Say that webhooks are taken there",
+        summary="Confirm that the address receives webhooks",
         tag="webhooks",
-        who="anybody",
-        answer=responses.Message,
+        authorization="none",
+        answer=responses.MessageResponse,
         errors=(404,),
     ),
     f"GET /events/{ELEMENT_KEY}": Operation(
-        summary="Say that webhooks are taken here, and how old the process is that answers",
+        summary="Confirm that webhooks are received, and for how long without a loss",
         tag="webhooks",
-        who="anybody",
-        answer=responses.Taken,
+        authorization="none",
+        answer=responses.TakenResponse,
     ),
     f"POST /events/{ELEMENT_KEY}": Operation(
-        summary="Take an event for some instances",
+        summary="Receive an event for some instances",
         tag="webhooks",
         query=(
             Parameter(
@@ -323,19 +342,19 @@ _HOOK_CALLS = {
             ),
         ),
         body=OBJECT,
-        answer=responses.Empty,
+        answer=responses.EmptyResponse,
         errors=(400, 404, 413),
     ),
 }
 
 _DESCRIPTION_CALLS = {
     "GET /openapi.json": Operation(
-        summary="This description", tag="description", who="anybody", answer=OBJECT
+        summary="Return this description", tag="description", authorization="none", answer=OBJECT
     ),
     "GET /docs": Operation(
-        summary="This description as a page",
+        summary="Return this description as a page",
         tag="description",
-        who="anybody",
+        authorization="none",
         answer=TEXT,
         media="text/html",
     ),
@@ -343,28 +362,28 @@ _DESCRIPTION_CALLS = {
 
 _WATCHING_CALLS = {
     "GET /healthz": Operation(
-        summary="Whether this process can read its tables",
+        summary="Check that this process can read its tables",
         tag="operation",
-        who="anybody",
-        answer=responses.Message,
+        authorization="none",
+        answer=responses.MessageResponse,
         errors=(503,),
     ),
     "GET /metrics": Operation(
-        summary="How everything is doing, for Prometheus",
+        summary="Return the metrics of all instances for Prometheus",
         tag="operation",
-        who="anybody",
+        authorization="none",
         answer=TEXT,
         media="text/plain",
         errors=(401, 404, 503),
     ),
 }
 
-#: By method and path; a route that is not here fails a test.
+#: By method and path; a test fails for a route that is missing here.
 OPERATIONS: dict[str, Operation] = {
     **_INSTANCE_CALLS,
     **_ELEMENT_CALLS,
     **_HUB_CALLS,
-    **RECORDS,
+    **event_operations.OPERATIONS,
     **_HOOK_CALLS,
     **_DESCRIPTION_CALLS,
     **_WATCHING_CALLS,

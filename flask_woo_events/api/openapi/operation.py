@@ -1,4 +1,4 @@
-"""What can be said of a route, for the description of the API."""
+"""The values that describe one operation of the API."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pydantic
 Schema = dict[str, t.Any]
 #: A model, a list of one, or a schema.
 Shape = type[pydantic.BaseModel] | list[type[pydantic.BaseModel]] | Schema
-#: Who may call: anybody, a user (with the organization's secret or a token), a token's instance.
-Who = t.Literal["anybody", "user", "token"]
+#: Authorization: none, a user (with the organization's secret or a token), or a token.
+Authorization = t.Literal["none", "user", "token"]
 
 TEXT: Schema = {"type": "string"}
 TRUTH: Schema = {"type": "boolean", "default": False}
@@ -32,15 +32,15 @@ class Parameter:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Operation:
-    """What is said of one method at one path.
+    """The description of one method at one path.
 
-    :param errors: statuses that it may answer besides 200 and, unless anybody may call, 401.
-    :param headers: of its answer, besides those of every answer.
+    :param errors: statuses of its answers other than 200 and 401, which needs no mention.
+    :param headers: headers of its answer, without those of every answer.
     """
 
     summary: str
     tag: str
-    who: Who = "user"
+    authorization: Authorization = "user"
     query: tuple[Parameter, ...] = ()
     body: Shape | None = None
     answer: Shape | None = None
@@ -50,12 +50,14 @@ class Operation:
     headers: tuple[str, ...] = ()
 
 
-#: Errors of a body.
+#: Statuses for an invalid body.
 BODY_ERRORS = (400, 413, 415)
 PAGE_SIZE = Parameter(
     name="pageSize",
-    text="Rows of a page, at most 200",
+    text="Number of rows on a page, at most 200",
     schema={"type": "integer", "minimum": 1, "maximum": 200, "default": 200},
 )
-NEXT_PAGE = Parameter(name="nextPage", text="The value of Elements-Next-Page-Token")
+NEXT_PAGE = Parameter(
+    name="nextPage", text="The value of Elements-Next-Page-Token of the page before"
+)
 PAGED = ("Elements-Returned-Count", "Elements-Next-Page-Token")

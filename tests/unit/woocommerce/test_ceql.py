@@ -1,4 +1,4 @@
-"""Reading ``where``, and what of it a store can be asked."""
+"""Reading ``where``, and the store's parameters for it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from flask_woo_events.woocommerce.ceql import LENGTH_MOST, Condition, read_where
     ],
 )  # fmt: skip
 def test_conditions(text: str, conditions: list[tuple[str, str, tuple[str, ...]]]) -> None:
-    """Conditions joined by ``and``, whose values may hold any text."""
+    """Conditions are joined by ``and``, and their values can be any text."""
     assert [(one.field, one.op, one.values) for one in read_where(text)] == conditions
 
 
@@ -39,7 +39,7 @@ def test_conditions(text: str, conditions: list[tuple[str, str, tuple[str, ...]]
         "x" * (LENGTH_MOST + 1),
     ],
 )  # fmt: skip
-def test_what_is_not_a_list_of_conditions(text: str) -> None:
+def test_invalid_lists_of_conditions(text: str) -> None:
     """Anything else is refused, and the error names the parameter."""
     with pytest.raises(InputError) as caught:
         read_where(text, "url")
@@ -95,14 +95,14 @@ def test_parity_84_native_parameters(where: str, params: dict[str, str]) -> None
         ("orders", "created_date <= '9999-12-31T23:59:59'"),
     ],
 )  # fmt: skip
-def test_what_a_store_cannot_be_asked(name: str, where: str) -> None:
-    """What a store would ignore is refused."""
+def test_unsupported_conditions(name: str, where: str) -> None:
+    """A condition that a store would ignore is refused."""
     with pytest.raises(InputError):
         _native(name, where)
 
 
 def test_same_condition_twice_is_one() -> None:
-    """A condition that is said twice contradicts nothing."""
+    """The same condition twice is accepted."""
     assert _native("orders", "status='a' and status='a'") == {"status": "a"}
     condition = Condition("status", "=", ("b",), "status")
     with pytest.raises(InputError, match="status twice"):
