@@ -78,14 +78,14 @@ def _products() -> list[Action]:
             ),
         ),
         (
-            "product price by REST",
+            "product price changed by REST",
             lambda s: s.rest("PUT", f"products/{s['product']}", regular_price="13.50"),
         ),
         (
-            "product title by wp_update_post",
+            "product title changed by wp_update_post",
             lambda s: s.store.acts.post_update(s["product"], "Lab mug retitled"),
         ),
-        ("product stock set on store side", lambda s: s.store.acts.stock(s["product"], 77)),
+        ("product stock set in the store", lambda s: s.store.acts.stock(s["product"], 77)),
         (
             "product price written to meta",
             lambda s: s.store.acts.price_meta(s["product"], "15.55"),
@@ -108,7 +108,7 @@ def _customers() -> list[Action]:
             ),
         ),
         (
-            "customer name by REST",
+            "customer name changed by REST",
             lambda s: s.rest("PUT", f"customers/{s['customer']}", first_name="Anna"),
         ),
         (
@@ -117,7 +117,7 @@ def _customers() -> list[Action]:
         ),
         ("customer meta written", lambda s: s.store.acts.usermeta(s["customer"], "030 555 1")),
         (
-            "customer by checkout",
+            "customer created at checkout",
             lambda s: s.store_id("checkout_customer", s.store.acts.new_customer("checkout")),
         ),
         (
@@ -144,11 +144,11 @@ def _coupons() -> list[Action]:
             ),
         ),
         (
-            "coupon amount by REST",
+            "coupon amount changed by REST",
             lambda s: s.rest("PUT", f"coupons/{s['coupon']}", amount="15"),
         ),
         (
-            "coupon description by REST",
+            "coupon description changed by REST",
             lambda s: s.rest("PUT", f"coupons/{s['coupon']}", description="described"),
         ),
     ]
@@ -164,9 +164,12 @@ def _orders() -> list[Action]:
             "order with coupon (usage counted)",
             lambda s: s.order("coupon_order", coupon_lines=[{"code": "labten"}]),
         ),
-        ("order status on store side", lambda s: s.store.acts.status(s["order"], "completed")),
-        ("order meta on store side", lambda s: s.store.acts.order_meta(s["order"])),
-        ("order note on store side", lambda s: s.store.acts.note(s["order"])),
+        (
+            "order status changed in the store",
+            lambda s: s.store.acts.status(s["order"], "completed"),
+        ),
+        ("order meta written in the store", lambda s: s.store.acts.order_meta(s["order"])),
+        ("order note added in the store", lambda s: s.store.acts.note(s["order"])),
         (
             "order refunded by REST",
             lambda s: s.make("refund", f"orders/{s['order']}/refunds", amount="1.00"),
@@ -179,17 +182,17 @@ def _endings() -> list[Action]:
     return [
         ("order trashed by REST", lambda s: s.rest("DELETE", f"orders/{s['order']}")),
         ("order restored in admin", lambda s: s.store.acts.untrash_order(s["order"])),
-        ("order deleted for good", lambda s: s.store.acts.delete_for_good("orders", s["order"])),
+        ("order deleted permanently", lambda s: s.store.acts.delete_for_good("orders", s["order"])),
         ("product trashed", lambda s: s.store.acts.trash_post(s["unsold_product"])),
         ("product restored", lambda s: s.store.acts.untrash_post(s["unsold_product"])),
         (
-            "product deleted for good",
+            "product deleted permanently",
             lambda s: s.store.acts.delete_for_good("products", s["unsold_product"]),
         ),
         ("coupon trashed", lambda s: s.store.acts.trash_post(s["coupon"])),
         ("coupon restored", lambda s: s.store.acts.untrash_post(s["coupon"])),
         (
-            "coupon deleted for good",
+            "coupon deleted permanently",
             lambda s: s.store.acts.delete_for_good("coupons", s["coupon"]),
         ),
         (
@@ -217,7 +220,7 @@ def _variations() -> list[Action]:
             ),
         ),
         (
-            "variation price by REST",
+            "variation price changed by REST",
             lambda s: s.rest(
                 "PUT",
                 f"products/{s['variable']}/variations/{s['variation']}",

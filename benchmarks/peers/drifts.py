@@ -79,5 +79,5 @@ DRIFTS: dict[str, Drift] = {
     "edited while read": edited_while_read,
     "300 in one second": one_second,
     "20 late commits": late_commits,
-    "10 deleted for good": deleted_for_good,
+    "10 deleted permanently": deleted_for_good,
 }

@@ -16,7 +16,7 @@ from flask_woo_events.simulation.store import SimClock
 #: Actions that do not change exactly one object: what changed on a real WooCommerce 11.0.1.
 SEVERAL = {
     "subscriber registered": [],
-    "order note on store side": [],
+    "order note added in the store": [],
     "order created by REST (stock falls)": [
         ("customers", "UPDATED"), ("orders", "CREATED"), ("products", "UPDATED"),
     ],
@@ -25,7 +25,7 @@ SEVERAL = {
     ],
     "order trashed by REST": [("orders", "DELETED"), ("products", "UPDATED")],
     "order restored in admin": [("orders", "CREATED"), ("products", "UPDATED")],
-    "order deleted for good": [
+    "order deleted permanently": [
         ("customers", "UPDATED"), ("orders", "DELETED"), ("products", "UPDATED"),
     ],
 }  # fmt: skip
