@@ -1,11 +1,11 @@
-"""Coupons, whose date of modification tells little."""
+"""Coupons, whose modified date moves for few changes."""
 
 from __future__ import annotations
 
 import collections.abc as cabc
 import typing as t
 
-from .encoding import Json, money, number, truth
+from .encoding import Json, boolean, money, number
 from .listing import Keep
 from .parameters import Parameters
 from .resource import ITEM, QUICK_FIELDS, Resource
@@ -39,7 +39,7 @@ class Coupons(Resource):
             }
 
     def where(self, parameters: Parameters, parent: int) -> tuple[cabc.Hashable, Keep]:
-        """Filter by status where the version knows it; else only what is published."""
+        """Filter by status if the version supports it, otherwise for published coupons."""
         status = parameters.text("status") if self.shop.version.coupon_status else ""
         code = parameters.text("code").lower()
         search = parameters.text("search").lower()
@@ -57,7 +57,7 @@ class Coupons(Resource):
         return (chosen, code, search), keep
 
     def render(self, row: Row) -> Json:
-        """All fields of a coupon."""
+        """Return all fields of a coupon."""
         shop, get = self.shop, row.fields.get
         return {
             "id": row.id,
@@ -125,7 +125,7 @@ class Coupons(Resource):
                 fields[name] = money(body[name])
         for name in _FLAGS:
             if name in body:
-                fields[name] = truth(body[name])
+                fields[name] = boolean(body[name])
         for name in _LIMITS:
             if name in body:
                 fields[name] = int(number(body[name])) or None
@@ -139,7 +139,7 @@ class Coupons(Resource):
             self.shop.set_meta(fields, body["meta_data"])
 
     def change(self, row: Row, body: Json) -> None:
-        """Save; the date moves only for code, description and status."""
+        """Save; the modified date moves only for code, description and status."""
         before = (row.fields.get("code"), row.fields.get("description", ""), row.status)
         if "code" in body:
             code = str(body["code"]).lower()
@@ -156,7 +156,7 @@ class Coupons(Resource):
         self.shop.fire("woocommerce_update_coupon", row.id)
 
     def use(self, row: Row) -> None:
-        """Count a use: nobody hears of it, and the date stays."""
+        """Count a use; no hook fires and the modified date stays."""
         row.fields["usage_count"] = row.fields.get("usage_count", 0) + 1
         self.table.changed(row)
 
@@ -189,11 +189,11 @@ class Coupons(Resource):
         self.table.changed(row)
 
     def restore(self, row: Row) -> None:
-        """Take a coupon out of the trash as the admin does."""
+        """Restore a coupon from the trash as the admin does."""
         self._out_of_trash(row)
         self.shop.fire("untrashed_post", row.id)
 
     def erase(self, row: Row) -> None:
-        """Delete for good."""
+        """Delete permanently."""
         self.shop.remove("coupons", row)
         self.shop.fire("woocommerce_delete_coupon", row.id)

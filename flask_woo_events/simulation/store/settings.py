@@ -1,4 +1,4 @@
-"""What a store tells about itself, and the settings that it lists: zones and tax rates."""
+"""The settings of a store: currency, tax rates and shipping zones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .tables import Row
 
 
 def currency(shop: Shop) -> Json:
-    """The currency of the store."""
+    """Return the currency of the store."""
     return {
         "code": "USD",
         "name": "United States (US) dollar",
@@ -91,14 +91,14 @@ class Zones(Resource):
         self.table.add(Row(0, "publish", 0, 0, {"name": name}))
 
     def list(self, request: SimulatedRequest) -> SimulatedResponse:
-        """Answer with all zones."""
+        """Return all zones."""
         rows = self.table.sorted()
         body = b"[" + b",".join([self.shown(row, request) for row in rows]) + b"]"
         totals = [("X-WP-Total", str(len(rows))), ("X-WP-TotalPages", "1")]
         return SimulatedResponse(200, body, totals if self.shop.version.modern else [])
 
     def render(self, row: Row) -> Json:
-        """All fields of a zone."""
+        """Return all fields of a zone."""
         base = f"{self.path}/{row.id}"
         return {
             "id": row.id,

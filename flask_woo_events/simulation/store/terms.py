@@ -28,7 +28,7 @@ class Terms(Resource):
     not_trashable = "Terms"
     #: The field of a product that holds ids of these terms.
     field: t.ClassVar[str]
-    #: Fields besides those of every term, with their defaults.
+    #: Additional fields with their defaults.
     extra: t.ClassVar[Json] = {}
 
     def where(self, parameters: Parameters, parent: int) -> tuple[cabc.Hashable, Keep]:
@@ -64,7 +64,7 @@ class Terms(Resource):
         return super().pieces(row)
 
     def render(self, row: Row) -> Json:
-        """All fields of a term."""
+        """Return all fields of a term."""
         fields = row.fields
         shown: Json = {"id": row.id, "name": fields["name"], "slug": fields["slug"]}
         if "parent" in self.extra:
@@ -99,19 +99,19 @@ class Terms(Resource):
                 fields[name] = body[name]
 
     def change(self, row: Row, body: Json) -> None:
-        """Rename: products show it, but their dates stay and no webhook hears."""
+        """Save a term; products change, but not their dates, and no webhook is sent."""
         self._write(row.fields, body)
         self.table.changed(row)
-        self.shop.tables["products"].all_changed(told=True)
+        self.shop.tables["products"].all_changed(notify=True)
 
     def erase(self, row: Row) -> None:
-        """Delete, and take the term from all products."""
+        """Delete a term and remove it from all products."""
         self.table.remove(row.id)
         for product in self.shop.tables["products"]:
             terms = product.fields.get(self.field, ())
             if row.id in terms:
                 product.fields[self.field] = [term for term in terms if term != row.id]
-        self.shop.tables["products"].all_changed(told=True)
+        self.shop.tables["products"].all_changed(notify=True)
 
 
 class Categories(Terms):
@@ -155,7 +155,7 @@ class Attributes(Resource):
     not_trashable = "Resources"
 
     def list(self, request: SimulatedRequest) -> SimulatedResponse:
-        """Answer with all of them."""
+        """Return all attributes."""
         rows = self.table.sorted()
         body = b"[" + b",".join([self.shown(row, request) for row in rows]) + b"]"
         return SimulatedResponse(
@@ -163,7 +163,7 @@ class Attributes(Resource):
         )
 
     def render(self, row: Row) -> Json:
-        """All fields of an attribute."""
+        """Return all fields of an attribute."""
         get = row.fields.get
         return {
             "id": row.id,
