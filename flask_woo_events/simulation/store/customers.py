@@ -5,10 +5,10 @@ from __future__ import annotations
 import collections.abc as cabc
 import hashlib
 
-from .encoding import Json
+from .encoding import Json, text
 from .listing import Keep, ListRules
 from .parameters import Parameters
-from .resource import ITEM, Resource
+from .resource import ITEM, Resource, copy_sent
 from .responses import RestError, missing, no_trash
 from .state import Shop
 from .tables import Row
@@ -70,7 +70,7 @@ class Customers(Resource):
             if email and str(get("email", "")).lower() != email:
                 return False
             texts = (get("email", ""), get("username", ""), get("first_name", ""))
-            return not search or any(search in str(text).lower() for text in texts)
+            return not search or any(search in str(each).lower() for each in texts)
 
         return (role, email, search), keep
 
@@ -89,10 +89,7 @@ class Customers(Resource):
         allow = ITEM[:-1] if kept else ITEM
         return {
             "id": row.id,
-            "date_created": shop.local(row.created),
-            "date_created_gmt": shop.gmt(row.created),
-            "date_modified": shop.local(row.modified),
-            "date_modified_gmt": shop.gmt(row.modified),
+            **shop.dates(row),
             "email": email,
             "first_name": get("first_name", ""),
             "last_name": get("last_name", ""),
@@ -145,9 +142,7 @@ class Customers(Resource):
         self.shop.fire("woocommerce_update_customer", row.id)
 
     def _write(self, row: Row, body: Json) -> None:
-        for name in ("email", "first_name", "last_name"):
-            if name in body:
-                row.fields[name] = str(body[name] or "")
+        copy_sent(row.fields, body, ("email", "first_name", "last_name"), text)
         for name, empty in (("billing", BILLING), ("shipping", SHIPPING)):
             if name in body:
                 kept = row.fields.get(name, {})

@@ -56,6 +56,11 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9_]+", "-", plain).strip("-")
 
 
+def text(value: t.Any) -> str:
+    """Read a text parameter; null is an empty text."""
+    return str(value or "")
+
+
 def boolean(value: t.Any) -> bool:
     """Read a boolean parameter: ``true``, ``1``, ``yes`` and ``on`` are true."""
     return value is True or str(value).lower() in ("true", "1", "yes", "on")

@@ -133,21 +133,18 @@ def spoil(fault: Fault, answer: SimulatedResponse) -> SimulatedResponse:
         case "empty200":
             return SimulatedResponse(200, b"", headers)
         case "wrong_total":
-            kept = [pair for pair in headers if pair[0] != "X-WP-Total"]
-            total = ("X-WP-Total", str(options.get("total", 1)))
-            return SimulatedResponse(answer.status, answer.body, [*kept, total])
+            return _with_header(answer, "X-WP-Total", str(options.get("total", 1)))
         case "duplicate_ids":
             inner = answer.body[1:-1]
             return SimulatedResponse(answer.status, b"[" + inner + b"," + inner + b"]", headers)
         case "endless_pages":
-            kept = [pair for pair in headers if pair[0] != "X-WP-TotalPages"]
-            return SimulatedResponse(
-                answer.status, answer.body, [*kept, ("X-WP-TotalPages", "1000000")]
-            )
+            return _with_header(answer, "X-WP-TotalPages", "1000000")
         case "wrong_content_type":
-            kept = [pair for pair in headers if pair[0] != "Content-Type"]
-            return SimulatedResponse(
-                answer.status, answer.body, [*kept, ("Content-Type", "text/html")]
-            )
+            return _with_header(answer, "Content-Type", "text/html")
         case "empty_list":
             return SimulatedResponse(200, b"[]", [("X-WP-Total", "0"), ("X-WP-TotalPages", "0")])
+
+
+def _with_header(answer: SimulatedResponse, name: str, value: str) -> SimulatedResponse:
+    kept = [pair for pair in answer.headers if pair[0] != name]
+    return SimulatedResponse(answer.status, answer.body, [*kept, (name, value)])

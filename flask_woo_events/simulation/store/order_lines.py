@@ -22,7 +22,7 @@ class OrderLines:
         self._shop = shop
         self._products = products
 
-    def write(self, fields: Json, body: Json) -> bool:
+    def write(self, fields: Json, body: Json) -> None:
         """Write the lines that a client sent."""
         changed = False
         for name, make in (
@@ -39,7 +39,6 @@ class OrderLines:
             changed = True
         if changed:
             self.settle(fields)
-        return changed
 
     def _merge(
         self, old: list[Json], sent: list[Json], make: cabc.Callable[[Json, Json | None], Json]

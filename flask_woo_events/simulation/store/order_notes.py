@@ -48,8 +48,7 @@ class Notes(Resource):
         rows = sorted(
             self.shop.children_of("notes", request.ids[0]), key=lambda row: (-row.created, row.id)
         )
-        body = b"[" + b",".join([self.shown(row, request) for row in rows]) + b"]"
-        return SimulatedResponse(200, body)
+        return SimulatedResponse(200, self.encode_rows(rows, request))
 
     def where(self, parameters: Parameters, parent: int) -> tuple[cabc.Hashable, Keep]:
         """Return the filter by order."""
@@ -61,8 +60,7 @@ class Notes(Resource):
         return {
             "id": row.id,
             "author": row.fields.get("author", "WooCommerce"),
-            "date_created": self.shop.local(row.created),
-            "date_created_gmt": self.shop.gmt(row.created),
+            **self.shop.created_dates(row),
             "note": row.fields["note"],
             "customer_note": row.fields.get("customer_note", False),
             "_links": {

@@ -8,14 +8,14 @@ import hashlib
 import typing as t
 
 from .customers import Customers
-from .encoding import Json, boolean, number
+from .encoding import Json, boolean, number, text
 from .listing import Keep, ListRules
 from .order_effects import PAID, OrderEffects
 from .order_lines import OrderLines
 from .order_notes import Notes
 from .parameters import Parameters
 from .products import Products
-from .resource import ITEM, QUICK_FIELDS, Resource
+from .resource import ITEM, QUICK_FIELDS, Resource, copy_sent
 from .responses import RestError, invalid
 from .state import Shop
 from .tables import Row
@@ -203,11 +203,9 @@ class Orders(Resource):
             words = ", ".join(("auto-draft", *known))
             raise invalid({"status": ("rest_not_in_enum", f"status is not one of {words}.")})
 
-    def fill(self, fields: Json, body: Json) -> bool:
+    def fill(self, fields: Json, body: Json) -> None:
         """Write the fields that a client sent."""
-        for name in _TEXTS:
-            if name in body:
-                fields[name] = str(body[name] or "")
+        copy_sent(fields, body, _TEXTS, text)
         for name, empty in (("billing", _NO_BILLING), ("shipping", _NO_SHIPPING)):
             if isinstance(body.get(name), dict):
                 sent = {key: str(value) for key, value in body[name].items() if key in empty}
@@ -219,10 +217,9 @@ class Orders(Resource):
                     400, "woocommerce_rest_invalid_customer_id", "Customer ID is invalid."
                 )
             fields["customer_id"] = customer
-        lines_changed = self.lines.write(fields, body)
+        self.lines.write(fields, body)
         if body.get("meta_data"):
             self.shop.set_meta(fields, body["meta_data"])
-        return lines_changed
 
     def change(self, row: Row, body: Json) -> None:
         """Save the fields that a client sent; for posts, most of them do not move the date."""

@@ -6,11 +6,11 @@ import collections.abc as cabc
 import random
 import typing as t
 
-from .encoding import Json, boolean, encode, number, slug, title
+from .encoding import Json, boolean, encode, number, slug, text, title
 from .listing import Keep, ListRules
 from .parameters import Parameters
 from .product_json import UNCATEGORIZED, ProductJson, categories_of
-from .resource import QUICK_FIELDS, Resource, pick
+from .resource import QUICK_FIELDS, Resource, copy_sent, pick
 from .state import Shop
 from .tables import Row
 
@@ -33,6 +33,7 @@ _FLAGS = (
 _PLAIN = (
     "menu_order", "low_stock_amount", "upsell_ids", "cross_sell_ids", "grouped_products",
     "images", "default_attributes", "download_limit", "download_expiry", "dimensions", "downloads",
+    "stock_status",
 )  # fmt: skip
 
 
@@ -196,27 +197,14 @@ class Products(Resource):
 
     def write(self, fields: Json, body: Json) -> None:
         """Write the fields that a client sent."""
-        for name in _SIMPLE_TEXTS:
-            if name in body:
-                fields[name] = str(body[name] or "")
-        for name in _FLAGS:
-            if name in body:
-                fields[name] = boolean(body[name])
-        for name in _PLAIN:
-            if name in body:
-                fields[name] = body[name]
-        if "name" in body:
-            fields["name"] = title(str(body["name"]))
-        for name in ("attributes",):
-            if name in body:
-                fields[name] = [dict(attribute) for attribute in body[name] or ()]
-        for name in ("categories", "tags"):
-            if name in body:
-                fields[name] = [int(term["id"]) for term in body[name] or () if term.get("id")]
+        copy_sent(fields, body, _SIMPLE_TEXTS, text)
+        copy_sent(fields, body, _FLAGS, boolean)
+        copy_sent(fields, body, _PLAIN, lambda sent: sent)
+        copy_sent(fields, body, ("name",), lambda sent: title(str(sent)))
+        copy_sent(fields, body, ("attributes",), lambda sent: [dict(each) for each in sent or ()])
+        copy_sent(fields, body, ("categories", "tags"), _term_ids)
         if "stock_quantity" in body and body["stock_quantity"] is not None:
             fields["stock_quantity"] = int(number(body["stock_quantity"]))
-        if "stock_status" in body:
-            fields["stock_status"] = body["stock_status"]
         self._write_prices(fields, body)
         if body.get("meta_data"):
             self.shop.set_meta(fields, body["meta_data"])
@@ -269,35 +257,20 @@ class Products(Resource):
         shop = self.shop
         shop.fire("wp_trash_post", row.id)
         old = row.fields.get("slug", "")
-        shop.set_meta(
-            row.fields,
-            [
-                {"key": "_wp_trash_meta_status", "value": row.status},
-                {"key": "_wp_trash_meta_time", "value": str(shop.now())},
-                {"key": "_wp_desired_post_slug", "value": old},
-            ],
-        )
-        row.fields["before_trash"] = row.status
+        self.mark_trashed(row, old)
         shop.slugs.pop(old, None)
         row.fields["slug"] = self.unique_slug(f"{old}__trashed", row.id)
-        row.status = "trash"
-        row.modified = shop.now()
         self.touch(row)
         shop.fire("woocommerce_trash_product", row.id)
 
     def out_of_trash(self, row: Row) -> None:
         """Undo the changes of the trash without a hook."""
-        row.status = row.fields.pop("before_trash", "publish")
-        wanted = [
-            e["value"] for e in row.fields["meta_data"] if e["key"] == "_wp_desired_post_slug"
-        ]
+        meta = row.fields["meta_data"]
+        wanted = [entry["value"] for entry in meta if entry["key"] == "_wp_desired_post_slug"]
         if wanted:
             self.shop.slugs.pop(row.fields.get("slug", ""), None)
             row.fields["slug"] = self.unique_slug(wanted[0], row.id)
-        self.shop.drop_meta(
-            row.fields, "_wp_trash_meta_status", "_wp_trash_meta_time", "_wp_desired_post_slug"
-        )
-        row.modified = self.shop.now()
+        self.unmark_trashed(row)
         self.touch(row)
 
     def restore(self, row: Row) -> None:
@@ -328,6 +301,10 @@ class Products(Resource):
         else:
             shop.remove("products", row)
             shop.fire("woocommerce_delete_product", row.id)
+
+
+def _term_ids(sent: t.Any) -> list[int]:
+    return [int(term["id"]) for term in sent or () if term.get("id")]
 
 
 def _fits(fields: Json, wanted: dict[str, str], low: str) -> bool:

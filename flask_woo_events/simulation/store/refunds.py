@@ -47,8 +47,7 @@ class Refunds(Resource):
         return {
             "id": row.id,
             **({"parent_id": row.parent} if self.with_parent else {}),
-            "date_created": self.shop.local(row.created),
-            "date_created_gmt": self.shop.gmt(row.created),
+            **self.shop.created_dates(row),
             "amount": row.fields["amount"],
             "reason": row.fields.get("reason", ""),
             "refunded_by": 1,
@@ -117,10 +116,4 @@ class AllRefunds(Refunds):
     path = "refunds"
     writable = False
     with_parent = True
-
-    def pieces(self, row: Row) -> tuple[bytes, ...]:
-        """Not cached: the cache has no parent."""
-        kept, row.pieces = row.pieces, ()
-        made = super().pieces(row)
-        row.pieces = kept
-        return made
+    cached = False

@@ -10,7 +10,7 @@ import datetime as dt
 
 from .encoding import Json, money, number
 from .parameters import Parameters
-from .responses import SimulatedRequest, SimulatedResponse, answer
+from .responses import SimulatedRequest, SimulatedResponse, answer, one_page_totals
 from .state import Shop
 from .tables import Row
 
@@ -50,8 +50,7 @@ class Reports:
             }
             for slug, description in _NAMES.items()
         ]
-        totals = [("X-WP-Total", str(len(rows))), ("X-WP-TotalPages", "1")]
-        return answer(rows, 200, totals)
+        return answer(rows, 200, one_page_totals(len(rows)))
 
     def sales(self, request: SimulatedRequest) -> SimulatedResponse:
         """Return one row with the sales of a period by day."""

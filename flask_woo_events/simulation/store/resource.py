@@ -45,6 +45,8 @@ class Resource:
     writable: t.ClassVar[bool] = True
     #: Whether objects can be changed here.
     changeable: t.ClassVar[bool] = True
+    #: Whether rows keep their encoded representation here; it belongs to one collection of a kind.
+    cached: t.ClassVar[bool] = True
     #: Fields that can be rendered alone, in the order of the representation.
     quick: t.ClassVar[dict[str, cabc.Callable[[Shop, Row], t.Any]]] = QUICK_FIELDS
 
@@ -68,7 +70,8 @@ class Resource:
 
     def change(self, row: Row, body: Json) -> None:
         """Write the fields that a client sent."""
-        raise NotImplementedError
+        row.fields.update(body)
+        self.table.changed(row)
 
     def trash(self, row: Row) -> None:
         """Move to the trash."""
@@ -77,6 +80,26 @@ class Resource:
     def erase(self, row: Row) -> None:
         """Delete permanently."""
         self.shop.remove(self.kind, row)
+
+    def mark_trashed(self, row: Row, slug: str) -> None:
+        """Write what WordPress writes to a post in the trash."""
+        self.shop.set_meta(
+            row.fields,
+            [
+                {"key": "_wp_trash_meta_status", "value": row.status},
+                {"key": "_wp_trash_meta_time", "value": str(self.shop.now())},
+                {"key": "_wp_desired_post_slug", "value": slug},
+            ],
+        )
+        row.fields["before_trash"] = row.status
+        row.status, row.modified = "trash", self.shop.now()
+
+    def unmark_trashed(self, row: Row) -> None:
+        """Undo :meth:`mark_trashed`."""
+        row.status = row.fields.pop("before_trash", "publish")
+        keys = ("_wp_trash_meta_status", "_wp_trash_meta_time", "_wp_desired_post_slug")
+        self.shop.drop_meta(row.fields, *keys)
+        row.modified = self.shop.now()
 
     def where(self, parameters: Parameters, parent: int) -> tuple[cabc.Hashable, listing.Keep]:
         """Return a cache key for the filter of a listing, and the filter."""
@@ -90,6 +113,8 @@ class Resource:
 
     def pieces(self, row: Row) -> tuple[bytes, ...]:
         """Return the encoded representation, which is cached until the row changes."""
+        if not self.cached:
+            return (encode(self.render(row)),)
         if not row.pieces:
             row.pieces = (encode(self.render(row)),)
         return row.pieces
@@ -100,7 +125,7 @@ class Resource:
 
     def trimmed(self, row: Row, fields: str) -> bytes:
         """Return only the fields that ``_fields`` lists."""
-        if row.trimmed is not None and row.trimmed[0] == fields:
+        if self.cached and row.trimmed is not None and row.trimmed[0] == fields:
             return row.trimmed[1]
         names = fields.split(",")
         if all(name in self.quick for name in names):
@@ -109,21 +134,24 @@ class Resource:
             body = encode({name: make(self.shop, row) for name, make in quick})
         else:
             body = encode(pick(self.render(row), names))
-        row.trimmed = (fields, body)
+        if self.cached:
+            row.trimmed = (fields, body)
         return body
 
     def shown(self, row: Row, request: SimulatedRequest) -> bytes:
         """Return the representation with the fields of this request."""
-        fields = request.params.get("_fields", "").replace(" ", "").strip(",")
-        return self.trimmed(row, fields) if fields else self.encoded(row)
+        return self.trimmed(row, request.fields) if request.fields else self.encoded(row)
+
+    def encode_rows(self, rows: cabc.Iterable[Row], request: SimulatedRequest) -> bytes:
+        """Return the representations of rows as an array."""
+        return b"[" + b",".join([self.shown(row, request) for row in rows]) + b"]"
 
     # The REST calls
 
     def list(self, request: SimulatedRequest) -> SimulatedResponse:
         """Answer ``GET`` of the collection."""
         page = self.page(request)
-        body = b"[" + b",".join([self.shown(row, request) for row in page.rows]) + b"]"
-        return SimulatedResponse(200, body, page.headers)
+        return SimulatedResponse(200, self.encode_rows(page.rows, request), page.headers)
 
     def page(self, request: SimulatedRequest) -> listing.ListPage:
         """Return the requested page of the collection."""
@@ -246,6 +274,13 @@ class Resource:
         return self.rendered_after_write(row)
 
 
+def copy_sent(
+    fields: Json, body: Json, names: cabc.Iterable[str], convert: cabc.Callable[[t.Any], t.Any]
+) -> None:
+    """Write those of some fields that a client sent."""
+    fields.update({name: convert(body[name]) for name in names if name in body})
+
+
 def _attempt(act: cabc.Callable[[t.Any], Json], entry: t.Any) -> Json:
     try:
         return act(entry)
@@ -255,8 +290,7 @@ def _attempt(act: cabc.Callable[[t.Any], Json], entry: t.Any) -> Json:
 
 
 def _fields(body: Json, request: SimulatedRequest) -> Json:
-    fields = request.params.get("_fields", "").replace(" ", "").strip(",")
-    return pick(body, fields.split(",")) if fields else body
+    return pick(body, request.fields.split(",")) if request.fields else body
 
 
 def pick(body: Json, names: cabc.Sequence[str]) -> Json:

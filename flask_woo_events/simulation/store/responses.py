@@ -22,6 +22,11 @@ class SimulatedRequest:
     ids: tuple[int, ...] = ()
 
     @property
+    def fields(self) -> str:
+        """The fields that ``_fields`` asks for, separated by commas; empty for all."""
+        return self.params.get("_fields", "").replace(" ", "").strip(",")
+
+    @property
     def force(self) -> bool:
         """Whether ``force`` asks for a deletion without the trash."""
         value = self.params.get("force", self.body.get("force", ""))
@@ -44,6 +49,11 @@ def answer(value: t.Any, status: int = 200, headers: Headers | None = None) -> S
     return SimulatedResponse(
         status, value if isinstance(value, bytes) else encode(value), headers or []
     )
+
+
+def one_page_totals(count: int) -> Headers:
+    """Return the headers of a collection that is always one page."""
+    return [("X-WP-Total", str(count)), ("X-WP-TotalPages", "1")]
 
 
 class RestError(Exception):

@@ -53,8 +53,7 @@ class Reviews(Resource):
         name = product.fields.get("name", "") if product else ""
         return {
             "id": row.id,
-            "date_created": shop.local(row.created),
-            "date_created_gmt": shop.gmt(row.created),
+            **shop.created_dates(row),
             "product_id": row.parent,
             "product_name": name,
             "product_permalink": f"{shop.home}/product/{product.fields.get('slug', '')}/"

@@ -29,21 +29,7 @@ def populate(routes: Routes, *, orders: int, products: int, coupons: int, custom
         modified = now - rng.randrange(3 * 3600, age)
         return shop.tables[kind].add(Row(row_id, status, now - age, modified, fields))
 
-    product_rows = [
-        add(
-            "products",
-            "publish",
-            {
-                "name": f"{rng.choice(_THINGS)} {number}",
-                "slug": f"product-{number}",
-                "regular_price": (price := f"{rng.randrange(100, 9000) / 100:.2f}"),
-                "price": price,
-                "manage_stock": True,
-                "stock_quantity": rng.randrange(5, 500),
-            },
-        )
-        for number in range(products)
-    ]
+    product_rows = [add("products", "publish", _product(number, rng)) for number in range(products)]
     for row in product_rows:
         shop.slugs[str(row.fields["slug"])] = row.id
     for number in range(coupons):
@@ -73,6 +59,18 @@ def populate(routes: Routes, *, orders: int, products: int, coupons: int, custom
             "payment_method_title": "Direct bank transfer",
         }
         _order(routes, body, rng.choice(product_rows) if product_rows else None, rng, now)
+
+
+def _product(number: int, rng: random.Random) -> dict[str, object]:
+    """Return the fields of a product."""
+    return {
+        "name": f"{rng.choice(_THINGS)} {number}",
+        "slug": f"product-{number}",
+        "regular_price": (price := f"{rng.randrange(100, 9000) / 100:.2f}"),
+        "price": price,
+        "manage_stock": True,
+        "stock_quantity": rng.randrange(5, 500),
+    }
 
 
 def _billing(rng: random.Random) -> dict[str, str]:

@@ -8,7 +8,7 @@ from .encoding import Json
 from .listing import Keep, ListRules
 from .parameters import Parameters
 from .resource import ITEM, Resource
-from .responses import SimulatedRequest, SimulatedResponse
+from .responses import SimulatedRequest, SimulatedResponse, one_page_totals
 from .state import Shop
 from .tables import Row
 
@@ -43,7 +43,7 @@ class Taxes(Resource):
         return name, lambda row: name in ("", row.fields.get("class", "standard"))
 
     def render(self, row: Row) -> Json:
-        """All fields of a tax rate."""
+        """Return all fields of a tax rate."""
         get = row.fields.get
         return {
             "id": row.id,
@@ -70,11 +70,6 @@ class Taxes(Resource):
         """Create a tax rate."""
         return self.shop.create("taxes", dict(body))
 
-    def change(self, row: Row, body: Json) -> None:
-        """Save a tax rate."""
-        row.fields.update(body)
-        self.table.changed(row)
-
 
 class Zones(Resource):
     """The collection ``/shipping/zones``, which had no totals before version 11."""
@@ -93,9 +88,8 @@ class Zones(Resource):
     def list(self, request: SimulatedRequest) -> SimulatedResponse:
         """Return all zones."""
         rows = self.table.sorted()
-        body = b"[" + b",".join([self.shown(row, request) for row in rows]) + b"]"
-        totals = [("X-WP-Total", str(len(rows))), ("X-WP-TotalPages", "1")]
-        return SimulatedResponse(200, body, totals if self.shop.version.modern else [])
+        totals = one_page_totals(len(rows)) if self.shop.version.modern else []
+        return SimulatedResponse(200, self.encode_rows(rows, request), totals)
 
     def render(self, row: Row) -> Json:
         """Return all fields of a zone."""

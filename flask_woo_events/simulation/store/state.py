@@ -81,6 +81,21 @@ class Shop:
         """Return a date in UTC, without an offset."""
         return None if moment is None else self._gmt(moment)
 
+    def created_dates(self, row: Row) -> Json:
+        """Return the created date, local and in UTC."""
+        return {
+            "date_created": self.local(row.created),
+            "date_created_gmt": self.gmt(row.created),
+        }
+
+    def dates(self, row: Row) -> Json:
+        """Return the created and modified dates, local and in UTC."""
+        return {
+            **self.created_dates(row),
+            "date_modified": self.local(row.modified),
+            "date_modified_gmt": self.gmt(row.modified),
+        }
+
     def _make_local(self, moment: int) -> str:
         return dt.datetime.fromtimestamp(moment, self.zone).isoformat()[:19]
 

@@ -48,6 +48,12 @@ class StoreSide:
             raise KeyError(f"the simulated store has no {row_id} among its {kind}")
         return row
 
+    def _set(self, kind: str, row_id: int, **fields: t.Any) -> int:
+        row = self._row(kind, row_id)
+        row.fields.update(fields)
+        self._shop.tables[kind].changed(row)
+        return row_id
+
     def _post(self, row_id: int) -> tuple[str, Row]:
         for kind in ("orders", "products", "variations", "coupons"):
             row = self._shop.tables[kind].get(row_id)
@@ -84,19 +90,13 @@ class StoreSide:
     @_locked
     def price_meta(self, product_id: int, price: str) -> int:
         """Write a price directly to the meta table; no hook fires and the modified date stays."""
-        row = self._row("products", product_id)
-        row.fields["regular_price"] = price
-        self._shop.tables["products"].changed(row)
-        return product_id
+        return self._set("products", product_id, regular_price=price)
 
     @_locked
     def post_update(self, product_id: int, name: str = "Renamed") -> int:
         """Change a product's title by ``wp_update_post``; the date moves, no webhook is sent."""
-        row = self._row("products", product_id)
-        row.fields["name"] = name
-        row.modified = self._shop.now()
-        self._shop.tables["products"].changed(row)
-        return product_id
+        self._row("products", product_id).modified = self._shop.now()
+        return self._set("products", product_id, name=name)
 
     @_locked
     def profile(self, customer_id: int, first_name: str = "Edited") -> int:
@@ -109,10 +109,8 @@ class StoreSide:
     @_locked
     def usermeta(self, customer_id: int, phone: str = "555") -> int:
         """Write a customer's phone by ``update_user_meta``; no hook fires."""
-        row = self._row("customers", customer_id)
-        row.fields["billing"] = {**row.fields.get("billing", {}), "phone": phone}
-        self._shop.tables["customers"].changed(row)
-        return customer_id
+        billing = self._row("customers", customer_id).fields.get("billing", {})
+        return self._set("customers", customer_id, billing={**billing, "phone": phone})
 
     @_locked
     def new_customer(self, name: str) -> int:
@@ -131,10 +129,7 @@ class StoreSide:
     @_locked
     def role(self, user_id: int, role: str) -> int:
         """Give a user another role (``WP_User::set_role``); no hook fires."""
-        row = self._row("customers", user_id)
-        row.fields["role"] = role
-        self._shop.tables["customers"].changed(row)
-        return user_id
+        return self._set("customers", user_id, role=role)
 
     @_locked
     def coupon_use(self, coupon_id: int) -> int:
@@ -189,11 +184,8 @@ class StoreSide:
     @_locked
     def sql_update(self, kind: str, row_id: int, **fields: t.Any) -> int:
         """Change fields as by SQL; no hook fires and the modified date stays."""
-        row = self._row(kind, row_id)
-        row.fields.update(fields)
         with self._routes.journal.muted():
-            self._shop.tables[kind].changed(row)
-        return row_id
+            return self._set(kind, row_id, **fields)
 
     @_locked
     def late_commit(self, kind: str, row_id: int, seconds_back: int, **fields: t.Any) -> int:
@@ -201,11 +193,8 @@ class StoreSide:
 
         :param seconds_back: age of the modified date, seconds.
         """
-        row = self._row(kind, row_id)
-        row.fields.update(fields)
-        row.modified = self._shop.now() - seconds_back
-        self._shop.tables[kind].changed(row)
-        return row_id
+        self._row(kind, row_id).modified = self._shop.now() - seconds_back
+        return self._set(kind, row_id, **fields)
 
     @_locked
     def place_order(
@@ -239,10 +228,7 @@ class StoreSide:
                      if row.fields["name"] == category]  # fmt: skip
             row = known[0] if known else self._routes.categories.insert({"name": category}, 0)
             category = row.id
-        product = self._row("products", product_id)
-        product.fields["categories"] = [category]
-        self._shop.tables["products"].changed(product)
-        return product_id
+        return self._set("products", product_id, categories=[category])
 
     @_locked
     def review(self, product_id: int, rating: int = 5, text: str = "Good") -> int:

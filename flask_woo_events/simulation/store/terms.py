@@ -10,7 +10,7 @@ from .listing import Keep, ListRules
 from .parameters import Parameters
 from .product_json import UNCATEGORIZED
 from .resource import ITEM, Resource
-from .responses import SimulatedRequest, SimulatedResponse, missing
+from .responses import SimulatedRequest, SimulatedResponse, missing, one_page_totals
 from .state import Shop
 from .tables import Row
 
@@ -26,6 +26,7 @@ class Terms(Resource):
     )
     invalid_id = ("woocommerce_rest_term_invalid", "Resource does not exist.")
     not_trashable = "Terms"
+    cached = False  # Products change the count.
     #: The field of a product that holds ids of these terms.
     field: t.ClassVar[str]
     #: Additional fields with their defaults.
@@ -57,11 +58,6 @@ class Terms(Resource):
     def _count(self, row: Row) -> int:
         products = self.shop.tables["products"]
         return sum(each.status == "publish" and row.id in self._terms_of(each) for each in products)
-
-    def pieces(self, row: Row) -> tuple[bytes, ...]:
-        """Not cached, because products change the count."""
-        row.forget()
-        return super().pieces(row)
 
     def render(self, row: Row) -> Json:
         """Return all fields of a term."""
@@ -157,10 +153,8 @@ class Attributes(Resource):
     def list(self, request: SimulatedRequest) -> SimulatedResponse:
         """Return all attributes."""
         rows = self.table.sorted()
-        body = b"[" + b",".join([self.shown(row, request) for row in rows]) + b"]"
-        return SimulatedResponse(
-            200, body, [("X-WP-Total", str(len(rows))), ("X-WP-TotalPages", "1")]
-        )
+        totals = one_page_totals(len(rows))
+        return SimulatedResponse(200, self.encode_rows(rows, request), totals)
 
     def render(self, row: Row) -> Json:
         """Return all fields of an attribute."""
@@ -185,8 +179,3 @@ class Attributes(Resource):
         name = title(str(body["name"]))
         wanted = str(body.get("slug") or slug(name)).removeprefix("pa_")
         return self.shop.create("attributes", {**body, "name": name, "slug": wanted})
-
-    def change(self, row: Row, body: Json) -> None:
-        """Save an attribute."""
-        row.fields.update(body)
-        self.table.changed(row)

@@ -132,6 +132,7 @@ class AllVariations(Variations):
     path = "variations"
     writable = False
     changeable = False
+    cached = False
 
     def _links(self, row: Row) -> Json:
         # In version 11.0, the parent in this collection is always zero.
@@ -140,13 +141,6 @@ class AllVariations(Variations):
             "collection": self.shop.link("variations"),
             "up": self.shop.link("products/0"),
         }
-
-    def pieces(self, row: Row) -> tuple[bytes, ...]:
-        """Not cached: the cache has the other collection's links."""
-        kept, row.pieces = row.pieces, ()
-        made = super().pieces(row)
-        row.pieces = kept
-        return made
 
 
 def is_managed(row: Row) -> bool:

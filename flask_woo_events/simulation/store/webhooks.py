@@ -84,10 +84,7 @@ class Webhooks(Resource):
             "event": event,
             "hooks": fields["hooks"],
             "delivery_url": fields["delivery_url"],
-            "date_created": shop.local(row.created),
-            "date_created_gmt": shop.gmt(row.created),
-            "date_modified": shop.local(row.modified),
-            "date_modified_gmt": shop.gmt(row.modified),
+            **shop.dates(row),
             "_links": {
                 "self": shop.link(f"webhooks/{row.id}", ITEM),
                 "collection": shop.link("webhooks"),
