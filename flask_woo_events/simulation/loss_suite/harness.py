@@ -22,6 +22,7 @@ from ...db.database import Database
 from ...db.models import Instance
 from ...instances import accounts, lifecycle, specification
 from ...instances.requests import InstanceRequest
+from ...instances.specification import InstanceSpec
 from ...runtime import Runtime
 from ...settings import Settings
 from ...sync.report import PollReport
@@ -260,22 +261,13 @@ class Environment:
                 name: {"url": f"/hubs/ecommerce/{name}"} for name in KINDS
             },
         }
-        body = {"element": {"key": "woocommercerest"}, "name": "proof"}
-        plan = specification.plan(
-            InstanceRequest.model_validate({**body, "configuration": configuration})
+        self._name = f"proof-{secrets.token_hex(6)}"
+        date = self.store.clock.now().replace(microsecond=0)
+        facts = {"version": self.store.shop.version.number, "date": date.isoformat()}
+        self._caller, instance_id = create_instance(
+            self.runtime, self._name, spec_of("proof", configuration), facts, self._now
         )
-        with self.runtime.database.write() as session:
-            self._name = f"proof-{secrets.token_hex(6)}"
-            user = accounts.add_user(session, self._name, self._name, self._now)
-            self._caller = accounts.Caller(
-                organization_id=user.organization_id, user_id=user.user_id
-            )
-            date = self.store.clock.now().replace(microsecond=0)
-            facts = {"version": self.store.shop.version.number, "date": date.isoformat()}
-            number, _token = lifecycle.create(
-                session, self.runtime.cipher, self._caller, plan, facts, self._now
-            )
-        return number
+        return instance_id
 
     def _remove(self) -> None:
         """Remove the instance and the user from the database."""
@@ -286,16 +278,37 @@ class Environment:
             accounts.remove_user(session, self._name, self._name)
 
 
+def spec_of(name: str, configuration: dict[str, t.Any]) -> InstanceSpec:
+    """Return the specification of an instance with this configuration."""
+    body = {"element": {"key": "woocommercerest"}, "name": name, "configuration": configuration}
+    return specification.plan(InstanceRequest.model_validate(body))
+
+
+def create_instance(
+    runtime: Runtime,
+    name: str,
+    spec: InstanceSpec,
+    facts: cabc.Mapping[str, t.Any],
+    now: dt.datetime,
+) -> tuple[accounts.Caller, int]:
+    """Create a user of this name with an instance; return the caller and the instance's id."""
+    with runtime.database.write() as session:
+        user = accounts.add_user(session, name, name, now)
+        caller = accounts.Caller(organization_id=user.organization_id, user_id=user.user_id)
+        instance_id, _token = lifecycle.create(session, runtime.cipher, caller, spec, facts, now)
+    return caller, instance_id
+
+
 @contextlib.contextmanager
 def database(url: str | None) -> cabc.Iterator[CrashableDatabase]:
     """Yield a database with our tables; without a URL, in a file that is deleted at the end."""
     with tempfile.TemporaryDirectory() as folder:
         file = f"sqlite:///{pathlib.Path(folder).as_posix()}/proof.sqlite3"
         engine = sa.create_engine(url or file)
-        made = CrashableDatabase(engine)
+        opened = CrashableDatabase(engine)
         try:
-            upgrade.upgrade(made.engine)
-            yield made
+            upgrade.upgrade(opened.engine)
+            yield opened
         finally:
-            made.dispose()
+            opened.dispose()
             engine.dispose()

@@ -11,8 +11,6 @@ import time
 import typing as t
 
 from ...errors import StoreError, StoreRejectedError, TransportError
-from ...instances import accounts, lifecycle, specification
-from ...instances.requests import InstanceRequest
 from ...runtime import Runtime
 from ...settings import Settings
 from ...sync.ledger.digest import digest_of
@@ -23,7 +21,7 @@ from ...woocommerce.client import StoreClient
 from ...woocommerce.connection_check import check_store
 from ...worker.worker import Worker
 from ..callback_receiver import CallbackReceiver
-from .harness import CrashableDatabase
+from .harness import CrashableDatabase, create_instance, spec_of
 from .judge import Judge, ObjectKey, Verdict, events_in
 
 #: Resources and the REST paths of their collections.
@@ -175,18 +173,11 @@ class _Run:
             "event.notification.callback.url": callback_url,
             "filter.response.nulls": False,
         }
-        body = {"element": {"key": "woocommercerest"}, "name": self.mark}
-        plan = specification.plan(
-            InstanceRequest.model_validate({**body, "configuration": configuration})
-        )
-        facts = check_store(self.client, [endpoints.resolve(one.url) for one in plan.pollers])
+        spec = spec_of(self.mark, configuration)
+        polled = [endpoints.resolve(poller.url) for poller in spec.pollers]
+        facts = check_store(self.client, polled)
         now = dt.datetime.now(dt.UTC)
-        with self.runtime.database.write() as session:
-            user = accounts.add_user(session, self.mark, self.mark, now)
-            caller = accounts.Caller(organization_id=user.organization_id, user_id=user.user_id)
-            self._instance_id, _token = lifecycle.create(
-                session, self.runtime.cipher, caller, plan, facts, now
-            )
+        _caller, self._instance_id = create_instance(self.runtime, self.mark, spec, facts, now)
 
     def _remove_all(self) -> None:
         """Delete every object of this run, orders first: they contain products and customers."""

@@ -169,17 +169,17 @@ def _header_params(authorization: str) -> list[tuple[str, str]]:
 def _unknown(method: str, path: str) -> RestError:
     """Return the error for a request without a known key, which counts as anonymous."""
     if path.endswith("/batch"):
-        act, words = "batch", "are not allowed to batch manipulate this resource"
+        action, problem = "batch", "are not allowed to batch manipulate this resource"
     elif method in ("GET", "HEAD"):
         item = path.rstrip("/").rpartition("/")[2].isdigit()
-        act, words = "view", "cannot view this resource" if item else "cannot list resources"
+        action, problem = "view", "cannot view this resource" if item else "cannot list resources"
     elif method == "DELETE":
-        act, words = "delete", "are not allowed to delete this resource"
+        action, problem = "delete", "are not allowed to delete this resource"
     elif path.rstrip("/").rpartition("/")[2].isdigit():
-        act, words = "edit", "are not allowed to edit this resource"
+        action, problem = "edit", "are not allowed to edit this resource"
     else:
-        act, words = "create", "are not allowed to create resources"
-    return RestError(401, f"woocommerce_rest_cannot_{act}", f"Sorry, you {words}.")
+        action, problem = "create", "are not allowed to create resources"
+    return RestError(401, f"woocommerce_rest_cannot_{action}", f"Sorry, you {problem}.")
 
 
 def _refused(message: str) -> RestError:

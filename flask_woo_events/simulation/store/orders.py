@@ -200,8 +200,8 @@ class Orders(Resource):
         known = self.shop.version.order_statuses
         status = body.get("status")
         if status is not None and status not in known:
-            words = ", ".join(("auto-draft", *known))
-            raise invalid({"status": ("rest_not_in_enum", f"status is not one of {words}.")})
+            statuses = ", ".join(("auto-draft", *known))
+            raise invalid({"status": ("rest_not_in_enum", f"status is not one of {statuses}.")})
 
     def fill(self, fields: Json, body: Json) -> None:
         """Write the fields that a client sent."""

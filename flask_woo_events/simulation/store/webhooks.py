@@ -122,10 +122,10 @@ class Webhooks(Resource):
         if body.get("delivery_url"):
             url = str(body["delivery_url"])
             if not url.startswith(("http://", "https://")) or " " in url:
-                words = (
+                message = (
                     "Webhook delivery URL must be a valid URL starting with http:// or https://."
                 )
-                raise _invalid("delivery_url", words)
+                raise _invalid("delivery_url", message)
             fields["delivery_url"] = url
         return fields
 
