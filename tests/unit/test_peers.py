@@ -9,12 +9,12 @@ import pytest
 
 from benchmarks.peers import running
 from benchmarks.peers.actions import CHANGES, Action, Scene, actions
-from benchmarks.peers.judge import differences
+from benchmarks.peers.judge import Kind, differences
 from benchmarks.peers.shop import Shop
 from flask_woo_events.simulation.store import SimClock
 
 #: Actions that do not change exactly one object: what changed on a real WooCommerce 11.0.1.
-SEVERAL = {
+SEVERAL: dict[str, list[tuple[str, Kind]]] = {
     "subscriber registered": [],
     "order note added in the store": [],
     "order created by REST (stock falls)": [
@@ -37,16 +37,17 @@ def shop() -> Shop:
     return Shop(SimClock(dt.datetime(2026, 1, 1, tzinfo=dt.UTC)), **running.SHOP)
 
 
-def _changes(shop: Shop, played: cabc.Iterable[Action]) -> dict[str, list[tuple[str, str]]]:
+def _changes(shop: Shop, played: cabc.Iterable[Action]) -> dict[str, list[tuple[str, Kind]]]:
     scene = Scene(shop.store)
     scene.prepare()
-    before, changes = shop.objects(), {}
+    before = shop.objects()
+    changes: dict[str, list[tuple[str, Kind]]] = {}
     for name, action in played:
         shop.store.clock.advance(900)
         action(scene)
         after = shop.objects()
         found = differences(before, after)
-        changes[name] = sorted((resource, kind) for (resource, _id), kind in found.items())
+        changes[name] = sorted((key[0], kind) for key, kind in found.items())
         before = after
     return changes
 
