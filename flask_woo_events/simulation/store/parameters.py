@@ -8,8 +8,6 @@ import zoneinfo
 
 from .responses import invalid
 
-_Rule = cabc.Callable[[str], tuple[str, str] | None]
-
 
 def _listed(words: cabc.Sequence[str]) -> str:
     return f"{', '.join(words[:-1])}, and {words[-1]}" if len(words) > 1 else words[0]

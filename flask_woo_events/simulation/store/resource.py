@@ -12,10 +12,8 @@ from .responses import RestError, SimulatedRequest, SimulatedResponse, answer, n
 from .state import Shop
 from .tables import Row, Table
 
-#: Methods of a collection and of an object, as ``Allow`` names them.
-COLLECTION = ("GET", "POST")
+#: Methods of an object, as in ``Allow``.
 ITEM = ("GET", "POST", "PUT", "PATCH", "DELETE")
-BATCH = ("POST", "PUT", "PATCH")
 
 #: Objects in one batch.
 BATCH_LIMIT = 100
