@@ -11,7 +11,7 @@ import pathlib
 import subprocess
 import sys
 
-from .judge import Report
+from .judge import ReportedRow
 from .shop import CONSUMER_KEY, CONSUMER_SECRET, Shop
 
 #: The folder in which the peers are installed; its own .gitignore hides it.
@@ -93,7 +93,7 @@ class Running:
     #: A folder for PYTHONPATH that makes the peer trust the store's certificate.
     trust: pathlib.Path
 
-    def sync(self) -> list[Report]:
+    def sync(self) -> list[ReportedRow]:
         """Run the adapter once."""
         task = {
             "url": self.url,
@@ -111,7 +111,7 @@ class Running:
         )
         if done.returncode:
             raise Unavailable(f"the sync ended with {done.returncode}: {_end_of(done.stderr)}")
-        return [_report(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        return [_row(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
     def _environment(self) -> dict[str, str]:
         # The peer must not see the variables of this process.
@@ -126,10 +126,10 @@ class Running:
         }
 
 
-def _report(line: str) -> Report:
+def _row(line: str) -> ReportedRow:
     row = json.loads(line)
     body = None if row.get("deleted") else row["body"]
-    return Report((str(row["resource"]), int(row["id"])), body)
+    return ReportedRow((str(row["resource"]), int(row["id"])), body)
 
 
 def _run(what: str, *command: str) -> None:

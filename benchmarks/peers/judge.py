@@ -16,7 +16,7 @@ Kind = t.Literal["CREATED", "UPDATED", "DELETED"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class ReportedRow:
     """One row that a peer reported.
 
     :param body: the fields that the peer passes on, with the store's values; None for a deletion.
@@ -71,7 +71,7 @@ class Judge:
     """Compares the actions with the reports of the syncs between them.
 
     A change counts as reported when a row with the object's new content, or a deletion, arrives
-    before the object changes again, at any sync. Peers need not report a kind of change, but a kind
+    before the object changes again, at any sync. Peers need not row a kind of change, but a kind
     that is reported must be right.
     """
 
@@ -93,11 +93,11 @@ class Judge:
             self._pending[key] = (Change(action, key, kind), self._syncs)
         self._objects = objects
 
-    def record_sync(self, reports: cabc.Sequence[Report]) -> None:
+    def record_sync(self, rows: cabc.Sequence[ReportedRow]) -> None:
         """Judge the rows of one sync."""
-        for report in reports:
-            self._judge(report)
-        for key in unlisted(reports, self._objects, self._pending):
+        for row in rows:
+            self._judge(row)
+        for key in unlisted(rows, self._objects, self._pending):
             if self._pending[key][0].kind == "DELETED":
                 self.score.by_absence += 1
                 del self._pending[key]
@@ -110,13 +110,13 @@ class Judge:
         self._pending.clear()
         return self.score
 
-    def _judge(self, report: Report) -> None:
-        key, score = report.key, self.score
-        if not self._right(report):
+    def _judge(self, row: ReportedRow) -> None:
+        key, score = row.key, self.score
+        if not self._right(row):
             score.wrong += 1
         elif key in self._pending:
             change, since = self._pending[key]
-            if report.kind not in (None, change.kind):
+            if row.kind not in (None, change.kind):
                 score.wrong += 1
                 return
             score.reported += 1
@@ -128,13 +128,13 @@ class Judge:
         else:
             score.unchanged += 1
 
-    def _right(self, report: Report) -> bool:
-        true = self._objects.get(report.key)
-        if report.deletion or true is None:
+    def _right(self, row: ReportedRow) -> bool:
+        true = self._objects.get(row.key)
+        if row.deletion or true is None:
             # A deletion of an object that was never known is wrong.
-            known = report.key in self._pending or report.key in self._reported
-            return report.deletion and true is None and known
-        return report.body is not None and same(report.body, true)
+            known = row.key in self._pending or row.key in self._reported
+            return row.deletion and true is None and known
+        return row.body is not None and same(row.body, true)
 
 
 class Knowledge:
@@ -143,14 +143,14 @@ class Knowledge:
     def __init__(self, objects: Objects) -> None:
         self._known: dict[Key, Json] = dict(objects)
 
-    def update(self, reports: cabc.Sequence[Report], objects: Objects) -> None:
+    def update(self, rows: cabc.Sequence[ReportedRow], objects: Objects) -> None:
         """Apply the reports of one sync; ``objects`` shows whether it listed a whole resource."""
-        for report in reports:
-            if report.deletion or report.body is None:
-                self._known.pop(report.key, None)
+        for row in rows:
+            if row.deletion or row.body is None:
+                self._known.pop(row.key, None)
             else:
-                self._known[report.key] = report.body
-        for key in unlisted(reports, objects, self._known):
+                self._known[row.key] = row.body
+        for key in unlisted(rows, objects, self._known):
             del self._known[key]
 
     def lost(self, objects: Objects, resource: str) -> list[Key]:
@@ -188,10 +188,10 @@ def same(reported: Json, true: Json) -> bool:
 
 
 def unlisted(
-    reports: cabc.Sequence[Report], objects: Objects, keys: cabc.Iterable[Key]
+    rows: cabc.Sequence[ReportedRow], objects: Objects, keys: cabc.Iterable[Key]
 ) -> list[Key]:
     """Return those of ``keys`` that are missing in a sync that listed their whole resource."""
-    heard = {report.key for report in reports if not report.deletion}
+    heard = {row.key for row in rows if not row.deletion}
     whole = {resource for resource, _number in heard}
     whole -= {resource for resource, number in objects.keys() - heard}
     return [key for key in keys if key[0] in whole and key not in heard]

@@ -14,7 +14,7 @@ from flask_woo_events.runtime import EXTENSION, Runtime
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.worker.worker import Worker
 
-from .judge import Report
+from .judge import ReportedRow
 from .shop import Shop
 
 _RESOURCES = {"discounts": "coupons"}
@@ -32,7 +32,7 @@ class Ours:
         self._receiver = receiver
         self._instance_id = instance_id
 
-    def sync(self) -> list[Report]:
+    def sync(self) -> list[ReportedRow]:
         """Poll, deliver, and return the reports that arrived."""
         self._receiver.clear()
         worker = Worker(self._runtime)
@@ -41,7 +41,7 @@ class Ours:
                 raise RuntimeError(f"polling {report.resource}: {report.error}")
         worker.deliver_once()
         return [
-            _report(resource, record)
+            _row(resource, record)
             for received in self._receiver.received
             for resource, records in received.json["message"]["raw"].items()
             if isinstance(records, list)
@@ -49,10 +49,10 @@ class Ours:
         ]
 
 
-def _report(resource: str, record: dict[str, object]) -> Report:
+def _row(resource: str, record: dict[str, object]) -> ReportedRow:
     kind = str(record["eventType"])
     key = (_RESOURCES.get(resource, resource), int(str(record["objectId"])))
-    return Report(key, None if kind == "DELETED" else record, kind)
+    return ReportedRow(key, None if kind == "DELETED" else record, kind)
 
 
 def version() -> str:

@@ -17,7 +17,7 @@ from . import ours
 from .actions import CHANGES, Scene, actions
 from .drifts import DRIFTS, SIZES, Drift
 from .externals import PEERS, External, Unavailable
-from .judge import Judge, Knowledge, Report, Score
+from .judge import Judge, Knowledge, ReportedRow, Score
 from .shop import Shop
 
 #: Objects of the store in which the actions are performed.
@@ -31,7 +31,7 @@ OURS = "flask_woo_events"
 class Syncing(t.Protocol):
     """A peer that is connected to a store."""
 
-    def sync(self) -> list[Report]:
+    def sync(self) -> list[ReportedRow]:
         """Sync once and return the reports."""
         ...
 
@@ -87,12 +87,12 @@ class Connection:
     peer: Syncing
     pace: Pace
 
-    def sync(self) -> list[Report]:
+    def sync(self) -> list[ReportedRow]:
         """Pass time, let the peer sync once, and return its reports."""
         self.pace.wait()
-        reports = self.peer.sync()
+        rows = self.peer.sync()
         self.pace.rest()
-        return reports
+        return rows
 
 
 @contextlib.contextmanager
@@ -108,8 +108,8 @@ def _connected(peer: External | None, sizes: dict[str, int]) -> cabc.Iterator[Co
             connect(shop, url, certificate, folder) as running,
         ):
             connection = Connection(shop, running, pace)
-            reports = connection.sync()
-            if peer is not None and not any(report.key[0] == "orders" for report in reports):
+            rows = connection.sync()
+            if peer is not None and not any(row.key[0] == "orders" for row in rows):
                 # The rows it loses after this would not be its own failure.
                 raise Unavailable("its first sync gave no orders")
             yield connection
