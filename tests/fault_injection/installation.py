@@ -84,8 +84,8 @@ class Installation:
         self._kills: list[float] = []
         #: When an object last changed in the store; seconds, monotonic.
         self.changed: dict[ObjectKey, float] = {}
-        self.said = Said(self.store)
-        self._folded = 0
+        self.webhook_log = WebhookLog(self.store)
+        self._collected = 0
         self._bodies: dict[str, t.Any] = {}
 
     @property
@@ -280,7 +280,7 @@ class Installation:
             self._bodies[number] = _lasting(one)
             for thing, kind, content in events_in(body["message"]):
                 self.judge.receive(thing, kind, content)
-        self._folded = len(received)
+        self._collected = len(received)
 
     @property
     def complete(self) -> bool:

@@ -17,7 +17,7 @@ class LoggedWebhook:
     """One webhook."""
 
     thing: ObjectKey | None
-    #: Before it was sent; seconds, monotonic.
+    #: Just before it was sent; seconds, monotonic.
     at: float
     #: HTTP status; ``None`` without an answer.
     status: int | None
@@ -47,8 +47,8 @@ class WebhookLog:
         """Send the webhooks that wait, and wait for the answers."""
         self._webhooks.run_queue()
 
-    def taken(self, changed: cabc.Mapping[ObjectKey, float]) -> set[ObjectKey]:
-        """Objects of which a webhook was answered 200 that was sent after their last change."""
+    def accepted(self, changed: cabc.Mapping[ObjectKey, float]) -> set[ObjectKey]:
+        """Return objects for which a webhook after their last change was answered 200."""
         return {
             one.thing
             for one in self.entries
