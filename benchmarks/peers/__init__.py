@@ -1,1 +1,1 @@
-"""Other projects that follow a store, compared with this one: same acts, same drifts, one judge."""
+"""Comparison with other pollers: the same actions, the same drifts and one judge for all."""

@@ -11,12 +11,12 @@ from .table import as_json, markdown
 
 
 def main() -> None:
-    """Run the peers one after another and print what each did."""
+    """Run the peers one after another and print their results."""
     names = [OURS, *(peer.name for peer in PEERS)]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     parser.add_argument("--peer", action="append", choices=names, help="only this one; repeatable")
     parser.add_argument("--json", action="store_true", help="print JSON, and the table to stderr")
-    parser.add_argument("--scale", type=int, default=1, help="a shop so many times as large")
+    parser.add_argument("--scale", type=int, default=1, help="multiply the size of the store")
     options = parser.parse_args()
     results = []
     for name in options.peer or names:

@@ -1,4 +1,4 @@
-"""The drifts: changes of a listing while it is read, and changes that its dates do not show."""
+"""Drifts: listings that change while they are read, and changes that dates do not show."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import collections.abc as cabc
 
 from .shop import Shop
 
-#: Objects of a store in which a drift happens: more orders than three pages hold.
+#: Objects of a store in which a drift happens; the orders fill more than three pages.
 SIZES = {"orders": 350, "products": 10, "coupons": 3, "customers": 5}
 #: How far back a late commit is dated, seconds.
 LATE = 1800
 
-#: Makes the drift, or prepares it for the next sync; the second argument lets the peer sync first.
+#: Makes the drift happen, or prepares it for the next sync; the second argument syncs the peer.
 Drift = cabc.Callable[[Shop, cabc.Callable[[], None]], None]
 
 
 def edited_while_read(shop: Shop, sync: cabc.Callable[[], None]) -> None:
-    """Edit 250 orders in five minutes, and more while the pages are read.
+    """Edit 250 orders within five minutes, and more while the pages are read.
 
-    Between two pages one order of the page just read is edited, and a new one comes in.
+    Between two pages, one order of the page just read is edited and a new one is created.
     """
     acts, clock = shop.store.acts, shop.store.clock
     clock.advance(-300)
@@ -42,8 +42,8 @@ def edited_while_read(shop: Shop, sync: cabc.Callable[[], None]) -> None:
 def one_second(shop: Shop, sync: cabc.Callable[[], None]) -> None:
     """Edit 300 orders in one second, as a bulk action does.
 
-    The simulated store orders rows of one date differently in each query, as real ones were seen
-    to do; with ties in a steady order, pages in the order of dates would lose none here.
+    The simulated store returns rows with equal dates in a different order for each query, as real
+    stores were seen to do. With a stable order, paging by date would lose none of them.
     """
     shop.store.clock.freeze()
     for number in sorted(shop.store.truth("orders"))[:300]:
@@ -52,9 +52,9 @@ def one_second(shop: Shop, sync: cabc.Callable[[], None]) -> None:
 
 
 def late_commits(shop: Shop, sync: cabc.Callable[[], None]) -> None:
-    """Make ten edits and ten new orders visible with a date 30 minutes back.
+    """Make ten edits and ten new orders visible with a date 30 minutes in the past.
 
-    A new order was synced before, so every cursor, by creation or modification, is further.
+    A new order is synced first, so every cursor, by creation or modification, is past that date.
     """
     acts, clock = shop.store.acts, shop.store.clock
     orders, product = sorted(shop.store.truth("orders")), min(shop.store.truth("products"))
@@ -69,15 +69,15 @@ def late_commits(shop: Shop, sync: cabc.Callable[[], None]) -> None:
 
 
 def deleted_for_good(shop: Shop, sync: cabc.Callable[[], None]) -> None:
-    """Delete ten orders without the trash."""
+    """Delete ten orders permanently, without the trash."""
     for number in sorted(shop.store.truth("orders"))[100:110]:
         shop.store.acts.delete_for_good("orders", number)
 
 
-#: Every drift by the heading of its column.
+#: Every drift by its column heading.
 DRIFTS: dict[str, Drift] = {
     "edited while read": edited_while_read,
     "300 in one second": one_second,
     "20 late commits": late_commits,
-    "10 deleted for good": deleted_for_good,
+    "10 deleted permanently": deleted_for_good,
 }

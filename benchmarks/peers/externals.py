@@ -1,4 +1,4 @@
-"""The peers that are other projects: their installation, one run, and its output."""
+"""The peers that are other projects: their installation, one sync, and its reports."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ import sys
 from .judge import ReportedRow
 from .shop import CONSUMER_KEY, CONSUMER_SECRET, Shop
 
-#: Where the peers are installed; it ignores itself in git.
+#: The folder in which the peers are installed; its own .gitignore hides it.
 HOME = pathlib.Path(__file__).parents[2] / ".peers"
 _ADAPTERS = pathlib.Path(__file__).parent / "adapters"
-#: Seconds that one sync may take.
-_PATIENCE = 300
-#: All peers use the certificates of certifi, not all of them read the environment.
+#: Time limit of one sync, seconds.
+_SYNC_TIMEOUT = 300
+#: All peers take their authorities from certifi; not all of them read the environment.
 _TRUST = "import certifi\ncertifi.where = lambda: {!r}\n"
 
 
 class Unavailable(Exception):
-    """The peer cannot be run here; the message says why."""
+    """The peer cannot be run here; the message gives the reason."""
 
 
 @dataclasses.dataclass(frozen=True)
 class External:
     """One peer.
 
-    :param name: by which it is chosen, and the name of its adapter.
-    :param title: as the table shows it.
-    :param requirement: what pip installs, with its version.
-    :param wall_clock: it asks the computer's clock until when it reads, so the store's clock has
-        to be the computer's.
-    :param reason: why it cannot be run at all.
+    :param name: the value of ``--peer``, and the name of the adapter.
+    :param title: the title in the table.
+    :param requirement: the requirement that pip installs, with its version.
+    :param wall_clock: the peer reads up to the computer's time, so the store must use the
+        computer's clock.
+    :param reason: the reason why it cannot be run at all.
     """
 
     name: str
@@ -55,9 +55,9 @@ class External:
         return HOME / self.name / "bin" / "python"
 
     def prepare(self) -> None:
-        """Install it into a virtual environment of its own, unless that exists.
+        """Install the peer into its own virtual environment unless it is installed already.
 
-        :raises Unavailable: it cannot be had.
+        :raises Unavailable: the peer cannot be installed.
         """
         if self.reason:
             raise Unavailable(self.reason)
@@ -74,7 +74,7 @@ class External:
     def connect(
         self, shop: Shop, url: str, certificate: pathlib.Path, folder: pathlib.Path
     ) -> cabc.Iterator[Running]:
-        """Return the peer with a fresh state, for this store."""
+        """Yield the peer with a fresh state for this store."""
         state, trust = folder / "state", folder / "trust"
         state.mkdir()
         trust.mkdir()
@@ -90,7 +90,7 @@ class Running:
     python: pathlib.Path
     url: str
     state: pathlib.Path
-    #: A folder for Python's path that makes it trust the store's certificate.
+    #: A folder for PYTHONPATH that makes the peer trust the store's certificate.
     trust: pathlib.Path
 
     def sync(self) -> list[ReportedRow]:
@@ -105,22 +105,22 @@ class Running:
             [str(self.python), str(_ADAPTERS / f"{self.peer.name}.py"), json.dumps(task)],
             capture_output=True,
             text=True,
-            timeout=_PATIENCE,
+            timeout=_SYNC_TIMEOUT,
             env=self._environment(),
             cwd=self.state,
         )
         if done.returncode:
-            raise Unavailable(f"it ended with {done.returncode}: {_end_of(done.stderr)}")
+            raise Unavailable(f"the sync ended with {done.returncode}: {_end_of(done.stderr)}")
         return [_row(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
     def _environment(self) -> dict[str, str]:
-        # Nothing of this environment may leak into the peer, and nothing of it into this one.
+        # The peer must not see the variables of this process.
         return {
             "HOME": str(self.state),
             "LANG": "C.UTF-8",
             "PATH": f"{self.python.parent}{os.pathsep}{os.environ['PATH']}",
             "TZ": "UTC",
-            # No proxy between two ends of one machine.
+            # Requests on loopback must not go through a proxy.
             "NO_PROXY": "127.0.0.1",
             "PYTHONPATH": str(self.trust),
         }
@@ -140,9 +140,9 @@ def _run(what: str, *command: str) -> None:
 
 def _end_of(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    # The notices of pip itself come after its errors.
+    # Notices of pip about itself follow its errors.
     lines = [line for line in lines if line.startswith("ERROR")] or lines
-    return lines[-1][:200] if lines else "it said nothing"
+    return lines[-1][:200] if lines else "no output"
 
 
 #: Every peer, in the order of the table.

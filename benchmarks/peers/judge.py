@@ -1,4 +1,4 @@
-"""The judge: which changes a peer reported, wrongly reported, repeated or lost."""
+"""The judge: counts the changes that a peer reported, invented, repeated and lost."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import typing as t
 from flask_woo_events.sync.ledger.digest import VOLATILE, digest_of
 
 Json = dict[str, t.Any]
-#: Resource, as in the store's REST API, and id.
+#: Resource, as the store's REST API names it, and id.
 Key = tuple[str, int]
-World = cabc.Mapping[Key, Json]
+Objects = cabc.Mapping[Key, Json]
 Kind = t.Literal["CREATED", "UPDATED", "DELETED"]
 
 
 @dataclasses.dataclass(frozen=True)
 class ReportedRow:
-    """One row of a peer's output.
+    """One row that a peer reported.
 
-    :param body: the fields that the peer carries, as the store has them; None for a deletion.
-    :param kind: what the peer says has happened; most say nothing.
+    :param body: the fields that the peer passes on, with the store's values; None for a deletion.
+    :param kind: the kind of change, if the peer reports one.
     """
 
     key: Key
@@ -29,7 +29,7 @@ class ReportedRow:
 
     @property
     def deletion(self) -> bool:
-        """It says that the object is deleted, as a row in the trash does."""
+        """Whether the row reports a deletion, or an object in the trash."""
         return self.body is None or self.body.get("status") == "trash"
 
 
@@ -37,134 +37,136 @@ class ReportedRow:
 class Change:
     """One change that really happened."""
 
-    act: str
+    action: str
     key: Key
     kind: Kind
 
 
 @dataclasses.dataclass
 class Score:
-    """A peer's score on the acts."""
+    """The result of a peer for the actions."""
 
     changes: int = 0
-    told: int = 0
-    #: Reported, but not by the sync after the act.
+    reported: int = 0
+    #: Reported, but not by the sync that followed the action.
     late: int = 0
-    #: Deletions that were not reported but visible: the sync listed the whole resource.
+    #: Deletions that were not reported but can be seen: the sync listed the whole resource.
     by_absence: int = 0
-    #: Rows with nothing new of objects that no act had changed since the peer knew them.
+    #: Rows of objects that had not changed since the peer knew them.
     unchanged: int = 0
-    #: Rows that are wrong: another content, another kind, a deleted object as live.
+    #: Rows with a wrong content or kind, or of an object that no longer exists.
     wrong: int = 0
-    #: Rows that repeat what this peer has reported.
+    #: Rows that repeat a change that this peer has reported.
     duplicates: int = 0
-    #: Neither reported nor visible by absence before the object changed again, or at all.
+    #: Changes neither reported nor visible by absence before the object changed again, or at all.
     missed: list[Change] = dataclasses.field(default_factory=list)
 
     @property
     def false(self) -> int:
-        """Rows whose content is not new, without those that repeat a reported change."""
+        """Rows without a new content, except those that repeat a reported change."""
         return self.unchanged + self.wrong
 
 
 class Judge:
-    """Follows the acts and the syncs between them.
+    """Compares the actions with the reports of the syncs between them.
 
-    A change is reported when a row with the object's new content (or a deletion) comes before the
-    object changes again, at whatever sync. So nothing depends on how a peer names changes; but
-    where it names a kind, the kind has to be right.
+    A change counts as reported when a row with the object's new content, or a deletion, arrives
+    before the object changes again, at any sync. Peers need not row a kind of change, but a kind
+    that is reported must be right.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, objects: Objects) -> None:
         self.score = Score()
-        self._world = world
-        self._waiting: dict[Key, tuple[Change, int]] = {}
+        self._objects = objects
+        self._pending: dict[Key, tuple[Change, int]] = {}
         self._reported: set[Key] = set()
         self._syncs = 0
 
-    def see(self, act: str, world: World) -> None:
-        """Record what an act changed."""
-        for key, kind in sorted(differences(self._world, world).items()):
+    def record_action(self, action: str, objects: Objects) -> None:
+        """Record the changes that an action made."""
+        for key, kind in sorted(differences(self._objects, objects).items()):
             self.score.changes += 1
             self._reported.discard(key)
-            lost = self._waiting.pop(key, None)
+            lost = self._pending.pop(key, None)
             if lost is not None:
                 self.score.missed.append(lost[0])
-            self._waiting[key] = (Change(act, key, kind), self._syncs)
-        self._world = world
+            self._pending[key] = (Change(action, key, kind), self._syncs)
+        self._objects = objects
 
-    def receive(self, rows: cabc.Sequence[ReportedRow]) -> None:
+    def record_sync(self, rows: cabc.Sequence[ReportedRow]) -> None:
         """Judge the rows of one sync."""
         for row in rows:
             self._judge(row)
-        for key in unlisted(rows, self._world, self._waiting):
-            if self._waiting[key][0].kind == "DELETED":
+        for key in unlisted(rows, self._objects, self._pending):
+            if self._pending[key][0].kind == "DELETED":
                 self.score.by_absence += 1
-                del self._waiting[key]
+                del self._pending[key]
                 self._reported.add(key)
         self._syncs += 1
 
     def close(self) -> Score:
-        """Return the score; changes that still wait were missed."""
-        self.score.missed += [change for change, _since in self._waiting.values()]
-        self._waiting.clear()
+        """Return the score; pending changes count as missed."""
+        self.score.missed += [change for change, _since in self._pending.values()]
+        self._pending.clear()
         return self.score
 
     def _judge(self, row: ReportedRow) -> None:
         key, score = row.key, self.score
-        if not self._is_true(row):
+        if not self._right(row):
             score.wrong += 1
-        elif key in self._waiting:
-            change, since = self._waiting[key]
+        elif key in self._pending:
+            change, since = self._pending[key]
             if row.kind not in (None, change.kind):
                 score.wrong += 1
                 return
-            score.told += 1
+            score.reported += 1
             score.late += since < self._syncs
-            del self._waiting[key]
+            del self._pending[key]
             self._reported.add(key)
         elif key in self._reported:
             score.duplicates += 1
         else:
             score.unchanged += 1
 
-    def _is_true(self, row: ReportedRow) -> bool:
-        true = self._world.get(row.key)
+    def _right(self, row: ReportedRow) -> bool:
+        true = self._objects.get(row.key)
         if row.deletion or true is None:
-            # A deletion of an object that was not known is not true.
-            known = row.key in self._waiting or row.key in self._reported
+            # A deletion of an object that was never known is wrong.
+            known = row.key in self._pending or row.key in self._reported
             return row.deletion and true is None and known
         return row.body is not None and same(row.body, true)
 
 
 class Knowledge:
-    """The state of the store according to a peer."""
+    """The state of the store according to the reports of a peer."""
 
-    def __init__(self, world: World) -> None:
-        self._known: dict[Key, Json] = dict(world)
+    def __init__(self, objects: Objects) -> None:
+        self._known: dict[Key, Json] = dict(objects)
 
-    def receive(self, rows: cabc.Sequence[ReportedRow], world: World) -> None:
-        """Apply the rows of one sync; ``world`` says whether it listed a whole resource."""
+    def update(self, rows: cabc.Sequence[ReportedRow], objects: Objects) -> None:
+        """Apply the reports of one sync; ``objects`` shows whether it listed a whole resource."""
         for row in rows:
             if row.deletion or row.body is None:
                 self._known.pop(row.key, None)
             else:
                 self._known[row.key] = row.body
-        for key in unlisted(rows, world, self._known):
+        for key in unlisted(rows, objects, self._known):
             del self._known[key]
 
-    def lost(self, world: World, resource: str) -> list[Key]:
-        """Return the objects of a resource that differ from the store's."""
-        keys = {key for key in self._known.keys() | world.keys() if key[0] == resource}
+    def lost(self, objects: Objects, resource: str) -> list[Key]:
+        """Return the objects of a resource whose known state differs from the store's."""
+        keys = {key for key in self._known.keys() | objects.keys() if key[0] == resource}
         return sorted(
             key
             for key in keys
-            if key not in self._known or key not in world or not same(self._known[key], world[key])
+            if key not in self._known
+            or key not in objects
+            or not same(self._known[key], objects[key])
         )
 
 
-def differences(before: World, after: World) -> dict[Key, Kind]:
-    """Return what happened to each object between two snapshots of the store."""
+def differences(before: Objects, after: Objects) -> dict[Key, Kind]:
+    """Return the kind of change of each object that differs between two states of the store."""
     found: dict[Key, Kind] = {}
     for key in before.keys() | after.keys():
         if key not in before:
@@ -179,18 +181,20 @@ def differences(before: World, after: World) -> dict[Key, Kind]:
 def same(reported: Json, true: Json) -> bool:
     """Return whether every reported field has the store's value.
 
-    A peer may carry fewer fields, leave out nulls, or add fields of its own.
+    A peer may pass on fewer fields, omit nulls, or add its own fields.
     """
     shared = (reported.keys() & true.keys()) - VOLATILE
     return bool(shared) and all(_plain(reported[name]) == _plain(true[name]) for name in shared)
 
 
-def unlisted(rows: cabc.Sequence[ReportedRow], world: World, keys: cabc.Iterable[Key]) -> list[Key]:
-    """Return the keys that are missing in a sync that listed their whole resource."""
-    listed = {row.key for row in rows if not row.deletion}
-    whole = {resource for resource, _number in listed}
-    whole -= {resource for resource, number in world.keys() - listed}
-    return [key for key in keys if key[0] in whole and key not in listed]
+def unlisted(
+    rows: cabc.Sequence[ReportedRow], objects: Objects, keys: cabc.Iterable[Key]
+) -> list[Key]:
+    """Return those of ``keys`` that are missing in a sync that listed their whole resource."""
+    heard = {row.key for row in rows if not row.deletion}
+    whole = {resource for resource, _number in heard}
+    whole -= {resource for resource, number in objects.keys() - heard}
+    return [key for key in keys if key[0] in whole and key not in heard]
 
 
 def _plain(value: t.Any) -> t.Any:

@@ -1,4 +1,4 @@
-"""This project as a peer: an application with default settings, its worker and a callback."""
+"""flask_woo_events as a peer: an application with default settings, a worker and a callback."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _RESOURCES = {"discounts": "coupons"}
 
 
 class Ours:
-    """Polls once and delivers once; the output is what the callback received.
+    """Polls once and delivers once; the callback's notifications are the reports.
 
-    Our clock is the store's, so a poll comes a quarter of an hour after the one before, as it
-    does by default. The rows are those of the notifications as they arrived over HTTP.
+    The application uses the store's clock, so polls are 15 minutes apart, the default interval.
+    The rows are those of the notifications as they arrived over HTTP.
     """
 
     def __init__(self, runtime: Runtime, receiver: CallbackReceiver, instance_id: int) -> None:
@@ -33,7 +33,7 @@ class Ours:
         self._instance_id = instance_id
 
     def sync(self) -> list[ReportedRow]:
-        """Poll, deliver, and return what was received."""
+        """Poll, deliver, and return the reports that arrived."""
         self._receiver.clear()
         worker = Worker(self._runtime)
         for report in worker.poll_once([self._instance_id]):
@@ -42,8 +42,8 @@ class Ours:
         worker.deliver_once()
         return [
             _row(resource, record)
-            for one in self._receiver.received
-            for resource, records in one.json["message"]["raw"].items()
+            for received in self._receiver.received
+            for resource, records in received.json["message"]["raw"].items()
             if isinstance(records, list)
             for record in records
         ]
@@ -64,13 +64,13 @@ def version() -> str:
 def connect(
     shop: Shop, url: str, certificate: pathlib.Path, folder: pathlib.Path
 ) -> cabc.Iterator[Ours]:
-    """Create an application that is connected to the store and delivers to a callback."""
+    """Yield an application that is connected to the store and delivers to a callback."""
     receiver = CallbackReceiver()
-    with application() as app, receiver.serve() as hook:
+    with application() as app, receiver.serve() as callback_url:
         runtime = _with_clock_of(shop, app)
         runtime.store_session.verify = str(certificate)
         app.extensions[EXTENSION] = runtime
-        yield Ours(runtime, receiver, create_instance(app, url, hook))
+        yield Ours(runtime, receiver, create_instance(app, url, callback_url))
         runtime.database.dispose()
 
 

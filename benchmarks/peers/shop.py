@@ -1,4 +1,4 @@
-"""The store that every peer reads: simulated, over TLS, with its requests counted."""
+"""The store that every peer reads: simulated, over TLS, with a request counter."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ Json = dict[str, t.Any]
 
 
 class Shop:
-    """A simulated WooCommerce 11.0 behind a server that counts, and can act between two pages.
+    """A simulated WooCommerce 11.0 whose server counts requests and can act between two pages.
 
-    It is read over TLS because real stores are, and because Airbyte's connector knows no other
-    way; so every peer authenticates by Basic and none has to sign.
+    It serves TLS because real stores do, and because Airbyte's connector supports nothing else.
+    So every peer uses Basic authentication.
     """
 
     def __init__(self, clock: SimClock, **sizes: int) -> None:
@@ -41,12 +41,12 @@ class Shop:
             "11.0", consumer_key=CONSUMER_KEY, consumer_secret=CONSUMER_SECRET, clock=clock
         )
         self.store.populate(**sizes)
-        #: Number of requests.
+        #: Requests received.
         self.requests = 0
         #: Called with the ids of a full page of orders, before the client gets the page.
         self.between_pages: cabc.Callable[[list[int]], None] | None = None
 
-    def world(self) -> dict[Key, Json]:
+    def objects(self) -> dict[Key, Json]:
         """Return every live object of the four resources."""
         return {
             (resource, number): body
@@ -56,7 +56,7 @@ class Shop:
 
     @contextlib.contextmanager
     def serve(self, folder: pathlib.Path) -> cabc.Iterator[tuple[str, pathlib.Path]]:
-        """Listen; yield the URL, and the certificate to trust."""
+        """Serve the store; yields its URL and the certificate to trust."""
         certificate, key = folder / "store.pem", folder / "store.key"
         _make_certificate(certificate, key)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -69,8 +69,8 @@ class Shop:
     def _wsgi(
         self, environ: dict[str, t.Any], start_response: cabc.Callable[..., t.Any]
     ) -> cabc.Iterable[bytes]:
-        # A real store still has version 2 of its API, which for orders differs in nothing that is
-        # read here; the simulated one has only version 3.
+        # The simulated store has only version 3 of the API; version 2 of a real store does not
+        # differ in any field that is read here.
         path = str(environ["PATH_INFO"]).replace("/wc/v2/", "/wc/v3/")
         self.requests += 1
         environ = {**environ, "PATH_INFO": path, "wsgi.url_scheme": "https"}

@@ -1,4 +1,4 @@
-"""``flask woo demo``: the whole way of an event on this machine."""
+"""``flask woo demo``: changes in a simulated store, and the events that arrive for them."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from .output import errors_as_messages
 
 
 @click.command("demo")
-@click.option("--keep", is_flag=True, help="Leave everything running until Ctrl-C.")
+@click.option("--keep", is_flag=True, help="Keep everything running until Ctrl-C.")
 @with_appcontext
 @errors_as_messages
 def demo(keep: bool) -> None:
-    """Let things happen in a simulated store and show what arrives.
+    """Change a simulated store and print the events that arrive.
 
-    Exit status 0 only if every change arrived exactly once with a good signature.
+    The exit status is 0 only if every change arrived exactly once with a valid signature.
     """
     began = time.monotonic()
     app = flask.current_app._get_current_object()  # type: ignore[attr-defined]
     summary = demonstration.run(app, click.echo, _wait if keep else None)
     click.echo(
         f"\n{summary.changes} changes, {summary.arrived} arrived, {summary.missing} missing, "
-        f"{summary.unexpected} false or twice, {summary.badly_signed} badly signed "
+        f"{summary.unexpected} false or repeated, {summary.badly_signed} with a wrong signature "
         f"({time.monotonic() - began:.1f} s)"
     )
-    if not summary.good:
+    if not summary.clean:
         sys.exit(1)
 
 
 def _wait() -> None:
-    click.echo("\nEverything keeps running. Ctrl-C ends it.")
+    click.echo("\nEverything keeps running. Press Ctrl-C to stop.")
     try:
         threading.Event().wait()
     except KeyboardInterrupt:

@@ -16,7 +16,7 @@ from .output import as_json_option, echo_json, errors_as_messages
 
 
 @click.command("prove")
-@click.option("--store", help="A real test store to prove it on, instead of the simulator.")
+@click.option("--store", help="Use this real test store instead of the simulator.")
 @click.option("--key", help="The test store's consumer key, read/write.")
 @click.option("--secret", help="The test store's consumer secret.")
 @click.option(
@@ -24,12 +24,12 @@ from .output import as_json_option, echo_json, errors_as_messages
     "versions",
     multiple=True,
     type=click.Choice(suite.VERSIONS),
-    help="Simulated WooCommerce; all without it.",
+    help="Simulated WooCommerce version; repeatable. All versions without it.",
 )
-@click.option("--scenario", "names", multiple=True, help="Only this scenario.")
+@click.option("--scenario", "names", multiple=True, help="Run only this scenario; repeatable.")
 @click.option("--journal", is_flag=True, help="Simulated stores have the companion plugin.")
-@click.option("--database", help="URL of an empty database, instead of a file that goes again.")
-@click.option("--list", "only_list", is_flag=True, help="Name the scenarios and end.")
+@click.option("--database", help="URL of an empty database. A temporary file without it.")
+@click.option("--list", "only_list", is_flag=True, help="List the scenarios and exit.")
 @as_json_option
 @with_appcontext
 @errors_as_messages
@@ -44,31 +44,31 @@ def prove(
     only_list: bool,
     as_json: bool,
 ) -> None:
-    """Let everything happen that loses events, and count what is lost, false or twice.
+    """Run the loss suite and count lost, false and repeated events.
 
-    Exit status 1 unless all three are zero in every scenario.
+    The exit status is 1 unless all three are zero in every scenario.
     """
     chosen = suite.scenarios(names)
     if only_list:
-        for one in chosen:
-            click.echo(f"{one.name}: {one.words}")
+        for scenario in chosen:
+            click.echo(f"{scenario.name}: {scenario.description}")
         return
     summary = _Summary(as_json)
-    with harness.database(database) as fragile:
+    with harness.database(database) as opened:
         if store is not None:
             if not key or not secret:
                 raise click.UsageError("--store needs --key and --secret")
-            for step in live_store.run(fragile, store, key, secret):
+            for step in live_store.run(opened, store, key, secret):
                 summary.add(step.name, "real", step.verdict, None, step.seconds)
                 if step.refused and not as_json:
                     click.echo(f"        {step.refused}")
         else:
-            for result in suite.run(chosen, fragile, versions or suite.VERSIONS, journal=journal):
+            for result in suite.run(chosen, opened, versions or suite.VERSIONS, journal=journal):
                 error = result.error
                 if result.badly_signed:
-                    error = f"{result.badly_signed} notifications were badly signed"
+                    error = f"{result.badly_signed} notifications had a wrong signature"
                 elif result.verdict.changes < result.scenario.changes:
-                    error = "less happened than the scenario is about"
+                    error = f"fewer than {result.scenario.changes} changes took place"
                 name = result.scenario.name
                 summary.add(name, result.version, result.verdict, error, result.seconds)
     summary.end()
@@ -77,7 +77,7 @@ def prove(
 
 
 class _Summary:
-    """Prints results as they come, and adds them up."""
+    """Prints each result and the sums."""
 
     def __init__(self, as_json: bool) -> None:
         self.clean = True
@@ -106,7 +106,7 @@ class _Summary:
         counts = f"{len(verdict.lost)}/{len(verdict.false)}/{len(verdict.duplicate)}"
         click.echo(
             f"{version:5} {name:48.48} {verdict.changes:4} changes {verdict.arrived:4} events  "
-            f"lost/false/twice {counts:7} {'ok' if good else 'FAILED'}"
+            f"lost/false/repeated {counts:7} {'ok' if good else 'FAILED'}"
         )
         for line in _reasons(verdict, error):
             click.echo(f"        {line}")
@@ -119,13 +119,13 @@ class _Summary:
         click.echo(
             f"\n{total['scenarios']} scenarios, {total['changes']} changes, "
             f"{total['arrived']} events: {total['lost']} lost, {total['false']} false, "
-            f"{total['duplicate']} twice"
+            f"{total['duplicate']} repeated"
         )
 
 
 def _reasons(verdict: Verdict, error: str | None) -> cabc.Iterator[str]:
     if error is not None:
         yield error
-    yield from (f"lost: {one}" for one in verdict.lost[:5])
-    yield from (f"false: {one}" for one in verdict.false[:5])
-    yield from (f"twice: {one}" for one in verdict.duplicate[:5])
+    yield from (f"lost: {key}" for key in verdict.lost[:5])
+    yield from (f"false: {event}" for event in verdict.false[:5])
+    yield from (f"repeated: {event}" for event in verdict.duplicate[:5])

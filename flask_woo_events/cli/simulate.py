@@ -1,4 +1,4 @@
-"""``flask woo simulate``: a WooCommerce store to try things on."""
+"""``flask woo simulate``: a simulated WooCommerce store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..simulation.store import VERSIONS, SimulatedStore
 @click.option("--products", default=20, show_default=True)
 @click.option("--coupons", default=5, show_default=True)
 @click.option("--customers", default=30, show_default=True)
-@click.option("--journal", is_flag=True, help="With the companion plugin installed.")
+@click.option("--journal", is_flag=True, help="Install the companion plugin in the store.")
 def simulate(
     version: str,
     host: str,
@@ -41,8 +41,8 @@ def simulate(
         click.echo(f"store.url         {url}")
         click.echo("oauth.api.key     ck_simulated")
         click.echo("oauth.api.secret  cs_simulated")
-        click.echo(f"A WooCommerce {version} as far as its REST API goes. Ctrl-C ends it.")
+        click.echo(f"Serving the REST API of WooCommerce {version}. Press Ctrl-C to stop.")
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
-            click.echo("ended")
+            click.echo("stopped")

@@ -1,1 +1,1 @@
-"""A simulated store, a callback, the demo and the loss suite."""
+"""A simulated store, a callback receiver, the demo and the loss suite."""

@@ -1,4 +1,4 @@
-"""The receiving end of notifications, for demos and tests."""
+"""A receiver of notifications, for demos and tests."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ..values.crypto import verify_body
 
 @dataclasses.dataclass(frozen=True)
 class Received:
-    """One notification as it arrived."""
+    """One notification that arrived."""
 
     headers: email.message.Message
     body: bytes
-    #: When it came; seconds, monotonic.
+    #: Time of arrival; seconds of the monotonic clock.
     at: float = dataclasses.field(default_factory=time.monotonic)
 
     @property
@@ -33,18 +33,18 @@ class Received:
 
     @property
     def events(self) -> list[dict[str, t.Any]]:
-        """Its ``message.events``."""
+        """The member ``message.events`` of the body."""
         return t.cast("list[dict[str, t.Any]]", self.json["message"]["events"])
 
     def is_signed_with(self, key: str) -> bool:
-        """Whether ``Elements-Webhook-Signature`` fits the body."""
+        """Return whether ``Elements-Webhook-Signature`` is valid for the body and this key."""
         return verify_body(self.body, (key,), self.headers.get("Elements-Webhook-Signature"))
 
 
 class CallbackReceiver:
-    """A callback URL on loopback that keeps what it gets.
+    """A callback URL on loopback that keeps the notifications it receives.
 
-    :param answer: given each notification, the HTTP status to answer with.
+    :param answer: takes a notification and returns the HTTP status to answer with.
     """
 
     def __init__(self, answer: cabc.Callable[[Received], int] = lambda received: 200) -> None:
@@ -54,7 +54,7 @@ class CallbackReceiver:
 
     @property
     def received(self) -> list[Received]:
-        """Every notification so far, in the order in which they came."""
+        """Every notification so far, in the order of arrival."""
         with self._arrived:
             return list(self._received)
 
@@ -63,23 +63,23 @@ class CallbackReceiver:
         """``(objectType, objectId, eventType)`` of every event so far."""
         return [
             (event["objectType"], event["objectId"], event["eventType"])
-            for one in self.received
-            for event in one.events
+            for notification in self.received
+            for event in notification.events
         ]
 
     def wait_for(self, count: int, seconds: float = 10.0) -> bool:
-        """Wait until so many notifications have come; false when the time is over."""
+        """Wait until ``count`` notifications have arrived; return false after ``seconds``."""
         with self._arrived:
             return self._arrived.wait_for(lambda: len(self._received) >= count, seconds)
 
     def clear(self) -> None:
-        """Forget what came."""
+        """Forget the received notifications."""
         with self._arrived:
             self._received.clear()
 
     @contextlib.contextmanager
     def serve(self, host: str = "127.0.0.1", port: int = 0) -> cabc.Iterator[str]:
-        """Listen while the block runs; yields the URL."""
+        """Listen while the block runs, and yield the URL."""
         server = _Server((host, port), _handler(self))
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
@@ -91,7 +91,7 @@ class CallbackReceiver:
             thread.join()
 
     def take(self, received: Received) -> int:
-        """Keep a notification and say what to answer."""
+        """Keep a notification and return the status to answer with."""
         status = self.answer(received)
         with self._arrived:
             self._received.append(received)
@@ -103,7 +103,7 @@ class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: t.Any, client_address: t.Any) -> None:
-        # A sender may end in the middle of its request.
+        # A sender may close the connection during its request.
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -116,7 +116,7 @@ def _handler(receiver: CallbackReceiver) -> type[http.server.BaseHTTPRequestHand
             length = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(length)
             if len(body) < length:
-                self.close_connection = True  # Its sender ended in the middle: it did not come.
+                self.close_connection = True  # The request is incomplete, so it is not kept.
                 return
             status = receiver.take(Received(self.headers, body))
             self.send_response(status)

@@ -1,4 +1,4 @@
-"""The demonstration: a store changes, and each change arrives at a callback exactly once."""
+"""The demo: changes in a simulated store arrive at a callback, each exactly once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ..worker.worker import Worker
 from .callback_receiver import CallbackReceiver
 from .store import SimulatedStore
 
-#: Resource keys of the documentation, and the simulator's names of the same collections.
+#: Polled resources, and the simulator's names of them.
 RESOURCES = {
     "customers": "customers",
     "discounts": "coupons",
@@ -34,12 +34,12 @@ RESOURCES = {
 SIGNATURE_KEY = "a-key-of-the-demonstration"
 
 Event = tuple[str, str, str]
-Say = cabc.Callable[[str], None]
+Write = cabc.Callable[[str], None]
 
 
 @dataclasses.dataclass(kw_only=True)
 class Summary:
-    """How the demonstration ended."""
+    """The result of the demo."""
 
     changes: int = 0
     arrived: int = 0
@@ -48,17 +48,17 @@ class Summary:
     badly_signed: int = 0
 
     @property
-    def good(self) -> bool:
-        """Every change arrived exactly once and every signature held."""
+    def clean(self) -> bool:
+        """Whether every change arrived exactly once with a valid signature."""
         faults = self.missing + self.unexpected + self.badly_signed
         return self.changes > 0 and faults == 0
 
 
-def run(app: flask.Flask, say: Say, keep: cabc.Callable[[], None] | None = None) -> Summary:
-    """Connect a simulated store to the application and let things happen in it.
+def run(app: flask.Flask, write: Write, keep: cabc.Callable[[], None] | None = None) -> Summary:
+    """Connect a simulated store to the application and change it.
 
-    :param say: prints one line.
-    :param keep: called at the end while all parts still run, to wait there.
+    :param write: prints one line.
+    :param keep: called at the end, while all parts still run.
     """
     original = app.extensions[EXTENSION]
     runtime = _on_loopback(original)
@@ -73,24 +73,24 @@ def run(app: flask.Flask, say: Say, keep: cabc.Callable[[], None] | None = None)
             receiver.serve() as callback_url,
             _serve(app) as app_url,
         ):
-            stage = _Stage(runtime, store, receiver, say)
-            say(f"store     {store_url}  (simulated WooCommerce 11.0)")
-            say(f"app       {app_url}")
-            say(f"callback  {callback_url}")
-            stage.connect(app_url, store_url, callback_url)
-            for words, act in _acts(store):
-                stage.perform(words, act)
+            demonstration = _Demonstration(runtime, store, receiver, write)
+            write(f"store     {store_url}  (simulated WooCommerce 11.0)")
+            write(f"app       {app_url}")
+            write(f"callback  {callback_url}")
+            demonstration.connect(app_url, store_url, callback_url)
+            for description, change in _changes(store):
+                demonstration.perform(description, change)
             if keep is not None:
                 keep()
-            stage.disconnect(app_url)
-            return stage.summary
+            demonstration.disconnect(app_url)
+            return demonstration.summary
     finally:
         app.extensions[EXTENSION] = original
         runtime.database.dispose()
 
 
 def _on_loopback(runtime: Runtime) -> Runtime:
-    # The callback of the demonstration is on loopback, which callbacks may not be by default.
+    # The demo's callback is on loopback, which is not allowed by default.
     settings: Settings = dataclasses.replace(runtime.settings, allow_private_callbacks=True)
     return Runtime(settings, runtime.database, runtime.clock)
 
@@ -115,22 +115,22 @@ class _QuietHandler(werkzeug.serving.WSGIRequestHandler):
         pass
 
 
-class _Stage:
-    """The parts of the demonstration while it runs."""
+class _Demonstration:
+    """The parts of the demo while it runs."""
 
     def __init__(
-        self, runtime: Runtime, store: SimulatedStore, receiver: CallbackReceiver, say: Say
+        self, runtime: Runtime, store: SimulatedStore, receiver: CallbackReceiver, write: Write
     ) -> None:
         self.summary = Summary()
         self._runtime = runtime
         self._store = store
         self._receiver = receiver
-        self._say = say
+        self._write = write
         self._instance_id = 0
         self._headers: dict[str, str] = {}
 
     def connect(self, app_url: str, store_url: str, callback_url: str) -> None:
-        """Create an instance with the documented request, and let it read the store once."""
+        """Create an instance with the documented request and record its baseline."""
         name = f"demo-{secrets.token_hex(3)}"
         with self._runtime.database.write() as session:
             user = accounts.add_user(session, name, name, self._runtime.clock())
@@ -144,13 +144,13 @@ class _Stage:
             timeout=30,
         )
         if answer.status_code != 200:
-            raise WooEventsError(f"POST /instances answered {answer.status_code}: {answer.text}")
+            raise WooEventsError(f"POST /instances returned {answer.status_code}: {answer.text}")
         self._instance_id = answer.json()["id"]
-        self._say(f"POST /instances -> 200, id {self._instance_id}")
+        self._write(f"POST /instances -> 200, id {self._instance_id}")
         reports = self._worker().poll_once([self._instance_id])
-        self._complain(reports)
+        self._raise_errors(reports)
         known = sum(report.observed for report in reports)
-        self._say(f"first reading: {known} objects known, nothing told\n")
+        self._write(f"baseline: {known} objects recorded, no events sent\n")
 
     def disconnect(self, app_url: str) -> None:
         """Delete the instance."""
@@ -160,33 +160,33 @@ class _Stage:
             timeout=30,
         ).raise_for_status()
 
-    def perform(self, words: str, act: cabc.Callable[[], t.Any]) -> None:
-        """Let one thing happen and show what arrives for it."""
+    def perform(self, description: str, change: cabc.Callable[[], t.Any]) -> None:
+        """Make one change and print the events that arrive for it."""
         before = self._truth()
-        act()
+        change()
         expected = collections.Counter(_difference(before, self._truth()))
         self._receiver.clear()
         worker = self._worker()
-        self._complain(worker.poll_once([self._instance_id]))
+        self._raise_errors(worker.poll_once([self._instance_id]))
         worker.deliver_once()
-        self._show(words, expected)
+        self._show(description, expected)
 
-    def _show(self, words: str, expected: collections.Counter[Event]) -> None:
-        self._say(words)
+    def _show(self, description: str, expected: collections.Counter[Event]) -> None:
+        self._write(description)
         arrived = collections.Counter(self._receiver.events)
-        for one in self._receiver.received:
-            signed = one.is_signed_with(SIGNATURE_KEY)
+        for notification in self._receiver.received:
+            signed = notification.is_signed_with(SIGNATURE_KEY)
             self.summary.badly_signed += not signed
-            mark = "signature ok" if signed else "SIGNATURE WRONG"
-            for event in one.events:
-                self._say(
+            verdict = "signature valid" if signed else "SIGNATURE INVALID"
+            for event in notification.events:
+                self._write(
                     f"    -> {event['eventType']:8}{event['objectType']:>10} "
-                    f"{event['objectId']:<6} notification {one.json['id']}, {mark}"
+                    f"{event['objectId']:<6} notification {notification.json['id']}, {verdict}"
                 )
         missing, unexpected = expected - arrived, arrived - expected
-        for kind, wrong in (("MISSING", missing), ("UNEXPECTED", unexpected)):
+        for label, wrong in (("MISSING", missing), ("UNEXPECTED", unexpected)):
             for key, count in wrong.items():
-                self._say(f"    !! {kind} {' '.join(key)} x{count}")
+                self._write(f"    !! {label} {' '.join(key)} x{count}")
         self.summary.changes += expected.total()
         self.summary.arrived += (arrived & expected).total()
         self.summary.missing += missing.total()
@@ -202,7 +202,7 @@ class _Stage:
     def _worker(self) -> Worker:
         return Worker(self._runtime)
 
-    def _complain(self, reports: cabc.Iterable[t.Any]) -> None:
+    def _raise_errors(self, reports: cabc.Iterable[t.Any]) -> None:
         for report in reports:
             if report.error:
                 raise WooEventsError(f"polling {report.resource} failed: {report.error}")
@@ -240,7 +240,7 @@ def _request(store_url: str, callback_url: str) -> dict[str, t.Any]:
     }
 
 
-def _acts(store: SimulatedStore) -> list[tuple[str, cabc.Callable[[], t.Any]]]:
+def _changes(store: SimulatedStore) -> list[tuple[str, cabc.Callable[[], t.Any]]]:
     orders, products = sorted(store.truth("orders")), sorted(store.truth("products"))
     coupons, customers = sorted(store.truth("coupons")), sorted(store.truth("customers"))
     acts = store.acts
@@ -248,16 +248,19 @@ def _acts(store: SimulatedStore) -> list[tuple[str, cabc.Callable[[], t.Any]]]:
         ("a customer places an order", lambda: acts.place_order(customers[0], [products[0]])),
         ("an order is completed", lambda: acts.status(orders[0], "completed")),
         (
-            "a coupon is used, which no webhook and no date tells",
+            "a coupon is used, which no webhook and no date reports",
             lambda: acts.coupon_use(coupons[0]),
         ),
-        ("a price is written straight to meta", lambda: acts.price_meta(products[1], "5.55")),
-        ("somebody counts the stock", lambda: acts.stock(products[2], 77)),
-        ("a customer edits the profile", lambda: acts.profile(customers[1])),
+        (
+            "a price is written directly to the meta table",
+            lambda: acts.price_meta(products[1], "5.55"),
+        ),
+        ("the stock of a product is set", lambda: acts.stock(products[2], 77)),
+        ("a customer edits their profile", lambda: acts.profile(customers[1])),
         ("a subscriber becomes a customer", lambda: acts.role(acts.new_user("sub"), "customer")),
-        ("an order goes to the trash", lambda: acts.trash_post(orders[1])),
-        ("and comes back", lambda: acts.untrash_order(orders[1])),
-        ("a product is deleted for good", lambda: acts.delete_for_good("products", products[3])),
-        ("a coupon is deleted for good", lambda: acts.delete_for_good("coupons", coupons[1])),
-        ("a customer leaves the role", lambda: acts.role(customers[2], "subscriber")),
+        ("an order is moved to the trash", lambda: acts.trash_post(orders[1])),
+        ("the order is restored", lambda: acts.untrash_order(orders[1])),
+        ("a product is permanently deleted", lambda: acts.delete_for_good("products", products[3])),
+        ("a coupon is permanently deleted", lambda: acts.delete_for_good("coupons", coupons[1])),
+        ("a customer becomes a subscriber", lambda: acts.role(customers[2], "subscriber")),
     ]

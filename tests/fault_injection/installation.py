@@ -33,7 +33,7 @@ from flask_woo_events.runtime import Runtime
 from flask_woo_events.settings import Settings
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver, Received
 from flask_woo_events.simulation.loss_suite.ground_truth import truth
-from flask_woo_events.simulation.loss_suite.judge import Judge, Thing, Verdict, told
+from flask_woo_events.simulation.loss_suite.judge import Judge, ObjectKey, Verdict, events_in
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.values.crypto import Cipher
 
@@ -83,7 +83,7 @@ class Installation:
         self.received_at: dict[str, list[float]] = collections.defaultdict(list)
         self._kills: list[float] = []
         #: When an object last changed in the store; seconds, monotonic.
-        self.changed: dict[Thing, float] = {}
+        self.changed: dict[ObjectKey, float] = {}
         self.webhook_log = WebhookLog(self.store)
         self._collected = 0
         self._bodies: dict[str, t.Any] = {}
@@ -185,7 +185,7 @@ class Installation:
             chance.choice(changes)()
             now = self.truth()
             self.judge.record(now)
-            self.judge.polled(now)
+            self.judge.record_poll(now)
             for thing in before.keys() | now.keys():
                 if before.get(thing) != now.get(thing):
                     self.changed[thing] = time.monotonic()
@@ -278,8 +278,8 @@ class Installation:
                 assert self._bodies[number] == _lasting(one), "the same id, another notification"
                 continue
             self._bodies[number] = _lasting(one)
-            for thing, kind, content in told(body["message"]):
-                self.judge.tell(thing, kind, content)
+            for thing, kind, content in events_in(body["message"]):
+                self.judge.receive(thing, kind, content)
         self._collected = len(received)
 
     @property

@@ -6,7 +6,7 @@ import collections.abc as cabc
 import dataclasses
 import time
 
-from flask_woo_events.simulation.loss_suite.judge import Thing
+from flask_woo_events.simulation.loss_suite.judge import ObjectKey
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.simulation.store.webhook_sender import Headers
 from flask_woo_events.sync.webhooks import parse
@@ -16,7 +16,7 @@ from flask_woo_events.sync.webhooks import parse
 class LoggedWebhook:
     """One webhook."""
 
-    thing: Thing | None
+    thing: ObjectKey | None
     #: Just before it was sent; seconds, monotonic.
     at: float
     #: HTTP status; ``None`` without an answer.
@@ -47,7 +47,7 @@ class WebhookLog:
         """Send the webhooks that wait, and wait for the answers."""
         self._webhooks.run_queue()
 
-    def accepted(self, changed: cabc.Mapping[Thing, float]) -> set[Thing]:
+    def accepted(self, changed: cabc.Mapping[ObjectKey, float]) -> set[ObjectKey]:
         """Return objects for which a webhook after their last change was answered 200."""
         return {
             one.thing

@@ -1,4 +1,4 @@
-"""``flask woo prove``: the suite is clean, and notices when it should not be."""
+"""``flask woo prove``: the suite finds no fault, and finds faults that are put in."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from flask_woo_events.db import upgrade
 from flask_woo_events.simulation.loss_suite import harness, live_store, suite
-from flask_woo_events.simulation.loss_suite.harness import Fragile
-from flask_woo_events.simulation.loss_suite.scenario import ALL, Scenario, run
+from flask_woo_events.simulation.loss_suite.harness import CrashableDatabase
+from flask_woo_events.simulation.loss_suite.scenario import SCENARIOS, Scenario, run
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.simulation.store.plugin_journal import Journal
 from flask_woo_events.simulation.store.tables import Row
@@ -20,69 +20,71 @@ from flask_woo_events.sync.ledger import record
 from flask_woo_events.sync.reading import comparison, missing, modified
 from tests.integration.host_app import make_app
 
-#: They take seconds each: here only on the newest version, all of them by ``flask woo prove``.
-LONG = ("at each request", "for hours", "silent writes", "300 changes", "of 1,000")
+#: These take seconds each: run only on the newest version here, on all by ``flask woo prove``.
+LONG = ("at each request", "for hours", "without a date", "300 changes", "of 1,000")
 
 
-#: Some of all: ``flask woo prove --journal`` plays the others too.
+#: A selection: ``flask woo prove --journal`` runs the others too.
 WITH_JOURNAL = (
     "product price written to meta",
-    "product deleted for good",
+    "product deleted permanently",
     "variation deleted",
     "changes at request 3 of a poll",
     "late commit, two hours back",
     "store clock an hour back, then forward",
-    "our process dies before commit 2",
-    "two workers at once",
-    "a backup is played in",
+    "the process dies before commit 2",
+    "two workers at the same time",
+    "a backup is restored",
     "reset, 1 in a row, at each request",
 )
 
 
 def _named(name: str) -> Scenario:
-    return next(one for one in ALL if one.name == name)
+    return next(scenario for scenario in SCENARIOS if scenario.name == name)
 
 
 @pytest.fixture(scope="module")
-def database() -> cabc.Iterator[Fragile]:
+def database() -> cabc.Iterator[CrashableDatabase]:
     with harness.database(None) as made:
         yield made
 
 
-@pytest.mark.parametrize("one", ALL, ids=lambda one: one.name)
-def test_scenario(database: Fragile, one: Scenario) -> None:
-    """Nothing is lost, invented or told twice."""
-    versions = ["11.0"] if any(words in one.name for words in LONG) else ["8.0", "11.0"]
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_scenario(database: CrashableDatabase, scenario: Scenario) -> None:
+    """No event is lost, invented or repeated."""
+    versions = ["11.0"] if any(part in scenario.name for part in LONG) else ["8.0", "11.0"]
     for version in versions:
-        result = run(one, database, version)
+        result = run(scenario, database, version)
         assert result.clean, result
 
 
 @pytest.mark.parametrize("name", WITH_JOURNAL)
-def test_scenario_with_the_journal(database: Fragile, name: str) -> None:
-    """Nor is it on a store that has the companion plugin."""
+def test_scenario_with_the_journal(database: CrashableDatabase, name: str) -> None:
+    """Nor is one on a store that has the companion plugin."""
     result = run(_named(name), database, "11.0", journal=True)
     assert result.clean, result
 
 
-def test_a_journal_without_a_hook(database: Fragile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The suite notices a plugin that forgets to tell of a deletion."""
-    note = Journal._note
+def test_a_journal_without_a_hook(
+    database: CrashableDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The suite finds a plugin that does not record a deletion."""
+    record_change = Journal._record
 
-    def deaf(self: Journal, kind: str, row: Row | None, operation: str) -> None:
+    def without_deletions(self: Journal, kind: str, row: Row | None, operation: str) -> None:
         if operation != "delete":
-            note(self, kind, row, operation)
+            record_change(self, kind, row, operation)
 
-    monkeypatch.setattr(Journal, "_note", deaf)
-    result = run(_named("coupon deleted for good"), database, "11.0", journal=True)
+    monkeypatch.setattr(Journal, "_record", without_deletions)
+    result = run(_named("coupon deleted permanently"), database, "11.0", journal=True)
     assert not result.clean
 
 
-@pytest.mark.parametrize("name", ["changes at request 3 of a poll", "order deleted for good"])
+@pytest.mark.parametrize("name", ["changes at request 3 of a poll", "order deleted permanently"])
 def test_scenario_on_every_database(any_url: str, name: str) -> None:
-    """PostgreSQL and MariaDB do as SQLite does."""
+    """Scenarios are clean on PostgreSQL and MariaDB too."""
     engine = sa.create_engine(any_url)
-    made = Fragile(engine)
+    made = CrashableDatabase(engine)
     upgrade.upgrade(made.engine)
     assert run(_named(name), made, "9.4").clean
     made.dispose()
@@ -90,42 +92,46 @@ def test_scenario_on_every_database(any_url: str, name: str) -> None:
 
 
 def test_suite_has_the_ordinary_changes_and_more() -> None:
-    """Forty acts, and far more than thirty scenarios."""
+    """The suite contains the forty ordinary changes and at least thirty other scenarios."""
     names = [one.name for one in suite.scenarios()]
     assert len(names) == len(set(names)) >= 70
     assert {"order trashed by REST", "customer meta written", "variation deleted"} <= set(names)
 
 
 def test_a_poller_that_finds_no_deletions(
-    database: Fragile, monkeypatch: pytest.MonkeyPatch
+    database: CrashableDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the search the suite says which order was lost."""
+    """Without the search for deletions, the suite names the lost order."""
     monkeypatch.setattr(missing, "read", lambda *_: iter(()))
-    result = run(_named("order deleted for good"), database, "11.0")
+    result = run(_named("order deleted permanently"), database, "11.0")
     assert not result.clean
-    assert [one for one in result.verdict.lost if one.startswith("orders")]
+    assert [key for key in result.verdict.lost if key.startswith("orders")]
 
 
-def test_a_poller_without_an_overlap(database: Fragile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A strict cursor loses late commits, until the comparison comes to them."""
+def test_a_poller_without_an_overlap(
+    database: CrashableDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A strict cursor loses late commits unless the comparison finds them."""
     monkeypatch.setattr(modified, "window", lambda *_: iter(()))
     scenario = _named("order created by REST (stock falls)")
     result = run(scenario, database, "11.0")
-    assert result.error is None  # Small collections are compared whole all the same.
+    assert result.error is None  # Small collections are still compared completely.
     monkeypatch.setattr(comparison, "compare", lambda *_: iter(()))
     assert not run(scenario, database, "11.0").clean
 
 
-def test_a_ledger_that_forgets(database: Fragile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A door that lets everything through tells twice, and the suite says so."""
+def test_a_ledger_that_forgets(
+    database: CrashableDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the ledger, events are repeated, and the suite reports it."""
     monkeypatch.setattr(record, "known", lambda *_: {})
-    result = run(_named("coupon amount by REST"), database, "11.0")
+    result = run(_named("coupon amount changed by REST"), database, "11.0")
     assert not result.clean
 
 
 @pytest.mark.parametrize("version", ["8.0", "11.0"])
-def test_real_store_is_left_as_it_was(database: Fragile, version: str) -> None:
-    """Nothing of a proof stays in a test store, order notes included."""
+def test_real_store_is_left_as_it_was(database: CrashableDatabase, version: str) -> None:
+    """A run leaves nothing in a test store, not even order notes."""
     store = SimulatedStore(version, consumer_key="ck_test", consumer_secret="cs_test")
     before = {kind: len(table) for kind, table in store.shop.tables.items()}
     with store.serve() as url:
@@ -136,14 +142,14 @@ def test_real_store_is_left_as_it_was(database: Fragile, version: str) -> None:
 
 
 def test_command(tmp_path: pathlib.Path) -> None:
-    """It prints a line for each scenario and a summary, and its exit status is the verdict."""
+    """The command prints each scenario and a summary; its exit status is the verdict."""
     runner = make_app(tmp_path).test_cli_runner()
     args = ["woo", "prove", "--version", "11.0", "--scenario", "coupon trashed"]
     result = runner.invoke(args=args)
     assert result.exit_code == 0, result.output
-    assert "1 scenarios, 1 changes, 1 events: 0 lost, 0 false, 0 twice" in result.output
+    assert "1 scenarios, 1 changes, 1 events: 0 lost, 0 false, 0 repeated" in result.output
     shown = [json.loads(line) for line in runner.invoke(args=[*args, "--json"]).output.splitlines()]
     assert [one.get("clean") for one in shown] == [None, True]
     assert runner.invoke(args=["woo", "prove", "--scenario", "x"]).exit_code == 1
     listed = runner.invoke(args=["woo", "prove", "--list"]).output
-    assert len(listed.splitlines()) == len(ALL)
+    assert len(listed.splitlines()) == len(SCENARIOS)

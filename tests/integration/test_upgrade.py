@@ -23,7 +23,7 @@ def line(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[StoreToC
 
 def _shape(line: StoreToCallback, **fields: t.Any) -> None:
     """Show products with these fields added, and without those that are ``None``."""
-    looks = line.store.routes.products.looks
+    looks = line.store.routes.products.representation
     render = type(looks).render
 
     def shown(row: t.Any, related: t.Any) -> dict[str, t.Any]:

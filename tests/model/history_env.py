@@ -19,8 +19,8 @@ from flask_woo_events.instances.requests import InstanceRequest
 from flask_woo_events.runtime import Runtime
 from flask_woo_events.settings import Settings
 from flask_woo_events.simulation.loss_suite.ground_truth import KINDS, parent_of, truth
-from flask_woo_events.simulation.loss_suite.harness import Crash, Fragile
-from flask_woo_events.simulation.loss_suite.judge import Judge, Thing
+from flask_woo_events.simulation.loss_suite.harness import Crash, CrashableDatabase
+from flask_woo_events.simulation.loss_suite.judge import Judge, ObjectKey
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.simulation.store.faults import Kind
 from flask_woo_events.simulation.store.responses import RestError
@@ -53,7 +53,7 @@ class HistoryEnv:
     :param database: many histories share it.
     """
 
-    def __init__(self, settings: Settings, database: Fragile, version: str) -> None:
+    def __init__(self, settings: Settings, database: CrashableDatabase, version: str) -> None:
         self.store = SimulatedStore(version, consumer_key="ck_test", consumer_secret="cs_test")
         self.store.populate(orders=9, products=7, coupons=3, customers=5)
         self.store.move(in_process_store.URL)
@@ -70,7 +70,7 @@ class HistoryEnv:
         self._variable()
         self._connect()
 
-    def truth(self) -> dict[Thing, bytes]:
+    def truth(self) -> dict[ObjectKey, bytes]:
         """The content of every live object."""
         return truth(self.store)
 
@@ -183,7 +183,7 @@ class HistoryEnv:
         for number, resource, object_id, kind, body in told:
             self._read_events = number
             content = None if kind == "DELETED" else digest_of(orjson.loads(body))
-            self.judge.tell((resource, object_id), kind, content)
+            self.judge.receive((resource, object_id), kind, content)
 
     def settle(self, polls: int) -> None:
         """Poll until our side agrees with the store, and then once more."""

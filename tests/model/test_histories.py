@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flask_woo_events.db import upgrade
 from flask_woo_events.settings import Settings
-from flask_woo_events.simulation.loss_suite.harness import Fragile
+from flask_woo_events.simulation.loss_suite.harness import CrashableDatabase
 from flask_woo_events.simulation.store.faults import Kind
 from flask_woo_events.sync.reading import missing
 from tests.integration.host_app import dispose, make_app, runtime_of
@@ -44,11 +44,11 @@ _steps = st.lists(_act | _act | _act | _poll | _poll | _time | _fault | _clock, 
 @pytest.fixture(scope="module")
 def shared(
     tmp_path_factory: pytest.TempPathFactory,
-) -> cabc.Iterator[tuple[Settings, Fragile]]:
+) -> cabc.Iterator[tuple[Settings, CrashableDatabase]]:
     app = make_app(tmp_path_factory.mktemp("histories"), WOO_EVENTS_POLL_PAGE_SIZE=5)
     runtime = runtime_of(app)
     upgrade.upgrade(runtime.database.engine)
-    database = Fragile(runtime.database.engine)
+    database = CrashableDatabase(runtime.database.engine)
     yield runtime.settings, database
     database.dispose()
     dispose(app)
@@ -68,7 +68,7 @@ def shared(
     steps=[("trash product", 0, 0), ("delete product", 26, 0), ("trash product", 5, 0)]
 )
 def test_histories(
-    shared: tuple[Settings, Fragile], version: str, part: int, steps: list[t.Any]
+    shared: tuple[Settings, CrashableDatabase], version: str, part: int, steps: list[t.Any]
 ) -> None:
     """Whatever happens and whenever our side dies: nothing is lost, nothing is invented."""
     hypothesis.note(f"steps: {steps!r}")
@@ -80,7 +80,7 @@ def test_histories(
 
 
 def test_a_lost_event_is_noticed(
-    shared: tuple[Settings, Fragile], monkeypatch: pytest.MonkeyPatch
+    shared: tuple[Settings, CrashableDatabase], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the search deletions are not told, and the histories say so."""
     world = HistoryEnv(*shared, "11.0")

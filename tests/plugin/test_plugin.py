@@ -21,12 +21,12 @@ from tests.plugin.wordpress import HERE, PLUGIN
 pytestmark = pytest.mark.timeout(120)
 
 
-def _need(lacking: list[str]) -> None:
-    """Skip where something is not installed, except in CI."""
-    if lacking and os.environ.get("CI") == "true":
-        pytest.fail(f"not installed: {', '.join(lacking)}; run tests/packages.sh")
-    if lacking:
-        pytest.skip(f"not installed: {', '.join(lacking)}")
+def _need(missing: list[str]) -> None:
+    """Skip a test if a program is not installed, except in CI."""
+    if missing and os.environ.get("CI") == "true":
+        pytest.fail(f"not installed: {', '.join(missing)}; run tests/packages.sh")
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
 
 
 def test_on_a_real_wordpress() -> None:
@@ -39,7 +39,7 @@ def test_on_a_real_wordpress() -> None:
 
 
 def test_on_a_network() -> None:
-    """PHPUnit's tests of a network pass: each site has a journal of its own."""
+    """PHPUnit's tests of a network pass: each site has its own journal."""
     _need(wordpress.missing())
     with wordpress.wordpress() as single:
         network = wordpress.as_network(single)
@@ -49,7 +49,7 @@ def test_on_a_network() -> None:
 
 
 def test_style() -> None:
-    """PHP_CodeSniffer finds nothing against the rules of phpcs.xml."""
+    """PHP_CodeSniffer finds no violation of the rules in phpcs.xml."""
     _need([] if shutil.which("phpcs") else ["phpcs"])
     ran = subprocess.run(
         ["phpcs", "-q", f"--standard={HERE / 'phpcs.xml'}", "--extensions=php", PLUGIN],
@@ -61,7 +61,7 @@ def test_style() -> None:
 
 
 def test_the_zip_is_always_the_same(tmp_path: pathlib.Path) -> None:
-    """Two builds have the same bytes, and hold what WordPress needs and nothing else."""
+    """Two builds have the same bytes and contain only the files that WordPress needs."""
     build = [sys.executable, str(PLUGIN / "build.py")]
     targets = [tmp_path / "a.zip", tmp_path / "b.zip"]
     for target in targets:
@@ -77,7 +77,7 @@ def test_the_zip_is_always_the_same(tmp_path: pathlib.Path) -> None:
 
 
 def test_versions_agree() -> None:
-    """Header, constant, readme and uninstaller name the same version."""
+    """Header, constant, readme and uninstaller contain the same version."""
     header = (PLUGIN / "flask-woo-events.php").read_text()
     version = re.findall(r"^ \* Version: (\S+)$", header, re.MULTILINE)
     assert re.findall(r"FLASK_WOO_EVENTS_VERSION', '([^']+)'", header) == version
@@ -88,7 +88,7 @@ def test_versions_agree() -> None:
 
 
 def test_translations_are_complete() -> None:
-    """Every text of the plugin is in the catalogue, and in German and Spanish."""
+    """Every text of the plugin is in the catalogue and translated to German and Spanish."""
     _need([] if shutil.which("xgettext") else ["gettext"])
     keywords = ["--keyword=__", "--keyword=esc_html__", "--keyword=esc_attr__", "--keyword=_n:1,2"]
     sources = [str(path) for path in (*PLUGIN.glob("*.php"), *PLUGIN.glob("includes/*.php"))]
@@ -112,7 +112,7 @@ def test_translations_are_complete() -> None:
 
 
 def test_compiled_catalogues_are_gettexts(tmp_path: pathlib.Path) -> None:
-    """What the build compiles says the same as the catalogue, read by Python's own gettext."""
+    """The compiled catalogues, read by Python's gettext, have the texts of the sources."""
     target = tmp_path / "plugin.zip"
     subprocess.run(
         [sys.executable, str(PLUGIN / "build.py"), str(target)], check=True, capture_output=True
@@ -131,7 +131,7 @@ def test_compiled_catalogues_are_gettexts(tmp_path: pathlib.Path) -> None:
 
 
 def _entries(text: str) -> dict[str, str]:
-    """Originals of a catalogue and their translations; plural forms joined with NUL."""
+    """Return the originals of a catalogue with their translations; NUL joins plural forms."""
     found: dict[str, str] = {}
     for block in re.split(r"\n\s*\n", text):
         parts = re.findall(r'^(msg\w+(?:\[\d\])?) ((?:".*"\n?)+)', block, re.MULTILINE)

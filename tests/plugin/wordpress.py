@@ -1,4 +1,4 @@
-"""A WordPress for the tests of the companion plugin: Debian's, on a MariaDB of its own."""
+"""A WordPress for the tests of the companion plugin: Debian's, with its own MariaDB."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ WORDPRESS = pathlib.Path(os.environ.get("FLASK_WOO_EVENTS_WORDPRESS", "/usr/shar
 
 @dataclasses.dataclass(frozen=True)
 class WordPress:
-    """Where PHP finds it."""
+    """An installed WordPress."""
 
     environ: dict[str, str]
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command that loads it."""
+        """Run a command in its environment."""
         return subprocess.run(
             command, env=self.environ, cwd=HERE, capture_output=True, text=True, check=False
         )
 
 
 def missing() -> list[str]:
-    """What is not installed."""
+    """Return what is not installed."""
     found = {name: shutil.which(name) for name in ("php", "phpunit")}
     lacking = [name for name, path in found.items() if path is None]
     return lacking + [str(WORDPRESS)] * (not (WORDPRESS / "wp-settings.php").exists())
@@ -40,8 +40,8 @@ def missing() -> list[str]:
 
 @contextlib.contextmanager
 def wordpress() -> cabc.Iterator[WordPress]:
-    """Install WordPress with a stand-in for WooCommerce; the plugin is not active yet."""
-    # Not below pytest's folder: another session of pytest closes it to the database's user.
+    """Install WordPress with a stand-in for WooCommerce; the plugin is not active."""
+    # Not in pytest's folder: another pytest process makes that unreadable for MariaDB's user.
     with tempfile.TemporaryDirectory(prefix="woo-wordpress-") as name:
         with _installed(pathlib.Path(name)) as site:
             yield site
@@ -52,7 +52,7 @@ def _installed(folder: pathlib.Path) -> cabc.Iterator[WordPress]:
     plugins = folder / "wp-content" / "plugins"
     plugins.mkdir(parents=True)
     shutil.copytree(HERE / "standin", plugins / "woocommerce")
-    # A copy, since one of the tests moves it away and back.
+    # A copy, because one of the tests moves it away and back.
     shutil.copytree(PLUGIN, plugins / "flask-woo-events")
     themes = WORDPRESS / "wp-content" / "themes"
     (folder / "wp-content" / "themes").symlink_to(themes)
@@ -69,7 +69,7 @@ def _installed(folder: pathlib.Path) -> cabc.Iterator[WordPress]:
 
 
 def as_network(site: WordPress) -> WordPress:
-    """Make a network of a site that was just installed."""
+    """Convert a newly installed site to a network."""
     made = site.run("php", "network.php")
     assert made.returncode == 0, made.stdout + made.stderr
     return WordPress({**site.environ, "FLASK_WOO_EVENTS_NETWORK": "1"})

@@ -25,7 +25,7 @@ from flask_woo_events.instances.polled_resources import DatesConfiguration, Poll
 from flask_woo_events.instances.requests import DEFINITIONS
 from flask_woo_events.settings import PREFIX, Settings, read_settings
 from flask_woo_events.simulation.store import faults
-from flask_woo_events.simulation.store.store_side import Acts
+from flask_woo_events.simulation.store.store_side import StoreSide
 from flask_woo_events.values.crypto import sign_body
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -218,7 +218,7 @@ def test_delivery_shows_a_receiver_that_works() -> None:
 def test_testing_names_every_act_and_fault() -> None:
     """What the simulated store can do is in the page on testing."""
     page = _text("testing.md")
-    acts = [name for name in vars(Acts) if not name.startswith("_")]
+    acts = [name for name in vars(StoreSide) if not name.startswith("_")]
     for name in acts:
         assert f"`{name}(" in page, name
     for kind in t.get_args(faults.Kind):

@@ -1,1 +1,1 @@
-"""One script for each peer, run by the peer's own Python: one sync, one JSON line a row."""
+"""One script for each peer, run by the peer's own Python; it prints each row as a line of JSON."""

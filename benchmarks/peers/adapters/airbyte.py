@@ -1,10 +1,10 @@
 """One incremental read of Airbyte's source-woocommerce, by its own command line.
 
-The connector is the one of the package index, whose manifest is inside the package. Orders,
-products and coupons are read incrementally with the state of the read before; customers have no
-incremental mode in it and are read in full, as Airbyte does. It reads until the computer's time
-(``modified_before``), so the store's clock runs at that time and every act is a second old
-before a read begins. The destination merges by id (``append_dedup``), so the last row of an id
+The connector is the release on the package index, which contains its manifest. Orders, products and
+coupons are read incrementally with the state of the previous read; customers have no incremental
+mode and are read in full, as Airbyte does. It reads up to the computer's time
+(``modified_before``), so the store uses the computer's clock and every action is more than a second
+old when a read begins. The destination merges by id (``append_dedup``), so the last row of an id
 counts.
 """
 
@@ -35,7 +35,7 @@ def stream(name: str) -> dict[str, t.Any]:
 
 
 def write(path: pathlib.Path, content: object) -> str:
-    """Write a file of JSON; return its path."""
+    """Write a JSON file and return its path."""
     path.write_text(json.dumps(content))
     return str(path)
 

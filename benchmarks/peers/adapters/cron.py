@@ -1,8 +1,8 @@
-"""One run of a typical script: the ``woocommerce`` package and a date cursor.
+"""One run of a typical cron script: the ``woocommerce`` package and a date cursor.
 
-Each resource is read page by page in the order of modification, from the greatest date of the
-run before; customers have no date filter and are read in full. The cursor comes from the rows,
-not from the computer's clock, which is the better of the two ways one sees.
+Each resource is read page by page in the order of the modified date, from the latest date of the
+previous run; customers have no date filter and are read in full. The cursor comes from the rows,
+not from the computer's clock, which is the better of the two common ways.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """One run of a dlt pipeline with its ``rest_api`` source, configured as its documentation shows.
 
-That is its first example, on another API: pages of 100, newest change first, merged by id, with
-an incremental parameter whose cursor is the date of modification. It has no ``lag``. Customers
-cannot be filtered by date, so all are read; dlt then drops those that are no newer than its
-cursor, which is more than the parameter alone would give. The destination is a function that
-gets the rows that dlt loads; a row that comes twice in a run is one row, as after a merge.
+The configuration is that of the first documented example: pages of 100, newest change first,
+merged by id, with an incremental parameter whose cursor is the modified date and no ``lag``.
+Customers cannot be filtered by date, so all are read; dlt then drops those that are not newer than
+its cursor. The destination is a function that receives the loaded rows; a row that appears twice in
+a run counts once, as after a merge.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def resource(name: str) -> dict[str, t.Any]:
     """Return the configuration of one resource."""
     cursor = {"cursor_path": "date_modified_gmt", "initial_value": START}
     if name == "customers":
-        # A customer that was never saved has no date; without this dlt ends with an error.
+        # A customer that was never saved has no date; without this, dlt ends with an error.
         incremental = {**cursor, "on_cursor_value_missing": "include"}
         return {"name": name, "endpoint": {"path": name, "incremental": incremental}}
     params = {
@@ -41,7 +41,7 @@ def resource(name: str) -> dict[str, t.Any]:
 
 
 def plain(value: object) -> str:
-    """Return a date in the store's format."""
+    """Return a date in the format of the store."""
     if isinstance(value, dt.datetime):
         return value.replace(tzinfo=None).isoformat(timespec="seconds")
     return str(value)

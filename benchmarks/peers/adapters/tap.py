@@ -1,8 +1,8 @@
 """One sync of tap-woocommerce, the Singer tap of the package index, by its own command line.
 
-It has one stream, orders, which it reads by the date of creation; its bookmark is handed on from
-sync to sync. It carries a part of each order and turns numbers and dates into other types; what
-it leaves as the store has it is what is compared.
+It has one stream, orders, which it reads by the created date; its bookmark is passed from sync to
+sync. It passes on some fields of each order and converts numbers and dates. Only the fields that it
+does not convert are compared.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pathlib
 import subprocess
 import sys
 
-#: Fields that the tap carries as they are.
+#: Fields that the tap does not convert.
 VERBATIM = ("order_key", "status")
 #: Before the first object of the store.
 START = "2020-01-01T00:00:00Z"

@@ -1,1 +1,1 @@
-"""The loss suite: proves on a store that every change arrives, once, and nothing else does."""
+"""The loss suite: checks that every change of a store arrives exactly once."""

@@ -1,4 +1,4 @@
-"""Drifts: rows that move, appear late, or change without a date while and between polls."""
+"""Drifts: rows that move, appear late, or change without a date, during and between polls."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ import concurrent.futures
 import datetime as dt
 
 from ...worker.worker import Worker
-from .harness import Rig, Setup
+from .harness import Environment, Setup
 from .scenario import scenario
 
 _HOUR = dt.timedelta(hours=1)
 
 
-def _touch(rig: Rig) -> None:
-    """One ordinary change of an order and of a product."""
-    rig.acts.status(rig.ids("orders")[0], "completed")
-    rig.acts.stock(rig.ids("products")[0], 3)
+def _touch(env: Environment) -> None:
+    """Change an order and a product in an ordinary way."""
+    env.acts.status(env.ids("orders")[0], "completed")
+    env.acts.stock(env.ids("products")[0], 3)
 
 
-def _mixed(rig: Rig) -> None:
-    """Insert, edit, trash and delete for good, at both ends of the ids."""
-    orders, products = rig.ids("orders"), rig.ids("products")
-    rig.acts.place_order(0, [products[-1]])
-    rig.acts.status(orders[-1], "cancelled")
-    rig.acts.trash_post(orders[0])
-    rig.acts.delete_for_good("orders", orders[1])
-    rig.acts.new_product("In between")
-    rig.acts.trash_post(products[0])
-    rig.acts.delete_for_good("products", products[1])
-    rig.acts.delete_for_good("customers", rig.ids("customers")[0])
-    rig.acts.coupon_use(rig.ids("coupons")[0])
+def _mixed(env: Environment) -> None:
+    """Insert, edit, trash and permanently delete rows at both ends of the ids."""
+    orders, products = env.ids("orders"), env.ids("products")
+    env.acts.place_order(0, [products[-1]])
+    env.acts.status(orders[-1], "cancelled")
+    env.acts.trash_post(orders[0])
+    env.acts.delete_for_good("orders", orders[1])
+    env.acts.new_product("In between")
+    env.acts.trash_post(products[0])
+    env.acts.delete_for_good("products", products[1])
+    env.acts.delete_for_good("customers", env.ids("customers")[0])
+    env.acts.coupon_use(env.ids("coupons")[0])
 
 
-@scenario("several changes between two polls", "Objects change several times before we look.")
-def _several(rig: Rig) -> None:
-    order = rig.ids("orders")[0]
+@scenario("several changes between two polls", "Objects change several times between two polls.")
+def _several_changes(env: Environment) -> None:
+    order = env.ids("orders")[0]
     for status in ("processing", "completed", "refunded"):
-        rig.do(lambda status=status: rig.acts.status(order, status))  # type: ignore[misc]
-    made = rig.do(lambda: rig.acts.new_product("Here and gone"))
-    rig.do(lambda: rig.acts.delete_for_good("products", made))
+        env.do(lambda status=status: env.acts.status(order, status))  # type: ignore[misc]
+    made = env.do(lambda: env.acts.new_product("Here and gone"))
+    env.do(lambda: env.acts.delete_for_good("products", made))
 
 
 def _during(request: int) -> None:
@@ -46,12 +46,12 @@ def _during(request: int) -> None:
         f"changes at request {request} of a poll",
         "Rows are inserted, edited, trashed and deleted while pages are read.",
         setup=Setup(orders=23, products=17, coupons=6, customers=11),
-        with_journal=request < 8,  # So few requests does a poll make there.
+        with_journal=request < 8,  # With the journal, a poll makes fewer requests.
     )
-    def play(rig: Rig) -> None:
-        rig.do(lambda: _touch(rig))
-        done = rig.when(request, lambda: _mixed(rig))
-        rig.poll()
+    def play(env: Environment) -> None:
+        env.do(lambda: _touch(env))
+        done = env.when(request, lambda: _mixed(env))
+        env.poll()
         assert done.is_set(), "the poll made fewer requests"
 
 
@@ -61,19 +61,19 @@ for _request in (0, 1, 2, 3, 5, 8, 12):
 
 def _during_baseline(request: int) -> None:
     @scenario(
-        f"changes at request {request} of the first reading",
-        "What is made, changed and deleted while the store is read the first time.",
+        f"changes at request {request} of the baseline",
+        "Objects are created, changed and deleted while the baseline is recorded.",
         setup=Setup(orders=23, products=17, baseline=False),
     )
-    def play(rig: Rig) -> None:
-        def act() -> None:
-            rig.acts.status(rig.ids("orders")[0], "cancelled")
-            rig.acts.stock(rig.ids("products")[-1], 1)
-            rig.acts.place_order(0, [rig.ids("products")[2]])
+    def play(env: Environment) -> None:
+        def change() -> None:
+            env.acts.status(env.ids("orders")[0], "cancelled")
+            env.acts.stock(env.ids("products")[-1], 1)
+            env.acts.place_order(0, [env.ids("products")[2]])
 
-        done = rig.when(request, act)
-        rig.poll()
-        assert done.is_set(), "the first reading made fewer requests"
+        done = env.when(request, change)
+        env.poll()
+        assert done.is_set(), "the baseline made fewer requests"
 
 
 for _request in (1, 3, 6, 9):
@@ -82,256 +82,258 @@ for _request in (1, 3, 6, 9):
 
 @scenario(
     "300 changes in one second",
-    "An import gives 300 products the same date, more than two pages of ties.",
+    "An import gives 300 products the same date, on more than two pages.",
     setup=Setup(products=300, orders=2, page_size=100),
     changes=300,
 )
-def _one_second(rig: Rig) -> None:
-    rig.store.clock.freeze()
+def _one_second(env: Environment) -> None:
+    env.store.clock.freeze()
 
-    def act() -> None:
-        for number in rig.ids("products"):
-            rig.acts.post_update(number, f"Imported {number}")
+    def change() -> None:
+        for number in env.ids("products"):
+            env.acts.post_update(number, f"Imported {number}")
 
-    rig.do(act)
-    rig.poll()
-    rig.store.clock.thaw()
+    env.do(change)
+    env.poll()
+    env.store.clock.thaw()
 
 
 @scenario(
-    "changes in one second around a poll",
-    "A second change comes in the same second as the first, after the poll has read it.",
+    "two changes in one second, with a poll between",
+    "An object changes again in the second in which a poll has read it.",
     changes=2,
 )
-def _second_change(rig: Rig) -> None:
-    product = rig.ids("products")[0]
-    rig.do(lambda: rig.acts.stock(product, 3))
-    rig.store.clock.freeze()
-    rig.poll()
-    rig.do(lambda: rig.acts.stock(product, 4))
-    rig.poll()
-    rig.store.clock.thaw()
+def _split_second(env: Environment) -> None:
+    product = env.ids("products")[0]
+    env.do(lambda: env.acts.stock(product, 3))
+    env.store.clock.freeze()
+    env.poll()
+    env.do(lambda: env.acts.stock(product, 4))
+    env.poll()
+    env.store.clock.thaw()
 
 
-def _late(words: str, seconds: int) -> None:
+def _late_commit(when: str, seconds: int) -> None:
     @scenario(
-        f"late commit, {words} back",
-        "A change becomes visible with a date that polls have passed already.",
+        f"late commit, {when} back",
+        "A change becomes visible with a date that polls have already passed.",
         changes=2,
     )
-    def play(rig: Rig) -> None:
-        rig.do(lambda: _touch(rig))
-        rig.poll()
+    def play(env: Environment) -> None:
+        env.do(lambda: _touch(env))
+        env.poll()
         for kind, field in (("orders", "customer_note"), ("products", "description")):
-            number = rig.ids(kind)[1]
-            rig.do(
-                lambda kind=kind, number=number, field=field: rig.acts.late_commit(  # type: ignore[misc]
+            number = env.ids(kind)[1]
+            env.do(
+                lambda kind=kind, number=number, field=field: env.acts.late_commit(  # type: ignore[misc]
                     kind, number, seconds, **{field: "late"}
                 )
             )
 
 
-for _words, _seconds in (
+for _when, _seconds in (
     ("a second", 1), ("a minute", 60), ("half an hour", 1800), ("two hours", 7199),
 ):  # fmt: skip
-    _late(_words, _seconds)
+    _late_commit(_when, _seconds)
 
 
-def _clock(words: str, step: dt.timedelta) -> None:
+def _wrong_clock(when: str, step: dt.timedelta) -> None:
     @scenario(
-        f"store clock {words}",
-        "The store's clock is wrong, and changes carry its dates.",
+        f"store clock {when}",
+        "The store's clock is wrong, and changes have its dates.",
         changes=3,
     )
-    def play(rig: Rig) -> None:
-        rig.do(lambda: _touch(rig))
-        rig.poll()
-        rig.pass_time(dt.timedelta(), step)
-        rig.do(lambda: rig.acts.status(rig.ids("orders")[2], "completed"))
-        rig.poll()
-        rig.do(lambda: rig.acts.stock(rig.ids("products")[2], 9))
-        rig.poll()
-        rig.pass_time(dt.timedelta(), -step)
-        rig.do(lambda: rig.acts.status(rig.ids("orders")[3], "on-hold"))
-        rig.poll()
+    def play(env: Environment) -> None:
+        env.do(lambda: _touch(env))
+        env.poll()
+        env.pass_time(dt.timedelta(), step)
+        env.do(lambda: env.acts.status(env.ids("orders")[2], "completed"))
+        env.poll()
+        env.do(lambda: env.acts.stock(env.ids("products")[2], 9))
+        env.poll()
+        env.pass_time(dt.timedelta(), -step)
+        env.do(lambda: env.acts.status(env.ids("orders")[3], "on-hold"))
+        env.poll()
 
 
-_clock("a day ahead, then right", 24 * _HOUR)
-_clock("a day behind, then right", -24 * _HOUR)
-_clock("an hour back, then forward", -_HOUR)
+_wrong_clock("a day ahead, then corrected", 24 * _HOUR)
+_wrong_clock("a day behind, then corrected", -24 * _HOUR)
+_wrong_clock("an hour back, then forward", -_HOUR)
 
 
-def _zone(zone: str, words: str, moment: dt.datetime) -> None:
+def _clock_change(zone: str, when: str, moment: dt.datetime) -> None:
     @scenario(
-        f"{zone}, {words}",
+        f"{zone}, {when}",
         "The site's local time is repeated or skipped while changes happen.",
         setup=Setup(timezone=zone),
         changes=6,
     )
-    def play(rig: Rig) -> None:
-        rig.pass_time(dt.timedelta(), moment - rig.store.clock.now() - 2 * _HOUR)
-        rig.poll()
+    def play(env: Environment) -> None:
+        env.pass_time(dt.timedelta(), moment - env.store.clock.now() - 2 * _HOUR)
+        env.poll()
         for number in range(8):
-            rig.do(lambda number=number: rig.acts.status(  # type: ignore[misc]
-                rig.ids("orders")[number % 12], ("completed", "on-hold")[number % 2]))  # fmt: skip
-            rig.do(lambda number=number: rig.acts.stock(rig.ids("products")[3], 20 + number))  # type: ignore[misc]
-            rig.pass_time(dt.timedelta(minutes=15))
-            rig.poll()
+            env.do(lambda number=number: env.acts.status(  # type: ignore[misc]
+                env.ids("orders")[number % 12], ("completed", "on-hold")[number % 2]))  # fmt: skip
+            env.do(lambda number=number: env.acts.stock(env.ids("products")[3], 20 + number))  # type: ignore[misc]
+            env.pass_time(dt.timedelta(minutes=15))
+            env.poll()
 
 
 def _utc(*when: int) -> dt.datetime:
     return dt.datetime(*when, tzinfo=dt.UTC)  # type: ignore[misc, arg-type]
 
 
-_zone("Europe/Berlin", "summer time begins", _utc(2027, 3, 28, 1))
-_zone("Europe/Berlin", "summer time ends", _utc(2027, 10, 31, 1))
-_zone("America/New_York", "summer time begins", _utc(2027, 3, 14, 7))
-_zone("America/New_York", "summer time ends", _utc(2027, 11, 7, 6))
+_clock_change("Europe/Berlin", "daylight saving time begins", _utc(2027, 3, 28, 1))
+_clock_change("Europe/Berlin", "daylight saving time ends", _utc(2027, 10, 31, 1))
+_clock_change("America/New_York", "daylight saving time begins", _utc(2027, 3, 14, 7))
+_clock_change("America/New_York", "daylight saving time ends", _utc(2027, 11, 7, 6))
 
 
 @scenario(
     "the site moves to another time zone",
-    "Every local date is another one; nothing happened.",
+    "Every local date is different, but nothing changed.",
     setup=Setup(timezone="America/New_York"),
 )
-def _moved(rig: Rig) -> None:
-    rig.acts.timezone("Europe/Berlin")
-    rig.poll()
-    rig.do(lambda: _touch(rig))
+def _new_time_zone(env: Environment) -> None:
+    env.acts.timezone("Europe/Berlin")
+    env.poll()
+    env.do(lambda: _touch(env))
 
 
-def _deleted(many: int) -> None:
+def _delete_some(many: int) -> None:
     @scenario(
-        f"{many} of 1,000 deleted for good",
-        "No date and no webhook tells of it.",
+        f"{many} of 1,000 orders deleted permanently",
+        "No date and no webhook reports the deletions.",
         setup=Setup(orders=1000, products=2, coupons=1, customers=2, page_size=100),
         changes=many,
     )
-    def play(rig: Rig) -> None:
-        ids = rig.ids("orders")
+    def play(env: Environment) -> None:
+        ids = env.ids("orders")
 
-        def act() -> None:
+        def change() -> None:
             for number in ids[7 :: len(ids) // many][:many]:
-                rig.acts.delete_for_good("orders", number)
+                env.acts.delete_for_good("orders", number)
 
-        rig.do(act)
-        rig.poll()
-        assert rig.judge.agrees(rig.truth()), "not all of it at the next poll"
+        env.do(change)
+        env.poll()
+        assert env.judge.agrees(env.truth()), "some events did not arrive at the next poll"
 
 
 for _many in (1, 10, 100):
-    _deleted(_many)
+    _delete_some(_many)
 
 
 @scenario(
-    "as many made as deleted",
-    "The total stays the same: counting alone would see nothing.",
+    "as many orders created as deleted",
+    "The total stays the same, so counting finds nothing.",
     setup=Setup(orders=60, page_size=10),
     changes=6,
 )
-def _balanced(rig: Rig) -> None:
-    def act() -> None:
-        for number in rig.ids("orders")[5:20:5]:
-            rig.acts.delete_for_good("orders", number)
-            rig.acts.place_order(0, [])
+def _equal_total(env: Environment) -> None:
+    def change() -> None:
+        for number in env.ids("orders")[5:20:5]:
+            env.acts.delete_for_good("orders", number)
+            env.acts.place_order(0, [])
 
-    rig.do(act)
-    rig.poll()
-
-
-@scenario("a role is lost and regained", "Nothing but the role tells who is a customer.", changes=2)
-def _role(rig: Rig) -> None:
-    customer = rig.ids("customers")[1]
-    rig.do(lambda: rig.acts.role(customer, "subscriber"))
-    rig.poll()
-    rig.do(lambda: rig.acts.role(customer, "customer"))
-    rig.poll()
+    env.do(change)
+    env.poll()
 
 
 @scenario(
-    "trash, restore, trash, deleted from the trash",
-    "The last of them is silent: the object was gone already.",
+    "a role is lost and regained", "Only the role shows that a user is a customer.", changes=2
+)
+def _lose_role(env: Environment) -> None:
+    customer = env.ids("customers")[1]
+    env.do(lambda: env.acts.role(customer, "subscriber"))
+    env.poll()
+    env.do(lambda: env.acts.role(customer, "customer"))
+    env.poll()
+
+
+@scenario(
+    "trashed, restored, trashed, deleted from the trash",
+    "The last step sends no event, because the object was already deleted.",
     changes=3,
 )
-def _trash(rig: Rig) -> None:
-    product = rig.ids("products")[0]
-    for act in (rig.acts.trash_post, rig.acts.untrash_post, rig.acts.trash_post):
-        rig.do(lambda act=act: act(product))  # type: ignore[misc]
-        rig.poll()
-    rig.do(lambda: rig.acts.delete_for_good("products", product))
-    rig.poll()
+def _trash_twice(env: Environment) -> None:
+    product = env.ids("products")[0]
+    for change in (env.acts.trash_post, env.acts.untrash_post, env.acts.trash_post):
+        env.do(lambda change=change: change(product))  # type: ignore[misc]
+        env.poll()
+    env.do(lambda: env.acts.delete_for_good("products", product))
+    env.poll()
 
 
 @scenario(
-    "silent writes in a large store",
-    "SQL changes one row in each hundred; the comparison finds them within a day.",
+    "changes without a date in a large store",
+    "SQL changes one row in seventy; the comparison finds them within a day.",
     setup=Setup(orders=400, products=200, customers=150, coupons=20, page_size=20),
     changes=9,
 )
-def _silent(rig: Rig) -> None:
-    def act() -> None:
+def _silent_writes(env: Environment) -> None:
+    def change() -> None:
         for kind, field in (
             ("orders", "customer_note"), ("products", "description"), ("customers", "last_name"),
         ):  # fmt: skip
-            for number in rig.ids(kind)[::70]:
-                rig.acts.sql_update(kind, number, **{field: "silent"})
+            for number in env.ids(kind)[::70]:
+                env.acts.sql_update(kind, number, **{field: "silent"})
 
-    rig.do(act)
+    env.do(change)
     for _ in range(24 * 4):
-        if rig.judge.agrees(rig.truth()):
+        if env.judge.agrees(env.truth()):
             return
-        rig.poll()
+        env.poll()
 
 
-def _crash(commit: int, after: bool) -> None:
-    words = "after" if after else "before"
+def _end_process(commit: int, after: bool) -> None:
+    when = "after" if after else "before"
 
     @scenario(
-        f"our process dies {words} commit {commit}",
-        "Another worker takes over where it ended.",
+        f"the process dies {when} commit {commit}",
+        "Another worker continues where it ended.",
         setup=Setup(orders=23, products=17),
         changes=4,
     )  # fmt: skip
-    def play(rig: Rig) -> None:
-        rig.do(lambda: _mixed(rig))
-        rig.crash_at(commit, after=after)
-        rig.poll()
+    def play(env: Environment) -> None:
+        env.do(lambda: _mixed(env))
+        env.crash_at(commit, after=after)
+        env.poll()
 
 
 for _commit in range(7):
-    _crash(_commit, after=bool(_commit % 2))
+    _end_process(_commit, after=bool(_commit % 2))
 
 
 @scenario(
-    "our process dies again and again",
+    "the process dies again and again",
     "Each of six workers gets one commit further.",
     setup=Setup(orders=23, products=17, baseline=False),
     changes=0,
 )
-def _crashes(rig: Rig) -> None:
+def _end_repeatedly(env: Environment) -> None:
     for commit in range(6):
-        rig.crash_at(commit)
-        rig.poll()
-    rig.settle()
-    rig.do(lambda: _touch(rig))
+        env.crash_at(commit)
+        env.poll()
+    env.settle()
+    env.do(lambda: _touch(env))
 
 
 @scenario(
-    "two workers at once",
-    "Two processes poll and deliver the same instance.",
+    "two workers at the same time",
+    "Two workers poll and deliver the same instance.",
     setup=Setup(orders=23, products=17),
     changes=4,
 )
-def _two(rig: Rig) -> None:
+def _concurrent_workers(env: Environment) -> None:
     for _ in range(3):
-        rig.do(lambda: _mixed(rig))
+        env.do(lambda: _mixed(env))
 
         def work() -> None:
-            worker = Worker(rig.runtime)
-            worker.poll_once([rig.instance_id])
+            worker = Worker(env.runtime)
+            worker.poll_once([env.instance_id])
             worker.deliver_once()
 
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             for done in [pool.submit(work) for _ in range(2)]:
                 done.result()
-        rig.collect()
+        env.collect()

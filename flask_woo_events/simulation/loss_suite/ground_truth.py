@@ -1,4 +1,4 @@
-"""The truth: what a simulated store shows to a client that reads all of it."""
+"""The ground truth: what a client that reads the whole simulated store would see."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import typing as t
 
 from ...sync.ledger.digest import digest_of
 from ..store import SimulatedStore
-from .judge import Thing
+from .judge import ObjectKey
 
-#: What is polled, with the simulator's name of it.
+#: Polled resources, and the simulator's names of them.
 KINDS = {
     "orders": "orders",
     "products": "products",
@@ -19,8 +19,8 @@ KINDS = {
 }
 
 
-def truth(store: SimulatedStore) -> dict[Thing, bytes]:
-    """The content of every live object of a store."""
+def truth(store: SimulatedStore) -> dict[ObjectKey, bytes]:
+    """Return the digest of every live object of a store."""
     return {
         (resource, str(number)): digest_of(_shown(store, kind, number, body))
         for resource, kind in KINDS.items()
@@ -30,7 +30,7 @@ def truth(store: SimulatedStore) -> dict[Thing, bytes]:
 
 
 def parent_of(store: SimulatedStore, kind: str, number: int) -> int:
-    """The order or product that an object belongs to."""
+    """Return the id of the order or product that an object belongs to."""
     row = store.shop.tables[kind].get(number)
     if row is None:
         raise KeyError(f"the simulated store has no {kind} {number}")
@@ -38,7 +38,7 @@ def parent_of(store: SimulatedStore, kind: str, number: int) -> int:
 
 
 def _hidden(store: SimulatedStore, kind: str, number: int) -> bool:
-    """Without ``/refunds`` those of an order in the trash are not listed."""
+    """Return whether a refund is not listed: its order is in the trash, without ``/refunds``."""
     if kind != "refunds" or store.shop.version.refunds_collection:
         return False
     order = store.shop.tables["orders"].get(parent_of(store, kind, number))

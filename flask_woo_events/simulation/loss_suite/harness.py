@@ -1,4 +1,4 @@
-"""The rig: a store, our side and a callback over real sockets, with clocks moved by hand."""
+"""The environment of a scenario: a store, our side and a callback, with settable clocks."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from ...db.database import Database
 from ...db.models import Instance
 from ...instances import accounts, lifecycle, specification
 from ...instances.requests import InstanceRequest
+from ...instances.specification import InstanceSpec
 from ...runtime import Runtime
 from ...settings import Settings
 from ...sync.report import PollReport
@@ -30,27 +31,27 @@ from ...worker.worker import Worker
 from ..callback_receiver import CallbackReceiver, Received
 from ..store import SimulatedStore
 from .ground_truth import KINDS, truth
-from .judge import Judge, Thing, Verdict, told
+from .judge import Judge, ObjectKey, Verdict, events_in
 
 INTERVAL = dt.timedelta(minutes=15)
 _KEY = "the-key-of-the-proof"
-#: Polls within which whatever can be seen has been seen.
+#: Polls after which every visible change must have been found.
 _ENOUGH_POLLS = 14
 
 
 class Crash(BaseException):
-    """Our process ends here."""
+    """Raised where our process is to end."""
 
 
-class Fragile(Database):
-    """A database whose commits can be the last thing that a process does."""
+class CrashableDatabase(Database):
+    """A database in which a process can end at a commit."""
 
-    #: Called before and after each commit of the main thread.
+    #: Called before and after each commit of the main thread, with whether it is after.
     on_commit: cabc.Callable[[bool], None] = staticmethod(lambda after: None)
 
     @contextlib.contextmanager
     def write(self) -> cabc.Iterator[orm.Session]:
-        """A write that may end before or after its commit."""
+        """Yield a session for a write that may end before or after its commit."""
         with super().write() as session:
             yield session
             self.on_commit(False)
@@ -59,7 +60,7 @@ class Fragile(Database):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What a scenario needs of its store."""
+    """The store that a scenario needs."""
 
     orders: int = 12
     products: int = 8
@@ -67,20 +68,20 @@ class Setup:
     customers: int = 6
     timezone: str = "UTC"
     page_size: int = 5
-    #: Whether the store is read before the scenario begins.
+    #: Whether the baseline is recorded before the scenario begins.
     baseline: bool = True
 
 
-class Rig:
-    """One scenario's world.
+class Environment:
+    """Owns the store, our side and the callback of one scenario.
 
-    :param database: where our tables are; they are there already.
-    :param version: of the simulated WooCommerce.
-    :param journal: the store has the companion plugin.
+    :param database: a database with our tables.
+    :param version: the simulated WooCommerce version.
+    :param journal: whether the store has the companion plugin.
     """
 
     def __init__(
-        self, database: Fragile, version: str, setup: Setup, *, journal: bool = False
+        self, database: CrashableDatabase, version: str, setup: Setup, *, journal: bool = False
     ) -> None:
         self.store = SimulatedStore(
             version,
@@ -97,7 +98,7 @@ class Rig:
         )
         self.acts = self.store.acts
         self.receiver = CallbackReceiver(self._answer)
-        #: What the callback answers next; 200 when it is empty.
+        #: Statuses that the callback returns next; 200 when the queue is empty.
         self.answers: collections.deque[int] = collections.deque()
         self._accepted: list[Received] = []
         self.badly_signed = 0
@@ -117,30 +118,30 @@ class Rig:
 
     @contextlib.contextmanager
     def running(self) -> cabc.Iterator[t.Self]:
-        """Serve the store and the callback, connect them, and read the store once."""
+        """Serve the store and the callback, connect them, and record the baseline."""
         with self.store.serve() as store_url, self.receiver.serve() as callback_url:
             self.instance_id = self._connect(store_url, callback_url)
             self.judge = Judge(truth(self.store))
             if self._setup.baseline:
                 self.poll()
                 if self.store.journal.installed:
-                    self.poll()  # It is believed once this one ended.
+                    self.poll()  # The journal is trusted from the end of this poll.
                 self.judge = Judge(truth(self.store))
             try:
                 yield self
             finally:
-                self._forget()
+                self._remove()
 
     # The store
 
-    def do(self, act: cabc.Callable[[], t.Any]) -> t.Any:
-        """Let something happen in the store."""
-        result = act()
+    def do(self, action: cabc.Callable[[], t.Any]) -> t.Any:
+        """Perform an action in the store and record the new state."""
+        result = action()
         self.judge.record(truth(self.store))
         return result
 
     def rest(self, method: str, path: str, **body: t.Any) -> dict[str, t.Any]:
-        """Call the store's own REST API."""
+        """Call the store's own REST API and record the new state."""
         with self.store.shop.lock:
             answer = self.store.routes.answer(method, path, path, {}, body)
         if answer.status >= 300:
@@ -148,38 +149,42 @@ class Rig:
         self.judge.record(truth(self.store))
         return t.cast("dict[str, t.Any]", orjson.loads(answer.body))
 
-    def truth(self) -> dict[Thing, bytes]:
-        """The content of every live object now."""
+    def truth(self) -> dict[ObjectKey, bytes]:
+        """Return the digest of every live object now."""
         return truth(self.store)
 
     def ids(self, kind: str) -> list[int]:
-        """Live objects of a kind, in the simulator's words, by id."""
+        """Return the ids of the live objects of a kind, as the simulator names it."""
         return sorted(self.store.truth(kind))
 
     def when(
-        self, request: int, act: cabc.Callable[[], t.Any], path: str = "/wc/v3/"
+        self, request: int, action: cabc.Callable[[], t.Any], path: str = "/wc/v3/"
     ) -> threading.Event:
-        """Act when so many requests have been made from now on; tells whether it came to that."""
+        """Perform an action at a later request; the returned event is set when that happened.
+
+        :param request: the number of requests before it, counted from now.
+        :param path: count only requests whose path contains this.
+        """
         seen, done = iter(range(request + 1)), threading.Event()
 
-        def look(_method: str, at: str, _params: cabc.Mapping[str, str]) -> bool:
+        def check(_method: str, at: str, _params: cabc.Mapping[str, str]) -> bool:
             if path in at and next(seen, None) == request:
-                self.do(act)
+                self.do(action)
                 done.set()
             return False
 
-        self.store.faults.add("delay", match=look, times=1, seconds=0)
+        self.store.faults.add("delay", match=check, times=1, seconds=0)
         return done
 
-    def pass_time(self, ours: dt.timedelta, stores: dt.timedelta | None = None) -> None:
-        """Let time pass; the store's clock may do what it likes."""
+    def pass_time(self, ours: dt.timedelta, store: dt.timedelta | None = None) -> None:
+        """Move our clock, and the store's by as much or by another time."""
         self._now += ours
-        self.store.clock.advance((ours if stores is None else stores).total_seconds())
+        self.store.clock.advance((ours if store is None else store).total_seconds())
 
     # Our side
 
     def poll(self) -> list[PollReport]:
-        """Poll as after an interval, deliver, and take what arrives."""
+        """Poll after an interval, deliver, and judge the notifications that arrive."""
         self.pass_time(INTERVAL)
         worker = Worker(self.runtime)
         reports: list[PollReport] = []
@@ -190,18 +195,18 @@ class Rig:
         return reports
 
     def deliver(self) -> None:
-        """Deliver what is due now."""
+        """Send the deliveries that are due now, and judge what arrives."""
         Worker(self.runtime).deliver_once()
         self.collect()
 
     def collect(self) -> None:
-        """Take what has arrived."""
-        self.judge.polled(truth(self.store))
+        """Judge the notifications that have arrived."""
+        self.judge.record_poll(truth(self.store))
         received, self._accepted = self._accepted, []
-        for one in received:
-            self.badly_signed += not one.is_signed_with(_KEY)
-            for thing, kind, content in told(one.json["message"]):
-                self.judge.tell(thing, kind, content)
+        for notification in received:
+            self.badly_signed += not notification.is_signed_with(_KEY)
+            for key, event_type, content in events_in(notification.json["message"]):
+                self.judge.receive(key, event_type, content)
 
     def _answer(self, received: Received) -> int:
         status = self.answers.popleft() if self.answers else 200
@@ -210,7 +215,7 @@ class Rig:
         return status
 
     def crash_at(self, commit: int, *, after: bool = True) -> None:
-        """Let our process end at this commit from now on."""
+        """Let our process end at this commit, counted from now."""
         self._commits_left, self._crash_after = commit, after
 
     def _on_commit(self, after: bool) -> None:
@@ -223,7 +228,10 @@ class Rig:
             self._commits_left -= 1
 
     def settle(self, polls: int = _ENOUGH_POLLS) -> Verdict:
-        """Poll until everything must have arrived, and then twice more, when nothing may."""
+        """Poll until every event must have arrived, then twice more, and return the verdict.
+
+        No event may arrive in the last two polls.
+        """
         self._commits_left = None
         for _ in range(polls):
             if self.judge.agrees(truth(self.store)):
@@ -235,7 +243,7 @@ class Rig:
 
     @property
     def notices(self) -> list[dict[str, t.Any]]:
-        """What the instance says of its store."""
+        """The notices of the instance about its store."""
         with self.runtime.database.read() as session:
             return session.get_one(Instance, self.instance_id).notices
 
@@ -247,47 +255,60 @@ class Rig:
             "event.notification.enabled": True,
             "event.notification.callback.url": callback_url,
             "event.notification.signature.key": _KEY,
-            # Judged is what the store shows, to the last null.
+            # Every field is judged, also those that are null.
             "filter.response.nulls": False,
             "event.poller.configuration": {
                 name: {"url": f"/hubs/ecommerce/{name}"} for name in KINDS
             },
         }
-        body = {"element": {"key": "woocommercerest"}, "name": "proof"}
-        plan = specification.plan(
-            InstanceRequest.model_validate({**body, "configuration": configuration})
+        self._name = f"proof-{secrets.token_hex(6)}"
+        date = self.store.clock.now().replace(microsecond=0)
+        facts = {"version": self.store.shop.version.number, "date": date.isoformat()}
+        self._caller, instance_id = create_instance(
+            self.runtime, self._name, spec_of("proof", configuration), facts, self._now
         )
-        with self.runtime.database.write() as session:
-            self._name = f"proof-{secrets.token_hex(6)}"
-            user = accounts.add_user(session, self._name, self._name, self._now)
-            who = accounts.Caller(organization_id=user.organization_id, user_id=user.user_id)
-            self._who = who
-            date = self.store.clock.now().replace(microsecond=0)
-            facts = {"version": self.store.shop.version.number, "date": date.isoformat()}
-            number, _token = lifecycle.create(
-                session, self.runtime.cipher, who, plan, facts, self._now
-            )
-        return number
+        return instance_id
 
-    def _forget(self) -> None:
-        """Take what is ours out of the database again."""
+    def _remove(self) -> None:
+        """Remove the instance and the user from the database."""
         self._commits_left = None
         with self.runtime.database.write() as session:
-            lifecycle.delete(session, self._who, self.instance_id)
+            lifecycle.delete(session, self._caller, self.instance_id)
         with self.runtime.database.write() as session:
             accounts.remove_user(session, self._name, self._name)
 
 
+def spec_of(name: str, configuration: dict[str, t.Any]) -> InstanceSpec:
+    """Return the specification of an instance with this configuration."""
+    body = {"element": {"key": "woocommercerest"}, "name": name, "configuration": configuration}
+    return specification.plan(InstanceRequest.model_validate(body))
+
+
+def create_instance(
+    runtime: Runtime,
+    name: str,
+    spec: InstanceSpec,
+    facts: cabc.Mapping[str, t.Any],
+    now: dt.datetime,
+) -> tuple[accounts.Caller, int]:
+    """Create a user of this name with an instance; return the caller and the instance's id."""
+    with runtime.database.write() as session:
+        user = accounts.add_user(session, name, name, now)
+        caller = accounts.Caller(organization_id=user.organization_id, user_id=user.user_id)
+        instance_id, _token = lifecycle.create(session, runtime.cipher, caller, spec, facts, now)
+    return caller, instance_id
+
+
 @contextlib.contextmanager
-def database(url: str | None) -> cabc.Iterator[Fragile]:
-    """Our tables, in a database of their own or, without a URL, in a file that goes again."""
+def database(url: str | None) -> cabc.Iterator[CrashableDatabase]:
+    """Yield a database with our tables; without a URL, in a file that is deleted at the end."""
     with tempfile.TemporaryDirectory() as folder:
         file = f"sqlite:///{pathlib.Path(folder).as_posix()}/proof.sqlite3"
         engine = sa.create_engine(url or file)
-        made = Fragile(engine)
+        opened = CrashableDatabase(engine)
         try:
-            upgrade.upgrade(made.engine)
-            yield made
+            upgrade.upgrade(opened.engine)
+            yield opened
         finally:
-            made.dispose()
+            opened.dispose()
             engine.dispose()

@@ -1,4 +1,4 @@
-"""The judge: compares what was told with what was true."""
+"""The judge: compares the events that arrived with what really happened."""
 
 from __future__ import annotations
 
@@ -9,57 +9,59 @@ import typing as t
 
 from ...sync.ledger.digest import digest_of
 
-#: A resource and the id of an object.
-Thing = tuple[str, str]
+#: A resource and the id of an object in it.
+ObjectKey = tuple[str, str]
 #: The content of every live object, as a digest.
-Truth = cabc.Mapping[Thing, bytes]
+Truth = cabc.Mapping[ObjectKey, bytes]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a scenario came to."""
+    """The result of comparing events with changes."""
 
-    #: Changes that happened, as far as a poll could see them apart.
+    #: Changes between two polls, one for each changed object.
     changes: int
     #: Events that arrived.
     arrived: int
-    #: Objects whose last state nobody was told.
+    #: Objects whose last state was not reported.
     lost: tuple[str, ...] = ()
-    #: Events that tell what never was.
+    #: Events with a state that the object never had.
     false: tuple[str, ...] = ()
-    #: Events that tell what had been told.
+    #: Events that repeat a reported state.
     duplicate: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:
-        """Nothing was lost, invented or repeated."""
+        """Whether no event was lost, invented or repeated."""
         return not (self.lost or self.false or self.duplicate)
 
 
-def told(message: cabc.Mapping[str, t.Any]) -> cabc.Iterator[tuple[Thing, str, bytes | None]]:
-    """The events of a notification: what, CREATED or UPDATED or DELETED, and the content."""
+def events_in(
+    message: cabc.Mapping[str, t.Any],
+) -> cabc.Iterator[tuple[ObjectKey, str, bytes | None]]:
+    """Yield the object, the event type and the content of each event in a notification."""
     for event in message["events"]:
-        thing: Thing = (event["objectType"], event["objectId"])
-        rows = message["raw"].get(thing[0], ())
-        body = next((row for row in rows if str(row["objectId"]) == thing[1]), None)
+        key: ObjectKey = (event["objectType"], event["objectId"])
+        rows = message["raw"].get(key[0], ())
+        body = next((row for row in rows if str(row["objectId"]) == key[1]), None)
         content = None
         if event["eventType"] != "DELETED" and body is not None:
-            # The two that the envelope adds to a record.
+            # Fields that the notification adds to a record.
             added = ("objectId", "eventType")
             content = digest_of({name: body[name] for name in body if name not in added})
-        yield thing, event["eventType"], content
+        yield key, event["eventType"], content
 
 
 class Judge:
-    """Folds events as a receiver would, and remembers everything that was ever true.
+    """Applies events as a receiver would, and keeps every state that objects ever had.
 
-    :param truth: when the receiver's knowledge begins.
+    :param truth: the state that the receiver knows at the start.
     """
 
     def __init__(self, truth: Truth) -> None:
-        #: What a receiver believes.
-        self.known: dict[Thing, bytes] = dict(truth)
-        self._ever: dict[Thing, set[bytes | None]] = collections.defaultdict(set)
+        #: The state according to the events.
+        self.known: dict[ObjectKey, bytes] = dict(truth)
+        self._states: dict[ObjectKey, set[bytes | None]] = collections.defaultdict(set)
         self._last = dict(truth)
         self._changes = self._arrived = 0
         self._false: list[str] = []
@@ -67,46 +69,48 @@ class Judge:
         self.record(truth)
 
     def record(self, truth: Truth) -> None:
-        """Note what is true at this moment."""
-        for thing, content in truth.items():
-            self._ever[thing].add(content)
-        for thing, contents in self._ever.items():
-            if thing not in truth:
+        """Record the current state."""
+        for key, content in truth.items():
+            self._states[key].add(content)
+        for key, contents in self._states.items():
+            if key not in truth:
                 contents.add(None)
 
-    def polled(self, truth: Truth) -> None:
-        """Note that a poll could see what is true at this moment."""
-        things = truth.keys() | self._last.keys()
-        self._changes += sum(truth.get(thing) != self._last.get(thing) for thing in things)
+    def record_poll(self, truth: Truth) -> None:
+        """Record the current state as one that a poll could see."""
+        keys = truth.keys() | self._last.keys()
+        self._changes += sum(truth.get(key) != self._last.get(key) for key in keys)
         self._last = dict(truth)
 
-    def tell(self, thing: Thing, kind: str, content: bytes | None) -> None:
-        """Take one event.
+    def receive(self, key: ObjectKey, event_type: str, content: bytes | None) -> None:
+        """Apply one event.
 
-        :param content: the digest of the object that came with it; ``None`` for DELETED.
+        :param content: the digest of the object in the notification; ``None`` for DELETED.
         """
         self._arrived += 1
-        before = self.known.get(thing)
-        words = f"{kind} {thing[0]} {thing[1]}"
-        if kind == "DELETED":
+        before = self.known.get(key)
+        event = f"{event_type} {key[0]} {key[1]}"
+        if event_type == "DELETED":
             content = None
         if content == before:
-            self._duplicate.append(words)
-        elif content not in self._ever[thing]:
-            self._false.append(f"{words}: it never was so")
-        elif (kind == "CREATED") != (before is None):
-            self._false.append(f"{words}: the receiver {'lacks' if before is None else 'has'} it")
+            self._duplicate.append(event)
+        elif content not in self._states[key]:
+            self._false.append(f"{event}: the object never had this state")
+        elif (event_type == "CREATED") != (before is None):
+            self._false.append(
+                f"{event}: the receiver {'lacks' if before is None else 'has'} the object"
+            )
         if content is None:
-            self.known.pop(thing, None)
+            self.known.pop(key, None)
         else:
-            self.known[thing] = content
+            self.known[key] = content
 
     def agrees(self, truth: Truth) -> bool:
-        """Whether the receiver believes what is true."""
+        """Return whether the receiver has the true state."""
         return self.known == truth
 
     def verdict(self, truth: Truth) -> Verdict:
-        """Judge at the end."""
+        """Return the verdict for this final state."""
         lost = sorted(
             f"{resource} {number}"
             for resource, number in truth.keys() | self.known.keys()

@@ -1,4 +1,4 @@
-"""A real test store: marked objects are made, changed and deleted over REST, and removed again."""
+"""The suite on a real test store: create, change and delete marked objects by REST."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import time
 import typing as t
 
 from ...errors import StoreError, StoreRejectedError, TransportError
-from ...instances import accounts, lifecycle, specification
-from ...instances.requests import InstanceRequest
 from ...runtime import Runtime
 from ...settings import Settings
 from ...sync.ledger.digest import digest_of
@@ -23,55 +21,56 @@ from ...woocommerce.client import StoreClient
 from ...woocommerce.connection_check import check_store
 from ...worker.worker import Worker
 from ..callback_receiver import CallbackReceiver
-from .harness import Fragile
-from .judge import Judge, Thing, Verdict, told
+from .harness import CrashableDatabase, create_instance, spec_of
+from .judge import Judge, ObjectKey, Verdict, events_in
 
-#: Resources, and where the store lists them.
+#: Resources and the REST paths of their collections.
 _PATHS = {"customers": "customers", "discounts": "coupons", "orders": "orders",
           "products": "products"}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One act on the store, and what came of it."""
+    """One action on the store and its verdict."""
 
     name: str
     verdict: Verdict
     seconds: float
-    #: What the store answered instead of doing it; what it did all the same is judged.
+    #: The error of a store that refused the action; changes it made nevertheless are judged.
     refused: str | None = None
 
 
-def run(database: Fragile, url: str, key: str, secret: str) -> cabc.Iterator[Step]:
-    """Prove it on a real store; its own objects are removed at the end, also after an error.
+def run(database: CrashableDatabase, url: str, key: str, secret: str) -> cabc.Iterator[Step]:
+    """Run the actions on a real store and yield their verdicts.
 
-    Only objects of this run are judged: the store may have a life of its own.
+    Only objects of this run are judged, because other objects may change at the same time. They are
+    removed at the end, also after an error.
 
     :raises TransportError: the store cannot be reached, or the key may not write.
     """
-    proof = _Proof(database, StoreAccess(url, key, secret))
+    proof = _Run(database, StoreAccess(url, key, secret))
     with proof.running():
-        for name, act in _ACTS:
-            yield proof.step(name, act)
+        for name, action in _ACTIONS:
+            yield proof.step(name, action)
 
 
-class _Proof:
+class _Run:
     """One run on one store."""
 
-    def __init__(self, database: Fragile, access: StoreAccess) -> None:
+    def __init__(self, database: CrashableDatabase, access: StoreAccess) -> None:
         settings = Settings(encryption_keys=(Cipher.generate_key(),), allow_private_callbacks=True)
         self.runtime = Runtime(settings, database)
         self.client: StoreClient = self.runtime.store_client(access)
         self.mark = f"woo-prove-{secrets.token_hex(4)}"
-        #: Ids of this run by resource, in the order in which they were made.
-        self.own: dict[str, list[int]] = {resource: [] for resource in _PATHS}
+        #: Ids of this run by resource, in the order of creation.
+        self.created: dict[str, list[int]] = {resource: [] for resource in _PATHS}
         self._access = access
         self._receiver = CallbackReceiver()
         self._judge = Judge({})
 
     @contextlib.contextmanager
     def running(self) -> cabc.Iterator[None]:
-        """Connect the store, read it once, and clean it up at the end."""
+        """Connect the store, record the baseline, and remove our objects at the end."""
         with self._receiver.serve() as callback_url:
             self._connect(callback_url)
             self._poll()
@@ -79,23 +78,23 @@ class _Proof:
             try:
                 yield
             finally:
-                self._clean()
+                self._remove_all()
 
-    def step(self, name: str, act: cabc.Callable[[_Proof], object]) -> Step:
-        """Do one act, poll, and judge what arrived of our own objects."""
+    def step(self, name: str, action: cabc.Callable[[_Run], object]) -> Step:
+        """Perform one action, poll, and judge the events of our own objects."""
         began, refused = time.monotonic(), None
         try:
-            act(self)
+            action(self)
         except StoreError as exc:
             # Some versions cannot trash coupons by REST: 501 (5.9), 500 (8.0).
             refused = f"the store refused: {exc}"
         truth = self._truth()
         before = self._judge.verdict(truth)
         self._judge.record(truth)
-        self._judge.polled(truth)
+        self._judge.record_poll(truth)
         for _ in range(3):
             self._poll()
-            self._take()
+            self._judge_arrived()
             if self._judge.agrees(truth):
                 break
         now = self._judge.verdict(truth)
@@ -109,34 +108,34 @@ class _Proof:
         return Step(name, verdict, round(time.monotonic() - began, 3), refused)
 
     def make(self, resource: str, **body: t.Any) -> int:
-        """Make an object of ours."""
+        """Create an object."""
         number = int(self.client.post(_PATHS[resource], body).data["id"])
-        self.own[resource].append(number)
+        self.created[resource].append(number)
         return number
 
     def change(self, resource: str, **body: t.Any) -> None:
-        """Change the latest of ours."""
-        self.client.put(f"{_PATHS[resource]}/{self.own[resource][-1]}", body)
+        """Change the object created last."""
+        self.client.put(f"{_PATHS[resource]}/{self.created[resource][-1]}", body)
 
     def delete(self, resource: str, *, force: bool) -> None:
-        """Delete the latest of ours, into the trash or for good."""
-        number = self.own[resource][-1]
+        """Delete the object created last, to the trash or permanently."""
+        number = self.created[resource][-1]
         if force:
             self._erase(resource, number)
         else:
             self.client.delete(f"{_PATHS[resource]}/{number}")
 
     def _erase(self, resource: str, number: int) -> None:
-        """Delete for good; an order's notes first, which order tables would leave behind."""
+        """Delete permanently; of an order also the notes, which HPOS leaves behind."""
         path = f"{_PATHS[resource]}/{number}"
         if resource == "orders":
             for note in self.client.get(f"{path}/notes").data:
                 self.client.delete(f"{path}/notes/{note['id']}", {"force": "true"})
         self.client.delete(path, {"force": "true"})
 
-    def _truth(self) -> dict[Thing, bytes]:
-        found: dict[Thing, bytes] = {}
-        for resource, numbers in self.own.items():
+    def _truth(self) -> dict[ObjectKey, bytes]:
+        found: dict[ObjectKey, bytes] = {}
+        for resource, numbers in self.created.items():
             for number in numbers:
                 try:
                     body = self.client.get(f"{_PATHS[resource]}/{number}").data
@@ -148,14 +147,14 @@ class _Proof:
                     found[resource, str(number)] = digest_of(body)
         return found
 
-    def _take(self) -> None:
+    def _judge_arrived(self) -> None:
         received = self._receiver.received
         self._receiver.clear()
-        own = {(resource, str(one)) for resource, ids in self.own.items() for one in ids}
-        for one in received:
-            for thing, kind, content in told(one.json["message"]):
-                if thing in own:
-                    self._judge.tell(thing, kind, content)
+        own = {(resource, str(number)) for resource, ids in self.created.items() for number in ids}
+        for notification in received:
+            for key, event_type, content in events_in(notification.json["message"]):
+                if key in own:
+                    self._judge.receive(key, event_type, content)
 
     def _poll(self) -> None:
         worker = Worker(self.runtime)
@@ -174,63 +173,58 @@ class _Proof:
             "event.notification.callback.url": callback_url,
             "filter.response.nulls": False,
         }
-        body = {"element": {"key": "woocommercerest"}, "name": self.mark}
-        plan = specification.plan(
-            InstanceRequest.model_validate({**body, "configuration": configuration})
-        )
-        facts = check_store(self.client, [endpoints.resolve(one.url) for one in plan.pollers])
+        spec = spec_of(self.mark, configuration)
+        polled = [endpoints.resolve(poller.url) for poller in spec.pollers]
+        facts = check_store(self.client, polled)
         now = dt.datetime.now(dt.UTC)
-        with self.runtime.database.write() as session:
-            user = accounts.add_user(session, self.mark, self.mark, now)
-            who = accounts.Caller(organization_id=user.organization_id, user_id=user.user_id)
-            self._instance_id, _token = lifecycle.create(
-                session, self.runtime.cipher, who, plan, facts, now
-            )
+        _caller, self._instance_id = create_instance(self.runtime, self.mark, spec, facts, now)
 
-    def _clean(self) -> None:
-        """Remove everything of ours, orders first: they hold products and customers."""
+    def _remove_all(self) -> None:
+        """Delete every object of this run, orders first: they contain products and customers."""
         for resource in ("orders", "products", "discounts", "customers"):
-            for number in self.own[resource]:
+            for number in self.created[resource]:
                 with contextlib.suppress(TransportError):
                     self._erase(resource, number)
 
 
-def _order(proof: _Proof) -> object:
-    lines = [{"product_id": proof.own["products"][0], "quantity": 1}]
-    customer = proof.own["customers"][0]
+def _order(proof: _Run) -> object:
+    lines = [{"product_id": proof.created["products"][0], "quantity": 1}]
+    customer = proof.created["customers"][0]
     return proof.make("orders", status="processing", customer_id=customer, line_items=lines)
 
 
-def _variation(proof: _Proof) -> object:
+def _variation(proof: _Run) -> object:
     return proof.client.post(
-        f"products/{proof.own['products'][-1]}/variations", {"regular_price": "5"}
+        f"products/{proof.created['products'][-1]}/variations", {"regular_price": "5"}
     )
 
 
-_ACTS: tuple[tuple[str, cabc.Callable[[_Proof], object]], ...] = (
+_ACTIONS: tuple[tuple[str, cabc.Callable[[_Run], object]], ...] = (
     ("product created", lambda p: p.make(
         "products", name=p.mark, regular_price="10", manage_stock=True, stock_quantity=9)),
-    ("product price", lambda p: p.change("products", regular_price="11")),
-    ("product stock", lambda p: p.change("products", stock_quantity=7)),
-    ("product meta", lambda p: p.change("products", meta_data=[{"key": "proof", "value": "1"}])),
+    ("product price changed", lambda p: p.change("products", regular_price="11")),
+    ("product stock changed", lambda p: p.change("products", stock_quantity=7)),
+    ("product meta written", lambda p: p.change(
+        "products", meta_data=[{"key": "proof", "value": "1"}])),
     ("customer created", lambda p: p.make(
         "customers", email=f"{p.mark}@example.com", username=p.mark)),
-    ("customer name", lambda p: p.change("customers", first_name="Proved")),
-    ("customer address", lambda p: p.change("customers", billing={"phone": "555"})),
+    ("customer name changed", lambda p: p.change("customers", first_name="Proved")),
+    ("customer address changed", lambda p: p.change("customers", billing={"phone": "555"})),
     ("coupon created", lambda p: p.make("discounts", code=p.mark, amount="5")),
-    ("coupon amount", lambda p: p.change("discounts", amount="6")),
-    ("coupon description", lambda p: p.change("discounts", description="proof")),
+    ("coupon amount changed", lambda p: p.change("discounts", amount="6")),
+    ("coupon description changed", lambda p: p.change("discounts", description="proof")),
     ("order created", _order),
-    ("order status", lambda p: p.change("orders", status="completed")),
-    ("order meta", lambda p: p.change("orders", meta_data=[{"key": "proof", "value": "1"}])),
-    ("order note", lambda p: p.client.post(
-        f"orders/{p.own['orders'][-1]}/notes", {"note": "proof"})),
+    ("order status changed", lambda p: p.change("orders", status="completed")),
+    ("order meta written", lambda p: p.change(
+        "orders", meta_data=[{"key": "proof", "value": "1"}])),
+    ("order note added", lambda p: p.client.post(
+        f"orders/{p.created['orders'][-1]}/notes", {"note": "proof"})),
     ("order refunded", lambda p: p.client.post(
-        f"orders/{p.own['orders'][-1]}/refunds", {"amount": "1.00", "api_refund": False})),
+        f"orders/{p.created['orders'][-1]}/refunds", {"amount": "1.00", "api_refund": False})),
     ("order trashed", lambda p: p.delete("orders", force=False)),
     ("order deleted from the trash", lambda p: p.delete("orders", force=True)),
     ("second order created", _order),
-    ("order deleted for good", lambda p: p.delete("orders", force=True)),
+    ("order deleted permanently", lambda p: p.delete("orders", force=True)),
     ("coupon trashed", lambda p: p.delete("discounts", force=False)),
     ("coupon deleted from the trash", lambda p: p.delete("discounts", force=True)),
     ("variable product created", lambda p: p.make(
@@ -240,6 +234,6 @@ _ACTS: tuple[tuple[str, cabc.Callable[[_Proof], object]], ...] = (
     ("product trashed", lambda p: p.delete("products", force=False)),
     ("product deleted from the trash", lambda p: p.delete("products", force=True)),
     ("another product created", lambda p: p.make("products", name=f"{p.mark} more")),
-    ("product deleted for good", lambda p: p.delete("products", force=True)),
+    ("product deleted permanently", lambda p: p.delete("products", force=True)),
     ("customer deleted", lambda p: p.delete("customers", force=True)),
 )  # fmt: skip

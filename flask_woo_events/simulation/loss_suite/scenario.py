@@ -1,4 +1,4 @@
-"""Scenarios: what can happen to a store and to us, each with a name."""
+"""Scenarios: named events in a store or in the extension that may lose events."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import collections.abc as cabc
 import dataclasses
 import time
 
-from .harness import Fragile, Rig, Setup
+from .harness import CrashableDatabase, Environment, Setup
 from .judge import Verdict
 
-#: Lets things happen; the rig polls until all must have arrived when it returns.
-Play = cabc.Callable[[Rig], None]
+#: Plays a scenario; afterwards the environment polls until every event must have arrived.
+Play = cabc.Callable[[Environment], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,42 +18,43 @@ class Scenario:
     """One way of losing or inventing an event."""
 
     name: str
-    #: What happens, in one sentence.
-    words: str
+    #: One sentence about what happens.
+    description: str
     play: Play
     setup: Setup
-    #: Changes that a poll must be able to see, at least; fewer mean that nothing was proved.
+    #: Minimum number of changes that polls can see; with fewer, the scenario did not take place.
     changes: int
-    #: Whether it can come about on a store that has the companion plugin.
+    #: Whether the scenario can take place on a store that has the companion plugin.
     with_journal: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """How a scenario ended."""
+    """The result of a scenario."""
 
     scenario: Scenario
     version: str
     verdict: Verdict
-    #: Notifications whose signature did not hold.
+    #: Notifications with a wrong signature.
     badly_signed: int
     seconds: float
-    #: What the scenario itself found wrong.
+    #: The failure that the scenario itself found.
     error: str | None = None
 
     @property
     def clean(self) -> bool:
-        """Every change arrived once, signed, and nothing else did."""
+        """Whether every change arrived once, with a valid signature, and nothing else did."""
         enough = self.verdict.changes >= self.scenario.changes
         return self.verdict.clean and not self.badly_signed and enough and self.error is None
 
 
-ALL: list[Scenario] = []
+#: Every scenario, in the order of the modules that define them.
+SCENARIOS: list[Scenario] = []
 
 
 def scenario(
     name: str,
-    words: str,
+    description: str,
     *,
     setup: Setup | None = None,
     changes: int = 1,
@@ -62,26 +63,28 @@ def scenario(
     """Add a function to the suite."""
 
     def add(play: Play) -> Play:
-        ALL.append(Scenario(name, words, play, setup or Setup(), changes, with_journal))
+        SCENARIOS.append(Scenario(name, description, play, setup or Setup(), changes, with_journal))
         return play
 
     return add
 
 
-def run(one: Scenario, database: Fragile, version: str, *, journal: bool = False) -> Result:
-    """Play a scenario on a fresh store, and judge it.
+def run(
+    chosen: Scenario, database: CrashableDatabase, version: str, *, journal: bool = False
+) -> Result:
+    """Play a scenario on a new store and judge it.
 
-    :param journal: the store has the companion plugin.
+    :param journal: whether the store has the companion plugin.
     """
     began, error = time.monotonic(), None
-    rig = Rig(database, version, one.setup, journal=journal)
-    with rig.running():
+    env = Environment(database, version, chosen.setup, journal=journal)
+    with env.running():
         try:
-            one.play(rig)
+            chosen.play(env)
         except AssertionError as exc:
-            error = str(exc) or "the scenario did not come about"
-        rig.store.faults.clear()
-        verdict = rig.settle()
+            error = str(exc) or "the scenario did not take place"
+        env.store.faults.clear()
+        verdict = env.settle()
     return Result(
-        one, version, verdict, rig.badly_signed, round(time.monotonic() - began, 3), error
+        chosen, version, verdict, env.badly_signed, round(time.monotonic() - began, 3), error
     )

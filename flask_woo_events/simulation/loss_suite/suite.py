@@ -1,4 +1,4 @@
-"""The suite: all scenarios, and what of them is run."""
+"""The suite: the list of scenarios, and how to run some of them."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ import collections.abc as cabc
 
 from ...errors import NotFoundError
 from . import change_scenarios, drift_scenarios, failure_scenarios, scenario
-from .harness import Fragile
+from .harness import CrashableDatabase
 from .scenario import Result, Scenario
 
-#: WooCommerce versions that the simulator can be: orders as posts, then in tables of their own.
+#: WooCommerce versions that the suite simulates, with orders as posts and in HPOS tables.
 VERSIONS = ("5.9", "7.0", "8.0", "9.4", "11.0")
-#: Modules whose scenarios are the suite.
+#: The modules that define the scenarios.
 SOURCES = (change_scenarios, drift_scenarios, failure_scenarios)
 
 
 def scenarios(names: cabc.Collection[str] = ()) -> list[Scenario]:
-    """The scenarios of these names, or all.
+    """Return the scenarios of these names, or all.
 
-    :raises NotFoundError: there is none of such a name.
+    :raises NotFoundError: no scenario has one of the names.
     """
-    known = {one.name: one for one in scenario.ALL}
+    known = {each.name for each in scenario.SCENARIOS}
     if unknown := [name for name in names if name not in known]:
-        raise NotFoundError(f"no scenario {unknown[0]!r}; flask woo prove --list names them")
-    return [one for one in scenario.ALL if not names or one.name in names]
+        raise NotFoundError(f"no scenario {unknown[0]!r}; flask woo prove --list lists all")
+    return [each for each in scenario.SCENARIOS if not names or each.name in names]
 
 
 def run(
     chosen: cabc.Iterable[Scenario],
-    database: Fragile,
+    database: CrashableDatabase,
     versions: cabc.Iterable[str],
     *,
     journal: bool = False,
 ) -> cabc.Iterator[Result]:
-    """Play scenarios, one after the other.
+    """Run scenarios one after the other and yield their results.
 
-    :param journal: on stores that have the companion plugin; what cannot come about there is left.
+    :param journal: whether the stores have the companion plugin; scenarios that cannot take place
+        there are omitted.
     """
-    wanted = list(chosen)
+    wanted = [each for each in chosen if each.with_journal or not journal]
     for version in versions:
-        for one in wanted:
-            if one.with_journal or not journal:
-                yield scenario.run(one, database, version, journal=journal)
+        for each in wanted:
+            yield scenario.run(each, database, version, journal=journal)

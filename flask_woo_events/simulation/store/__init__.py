@@ -1,4 +1,4 @@
-"""A simulated WooCommerce store, for demonstrations, tests and users' own CI."""
+"""A simulated WooCommerce store, for demos and tests."""
 
 from __future__ import annotations
 

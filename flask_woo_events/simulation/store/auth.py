@@ -1,4 +1,4 @@
-"""The check of API keys: Basic and query string over https, OAuth 1.0a over http."""
+"""The check of API keys: Basic and query string over HTTPS, OAuth 1.0a over HTTP."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import urllib.parse
 from .responses import RestError
 from .state import Shop
 
-#: How far the timestamp of a signed request may be off, seconds.
+#: Allowed deviation of the timestamp of a signed request, seconds.
 TIMESTAMP_WINDOW = 15 * 60
 _CODE = "woocommerce_rest_authentication_error"
 _ALGORITHMS = {"HMAC-SHA1": hashlib.sha1, "HMAC-SHA256": hashlib.sha256}
@@ -37,7 +37,7 @@ class Key:
 
 
 class Keys:
-    """The keys of a store, and the nonces that were used with them."""
+    """Holds the keys of a store and the nonces that were used with them."""
 
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
@@ -57,7 +57,10 @@ class Keys:
         *,
         https: bool,
     ) -> None:
-        """Let a request pass, or raise the error that WooCommerce answers with."""
+        """Check the key of a request.
+
+        :raises RestError: the error that WooCommerce responds with.
+        """
         params = dict(query)
         key = self._plain(params, authorization) if https else None
         if key is None:
@@ -136,7 +139,7 @@ class Keys:
             raise _refused("Invalid signature - provided signature does not match.")
 
     def _url(self, path: str, https: bool) -> str:
-        """The URL that is signed: the store's own, whatever address the client used."""
+        """Return the URL that is signed: the store's own, not the address that the client used."""
         scheme = "https" if https else "http"
         return f"{scheme}://{self._shop.home.partition('://')[2]}{path}"
 
@@ -164,19 +167,19 @@ def _header_params(authorization: str) -> list[tuple[str, str]]:
 
 
 def _unknown(method: str, path: str) -> RestError:
-    """Without a known key a request is an anonymous one, which may do nothing."""
+    """Return the error for a request without a known key, which counts as anonymous."""
     if path.endswith("/batch"):
-        act, words = "batch", "are not allowed to batch manipulate this resource"
+        action, problem = "batch", "are not allowed to batch manipulate this resource"
     elif method in ("GET", "HEAD"):
         item = path.rstrip("/").rpartition("/")[2].isdigit()
-        act, words = "view", "cannot view this resource" if item else "cannot list resources"
+        action, problem = "view", "cannot view this resource" if item else "cannot list resources"
     elif method == "DELETE":
-        act, words = "delete", "are not allowed to delete this resource"
+        action, problem = "delete", "are not allowed to delete this resource"
     elif path.rstrip("/").rpartition("/")[2].isdigit():
-        act, words = "edit", "are not allowed to edit this resource"
+        action, problem = "edit", "are not allowed to edit this resource"
     else:
-        act, words = "create", "are not allowed to create resources"
-    return RestError(401, f"woocommerce_rest_cannot_{act}", f"Sorry, you {words}.")
+        action, problem = "create", "are not allowed to create resources"
+    return RestError(401, f"woocommerce_rest_cannot_{action}", f"Sorry, you {problem}.")
 
 
 def _refused(message: str) -> RestError:

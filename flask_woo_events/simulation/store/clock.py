@@ -1,4 +1,4 @@
-"""The simulated store's clock, which follows real time until it is told otherwise."""
+"""The simulated store's clock, which follows real time unless it is set, moved or stopped."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ class SimClock:
             self.set(start)
 
     def timestamp(self) -> float:
-        """Seconds since the epoch, as the store sees them."""
+        """Return the store's time in seconds since the epoch."""
         with self._lock:
             return time.time() + self._offset if self._frozen is None else self._frozen
 
     def now(self) -> dt.datetime:
-        """The store's time, in UTC."""
+        """Return the store's time in UTC."""
         return dt.datetime.fromtimestamp(self.timestamp(), dt.UTC)
 
     def set(self, moment: dt.datetime) -> None:
-        """Jump to this moment; a stopped clock stays stopped."""
+        """Set the time; a stopped clock stays stopped.
+
+        :raises ValueError: ``moment`` has no time zone.
+        """
         if moment.tzinfo is None:
             raise ValueError("the clock needs an aware datetime")
         with self._lock:
@@ -37,7 +40,7 @@ class SimClock:
                 self._frozen = moment.timestamp()
 
     def advance(self, seconds: float) -> None:
-        """Move forward by this many seconds (or back, if negative)."""
+        """Move the clock forward by this many seconds, or back if negative."""
         with self._lock:
             if self._frozen is None:
                 self._offset += seconds
@@ -51,7 +54,7 @@ class SimClock:
                 self._frozen = time.time() + self._offset
 
     def thaw(self) -> None:
-        """Let a stopped clock run on."""
+        """Start a stopped clock again."""
         with self._lock:
             if self._frozen is not None:
                 self._offset, self._frozen = self._frozen - time.time(), None

@@ -1,14 +1,14 @@
-"""Coupons, whose date of modification tells little."""
+"""Coupons, whose modified date moves for few changes."""
 
 from __future__ import annotations
 
 import collections.abc as cabc
 import typing as t
 
-from .encoding import Json, money, number, truth
+from .encoding import Json, boolean, money, number, text
 from .listing import Keep
 from .parameters import Parameters
-from .resource import ITEM, QUICK_FIELDS, Resource
+from .resource import ITEM, QUICK_FIELDS, Resource, copy_sent
 from .responses import RestError, missing
 from .state import Shop
 from .tables import Row
@@ -39,7 +39,7 @@ class Coupons(Resource):
             }
 
     def where(self, parameters: Parameters, parent: int) -> tuple[cabc.Hashable, Keep]:
-        """Filter by status where the version knows it; else only what is published."""
+        """Filter by status if the version supports it, otherwise for published coupons."""
         status = parameters.text("status") if self.shop.version.coupon_status else ""
         code = parameters.text("code").lower()
         search = parameters.text("search").lower()
@@ -57,17 +57,14 @@ class Coupons(Resource):
         return (chosen, code, search), keep
 
     def render(self, row: Row) -> Json:
-        """All fields of a coupon."""
+        """Return all fields of a coupon."""
         shop, get = self.shop, row.fields.get
         return {
             "id": row.id,
             "code": get("code", ""),
             "amount": get("amount", "0.00"),
             **({"status": row.status} if shop.version.coupon_status else {}),
-            "date_created": shop.local(row.created),
-            "date_created_gmt": shop.gmt(row.created),
-            "date_modified": shop.local(row.modified),
-            "date_modified_gmt": shop.gmt(row.modified),
+            **shop.dates(row),
             "discount_type": get("discount_type", "fixed_cart"),
             "description": get("description", ""),
             "date_expires": shop.local(get("expires")),
@@ -117,21 +114,11 @@ class Coupons(Resource):
                 )
 
     def _write(self, fields: Json, body: Json) -> None:
-        for name in ("discount_type", "description"):
-            if name in body:
-                fields[name] = str(body[name] or "")
-        for name in _AMOUNTS:
-            if name in body:
-                fields[name] = money(body[name])
-        for name in _FLAGS:
-            if name in body:
-                fields[name] = truth(body[name])
-        for name in _LIMITS:
-            if name in body:
-                fields[name] = int(number(body[name])) or None
-        for name in _LISTS:
-            if name in body:
-                fields[name] = list(body[name] or ())
+        copy_sent(fields, body, ("discount_type", "description"), text)
+        copy_sent(fields, body, _AMOUNTS, money)
+        copy_sent(fields, body, _FLAGS, boolean)
+        copy_sent(fields, body, _LIMITS, lambda sent: int(number(sent)) or None)
+        copy_sent(fields, body, _LISTS, lambda sent: list(sent or ()))
         for name, gmt in (("date_expires", False), ("date_expires_gmt", True)):
             if name in body:
                 fields["expires"] = self.shop.moment(body[name], gmt=gmt)
@@ -139,7 +126,7 @@ class Coupons(Resource):
             self.shop.set_meta(fields, body["meta_data"])
 
     def change(self, row: Row, body: Json) -> None:
-        """Save; the date moves only for code, description and status."""
+        """Save; the modified date moves only for code, description and status."""
         before = (row.fields.get("code"), row.fields.get("description", ""), row.status)
         if "code" in body:
             code = str(body["code"]).lower()
@@ -156,7 +143,7 @@ class Coupons(Resource):
         self.shop.fire("woocommerce_update_coupon", row.id)
 
     def use(self, row: Row) -> None:
-        """Count a use: nobody hears of it, and the date stays."""
+        """Count a use; no hook fires and the modified date stays."""
         row.fields["usage_count"] = row.fields.get("usage_count", 0) + 1
         self.table.changed(row)
 
@@ -164,36 +151,22 @@ class Coupons(Resource):
         """Move to the trash."""
         shop = self.shop
         shop.fire("wp_trash_post", row.id)
-        row.fields["before_trash"] = row.status
-        shop.set_meta(
-            row.fields,
-            [
-                {"key": "_wp_trash_meta_status", "value": row.status},
-                {"key": "_wp_trash_meta_time", "value": str(shop.now())},
-                {"key": "_wp_desired_post_slug", "value": row.fields["code"]},
-            ],
-        )
-        row.status = "trash"
-        row.modified = shop.now()
+        self.mark_trashed(row, row.fields["code"])
         self.table.changed(row)
         shop.fire("woocommerce_trash_coupon", row.id)
 
     def _out_of_trash(self, row: Row) -> None:
-        row.status = row.fields.pop("before_trash", "publish")
-        self.shop.drop_meta(
-            row.fields, "_wp_trash_meta_status", "_wp_trash_meta_time", "_wp_desired_post_slug"
-        )
+        self.unmark_trashed(row)
         entry = {"key": "_wp_old_slug", "value": f"{row.fields['code']}__trashed"}
         self.shop.set_meta(row.fields, [entry])
-        row.modified = self.shop.now()
         self.table.changed(row)
 
     def restore(self, row: Row) -> None:
-        """Take a coupon out of the trash as the admin does."""
+        """Restore a coupon from the trash as the admin does."""
         self._out_of_trash(row)
         self.shop.fire("untrashed_post", row.id)
 
     def erase(self, row: Row) -> None:
-        """Delete for good."""
+        """Delete permanently."""
         self.shop.remove("coupons", row)
         self.shop.fire("woocommerce_delete_coupon", row.id)

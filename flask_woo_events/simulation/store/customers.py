@@ -1,14 +1,14 @@
-"""Customers: users of the store, whatever their role."""
+"""Customers: users of the store with any role."""
 
 from __future__ import annotations
 
 import collections.abc as cabc
 import hashlib
 
-from .encoding import Json
+from .encoding import Json, text
 from .listing import Keep, ListRules
 from .parameters import Parameters
-from .resource import ITEM, Resource
+from .resource import ITEM, Resource, copy_sent
 from .responses import RestError, missing, no_trash
 from .state import Shop
 from .tables import Row
@@ -26,14 +26,14 @@ ROLES = (
 
 
 def address(sent: object, empty: dict[str, str]) -> dict[str, str]:
-    """The known members of an address that a client sent."""
+    """Return the known members of an address that a client sent."""
     if not isinstance(sent, dict):
         return {}
     return {key: str(value or "") for key, value in sent.items() if key in empty}
 
 
 class Customers(Resource):
-    """The collection ``/customers``, which no date can filter."""
+    """The collection ``/customers``, which has no date filters."""
 
     kind = "customers"
     path = "customers"
@@ -51,7 +51,7 @@ class Customers(Resource):
         self.table.add(Row(1, "publish", shop.now(), None, fields))
 
     def unknown(self, method: str) -> RestError:
-        """The error for an id that no user has."""
+        """Return the error for an unknown id."""
         status = 400 if method in ("POST", "PUT", "PATCH") else 404
         if self.shop.version.modern:
             return RestError(404, "wc_user_invalid_id", "Invalid user ID.")
@@ -70,12 +70,12 @@ class Customers(Resource):
             if email and str(get("email", "")).lower() != email:
                 return False
             texts = (get("email", ""), get("username", ""), get("first_name", ""))
-            return not search or any(search in str(text).lower() for text in texts)
+            return not search or any(search in str(each).lower() for each in texts)
 
         return (role, email, search), keep
 
     def render(self, row: Row) -> Json:
-        """All fields of a user."""
+        """Return all fields of a user."""
         shop, get = self.shop, row.fields.get
         role = get("role", "customer")
         email = get("email", "")
@@ -89,10 +89,7 @@ class Customers(Resource):
         allow = ITEM[:-1] if kept else ITEM
         return {
             "id": row.id,
-            "date_created": shop.local(row.created),
-            "date_created_gmt": shop.gmt(row.created),
-            "date_modified": shop.local(row.modified),
-            "date_modified_gmt": shop.gmt(row.modified),
+            **shop.dates(row),
             "email": email,
             "first_name": get("first_name", ""),
             "last_name": get("last_name", ""),
@@ -113,7 +110,7 @@ class Customers(Resource):
         return not self.shop.version.modern or self.table.get(row.id) is row
 
     def insert(self, body: Json, parent: int) -> Row:
-        """Create a customer by REST: created and updated at once."""
+        """Create a customer by REST, which fires the hooks for created and updated."""
         if not body.get("email"):
             raise missing("email")
         email = str(body["email"])
@@ -130,7 +127,7 @@ class Customers(Resource):
         return row
 
     def register(self, email: str, username: str, role: str = "customer") -> Row:
-        """Add a user; without a tracked change it has no date of modification."""
+        """Add a user, without a modified date until the first tracked change."""
         fields = {"email": email, "username": username, "name": username, "role": role}
         row = self.shop.create("customers", fields)
         row.modified = None
@@ -145,9 +142,7 @@ class Customers(Resource):
         self.shop.fire("woocommerce_update_customer", row.id)
 
     def _write(self, row: Row, body: Json) -> None:
-        for name in ("email", "first_name", "last_name"):
-            if name in body:
-                row.fields[name] = str(body[name] or "")
+        copy_sent(row.fields, body, ("email", "first_name", "last_name"), text)
         for name, empty in (("billing", BILLING), ("shipping", SHIPPING)):
             if name in body:
                 kept = row.fields.get(name, {})
@@ -156,26 +151,26 @@ class Customers(Resource):
             self.shop.set_meta(row.fields, body["meta_data"])
 
     def change(self, row: Row, body: Json) -> None:
-        """Save what a client sent."""
+        """Save the fields that a client sent."""
         self._write(row, body)
         self.save(row)
 
     def remove(self, row: Row, *, force: bool) -> Json:
-        """Delete a user; the answer is made when the user is gone already."""
+        """Delete a user, and return it as rendered after the deletion."""
         if not force:
             raise no_trash("Customers")
         self.erase(row)
         return self.render(row)
 
     def erase(self, row: Row) -> None:
-        """Delete a user; only those with the role customer are told of."""
+        """Delete a user; the hook for webhooks fires only for the role customer."""
         if row.fields.get("role", "customer") == "customer":
             self.shop.fire("delete_user", row.id)
         self.shop.remove("customers", row)
         self.shop.fire("woocommerce_delete_customer", row.id)
 
     def paid(self, customer_id: int) -> None:
-        """Note that a customer has paid for an order."""
+        """Record that a customer has paid for an order."""
         row = self.table.get(customer_id)
         if row is None or row.fields.get("is_paying_customer"):
             return
@@ -187,7 +182,7 @@ class Customers(Resource):
         self.save(row)
 
     def lost_last_order(self, customer_id: int) -> None:
-        """Note that the last order of a customer is gone."""
+        """Record that the last order of a customer was deleted."""
         row = self.table.get(customer_id)
         if row is not None:
             row.fields["is_paying_customer"] = False

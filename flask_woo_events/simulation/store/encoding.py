@@ -1,4 +1,4 @@
-"""JSON, money and texts in the form that WordPress gives them."""
+"""JSON, money and texts in the format of WordPress."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 def encode(value: t.Any) -> bytes:
-    """Encode as PHP does: pure ASCII, and slashes escaped."""
+    """Encode as PHP does: in ASCII, with escaped slashes."""
     fast = orjson.dumps(value)
     if not fast.isascii():
         fast = _encode(value).encode("ascii")
@@ -26,7 +26,7 @@ def encode(value: t.Any) -> bytes:
 
 
 def number(value: t.Any) -> decimal.Decimal:
-    """Read a number from what clients send; what is no number counts as zero."""
+    """Read a number that a client sent; return zero for anything else."""
     try:
         read = decimal.Decimal(str(value if value not in (None, "") else "0"))
     except decimal.InvalidOperation:
@@ -35,12 +35,12 @@ def number(value: t.Any) -> decimal.Decimal:
 
 
 def money(value: t.Any) -> str:
-    """Format with two decimals."""
+    """Format an amount with two decimals."""
     return str(number(value).quantize(_CENT, decimal.ROUND_HALF_UP))
 
 
 def json_number(value: decimal.Decimal) -> int | float:
-    """A JSON number without a decimal point where none is needed."""
+    """Return a JSON number, without a decimal point where none is needed."""
     return int(value) if value == value.to_integral_value() else float(value)
 
 
@@ -50,12 +50,17 @@ def title(text: str) -> str:
 
 
 def slug(text: str) -> str:
-    """Make a slug: no accents, no marks, hyphens between words."""
+    """Make a slug: without accents and punctuation, with hyphens between words."""
     bare = re.sub(r"<[^>]*>", "", html.unescape(text))
     plain = unicodedata.normalize("NFKD", bare).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9_]+", "-", plain).strip("-")
 
 
-def truth(value: t.Any) -> bool:
-    """Read a boolean parameter: ``true``, ``1`` and ``yes`` are true."""
+def text(value: t.Any) -> str:
+    """Read a text parameter; null is an empty text."""
+    return str(value or "")
+
+
+def boolean(value: t.Any) -> bool:
+    """Read a boolean parameter: ``true``, ``1``, ``yes`` and ``on`` are true."""
     return value is True or str(value).lower() in ("true", "1", "yes", "on")

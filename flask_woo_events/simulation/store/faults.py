@@ -1,4 +1,4 @@
-"""The faults of a simulated store, each for so many of the requests that it matches."""
+"""The faults of a simulated store, each for a number of matching requests."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ Kind = t.Literal[
     "empty_list",
 ]
 
-#: What says which requests a fault is for: a part of their path, or a function of method, path
-#: and parameters.
+#: Selects the requests of a fault: a part of their path, or a function of method, path and
+#: parameters.
 Match = str | cabc.Callable[[str, str, cabc.Mapping[str, str]], bool] | None
 
 
 class Reset(Exception):
-    """The connection is to be closed without an answer."""
+    """Raised to close the connection without a response."""
 
 
 @dataclasses.dataclass
@@ -47,44 +47,44 @@ class Fault:
     options: cabc.Mapping[str, t.Any]
 
     def fits(self, method: str, path: str, params: cabc.Mapping[str, str]) -> bool:
-        """Whether this request shall have the fault."""
+        """Return whether the fault applies to this request."""
         if callable(self.match):
             return self.match(method, path, params)
         return (self.match or "") in path
 
     @property
     def effective(self) -> bool:
-        """Whether the request is carried out before its answer is spoiled."""
+        """Whether the request is processed before its response is spoiled."""
         return bool(self.options.get("effect", True))
 
 
 class Faults:
-    """The faults that are still to happen."""
+    """Holds the faults of the next requests."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: list[Fault] = []
 
     def add(self, kind: Kind, *, match: Match = None, times: int = 1, **options: t.Any) -> None:
-        """Let the next requests go wrong.
+        """Apply a fault to the next matching requests.
 
-        :param match: only requests whose path holds this, or for which this function of method,
+        :param match: only requests whose path contains this, or for which this function of method,
             path and parameters is true.
-        :param times: so many of them.
-        :param options: ``seconds`` of a delay, or ``until`` an event is set; ``code``
-            and ``retry_after`` of a status; ``total`` of a wrong total; ``effect=False`` lets the
-            request change nothing.
+        :param times: the number of requests.
+        :param options: ``seconds`` of a delay, or ``until``, an event to wait for; ``code`` and
+            ``retry_after`` (seconds) of a status; ``total`` of a wrong total; with
+            ``effect=False`` the request changes nothing.
         """
         with self._lock:
             self._waiting.append(Fault(kind, match, times, options))
 
     def clear(self) -> None:
-        """Nothing goes wrong any more."""
+        """Remove all faults."""
         with self._lock:
             self._waiting.clear()
 
     def take(self, method: str, path: str, params: cabc.Mapping[str, str]) -> Fault | None:
-        """The fault of this request, if it has one."""
+        """Take the fault of this request, if there is one."""
         if not self._waiting:
             return None
         with self._lock:
@@ -98,9 +98,9 @@ class Faults:
 
 
 def spoil(fault: Fault, answer: SimulatedResponse) -> SimulatedResponse:
-    """The answer with its fault.
+    """Return the response with a fault.
 
-    :raises Reset: there is to be none.
+    :raises Reset: the connection is to be closed without a response.
     """
     options, headers = fault.options, answer.headers
     match fault.kind:
@@ -133,21 +133,18 @@ def spoil(fault: Fault, answer: SimulatedResponse) -> SimulatedResponse:
         case "empty200":
             return SimulatedResponse(200, b"", headers)
         case "wrong_total":
-            kept = [pair for pair in headers if pair[0] != "X-WP-Total"]
-            total = ("X-WP-Total", str(options.get("total", 1)))
-            return SimulatedResponse(answer.status, answer.body, [*kept, total])
+            return _with_header(answer, "X-WP-Total", str(options.get("total", 1)))
         case "duplicate_ids":
             inner = answer.body[1:-1]
             return SimulatedResponse(answer.status, b"[" + inner + b"," + inner + b"]", headers)
         case "endless_pages":
-            kept = [pair for pair in headers if pair[0] != "X-WP-TotalPages"]
-            return SimulatedResponse(
-                answer.status, answer.body, [*kept, ("X-WP-TotalPages", "1000000")]
-            )
+            return _with_header(answer, "X-WP-TotalPages", "1000000")
         case "wrong_content_type":
-            kept = [pair for pair in headers if pair[0] != "Content-Type"]
-            return SimulatedResponse(
-                answer.status, answer.body, [*kept, ("Content-Type", "text/html")]
-            )
+            return _with_header(answer, "Content-Type", "text/html")
         case "empty_list":
             return SimulatedResponse(200, b"[]", [("X-WP-Total", "0"), ("X-WP-TotalPages", "0")])
+
+
+def _with_header(answer: SimulatedResponse, name: str, value: str) -> SimulatedResponse:
+    kept = [pair for pair in answer.headers if pair[0] != name]
+    return SimulatedResponse(answer.status, answer.body, [*kept, (name, value)])

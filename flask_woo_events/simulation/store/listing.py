@@ -1,4 +1,4 @@
-"""Collections: which rows, in which order, which page, and the totals that WooCommerce tells."""
+"""Collections: the rows of a listing, their order, pages and totals, as in WooCommerce."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .responses import Headers
 from .state import Shop
 from .tables import Row, Table
 
-#: No zone is further from UTC than this, seconds.
+#: Upper bound of the UTC offsets of all time zones, seconds.
 WIDEST_OFFSET = 15 * 3600
 
 Keep = cabc.Callable[[Row], bool]
@@ -20,22 +20,22 @@ Keep = cabc.Callable[[Row], bool]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ListRules:
-    """How a collection can be listed."""
+    """The parameters that a collection supports."""
 
     orderby: tuple[str, ...] = ("date", "id", "include", "title", "slug", "modified")
     default: str = "date"
     direction: str = "desc"
-    #: Filters by date of creation and of modification.
+    #: Whether the created and modified dates can be filtered.
     dates: bool = True
-    #: Rows of one date are ordered by id besides; else in no particular order.
+    #: Whether rows of equal dates are ordered by id; otherwise they have no particular order.
     stable_dates: bool = False
-    #: A page past the end tells the totals 0 and 0.
+    #: Whether a page past the end has the totals 0 and 0.
     zero_past_end: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class ListPage:
-    """The part of a listing that was asked for."""
+    """The requested part of a listing."""
 
     rows: list[Row]
     total: int
@@ -59,7 +59,7 @@ class ListQuery:
 
 
 def read(parameters: Parameters, rules: ListRules, shop: Shop) -> ListQuery:
-    """Read the common parameters; wrong ones are collected in ``parameters``."""
+    """Read the common parameters; ``parameters`` collects the errors."""
     raw_offset = parameters.integer("offset", -1, 0)
     dates = []
     if rules.dates:
@@ -89,14 +89,14 @@ def select(
     *,
     hpos: bool = False,
 ) -> list[Row]:
-    """The rows that fit, in order."""
+    """Return the matching rows in order."""
     rows = table.sorted()
     if query.include:
         found = (table.get(row_id) for row_id in dict.fromkeys(query.include))
         rows = [row for row in found if row is not None]
         if query.orderby != "include":
             rows.sort(key=lambda row: row.id)
-    # Dates first: they are the cheapest to compare, and leave the fewest.
+    # Dates first: they are the cheapest to compare and exclude the most rows.
     for name, moment in query.dates:
         rows = _by_date(rows, name, moment, query.gmt, shop, hpos)
     if query.exclude:
@@ -109,11 +109,11 @@ def select(
 def _by_date(
     rows: list[Row], name: str, digits: dt.datetime, gmt: bool, shop: Shop, hpos: bool
 ) -> list[Row]:
-    """Compare as WordPress does; both ends are exclusive.
+    """Return the rows before or after a date, compared as in WordPress; limits are exclusive.
 
-    With ``dates_are_gmt`` the digits of the site's clock are compared with the column in UTC.
-    Without it posts compare them with the local column, where an hour of autumn is ambiguous;
-    order tables turn them into UTC first, exactly.
+    With ``dates_are_gmt``, the site's local digits are compared with the UTC column. Without it,
+    posts compare them with the local column, where an hour in autumn is ambiguous; HPOS tables
+    convert them to UTC first.
     """
     attribute = "modified" if name.startswith("modified") else "created"
     after = name.endswith("after")
@@ -142,7 +142,7 @@ def _by_local_digits(
         moment = getattr(row, attribute)
         if moment is None:
             continue
-        # Only near the limit does the zone matter, and finding the local digits is slow.
+        # Local digits are slow to make, and matter only near the limit.
         if moment > about + WIDEST_OFFSET:
             fits = after
         elif moment < about - WIDEST_OFFSET:
@@ -156,7 +156,7 @@ def _by_local_digits(
 
 
 def order(rows: list[Row], by: str, direction: str, rules: ListRules, shop: Shop) -> list[Row]:
-    """Order rows that come sorted by id."""
+    """Order rows that are sorted by id."""
     reverse = direction == "desc"
     if by == "include":
         return rows
@@ -166,7 +166,7 @@ def order(rows: list[Row], by: str, direction: str, rules: ListRules, shop: Shop
         return sorted(rows, key=lambda row: (row.created, row.id), reverse=reverse)
     if by in ("date", "modified", "registered_date"):
         attribute = "modified" if by == "modified" else "created"
-        # The database breaks ties as it likes, and differently in each query.
+        # The database orders equal dates differently in each query.
         salt = shop.random.getrandbits(30) | 1
         return sorted(
             rows,
@@ -178,14 +178,14 @@ def order(rows: list[Row], by: str, direction: str, rules: ListRules, shop: Shop
 
 
 def stable(query: ListQuery, rules: ListRules) -> bool:
-    """Whether the order of a listing is the same each time it is asked for."""
+    """Return whether a listing has the same order for each request."""
     if query.orderby == "date":
         return rules.stable_dates
     return query.orderby not in ("modified", "registered_date")
 
 
 def cut(rows: list[Row], query: ListQuery, rules: ListRules, url: str) -> ListPage:
-    """Cut out the page, with the totals as the store tells them."""
+    """Return the requested page, with the totals as the store returns them."""
     past_end = False
     if query.offset is not None:
         start = query.offset

@@ -1,9 +1,9 @@
-"""What orders do to the rest of the store: to stock, sales and the uses of coupons."""
+"""The effects of orders on stock, sales and the usage of coupons."""
 
 from __future__ import annotations
 
 from .encoding import Json
-from .order_lines import Lines
+from .order_lines import OrderLines
 from .order_notes import Notes
 from .products import Products
 from .state import Shop
@@ -14,17 +14,17 @@ from .variations import is_managed
 PAID = ("processing", "completed", "on-hold")
 
 
-class Effects:
-    """Counts what orders take and give back."""
+class OrderEffects:
+    """Changes stock, sales and coupon usage for orders."""
 
-    def __init__(self, shop: Shop, products: Products, lines: Lines, notes: Notes) -> None:
+    def __init__(self, shop: Shop, products: Products, lines: OrderLines, notes: Notes) -> None:
         self.shop = shop
         self._products = products
         self._lines = lines
         self._notes = notes
 
     def settle(self, row: Row) -> None:
-        """Count the sale and the use of coupons once, and count back when it is called off."""
+        """Count sales and coupon uses once, and undo that when an order is cancelled."""
         counted = row.fields.get("coupons_counted", False)
         if row.status in ("pending", *PAID) and not counted:
             row.fields["coupons_counted"] = True
@@ -37,10 +37,10 @@ class Effects:
         elif row.status == "cancelled":
             self.count_sales(row, -1)
         if row.status in ("cancelled", "pending"):
-            self._give_stock_back(row)
+            self._restore_stock(row)
 
     def count_coupons(self, row: Row, by: int) -> None:
-        """Count the uses of the order's coupons up or down; nobody hears of it."""
+        """Count the uses of the order's coupons up or down; no hook fires."""
         user = row.fields.get("customer_id", 0) or row.fields.get("billing", {}).get("email", "")
         for line in row.fields.get("coupon_lines", ()):
             coupon = self._lines.coupon_of(line["code"])
@@ -56,7 +56,7 @@ class Effects:
             self.shop.tables["coupons"].changed(coupon)
 
     def count_sales(self, row: Row, by: int) -> None:
-        """Count the sold pieces, once; only an action of its own tells of it."""
+        """Count the sold items once; only ``woocommerce_updated_product_sales`` fires."""
         if bool(row.fields.get("sold")) == (by > 0):
             return
         row.fields["sold"] = by > 0
@@ -78,12 +78,12 @@ class Effects:
                 return row
         return None
 
-    def take_stock(self, row: Row) -> None:
-        """Take the stock of a paid order, once: the products are saved."""
+    def reduce_stock(self, row: Row) -> None:
+        """Reduce the stock for a paid order once; the products are saved."""
         if row.status not in PAID or row.fields.get("stock_taken"):
             return
         row.fields["stock_taken"] = True
-        taken = []
+        reduced = []
         for line in row.fields.get("line_items", ()):
             product = self._stocked(line)
             if product is None:
@@ -93,13 +93,13 @@ class Effects:
             after = before - line["quantity"]
             self._products.set_stock(product, after)
             if self.shop.version.modern:
-                taken.append(f"{line['name']} ({before}&rarr;{after})")
+                reduced.append(f"{line['name']} ({before}&rarr;{after})")
             else:
-                taken.append(f"{line['name']} (#{product.id}) {before}&rarr;{after}")
-        if taken:
-            self._notes.log(row, f"Stock levels reduced: {', '.join(taken)}")
+                reduced.append(f"{line['name']} (#{product.id}) {before}&rarr;{after}")
+        if reduced:
+            self._notes.log(row, f"Stock levels reduced: {', '.join(reduced)}")
 
-    def _give_stock_back(self, row: Row) -> None:
+    def _restore_stock(self, row: Row) -> None:
         if not row.fields.pop("stock_taken", False):
             return
         for line in row.fields.get("line_items", ()):

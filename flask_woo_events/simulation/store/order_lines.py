@@ -1,4 +1,4 @@
-"""Lines of an order: items, shipping, fees and coupons, and the sums that they make."""
+"""Lines of an order: items, shipping, fees and coupons, and their sums."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from .tables import Row
 Money = decimal.Decimal
 
 
-class Lines:
-    """Makes and changes the lines of orders."""
+class OrderLines:
+    """Creates, changes and renders the lines of orders."""
 
     def __init__(self, shop: Shop, products: Products) -> None:
         self._shop = shop
         self._products = products
 
-    def write(self, fields: Json, body: Json) -> bool:
-        """Write the lines that a client sent; tells whether the sums may differ now."""
+    def write(self, fields: Json, body: Json) -> None:
+        """Write the lines that a client sent."""
         changed = False
         for name, make in (
             ("line_items", self._item),
@@ -39,7 +39,6 @@ class Lines:
             changed = True
         if changed:
             self.settle(fields)
-        return changed
 
     def _merge(
         self, old: list[Json], sent: list[Json], make: cabc.Callable[[Json, Json | None], Json]
@@ -74,13 +73,15 @@ class Lines:
             product_id, variation_id = variation.parent, variation.id
             product = self._shop.tables["products"].get(product_id)
         quantity = int(number(entry.get("quantity", 1)))
-        price = number(self._products.looks.current_price(source)) if source else Money(0)
+        price = number(self._products.representation.current_price(source)) if source else Money(0)
         same = old is not None and old["quantity"] == quantity
         subtotal = number(entry["subtotal"]) if "subtotal" in entry and same else price * quantity
         if old is None and "subtotal" in entry:
             subtotal = number(entry["subtotal"])
         total = number(entry["total"]) if "total" in entry and (old is None or same) else subtotal
-        name = entry.get("name") or (self._products.looks.address(source)[1] if source else "")
+        name = entry.get("name") or (
+            self._products.representation.address(source)[1] if source else ""
+        )
         line: Json = {
             "id": old["id"] if old else self._shop.next_id("items"),
             "name": name,
@@ -126,7 +127,7 @@ class Lines:
         }
 
     def coupon_of(self, code: str) -> Row | None:
-        """The coupon of this code that can be used."""
+        """Return the published coupon of this code."""
         for row in self._shop.tables["coupons"]:
             if row.fields.get("code") == code and row.status == "publish":
                 return row
@@ -153,7 +154,7 @@ class Lines:
         }
 
     def _coupon_meta(self, coupon: Row) -> list[Json]:
-        """What an order remembers of a coupon: nothing, all of it, or four values."""
+        """Return the meta data of a coupon line, which depends on the version."""
         shop, version = self._shop, self._shop.version
         amount = json_number(number(coupon.fields.get("amount")))
         kind = coupon.fields.get("discount_type", "fixed_cart")
@@ -209,7 +210,7 @@ class Lines:
         }
 
     def settle(self, fields: Json) -> None:
-        """Apply the coupons and add up."""
+        """Apply the coupons and compute the sums."""
         items = fields.get("line_items", [])
         if fields.get("coupon_lines"):
             for line in items:
@@ -242,16 +243,16 @@ class Lines:
             line["total"] = money(current - off)
         return given
 
-    # Looks
+    # Representations
 
     def items(self, fields: Json) -> list[Json]:
-        """The items as clients read them."""
+        """Return the items as clients read them."""
         version = self._shop.version
         shown = []
         for line in fields.get("line_items", ()):
             each = number(line["total"]) / (line["quantity"] or 1)
-            product, variation = self._named(line)
-            there = product is not None or not line["product_id"]
+            product, variation = self._referenced(line)
+            exists = product is not None or not line["product_id"]
             entry = {
                 "id": line["id"],
                 "name": line["name"],
@@ -269,20 +270,19 @@ class Lines:
                 "price": json_number(each),
             }
             if version.modern:
-                entry = _insert_before(entry, "price", "global_unique_id", "" if there else None)
+                entry = _insert_before(entry, "price", "global_unique_id", "" if exists else None)
             if version.major >= 7:
-                entry["image"] = {"id": "" if there else 0, "src": ""}
-            named = variation is not None and product is not None
-            entry["parent_name"] = product.fields.get("name") if named and product else None
+                entry["image"] = {"id": "" if exists else 0, "src": ""}
+            entry["parent_name"] = product.fields.get("name") if variation and product else None
             shown.append(entry)
         return shown
 
     def processed(self, fields: Json) -> bool:
-        """Whether a line names a product that there is."""
-        return any(any(self._named(line)) for line in fields.get("line_items", ()))
+        """Return whether a line refers to an existing product."""
+        return any(any(self._referenced(line)) for line in fields.get("line_items", ()))
 
-    def _named(self, line: Json) -> tuple[Row | None, Row | None]:
-        """The product and the variation that a line names, as far as they are there."""
+    def _referenced(self, line: Json) -> tuple[Row | None, Row | None]:
+        """Return the product and the variation of a line, if they exist."""
         tables = self._shop.tables
         return tables["products"].get(line["product_id"]), tables["variations"].get(
             line["variation_id"]
@@ -294,7 +294,7 @@ class Lines:
         return None if line["product_id"] else t.cast("str | None", line["sku"])
 
     def coupons(self, fields: Json) -> list[Json]:
-        """The coupons as clients read them; newer versions tell more."""
+        """Return the coupon lines as clients read them; newer versions have more fields."""
         shown = []
         for line in fields.get("coupon_lines", ()):
             entry = {

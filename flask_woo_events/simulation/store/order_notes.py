@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 
-from .encoding import Json, truth
+from .encoding import Json, boolean
 from .listing import Keep
 from .parameters import Parameters
 from .resource import Resource
@@ -20,49 +20,47 @@ class Notes(Resource):
     invalid_id = ("woocommerce_rest_invalid_id", "Invalid resource ID.")
     not_trashable = "Webhooks"
     changeable = False
-    #: Whether the store can send mail; version 11 notes it on the order if it cannot.
+    #: Whether the store can send mail; if not, version 11 adds a note to the order.
     mail_works = True
 
     def log(self, order: Row, text: str, *, customer_note: bool = False) -> Row:
-        """Write a note; nothing else changes and nobody hears of it but an action."""
+        """Write a note, which changes nothing else."""
         fields = {"note": text, "customer_note": customer_note}
         row = self.shop.create("notes", fields, parent=order.id)
         self.shop.fire("woocommerce_order_note_added", row.id)
         return row
 
     def mail(self, order: Row, *titles: str) -> None:
-        """Send mails, if the store can."""
+        """Send mails, or add a note for each that the store cannot send."""
         if not self.mail_works:
             for title in titles:
                 text = f'Email "{title}" failed to send: Could not instantiate mail function..'
                 self.log(order, text)
 
     def location(self, request: SimulatedRequest) -> str:
-        """The path that ``Location`` begins with."""
+        """Return the beginning of the path in ``Location``."""
         return f"orders/{request.ids[0]}/notes"
 
     def list(self, request: SimulatedRequest) -> SimulatedResponse:
-        """Answer with all notes, newest first."""
+        """Return all notes, newest first."""
         if self.shop.tables["orders"].get(request.ids[0]) is None:
             raise RestError(404, "woocommerce_rest_order_invalid_id", "Invalid order ID.")
         rows = sorted(
             self.shop.children_of("notes", request.ids[0]), key=lambda row: (-row.created, row.id)
         )
-        body = b"[" + b",".join([self.shown(row, request) for row in rows]) + b"]"
-        return SimulatedResponse(200, body)
+        return SimulatedResponse(200, self.encode_rows(rows, request))
 
     def where(self, parameters: Parameters, parent: int) -> tuple[cabc.Hashable, Keep]:
-        """Not used: notes are listed all at once."""
+        """Return the filter by order."""
         return parent, lambda row: row.parent == parent
 
     def render(self, row: Row) -> Json:
-        """All fields of a note."""
+        """Return all fields of a note."""
         base = f"orders/{row.parent}"
         return {
             "id": row.id,
             "author": row.fields.get("author", "WooCommerce"),
-            "date_created": self.shop.local(row.created),
-            "date_created_gmt": self.shop.gmt(row.created),
+            **self.shop.created_dates(row),
             "note": row.fields["note"],
             "customer_note": row.fields.get("customer_note", False),
             "_links": {
@@ -80,5 +78,5 @@ class Notes(Resource):
         if order is None:
             raise RestError(404, "woocommerce_rest_order_invalid_id", "Invalid order ID.")
         return self.log(
-            order, str(body["note"]), customer_note=truth(body.get("customer_note", False))
+            order, str(body["note"]), customer_note=boolean(body.get("customer_note", False))
         )

@@ -1,4 +1,4 @@
-"""Orders: how they look, and what their changes do to products, coupons and customers."""
+"""Orders, and the effects of their changes on products, coupons and customers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import hashlib
 import typing as t
 
 from .customers import Customers
-from .encoding import Json, number, truth
+from .encoding import Json, boolean, number, text
 from .listing import Keep, ListRules
-from .order_effects import PAID, Effects
-from .order_lines import Lines
+from .order_effects import PAID, OrderEffects
+from .order_lines import OrderLines
 from .order_notes import Notes
 from .parameters import Parameters
 from .products import Products
-from .resource import ITEM, QUICK_FIELDS, Resource
+from .resource import ITEM, QUICK_FIELDS, Resource, copy_sent
 from .responses import RestError, invalid
 from .state import Shop
 from .tables import Row
@@ -60,9 +60,9 @@ class Orders(Resource):
 
     def __init__(self, shop: Shop, products: Products, customers: Customers, notes: Notes) -> None:
         super().__init__(shop)
-        self.lines = Lines(shop, products)
-        #: What orders do to the rest of the store.
-        self.effects = Effects(shop, products, self.lines, notes)
+        self.lines = OrderLines(shop, products)
+        #: The effects of orders on the rest of the store.
+        self.effects = OrderEffects(shop, products, self.lines, notes)
         self.notes = notes
         self._customers = customers
         self.rules = ListRules(stable_dates=True, zero_past_end=shop.version.hpos)  # type: ignore[misc]
@@ -70,7 +70,7 @@ class Orders(Resource):
     # Reading
 
     def where(self, parameters: Parameters, parent: int) -> tuple[cabc.Hashable, Keep]:
-        """Filter by status, where ``any`` goes before all and leaves the trash out."""
+        """Filter by status; ``any`` overrides all others and excludes the trash."""
         known = self.shop.version.order_statuses
         statuses = parameters.choices("status", ("any", "trash", "auto-draft", *known))
         live = not statuses or "any" in statuses
@@ -93,7 +93,7 @@ class Orders(Resource):
         return (chosen, customer, product, search), keep
 
     def render(self, row: Row) -> Json:
-        """All fields of an order."""
+        """Return all fields of an order."""
         shop, get, version = self.shop, row.fields.get, self.shop.version
         paid, completed = get("paid"), get("completed")
         key = get("order_key") or _order_key(row)
@@ -176,7 +176,7 @@ class Orders(Resource):
     # Writing
 
     def insert(self, body: Json, parent: int) -> Row:
-        """Create an order; the store saves it several times while it does."""
+        """Create an order, which the store saves several times."""
         fields: Json = {}
         self._check_status(body)
         self.fill(fields, body)
@@ -185,9 +185,9 @@ class Orders(Resource):
         self.shop.fire("woocommerce_new_order", row.id)
         self.shop.fire("woocommerce_update_order", row.id)
         if self.shop.version.major < 7:
-            # Version 5.9 counts the use when the coupon is applied, and again with the status.
+            # Version 5.9 counts a use when the coupon is applied, and again with the status.
             self.effects.count_coupons(row, 1)
-        if truth(body.get("set_paid", False)):
+        if boolean(body.get("set_paid", False)):
             row.fields["paid"] = row.created
             self.set_status(row, body.get("status") or "processing", paid=True)
         elif body.get("status", "pending") != "pending":
@@ -200,14 +200,12 @@ class Orders(Resource):
         known = self.shop.version.order_statuses
         status = body.get("status")
         if status is not None and status not in known:
-            words = ", ".join(("auto-draft", *known))
-            raise invalid({"status": ("rest_not_in_enum", f"status is not one of {words}.")})
+            statuses = ", ".join(("auto-draft", *known))
+            raise invalid({"status": ("rest_not_in_enum", f"status is not one of {statuses}.")})
 
-    def fill(self, fields: Json, body: Json) -> bool:
-        """Write what a client sent; tells whether the sums may differ."""
-        for name in _TEXTS:
-            if name in body:
-                fields[name] = str(body[name] or "")
+    def fill(self, fields: Json, body: Json) -> None:
+        """Write the fields that a client sent."""
+        copy_sent(fields, body, _TEXTS, text)
         for name, empty in (("billing", _NO_BILLING), ("shipping", _NO_SHIPPING)):
             if isinstance(body.get(name), dict):
                 sent = {key: str(value) for key, value in body[name].items() if key in empty}
@@ -219,13 +217,12 @@ class Orders(Resource):
                     400, "woocommerce_rest_invalid_customer_id", "Customer ID is invalid."
                 )
             fields["customer_id"] = customer
-        lines_changed = self.lines.write(fields, body)
+        self.lines.write(fields, body)
         if body.get("meta_data"):
             self.shop.set_meta(fields, body["meta_data"])
-        return lines_changed
 
     def change(self, row: Row, body: Json) -> None:
-        """Save what a client sent; posts do not move their date for most of it."""
+        """Save the fields that a client sent; for posts, most of them do not move the date."""
         self._check_status(body)
         if row.status == "trash" and body.get("status"):
             self.leave_trash(row)
@@ -234,24 +231,27 @@ class Orders(Resource):
         noted = row.fields.get("customer_note", "") != note_before
         self.save(row, bump=self.shop.version.hpos or noted)
         status = body.get("status")
-        if truth(body.get("set_paid", False)) and not row.fields.get("paid"):
+        if boolean(body.get("set_paid", False)) and not row.fields.get("paid"):
             row.fields["paid"] = self.shop.now()
             status = status or "processing"
         if status and status != row.status:
             self.set_status(row, status, manual=True)
 
     def save(self, row: Row, *, bump: bool) -> None:
-        """Save: webhooks hear of it; whether the date moves depends on what changed."""
+        """Save and fire the hook for updates.
+
+        :param bump: whether the modified date moves.
+        """
         if bump:
             self.bump(row)
         self.table.changed(row)
         self.shop.fire("woocommerce_update_order", row.id)
 
     def bump(self, row: Row) -> None:
-        """Move the date of modification.
+        """Move the modified date.
 
-        Order tables are written from local digits, so that the second pass of the hour which
-        autumn repeats is recorded an hour early.
+        HPOS tables are written from local digits, so the repeated hour in autumn is recorded an
+        hour too early.
         """
         now = self.shop.now()
         if self.shop.version.hpos:
@@ -263,7 +263,7 @@ class Orders(Resource):
     def set_status(
         self, row: Row, status: str, *, paid: bool = False, manual: bool = False
     ) -> None:
-        """Change the status and do what hangs on it."""
+        """Change the status, with its effects and notes."""
         before, row.status = row.status, status
         now = self.shop.now()
         if status in ("processing", "completed") and not row.fields.get("paid"):
@@ -276,7 +276,7 @@ class Orders(Resource):
         if self.shop.version.modern:
             if paid:
                 self.notes.log(row, "Payment complete.")
-        self.effects.take_stock(row)
+        self.effects.reduce_stock(row)
         names = TITLES.get(before, before), TITLES.get(status, status)
         changed = f"Order status changed from {names[0]} to {names[1]}."
         if not self.shop.version.modern:
@@ -295,7 +295,7 @@ class Orders(Resource):
     # The trash
 
     def trash(self, row: Row) -> None:
-        """Move to the trash; sales and, in order tables, coupon uses are counted back."""
+        """Move to the trash; sales and, with HPOS, coupon uses are counted back."""
         shop, version = self.shop, self.shop.version
         if row.status == "trash":
             return
@@ -322,14 +322,14 @@ class Orders(Resource):
             self.effects.count_coupons(row, -1)
 
     def _post_name(self, row: Row) -> str:
-        """The slug of an order that is a post: its minute, and a number if that is taken."""
+        """Return the slug of an order that is a post: its minute, with a number if taken."""
         minute = row.created // 60
         before = sum(other.created // 60 == minute and other.id < row.id for other in self.table)
         name = dt.datetime.fromtimestamp(row.created, dt.UTC).strftime("order-%b-%d-%Y-%I%M-%p")
         return f"{name}-{before + 1}".lower() if before else name.lower()
 
     def leave_trash(self, row: Row) -> None:
-        """Take the marks of the trash off."""
+        """Remove the meta data of the trash."""
         row.status = row.fields.pop("before_trash", "pending")
         if not self.shop.version.hpos:
             self.shop.drop_meta(
@@ -342,9 +342,9 @@ class Orders(Resource):
         self.bump(row)
 
     def untrash(self, row: Row, *, as_post: bool = False) -> None:
-        """Take an order out of the trash, as the admin does or as a mere post."""
+        """Restore an order from the trash, as the admin does or only as a post."""
         if self.shop.version.hpos and as_post:
-            # The post of such an order is a mere placeholder.
+            # With HPOS, the post of an order is only a placeholder.
             return
         self.leave_trash(row)
         if not self.shop.version.hpos:
@@ -358,7 +358,7 @@ class Orders(Resource):
             self.effects.count_sales(row, 1)
 
     def erase(self, row: Row) -> None:
-        """Delete for good, with refunds; order tables leave the notes behind."""
+        """Delete permanently, with refunds; HPOS leaves the notes behind."""
         shop, version = self.shop, self.shop.version
         if version.major >= 8:
             self.effects.count_sales(row, -1)

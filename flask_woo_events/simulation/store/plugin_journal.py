@@ -1,4 +1,4 @@
-"""The companion plugin's journal, as far as its REST API goes."""
+"""The companion plugin's journal and its REST API."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import secrets
 import typing as t
 
 from .encoding import Json
-from .product_references import Uses
+from .product_references import ProductReferences
 from .responses import RestError, SimulatedResponse, answer, no_route
 from .state import Shop
 from .tables import Row
 
-#: Where the journal is read.
+#: Path of the journal.
 PATH = "/wp-json/wc-flask-woo-events/v1/changes"
-#: Where the orders of products are told.
+#: Path of the orders of products.
 ORDERS_PATH = "/wp-json/wc-flask-woo-events/v1/orders"
-#: Where the plugin tells what it is.
+#: Path of the status of the plugin.
 STATUS_PATH = "/wp-json/wc-flask-woo-events/v1/status"
 PATHS = (PATH, ORDERS_PATH, STATUS_PATH)
 NAMESPACE = "wc-flask-woo-events/v1"
-#: Rows of one answer at most.
+#: Maximum number of rows in a response.
 LIMIT = 1_000
-#: Kinds of objects, and what they are in the journal.
+#: Kinds of objects, and their types in the journal.
 TYPES = {
     "orders": "order",
     "refunds": "refund",
@@ -40,7 +40,7 @@ TYPES = {
     "shipping_classes": "product_shipping_class",
     "reviews": "product_review",
 }
-#: A product or variation of which orders show something else.
+#: Type of a product or variation that orders show differently now.
 PRODUCT_IN_ORDERS = "product_in_orders"
 
 
@@ -57,12 +57,12 @@ class JournalEntry:
 
 
 class Journal:
-    """What the plugin wrote. It is not there until :meth:`install`.
+    """Holds the rows that the plugin wrote; it is not installed until :meth:`install`.
 
-    Whatever changes in the tables is written; what direct SQL changes is not.
+    Every change of the tables is recorded, except changes by direct SQL.
     """
 
-    def __init__(self, shop: Shop, uses: Uses) -> None:
+    def __init__(self, shop: Shop, uses: ProductReferences) -> None:
         self._shop = shop
         self._uses = uses
         self.installed = False
@@ -74,36 +74,36 @@ class Journal:
         #: Rows of a transaction that is not committed yet.
         self._held: list[JournalEntry] | None = None
         for kind in TYPES:
-            shop.tables[kind].listeners.append(functools.partial(self._note, TYPES[kind]))
-        uses.listener = self._note_product
+            shop.tables[kind].listeners.append(functools.partial(self._record, TYPES[kind]))
+        uses.listener = self._record_product
 
     def install(self) -> None:
-        """Put the plugin in, or back: nobody wrote until now, so another epoch begins."""
+        """Install the plugin; changes until now were not recorded, so a new epoch begins."""
         with self._shop.lock:
             self.installed = True
             self.begin_epoch()
 
     def remove(self) -> None:
-        """Take the plugin away; its table stays."""
+        """Remove the plugin; its table stays."""
         self.installed = False
 
     def begin_epoch(self) -> None:
-        """Say that rows may be missing before this moment."""
+        """Begin a new epoch: rows before this moment may be missing."""
         self._epoch, self._since = secrets.token_hex(10), self._shop.clock.now()
 
     def drop_table(self) -> None:
-        """Drop the table, which the plugin makes anew at once."""
+        """Drop the table, which the plugin immediately creates again."""
         with self._shop.lock:
             self.entries, self._next, self._pruned = [], 1, 0
             self.begin_epoch()
 
     def truncate(self) -> None:
-        """Empty the table behind the plugin's back; numbers begin anew."""
+        """Empty the table without the plugin; numbers restart at 1."""
         with self._shop.lock:
             self.entries, self._next = [], 1
 
     def prune(self, keep: int = 1) -> None:
-        """Delete all rows but the newest."""
+        """Delete all rows but the newest ``keep``."""
         with self._shop.lock:
             gone = self.entries[:-keep]
             self._pruned = gone[-1].seq if gone else self._pruned
@@ -111,7 +111,7 @@ class Journal:
 
     @contextlib.contextmanager
     def transaction(self) -> cabc.Iterator[cabc.Callable[[], None]]:
-        """Hold back rows that are written now until the function given is called."""
+        """Hold back rows that are written in the block until the yielded function is called."""
         held: list[JournalEntry] = []
 
         def commit() -> None:
@@ -127,18 +127,18 @@ class Journal:
 
     @contextlib.contextmanager
     def muted(self) -> cabc.Iterator[None]:
-        """Write nothing meanwhile."""
+        """Record nothing while the block runs."""
         before, self.installed = self.installed, False
         try:
             yield
         finally:
             self.installed = before
 
-    def _note(self, kind: str, row: Row | None, operation: str) -> None:
+    def _record(self, kind: str, row: Row | None, operation: str) -> None:
         number, parent = (row.id, row.parent) if row is not None else (0, 0)
         self._write(kind, number, parent, operation)
 
-    def _note_product(self, number: int) -> None:
+    def _record_product(self, number: int) -> None:
         self._write(PRODUCT_IN_ORDERS, number, 0, "update")
 
     def _write(self, kind: str, number: int, parent: int, operation: str) -> None:
@@ -152,7 +152,7 @@ class Journal:
     def answer(self, params: cabc.Mapping[str, str]) -> SimulatedResponse:
         """Answer ``/changes``.
 
-        :raises RestError: there is no plugin, or the rows asked for were pruned.
+        :raises RestError: the plugin is not installed, or the requested rows were pruned.
         """
         if not self.installed:
             raise no_route()
@@ -172,20 +172,20 @@ class Journal:
         return answer({"changes": changes, **place, "types": types, **facts})
 
     def orders(self, params: cabc.Mapping[str, str]) -> SimulatedResponse:
-        """Answer ``/orders``: the orders of some products, all of them at once.
+        """Answer ``/orders`` with all orders of some products.
 
-        :raises RestError: there is no plugin.
+        :raises RestError: the plugin is not installed.
         """
         if not self.installed:
             raise no_route()
-        rows = self._uses.orders_of({int(one) for one in params["products"].split(",")})
+        rows = self._uses.orders_of({int(product) for product in params["products"].split(",")})
         orders = [{"id": row.id, "type": "order", "parent": 0} for row in rows]
         return answer({"orders": orders, "next": self._shop.counters["items"], "more": False})
 
     def status(self) -> SimulatedResponse:
         """Answer ``/status``.
 
-        :raises RestError: there is no plugin.
+        :raises RestError: the plugin is not installed.
         """
         if not self.installed:
             raise no_route()
@@ -195,9 +195,9 @@ class Journal:
         return answer({**about, "last_read": None, "webhooks": [], **facts})
 
     def respond(self, path: str, params: cabc.Mapping[str, str]) -> SimulatedResponse:
-        """Answer a question for the plugin.
+        """Answer a request to the plugin.
 
-        :raises RestError: there is no plugin, or the rows asked for were pruned.
+        :raises RestError: the plugin is not installed, or the requested rows were pruned.
         """
         if path == PATH:
             return self.answer(params)

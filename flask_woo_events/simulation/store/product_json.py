@@ -1,39 +1,42 @@
-"""How products and variations look: their fields, prices, addresses and stock status."""
+"""The JSON of products and variations: fields, prices, permalinks and stock status."""
 
 from __future__ import annotations
 
 import collections.abc as cabc
 import typing as t
 
-from .encoding import Json, money, number, slug, truth
+from .encoding import Json, boolean, money, number, slug
 from .resource import ITEM
 from .state import Shop
 from .tables import Row
 
-#: The category of products that were put into none.
+#: The category of products without a category.
 UNCATEGORIZED = 15
 NO_DIMENSIONS = {"length": "", "width": "", "height": ""}
 
 
 def categories_of(row: Row) -> list[int]:
-    """The ids of a product's categories."""
+    """Return the ids of a product's categories."""
     return row.fields.get("categories") or [UNCATEGORIZED]
 
 
-class Looks:
-    """Makes the representations of products."""
+class ProductJson:
+    """Renders products and variations."""
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
 
     def render(self, row: Row, related: t.Any) -> Json:
-        """All fields but the links; ``related`` stands for the related ids."""
+        """Return all fields but the links.
+
+        :param related: the value of ``related_ids``.
+        """
         shop, fields, version = self.shop, row.fields, self.shop.version
         get = fields.get
         variable = get("type") == "variable"
         variations = shop.children_of("variations", row.id) if variable else []
         price, price_html, on_sale = self._price(row, variations)
-        managed = truth(get("manage_stock", False))
+        managed = boolean(get("manage_stock", False))
         stock_status = self._stock_status(row, variations)
         backorders = get("backorders", "no")
         permalink, name = self.address(row)
@@ -42,10 +45,7 @@ class Looks:
             "name": name,
             "slug": get("slug", ""),
             "permalink": permalink,
-            "date_created": shop.local(row.created),
-            "date_created_gmt": shop.gmt(row.created),
-            "date_modified": shop.local(row.modified),
-            "date_modified_gmt": shop.gmt(row.modified),
+            **shop.dates(row),
             "type": "variation" if row.parent else get("type", "simple"),
             "status": row.status,
             "featured": get("featured", False),
@@ -117,7 +117,7 @@ class Looks:
         }
 
     def links(self, row: Row) -> Json:
-        """The links of a product."""
+        """Return the links of a product."""
         shop = self.shop
         links = {"self": shop.link(f"products/{row.id}", ITEM), "collection": shop.link("products")}
         if row.parent:
@@ -133,7 +133,7 @@ class Looks:
         ]
 
     def address(self, row: Row) -> tuple[str, str]:
-        """The permalink and the full name."""
+        """Return the permalink and the full name."""
         home, fields = self.shop.home, row.fields
         if row.status == "trash":
             return f"{home}/?post_type=product&p={row.id}", fields.get("name", "")
@@ -150,7 +150,7 @@ class Looks:
         return f"{base}?{chosen}" if chosen else base, " - ".join((name, *options))
 
     def attributes(self, row: Row) -> list[Json]:
-        """The attributes; their slug is shown since version 9."""
+        """Return the attributes, with slugs since version 9."""
         slugged = self.shop.version.major >= 9
         shown = []
         for place, attribute in enumerate(row.fields.get("attributes", ())):
@@ -164,14 +164,14 @@ class Looks:
                 if slugged:
                     entry["slug"] = name
                 entry["position"] = attribute.get("position", place)
-                entry["visible"] = truth(attribute.get("visible", False))
-                entry["variation"] = truth(attribute.get("variation", False))
+                entry["visible"] = boolean(attribute.get("visible", False))
+                entry["variation"] = boolean(attribute.get("variation", False))
                 entry["options"] = attribute.get("options", [])
             shown.append(entry)
         return shown
 
     def current_price(self, row: Row) -> str:
-        """What the product costs now."""
+        """Return the current price."""
         return self._price(row, self.shop.children_of("variations", row.id))[0]
 
     def _price(self, row: Row, variations: list[Row]) -> tuple[str, str, bool]:
@@ -185,7 +185,7 @@ class Looks:
             if low != high:
                 shown = f"{shown} &ndash; {self._amount(high)}"
             return low, shown, any(sale for _, _, sale in priced)
-        # The price is a column of its own, so that writing the other straight leaves it.
+        # The price is its own column, which writing ``regular_price`` by SQL does not change.
         price = row.fields.get("price", "")
         regular = row.fields.get("regular_price", "")
         on_sale = bool(row.fields.get("sale_price")) and price == row.fields.get("sale_price")
@@ -209,7 +209,7 @@ class Looks:
         if fields.get("type") == "variable":
             states = {self._stock_status(variation, []) for variation in variations}
             return "instock" if "instock" in states else "outofstock"
-        if truth(fields.get("manage_stock", False)):
+        if boolean(fields.get("manage_stock", False)):
             if (fields.get("stock_quantity") or 0) > 0:
                 return "instock"
             return "onbackorder" if fields.get("backorders", "no") != "no" else "outofstock"

@@ -1,4 +1,4 @@
-"""The uses: what shows a product, and something else when it changes."""
+"""References to products: objects that show data of a product or variation."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from .state import Shop
 from .tables import Row
 
 
-class Uses:
-    """Watches what orders show of products: the SKU, the name of a variation's product, or nothing.
+class ProductReferences:
+    """Detects product changes that orders show: SKU, name of a variable product, deletion.
 
-    The order's date does not move, and no webhook tells (WooCommerce 5.9 to 11.0).
+    The order's modified date does not move, and no webhook is sent (WooCommerce 5.9 to 11.0).
     """
 
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
-        #: Called with the id of a product or variation that orders show otherwise.
+        #: Called with the id of a product or variation that orders show differently now.
         self.listener: cabc.Callable[[int], None] | None = None
         self._shown: dict[int, tuple[str, str]] = {}
         for kind in ("products", "variations"):
             shop.tables[kind].listeners.append(self._changed)
 
     def orders_of(self, products: cabc.Container[int]) -> list[Row]:
-        """The orders whose lines name some products, also products that are gone."""
+        """Return the orders with a line for one of these products, also deleted ones."""
         return [
             row
             for row in self._shop.tables["orders"]
@@ -37,7 +37,7 @@ class Uses:
         if row is None:
             return
         for variation in self._shop.children_of("variations", row.id):
-            variation.forget()  # What it lacks it has of its product.
+            variation.forget()  # It inherits fields of its product.
         before = self._shown.pop(row.id, None)
         if operation != "delete":
             parent = bool(self._shop.children["variations"].get(row.id))

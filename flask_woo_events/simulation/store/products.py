@@ -1,4 +1,4 @@
-"""Products: how they look, what changes them, and their trash."""
+"""Products: listing, writing and trash."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import collections.abc as cabc
 import random
 import typing as t
 
-from .encoding import Json, encode, number, slug, title, truth
+from .encoding import Json, boolean, encode, number, slug, text, title
 from .listing import Keep, ListRules
 from .parameters import Parameters
-from .product_json import UNCATEGORIZED, Looks, categories_of
-from .resource import QUICK_FIELDS, Resource, pick
+from .product_json import UNCATEGORIZED, ProductJson, categories_of
+from .resource import QUICK_FIELDS, Resource, copy_sent, pick
 from .state import Shop
 from .tables import Row
 
-#: Related products that are shown, in another order at each read.
+#: Number of related products, which each read returns in another order.
 RELATED = 5
 
 STATUSES = ("any", "future", "trash", "draft", "pending", "private", "publish")
 
-#: Stands in an encoded product for the related ids, which are never cached.
+#: Placeholder in an encoded product for the related ids, which are never cached.
 _RELATED = encode({"related_ids": "~"})[1:-1]
 
 _SIMPLE_TEXTS = (
@@ -33,6 +33,7 @@ _FLAGS = (
 _PLAIN = (
     "menu_order", "low_stock_amount", "upsell_ids", "cross_sell_ids", "grouped_products",
     "images", "default_attributes", "download_limit", "download_expiry", "dimensions", "downloads",
+    "stock_status",
 )  # fmt: skip
 
 
@@ -55,13 +56,13 @@ class Products(Resource):
 
     def __init__(self, shop: Shop) -> None:
         super().__init__(shop)
-        #: How products look.
-        self.looks = Looks(shop)
+        #: Renders products.
+        self.representation = ProductJson(shop)
 
     # Reading
 
     def find(self, row_id: int, parent: int = 0, *, method: str = "GET") -> Row:
-        """A product, or a variation, which WooCommerce serves here too."""
+        """Return a product, or a variation, which WooCommerce serves here too."""
         variation = self.shop.tables["variations"].get(row_id)
         if variation is not None and not parent:
             return variation
@@ -97,32 +98,32 @@ class Products(Resource):
         return chosen
 
     def render(self, row: Row) -> Json:
-        """All fields of a product or of a variation in the form of a product."""
-        shown = self.looks.render(row, self.related(row))
-        shown["_links"] = self.looks.links(row)
+        """Return all fields of a product, or of a variation in the form of a product."""
+        shown = self.representation.render(row, self.related(row))
+        shown["_links"] = self.representation.links(row)
         return shown
 
     def rendered_after_write(self, row: Row) -> Json:
-        """Two fields more, and a rating that is not formatted."""
-        shown = self.looks.render(row, self.related(row))
+        """Return the fields with two more and an unformatted rating."""
+        shown = self.representation.render(row, self.related(row))
         shown["average_rating"] = row.fields.get("average_rating", "0")
         if self.shop.version.major >= 8:
             home = self.shop.home
             shown["permalink_template"] = f"{home}/product/%pagename%/"
             shown["generated_slug"] = self.unique_slug(slug(shown["name"]), row.id)
-        shown["_links"] = self.looks.links(row)
+        shown["_links"] = self.representation.links(row)
         return shown
 
     def pieces(self, row: Row) -> tuple[bytes, ...]:
-        """The encoded product, cut where the related ids belong."""
+        """Return the encoded product, split at the related ids."""
         if not row.pieces:
-            shown = self.looks.render(row, "~")
-            shown["_links"] = self.looks.links(row)
+            shown = self.representation.render(row, "~")
+            shown["_links"] = self.representation.links(row)
             row.pieces = tuple(encode(shown).split(_RELATED))
         return row.pieces
 
     def encoded(self, row: Row) -> bytes:
-        """The representation, with the related ids shuffled anew."""
+        """Return the representation with newly shuffled related ids."""
         if row.parent:
             # The row's cache belongs to the collection of variations.
             return encode(self.render(row))
@@ -131,13 +132,13 @@ class Products(Resource):
         return b'%b"related_ids":[%b]%b' % (before, related.encode(), after)
 
     def trimmed(self, row: Row, fields: str) -> bytes:
-        """Only some fields; related ids are never kept."""
+        """Return only some fields; related ids are never cached."""
         if row.parent or "related_ids" in fields:
             return encode(pick(self.render(row), fields.split(",")))
         return super().trimmed(row, fields)
 
     def related(self, row: Row) -> list[int]:
-        """A few other products of the same category, in random order."""
+        """Return the ids of a few other products of the same category, in random order."""
         if row.parent:
             return []
         found: list[int] = []
@@ -180,14 +181,14 @@ class Products(Resource):
         self.save(row)
 
     def save(self, row: Row) -> None:
-        """Save: the date moves and the webhooks hear of it."""
+        """Save: move the modified date and fire the hook."""
         row.modified = self.shop.now()
         self.touch(row)
         suffix = "_variation" if row.parent else ""
         self.shop.fire(f"woocommerce_update_product{suffix}", row.id)
 
     def touch(self, row: Row) -> None:
-        """Note a change; one of a variation is one of its parent, whose date moves silently."""
+        """Record a change; for a variation also of its parent, whose date moves without a hook."""
         self.shop.tables["variations" if row.parent else "products"].changed(row)
         parent = self.table.get(row.parent) if row.parent else None
         if parent is not None:
@@ -195,28 +196,15 @@ class Products(Resource):
             self.table.changed(parent)
 
     def write(self, fields: Json, body: Json) -> None:
-        """Copy what a client may write."""
-        for name in _SIMPLE_TEXTS:
-            if name in body:
-                fields[name] = str(body[name] or "")
-        for name in _FLAGS:
-            if name in body:
-                fields[name] = truth(body[name])
-        for name in _PLAIN:
-            if name in body:
-                fields[name] = body[name]
-        if "name" in body:
-            fields["name"] = title(str(body["name"]))
-        for name in ("attributes",):
-            if name in body:
-                fields[name] = [dict(attribute) for attribute in body[name] or ()]
-        for name in ("categories", "tags"):
-            if name in body:
-                fields[name] = [int(term["id"]) for term in body[name] or () if term.get("id")]
+        """Write the fields that a client sent."""
+        copy_sent(fields, body, _SIMPLE_TEXTS, text)
+        copy_sent(fields, body, _FLAGS, boolean)
+        copy_sent(fields, body, _PLAIN, lambda sent: sent)
+        copy_sent(fields, body, ("name",), lambda sent: title(str(sent)))
+        copy_sent(fields, body, ("attributes",), lambda sent: [dict(each) for each in sent or ()])
+        copy_sent(fields, body, ("categories", "tags"), _term_ids)
         if "stock_quantity" in body and body["stock_quantity"] is not None:
             fields["stock_quantity"] = int(number(body["stock_quantity"]))
-        if "stock_status" in body:
-            fields["stock_status"] = body["stock_status"]
         self._write_prices(fields, body)
         if body.get("meta_data"):
             self.shop.set_meta(fields, body["meta_data"])
@@ -234,7 +222,7 @@ class Products(Resource):
             self.settle_price(fields)
 
     def settle_price(self, fields: Json) -> None:
-        """Set the price that counts now: the sale's while it lasts."""
+        """Set the current price: the sale price during the sale."""
         now = self.shop.now()
         begun = (fields.get("sale_from") or 0) <= now
         lasts = fields.get("sale_to") is None or fields["sale_to"] > now
@@ -242,7 +230,7 @@ class Products(Resource):
         fields["price"] = sale if sale and begun and lasts else fields.get("regular_price", "")
 
     def unique_slug(self, wanted: str, own: int) -> str:
-        """A slug that no other product has."""
+        """Return a slug that no other product has."""
         taken = self.shop.slugs
         taken.setdefault(wanted, own)
         candidate, place = wanted, 2
@@ -252,14 +240,14 @@ class Products(Resource):
         return candidate
 
     def set_stock(self, row: Row, quantity: int) -> None:
-        """Write the stock as orders and the function of WooCommerce do: the product is saved."""
+        """Set the stock and save the product, as ``wc_update_product_stock`` does."""
         row.fields["stock_quantity"] = quantity
         self.save(row)
 
     # The trash
 
     def trash(self, row: Row) -> None:
-        """Move to the trash, the variations of the product first."""
+        """Move to the trash, the variations first."""
         for variation in self.shop.children_of("variations", row.id):
             if variation.status != "trash":
                 self._into_trash(variation)
@@ -269,39 +257,24 @@ class Products(Resource):
         shop = self.shop
         shop.fire("wp_trash_post", row.id)
         old = row.fields.get("slug", "")
-        shop.set_meta(
-            row.fields,
-            [
-                {"key": "_wp_trash_meta_status", "value": row.status},
-                {"key": "_wp_trash_meta_time", "value": str(shop.now())},
-                {"key": "_wp_desired_post_slug", "value": old},
-            ],
-        )
-        row.fields["before_trash"] = row.status
+        self.mark_trashed(row, old)
         shop.slugs.pop(old, None)
         row.fields["slug"] = self.unique_slug(f"{old}__trashed", row.id)
-        row.status = "trash"
-        row.modified = shop.now()
         self.touch(row)
         shop.fire("woocommerce_trash_product", row.id)
 
     def out_of_trash(self, row: Row) -> None:
-        """Undo what the trash did to a row, without telling anybody."""
-        row.status = row.fields.pop("before_trash", "publish")
-        wanted = [
-            e["value"] for e in row.fields["meta_data"] if e["key"] == "_wp_desired_post_slug"
-        ]
+        """Undo the changes of the trash without a hook."""
+        meta = row.fields["meta_data"]
+        wanted = [entry["value"] for entry in meta if entry["key"] == "_wp_desired_post_slug"]
         if wanted:
             self.shop.slugs.pop(row.fields.get("slug", ""), None)
             row.fields["slug"] = self.unique_slug(wanted[0], row.id)
-        self.shop.drop_meta(
-            row.fields, "_wp_trash_meta_status", "_wp_trash_meta_time", "_wp_desired_post_slug"
-        )
-        row.modified = self.shop.now()
+        self.unmark_trashed(row)
         self.touch(row)
 
     def restore(self, row: Row) -> None:
-        """Take a product out of the trash as the admin does, and its variations with it."""
+        """Restore a product and its variations from the trash as the admin does."""
         before = row.fields.get("before_trash", "publish")
         if before == "publish" and self.shop.version.major >= 9:
             self.shop.fire("woocommerce_update_product", row.id)
@@ -313,7 +286,7 @@ class Products(Resource):
         self.shop.fire("untrashed_post", row.id)
 
     def erase(self, row: Row) -> None:
-        """Delete for good, with variations and reviews."""
+        """Delete permanently, with variations and reviews."""
         shop = self.shop
         for variation in shop.children_of("variations", row.id):
             shop.remove("variations", variation)
@@ -330,6 +303,10 @@ class Products(Resource):
             shop.fire("woocommerce_delete_product", row.id)
 
 
+def _term_ids(sent: t.Any) -> list[int]:
+    return [int(term["id"]) for term in sent or () if term.get("id")]
+
+
 def _fits(fields: Json, wanted: dict[str, str], low: str) -> bool:
     for name, value in wanted.items():
         if name == "search":
@@ -339,7 +316,7 @@ def _fits(fields: Json, wanted: dict[str, str], low: str) -> bool:
             if int(value) not in (fields.get("categories") or [UNCATEGORIZED]):
                 return False
         elif name == "featured":
-            if truth(fields.get("featured", False)) != truth(value):
+            if boolean(fields.get("featured", False)) != boolean(value):
                 return False
         elif name == "sku":
             if fields.get("sku", "") not in value.split(","):

@@ -22,7 +22,7 @@ class Refunds(Resource):
     invalid_id = ("woocommerce_rest_shop_order_refund_invalid_id", "Invalid ID.")
     not_trashable = "Refunds"
     changeable = False
-    #: Whether the representation tells the order.
+    #: Whether the representation contains the order's id.
     with_parent = False
 
     def __init__(self, shop: Shop, orders: Orders) -> None:
@@ -31,24 +31,23 @@ class Refunds(Resource):
         self.rules = ListRules(zero_past_end=shop.version.hpos)  # type: ignore[misc]
 
     def location(self, request: SimulatedRequest) -> str:
-        """WooCommerce forgets to fill in the order here."""
+        """Return the path with the placeholder that WooCommerce does not replace here."""
         return "orders/(?P<order_id>[\\d]+)/refunds"
 
     def where(self, parameters: Parameters, parent: int) -> tuple[cabc.Hashable, Keep]:
-        """Filter by order; of one that does not exist the list is empty."""
+        """Filter by order; the list of an unknown order is empty."""
         order = self.shop.tables["orders"].get(parent) if parent else None
-        # As posts, refunds go to the trash with their order; in tables of their own they stay.
+        # As posts, refunds are trashed with their order; with HPOS they stay.
         trashed = order is not None and order.status == "trash" and not self.shop.version.hpos
         return (parent, trashed), lambda row: not trashed and (not parent or row.parent == parent)
 
     def render(self, row: Row) -> Json:
-        """All fields of a refund."""
+        """Return all fields of a refund."""
         base = f"orders/{row.parent}"
         return {
             "id": row.id,
             **({"parent_id": row.parent} if self.with_parent else {}),
-            "date_created": self.shop.local(row.created),
-            "date_created_gmt": self.shop.gmt(row.created),
+            **self.shop.created_dates(row),
             "amount": row.fields["amount"],
             "reason": row.fields.get("reason", ""),
             "refunded_by": 1,
@@ -66,14 +65,14 @@ class Refunds(Resource):
         }
 
     def rendered_after_write(self, row: Row) -> Json:
-        """Old versions do not tell here whether money was sent back."""
+        """Return the fields, in old versions without ``refunded_payment``."""
         shown = self.render(row)
         if self.shop.version.major < 8:
             del shown["refunded_payment"]
         return shown
 
     def insert(self, body: Json, parent: int) -> Row:
-        """Refund an amount; the date of the order moves since version 8."""
+        """Refund an amount; since version 8 the modified date of the order moves."""
         order = self._orders.find(parent)
         amount = number(body.get("amount"))
         refunded = sum(number(row.fields["amount"]) for row in self._of(order))
@@ -102,7 +101,7 @@ class Refunds(Resource):
         return self.shop.children_of("refunds", order.id)
 
     def erase(self, row: Row) -> None:
-        """Delete a refund: the order shows it no more, but its date stays."""
+        """Delete a refund; the order changes, but not its modified date."""
         order = self.shop.tables["orders"].get(row.parent)
         self.shop.remove("refunds", row)
         if order is not None:
@@ -112,15 +111,9 @@ class Refunds(Resource):
 
 
 class AllRefunds(Refunds):
-    """The collection of the refunds of all orders, which can only be read."""
+    """The read-only collection of the refunds of all orders."""
 
     path = "refunds"
     writable = False
     with_parent = True
-
-    def pieces(self, row: Row) -> tuple[bytes, ...]:
-        """Not cached: the cache has no parent."""
-        kept, row.pieces = row.pieces, ()
-        made = super().pieces(row)
-        row.pieces = kept
-        return made
+    cached = False

@@ -1,6 +1,6 @@
-"""The reports of a store: what there is, what was sold, and what sold best.
+"""The reports of a store: the list of reports, sales and top sellers.
 
-Not in the recordings; after the documentation of wc/v3 and the controllers of WooCommerce 9.9.
+Not in the recordings; based on the documentation of wc/v3 and the source of WooCommerce 9.9.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import datetime as dt
 
 from .encoding import Json, money, number
 from .parameters import Parameters
-from .responses import SimulatedRequest, SimulatedResponse, answer
+from .responses import SimulatedRequest, SimulatedResponse, answer, one_page_totals
 from .state import Shop
 from .tables import Row
 
@@ -38,7 +38,7 @@ class Reports:
         self.shop = shop
 
     def listed(self, request: SimulatedRequest) -> SimulatedResponse:
-        """Answer with the reports that there are."""
+        """Return the list of reports."""
         rows = [
             {
                 "slug": slug,
@@ -50,11 +50,10 @@ class Reports:
             }
             for slug, description in _NAMES.items()
         ]
-        totals = [("X-WP-Total", str(len(rows))), ("X-WP-TotalPages", "1")]
-        return answer(rows, 200, totals)
+        return answer(rows, 200, one_page_totals(len(rows)))
 
     def sales(self, request: SimulatedRequest) -> SimulatedResponse:
-        """Answer with one row: what was sold in a period, by day."""
+        """Return one row with the sales of a period by day."""
         days = self._days(request)
         orders = self._orders(days)
         sums = {day.isoformat(): self._sum(orders.get(day, [])) for day in days}
@@ -77,7 +76,7 @@ class Reports:
         return answer([row])
 
     def top_sellers(self, request: SimulatedRequest) -> SimulatedResponse:
-        """Answer with the products that sold best in a period."""
+        """Return the best-selling products of a period."""
         counts: collections.Counter[int] = collections.Counter()
         for rows in self._orders(self._days(request)).values():
             for row in rows:
@@ -99,7 +98,7 @@ class Reports:
         return answer(shown)
 
     def _days(self, request: SimulatedRequest) -> list[dt.date]:
-        """The days of the period that was asked for, the last seven by default."""
+        """Return the days of the requested period, by default the last seven."""
         parameters = Parameters(request.params)
         period = parameters.choice("period", "week", PERIODS)
         ends = [parameters.date(name, self.shop.zone) for name in ("date_min", "date_max")]

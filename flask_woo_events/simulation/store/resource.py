@@ -12,15 +12,13 @@ from .responses import RestError, SimulatedRequest, SimulatedResponse, answer, n
 from .state import Shop
 from .tables import Row, Table
 
-#: Methods of a collection and of an object, as ``Allow`` names them.
-COLLECTION = ("GET", "POST")
+#: Methods of an object, as in ``Allow``.
 ITEM = ("GET", "POST", "PUT", "PATCH", "DELETE")
-BATCH = ("POST", "PUT", "PATCH")
 
 #: Objects in one batch.
 BATCH_LIMIT = 100
 
-#: Fields that ``_fields`` can ask for without making the whole representation.
+#: Fields that can be rendered without the whole representation, for ``_fields``.
 QUICK_FIELDS: dict[str, cabc.Callable[[Shop, Row], t.Any]] = {
     "id": lambda shop, row: row.id,
     "date_created": lambda shop, row: shop.local(row.created),
@@ -31,7 +29,7 @@ QUICK_FIELDS: dict[str, cabc.Callable[[Shop, Row], t.Any]] = {
 
 
 class Resource:
-    """A kind of object; subclasses say how it looks and what its changes mean."""
+    """A kind of object; subclasses define its representation and the effects of changes."""
 
     kind: t.ClassVar[str]
     #: The path of the collection below ``/wc/v3/``.
@@ -39,13 +37,15 @@ class Resource:
     rules: t.ClassVar[listing.ListRules] = listing.ListRules()
     #: Code and message of the error for unknown ids.
     invalid_id: t.ClassVar[tuple[str, str]] = ("woocommerce_rest_term_invalid", "Invalid ID.")
-    #: What the error of a deletion without ``force`` calls it; None where there is a trash.
+    #: The name in the error for a deletion without ``force``; None if there is a trash.
     not_trashable: t.ClassVar[str | None] = None
-    #: Whether objects can be made and deleted here.
+    #: Whether objects can be created and deleted here.
     writable: t.ClassVar[bool] = True
     #: Whether objects can be changed here.
     changeable: t.ClassVar[bool] = True
-    #: Fields that do not need the whole representation, in its order.
+    #: Whether rows keep their encoded representation here; it belongs to one collection of a kind.
+    cached: t.ClassVar[bool] = True
+    #: Fields that can be rendered alone, in the order of the representation.
     quick: t.ClassVar[dict[str, cabc.Callable[[Shop, Row], t.Any]]] = QUICK_FIELDS
 
     def __init__(self, shop: Shop) -> None:
@@ -53,80 +53,106 @@ class Resource:
 
     @property
     def table(self) -> Table:
-        """Where the rows are."""
+        """The table of the rows."""
         return self.shop.tables[self.kind]
 
     # What subclasses define
 
     def render(self, row: Row) -> Json:
-        """The representation that clients read."""
+        """Return the representation that clients read."""
         raise NotImplementedError
 
     def insert(self, body: Json, parent: int) -> Row:
-        """Make a new object from what a client sent."""
+        """Create an object from the fields that a client sent."""
         raise NotImplementedError
 
     def change(self, row: Row, body: Json) -> None:
-        """Write what a client sent."""
-        raise NotImplementedError
+        """Write the fields that a client sent."""
+        row.fields.update(body)
+        self.table.changed(row)
 
     def trash(self, row: Row) -> None:
         """Move to the trash."""
         raise NotImplementedError
 
     def erase(self, row: Row) -> None:
-        """Delete for good."""
+        """Delete permanently."""
         self.shop.remove(self.kind, row)
 
+    def mark_trashed(self, row: Row, slug: str) -> None:
+        """Write what WordPress writes to a post in the trash."""
+        self.shop.set_meta(
+            row.fields,
+            [
+                {"key": "_wp_trash_meta_status", "value": row.status},
+                {"key": "_wp_trash_meta_time", "value": str(self.shop.now())},
+                {"key": "_wp_desired_post_slug", "value": slug},
+            ],
+        )
+        row.fields["before_trash"] = row.status
+        row.status, row.modified = "trash", self.shop.now()
+
+    def unmark_trashed(self, row: Row) -> None:
+        """Undo :meth:`mark_trashed`."""
+        row.status = row.fields.pop("before_trash", "publish")
+        keys = ("_wp_trash_meta_status", "_wp_trash_meta_time", "_wp_desired_post_slug")
+        self.shop.drop_meta(row.fields, *keys)
+        row.modified = self.shop.now()
+
     def where(self, parameters: Parameters, parent: int) -> tuple[cabc.Hashable, listing.Keep]:
-        """The filter of a listing, and something that is equal for equal filters."""
+        """Return a cache key for the filter of a listing, and the filter."""
         return ("parent", parent), lambda row: row.parent == parent
 
     def rendered_after_write(self, row: Row) -> Json:
-        """The representation in the answer to a write."""
+        """Return the representation in the response to a write."""
         return self.render(row)
 
     # Representations
 
     def pieces(self, row: Row) -> tuple[bytes, ...]:
-        """The encoded representation; kept until the row changes."""
+        """Return the encoded representation, which is cached until the row changes."""
+        if not self.cached:
+            return (encode(self.render(row)),)
         if not row.pieces:
             row.pieces = (encode(self.render(row)),)
         return row.pieces
 
     def encoded(self, row: Row) -> bytes:
-        """The representation as bytes."""
+        """Return the representation as bytes."""
         return self.pieces(row)[0]
 
     def trimmed(self, row: Row, fields: str) -> bytes:
-        """Only the fields that ``_fields`` names."""
-        if row.trimmed is not None and row.trimmed[0] == fields:
+        """Return only the fields that ``_fields`` lists."""
+        if self.cached and row.trimmed is not None and row.trimmed[0] == fields:
             return row.trimmed[1]
         names = fields.split(",")
         if all(name in self.quick for name in names):
-            # In the order of the representation, not in that of the question.
+            # In the order of the representation, not of the request.
             quick = ((name, make) for name, make in self.quick.items() if name in names)
             body = encode({name: make(self.shop, row) for name, make in quick})
         else:
             body = encode(pick(self.render(row), names))
-        row.trimmed = (fields, body)
+        if self.cached:
+            row.trimmed = (fields, body)
         return body
 
     def shown(self, row: Row, request: SimulatedRequest) -> bytes:
-        """The representation as this request asks for it."""
-        fields = request.params.get("_fields", "").replace(" ", "").strip(",")
-        return self.trimmed(row, fields) if fields else self.encoded(row)
+        """Return the representation with the fields of this request."""
+        return self.trimmed(row, request.fields) if request.fields else self.encoded(row)
+
+    def encode_rows(self, rows: cabc.Iterable[Row], request: SimulatedRequest) -> bytes:
+        """Return the representations of rows as an array."""
+        return b"[" + b",".join([self.shown(row, request) for row in rows]) + b"]"
 
     # The REST calls
 
     def list(self, request: SimulatedRequest) -> SimulatedResponse:
         """Answer ``GET`` of the collection."""
         page = self.page(request)
-        body = b"[" + b",".join([self.shown(row, request) for row in page.rows]) + b"]"
-        return SimulatedResponse(200, body, page.headers)
+        return SimulatedResponse(200, self.encode_rows(page.rows, request), page.headers)
 
     def page(self, request: SimulatedRequest) -> listing.ListPage:
-        """The rows of the collection that were asked for."""
+        """Return the requested page of the collection."""
         parameters = Parameters(request.params)
         query = listing.read(parameters, self.rules, self.shop)
         parent = request.ids[0] if request.ids else 0
@@ -149,14 +175,17 @@ class Resource:
         return listing.cut(rows, query, rules, request.path)
 
     def find(self, row_id: int, parent: int = 0, *, method: str = "GET") -> Row:
-        """The row of this id, or the error that says there is none."""
+        """Return the row of this id.
+
+        :raises RestError: there is none.
+        """
         row = self.table.get(row_id)
         if row is None or (parent and row.parent != parent):
             raise self.unknown(method)
         return row
 
     def unknown(self, method: str) -> RestError:
-        """The error for an id that nothing has; writing gives 400 and reading 404."""
+        """Return the error for an unknown id: 400 for writing, 404 for reading."""
         code, message = self.invalid_id
         return RestError(400 if method in ("POST", "PUT", "PATCH") else 404, code, message)
 
@@ -173,7 +202,7 @@ class Resource:
         return answer(_fields(body, request), 201, [("Location", self.shop.api(location))])
 
     def location(self, request: SimulatedRequest) -> str:
-        """The path that ``Location`` begins with."""
+        """Return the beginning of the path in ``Location``."""
         return self.path
 
     def update(self, request: SimulatedRequest) -> SimulatedResponse:
@@ -184,14 +213,14 @@ class Resource:
         return answer(_fields(self.rendered_after_write(row), request))
 
     def delete(self, request: SimulatedRequest) -> SimulatedResponse:
-        """Answer ``DELETE`` of an object with what it was before."""
+        """Answer ``DELETE`` of an object with its state before."""
         parent = request.ids[0] if len(request.ids) > 1 else 0
         row = self.find(request.ids[-1], parent, method="DELETE")
         body = self.remove(row, force=request.force)
         return answer(_fields(body, request))
 
     def remove(self, row: Row, *, force: bool) -> Json:
-        """Delete or trash; returns what it was before."""
+        """Delete or trash a row, and return its state before."""
         body = self.rendered_after_write(row)
         if force:
             self.erase(row)
@@ -210,7 +239,7 @@ class Resource:
 
     @property
     def post_type(self) -> str:
-        """What WordPress calls this kind."""
+        """The WordPress post type of this kind."""
         return {"orders": "shop_order", "coupons": "shop_coupon"}.get(self.kind, "product")
 
     def batch(self, request: SimulatedRequest) -> SimulatedResponse:
@@ -243,6 +272,13 @@ class Resource:
         return self.rendered_after_write(row)
 
 
+def copy_sent(
+    fields: Json, body: Json, names: cabc.Iterable[str], convert: cabc.Callable[[t.Any], t.Any]
+) -> None:
+    """Write those of some fields that a client sent."""
+    fields.update({name: convert(body[name]) for name in names if name in body})
+
+
 def _attempt(act: cabc.Callable[[t.Any], Json], entry: t.Any) -> Json:
     try:
         return act(entry)
@@ -252,12 +288,11 @@ def _attempt(act: cabc.Callable[[t.Any], Json], entry: t.Any) -> Json:
 
 
 def _fields(body: Json, request: SimulatedRequest) -> Json:
-    fields = request.params.get("_fields", "").replace(" ", "").strip(",")
-    return pick(body, fields.split(",")) if fields else body
+    return pick(body, request.fields.split(",")) if request.fields else body
 
 
 def pick(body: Json, names: cabc.Sequence[str]) -> Json:
-    """Keep only these fields; a dot leads into nested objects."""
+    """Return only these fields; a dot selects a field of a nested object."""
     tops = {name.split(".", 1)[0] for name in names}
     picked = {}
     for key, value in body.items():

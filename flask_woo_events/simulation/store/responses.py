@@ -1,4 +1,4 @@
-"""Requests as the resources see them, answers, and WordPress's error objects."""
+"""Requests as the resources see them, responses, and the error objects of WordPress."""
 
 from __future__ import annotations
 
@@ -22,32 +22,42 @@ class SimulatedRequest:
     ids: tuple[int, ...] = ()
 
     @property
+    def fields(self) -> str:
+        """The fields that ``_fields`` asks for, separated by commas; empty for all."""
+        return self.params.get("_fields", "").replace(" ", "").strip(",")
+
+    @property
     def force(self) -> bool:
-        """Whether ``force`` asks to pass over the trash."""
+        """Whether ``force`` asks for a deletion without the trash."""
         value = self.params.get("force", self.body.get("force", ""))
         return str(value).lower() in ("true", "1")
 
 
 @dataclasses.dataclass
 class SimulatedResponse:
-    """What is sent back."""
+    """One response."""
 
     status: int
     body: bytes
     headers: Headers = dataclasses.field(default_factory=list)
-    #: Whether a key let the request in; only then is caching forbidden.
+    #: Whether the request had a valid key; only then is caching forbidden.
     authenticated: bool = True
 
 
 def answer(value: t.Any, status: int = 200, headers: Headers | None = None) -> SimulatedResponse:
-    """Answer with this value as JSON."""
+    """Return a response with this value as JSON."""
     return SimulatedResponse(
         status, value if isinstance(value, bytes) else encode(value), headers or []
     )
 
 
+def one_page_totals(count: int) -> Headers:
+    """Return the headers of a collection that is always one page."""
+    return [("X-WP-Total", str(count)), ("X-WP-TotalPages", "1")]
+
+
 class RestError(Exception):
-    """An answer with a WordPress error object."""
+    """A response with a WordPress error object."""
 
     def __init__(self, status: int, code: str, message: str, **data: t.Any) -> None:
         super().__init__(message)
@@ -57,19 +67,19 @@ class RestError(Exception):
         self.body: Json = {"code": code, "message": message, "data": {"status": status, **data}}
 
     def answer(self) -> SimulatedResponse:
-        """The error as an answer."""
+        """Return the error as a response."""
         return answer(self.body, self.status)
 
 
 def no_route() -> RestError:
-    """Nothing has this URL."""
+    """Return the error for an unknown URL."""
     return RestError(
         404, "rest_no_route", "No route was found matching the URL and request method."
     )
 
 
 def no_trash(what: str) -> RestError:
-    """The object can only be deleted for good."""
+    """Return the error for an object that can only be deleted permanently."""
     return RestError(
         501,
         "woocommerce_rest_trash_not_supported",
@@ -78,7 +88,7 @@ def no_trash(what: str) -> RestError:
 
 
 def missing(*names: str) -> RestError:
-    """Required parameters are not there."""
+    """Return the error for missing parameters."""
     return RestError(
         400,
         "rest_missing_callback_param",
@@ -88,7 +98,10 @@ def missing(*names: str) -> RestError:
 
 
 def invalid(details: dict[str, tuple[str, str]]) -> RestError:
-    """Parameters with values that the schema refuses: name -> (code, message)."""
+    """Return the error for invalid parameters.
+
+    :param details: code and message by name.
+    """
     return RestError(
         400,
         "rest_invalid_param",

@@ -29,7 +29,7 @@ class Reviews(Resource):
         self._products = products
 
     def unknown(self, method: str) -> RestError:
-        """Version 8 takes what is gone for another's."""
+        """Return the error for an unknown id, which version 8 takes for another user's review."""
         if method == "GET" and self.shop.version.major == 8:
             what = "Sorry, you cannot view this resource."
             return RestError(403, "woocommerce_rest_cannot_view", what)
@@ -47,14 +47,13 @@ class Reviews(Resource):
         return (status, products), keep
 
     def render(self, row: Row) -> Json:
-        """All fields of a review."""
+        """Return all fields of a review."""
         shop, fields = self.shop, row.fields
         product = shop.tables["products"].get(row.parent)
         name = product.fields.get("name", "") if product else ""
         return {
             "id": row.id,
-            "date_created": shop.local(row.created),
-            "date_created_gmt": shop.gmt(row.created),
+            **shop.created_dates(row),
             "product_id": row.parent,
             "product_name": name,
             "product_permalink": f"{shop.home}/product/{product.fields.get('slug', '')}/"
@@ -75,7 +74,7 @@ class Reviews(Resource):
         }
 
     def insert(self, body: Json, parent: int) -> Row:
-        """Review a product: its rating changes, and it is saved."""
+        """Create a review, which changes the rating of the product and saves it."""
         required = ("product_id", "review", "reviewer", "reviewer_email")
         lacking = [name for name in required if not body.get(name)]
         if lacking:
@@ -115,7 +114,7 @@ class Reviews(Resource):
         self.change(row, {"status": "trash"})
 
     def erase(self, row: Row) -> None:
-        """Delete for good."""
+        """Delete permanently."""
         product = self.shop.tables["products"].get(row.parent)
         self.shop.remove("reviews", row)
         if product is not None:

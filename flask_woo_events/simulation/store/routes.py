@@ -1,4 +1,4 @@
-"""The routes of the REST API, and which resource answers each."""
+"""The routes of the REST API and the resources behind them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .encoding import Json
 from .order_notes import Notes
 from .orders import TITLES, Orders
 from .plugin_journal import NAMESPACE, Journal
-from .product_references import Uses
+from .product_references import ProductReferences
 from .products import Products
 from .refunds import AllRefunds, Refunds
 from .reports import Reports
@@ -47,7 +47,7 @@ class Routes:
         self.reviews = Reviews(shop, self.products)
         self.webhooks = Webhooks(shop)
         self.reports = Reports(shop)
-        self.journal = Journal(shop, Uses(shop))
+        self.journal = Journal(shop, ProductReferences(shop))
         self._collections: dict[str, Resource] = {
             "orders": self.orders,
             "orders/#/refunds": self.refunds,
@@ -73,7 +73,7 @@ class Routes:
     def answer(
         self, method: str, path: str, url: str, params: dict[str, str], body: Json
     ) -> SimulatedResponse:
-        """Answer a call that has been let in.
+        """Answer an authenticated request.
 
         :param path: below ``/wp-json/wc/v3/``.
         :param url: the whole URL, for links to other pages.
@@ -88,14 +88,14 @@ class Routes:
             given = calls[method](request)
         except RestError as exc:
             given = exc.answer()
-        # The newest version looks up what may be done with a user when the user is gone.
+        # The newest version finds the methods of a user only while the user exists.
         gone = shape == "customers/#" and (given.status == 404 or method == "DELETE")
         if not (gone and self.shop.version.modern):
             given.headers.append(("Allow", ", ".join(calls)))
         return given
 
     def _calls(self, shape: str) -> dict[str, cabc.Callable[[SimulatedRequest], SimulatedResponse]]:
-        """What can be done at a path, by method, in the order of ``Allow``."""
+        """Return the handlers of a path by method, in the order of ``Allow``."""
         writes = ("POST", "PUT", "PATCH")
         collection = self._collections.get(shape)
         if collection is not None:
@@ -123,7 +123,7 @@ class Routes:
         return {"GET": about[shape]} if shape in about else {}
 
     def index(self) -> SimulatedResponse:
-        """What the store tells everybody."""
+        """Return the index, which needs no key."""
         now = dt.datetime.fromtimestamp(self.shop.now(), self.shop.zone)
         offset = (now.utcoffset() or dt.timedelta()).total_seconds() / 3600
         return answer(

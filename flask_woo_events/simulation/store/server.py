@@ -1,4 +1,4 @@
-"""The socket of a simulated store: HTTP/1.1 with connections that are kept alive."""
+"""The HTTP/1.1 server of a simulated store, with keep-alive connections."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Wsgi = cabc.Callable[[Environ, cabc.Callable[..., t.Any]], cabc.Iterable[bytes]]
 
 
 class Server:
-    """A WSGI application on a socket of its own; use it as a context manager.
+    """Serves a WSGI application on its own socket; use it as a context manager.
 
-    Werkzeug's own server closes every connection, which is not how a store behaves.
+    Unlike Werkzeug's server, it keeps connections open, as real stores do.
     """
 
     def __init__(self, app: Wsgi, host: str, port: int) -> None:
@@ -34,12 +34,12 @@ class Server:
         self.url = f"http://{host}:{self._server.server_port}"
 
     def start(self) -> str:
-        """Begin to serve."""
+        """Start to serve and return the URL."""
         self._thread.start()
         return self.url
 
     def stop(self) -> None:
-        """End, close the socket and every connection."""
+        """Stop serving, and close the socket and every connection."""
         self._server.shutdown()
         self._thread.join()
         self._server.close_connections()
@@ -74,11 +74,11 @@ class _Sockets(http.server.ThreadingHTTPServer):
             try:
                 connection.shutdown(socket.SHUT_RDWR)
             except OSError:
-                # The client was faster.
+                # The client has closed the connection already.
                 continue
 
     def handle_error(self, request: t.Any, client_address: t.Any) -> None:
-        # Clients may hang up whenever they like; anything else is a mistake of ours.
+        # Clients may close connections at any time; other errors are bugs.
         if not isinstance(sys.exception(), (ConnectionError, ValueError)):
             super().handle_error(request, client_address)
 
@@ -125,4 +125,4 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return environ
 
     def log_message(self, format: str, *args: t.Any) -> None:
-        """Say nothing: the store keeps its own log."""
+        """Log nothing: the store keeps its own log."""

@@ -1,4 +1,4 @@
-"""What a store tells about itself, and the settings that it lists: zones and tax rates."""
+"""The settings of a store: currency, tax rates and shipping zones."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from .encoding import Json
 from .listing import Keep, ListRules
 from .parameters import Parameters
 from .resource import ITEM, Resource
-from .responses import SimulatedRequest, SimulatedResponse
+from .responses import SimulatedRequest, SimulatedResponse, one_page_totals
 from .state import Shop
 from .tables import Row
 
 
 def currency(shop: Shop) -> Json:
-    """The currency of the store."""
+    """Return the currency of the store."""
     return {
         "code": "USD",
         "name": "United States (US) dollar",
@@ -43,7 +43,7 @@ class Taxes(Resource):
         return name, lambda row: name in ("", row.fields.get("class", "standard"))
 
     def render(self, row: Row) -> Json:
-        """All fields of a tax rate."""
+        """Return all fields of a tax rate."""
         get = row.fields.get
         return {
             "id": row.id,
@@ -70,11 +70,6 @@ class Taxes(Resource):
         """Create a tax rate."""
         return self.shop.create("taxes", dict(body))
 
-    def change(self, row: Row, body: Json) -> None:
-        """Save a tax rate."""
-        row.fields.update(body)
-        self.table.changed(row)
-
 
 class Zones(Resource):
     """The collection ``/shipping/zones``, which had no totals before version 11."""
@@ -91,14 +86,13 @@ class Zones(Resource):
         self.table.add(Row(0, "publish", 0, 0, {"name": name}))
 
     def list(self, request: SimulatedRequest) -> SimulatedResponse:
-        """Answer with all zones."""
+        """Return all zones."""
         rows = self.table.sorted()
-        body = b"[" + b",".join([self.shown(row, request) for row in rows]) + b"]"
-        totals = [("X-WP-Total", str(len(rows))), ("X-WP-TotalPages", "1")]
-        return SimulatedResponse(200, body, totals if self.shop.version.modern else [])
+        totals = one_page_totals(len(rows)) if self.shop.version.modern else []
+        return SimulatedResponse(200, self.encode_rows(rows, request), totals)
 
     def render(self, row: Row) -> Json:
-        """All fields of a zone."""
+        """Return all fields of a zone."""
         base = f"{self.path}/{row.id}"
         return {
             "id": row.id,

@@ -39,7 +39,7 @@ Hook = cabc.Callable[[str, int], None]
 
 
 class Shop:
-    """What the resources share. Whoever reads or changes it holds ``lock``."""
+    """The state that the resources share; hold ``lock`` to read or change it."""
 
     def __init__(self, version: Version, timezone: str, clock: SimClock) -> None:
         self.version = version
@@ -53,7 +53,7 @@ class Shop:
         self.counters.update(posts=10, users=2, comments=2, terms=16, meta=12)
         #: Slugs of products and the ids that have them.
         self.slugs: dict[str, int] = {}
-        #: By kind, the ids of the objects that hang on each parent.
+        #: By kind, the ids of the children of each parent.
         self.children: dict[str, dict[int, list[int]]] = collections.defaultdict(dict)
         self._hooks: list[Hook] = []
         self._gmt = functools.lru_cache(8192)(_make_gmt)
@@ -70,22 +70,37 @@ class Shop:
             table.all_changed()
 
     def now(self) -> int:
-        """The store's time in seconds since the epoch."""
+        """Return the store's time in seconds since the epoch."""
         return int(self.clock.timestamp())
 
     def local(self, moment: int | None) -> str | None:
-        """A date as the site shows it."""
+        """Return a date in the site's time zone, without an offset."""
         return None if moment is None else self._local(moment)
 
     def gmt(self, moment: int | None) -> str | None:
-        """A date in UTC."""
+        """Return a date in UTC, without an offset."""
         return None if moment is None else self._gmt(moment)
+
+    def created_dates(self, row: Row) -> Json:
+        """Return the created date, local and in UTC."""
+        return {
+            "date_created": self.local(row.created),
+            "date_created_gmt": self.gmt(row.created),
+        }
+
+    def dates(self, row: Row) -> Json:
+        """Return the created and modified dates, local and in UTC."""
+        return {
+            **self.created_dates(row),
+            "date_modified": self.local(row.modified),
+            "date_modified_gmt": self.gmt(row.modified),
+        }
 
     def _make_local(self, moment: int) -> str:
         return dt.datetime.fromtimestamp(moment, self.zone).isoformat()[:19]
 
     def moment(self, text: t.Any, *, gmt: bool = False) -> int | None:
-        """Read a date that a client wrote; without an offset it is local or UTC as asked."""
+        """Read a date that a client sent; without an offset it is local, or UTC with ``gmt``."""
         try:
             value = dt.datetime.fromisoformat(str(text))
         except ValueError:
@@ -103,7 +118,7 @@ class Shop:
         return value
 
     def create(self, kind: str, fields: Json, *, status: str = "publish", parent: int = 0) -> Row:
-        """Add a row that was made just now."""
+        """Add a row that is created now."""
         now = self.now()
         row = Row(self.next_id(KINDS[kind]), status, now, now, fields, parent)
         if parent:
@@ -111,23 +126,23 @@ class Shop:
         return self.tables[kind].add(row)
 
     def remove(self, kind: str, row: Row) -> None:
-        """Delete a row for good."""
+        """Delete a row permanently."""
         self.tables[kind].remove(row.id)
         if row.parent:
             self.children[kind].get(row.parent, []).remove(row.id)
 
     def children_of(self, kind: str, parent: int) -> list[Row]:
-        """The rows that hang on this parent, oldest first."""
+        """Return the children of this parent, oldest first."""
         table = self.tables[kind]
         found = (table.get(child) for child in self.children[kind].get(parent, ()))
         return [row for row in found if row is not None]
 
     def meta(self, key: str, value: t.Any) -> Json:
-        """A new entry of ``meta_data``."""
+        """Return a new entry of ``meta_data``."""
         return {"id": self.next_id("meta"), "key": key, "value": value}
 
     def set_meta(self, fields: Json, entries: cabc.Iterable[Json]) -> None:
-        """Write entries of ``meta_data``: by id or key, None deletes."""
+        """Write entries of ``meta_data`` by id or key; the value None deletes."""
         current = [dict(entry) for entry in fields.get("meta_data", ())]
         for entry in entries:
             known = next(
@@ -155,18 +170,18 @@ class Shop:
     # Links and hooks
 
     def api(self, path: str) -> str:
-        """The URL of something in the REST API."""
+        """Return the URL of a path in the REST API."""
         return f"{self.home}/wp-json/wc/v3/{path}"
 
     def link(self, path: str, allow: cabc.Sequence[str] = ()) -> list[Json]:
-        """One entry of ``_links``."""
+        """Return one entry of ``_links``."""
         entry: Json = {"href": self.api(path)}
         if allow and self.version.target_hints:
             entry["targetHints"] = {"allow": list(allow)}
         return [entry]
 
-    def listen(self, hook: Hook) -> None:
-        """Call this for every hook that fires."""
+    def add_hook(self, hook: Hook) -> None:
+        """Call a function for every hook that fires."""
         self._hooks.append(hook)
 
     def fire(self, name: str, argument: int) -> None:

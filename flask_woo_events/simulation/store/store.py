@@ -23,10 +23,10 @@ from .routes import Routes
 from .sample_data import populate
 from .server import Server
 from .state import Shop
-from .store_side import Acts
-from .webhook_sender import Deliveries
+from .store_side import StoreSide
+from .webhook_sender import WebhookSender
 
-#: Requests that the log remembers.
+#: Maximum number of requests in the log.
 LOGGED = 100_000
 _API = "/wp-json/wc/v3/"
 _REALM = (
@@ -38,7 +38,7 @@ _HIDDEN = ("consumer_key", "consumer_secret")
 
 @dataclasses.dataclass(frozen=True)
 class Logged:
-    """One request that came."""
+    """One received request."""
 
     method: str
     path: str
@@ -47,13 +47,13 @@ class Logged:
 
 
 class SimulatedStore:
-    """A WooCommerce store as far as its REST API goes.
+    """A simulated WooCommerce store with its REST API.
 
     :param version: ``5.9``, ``7.0``, ``8.0`` (orders as posts), ``9.4`` or ``11.0`` (HPOS).
     :param timezone: the site's time zone, an IANA name.
     :param clock: the store's clock; by default it follows the real time.
     :param assume_https: accept Basic and query-string keys without TLS.
-    :param journal: the companion plugin is installed, and keeps a journal.
+    :param journal: install the companion plugin, which keeps a journal.
     """
 
     def __init__(
@@ -71,16 +71,16 @@ class SimulatedStore:
         self.shop = Shop(versions.find(version), timezone, self.clock)
         self.routes = Routes(self.shop)
         #: Changes on the store's own side.
-        self.acts = Acts(self.routes)
+        self.acts = StoreSide(self.routes)
         #: The queue of webhook deliveries.
-        self.webhooks = Deliveries(self.routes)
-        #: The companion plugin's, once it is installed.
+        self.webhooks = WebhookSender(self.routes)
+        #: The journal of the companion plugin, if that is installed.
         self.journal = self.routes.journal
         if journal:
             self.journal.install()
-        #: What shall go wrong.
+        #: Faults of the next requests.
         self.faults = Faults()
-        #: The requests that came, the newest last; status 0 where the connection was closed.
+        #: The received requests, the newest last; status 0 if the connection was closed.
         self.requests: collections.deque[Logged] = collections.deque(maxlen=LOGGED)
         self._keys = Keys(self.shop)
         self._keys.add(Key(consumer_key, consumer_secret))
@@ -88,7 +88,7 @@ class SimulatedStore:
 
     @property
     def mail_works(self) -> bool:
-        """Whether the store can send mail; version 11 notes it on orders if it cannot."""
+        """Whether the store can send mail; if not, version 11 adds a note to orders."""
         return self.routes.notes.mail_works
 
     @mail_works.setter
@@ -96,11 +96,14 @@ class SimulatedStore:
         self.routes.notes.mail_works = value
 
     def add_key(self, key: str, secret: str, permissions: str = "read_write") -> None:
-        """Accept another API key, perhaps only for reading or writing."""
+        """Accept another API key.
+
+        :param permissions: ``read``, ``write`` or ``read_write``.
+        """
         self._keys.add(Key(key, secret, permissions))
 
     def populate(self, *, orders: int, products: int, coupons: int, customers: int) -> None:
-        """Add objects of the past two years; nobody is told of them."""
+        """Add objects with dates in the past two years; no webhooks are sent for them."""
         with self.shop.lock, self.journal.muted():
             populate(
                 self.routes,
@@ -111,7 +114,7 @@ class SimulatedStore:
             )
 
     def truth(self, resource: str) -> dict[int, Json]:
-        """What a client that reads all live objects of a resource would read now, by id."""
+        """Return all live objects of a resource by id, as a client would read them now."""
         source = getattr(self.routes, resource)
         with self.shop.lock:
             return {
@@ -122,14 +125,14 @@ class SimulatedStore:
             }
 
     def move(self, home: str) -> None:
-        """Give the store another address: that of its links, and of what clients sign."""
+        """Give the store another address, used in links and in signed URLs."""
         with self.shop.lock:
             self.shop.home = home
             for table in self.shop.tables.values():
                 table.all_changed()
 
     def serve(self, host: str = "127.0.0.1", port: int = 0) -> Server:
-        """A server for this store, to be used as a context manager that gives its URL."""
+        """Return a server for this store; as a context manager it yields the URL."""
         server = Server(self.wsgi, host, port)
         self.move(server.url)
         return server
@@ -137,9 +140,9 @@ class SimulatedStore:
     def wsgi(
         self, environ: dict[str, t.Any], start_response: cabc.Callable[..., t.Any]
     ) -> cabc.Iterable[bytes]:
-        """The REST API as a WSGI application.
+        """Answer a request as a WSGI application.
 
-        :raises Reset: a fault wants the connection closed.
+        :raises Reset: a fault closes the connection.
         """
         method = str(environ["REQUEST_METHOD"])
         path = str(environ.get("PATH_INFO", ""))
@@ -212,7 +215,7 @@ class SimulatedStore:
     def _refused(
         self, environ: dict[str, t.Any], method: str, path: str, query: list[tuple[str, str]]
     ) -> SimulatedResponse | None:
-        """The answer to a request without a valid key."""
+        """Return the response to a request without a valid key, else None."""
         https = (
             self._assume_https
             or environ.get("wsgi.url_scheme") == "https"

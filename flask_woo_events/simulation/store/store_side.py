@@ -1,4 +1,4 @@
-"""What happens on the store's own side: by its staff, its customers and its plugins."""
+"""Changes on the store's own side: by its staff, customers and plugins."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ F = t.TypeVar("F", bound=cabc.Callable[..., t.Any])
 
 def _locked(act: F) -> F:
     @functools.wraps(act)
-    def wrapper(self: Acts, *args: t.Any, **kwargs: t.Any) -> t.Any:
+    def wrapper(self: StoreSide, *args: t.Any, **kwargs: t.Any) -> t.Any:
         with self.lock:
             return act(self, *args, **kwargs)
 
@@ -34,8 +34,8 @@ class Backup:
     slugs: dict[str, int]
 
 
-class Acts:
-    """Changes that no REST call makes; each returns the id of what it changed."""
+class StoreSide:
+    """Changes without a REST request; each method returns the id of the changed object."""
 
     def __init__(self, routes: Routes) -> None:
         self._routes = routes
@@ -47,6 +47,12 @@ class Acts:
         if row is None:
             raise KeyError(f"the simulated store has no {row_id} among its {kind}")
         return row
+
+    def _set(self, kind: str, row_id: int, **fields: t.Any) -> int:
+        row = self._row(kind, row_id)
+        row.fields.update(fields)
+        self._shop.tables[kind].changed(row)
+        return row_id
 
     def _post(self, row_id: int) -> tuple[str, Row]:
         for kind in ("orders", "products", "variations", "coupons"):
@@ -63,13 +69,13 @@ class Acts:
 
     @_locked
     def note(self, order_id: int, text: str = "A note") -> int:
-        """Write an order note; nothing of the order changes."""
+        """Write an order note; the order does not change."""
         self._routes.notes.log(self._row("orders", order_id), text)
         return order_id
 
     @_locked
     def order_meta(self, order_id: int, key: str = "simulated", value: str = "1") -> int:
-        """Write meta data of an order and save it: with posts its date stays."""
+        """Write meta data of an order and save it; without HPOS the modified date stays."""
         row = self._row("orders", order_id)
         self._shop.set_meta(row.fields, [{"key": key, "value": value}])
         self._routes.orders.save(row, bump=self._shop.version.hpos)
@@ -83,20 +89,14 @@ class Acts:
 
     @_locked
     def price_meta(self, product_id: int, price: str) -> int:
-        """Write a price straight to the meta table: nobody hears of it, and the date stays."""
-        row = self._row("products", product_id)
-        row.fields["regular_price"] = price
-        self._shop.tables["products"].changed(row)
-        return product_id
+        """Write a price directly to the meta table; no hook fires and the modified date stays."""
+        return self._set("products", product_id, regular_price=price)
 
     @_locked
     def post_update(self, product_id: int, name: str = "Renamed") -> int:
-        """Change a product's title by ``wp_update_post``: the date moves, no webhook hears."""
-        row = self._row("products", product_id)
-        row.fields["name"] = name
-        row.modified = self._shop.now()
-        self._shop.tables["products"].changed(row)
-        return product_id
+        """Change a product's title by ``wp_update_post``; the date moves, no webhook is sent."""
+        self._row("products", product_id).modified = self._shop.now()
+        return self._set("products", product_id, name=name)
 
     @_locked
     def profile(self, customer_id: int, first_name: str = "Edited") -> int:
@@ -108,11 +108,9 @@ class Acts:
 
     @_locked
     def usermeta(self, customer_id: int, phone: str = "555") -> int:
-        """Write a customer's phone by ``update_user_meta``: nobody hears of it."""
-        row = self._row("customers", customer_id)
-        row.fields["billing"] = {**row.fields.get("billing", {}), "phone": phone}
-        self._shop.tables["customers"].changed(row)
-        return customer_id
+        """Write a customer's phone by ``update_user_meta``; no hook fires."""
+        billing = self._row("customers", customer_id).fields.get("billing", {})
+        return self._set("customers", customer_id, billing={**billing, "phone": phone})
 
     @_locked
     def new_customer(self, name: str) -> int:
@@ -130,15 +128,12 @@ class Acts:
 
     @_locked
     def role(self, user_id: int, role: str) -> int:
-        """Give a user another role (``WP_User::set_role``): nobody hears of it."""
-        row = self._row("customers", user_id)
-        row.fields["role"] = role
-        self._shop.tables["customers"].changed(row)
-        return user_id
+        """Give a user another role (``WP_User::set_role``); no hook fires."""
+        return self._set("customers", user_id, role=role)
 
     @_locked
     def coupon_use(self, coupon_id: int) -> int:
-        """Count one use of a coupon: nobody hears of it, and the date stays."""
+        """Count one use of a coupon; no hook fires and the modified date stays."""
         self._routes.coupons.use(self._row("coupons", coupon_id))
         return coupon_id
 
@@ -155,7 +150,7 @@ class Acts:
 
     @_locked
     def untrash_post(self, row_id: int) -> int:
-        """Take a product or coupon out of the trash."""
+        """Restore a product or coupon from the trash."""
         kind, row = self._post(row_id)
         if kind == "orders":
             self._routes.orders.untrash(row, as_post=True)
@@ -167,13 +162,13 @@ class Acts:
 
     @_locked
     def untrash_order(self, order_id: int) -> int:
-        """Take an order out of the trash."""
+        """Restore an order from the trash."""
         self._routes.orders.untrash(self._row("orders", order_id))
         return order_id
 
     @_locked
     def delete_for_good(self, kind: str, row_id: int) -> int:
-        """Delete without the trash, as "Delete permanently" does."""
+        """Delete permanently, without the trash."""
         row = self._row(kind, row_id)
         resources: dict[str, Resource] = {
             "orders": self._routes.orders,
@@ -188,30 +183,27 @@ class Acts:
 
     @_locked
     def sql_update(self, kind: str, row_id: int, **fields: t.Any) -> int:
-        """Change fields as direct SQL does: nobody hears of it, and the date stays."""
-        row = self._row(kind, row_id)
-        row.fields.update(fields)
+        """Change fields as by SQL; no hook fires and the modified date stays."""
         with self._routes.journal.muted():
-            self._shop.tables[kind].changed(row)
-        return row_id
+            return self._set(kind, row_id, **fields)
 
     @_locked
     def late_commit(self, kind: str, row_id: int, seconds_back: int, **fields: t.Any) -> int:
-        """A change that becomes visible only now and carries the date at which it began."""
-        row = self._row(kind, row_id)
-        row.fields.update(fields)
-        row.modified = self._shop.now() - seconds_back
-        self._shop.tables[kind].changed(row)
-        return row_id
+        """Make a change that becomes visible now with an older modified date.
+
+        :param seconds_back: age of the modified date, seconds.
+        """
+        self._row(kind, row_id).modified = self._shop.now() - seconds_back
+        return self._set(kind, row_id, **fields)
 
     @_locked
     def place_order(
         self, customer_id: int, product_ids: cabc.Sequence[int], coupons: cabc.Sequence[str] = ()
     ) -> int:
-        """A customer buys: the order is paid, stock falls, the customer becomes a paying one."""
+        """Place and pay an order of a customer; stock, sales and the customer change."""
         body: dict[str, t.Any] = {
             "customer_id": customer_id,
-            "line_items": [{"product_id": one, "quantity": 1} for one in product_ids],
+            "line_items": [{"product_id": product, "quantity": 1} for product in product_ids],
             "coupon_lines": [{"code": code} for code in coupons],
             "set_paid": True,
         }
@@ -219,7 +211,10 @@ class Acts:
 
     @_locked
     def delete_refund(self, refund_id: int, *, on_page: bool = False) -> int:
-        """Delete a refund, perhaps on its order's page: the order changes, its date does not."""
+        """Delete a refund; the order changes, but not its modified date.
+
+        :param on_page: as on the page of the order, which also fires a hook.
+        """
         self._routes.refunds.erase(self._row("refunds", refund_id))
         if on_page:
             self._shop.fire("woocommerce_refund_deleted", refund_id)
@@ -227,32 +222,29 @@ class Acts:
 
     @_locked
     def assign_category(self, product_id: int, category: int | str) -> int:
-        """Put a product into a category (``wp_set_object_terms``): nobody hears of it."""
+        """Put a product into a category (``wp_set_object_terms``); no hook fires."""
         if isinstance(category, str):
             known = [row for row in self._shop.tables["categories"]
                      if row.fields["name"] == category]  # fmt: skip
             row = known[0] if known else self._routes.categories.insert({"name": category}, 0)
             category = row.id
-        product = self._row("products", product_id)
-        product.fields["categories"] = [category]
-        self._shop.tables["products"].changed(product)
-        return product_id
+        return self._set("products", product_id, categories=[category])
 
     @_locked
     def review(self, product_id: int, rating: int = 5, text: str = "Good") -> int:
-        """Review a product: its rating changes and it is saved; returns the review's id."""
+        """Review a product, which changes its rating and saves it; return the review's id."""
         body = {
             "product_id": product_id,
             "review": text,
             "rating": rating,
-            "reviewer": "Somebody",
-            "reviewer_email": "somebody@example.com",
+            "reviewer": "Reviewer",
+            "reviewer_email": "reviewer@example.com",
         }
         return self._routes.reviews.insert(body, 0).id
 
     @_locked
     def start_sale(self, product_id: int, sale_price: str = "1.00") -> int:
-        """A scheduled sale starts: the store's own job saves the product."""
+        """Start a scheduled sale; the store's own job saves the product."""
         row = self._row("products", product_id)
         row.fields.update(sale_price=sale_price, sale_from=self._shop.now())
         self._routes.products.settle_price(row.fields)
@@ -269,7 +261,7 @@ class Acts:
 
     @_locked
     def restore_backup(self, backup: Backup) -> None:
-        """Play a backup in: dates go back, new objects are gone and ids come again."""
+        """Restore a backup; dates go back, new objects disappear and ids are used again."""
         self._shop.slugs = dict(backup.slugs)
         self._shop.counters.update(
             {name: value for name, value in backup.counters.items() if name != "webhooks"}
@@ -280,13 +272,13 @@ class Acts:
                 if row.parent:
                     children.setdefault(row.parent, []).append(row.id)
             self._shop.children[kind] = children
-            # Copied again, so that the backup can be played in twice.
+            # Copied again, so that the backup can be restored twice.
             self._shop.tables[kind].replace(rows)
             self._shop.tables[kind].replace(self._shop.tables[kind].copy())
 
     @_locked
     def timezone(self, name: str) -> None:
-        """Set the site's time zone: all local dates move, none in UTC does."""
+        """Set the site's time zone; local dates change, dates in UTC do not."""
         self._shop.set_timezone(name)
 
     @_locked

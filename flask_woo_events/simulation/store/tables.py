@@ -9,39 +9,39 @@ import typing as t
 
 from .encoding import Json
 
-#: Told of changes: which row, or all of them, and what happened.
+#: Called with a changed row, or None for all rows, and the operation.
 Listener = cabc.Callable[["Row | None", str], None]
-#: Listings that a table remembers while nothing changes.
+#: Maximum number of cached listings of a table.
 REMEMBERED_LISTINGS = 64
 
 
 @dataclasses.dataclass(slots=True)
 class Row:
-    """One object; ``fields`` holds what differs from the defaults of its kind."""
+    """One object; ``fields`` holds the values that differ from the defaults of its kind."""
 
     id: int
-    #: Publish, processing, trash: the status without the prefix ``wc-``.
+    #: The status without the prefix ``wc-``, for example ``publish`` or ``trash``.
     status: str
     #: Seconds since the epoch, UTC.
     created: int
-    #: Seconds since the epoch, UTC; None where the store has no date yet.
+    #: Seconds since the epoch, UTC; None if the store has no date yet.
     modified: int | None
     fields: Json
     #: The id of the parent product or order.
     parent: int = 0
-    #: The encoded representation, in pieces that are joined; empty when it has to be made.
+    #: The encoded representation in pieces, or empty if it is not cached.
     pieces: tuple[bytes, ...] = ()
-    #: The value of ``_fields`` that was asked for last, and its representation.
+    #: The last requested value of ``_fields``, and its representation.
     trimmed: tuple[str, bytes] | None = None
 
     def forget(self) -> None:
-        """Drop the encoded representations because something changed."""
+        """Drop the cached representations."""
         self.pieces = ()
         self.trimmed = None
 
 
 class Table:
-    """Rows of one kind."""
+    """Holds the rows of one kind."""
 
     def __init__(self) -> None:
         self._rows: dict[int, Row] = {}
@@ -56,15 +56,15 @@ class Table:
         return iter(self._sorted)
 
     def get(self, row_id: int) -> Row | None:
-        """The row of this id."""
+        """Return the row of this id, if there is one."""
         return self._rows.get(row_id)
 
     def sorted(self) -> list[Row]:
-        """All rows by ascending id; not to be changed by the caller."""
+        """Return all rows by ascending id; do not change the list."""
         return self._sorted
 
     def add(self, row: Row) -> Row:
-        """Put a new row in; replaces a row of the same id."""
+        """Add a row, or replace the row of the same id."""
         if row.id in self._rows:
             self.remove(row.id)
         self._rows[row.id] = row
@@ -73,41 +73,41 @@ class Table:
         else:
             bisect.insort(self._sorted, row, key=_id_of)
         self._listings.clear()
-        self._tell(row, "create")
+        self._notify(row, "create")
         return row
 
     def remove(self, row_id: int) -> Row | None:
-        """Take a row out."""
+        """Remove a row."""
         row = self._rows.pop(row_id, None)
         if row is not None:
             del self._sorted[bisect.bisect_left(self._sorted, row_id, key=_id_of)]
             self._listings.clear()
-            self._tell(row, "delete")
+            self._notify(row, "delete")
         return row
 
     def changed(self, row: Row) -> None:
-        """Note that a row is not what it was."""
+        """Record that a row changed."""
         row.forget()
         self._listings.clear()
-        self._tell(row, "trash" if row.status == "trash" else "update")
+        self._notify(row, "trash" if row.status == "trash" else "update")
 
-    def all_changed(self, *, told: bool = False) -> None:
-        """Note that every representation may differ now.
+    def all_changed(self, *, notify: bool = False) -> None:
+        """Record that every representation may have changed.
 
-        :param told: and that the listeners hear of it.
+        :param notify: whether to notify the listeners.
         """
         for row in self._sorted:
             row.forget()
         self._listings.clear()
-        if told:
-            self._tell(None, "update")
+        if notify:
+            self._notify(None, "update")
 
-    def _tell(self, row: Row | None, operation: str) -> None:
+    def _notify(self, row: Row | None, operation: str) -> None:
         for listener in self.listeners:
             listener(row, operation)
 
     def listing(self, key: cabc.Hashable, make: cabc.Callable[[], list[Row]]) -> list[Row]:
-        """The rows of a listing: as made for this key before, if nothing changed since."""
+        """Return the rows of a listing, cached by key until the table changes."""
         found = self._listings.get(key)
         if found is None:
             if len(self._listings) >= REMEMBERED_LISTINGS:
@@ -116,14 +116,14 @@ class Table:
         return found
 
     def copy(self) -> list[Row]:
-        """Rows that later changes do not touch."""
+        """Return copies of all rows."""
         return [
             dataclasses.replace(row, fields=_deep(row.fields), pieces=(), trimmed=None)
             for row in self._sorted
         ]
 
     def replace(self, rows: cabc.Iterable[Row]) -> None:
-        """Put these rows in place of all others."""
+        """Replace all rows."""
         self._sorted = sorted(rows, key=_id_of)
         self._rows = {row.id: row for row in self._sorted}
         self._listings.clear()

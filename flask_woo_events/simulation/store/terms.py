@@ -10,7 +10,7 @@ from .listing import Keep, ListRules
 from .parameters import Parameters
 from .product_json import UNCATEGORIZED
 from .resource import ITEM, Resource
-from .responses import SimulatedRequest, SimulatedResponse, missing
+from .responses import SimulatedRequest, SimulatedResponse, missing, one_page_totals
 from .state import Shop
 from .tables import Row
 
@@ -26,9 +26,10 @@ class Terms(Resource):
     )
     invalid_id = ("woocommerce_rest_term_invalid", "Resource does not exist.")
     not_trashable = "Terms"
+    cached = False  # Products change the count.
     #: The field of a product that holds ids of these terms.
     field: t.ClassVar[str]
-    #: Fields besides those of every term, with their defaults.
+    #: Additional fields with their defaults.
     extra: t.ClassVar[Json] = {}
 
     def where(self, parameters: Parameters, parent: int) -> tuple[cabc.Hashable, Keep]:
@@ -58,13 +59,8 @@ class Terms(Resource):
         products = self.shop.tables["products"]
         return sum(each.status == "publish" and row.id in self._terms_of(each) for each in products)
 
-    def pieces(self, row: Row) -> tuple[bytes, ...]:
-        """Not cached, because products change the count."""
-        row.forget()
-        return super().pieces(row)
-
     def render(self, row: Row) -> Json:
-        """All fields of a term."""
+        """Return all fields of a term."""
         fields = row.fields
         shown: Json = {"id": row.id, "name": fields["name"], "slug": fields["slug"]}
         if "parent" in self.extra:
@@ -99,19 +95,19 @@ class Terms(Resource):
                 fields[name] = body[name]
 
     def change(self, row: Row, body: Json) -> None:
-        """Rename: products show it, but their dates stay and no webhook hears."""
+        """Save a term; products change, but not their dates, and no webhook is sent."""
         self._write(row.fields, body)
         self.table.changed(row)
-        self.shop.tables["products"].all_changed(told=True)
+        self.shop.tables["products"].all_changed(notify=True)
 
     def erase(self, row: Row) -> None:
-        """Delete, and take the term from all products."""
+        """Delete a term and remove it from all products."""
         self.table.remove(row.id)
         for product in self.shop.tables["products"]:
             terms = product.fields.get(self.field, ())
             if row.id in terms:
                 product.fields[self.field] = [term for term in terms if term != row.id]
-        self.shop.tables["products"].all_changed(told=True)
+        self.shop.tables["products"].all_changed(notify=True)
 
 
 class Categories(Terms):
@@ -155,15 +151,13 @@ class Attributes(Resource):
     not_trashable = "Resources"
 
     def list(self, request: SimulatedRequest) -> SimulatedResponse:
-        """Answer with all of them."""
+        """Return all attributes."""
         rows = self.table.sorted()
-        body = b"[" + b",".join([self.shown(row, request) for row in rows]) + b"]"
-        return SimulatedResponse(
-            200, body, [("X-WP-Total", str(len(rows))), ("X-WP-TotalPages", "1")]
-        )
+        totals = one_page_totals(len(rows))
+        return SimulatedResponse(200, self.encode_rows(rows, request), totals)
 
     def render(self, row: Row) -> Json:
-        """All fields of an attribute."""
+        """Return all fields of an attribute."""
         get = row.fields.get
         return {
             "id": row.id,
@@ -185,8 +179,3 @@ class Attributes(Resource):
         name = title(str(body["name"]))
         wanted = str(body.get("slug") or slug(name)).removeprefix("pa_")
         return self.shop.create("attributes", {**body, "name": name, "slug": wanted})
-
-    def change(self, row: Row, body: Json) -> None:
-        """Save an attribute."""
-        row.fields.update(body)
-        self.table.changed(row)

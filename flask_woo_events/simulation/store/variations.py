@@ -1,10 +1,10 @@
-"""Variations: the rows below a variable product."""
+"""Variations of variable products."""
 
 from __future__ import annotations
 
 import collections.abc as cabc
 
-from .encoding import Json, slug, truth
+from .encoding import Json, boolean, slug
 from .listing import Keep
 from .parameters import Parameters
 from .product_json import NO_DIMENSIONS
@@ -29,7 +29,7 @@ class Variations(Resource):
         self._products = products
 
     def location(self, request: SimulatedRequest) -> str:
-        """WooCommerce forgets to fill in the parent here."""
+        """Return the path with the placeholder that WooCommerce does not replace here."""
         return "products/(?P<product_id>[\\d]+)/variations"
 
     def where(self, parameters: Parameters, parent: int) -> tuple[cabc.Hashable, Keep]:
@@ -46,9 +46,9 @@ class Variations(Resource):
         return (parent, status, sku), keep
 
     def render(self, row: Row) -> Json:
-        """All fields of a variation."""
+        """Return all fields of a variation."""
         version = self.shop.version
-        shown = self._products.looks.render(row, [])
+        shown = self._products.representation.render(row, [])
         names = [
             "id", "date_created", "date_created_gmt", "date_modified", "date_modified_gmt",
             "description", "permalink", "sku", "price", "regular_price", "sale_price",
@@ -64,7 +64,7 @@ class Variations(Resource):
             names.insert(names.index("sku") + 1, "global_unique_id")
         body = {name: shown[name] for name in names}
         body["dimensions"] = row.fields.get("dimensions", NO_DIMENSIONS)
-        body["image"] = row.fields.get("image") or self._face(row.parent)
+        body["image"] = row.fields.get("image") or self._parent_image(row.parent)
         if version.modern:
             body["gallery_image_ids"] = []
         body["attributes"] = shown["attributes"]
@@ -85,8 +85,8 @@ class Variations(Resource):
             "up": self.shop.link(base),
         }
 
-    def _face(self, product: int) -> Json | None:
-        """The picture of the product, which a variation without one has."""
+    def _parent_image(self, product: int) -> Json | None:
+        """Return the image of the product, which a variation without an image inherits."""
         row = self.shop.tables["products"].get(product)
         images: list[Json] = row.fields.get("images", []) if row else []
         return images[0] if images else None
@@ -107,14 +107,14 @@ class Variations(Resource):
         return row
 
     def rendered_after_write(self, row: Row) -> Json:
-        """What a client gets that has just written: since version 9 another tax class."""
+        """Return the fields, since version 9 with the tax class ``parent``."""
         shown = self.render(row)
         if self.shop.version.major >= 9 and not row.fields.get("tax_class"):
             shown["tax_class"] = "parent"
         return shown
 
     def change(self, row: Row, body: Json) -> None:
-        """Save a variation; its parent's date moves."""
+        """Save a variation, which moves the date of its parent."""
         self._products.change(row, body)
 
     def trash(self, row: Row) -> None:
@@ -122,33 +122,27 @@ class Variations(Resource):
         self._products.trash(row)
 
     def erase(self, row: Row) -> None:
-        """Delete for good."""
+        """Delete permanently."""
         self._products.erase(row)
 
 
 class AllVariations(Variations):
-    """The collection of the variations of all products, which can only be read."""
+    """The read-only collection of the variations of all products."""
 
     path = "variations"
     writable = False
     changeable = False
+    cached = False
 
     def _links(self, row: Row) -> Json:
-        # As version 11.0 answers: the parent of this collection's objects is always zero.
+        # In version 11.0, the parent in this collection is always zero.
         return {
             "self": self.shop.link(f"variations/{row.id}"),
             "collection": self.shop.link("variations"),
             "up": self.shop.link("products/0"),
         }
 
-    def pieces(self, row: Row) -> tuple[bytes, ...]:
-        """Not cached: the cache has the other collection's links."""
-        kept, row.pieces = row.pieces, ()
-        made = super().pieces(row)
-        row.pieces = kept
-        return made
-
 
 def is_managed(row: Row) -> bool:
-    """Whether the stock of this row is counted."""
-    return truth(row.fields.get("manage_stock", False))
+    """Return whether the stock of this row is managed."""
+    return boolean(row.fields.get("manage_stock", False))

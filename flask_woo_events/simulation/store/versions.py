@@ -1,4 +1,4 @@
-"""The WooCommerce versions that can be simulated and what each of them can do."""
+"""The WooCommerce versions that can be simulated, and their differences."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import functools
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Version:
-    """One WooCommerce release, named by what differs between releases."""
+    """One WooCommerce release and its features."""
 
-    #: The full version, as ``system_status`` and the User-Agent of webhooks tell it.
+    #: The full version, as in ``system_status`` and the User-Agent of webhooks.
     number: str
-    #: The WordPress version beneath it.
+    #: The WordPress version.
     wordpress: str
-    #: Orders live in tables of their own; else they are posts.
+    #: Whether orders are in their own tables (HPOS); otherwise they are posts.
     hpos: bool
     #: ``PUT`` with ``include_status`` and the collection ``/variations``.
     modern: bool = False
-    #: The collection ``/refunds``; trashing what is in the trash is 410.
+    #: The collection ``/refunds``; trashing a trashed object returns 410.
     refunds_collection: bool = False
-    #: Coupons have a ``status`` that can be read and filtered by.
+    #: Coupons have a ``status`` field and filter.
     coupon_status: bool = True
     #: ``woocommerce_trash_order`` and ``woocommerce_untrash_order`` are hooks of the topics.
     order_trash_hooks: bool = False
@@ -32,12 +32,12 @@ class Version:
 
     @property
     def target_hints(self) -> bool:
-        """Whether ``_links`` tell which methods are allowed (WordPress 6.7)."""
+        """Whether ``_links`` contain the allowed methods (WordPress 6.7)."""
         return self.major >= 9
 
     @property
     def cache_control(self) -> str:
-        """The Cache-Control of authenticated answers."""
+        """The Cache-Control of authenticated responses."""
         plain = "no-cache, must-revalidate, max-age=0"
         return plain if self.major < 8 else f"{plain}, no-store, private"
 

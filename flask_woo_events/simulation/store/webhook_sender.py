@@ -1,4 +1,4 @@
-"""Deliveries of webhooks: what is sent, how it is signed, and what a failure does."""
+"""Deliveries of webhooks: queue, requests, signatures and failures."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from .routes import Routes
 from .tables import Row
 from .webhooks import Pending
 
-#: Failures in a row after which the next one disables a webhook.
+#: Failures in a row before the next one disables a webhook.
 FORGIVEN_FAILURES = 5
-#: Deliveries that the log remembers.
+#: Maximum number of deliveries in the log.
 LOGGED = 10_000
-#: How long WooCommerce waits for an answer, and for that to a ping, seconds.
+#: Timeouts of a delivery and of a ping, seconds.
 TIMEOUT = 60.0
 PING_TIMEOUT = 5.0
-#: How long the background queue collects before it runs, seconds.
+#: Delay before the background queue runs, seconds.
 COLLECT_SECONDS = 0.02
 
 Headers = list[tuple[str, str]]
@@ -44,15 +44,18 @@ class WebhookDelivery:
     #: Empty for a ping.
     topic: str
     url: str
-    #: As they go over the wire.
+    #: Headers in the order in which they are sent.
     headers: Headers
     body: bytes
-    #: The status of the answer; None if there was none.
+    #: The status of the response; None without a response.
     status: int | None
 
 
 def send(url: str, headers: Headers, body: bytes, timeout: float) -> int | None:
-    """POST; returns the status, or None without an answer. Redirects are not followed."""
+    """Send a POST request and return the status, or None without a response.
+
+    Redirects are not followed.
+    """
     with requests.Session() as session:
         session.trust_env = False
         prepared = requests.Request("POST", url, data=body).prepare()
@@ -64,8 +67,8 @@ def send(url: str, headers: Headers, body: bytes, timeout: float) -> int | None:
         return response.status_code
 
 
-class Deliveries:
-    """The queue of the store's webhooks, which runs when it is told to or by itself."""
+class WebhookSender:
+    """Sends the queued webhook deliveries, on request or by itself."""
 
     def __init__(self, routes: Routes) -> None:
         self._routes = routes
@@ -74,21 +77,21 @@ class Deliveries:
         self._running = threading.Lock()
         self._thread: threading.Thread | None = None
         self._auto = False
-        #: Sends a request; tests put another function here.
+        #: Sends a request; tests replace this function.
         self.send: Sender = send
-        #: How long to wait for an answer, seconds.
+        #: Timeout of a request, seconds.
         self.timeout = TIMEOUT
-        #: What was sent, the newest last.
+        #: The sent deliveries, the newest last.
         self.log: collections.deque[WebhookDelivery] = collections.deque(maxlen=LOGGED)
 
     @property
     def pending(self) -> int:
-        """How many deliveries wait."""
+        """Number of queued deliveries."""
         return len(self._webhooks.queue)
 
     @property
     def auto(self) -> bool:
-        """Whether the queue runs by itself after each change, on a thread of its own."""
+        """Whether the queue runs by itself after each change, in its own thread."""
         return self._auto
 
     @auto.setter
@@ -111,7 +114,7 @@ class Deliveries:
         self._thread = None
 
     def run_queue(self) -> int:
-        """Deliver what waits; returns how many requests were sent."""
+        """Send the queued deliveries and return the number of requests."""
         count = 0
         with self._running:
             while True:
@@ -123,7 +126,7 @@ class Deliveries:
                 count += self._deliver(pending)
 
     def ping_waiting(self) -> None:
-        """Ping the webhooks that were made or moved in this request."""
+        """Ping the webhooks that were created or moved in this request."""
         while True:
             with self._shop.lock:
                 if not self._webhooks.pings:
@@ -133,7 +136,7 @@ class Deliveries:
                 self._ping(webhook)
 
     def _ping(self, webhook: Row) -> None:
-        """Send the unsigned form; until exactly 200 answers it, each delivery pings again."""
+        """Send the unsigned form; each delivery repeats it until the response is 200."""
         url, body = webhook.fields["delivery_url"], f"webhook_id={webhook.id}".encode()
         headers = [
             *self._common(url),
@@ -164,20 +167,20 @@ class Deliveries:
             webhook = self._shop.tables["webhooks"].get(pending[0])
             if webhook is None:
                 return 0
-            # The state now, not that of the event; even a paused webhook sends what waits.
+            # The body has the current state; even a paused webhook sends queued deliveries.
             body = self.payload(webhook.fields["topic"], pending[1])
             headers = self._signed(webhook, body)
             topic, url = webhook.fields["topic"], webhook.fields["delivery_url"]
         status = self.send(url, headers, body, self.timeout)
         with self._shop.lock:
             self.log.append(WebhookDelivery(webhook.id, topic, url, headers, body, status))
-            self._judge(webhook, status)
+            self._count_failure(webhook, status)
         if webhook.fields["pending"] and webhook.status == "active":
             self._ping(webhook)
         return 1
 
-    def _judge(self, webhook: Row, status: int | None) -> None:
-        """200 to 302 is a success; one failure more than six in a row disables."""
+    def _count_failure(self, webhook: Row, status: int | None) -> None:
+        """Count failures; 200 to 302 is a success, and too many failures in a row disable."""
         fields = webhook.fields
         if status is not None and 200 <= status <= 302:
             fields["failures"] = 0
@@ -192,7 +195,7 @@ class Deliveries:
         self._shop.tables["webhooks"].changed(webhook)
 
     def payload(self, topic: str, argument: int) -> bytes:
-        """The body for this topic; an error object where the object cannot be read."""
+        """Return the body for this topic, or an error object if the object cannot be read."""
         resource, _dot, event = topic.partition(".")
         if resource == "action":
             return encode({"action": event, "arg": argument})
@@ -215,7 +218,7 @@ class Deliveries:
         resource, _dot, event = topic.partition(".")
         key = html.unescape(webhook.fields["secret"]).encode()
         digest = hmac.new(key, body, hashlib.sha256).digest()
-        # All deliveries of a webhook within one second share this id.
+        # All deliveries of a webhook within one second have the same id.
         seed = f"{webhook.id}{self._shop.now()}".encode()
         delivery_id = hashlib.md5(seed, usedforsecurity=False).hexdigest()
         return [

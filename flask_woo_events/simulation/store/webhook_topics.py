@@ -1,4 +1,4 @@
-"""Topics of webhooks, and the WordPress hooks that each of them hears."""
+"""Topics of webhooks and their WordPress hooks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .versions import Version
 _RESOURCES = ("coupon", "customer", "order", "product")
 _EVENTS = ("created", "updated", "deleted", "restored")
 
-#: Hooks that no ``action`` topic may hear.
+#: Hooks that are not allowed in ``action`` topics.
 _FORBIDDEN = frozenset(
     {
         "woocommerce_login_credentials",
@@ -50,7 +50,7 @@ _HOOKS: dict[str, list[str]] = {
 
 
 def accepted(topic: str, version: Version) -> bool:
-    """Whether a webhook can be created with this topic; capitals do not matter here."""
+    """Return whether a webhook can be created with this topic, in any case."""
     resource, _dot, event = topic.lower().partition(".")
     if resource == "action":
         return event.startswith(("woocommerce_", "wc_")) and event not in _FORBIDDEN
@@ -60,7 +60,7 @@ def accepted(topic: str, version: Version) -> bool:
 
 
 def hooks_of(topic: str, version: Version) -> list[str]:
-    """The hooks of a topic; a topic with capitals has none and never fires."""
+    """Return the hooks of a topic; a topic with upper-case letters has none."""
     resource, _dot, event = topic.partition(".")
     if resource == "action":
         return [event]

@@ -1,4 +1,4 @@
-"""Webhooks as objects of the REST API, and the queue of what they have to tell."""
+"""Webhooks as objects of the REST API, and the queue of their deliveries."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .tables import Row
 
 STATUSES = ("active", "paused", "disabled")
 
-#: A pending delivery: the webhook and the id that its hook was called with.
+#: A queued delivery: the webhook's id and the argument of its hook.
 Pending = tuple[int, int]
 
 
 class Webhooks(Resource):
-    """The collection ``/webhooks``; hears the hooks of the shop."""
+    """The collection ``/webhooks``; queues a delivery for each hook."""
 
     kind = "webhooks"
     path = "webhooks"
@@ -32,28 +32,28 @@ class Webhooks(Resource):
 
     def __init__(self, shop: Shop) -> None:
         super().__init__(shop)
-        #: What is to be delivered, in order; a second event of a pending one adds nothing.
+        #: Queued deliveries in order; a queued one is not added again.
         self.queue: dict[Pending, None] = {}
-        #: Webhooks that are to be pinged before the request is answered.
+        #: Webhooks to ping before the response.
         self.pings: list[int] = []
-        #: Set when something was queued.
+        #: Set when a delivery was queued.
         self.queued = threading.Event()
-        shop.listen(self._hear)
+        shop.add_hook(self._enqueue)
 
     # The hooks
 
-    def _hear(self, hook: str, argument: int) -> None:
+    def _enqueue(self, hook: str, argument: int) -> None:
         if not len(self.table):
             return
-        # WordPress loads webhooks with the newest first, and calls them in this order.
+        # WordPress loads and calls the newest webhooks first.
         for row in reversed(self.table.sorted()):
-            heard = row.status == "active" and hook in row.fields["hooks"]
-            if heard and self._is_about(row.fields["topic"], argument):
+            matching = row.status == "active" and hook in row.fields["hooks"]
+            if matching and self._is_about(row.fields["topic"], argument):
                 self.queue.setdefault((row.id, argument))
                 self.queued.set()
 
     def _is_about(self, topic: str, argument: int) -> bool:
-        """Topics of orders hear of orders only, but not of drafts; the others of anything."""
+        """Return whether a topic applies; order topics ignore drafts and other objects."""
         if not topic.startswith("order."):
             return True
         order = self.shop.tables["orders"].get(argument)
@@ -72,7 +72,7 @@ class Webhooks(Resource):
         return (status, search), keep
 
     def render(self, row: Row) -> Json:
-        """All fields but the secret, which nobody can read."""
+        """Return all fields but the secret, which cannot be read."""
         shop, fields = self.shop, row.fields
         resource, _dot, event = fields["topic"].partition(".")
         return {
@@ -84,10 +84,7 @@ class Webhooks(Resource):
             "event": event,
             "hooks": fields["hooks"],
             "delivery_url": fields["delivery_url"],
-            "date_created": shop.local(row.created),
-            "date_created_gmt": shop.gmt(row.created),
-            "date_modified": shop.local(row.modified),
-            "date_modified_gmt": shop.gmt(row.modified),
+            **shop.dates(row),
             "_links": {
                 "self": shop.link(f"webhooks/{row.id}", ITEM),
                 "collection": shop.link("webhooks"),
@@ -95,7 +92,7 @@ class Webhooks(Resource):
         }
 
     def insert(self, body: Json, parent: int) -> Row:
-        """Create a webhook, always active; its ping goes out before the answer."""
+        """Create an active webhook, which is pinged before the response."""
         required = [name for name in ("topic", "delivery_url") if not body.get(name)]
         if required:
             raise missing(*required)
@@ -119,21 +116,21 @@ class Webhooks(Resource):
             topic = str(body["topic"])
             if not webhook_topics.accepted(topic, self.shop.version):
                 raise _invalid("topic", "Webhook topic is required and must be valid.")
-            # Accepted whatever its capitals, but only small letters are found again.
+            # Accepted in any case, but only lower-case topics have hooks.
             fields["topic"] = topic if topic == topic.lower() else ""
             fields["hooks"] = webhook_topics.hooks_of(fields["topic"], self.shop.version)
         if body.get("delivery_url"):
             url = str(body["delivery_url"])
             if not url.startswith(("http://", "https://")) or " " in url:
-                words = (
+                message = (
                     "Webhook delivery URL must be a valid URL starting with http:// or https://."
                 )
-                raise _invalid("delivery_url", words)
+                raise _invalid("delivery_url", message)
             fields["delivery_url"] = url
         return fields
 
     def change(self, row: Row, body: Json) -> None:
-        """Save; an active webhook is pinged again if its URL is new or never answered."""
+        """Save; an active webhook is pinged if its URL is new or no ping succeeded."""
         fields, status = self._checked(body), body.get("status")
         if status and status not in STATUSES:
             raise _invalid("status", "Webhook status must be valid.")
@@ -148,10 +145,6 @@ class Webhooks(Resource):
         self.table.changed(row)
         if row.status == "active" and row.fields["pending"]:
             self.pings.append(row.id)
-
-    def rendered_after_write(self, row: Row) -> Json:
-        """The webhook; one that was pinged in this request shows its dates from before."""
-        return self.render(row)
 
 
 def _invalid(what: str, message: str) -> RestError:

@@ -1,4 +1,4 @@
-"""The receiving end of notifications."""
+"""The callback receiver keeps complete notifications only."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import urllib.parse
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 
 
-def test_sender_that_ends_in_the_middle_has_sent_nothing() -> None:
-    """What is shorter than it says did not come; the receiver goes on."""
+def test_incomplete_request_is_ignored() -> None:
+    """A body shorter than its Content-Length is ignored; the receiver continues."""
     receiver = CallbackReceiver()
     with receiver.serve() as url:
         port = urllib.parse.urlsplit(url).port

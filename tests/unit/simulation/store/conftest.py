@@ -1,4 +1,4 @@
-"""Stores and ways to ask them."""
+"""Simulated stores, and functions that call their REST API."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MakeStore = cabc.Callable[..., SimulatedStore]
 
 @pytest.fixture
 def make_store() -> MakeStore:
-    """Makes stores with a stopped clock that take keys without TLS."""
+    """Return a function that creates stores with a stopped clock and keys without TLS."""
 
     def make(version: str = "11.0", **options: t.Any) -> SimulatedStore:
         clock = SimClock(START)
@@ -38,14 +38,14 @@ def make_store() -> MakeStore:
 
 @pytest.fixture
 def store(make_store: MakeStore) -> SimulatedStore:
-    """An empty store of the newest version."""
+    """Return an empty store of the newest version."""
     return make_store()
 
 
 def ask(
     store: SimulatedStore, path: str, *, method: str = "GET", body: t.Any = None, **params: t.Any
 ) -> werkzeug.test.TestResponse:
-    """Call a store below ``/wp-json/wc/v3/``."""
+    """Call a path below ``/wp-json/wc/v3/``."""
     return werkzeug.test.Client(store.wsgi).open(
         f"/wp-json/wc/v3/{path}",
         method=method,
@@ -57,7 +57,7 @@ def ask(
 
 
 def ids(store: SimulatedStore, path: str, **params: t.Any) -> list[int]:
-    """The ids of a listing."""
+    """Return the ids of a listing."""
     answer = ask(store, path, **{"per_page": 100, **params})
     assert answer.status_code == 200, answer.text
     assert answer.json is not None

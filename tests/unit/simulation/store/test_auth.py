@@ -1,4 +1,4 @@
-"""Keys of the simulated store: over https as they are, over http signed."""
+"""Keys of the simulated store: plain over HTTPS, signed over HTTP."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PATH = "/wp-json/wc/v3/orders"
 
 
 def quoted(text: str) -> str:
-    """Encode as RFC 5849 wants."""
+    """Encode as RFC 5849 requires."""
     return urllib.parse.quote(text, safe="~")
 
 
 def signed(
     store: SimulatedStore, *, home: str = "", algorithm: str = "SHA256", **changes: str
 ) -> dict[str, str]:
-    """The parameters of a signed ``GET`` of the orders."""
+    """Return the parameters of a signed ``GET`` of the orders."""
     params = {
         "oauth_consumer_key": "ck_test",
         "oauth_timestamp": str(store.shop.now()),
@@ -41,7 +41,7 @@ def signed(
 
 
 def call(store: SimulatedStore, *, method: str = "GET", **options: t.Any) -> tuple[int, str]:
-    """Status of an answer, and the message of its error."""
+    """Return the status of a response and the message of its error."""
     answer = werkzeug.test.Client(store.wsgi).open(PATH, method=method, **options)
     body = answer.json
     return answer.status_code, body["message"] if isinstance(body, dict) else ""
@@ -49,18 +49,18 @@ def call(store: SimulatedStore, *, method: str = "GET", **options: t.Any) -> tup
 
 @pytest.fixture
 def http(make_store: MakeStore) -> SimulatedStore:
-    """A store that sees no TLS."""
+    """Return a store without TLS."""
     return make_store(assume_https=False)
 
 
 @pytest.mark.parametrize("algorithm", ["SHA1", "SHA256"])
 def test_signed_request_passes(http: SimulatedStore, algorithm: str) -> None:
-    """Both algorithms of OAuth are understood."""
+    """Both OAuth algorithms are accepted."""
     assert call(http, query_string=signed(http, algorithm=algorithm)) == (200, "")
 
 
 def test_signature_in_the_header_passes(http: SimulatedStore) -> None:
-    """The parameters of OAuth may come in the header."""
+    """OAuth parameters are accepted in the header."""
     params = signed(http)
     search = params.pop("search")
     header = "OAuth " + ", ".join(f'{name}="{quoted(text)}"' for name, text in params.items())
@@ -81,19 +81,19 @@ def test_signature_in_the_header_passes(http: SimulatedStore) -> None:
 def test_wrong_signature_is_refused(
     http: SimulatedStore, changes: dict[str, str], message: str
 ) -> None:
-    """Each mistake has the message of WooCommerce."""
+    """Each error has the message of WooCommerce."""
     assert call(http, query_string=signed(http, **changes)) == (401, message)
 
 
-def test_nonce_is_good_once(http: SimulatedStore) -> None:
-    """The same request cannot be sent again."""
+def test_nonce_is_valid_once(http: SimulatedStore) -> None:
+    """A request with a used nonce is refused."""
     params = signed(http)
     assert call(http, query_string=params)[0] == 200
     assert call(http, query_string=params)[1].startswith("Invalid nonce")
 
 
 def test_signature_is_over_the_stores_own_address(http: SimulatedStore) -> None:
-    """The address that the client dialled does not count."""
+    """The signature covers the store's address, not the one that the client used."""
     http.move("http://shop.example")
     assert call(http, query_string=signed(http), base_url="http://10.0.0.1")[0] == 200
 
@@ -106,19 +106,19 @@ def test_signature_is_over_the_stores_own_address(http: SimulatedStore) -> None:
     ],
 )
 def test_plain_keys_need_https(http: SimulatedStore, options: dict[str, t.Any]) -> None:
-    """Over http they are not even looked at; behind a proxy that says https they pass."""
+    """Plain keys are ignored over HTTP, and accepted behind a proxy that reports HTTPS."""
     assert call(http, **options) == (401, "Sorry, you cannot list resources.")
     assert call(http, headers={"X-Forwarded-Proto": "https"}, **options) == (200, "")
 
 
 def test_wrong_secret_and_unknown_key_differ(store: SimulatedStore) -> None:
-    """A wrong secret is told; an unknown key is nobody."""
+    """A wrong secret has its own error; an unknown key counts as no key."""
     assert call(store, auth=("ck_test", "x")) == (401, "Consumer secret is invalid.")
     assert call(store, auth=("ck_other", "x")) == (401, "Sorry, you cannot list resources.")
 
 
 def test_permissions_of_a_key(store: SimulatedStore) -> None:
-    """A key may be for reading or for writing only."""
+    """A key can be limited to reading or writing."""
     store.add_key("ck_r", "cs", "read")
     store.add_key("ck_w", "cs", "write")
     assert call(store, auth=("ck_r", "cs")) == (200, "")

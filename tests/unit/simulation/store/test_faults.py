@@ -17,8 +17,8 @@ from flask_woo_events.simulation.store import SimulatedStore
 from .conftest import AUTH, ask, ids
 
 
-def test_fault_hits_what_it_matches_and_so_often(store: SimulatedStore) -> None:
-    """Other requests, and later ones, are answered well."""
+def test_fault_applies_to_a_number_of_matching_requests(store: SimulatedStore) -> None:
+    """Other and later requests are answered without the fault."""
     store.faults.add("status", match="orders", times=2, code=503, retry_after=7)
     assert ask(store, "products").status_code == 200
     bad = ask(store, "orders")
@@ -28,14 +28,14 @@ def test_fault_hits_what_it_matches_and_so_often(store: SimulatedStore) -> None:
 
 
 def test_fault_may_match_by_function(store: SimulatedStore) -> None:
-    """A function sees method, path and parameters."""
+    """A function gets method, path and parameters."""
     store.faults.add("empty200", match=lambda method, path, params: params.get("page") == "2")
     assert ask(store, "orders", page=1).data == b"[]"
     assert ask(store, "orders", page=2).data == b""
 
 
-def test_lost_answer_does_not_undo_the_change(store: SimulatedStore) -> None:
-    """A request that fails on its way back was carried out, unless told otherwise."""
+def test_lost_response_does_not_undo_the_change(store: SimulatedStore) -> None:
+    """A request whose response is lost was processed, unless ``effect`` is false."""
     body = {"code": "ten"}
     store.faults.add("status", code=502)
     assert ask(store, "coupons", method="POST", body=body).status_code == 502
@@ -56,14 +56,14 @@ def test_lost_answer_does_not_undo_the_change(store: SimulatedStore) -> None:
     ],
 )
 def test_bodies_of_faults(store: SimulatedStore, kind: t.Any, begins: bytes) -> None:
-    """Each kind has a body of its own."""
+    """Each kind has its own body."""
     store.acts.new_product("Mug")
     store.faults.add(kind)
     assert ask(store, "products").data.startswith(begins)
 
 
 def test_truncated_and_duplicated(store: SimulatedStore) -> None:
-    """Half of a body, and a page that tells each row twice."""
+    """A truncated body has half its length; a page of duplicates has each row twice."""
     product = store.acts.new_product("Mug")
     whole = len(ask(store, "products").data)
     store.faults.add("truncated")
@@ -72,8 +72,8 @@ def test_truncated_and_duplicated(store: SimulatedStore) -> None:
     assert ids(store, "products") == [product, product]
 
 
-def test_totals_lie(store: SimulatedStore) -> None:
-    """A wrong total, and pages that never end."""
+def test_wrong_totals(store: SimulatedStore) -> None:
+    """The total is wrong, and pages never end."""
     product = store.acts.new_product("Mug")
     store.faults.add("wrong_total", total=99)
     assert ask(store, "products").headers["X-WP-Total"] == "99"
@@ -83,14 +83,14 @@ def test_totals_lie(store: SimulatedStore) -> None:
 
 @pytest.fixture
 def url(store: SimulatedStore) -> cabc.Iterator[str]:
-    """The orders of a store on a socket."""
+    """Yield the URL of the orders of a served store."""
     with store.serve() as address:
         yield f"{address}/wp-json/wc/v3/orders"
 
 
 @pytest.fixture
 def session() -> cabc.Iterator[requests.Session]:
-    """A client that keeps its connection."""
+    """Yield a client that keeps its connection."""
     with requests.Session() as client:
         client.auth = AUTH
         client.trust_env = False
@@ -98,7 +98,7 @@ def session() -> cabc.Iterator[requests.Session]:
 
 
 def test_connection_is_kept(url: str) -> None:
-    """An answered request leaves its connection open for the next."""
+    """A connection stays open for the next request."""
     parts = urllib.parse.urlsplit(url)
     with contextlib.closing(http.client.HTTPConnection(parts.netloc)) as connection:
         connection.request("GET", parts.path)
@@ -109,10 +109,10 @@ def test_connection_is_kept(url: str) -> None:
         assert connection.sock is kept is not None
 
 
-def test_reset_closes_without_an_answer(
+def test_reset_closes_without_a_response(
     store: SimulatedStore, url: str, session: requests.Session
 ) -> None:
-    """The client sees a closed connection, and the log a request without a status."""
+    """The client sees a closed connection, and the log shows a request without a status."""
     store.faults.add("reset")
     with pytest.raises(requests.ConnectionError):
         session.post(url, json={})
@@ -123,7 +123,7 @@ def test_reset_closes_without_an_answer(
 def test_delay_delays_only_its_request(
     store: SimulatedStore, url: str, session: requests.Session
 ) -> None:
-    """A slow answer times the client out."""
+    """A slow response makes the client time out."""
     store.faults.add("timeout", seconds=0.5)
     with pytest.raises(requests.ReadTimeout):
         session.get(url, timeout=0.05)
@@ -133,7 +133,7 @@ def test_delay_delays_only_its_request(
 
 
 def test_log_hides_keys(store: SimulatedStore) -> None:
-    """The log of requests has the parameters but no secrets."""
+    """The log of requests contains the parameters but no secrets."""
     ask(store, "orders", consumer_key="ck_test", consumer_secret="cs_test", page=1)
     logged = store.requests[-1]
     assert (logged.method, logged.status, dict(logged.params)) == ("GET", 200, {"page": "1"})

@@ -11,13 +11,13 @@ from flask_woo_events.simulation.store import SimulatedStore
 from .conftest import MakeStore, ask, ids
 
 
-def products_at_once(store: SimulatedStore, count: int = 40) -> set[int]:
-    """Products that were all made in the same second."""
+def create_products(store: SimulatedStore, count: int = 40) -> set[int]:
+    """Create products in the same second and return their ids."""
     return {store.acts.new_product(f"Thing {number}") for number in range(count)}
 
 
 def walk(store: SimulatedStore, path: str, **params: object) -> list[int]:
-    """The ids of all pages of four."""
+    """Return the ids of all pages of four rows."""
     found: list[int] = []
     for page in range(1, 11):
         found += ids(store, path, per_page=4, page=page, **params)
@@ -26,21 +26,21 @@ def walk(store: SimulatedStore, path: str, **params: object) -> list[int]:
 
 @pytest.mark.parametrize("orderby", ["modified", "date"])
 def test_paging_by_date_loses_tied_rows(store: SimulatedStore, orderby: str) -> None:
-    """Rows of one second come in another order in each query, so pages overlap and miss."""
-    made = products_at_once(store)
+    """Rows of one second have another order in each query, so pages repeat and miss rows."""
+    made = create_products(store)
     found = walk(store, "products", orderby=orderby)
     assert len(found) == len(made)
     assert set(found) < made
 
 
 def test_paging_by_id_is_exact(store: SimulatedStore) -> None:
-    """Ordered by id every row is told once."""
-    made = products_at_once(store)
+    """Paging by id returns every row once."""
+    made = create_products(store)
     assert walk(store, "products", orderby="id", order="asc") == sorted(made)
 
 
 def test_dates_are_exclusive(store: SimulatedStore) -> None:
-    """A row of exactly the limit is told neither after nor before it."""
+    """A row with the date of the limit is neither after nor before it."""
     made = store.acts.new_product("Mug")
     for name, shift, found in (
         ("modified_after", 0, []),
@@ -53,7 +53,7 @@ def test_dates_are_exclusive(store: SimulatedStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "gmt", "told"),
+    ("text", "gmt", "included"),
     [
         ("2026-11-23T11:59:59", "true", True),
         ("2026-11-23T11:59:59Z", "true", False),
@@ -64,18 +64,18 @@ def test_dates_are_exclusive(store: SimulatedStore) -> None:
     ],
 )
 @pytest.mark.parametrize("version", ["8.0", "11.0"])
-def test_offsets_are_turned_into_local_digits(
-    make_store: MakeStore, version: str, text: str, gmt: str, told: bool
+def test_offsets_are_converted_to_local_digits(
+    make_store: MakeStore, version: str, text: str, gmt: str, included: bool
 ) -> None:
-    """With ``dates_are_gmt`` an offset shifts the limit by that of the site."""
+    """With ``dates_are_gmt``, an offset shifts the limit by that of the site."""
     store = make_store(version, timezone="Europe/Berlin")
     order = store.acts.place_order(0, [])
     found = ids(store, "orders", modified_after=text, dates_are_gmt=gmt)
-    assert found == ([order] if told else [])
+    assert found == ([order] if included else [])
 
 
-def test_digits_of_the_spring_gap_move_on(make_store: MakeStore) -> None:
-    """A limit in the hour that spring skips is an hour later than it says."""
+def test_digits_in_the_spring_gap_move_forward(make_store: MakeStore) -> None:
+    """A limit in the hour that is skipped in spring counts as an hour later."""
     store = make_store(timezone="Europe/Berlin")
     store.clock.set(dt.datetime(2026, 3, 29, 2, 45, tzinfo=dt.UTC))
     order = store.acts.place_order(0, [])
@@ -86,7 +86,7 @@ def test_digits_of_the_spring_gap_move_on(make_store: MakeStore) -> None:
 
 
 def test_repeated_hour_is_recorded_an_hour_early(make_store: MakeStore) -> None:
-    """Order tables take the date of a change in the second pass of an hour for the first."""
+    """HPOS records changes in the repeated hour as if they were in the first one."""
     store = make_store(timezone="Europe/Berlin")
     order = store.acts.place_order(0, [])
     store.clock.set(dt.datetime(2027, 10, 31, 1, 30, tzinfo=dt.UTC))
@@ -94,8 +94,8 @@ def test_repeated_hour_is_recorded_an_hour_early(make_store: MakeStore) -> None:
     assert store.truth("orders")[order]["date_modified_gmt"] == "2027-10-31T00:30:00"
 
 
-def test_any_leaves_the_trash_out(store: SimulatedStore) -> None:
-    """``any`` goes before every other status of the list."""
+def test_any_excludes_the_trash(store: SimulatedStore) -> None:
+    """``any`` overrides every other status of the list."""
     live, gone = store.acts.place_order(0, []), store.acts.place_order(0, [])
     store.acts.trash_post(gone)
     assert ids(store, "orders", status="any") == [live]
@@ -105,9 +105,9 @@ def test_any_leaves_the_trash_out(store: SimulatedStore) -> None:
 
 @pytest.mark.parametrize(("version", "shown"), [("9.4", 1), ("11.0", 2)])
 def test_include_status_is_new(make_store: MakeStore, version: str, shown: int) -> None:
-    """Only the newest version lists trashed products beside the others."""
+    """Only the newest version lists trashed products with the others."""
     store = make_store(version)
-    products_at_once(store, 2)
+    create_products(store, 2)
     store.acts.trash_post(min(store.truth("products")))
     assert len(ids(store, "products", include_status="any,trash")) == shown
 
@@ -127,7 +127,7 @@ def test_include_status_is_new(make_store: MakeStore, version: str, shown: int) 
 def test_wrong_parameters_are_refused(
     store: SimulatedStore, path: str, name: str, value: str, code: str
 ) -> None:
-    """A value that the schema does not allow is 400 and named."""
+    """A value that the schema does not allow returns 400 with the name of the parameter."""
     answer = ask(store, path, **{name: value})
     assert answer.status_code == 400
     assert answer.json is not None
@@ -135,13 +135,13 @@ def test_wrong_parameters_are_refused(
 
 
 def test_draft_of_checkout_is_unknown_to_old_versions(make_store: MakeStore) -> None:
-    """A list with one unknown status is refused as a whole."""
+    """A list with an unknown status is refused."""
     assert ask(make_store("5.9"), "orders", status="pending,checkout-draft").status_code == 400
     assert ask(make_store("7.0"), "orders", status="pending,checkout-draft").status_code == 200
 
 
 def test_customers_are_filtered_by_role_and_by_no_date(store: SimulatedStore) -> None:
-    """Without a role only customers are told, and dates are ignored."""
+    """Without a role, only customers are listed, and dates are ignored."""
     customer, user = store.acts.new_customer("ann"), store.acts.new_user("sub")
     assert ids(store, "customers", modified_after="2099-01-01T00:00:00") == [customer]
     assert sorted(ids(store, "customers", role="all")) == [1, customer, user]
@@ -152,7 +152,7 @@ def test_customers_are_filtered_by_role_and_by_no_date(store: SimulatedStore) ->
     [("11.0", "orders", "0"), ("8.0", "orders", "1"), ("11.0", "products", "1")],
 )
 def test_totals_past_the_end(make_store: MakeStore, version: str, path: str, total: str) -> None:
-    """Order tables tell no total past the end; posts tell the right one."""
+    """Past the end, HPOS returns a total of 0, and posts return the right total."""
     store = make_store(version)
     store.acts.place_order(0, [store.acts.new_product("Mug")])
     assert ask(store, path, page=9).headers["X-WP-Total"] == total
@@ -160,7 +160,7 @@ def test_totals_past_the_end(make_store: MakeStore, version: str, path: str, tot
 
 
 def test_fields_keep_the_order_of_the_object(store: SimulatedStore) -> None:
-    """``_fields`` chooses but does not order, and finds its way into objects."""
+    """``_fields`` selects fields, also of nested objects, without changing their order."""
     store.acts.place_order(0, [store.acts.new_product("Mug")])
     answer = ask(store, "orders", _fields="status,id,billing.email,line_items.name")
     assert answer.json is not None
@@ -170,27 +170,27 @@ def test_fields_keep_the_order_of_the_object(store: SimulatedStore) -> None:
 
 
 def test_related_ids_are_shuffled(store: SimulatedStore) -> None:
-    """Two readings of one product differ in the order of its related ids."""
-    made = products_at_once(store, 5)
+    """Two reads of a product differ in the order of its related ids."""
+    made = create_products(store, 5)
     seen = {str(ask(store, f"products/{min(made)}").json["related_ids"]) for _ in range(30)}  # type: ignore[index]
     assert len(seen) > 1
 
 
-def test_head_tells_the_total(store: SimulatedStore) -> None:
-    """``HEAD`` answers without a body."""
-    products_at_once(store, 3)
+def test_head_returns_the_total(store: SimulatedStore) -> None:
+    """``HEAD`` returns the headers without a body."""
+    create_products(store, 3)
     answer = ask(store, "products", method="HEAD")
     assert (answer.headers["X-WP-Total"], answer.data) == ("3", b"")
 
 
-def test_links_lead_to_the_pages_beside(store: SimulatedStore) -> None:
-    """A page in the middle links to both neighbours."""
-    products_at_once(store, 3)
+def test_links_to_neighbouring_pages(store: SimulatedStore) -> None:
+    """A page links to the previous and the next page."""
+    create_products(store, 3)
     link = ask(store, "products", per_page=1, page=2).headers["Link"]
     assert 'page=1>; rel="prev"' in link
     assert 'page=3>; rel="next"' in link
 
 
 def test_date_header_is_that_of_the_store(store: SimulatedStore) -> None:
-    """Clients can read the store's clock."""
+    """The header ``Date`` is the time of the store's clock."""
     assert ask(store, "orders").headers["Date"] == "Mon, 23 Nov 2026 12:00:00 GMT"

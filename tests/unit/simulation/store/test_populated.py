@@ -1,4 +1,4 @@
-"""A populated store: truth and listings agree, and reading it is fast."""
+"""A populated store: ``truth`` and listings agree, and reading is fast."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .conftest import MakeStore, ask, ids
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_truth_is_what_a_client_reads(make_store: MakeStore, version: str) -> None:
-    """Reading a whole collection gives the objects of ``truth``."""
+    """``truth`` returns the objects of a whole collection."""
     store = make_store(version)
     store.populate(orders=30, products=10, coupons=5, customers=8)
     for kind in ("orders", "products", "coupons", "customers"):
@@ -26,20 +26,20 @@ def test_truth_is_what_a_client_reads(make_store: MakeStore, version: str) -> No
 
 
 def test_unknown_version_is_refused(make_store: MakeStore) -> None:
-    """The error names the versions that there are."""
+    """The error lists the available versions."""
     with pytest.raises(ValueError, match=r"choose one of 5\.9, 7\.0"):
         make_store("3.0")
 
 
-def test_full_version_is_told(make_store: MakeStore) -> None:
-    """A store can be of any release of a line."""
+def test_full_version(make_store: MakeStore) -> None:
+    """A store can have any release of a supported version."""
     status = ask(make_store("11.0.7"), "system_status", _fields="environment").json or {}
     assert list(status) == ["environment"]
     assert status["environment"]["version"] == "11.0.7"
 
 
 def test_ten_thousand_objects_a_second(make_store: MakeStore) -> None:
-    """Pages come from encoded objects, so that the store is not what a measurement measures."""
+    """Pages use cached JSON, so that measurements do not measure the store."""
     store = make_store()
     store.populate(orders=2000, products=0, coupons=0, customers=10)
     for offset in range(0, 2000, 100):

@@ -1,4 +1,4 @@
-"""Webhooks of the simulated store: what is sent, when, and what failures do."""
+"""Webhooks of the simulated store: deliveries, their time, and failures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECRET = "a&amp;b"
 
 
 class Receiver:
-    """Answers deliveries without a network."""
+    """Receives deliveries without a network."""
 
     def __init__(self, store: SimulatedStore) -> None:
         self.status: int | None = 200
@@ -37,18 +37,18 @@ class Receiver:
 
     @property
     def bodies(self) -> list[t.Any]:
-        """What was delivered, without pings."""
+        """The delivered bodies, without pings."""
         return [json.loads(body) for _, body in self.got if not body.startswith(b"webhook_id")]
 
     @property
     def topics(self) -> list[str]:
-        """The topics of what was delivered."""
+        """The topics of the deliveries."""
         return [headers["X-WC-Webhook-Topic"] for headers, _ in self.got if len(headers) > 8]
 
 
 @pytest.fixture
 def receiver(store: SimulatedStore) -> Receiver:
-    """Gets what the store sends."""
+    """Return a receiver of the store's deliveries."""
     return Receiver(store)
 
 
@@ -61,12 +61,12 @@ def hook(store: SimulatedStore, topic: str) -> dict[str, t.Any]:
 
 
 def status_of(store: SimulatedStore, webhook: dict[str, t.Any]) -> str:
-    """The status of a webhook now."""
+    """Return the status of a webhook."""
     return str((ask(store, f"webhooks/{webhook['id']}").json or {})["status"])
 
 
-def test_ping_comes_before_the_answer(store: SimulatedStore, receiver: Receiver) -> None:
-    """Creating a webhook sends an unsigned form, and the secret is never told."""
+def test_ping_precedes_the_response(store: SimulatedStore, receiver: Receiver) -> None:
+    """Creating a webhook sends an unsigned form, and no response contains the secret."""
     made = hook(store, "order.created")
     assert [body for _, body in receiver.got] == [f"webhook_id={made['id']}".encode()]
     assert "secret" not in made
@@ -75,7 +75,7 @@ def test_ping_comes_before_the_answer(store: SimulatedStore, receiver: Receiver)
 def test_delivery_is_signed_with_the_decoded_secret(
     store: SimulatedStore, receiver: Receiver
 ) -> None:
-    """The signature is over the raw bytes, which are pure ASCII with escaped slashes."""
+    """The signature covers the raw bytes, which are ASCII with escaped slashes."""
     hook(store, "product.created")
     store.acts.new_product("Café")
     store.webhooks.run_queue()
@@ -85,8 +85,8 @@ def test_delivery_is_signed_with_the_decoded_secret(
     assert b"Caf\\u00e9" in body and b"http:\\/\\/" in body
 
 
-def test_state_is_that_of_the_delivery(store: SimulatedStore, receiver: Receiver) -> None:
-    """Two changes before the queue runs are one delivery, with the later state."""
+def test_body_has_the_state_at_delivery(store: SimulatedStore, receiver: Receiver) -> None:
+    """Two changes before the queue runs cause one delivery with the later state."""
     product = store.acts.new_product("Mug")
     hook(store, "product.updated")
     store.acts.stock(product, 5)
@@ -96,7 +96,7 @@ def test_state_is_that_of_the_delivery(store: SimulatedStore, receiver: Receiver
 
 
 def test_deliveries_of_one_second_share_their_id(store: SimulatedStore, receiver: Receiver) -> None:
-    """The id of a delivery tells the webhook and the second, no more."""
+    """The id of a delivery depends only on the webhook and the second."""
     hook(store, "product.created")
     for number in range(2):
         store.acts.new_product(f"Thing {number}")
@@ -105,8 +105,8 @@ def test_deliveries_of_one_second_share_their_id(store: SimulatedStore, receiver
     assert len(shared) == 1
 
 
-def test_gone_object_is_an_error_body(store: SimulatedStore, receiver: Receiver) -> None:
-    """What is deleted before the queue runs is delivered as an error without an id."""
+def test_deleted_object_is_an_error_body(store: SimulatedStore, receiver: Receiver) -> None:
+    """An object that is deleted before the queue runs is delivered as an error without an id."""
     hook(store, "coupon.updated")
     coupon = store.acts.new_coupon("ten")
     ask(store, f"coupons/{coupon}", method="PUT", body={"amount": "3"})
@@ -115,8 +115,8 @@ def test_gone_object_is_an_error_body(store: SimulatedStore, receiver: Receiver)
     assert receiver.bodies[0]["code"] == "woocommerce_rest_shop_coupon_invalid_id"
 
 
-def test_trash_tells_other_resources_too(make_store: MakeStore) -> None:
-    """A trashed order that is a post is told as a deleted product and coupon as well."""
+def test_trash_also_sends_topics_of_other_resources(make_store: MakeStore) -> None:
+    """A trashed order that is a post also sends product.deleted and coupon.deleted."""
     store = make_store("8.0")
     receiver = Receiver(store)
     for topic in ("order.deleted", "product.deleted", "coupon.deleted"):
@@ -128,10 +128,10 @@ def test_trash_tells_other_resources_too(make_store: MakeStore) -> None:
     assert receiver.bodies == [{"id": order}] * 3
 
 
-def test_hard_delete_is_told_by_action_topics_only(
+def test_only_action_topics_report_permanent_deletions(
     store: SimulatedStore, receiver: Receiver
 ) -> None:
-    """``deleted`` topics hear of the trash, not of deletions for good."""
+    """``deleted`` topics report the trash, but not permanent deletions."""
     hook(store, "product.deleted")
     hook(store, "action.woocommerce_delete_product")
     product = store.acts.new_product("Mug")
@@ -140,8 +140,8 @@ def test_hard_delete_is_told_by_action_topics_only(
     assert receiver.bodies == [{"action": "woocommerce_delete_product", "arg": product}]
 
 
-def test_parent_of_a_variation_is_not_told(store: SimulatedStore, receiver: Receiver) -> None:
-    """A variation's change moves its parent's date silently."""
+def test_parent_of_a_variation_is_not_delivered(store: SimulatedStore, receiver: Receiver) -> None:
+    """A change of a variation moves its parent's date without a webhook."""
     body = {"name": "Tee", "type": "variable", "attributes": [{"name": "Size", "variation": True}]}
     parent = (ask(store, "products", method="POST", body=body).json or {})["id"]
     path = f"products/{parent}/variations"
@@ -155,7 +155,7 @@ def test_parent_of_a_variation_is_not_told(store: SimulatedStore, receiver: Rece
 
 
 def test_seventh_failure_disables(store: SimulatedStore, receiver: Receiver) -> None:
-    """Six failures in a row are forgiven, and being activated again forgives nothing."""
+    """The seventh failure in a row disables; activating again does not reset the count."""
     webhook = hook(store, "product.updated")
     product = store.acts.new_product("Mug")
     receiver.status = 500
@@ -173,10 +173,10 @@ def test_seventh_failure_disables(store: SimulatedStore, receiver: Receiver) -> 
 @pytest.mark.parametrize(
     ("status", "counts"), [(201, 0), (302, 0), (303, 1), (308, 1), (404, 1), (None, 1)]
 )
-def test_answers_that_count_as_success(
+def test_statuses_that_count_as_success(
     store: SimulatedStore, receiver: Receiver, status: int | None, counts: int
 ) -> None:
-    """From 200 to 302 a delivery is a success; everything else is a failure."""
+    """A status from 200 to 302 is a success; everything else is a failure."""
     webhook = hook(store, "product.created")
     receiver.status = status
     store.acts.new_product("Mug")
@@ -186,7 +186,7 @@ def test_answers_that_count_as_success(
 
 
 def test_unanswered_ping_is_repeated(store: SimulatedStore, receiver: Receiver) -> None:
-    """Until exactly 200 answers a ping, each delivery is followed by another."""
+    """Each delivery is followed by a ping until one returns exactly 200."""
     receiver.status = 204
     webhook = hook(store, "product.created")
     for name in ("Mug", "Cup"):
@@ -208,24 +208,24 @@ def test_unanswered_ping_is_repeated(store: SimulatedStore, receiver: Receiver) 
         ("11.0", "nonesuch.x", 400),
     ],
 )
-def test_topics_that_a_version_takes(
+def test_topics_that_a_version_accepts(
     make_store: MakeStore, version: str, topic: str, status: int
 ) -> None:
-    """Versions differ in what they accept."""
+    """Versions accept different topics."""
     store = make_store(version)
     Receiver(store)
     body = {"topic": topic, "delivery_url": URL}
     assert ask(store, "webhooks", method="POST", body=body).status_code == status
 
 
-def test_capitals_make_a_dead_webhook(store: SimulatedStore, receiver: Receiver) -> None:
-    """A topic with capitals is accepted and then lost."""
+def test_topic_in_upper_case_has_no_hooks(store: SimulatedStore, receiver: Receiver) -> None:
+    """A topic with upper-case letters is accepted but has no hooks."""
     made = hook(store, "Order.Updated")
     assert (made["topic"], made["hooks"]) == ("", [])
 
 
 def test_queue_runs_by_itself(store: SimulatedStore, receiver: Receiver) -> None:
-    """With ``auto`` nobody has to run the queue."""
+    """With ``auto``, the queue runs by itself."""
     hook(store, "product.created")
     store.webhooks.auto = True
     store.acts.new_product("Mug")
@@ -237,7 +237,7 @@ def test_queue_runs_by_itself(store: SimulatedStore, receiver: Receiver) -> None
 
 
 def test_headers_on_the_wire(store: SimulatedStore) -> None:
-    """The real sender keeps the order of the headers that real stores send."""
+    """The sender keeps the order of the headers of real stores."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         got: list[bytes] = []
 

@@ -1,4 +1,4 @@
-"""The forty ordinary acts in the shop, in their order."""
+"""The forty ordinary actions on a store, in the order in which they are performed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import orjson
 
 from flask_woo_events.simulation.store import SimulatedStore
 
-#: The changes that the acts make to objects of a WooCommerce 11.0.
+#: Changes that the actions make to objects of a WooCommerce 11.0, as counted on a real store.
 CHANGES = 46
 
 _BILLING = {"first_name": "Ann", "city": "Berlin", "country": "DE", "email": "ann@example.com"}
@@ -19,7 +19,7 @@ _SIZE = {"name": "Size", "options": ["S", "M"], "visible": True, "variation": Tr
 
 @dataclasses.dataclass
 class Scene:
-    """The store, and the ids of what the acts made in it."""
+    """Holds the store and the ids of the objects that the actions created."""
 
     store: SimulatedStore
     ids: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -28,11 +28,18 @@ class Scene:
         return self.ids[name]
 
     def rest(self, method: str, path: str, /, **body: object) -> dict[str, t.Any]:
-        """Call the store's own REST API, as its shopkeeper would."""
+        """Call the store's own REST API, as the shop's staff would."""
         with self.store.shop.lock:
             answer = self.store.routes.answer(method, path, path, {}, body)
         assert answer.status < 300, answer.body
         return t.cast("dict[str, t.Any]", orjson.loads(answer.body))
+
+    def prepare(self) -> None:
+        """Create the product that is trashed and deleted at the end.
+
+        No order may contain it: an order changes when one of its products is deleted.
+        """
+        self.make("unsold_product", "products", name="Lab poster", regular_price="8.00")
 
     def make(self, key: str, path: str, /, **body: object) -> None:
         """Create an object by REST and keep its id."""
@@ -43,20 +50,20 @@ class Scene:
         lines = [{"product_id": self["product"], "quantity": 2}]
         self.make(name, "orders", set_paid=True, billing=_BILLING, line_items=lines, **more)
 
-    def keep(self, name: str, number: int) -> None:
-        """Keep an id."""
+    def store_id(self, name: str, number: int) -> None:
+        """Keep an id under a name."""
         self.ids[name] = number
 
 
-Act = tuple[str, cabc.Callable[[Scene], object]]
+Action = tuple[str, cabc.Callable[[Scene], object]]
 
 
-def acts() -> list[Act]:
-    """Return every act with its name."""
+def actions() -> list[Action]:
+    """Return every action with its name."""
     return [*_products(), *_customers(), *_coupons(), *_orders(), *_endings(), *_variations()]
 
 
-def _products() -> list[Act]:
+def _products() -> list[Action]:
     return [
         (
             "product created by REST",
@@ -71,14 +78,14 @@ def _products() -> list[Act]:
             ),
         ),
         (
-            "product price by REST",
+            "product price changed by REST",
             lambda s: s.rest("PUT", f"products/{s['product']}", regular_price="13.50"),
         ),
         (
-            "product title by wp_update_post",
+            "product title changed by wp_update_post",
             lambda s: s.store.acts.post_update(s["product"], "Lab mug retitled"),
         ),
-        ("product stock set on store side", lambda s: s.store.acts.stock(s["product"], 77)),
+        ("product stock set in the store", lambda s: s.store.acts.stock(s["product"], 77)),
         (
             "product price written to meta",
             lambda s: s.store.acts.price_meta(s["product"], "15.55"),
@@ -92,7 +99,7 @@ def _products() -> list[Act]:
     ]
 
 
-def _customers() -> list[Act]:
+def _customers() -> list[Action]:
     return [
         (
             "customer created by REST",
@@ -101,7 +108,7 @@ def _customers() -> list[Act]:
             ),
         ),
         (
-            "customer name by REST",
+            "customer name changed by REST",
             lambda s: s.rest("PUT", f"customers/{s['customer']}", first_name="Anna"),
         ),
         (
@@ -110,12 +117,12 @@ def _customers() -> list[Act]:
         ),
         ("customer meta written", lambda s: s.store.acts.usermeta(s["customer"], "030 555 1")),
         (
-            "customer by checkout",
-            lambda s: s.keep("checkout_customer", s.store.acts.new_customer("checkout")),
+            "customer created at checkout",
+            lambda s: s.store_id("checkout_customer", s.store.acts.new_customer("checkout")),
         ),
         (
             "subscriber registered",
-            lambda s: s.keep("subscriber", s.store.acts.new_user("subscriber")),
+            lambda s: s.store_id("subscriber", s.store.acts.new_user("subscriber")),
         ),
         (
             "subscriber becomes customer",
@@ -128,7 +135,7 @@ def _customers() -> list[Act]:
     ]
 
 
-def _coupons() -> list[Act]:
+def _coupons() -> list[Action]:
     return [
         (
             "coupon created by REST",
@@ -137,17 +144,17 @@ def _coupons() -> list[Act]:
             ),
         ),
         (
-            "coupon amount by REST",
+            "coupon amount changed by REST",
             lambda s: s.rest("PUT", f"coupons/{s['coupon']}", amount="15"),
         ),
         (
-            "coupon description by REST",
+            "coupon description changed by REST",
             lambda s: s.rest("PUT", f"coupons/{s['coupon']}", description="described"),
         ),
     ]
 
 
-def _orders() -> list[Act]:
+def _orders() -> list[Action]:
     return [
         (
             "order created by REST (stock falls)",
@@ -157,9 +164,12 @@ def _orders() -> list[Act]:
             "order with coupon (usage counted)",
             lambda s: s.order("coupon_order", coupon_lines=[{"code": "labten"}]),
         ),
-        ("order status on store side", lambda s: s.store.acts.status(s["order"], "completed")),
-        ("order meta on store side", lambda s: s.store.acts.order_meta(s["order"])),
-        ("order note on store side", lambda s: s.store.acts.note(s["order"])),
+        (
+            "order status changed in the store",
+            lambda s: s.store.acts.status(s["order"], "completed"),
+        ),
+        ("order meta written in the store", lambda s: s.store.acts.order_meta(s["order"])),
+        ("order note added in the store", lambda s: s.store.acts.note(s["order"])),
         (
             "order refunded by REST",
             lambda s: s.make("refund", f"orders/{s['order']}/refunds", amount="1.00"),
@@ -168,21 +178,21 @@ def _orders() -> list[Act]:
     ]
 
 
-def _endings() -> list[Act]:
+def _endings() -> list[Action]:
     return [
         ("order trashed by REST", lambda s: s.rest("DELETE", f"orders/{s['order']}")),
         ("order restored in admin", lambda s: s.store.acts.untrash_order(s["order"])),
-        ("order deleted for good", lambda s: s.store.acts.delete_for_good("orders", s["order"])),
-        ("product trashed", lambda s: s.store.acts.trash_post(s["product"])),
-        ("product restored", lambda s: s.store.acts.untrash_post(s["product"])),
+        ("order deleted permanently", lambda s: s.store.acts.delete_for_good("orders", s["order"])),
+        ("product trashed", lambda s: s.store.acts.trash_post(s["unsold_product"])),
+        ("product restored", lambda s: s.store.acts.untrash_post(s["unsold_product"])),
         (
-            "product deleted for good",
-            lambda s: s.store.acts.delete_for_good("products", s["product"]),
+            "product deleted permanently",
+            lambda s: s.store.acts.delete_for_good("products", s["unsold_product"]),
         ),
         ("coupon trashed", lambda s: s.store.acts.trash_post(s["coupon"])),
         ("coupon restored", lambda s: s.store.acts.untrash_post(s["coupon"])),
         (
-            "coupon deleted for good",
+            "coupon deleted permanently",
             lambda s: s.store.acts.delete_for_good("coupons", s["coupon"]),
         ),
         (
@@ -192,7 +202,7 @@ def _endings() -> list[Act]:
     ]
 
 
-def _variations() -> list[Act]:
+def _variations() -> list[Action]:
     return [
         (
             "variable product created",
@@ -210,7 +220,7 @@ def _variations() -> list[Act]:
             ),
         ),
         (
-            "variation price by REST",
+            "variation price changed by REST",
             lambda s: s.rest(
                 "PUT",
                 f"products/{s['variable']}/variations/{s['variation']}",
