@@ -8,7 +8,7 @@ import flask
 import pydantic
 
 from ..errors import InputError, NotFoundError
-from ..instances import lifecycle, provisioning, views
+from ..instances import configuration, lifecycle, provisioning, views
 from ..instances.accounts import Caller
 from ..instances.requests import InstanceRequest
 from ..instances.specification import CurrentSpec
