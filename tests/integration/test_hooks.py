@@ -20,10 +20,10 @@ from flask_woo_events.errors import LeaseLostError
 from flask_woo_events.instances import webhook_urls, webhooks
 from flask_woo_events.instances.webhook_urls import Hook
 from flask_woo_events.runtime import Runtime
+from flask_woo_events.sync.hint import Hint
 from flask_woo_events.sync.instance_poll import due_instances
 from flask_woo_events.sync.webhooks import inbox
-from flask_woo_events.sync.webhooks.inbox import Arrived, Waiting
-from flask_woo_events.sync.webhooks.parse import Hint
+from flask_woo_events.sync.webhooks.inbox import PendingWebhooks, ReceivedWebhook
 from flask_woo_events.values import crypto
 from flask_woo_events.worker.worker import Worker
 from tests.conftest import BACKENDS
@@ -116,12 +116,12 @@ def test_webhook_that_is_committed_late_is_looked_after(any_database: Database) 
     """Of two web processes the slower may have drawn the lower number: it is not forgotten."""
     hook = Hook(build(any_database).stream.instance_id, 0)
 
-    def arrived(number: int) -> Arrived:
-        return Arrived(hook, Hint("order.updated", "orders", number), NOW)
+    def arrived(number: int) -> ReceivedWebhook:
+        return ReceivedWebhook(hook, Hint("order.updated", "orders", number), NOW)
 
-    def waiting() -> Waiting | None:
+    def waiting() -> PendingWebhooks | None:
         with any_database.read() as session:
-            return inbox.waiting(session, hook.instance_id)
+            return inbox.pending(session, hook.instance_id)
 
     with any_database.begin() as slower:
         inbox.add(slower, [arrived(1)])

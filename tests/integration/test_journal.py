@@ -214,7 +214,7 @@ def test_a_product_in_very_many_orders(make: Make, monkeypatch: pytest.MonkeyPat
     store = _trusting(make(counts=(40, 2, 1, 1), names=FIRST_FOUR))
     product = store.line.first("products")
     showing = store.line.orders_of(product)
-    monkeypatch.setattr(follow, "MOST_PENDING", len(showing) - 1)
+    monkeypatch.setattr(follow, "MAX_PENDING", len(showing) - 1)
     store.line.store.acts.delete_for_good("products", product)
     assert store.told() == showing | {("products", str(product), "DELETED")}
     assert store.asked() == IDLE

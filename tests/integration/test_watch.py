@@ -127,7 +127,7 @@ class Post:
     def look(self, seconds: float = 15.0) -> bool:
         """Let time pass and look; true when the instance is polled because of it."""
         self.ticks.now += seconds
-        self.watch.look()
+        self.watch.check()
         return due_instances(runtime_of(self.line.app)) == [self.line.instance_id]
 
     def arrivals(self) -> set[Event]:
