@@ -71,29 +71,29 @@ class Watch:
         try:
             found = bases(self._runtime)
             self._bases = {base: self._bases.get(base) or _Address() for base in found}
-            for base, seen in self._bases.items():
-                self._check(base, seen)
+            for base, address in self._bases.items():
+                self._check(base, address)
         except sa.exc.SQLAlchemyError:
             # Webhooks are stored in this database, so those sent meanwhile were rejected.
-            for seen in self._bases.values():
-                seen.reached = False
+            for address in self._bases.values():
+                address.reached = False
 
-    def _check(self, base: str, seen: _Address) -> None:
+    def _check(self, base: str, address: _Address) -> None:
         up = seconds_up(self._runtime, base)
         now = self._ticks()
         if up is None:
-            if seen.reached:
+            if address.reached:
                 extra = {"action": "watch", "base": base}
                 _log.warning("webhooks cannot reach %s", base, extra=extra)
-            seen.reached = False
+            address.reached = False
             return
-        # A process is new by its age: one that was only not seen before has lost nothing.
-        seen.missed = seen.missed or not seen.reached or now - up > seen.covered
-        seen.reached = True
-        if seen.missed and now >= seen.quiet_until:
-            self._fill(base, seen, now)
+        # A process is new by its age: one that was only not address before has lost nothing.
+        address.missed = address.missed or not address.reached or now - up > address.covered
+        address.reached = True
+        if address.missed and now >= address.quiet_until:
+            self._fill(base, address, now)
 
-    def _fill(self, base: str, seen: _Address, now: float) -> None:
+    def _fill(self, base: str, address: _Address, now: float) -> None:
         settings, clock = self._runtime.settings, self._runtime.clock()
         lease = dt.timedelta(seconds=settings.lease_seconds)
         with self._runtime.database.write() as session:
@@ -101,9 +101,9 @@ class Watch:
             webhooks.poll_missed(session, clock, *_HOOKED, *mine)
             webhooks.check_soon(session, clock, lease, *_HOOKED, *mine)
         # Wait longer each time when processes restart or fail again and again.
-        repeated = now < seen.quiet_until + MIN_PAUSE
-        seen.pause = min(2 * seen.pause, MAX_PAUSE) if repeated else MIN_PAUSE
-        seen.covered, seen.missed, seen.quiet_until = now, False, now + seen.pause
+        repeated = now < address.quiet_until + MIN_PAUSE
+        address.pause = min(2 * address.pause, MAX_PAUSE) if repeated else MIN_PAUSE
+        address.covered, address.missed, address.quiet_until = now, False, now + address.pause
         extra = {"action": "watch", "base": base}
         _log.info("polling for changes whose webhooks to %s may be lost", base, extra=extra)
 
@@ -118,7 +118,7 @@ def bases(runtime: Runtime) -> list[str]:
 
 
 def base_of(settings: Settings, hooks_base: str | None) -> str | None:
-    """Return the base address for an instance's webhooks; ``PUBLIC_URL`` has priority."""
+    """Return the base address for an instance's webhooks; ``WOO_EVENTS_PUBLIC_URL`` wins."""
     return settings.public_url or hooks_base
 
 
