@@ -120,7 +120,7 @@ class Reading:
         """Return the observation of a row that was read in full."""
         collection = self.listing.collection
         if parent is not None and "parent_id" not in row:
-            row = {**row, "parent_id": parent}  # Only WooCommerce 9.x and later show it.
+            row = {**row, "parent_id": parent}  # WooCommerce before 9.x leaves it out.
         return Observation(
             object_id=object_id(row, self.stream.configuration.id_field),
             body=row,
