@@ -16,7 +16,7 @@ from ..instances import webhook_urls
 from ..instances.webhook_urls import Hook
 from ..runtime import Runtime, current_runtime
 from ..sync.webhooks import inbox, parse
-from ..sync.webhooks.inbox import Arrived
+from ..sync.webhooks.inbox import ReceivedWebhook
 from ..values import crypto
 from ..values.validation import whole_number
 from .request import caller, raw_body
@@ -86,7 +86,7 @@ def _receive(runtime: Runtime, address: str) -> Answer:
             f"'flask woo webhooks url {hook.instance_id}' prints"
         )
     hint = parse.read(request.headers.get("X-WC-Webhook-Topic", ""), body)
-    known = runtime.group_commit(inbox.add).write(Arrived(hook, hint, runtime.clock()))
+    known = runtime.group_commit(inbox.add).write(ReceivedWebhook(hook, hint, runtime.clock()))
     runtime.database.notify(Work.ARRIVALS)
     return _answered(known)
 
@@ -117,7 +117,7 @@ def receive_listed() -> Answer:
             epoch = inbox.epoch_of(session, number, who.organization_id)
             if epoch is None or who.instance_id not in (None, number):
                 raise NotFoundError("No instance found")
-            arrived = Arrived(Hook(number, epoch), hint, runtime.clock())
+            arrived = ReceivedWebhook(Hook(number, epoch), hint, runtime.clock())
             inbox.add(session.connection(), [arrived])
     runtime.database.notify(Work.ARRIVALS)
     return dump(EmptyResponse()), 200

@@ -236,8 +236,8 @@ class Poller(Base):
     compare_id: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
     #: Other state of the source, for example the known order statuses.
     memory: orm.Mapped[dict[str, t.Any]] = orm.mapped_column(default=dict)
-    #: Revision of the ledger, incremented by each change; see ``Object.stamp``.
-    stamp: orm.Mapped[int] = orm.mapped_column(sa.BigInteger, default=0)
+    #: Revision of the ledger, incremented by each change; see ``Object.revision``.
+    revision: orm.Mapped[int] = orm.mapped_column("stamp", sa.BigInteger, default=0)
     #: When the last complete poll began, by the store's clock.
     polled_at: orm.Mapped[dt.datetime | None]
     failures: orm.Mapped[int] = orm.mapped_column(default=0)
@@ -279,8 +279,8 @@ class Object(Base):
     #: When the content was read, by the store's clock.
     seen_at: orm.Mapped[dt.datetime]
     version: orm.Mapped[int]
-    #: ``Poller.stamp`` of the last change; content that was read before it is stale.
-    stamp: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
+    #: ``Poller.revision`` of the last change; content that was read before it is stale.
+    revision: orm.Mapped[int] = orm.mapped_column("stamp", sa.BigInteger)
     #: The last notification with an event of the object, to keep its versions in order.
     notification_id: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
 

@@ -85,11 +85,11 @@ def start_over(session: orm.Session, poller: Poller, *, since: dt.datetime | Non
 
     :param since: objects that the store creates or changes after this are sent all the same.
     """
-    poller.stamp += 1
+    poller.revision += 1
     session.execute(
         sa.update(Object)
         .where(Object.poller_id == poller.id)
-        .values(live=False, digest=GONE_DIGEST, fields=GONE_FIELDS, stamp=poller.stamp)
+        .values(live=False, digest=GONE_DIGEST, fields=GONE_FIELDS, revision=poller.revision)
         .execution_options(synchronize_session=False)
     )
     poller.state = PollerState.BASELINE
@@ -97,7 +97,7 @@ def start_over(session: orm.Session, poller: Poller, *, since: dt.datetime | Non
     poller.baseline_at = since
     poller.baseline_offset = poller.compare_offset = 0
     poller.baseline_id = poller.compare_id = None
-    poller.memory = {"forgotten": poller.stamp}
+    poller.memory = {"forgotten": poller.revision}
     poller.failures, poller.error, poller.retry_at = 0, None, None
 
 

@@ -1,1 +1,1 @@
-"""The way of an event, from what a source saw of a store to a callback."""
+"""Learning what changed in a store: polls, webhooks, the journal, and the ledger they write."""

@@ -1,26 +1,28 @@
-"""The back-off: when a poll that failed is tried again."""
+"""Backoff: the delay before a failed poll is tried again."""
 
 from __future__ import annotations
 
 import datetime as dt
 
-#: The pause after the first failure, seconds; it doubles with each one that follows.
-FIRST = 60.0
-#: The longest pause, unless the instance is polled less often anyway.
-LONGEST = dt.timedelta(hours=1)
-#: The longest wait that a store's Retry-After can ask for.
-ASKED_MOST = dt.timedelta(hours=6)
+#: Delay after the first failure; it doubles with each further failure in a row.
+FIRST_DELAY = dt.timedelta(minutes=1)
+#: The longest delay, unless the instance is polled less often anyway.
+MAX_DELAY = dt.timedelta(hours=1)
+#: The longest delay that a store's Retry-After can ask for.
+MAX_RETRY_AFTER = dt.timedelta(hours=6)
 
 
-def pause(failures: int, *, interval: dt.timedelta, asked: float | None = None) -> dt.timedelta:
-    """How long to leave a resource alone after a failure.
+def retry_delay(
+    failures: int, *, interval: dt.timedelta, retry_after: float | None = None
+) -> dt.timedelta:
+    """Return how long to wait after a failure before the next attempt.
 
-    :param failures: in a row, this one included.
-    :param interval: of the instance's polls.
-    :param asked: seconds of the store's Retry-After.
+    :param failures: failures in a row, this one included.
+    :param interval: the instance's poll interval.
+    :param retry_after: seconds in the store's Retry-After header.
     """
-    doubled = dt.timedelta(seconds=FIRST * 2 ** min(failures - 1, 20))
-    wait = min(doubled, max(interval, LONGEST))
-    if asked is not None:
-        wait = max(wait, min(dt.timedelta(seconds=max(asked, 0.0)), ASKED_MOST))
-    return wait
+    doubled: dt.timedelta = FIRST_DELAY * 2 ** min(failures - 1, 20)
+    delay = min(doubled, max(interval, MAX_DELAY))
+    if retry_after is not None:
+        delay = max(delay, min(dt.timedelta(seconds=max(retry_after, 0.0)), MAX_RETRY_AFTER))
+    return delay

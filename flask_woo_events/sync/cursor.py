@@ -1,4 +1,4 @@
-"""The cursor of one resource: how far its sources have come."""
+"""The cursor of one resource: how far it has been read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..instances.polled_resources import PollerConfiguration
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ListPosition:
-    """A place in an id-ordered listing: rows before it, and the last id of them."""
+    """A position in a listing ordered by id: the rows before it, and the last of their ids."""
 
     offset: int = 0
     after_id: int | None = None
@@ -24,38 +24,40 @@ class ListPosition:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor:
-    """How far the sources of one resource have come; written with the events, in one commit."""
+    """How far one resource has been read; committed together with its events."""
 
     state: PollerState = PollerState.BASELINE
-    #: Greatest modified date in the ledger, the store's clock.
+    #: The latest modified date in the ledger, by the store's clock.
     at: dt.datetime | None = None
-    #: When the baseline began, the store's clock.
+    #: When the baseline began, by the store's clock.
     baseline_at: dt.datetime | None = None
     baseline: ListPosition = ListPosition()
-    #: Objects that the store had when the baseline began, for the progress bar.
+    #: Objects in the store when the baseline began, for the progress bar.
     baseline_total: int | None = None
-    #: Where the rolling comparison goes on.
+    #: Where the rolling comparison continues.
     compare: ListPosition = ListPosition()
-    #: When the last complete poll began, the store's clock.
+    #: When the last complete poll began, by the store's clock.
     polled_at: dt.datetime | None = None
-    #: What a source must remember besides.
+    #: What a way of reading keeps from poll to poll.
     memory: cabc.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """One resource of one instance, as every step knows it."""
+    """One resource of one instance, with what every step needs of it."""
 
     poller_id: int
     instance_id: int
     #: The configuration's key, ``objectType`` of its events.
     resource: str
     configuration: PollerConfiguration
-    #: Whether the baseline is told as CREATED events.
+    #: Whether the baseline emits CREATED events.
     backfill: bool = False
-    #: The ledger's stamp when the resource was started over; what is gone since then is unknown.
+    #: The ledger's revision when the resource was started over; objects not seen since then are
+    #: unknown to the baseline.
     forgotten: int = 0
-    #: When the store was first met with another version of WooCommerce, the store's clock.
+    #: When the store was first seen with its present version of WooCommerce, by the store's
+    #: clock, if that is not its first.
     upgraded_at: dt.datetime | None = None
 
 
@@ -73,13 +75,8 @@ _COLUMNS = (
 )
 
 
-def load(session: orm.Session, poller_id: int) -> tuple[Stream, Cursor]:
-    """Read a poller's row."""
-    return from_row(session.get_one(Poller, poller_id))
-
-
-def from_row(row: Poller) -> tuple[Stream, Cursor]:
-    """What a poller's row says."""
+def load_cursor(row: Poller) -> tuple[Stream, Cursor]:
+    """Return the stream and the cursor in a poller's row."""
     stream = Stream(
         poller_id=row.id,
         instance_id=row.instance_id,
@@ -101,7 +98,7 @@ def from_row(row: Poller) -> tuple[Stream, Cursor]:
     return stream, cursor
 
 
-# Made once and without the mapper, which costs more than the database does.
+# Built once and without the mapper, which costs more than the database does.
 _SAVE = (
     sa.update(Poller.__table__)  # type: ignore[arg-type]
     .where(Poller.__table__.c.id == sa.bindparam("poller_id"))
@@ -110,10 +107,12 @@ _SAVE = (
 _SUCCEED = _SAVE.values(failures=0, error=None, retry_at=None)
 
 
-def save(session: orm.Session, poller_id: int, cursor: Cursor, *, ended: bool = False) -> None:
-    """Write a poller's row; the caller commits it with the events.
+def save_cursor(
+    session: orm.Session, poller_id: int, cursor: Cursor, *, ended: bool = False
+) -> None:
+    """Write a cursor to its poller's row; the caller commits it with the events.
 
-    :param ended: the poll came to its end, which also ends a row of failures.
+    :param ended: the poll reached its end, which resets the count of failures.
     """
     values = {
         "poller_id": poller_id,

@@ -1,4 +1,4 @@
-"""A turn: what the polls of one instance's resources share, and how each of them reads."""
+"""The poll session: what the resources of one instance share, and how each is read."""
 
 from __future__ import annotations
 
@@ -16,51 +16,50 @@ from ..errors import (
     UnreachableError,
     WooEventsError,
 )
-from ..instances import access as profiles
-from ..instances import pollers
+from ..instances import access, pollers
 from ..runtime import Runtime
 from ..woocommerce import endpoints
 from ..woocommerce.client import StoreClient
 from ..woocommerce.connection_check import read_system
 from ..woocommerce.endpoints import Collection, ParentLink
 from ..woocommerce.listing import Filters, Listing, order_statuses, read_filters
-from . import cursor as cursors
-from .cursor import Cursor, ListPosition, Stream
+from .cursor import Cursor, ListPosition, Stream, load_cursor
+from .ledger.lookup import LedgerView
 from .reading import children, missing, modified
 from .reading.base import Batch, Followups, Reading
-from .recorder import PollRecorder, View
+from .recorder import PollRecorder
 from .report import PollReport
 
-#: How long a store's list of order statuses is believed.
-STATUSES_KEPT = dt.timedelta(hours=1)
-#: What a poll has to make up for when regular ones are switched off.
-UNTOLD = dt.timedelta(hours=1)
-#: More than all of a resource: it may grow while it is read.
-WHOLE = 2.0
-#: How long it is believed that a store does not list variations or refunds of all parents.
-ROUTE_KEPT = dt.timedelta(hours=24)
+#: How long a store's list of order statuses is kept.
+STATUSES_MAX_AGE = dt.timedelta(hours=1)
+#: The interval assumed for an instance without regular polls.
+DEFAULT_INTERVAL = dt.timedelta(hours=1)
+#: The share that compares a whole resource; above 1, since it may grow during the read.
+COMPARE_ALL = 2.0
+#: How long it is assumed that a store has no route for the variations or refunds of all parents.
+ROUTE_MAX_AGE = dt.timedelta(hours=24)
 
 
 @dataclasses.dataclass(slots=True)
 class ResourceRun:
-    """One resource in a turn."""
+    """One resource in a poll session."""
 
     stream: Stream
-    view: View
-    book: PollRecorder
+    ledger: LedgerView
+    recorder: PollRecorder
     collection: Collection
     report: PollReport
-    look: Followups = dataclasses.field(default_factory=Followups)
+    followups: Followups = dataclasses.field(default_factory=Followups)
     reading: Reading | None = None
-    #: All of it is compared, in this poll and those that follow until the end is reached.
-    whole: bool = False
+    #: Compare all of it, in this poll and the next ones until the end is reached.
+    compare_all: bool = False
 
 
 class PollSession:
-    """What the polls of one turn share.
+    """The resources of one instance, read with one client.
 
-    :param version: of the store's WooCommerce, empty when it did not tell.
-    :param interval: between two polls of the instance.
+    :param version: the store's version of WooCommerce, empty if unknown.
+    :param interval: the instance's poll interval.
     """
 
     def __init__(
@@ -74,102 +73,97 @@ class PollSession:
         self.lease = lease
         self.client = client
         self.interval = interval
-        self.jobs: list[ResourceRun] = []
-        #: Resources that are to be polled, and not yet.
+        self.runs: list[ResourceRun] = []
+        #: Selected resources that are not part of this session.
         self.waiting: list[ResourceRun] = []
         self._runtime = runtime
         self._version = version
         self._upgraded: tuple[dt.datetime | None] | None = None
-        self._broken: WooEventsError | None = None
-
-    @property
-    def broken(self) -> bool:
-        """The store does not answer."""
-        return self._broken is not None
+        #: Why the store does not answer.
+        self._unreachable: WooEventsError | None = None
 
     def in_order(self) -> list[ResourceRun]:
-        """The jobs in the order in which they are read.
+        """Return the runs in the order in which they are read.
 
-        Those with dates first: they tell whether the store is the one that is known. What can be
-        read only by parent comes last, since the parents say which of them changed.
+        Resources with dates come first: they show whether this is the known store. Resources that
+        are read only by parent come last, since their parents show which of them changed.
         """
         return sorted(
-            self.jobs,
-            key=lambda job: (job.collection.below is not None, not job.collection.has_date_filter),
+            self.runs,
+            key=lambda run: (run.collection.below is not None, not run.collection.has_date_filter),
         )
 
     def in_search_order(self) -> list[ResourceRun]:
-        """The jobs in the order in which is searched: what belongs to others says what to look at.
+        """Return the runs in the order in which they are searched.
 
-        What can be read only by parent comes last here too.
+        Children come before their parents, since a changed child changes its parent; resources
+        that are read only by parent come last.
         """
 
-        def order(job: ResourceRun) -> int:
-            by_parent = job.reading is not None and job.reading.by_parent
-            return 2 if by_parent else int(job.collection.below is None)
+        def order(run: ResourceRun) -> int:
+            by_parent = run.reading is not None and run.reading.by_parent
+            return 2 if by_parent else int(run.collection.below is None)
 
-        return sorted(self.jobs, key=order)
+        return sorted(self.runs, key=order)
 
-    def read(self, job: ResourceRun) -> cabc.Generator[Batch]:
-        """Yield what the poll and the scan of one resource see."""
-        with self._together():
-            cursor = self._with_route(job, self._with_statuses(job, job.book.cursor))
-            if job.whole and "whole" not in cursor.memory:
+    def read(self, run: ResourceRun) -> cabc.Generator[Batch]:
+        """Yield what is new in one resource, or changed without a new date."""
+        with self._fail_fast():
+            cursor = self._with_route(run, self._with_statuses(run, run.recorder.cursor))
+            if run.compare_all and "whole" not in cursor.memory:
                 cursor = dataclasses.replace(
                     cursor, compare=ListPosition(), memory={**cursor.memory, "whole": True}
                 )
-            job.reading = self._reading(job, cursor)
-            self.hint(job)
-            source = children if job.reading.by_parent else modified
-            yield from source.read(job.reading, cursor, job.look)
+            run.reading = self._reading(run, cursor)
+            self.add_related(run)
+            source = children if run.reading.by_parent else modified
+            yield from source.read(run.reading, cursor, run.followups)
 
-    def search(self, job: ResourceRun) -> cabc.Generator[Batch]:
-        """Yield what the search finds for which the polls of all resources left signs."""
-        reading = job.reading
+    def search(self, run: ResourceRun) -> cabc.Generator[Batch]:
+        """Yield what is missing in one resource, once all resources are read."""
+        reading = run.reading
         if reading is None or reading.listing.is_feed:
             return
-        self.hint(job)
-        with self._together():
+        self.add_related(run)
+        with self._fail_fast():
             if reading.by_parent:
-                yield from children.search(reading, job.book.cursor, job.look)
-            elif job.collection.orders_by_id:
-                yield from missing.read(reading, job.book.cursor, job.look)
+                yield from children.search(reading, run.recorder.cursor, run.followups)
+            elif run.collection.orders_by_id:
+                yield from missing.read(reading, run.recorder.cursor, run.followups)
 
-    def settle(self, job: ResourceRun, source: Source) -> cabc.Generator[Batch]:
-        """Yield what is true of the objects that others named: ``look`` holds their ids."""
-        with self._together():
-            cursor = self._with_route(job, self._with_statuses(job, job.book.cursor))
-            job.reading = self._reading(job, cursor)
-            self.hint(job)
-            if job.reading.by_parent:
-                yield from children.settle(job.reading, cursor, job.look, source)
+    def check(self, run: ResourceRun, source: Source) -> cabc.Generator[Batch]:
+        """Yield the present state of the objects in the run's follow-ups."""
+        with self._fail_fast():
+            cursor = self._with_route(run, self._with_statuses(run, run.recorder.cursor))
+            run.reading = self._reading(run, cursor)
+            self.add_related(run)
+            if run.reading.by_parent:
+                yield from children.check(run.reading, cursor, run.followups, source)
             else:
-                yield from missing.settle(
-                    job.reading, cursor, job.look.candidates | job.look.again, source
-                )
+                named = run.followups.candidates | run.followups.reread
+                yield from missing.check(run.reading, cursor, named, source)
 
-    def hint(self, job: ResourceRun) -> None:
-        """Let what changed below an object, and above, be read again in this turn.
+    def add_related(self, run: ResourceRun) -> None:
+        """Add the parents and children of changed objects to a run's follow-ups.
 
-        A changed variation changes its product, often without a date; a deleted order takes its
-        refunds along; a product's picture is its variations'.
+        A changed variation changes its product, often without a new date; a deleted order deletes
+        its refunds; a product's image is shown by its variations.
         """
-        below = job.collection.below
-        for other in self.jobs:
-            if other.collection.below and other.collection.below.parent == job.collection.hub_name:
-                numbers = [int(one) for one in other.book.changed if one.isdecimal()]
-                numbers += other.look.candidates
-                job.look.again.update(other.view.parents_of(numbers).values())
+        below = run.collection.below
+        for other in self.runs:
+            if other.collection.below and other.collection.below.parent == run.collection.hub_name:
+                numbers = _numbers(other.recorder.changed) + list(other.followups.candidates)
+                run.followups.reread.update(other.ledger.parents_of(numbers).values())
             if below and below.parent == other.collection.hub_name:
-                changed = [int(one) for one in other.book.changed if one.isdecimal()]
-                job.look.parents.update(changed)
-                if below.inherits and not (job.reading and job.reading.by_parent):
-                    job.look.again.update(job.view.children(changed))
+                changed = _numbers(other.recorder.changed)
+                run.followups.parents.update(changed)
+                if below.inherits and not (run.reading and run.reading.by_parent):
+                    run.followups.reread.update(run.ledger.children(changed))
 
     def coupons(self, codes: cabc.Iterable[str]) -> set[int]:
-        """Ids of the coupons with these codes, one request each."""
+        """Return the ids of the coupons with these codes, at the cost of one request each."""
         found: set[int] = set()
-        with self._together():
+        with self._fail_fast():
             for code in codes:
                 query = {"code": code, "status": "any", "_fields": "id"}
                 found.update(
@@ -177,12 +171,12 @@ class PollSession:
                 )
         return found
 
-    def upgraded(self, date: dt.datetime) -> dt.datetime | None:
-        """When the store was first met with the version that it has, if that is not its first.
+    def upgraded_at(self, date: dt.datetime) -> dt.datetime | None:
+        """Return when the store was upgraded to its present version, if it ever was.
 
-        It is asked once a turn, and only when something looks as if it were upgraded.
+        The store's version is read once a session, and only if an object looks upgraded.
 
-        :param date: what was read before is of the version before, the store's clock.
+        :param date: the first date, by the store's clock, that may show the new version.
         """
         if self._upgraded is None:
             found = read_system(self.client)
@@ -199,46 +193,46 @@ class PollSession:
         return self._upgraded[0]
 
     @contextlib.contextmanager
-    def _together(self) -> cabc.Iterator[None]:
-        """The other resources are at the same store: what does not answer is not asked again."""
-        if self._broken is not None:
-            raise self._broken
+    def _fail_fast(self) -> cabc.Iterator[None]:
+        """Do not contact a store again that did not answer for another resource."""
+        if self._unreachable is not None:
+            raise self._unreachable
         try:
             yield
         except (UnreachableError, StoreBusyError) as exc:
-            self._broken = exc
+            self._unreachable = exc
             raise
 
-    def _reading(self, job: ResourceRun, cursor: Cursor) -> Reading:
-        settings, configuration = self._runtime.settings, job.stream.configuration
+    def _reading(self, run: ResourceRun, cursor: Cursor) -> Reading:
+        settings, configuration = self._runtime.settings, run.stream.configuration
         now = self._runtime.clock()
         last_poll = (cursor.polled_at or now) - dt.timedelta(seconds=configuration.poll_delay)
         return Reading(
-            stream=job.stream,
+            stream=run.stream,
             listing=Listing(
                 self.client,
-                job.collection,
+                run.collection,
                 read_filters(configuration.url, last_poll=last_poll, now=now),
                 page_size=max(2, min(configuration.page_size or 100, settings.poll_page_size)),
                 version=self._version,
                 statuses=cursor.memory.get("statuses") or (),
             ),
-            ledger=job.view,
+            ledger=run.ledger,
             clock=self._runtime.clock,
             overlap=dt.timedelta(seconds=settings.poll_overlap),
             compare_pages=settings.compare_pages,
-            compare_share=self._share(job),
-            anchored=lambda: any(other.book.met for other in self.jobs),
-            parents=self._parents(job.collection.below, cursor),
-            by_parent=job.collection.below is not None and not cursor.memory["own_route"],
+            compare_share=self._share(run),
+            anchored=lambda: any(other.recorder.matched for other in self.runs),
+            parents=self._parents(run.collection.below, cursor),
+            by_parent=run.collection.below is not None and not cursor.memory["own_route"],
         )
 
-    def _share(self, job: ResourceRun) -> float:
-        """Which part of a resource this poll compares."""
-        if job.whole:
-            return WHOLE
+    def _share(self, run: ResourceRun) -> float:
+        """Return the part of a resource that this poll compares; 1 is all of it."""
+        if run.compare_all:
+            return COMPARE_ALL
         hours = self._runtime.settings.compare_hours
-        return (self.interval or UNTOLD) / dt.timedelta(hours=hours)
+        return (self.interval or DEFAULT_INTERVAL) / dt.timedelta(hours=hours)
 
     def _parents(self, below: ParentLink | None, cursor: Cursor) -> Listing | None:
         if below is None:
@@ -252,24 +246,24 @@ class PollSession:
             statuses=cursor.memory.get("statuses") or (),
         )
 
-    def _with_route(self, job: ResourceRun, cursor: Cursor) -> Cursor:
-        """Find out whether the store lists variations and refunds of all parents at once."""
-        below, memory, now = job.collection.below, cursor.memory, self._runtime.clock()
+    def _with_route(self, run: ResourceRun, cursor: Cursor) -> Cursor:
+        """Check whether the store has a route for the variations or refunds of all parents."""
+        below, memory, now = run.collection.below, cursor.memory, self._runtime.clock()
         if below is None:
             return cursor
         kept = memory.get("own_route")
         if kept and "route_failed" not in memory:
             return cursor
         asked = memory.get("route_asked_at")
-        if kept is False and now - dt.datetime.fromisoformat(str(asked)) < ROUTE_KEPT:
+        if kept is False and now - dt.datetime.fromisoformat(str(asked)) < ROUTE_MAX_AGE:
             return cursor
-        own = below.own_route and self._has_route(job.collection)
+        own = below.own_route and self._has_route(run.collection)
         memory = {**memory, "own_route": own, "route_asked_at": now.isoformat()}
         memory.pop("route_failed", None)
         cursor = dataclasses.replace(cursor, memory=memory)
         if kept in (None, own):
             return cursor
-        # The places of one way of reading mean nothing to the other.
+        # A position in one route's listing means nothing in the other's.
         return dataclasses.replace(cursor, compare=ListPosition(), baseline=ListPosition())
 
     def _has_route(self, collection: Collection) -> bool:
@@ -281,60 +275,64 @@ class PollSession:
             raise
         return True
 
-    def _with_statuses(self, job: ResourceRun, cursor: Cursor) -> Cursor:
-        """Refresh what the store's order statuses are; ``any`` hides those of some plugins."""
-        below = job.collection.below
-        if "orders" not in (job.collection.hub_name, below.parent if below else ""):
+    def _with_statuses(self, run: ResourceRun, cursor: Cursor) -> Cursor:
+        """Refresh the store's order statuses: ``any`` leaves out those of some plugins."""
+        below = run.collection.below
+        if "orders" not in (run.collection.hub_name, below.parent if below else ""):
             return cursor
         now = self._runtime.clock()
         read_at = cursor.memory.get("statuses_at")
         if "statuses" in cursor.memory and isinstance(read_at, str):
-            if now - dt.datetime.fromisoformat(read_at) < STATUSES_KEPT:
+            if now - dt.datetime.fromisoformat(read_at) < STATUSES_MAX_AGE:
                 return cursor
         try:
             statuses = order_statuses(self.client)
         except (StoreAccessError, StoreRejectedError):
-            statuses = ()  # Keys without the right to reports: "any" and "trash" must do.
+            statuses = ()  # The key may not read reports: fall back to "any" and "trash".
         memory = {"statuses": list(statuses), "statuses_at": now.isoformat()}
         return dataclasses.replace(cursor, memory={**cursor.memory, **memory})
 
 
-def open_turn(
+def _numbers(object_ids: cabc.Iterable[str]) -> list[int]:
+    return [int(object_id) for object_id in object_ids if object_id.isdecimal()]
+
+
+def open_poll_session(
     runtime: Runtime,
-    keeper: LeaseRenewer,
+    renewer: LeaseRenewer,
     lease: InstanceLease,
     wanted: cabc.Callable[[Poller], bool],
 ) -> PollSession:
-    """Open a turn of a claimed instance.
+    """Open a poll session on a claimed instance.
 
-    :param wanted: which of its selected pollers take part.
+    :param wanted: returns whether a selected poller takes part.
     """
     with runtime.database.read() as session:
         instance = session.get_one(Instance, lease.instance_id)
-        access = profiles.load_access(session, runtime.cipher, lease.instance_id)
-        turn = PollSession(
+        store = access.load_access(session, runtime.cipher, lease.instance_id)
+        poll = PollSession(
             runtime,
             lease,
-            runtime.store_client(access),
+            runtime.store_client(store),
             str(instance.store_facts.get("version") or ""),
             dt.timedelta(minutes=instance.refresh_minutes),
         )
-        hooked, routes = bool(instance.hooks), runtime.handlers.routes()
+        has_webhooks, routes = bool(instance.hooks), runtime.handlers.routes()
         for poller in pollers.of_instance(session, lease.instance_id):
             if not poller.selected or poller.state == PollerState.DISABLED:
                 continue
-            stream, cursor = cursors.from_row(poller)
-            view = View(runtime.database, poller.id, poller.stamp)
-            book = PollRecorder(runtime.database, lease, keeper, stream, view, cursor)
-            book.tallies, book.routes = hooked, routes
-            book.upgraded = turn.upgraded
-            (turn.jobs if wanted(poller) else turn.waiting).append(
+            stream, cursor = load_cursor(poller)
+            ledger = LedgerView(runtime.database, poller.id, poller.revision)
+            recorder = PollRecorder(runtime.database, lease, renewer, stream, ledger, cursor)
+            recorder.counts_missed, recorder.routes = has_webhooks, routes
+            recorder.upgraded_at = poll.upgraded_at
+            (poll.runs if wanted(poller) else poll.waiting).append(
                 ResourceRun(
                     stream=stream,
-                    view=view,
-                    book=book,
+                    ledger=ledger,
+                    recorder=recorder,
                     collection=endpoints.resolve(stream.configuration.url),
                     report=PollReport(instance=stream.instance_id, resource=stream.resource),
                 )
             )
-    return turn
+    return poll

@@ -1,4 +1,4 @@
-"""Usage: what an instance asked of its store, counted by the hour."""
+"""Usage: requests, time and failures of each instance, counted by the hour."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .report import PollReport
 def add(
     session: orm.Session, instance_id: int, reports: cabc.Sequence[PollReport], now: dt.datetime
 ) -> None:
-    """Count a turn; the caller holds the instance's lease, so that nobody else counts."""
+    """Count one run of an instance; the caller holds its lease, so no other worker counts it."""
     hour = now.replace(minute=0, second=0, microsecond=0)
     counted = {
         "turns": 1,

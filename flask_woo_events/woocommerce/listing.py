@@ -19,6 +19,8 @@ from .endpoints import Collection, Trash
 Params = dict[str, str | int | bool]
 Fetch = cabc.Callable[[int, int], StoreResponse]
 
+#: Ids in one ``include``: the most rows that a page may have.
+INCLUDE_AT_ONCE = 100
 #: Fields that a window reads of each row; changed rows are then read in full.
 LIGHT_FIELDS = "id,date_modified_gmt,status"
 #: ``include_status`` on products (seen on 9.9.5 and 11.0.1, silently ignored by 9.4.2).
@@ -174,7 +176,7 @@ class Listing:
         """Read those of at most 100 objects that are live, in full unless ``fields`` is given."""
         include: Params = {"include": ",".join(str(one) for one in ids)}
         chosen: Params = {"_fields": fields} if fields else {}
-        return self._get(self._live() | _by_id(0, 100) | include | chosen)
+        return self._get(self._live() | _by_id(0, INCLUDE_AT_ONCE) | include | chosen)
 
     def one(self, object_id: int, fields: str = "") -> dict[str, t.Any] | None:
         """Read one object, in the trash or not; return ``None`` if there is none.

@@ -276,4 +276,4 @@ def purge(self: celery.Task[t.Any, t.Any]) -> None:
 def watch(self: celery.Task[t.Any, t.Any]) -> None:
     """Check whether stores reach the intake."""
     with _shared(self) as shared:
-        shared.watch.look()
+        shared.watch.check()

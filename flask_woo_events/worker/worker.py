@@ -222,7 +222,7 @@ class Worker:
 
     def _watch_loop(self) -> None:
         watch = Watch(self._runtime)
-        self._loop("watch", "checking whether stores reach the intake", watch.look, WATCH_EVERY)
+        self._loop("watch", "checking whether stores reach the intake", watch.check, WATCH_EVERY)
 
     def _deliver_loop(self) -> None:
         with lease_renewer(self._runtime) as renewer:

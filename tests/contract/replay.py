@@ -1,13 +1,11 @@
-"""Replays of recorded stores: the same calls on the simulator, and what differs."""
+"""Replays of recorded stores: the same calls on the simulated store, and the differences."""
 
 from __future__ import annotations
 
 import collections
-import dataclasses
 import datetime as dt
 import json
 import pathlib
-import re
 import typing as t
 import urllib.parse
 
@@ -15,43 +13,24 @@ import werkzeug.test
 
 from flask_woo_events.simulation.store import SimClock, SimulatedStore
 from flask_woo_events.simulation.store.tables import Row
+from tests.contract.comparison import Comparison, Difference, Record
 
 CAPTURES = pathlib.Path(__file__).parent.parent / "captures"
 FILES = sorted(path.name for path in CAPTURES.glob("*.jsonl"))
 
-#: A real request takes time: its dates lie this much apart, seconds.
-TOLERANCE = 2
-#: A webhook's date is that of its last delivery, and the recorded queue ran late, seconds.
-QUEUE_TOLERANCE = 10
-
-#: Headers of answers that the recordings kept.
+#: Response headers in the recordings.
 HEADERS = ("Content-Type", "Link", "X-WP-Total", "X-WP-TotalPages", "Location", "Allow",
            "Cache-Control")  # fmt: skip
 
-Record = dict[str, t.Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Difference:
-    """One thing that the simulator does otherwise."""
-
-    step: str
-    #: The call or the delivery.
-    what: str
-    #: Where in it.
-    where: str
-    real: t.Any
-    ours: t.Any
-
 
 def records_of(file: str) -> list[Record]:
-    """The records of one file."""
+    """Return the records of one file."""
     with (CAPTURES / file).open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
 
 
 def steps_of(file: str) -> list[str]:
-    """The steps of one file, in order."""
+    """Return the steps of one file, in order."""
     return list(dict.fromkeys(record["step"] for record in records_of(file)))
 
 
@@ -81,12 +60,10 @@ class Replay:
         self, url: str, headers: list[tuple[str, str]], body: bytes, timeout: float
     ) -> int | None:
         parts = urllib.parse.urlsplit(url)
-        # The other receivers that the recorded store knew were not recorded.
+        # Other receivers of the recorded store are not in the recording.
         if parts.netloc == self.receiver:
             self.sent.append((parts.path, headers, body))
         return None if parts.path == "/dead" else 200
-
-    # What was there before
 
     def _seed(self) -> None:
         posts = [r for r in self.records if r["kind"] == "rest" and r["status"] == 201]
@@ -126,7 +103,7 @@ class Replay:
         return list(found.values())
 
     def _seed_older(self, first: Record) -> None:
-        """What the recorded store had from before, as its later lists show it."""
+        """Return the objects older than the recording, as its later lists show them."""
         limit = first["response"]["date_created_gmt"]
         kept = ("name", "slug", "price", "regular_price", "manage_stock", "stock_quantity",
                 "total_sales", "meta_data", "attributes", "type", "billing", "date_paid",
@@ -169,17 +146,15 @@ class Replay:
                 if row.parent:
                     shop.children[kind].setdefault(row.parent, []).append(row.id)
 
-    # The way through
-
     def run(self) -> list[Difference]:
-        """Replay all; returns what differs."""
+        """Replay all steps and return the differences."""
         for step, deliveries in self.steps():
             self.store.webhooks.run_queue()
             self._compare_deliveries(step, deliveries)
         return self.differences
 
     def steps(self) -> t.Iterator[tuple[str, list[Record]]]:
-        """Let one step after the other happen; gives its name and the recorded deliveries."""
+        """Replay one step after the other; yield its name and its recorded deliveries."""
         by_step: dict[str, list[int]] = collections.defaultdict(list)
         for place, record in enumerate(self.records):
             by_step[record["step"]].append(place)
@@ -196,7 +171,7 @@ class Replay:
             yield step, [self.records[p] for p in places if self.records[p]["kind"] == "delivery"]
 
     def _set_clock(self, place: int) -> None:
-        """Set the clock to when this really happened, as far as its traces tell."""
+        """Set the clock to the time of this record, as far as its dates show it."""
         record = self.records[place]
         now = self.clock.now()
         latest = self._next_known(place)
@@ -248,8 +223,6 @@ class Replay:
             elif record["kind"] == "delivery" and record["body"].startswith("{"):
                 yield json.loads(record["body"])
 
-    # Calls
-
     def _call(self, record: Record) -> None:
         params = {key: _text(value) for key, value in record["params"].items()}
         headers = {"Authorization": "Basic Y2tfcmVwbGF5OmNzX3JlcGxheQ=="}
@@ -266,17 +239,15 @@ class Replay:
             base_url=self.store.shop.home,
         )
         call = f"{record['method']} {record['path'].partition('/v3')[2]} {params or ''}".strip()
-        note = Notebook(self, record["step"], call)
-        note.compare("status", record["status"], answer.status_code)
+        comparison = Comparison(self.differences, record["step"], call)
+        comparison.compare("status", record["status"], answer.status_code)
         ours = {name: value for name, value in answer.headers.items() if name in HEADERS}
         real = dict(record["headers"])
         if "Link" not in real:
-            # The recordings left out the links to other pages.
-            note.compare("Link", True, "rel=" in ours.pop("Link") and "api.w.org" not in ours)
-        note.compare_members("headers", real, ours)
-        note.compare_values("", record["response"], answer.get_json())
-
-    # Acts
+            # The recordings lack the links to other pages.
+            comparison.compare("Link", True, "rel=" in ours.pop("Link") and "api.w.org" not in ours)
+        comparison.compare_members("headers", real, ours)
+        comparison.compare_values("", record["response"], answer.get_json())
 
     def _act(self, place: int, record: Record) -> None:
         acts, name, args = self.store.acts, record["action"], record["args"]
@@ -305,104 +276,31 @@ class Replay:
         elif name == "role":
             acts.role(row_id, args[1])
         elif name == "untrash_order":
-            # What was recorded is ``wp_untrash_post``, which does nothing to orders in tables.
+            # The recorded ``wp_untrash_post`` does nothing to orders in their own tables.
             acts.untrash_post(row_id)
         else:
             getattr(acts, name)(*(int(a) if str(a).isdigit() else a for a in args))
 
-    # Deliveries
-
     def _compare_deliveries(self, step: str, real: list[Record]) -> None:
         sent = self.sent
-        note = Notebook(self, step, "deliveries")
+        comparison = Comparison(self.differences, step, "deliveries")
         ours = [path for path, _, _ in sent]
-        if not note.compare("order", [record["path"] for record in real], ours):
+        if not comparison.compare("order", [record["path"] for record in real], ours):
             return
         for record, (path, headers, body) in zip(real, sent, strict=True):
-            note = Notebook(self, step, f"delivery {path}")
+            comparison = Comparison(self.differences, step, f"delivery {path}")
             wire = {"X-WC-Webhook-Signature", "X-WC-Webhook-Delivery-ID", "Content-Length"}
-            note.compare("headers", [name for name, _ in record["headers"]],
+            comparison.compare("headers", [name for name, _ in record["headers"]],
                          [name for name, _ in headers])  # fmt: skip
-            note.compare_members(
+            comparison.compare_members(
                 "headers",
                 {name: value for name, value in record["headers"] if name not in wire},
                 {name: value for name, value in headers if name not in wire},
             )
             if record["body"].startswith("{"):
-                note.compare_values("", json.loads(record["body"]), json.loads(body))
+                comparison.compare_values("", json.loads(record["body"]), json.loads(body))
             else:
-                note.compare("body", record["body"], body.decode())
-
-
-@dataclasses.dataclass
-class Notebook:
-    """Compares what is real with ours, and writes down what differs."""
-
-    replay: Replay
-    step: str
-    what: str
-
-    def compare(self, where: str, real: t.Any, ours: t.Any) -> bool:
-        """Compare two values."""
-        if real == ours:
-            return True
-        self.replay.differences.append(Difference(self.step, self.what, where, real, ours))
-        return False
-
-    def compare_members(self, where: str, real: Record, ours: Record) -> None:
-        """Compare two sets of names and their values."""
-        self.compare(where, sorted(real), sorted(ours))
-        for name in real.keys() & ours.keys():
-            self.compare(f"{where}.{name}", real[name], ours[name])
-
-    def compare_values(self, where: str, real: t.Any, ours: t.Any) -> None:
-        """Compare two JSON values, member by member."""
-        if isinstance(real, list) and isinstance(ours, list):
-            self._lists(where, real, ours)
-        elif isinstance(real, dict) and isinstance(ours, dict):
-            if not self.compare(f"{where} members", list(real), list(ours)):
-                return
-            for name in real:
-                if not (name == "id" and "key" in real):
-                    # Numbers of meta data count the store's other meta data too.
-                    self.compare_values(f"{where}.{name}", real[name], ours[name])
-        elif not self._alike(where, real, ours):
-            self.compare(where, real, ours)
-
-    def _lists(self, where: str, real: list[t.Any], ours: list[t.Any]) -> None:
-        if where.endswith("related_ids"):
-            self.compare(where, sorted(real), sorted(ours))
-            return
-        ids = [_name_of(each) for each in real], [_name_of(each) for each in ours]
-        if "delivery_url" in json.dumps(real):
-            # Webhooks of one second come in any order.
-            self.compare(f"{where} ids", sorted(ids[0]), sorted(ids[1]))
-            real, ours = sorted(real, key=_name_of), sorted(ours, key=_name_of)
-        elif not self.compare(f"{where} ids", *ids):
-            return
-        for place, (one, other) in enumerate(zip(real, ours, strict=False)):
-            self.compare_values(f"{where}[{place}]", one, other)
-
-    def _alike(self, where: str, real: t.Any, ours: t.Any) -> bool:
-        """Whether two values differ only by chance or by how long a real request takes."""
-        last = where.rpartition(".")[2]
-        if last == "order_key":
-            return len(real) == len(ours)
-        if last == "payment_url":
-            return bool(real.partition("&key=")[0] == ours.partition("&key=")[0])
-        if last.startswith("date") and real and ours:
-            apart = abs(dt.datetime.fromisoformat(real) - dt.datetime.fromisoformat(ours))
-            webhook = "webhooks" in self.what and "modified" in last
-            return apart.total_seconds() <= (QUEUE_TOLERANCE if webhook else TOLERANCE)
-        if isinstance(real, str) and re.fullmatch(r"\d{10}", real) and isinstance(ours, str):
-            return ours.isdigit() and abs(int(real) - int(ours)) <= TOLERANCE
-        return False
-
-
-def _name_of(value: t.Any) -> t.Any:
-    if isinstance(value, dict):
-        return value.get("key") or value.get("id", 0)
-    return value
+                comparison.compare("body", record["body"], body.decode())
 
 
 def _id_of(record: Record) -> int:

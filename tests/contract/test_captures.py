@@ -1,4 +1,4 @@
-"""The simulator does what was recorded of five real stores."""
+"""The simulated store behaves as five recorded stores did."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ import functools
 import pytest
 
 from tests.contract import replay
+from tests.contract.comparison import Difference
 
-#: What the simulator does otherwise, and why: (file, step, call, place) -> reason.
+#: Known differences of the simulated store: (file, step, call, place) -> reason.
 KNOWN_DIFFERENCES: dict[tuple[str, str, str, str], str] = {}
 
 CASES = [(file, step) for file in replay.FILES for step in replay.steps_of(file)]
 
 
 @functools.cache
-def differences(file: str) -> dict[str, list[replay.Difference]]:
-    """What differs in one recording, by step."""
-    found: dict[str, list[replay.Difference]] = collections.defaultdict(list)
+def differences(file: str) -> dict[str, list[Difference]]:
+    """Return the differences in one recording, by step."""
+    found: dict[str, list[Difference]] = collections.defaultdict(list)
     for each in replay.Replay(file).run():
         if (file, each.step, each.what, each.where) not in KNOWN_DIFFERENCES:
             found[each.step].append(each)
@@ -27,18 +28,18 @@ def differences(file: str) -> dict[str, list[replay.Difference]]:
 
 @pytest.mark.parametrize(("file", "step"), CASES)
 def test_step_is_as_recorded(file: str, step: str) -> None:
-    """Each call is answered, and each webhook delivered, as the real store did."""
+    """Each response and each delivered webhook is as recorded."""
     assert differences(file)[step] == []
 
 
-def test_every_kind_of_record_is_there() -> None:
+def test_every_kind_of_record_is_replayed() -> None:
     """All five recordings are replayed, with calls, deliveries and acts."""
     kinds = {(file, record["kind"]) for file in replay.FILES for record in replay.records_of(file)}
     assert len(kinds) == 15
 
 
-def test_comparison_notices_another_version() -> None:
-    """A recording does not fit the neighbouring version, so the comparison is not blind."""
+def test_comparison_detects_another_version() -> None:
+    """A recording differs from a neighboring version, so the comparison can fail."""
     file = next(file for file in replay.FILES if "8.0" in file)
     other = replay.Replay(file, version="7.0.0")
     steps = {each.step for each in other.run()}

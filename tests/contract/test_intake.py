@@ -1,4 +1,4 @@
-"""The recorded webhooks of five real stores, taken in with their real signatures."""
+"""The recorded webhooks of five real stores, received with their real signatures."""
 
 from __future__ import annotations
 
@@ -18,31 +18,32 @@ from flask_woo_events.instances.webhook_urls import Hook
 from flask_woo_events.simulation.loss_suite.ground_truth import KINDS, truth
 from flask_woo_events.worker.worker import Worker
 from tests.contract import replay
+from tests.contract.comparison import Record
 from tests.integration.host_app import PREFIX, Api, add_account, dispose, make_app, runtime_of
 
 SECRET = "s3cr3t-key-0123456789"
-#: How the server of the recording was reached, which ours is not.
+#: Headers of the connection to the recording server.
 HOP = ("host", "connection", "content-length")
 CASES = [(file, step) for file in replay.FILES for step in replay.steps_of(file)]
 
-Told = list[tuple[str, str, str]]
+Events = list[tuple[str, str, str]]
 
 
-class Outcome(t.NamedTuple):
-    """What one step of a recording came to."""
+class StepOutcome(t.NamedTuple):
+    """The result of one step of a recording."""
 
-    #: What is otherwise in the store than before it.
-    true: Told
-    #: Told on account of its webhooks.
-    by_hook: Told
-    #: Told by the reconciliation.
-    by_poll: Told
-    #: Answers of the intake.
-    answers: set[int]
+    #: The changes in the store.
+    true: Events
+    #: Emitted when its webhooks were processed.
+    by_hook: Events
+    #: Emitted by the poll after it.
+    by_poll: Events
+    #: Statuses of the responses to its webhooks.
+    statuses: set[int]
 
 
 class Receiver:
-    """An application that takes in what one recorded store sent."""
+    """An application that receives the webhooks of one recorded store."""
 
     def __init__(self, file: str, folder: pathlib.Path, stack: contextlib.ExitStack) -> None:
         self.replay = replay.Replay(file)
@@ -54,7 +55,7 @@ class Receiver:
         upgrade.upgrade(self._runtime.database.engine)
         self._read = 0
         self._instance_id = self._connect()
-        # What an administrator would have copied into WooCommerce.
+        # The secret that the recorded webhooks were signed with.
         stack.enter_context(pytest.MonkeyPatch.context()).setattr(
             webhook_urls, "secrets", lambda _keys, _hook: (SECRET,)
         )
@@ -72,8 +73,8 @@ class Receiver:
         )
         return int(created["id"])
 
-    def take(self, deliveries: list[replay.Record]) -> set[int]:
-        """Deliver as it was recorded, byte by byte."""
+    def receive(self, deliveries: list[Record]) -> set[int]:
+        """Deliver webhooks as recorded, byte by byte; return the statuses."""
         hook = Hook(self._instance_id, 1)
         path = (
             PREFIX
@@ -94,15 +95,15 @@ class Receiver:
             for one in deliveries
         }
 
-    def settle(self) -> Told:
-        """Look after what came, and tell."""
-        return self._told(Worker(self._runtime).settle_once())
+    def process(self) -> Events:
+        """Process the pending webhooks; return the events."""
+        return self._new_events(Worker(self._runtime).settle_once())
 
-    def poll(self) -> Told:
-        """Reconcile."""
-        return self._told(Worker(self._runtime).poll_once([self._instance_id]))
+    def poll(self) -> Events:
+        """Poll; return the events."""
+        return self._new_events(Worker(self._runtime).poll_once([self._instance_id]))
 
-    def _told(self, reports: t.Any) -> Told:
+    def _new_events(self, reports: t.Any) -> Events:
         assert [one.error for one in reports if one.error] == []
         query = sa.select(
             StoredEvent.id, StoredEvent.resource, StoredEvent.object_id, StoredEvent.event_type
@@ -115,7 +116,7 @@ class Receiver:
         return sorted((row.resource, row.object_id, row.event_type) for row in rows)
 
 
-def _changes(before: dict[t.Any, bytes], after: dict[t.Any, bytes]) -> Told:
+def _changes(before: dict[t.Any, bytes], after: dict[t.Any, bytes]) -> Events:
     kinds = {
         thing: "CREATED" if thing not in before else "DELETED" if thing not in after else "UPDATED"
         for thing in before.keys() | after.keys()
@@ -125,35 +126,35 @@ def _changes(before: dict[t.Any, bytes], after: dict[t.Any, bytes]) -> Told:
 
 
 @functools.cache
-def outcomes(file: str) -> dict[str, Outcome]:
-    """What each step of a recording came to; every webhook comes twice, the second time late."""
-    found: dict[str, Outcome] = {}
+def outcomes(file: str) -> dict[str, StepOutcome]:
+    """Return the result of each step; every webhook is delivered twice, the second time late."""
+    found: dict[str, StepOutcome] = {}
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         receiver = Receiver(file, pathlib.Path(folder), stack)
-        store, late = receiver.replay.store, list[replay.Record]()
+        store, late = receiver.replay.store, list[Record]()
         receiver.poll()
         before = truth(store)
         for step, deliveries in receiver.replay.steps():
-            answers = receiver.take([*late, *deliveries])
-            by_hook = receiver.settle()
+            statuses = receiver.receive([*late, *deliveries])
+            by_hook = receiver.process()
             after = truth(store)
-            found[step] = Outcome(_changes(before, after), by_hook, receiver.poll(), answers)
+            found[step] = StepOutcome(_changes(before, after), by_hook, receiver.poll(), statuses)
             before, late = after, deliveries
     return found
 
 
 @pytest.mark.parametrize(("file", "step"), CASES)
-def test_what_is_told_is_what_happened(file: str, step: str) -> None:
-    """Webhooks and reconciliation together tell each change of a step once, and no other."""
+def test_events_match_the_changes(file: str, step: str) -> None:
+    """Webhooks and polls together emit each change of a step once, and nothing else."""
     outcome = outcomes(file)[step]
     assert sorted(outcome.by_hook + outcome.by_poll) == outcome.true
-    assert outcome.answers <= {200}
+    assert outcome.statuses <= {200}
 
 
 @pytest.mark.parametrize("file", replay.FILES)
-def test_webhooks_tell_most_at_once(file: str) -> None:
-    """The reconciliation is left with what no webhook of a recording tells."""
+def test_webhooks_report_most_changes(file: str) -> None:
+    """More than 80 % of the changes are emitted before the poll."""
     found = outcomes(file).values()
-    told, true = sum(len(one.by_hook) for one in found), sum(len(one.true) for one in found)
-    assert told / true > 0.8
+    emitted, true = sum(len(one.by_hook) for one in found), sum(len(one.true) for one in found)
+    assert emitted / true > 0.8

@@ -1,4 +1,4 @@
-"""A stage for tests of the flow: one organisation, one instance, one poller, one subscription."""
+"""A ledger to test with: one organization, one instance, one poller, one subscription."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flask_woo_events.db.models import Instance, Organization, Poller, Source, S
 from flask_woo_events.events.outbox import Rules
 from flask_woo_events.instances.polled_resources import PollerConfiguration
 from flask_woo_events.sync.cursor import Stream
-from flask_woo_events.sync.ledger.lookup import ticket
+from flask_woo_events.sync.ledger.lookup import revision
 from flask_woo_events.sync.ledger.observation import Observation, ObservationBatch
 from flask_woo_events.sync.ledger.record import Recorded, record
 
@@ -22,13 +22,13 @@ NOW = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.UTC)
 
 
 def at(seconds: float) -> dt.datetime:
-    """A time so many seconds after ``NOW``."""
+    """Return the time this many seconds after ``NOW``."""
     return NOW + dt.timedelta(seconds=seconds)
 
 
 @dataclasses.dataclass
 class LedgerEnv:
-    """Writes observations as a poll would."""
+    """A ledger that records observations as a poll does."""
 
     database: Database
     stream: Stream
@@ -39,7 +39,7 @@ class LedgerEnv:
         gone: tuple[str, ...] = (),
         since: dt.datetime | None = None,
         seconds: float = 0.0,
-        stamp: int | None = None,
+        read_revision: int | None = None,
     ) -> Recorded:
         """Record bodies (with ``id`` and perhaps ``modified``, ``created``) in one commit."""
         seen = [
@@ -58,18 +58,20 @@ class LedgerEnv:
             one.body.pop("created", None)
         seen += [Observation(object_id=one, body=None, seen_at=at(seconds)) for one in gone]
         with self.database.write() as session:
-            sighting = ObservationBatch(
+            if read_revision is None:
+                read_revision = revision(session, self.stream.poller_id)
+            observed = ObservationBatch(
                 source=Source.POLL,
                 observations=seen,
-                ticket=ticket(session, self.stream.poller_id) if stamp is None else stamp,
+                read_revision=read_revision,
                 poll_date=at(seconds),
                 since=since,
             )
-            return record(session, self.stream, sighting, Rules(now=at(seconds)))
+            return record(session, self.stream, observed, Rules(now=at(seconds)))
 
 
 def build(database: Database, *, callback: str | None = "http://callback.test/") -> LedgerEnv:
-    """Write the rows that the flow needs."""
+    """Write the rows that recording needs."""
     with database.write() as session:
         stream = _rows(session, callback)
     return LedgerEnv(database, stream)

@@ -1,4 +1,4 @@
-"""Changes of an instance while something else is at it: a poll, or another change."""
+"""Changes of an instance during a poll, or during another change."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ from tests.integration.host_app import (
 
 CONFIGURATION = "event.poller.configuration"
 CALLBACK = "event.notification.callback.url"
-#: Every look at the stop flag in a poll of one resource.
-LOOKS = range(1, 5)
+#: The checks of the stop flag in a poll of one resource.
+CHECKS = range(1, 5)
 
 
 class StoreToCallback:
-    """A store with one polled resource that is known already, and a callback."""
+    """A store with one resource whose baseline is recorded, and a callback."""
 
     def __init__(self, app: flask.Flask, api: Api, receiver: CallbackReceiver, hook: str) -> None:
         self.app = app
@@ -60,19 +60,19 @@ class StoreToCallback:
         assert [one.error for one in worker.poll_once([1]) if one.error] == []
         worker.deliver_once()
 
-    def poll_while(self, act: cabc.Callable[[], object], look: int) -> list[PollReport]:
-        """Poll, and act at one of the moments between two commits."""
-        looks = iter(range(1, 1000))
+    def poll_while(self, act: cabc.Callable[[], object], at_check: int) -> list[PollReport]:
+        """Poll, and act at one check of the stop flag, between two commits."""
+        checks = iter(range(1, 1000))
 
         def stopped() -> bool:
-            if next(looks) == look:
+            if next(checks) == at_check:
                 act()
             return False
 
         runtime = runtime_of(self.app)
-        with LeaseRenewer(runtime.database, runtime.clock, dt.timedelta(seconds=10)) as keeper:
-            reports = InstancePoll(runtime, keeper, forced=True, stopped=stopped).run(1)
-        assert next(looks) > look, "the poll had ended before"
+        with LeaseRenewer(runtime.database, runtime.clock, dt.timedelta(seconds=10)) as renewer:
+            reports = InstancePoll(runtime, renewer, forced=True, stopped=stopped).run(1)
+        assert next(checks) > at_check, "the poll ended earlier"
         return reports
 
     def change(self, **body: t.Any) -> Body:
@@ -90,7 +90,7 @@ def _orders(collection: str) -> Body:
 
 
 @pytest.fixture
-def line(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[StoreToCallback]:
+def env(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[StoreToCallback]:
     shutil.copy(tables, tmp_path / "host.sqlite3")
     store = SimulatedStore("9.4", consumer_key="ck_test", consumer_secret="cs_test")
     store.populate(orders=12, products=6, coupons=3, customers=5)
@@ -103,59 +103,59 @@ def line(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[StoreToC
         yield StoreToCallback(app, api, receiver, hook)
 
 
-@pytest.mark.parametrize("look", LOOKS)
-def test_resource_that_is_pointed_elsewhere_during_its_poll(
-    line: StoreToCallback, look: int
+@pytest.mark.parametrize("at_check", CHECKS)
+def test_resource_that_gets_another_url_during_its_poll(
+    env: StoreToCallback, at_check: int
 ) -> None:
-    """A poll of the old collection leaves nothing in the ledger of the new one."""
-    line.poll_while(lambda: line.change(configuration=_orders("products")), look)
-    line.poll()
-    line.poll()
-    assert line.rows(sa.select(StoredEvent.event_type)) == []
-    assert len(line.rows(sa.select(Object.object_id))) == 6
+    """A poll of the old collection writes nothing to the ledger of the new one."""
+    env.poll_while(lambda: env.change(configuration=_orders("products")), at_check)
+    env.poll()
+    env.poll()
+    assert env.rows(sa.select(StoredEvent.event_type)) == []
+    assert len(env.rows(sa.select(Object.object_id))) == 6
 
 
-@pytest.mark.parametrize("look", LOOKS)
-def test_backfill_during_a_poll(line: StoreToCallback, look: int) -> None:
-    """A backfill that is asked for during a poll tells every object once."""
-    runtime = runtime_of(line.app)
+@pytest.mark.parametrize("at_check", CHECKS)
+def test_backfill_during_a_poll(env: StoreToCallback, at_check: int) -> None:
+    """A backfill requested during a poll emits every object once."""
+    runtime = runtime_of(env.app)
 
     def backfill() -> None:
         with runtime.database.write() as session:
             lifecycle.backfill(session, access.owner(session, 1), 1, runtime.clock())
 
-    line.poll_while(backfill, look)
-    line.poll()
-    line.poll()
-    assert line.rows(sa.select(StoredEvent.event_type)) == ["CREATED"] * 12
+    env.poll_while(backfill, at_check)
+    env.poll()
+    env.poll()
+    assert env.rows(sa.select(StoredEvent.event_type)) == ["CREATED"] * 12
 
 
-def test_instance_that_is_switched_off_during_its_poll(line: StoreToCallback) -> None:
-    """Nothing is written for an instance once the call that switches it off has answered."""
-    before = line.rows(sa.select(Poller.polled_at))
-    reports = line.poll_while(lambda: line.api.call("DELETE", f"{line.path}/enabled"), 2)
-    assert line.rows(sa.select(Poller.polled_at)) == before
+def test_instance_that_is_disabled_during_its_poll(env: StoreToCallback) -> None:
+    """Nothing is written for an instance after the response that disables it."""
+    before = env.rows(sa.select(Poller.polled_at))
+    reports = env.poll_while(lambda: env.api.call("DELETE", f"{env.path}/enabled"), 2)
+    assert env.rows(sa.select(Poller.polled_at)) == before
     assert "taken over" in str(reports[0].error)
 
 
-def test_change_during_a_poll_is_due_at_once(line: StoreToCallback) -> None:
-    """The next poll goes by a change now, not when the interval of the last one ends."""
-    line.poll_while(lambda: line.change(configuration=_orders("products")), 2)
-    runtime = runtime_of(line.app)
-    (instance,) = line.rows(sa.select(Instance))
+def test_change_during_a_poll_is_due_immediately(env: StoreToCallback) -> None:
+    """After a change during a poll, the next poll is due immediately."""
+    env.poll_while(lambda: env.change(configuration=_orders("products")), 2)
+    runtime = runtime_of(env.app)
+    (instance,) = env.rows(sa.select(Instance))
     assert instance.next_poll_at <= runtime.clock()
     assert instance.lease_until is None
 
 
-def test_new_name_does_not_disturb_a_poll(line: StoreToCallback) -> None:
-    """A poll goes on to its end when what it reads stays the same."""
-    reports = line.poll_while(lambda: line.change(name="new", tags=["a"]), 2)
+def test_new_name_does_not_disturb_a_poll(env: StoreToCallback) -> None:
+    """A change that does not concern the poll does not end it."""
+    reports = env.poll_while(lambda: env.change(name="new", tags=["a"]), 2)
     assert [one.error for one in reports] == [None]
-    assert line.rows(sa.select(Poller.state)) == [PollerState.ACTIVE]
+    assert env.rows(sa.select(Poller.state)) == [PollerState.ACTIVE]
 
 
 def _meanwhile(store: StubStore, act: cabc.Callable[[], object]) -> None:
-    """Act once, when the store is next asked for anything."""
+    """Act once, at the store's next request."""
     once = threading.Lock()
     plain = store.answer
 
@@ -170,7 +170,7 @@ def _meanwhile(store: StubStore, act: cabc.Callable[[], object]) -> None:
 def test_change_during_the_store_check_of_another(
     app: flask.Flask, api: Api, store_server: StubStore
 ) -> None:
-    """What another PATCH changed while a store was slow stays changed."""
+    """A change by another PATCH during a slow store check is kept."""
     path = f"/instances/{api.create()['id']}"
     other = Api(app.test_client(), api.headers, api.store)
     body = {"name": "new", "configuration": {CALLBACK: "https://new.test/"}}
@@ -182,7 +182,7 @@ def test_change_during_the_store_check_of_another(
 def test_keys_that_were_checked_with_another_store(
     app: flask.Flask, api: Api, store_server: StubStore
 ) -> None:
-    """New keys are a 409 when the store that they were checked with is no longer the one."""
+    """New keys are a 409 if the instance's store is not the one they were checked with."""
     path = f"/instances/{api.create()['id']}"
     other = Api(app.test_client(), api.headers, api.store)
     moved = api.store.replace("127.0.0.1", "localhost")
@@ -197,8 +197,8 @@ def test_keys_that_were_checked_with_another_store(
     assert "send it again" in answer.json["message"]
 
 
-def test_two_changes_at_once(any_database: Database) -> None:
-    """On every database the second of two changes waits for the first, and keeps it."""
+def test_two_concurrent_changes(any_database: Database) -> None:
+    """On every database the second of two changes waits for the first and keeps it."""
     cipher, now = Cipher((Cipher.generate_key(),)), dt.datetime.now(dt.UTC)
     request = InstanceRequest.model_validate(body_for("https://shop.test"))
     with any_database.write() as session:
@@ -235,7 +235,7 @@ def test_two_changes_at_once(any_database: Database) -> None:
 def test_instance_that_is_deleted_during_a_store_check(
     app: flask.Flask, api: Api, store_server: StubStore
 ) -> None:
-    """A change of an instance that is gone meanwhile is a 404."""
+    """A change of an instance that was deleted meanwhile is a 404."""
     path = f"/instances/{api.create()['id']}"
     other = Api(app.test_client(), api.headers, api.store)
     _meanwhile(store_server, lambda: other.call("DELETE", path))

@@ -1,4 +1,4 @@
-"""Collections besides the default four, by copying a block and renaming it."""
+"""Collections other than the default four, each in a configuration block of its own."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ RESOURCES: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
 @pytest.mark.parity(9, 10)
 @pytest.mark.parametrize(
     ("name", "version"),
-    # WooCommerce 8.0 forbids to look at a review that is gone.
+    # WooCommerce 8.0 answers 403 for a deleted review.
     [*itertools.product(RESOURCES, ["5.9", "11.0"]), ("products-reviews", "8.0")],
 )
 def test_life_of_an_object(
     tmp_path: pathlib.Path, tables: pathlib.Path, name: str, version: str
 ) -> None:
-    """It is told when it is made, changed and deleted, each once, under the name of the block."""
+    """Creation, change and deletion emit one event each, under the name of the block."""
     path, body, change = RESOURCES[name]
     shutil.copy(tables, tmp_path / "host.sqlite3")
     url = name if name.startswith("/") else f"/hubs/ecommerce/{name}"
     with contextlib.ExitStack() as stack:
-        line = open_line(version, tmp_path, stack, resources={"mine": {"url": url}})
+        env = open_line(version, tmp_path, stack, resources={"mine": {"url": url}})
         if "review" in body:
-            body = {**body, "product_id": line.first("products")}
-        number = line.rest("POST", path, **body)["id"]
-        assert line.arrivals() == {("mine", str(number), "CREATED")}
-        line.store.clock.advance(60)
-        line.rest("PUT", f"{path}/{number}", **change)
-        assert line.arrivals() == {("mine", str(number), "UPDATED")}
-        line.rest("DELETE", f"{path}/{number}", force=True)
-        assert line.arrivals() == {("mine", str(number), "DELETED")}
-        assert line.arrivals() == set()
+            body = {**body, "product_id": env.first("products")}
+        number = env.rest("POST", path, **body)["id"]
+        assert env.arrivals() == {("mine", str(number), "CREATED")}
+        env.store.clock.advance(60)
+        env.rest("PUT", f"{path}/{number}", **change)
+        assert env.arrivals() == {("mine", str(number), "UPDATED")}
+        env.rest("DELETE", f"{path}/{number}", force=True)
+        assert env.arrivals() == {("mine", str(number), "DELETED")}
+        assert env.arrivals() == set()

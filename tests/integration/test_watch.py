@@ -1,4 +1,4 @@
-"""The watch: an outage of the intake is noticed, and what it lost is polled without waiting."""
+"""Reachability: after an outage of the web process, the lost webhooks' changes are polled."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Make = cabc.Callable[..., StoreToCallback]
 
 class _Quiet(werkzeug.serving.WSGIRequestHandler):
     def log_request(self, *what: object) -> None:
-        """Not a word."""
+        """Log nothing."""
 
 
 @contextlib.contextmanager
@@ -55,8 +55,8 @@ def _serving(app: t.Any, port: int) -> cabc.Iterator[None]:
         server.server_close()
 
 
-class Intake:
-    """The web process: up and down at one address, and as old as it is said to be."""
+class WebProcess:
+    """The web process at one address, started and stopped by a test, with a chosen uptime."""
 
     def __init__(self) -> None:
         with socket.socket() as free:
@@ -64,8 +64,8 @@ class Intake:
             self._port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}"
         self._up = contextlib.ExitStack()
-        #: Ages of the processes that answer in turn, seconds; the real one without them.
-        self.ages: list[float] = []
+        #: Uptimes of the processes that respond in turn, in seconds; empty for the real one.
+        self.uptimes: list[float] = []
         self.app: t.Any = None
 
     def start(self) -> None:
@@ -75,9 +75,9 @@ class Intake:
         self._up.close()
 
     def _answer(self, environ: t.Any, start: t.Any) -> t.Any:
-        if self.ages:
-            runtime_of(self.app).began = time.monotonic() - self.ages[0]
-            self.ages = [*self.ages[1:], self.ages[0]]
+        if self.uptimes:
+            runtime_of(self.app).began = time.monotonic() - self.uptimes[0]
+            self.uptimes = [*self.uptimes[1:], self.uptimes[0]]
         return self.app(environ, start)
 
 
@@ -87,7 +87,7 @@ def _page(environ: t.Any, start: t.Any) -> list[bytes]:
 
 
 class Ticks:
-    """Seconds of the watch, moved by hand."""
+    """The watch's clock in seconds, moved by a test."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -97,262 +97,270 @@ class Ticks:
 
 
 @pytest.fixture
-def intake() -> cabc.Iterator[Intake]:
-    made = Intake()
+def web_process() -> cabc.Iterator[WebProcess]:
+    made = WebProcess()
     yield made
     made.stop()
 
 
 @pytest.fixture
-def make_line(tmp_path: pathlib.Path, tables: pathlib.Path, intake: Intake) -> cabc.Iterator[Make]:
+def make_env(
+    tmp_path: pathlib.Path, tables: pathlib.Path, web_process: WebProcess
+) -> cabc.Iterator[Make]:
     with contextlib.ExitStack() as stack:
 
         def make(**how: t.Any) -> StoreToCallback:
             shutil.copy(tables, tmp_path / "host.sqlite3")
-            line = open_line("11.0", tmp_path, stack, hooked=True, public=intake.url, **how)
-            intake.app = line.app
-            return line
+            env = open_line("11.0", tmp_path, stack, hooked=True, public=web_process.url, **how)
+            web_process.app = env.app
+            return env
 
         yield make
 
 
 @dataclasses.dataclass
-class Post:
-    """A worker that looks when it is told to, and polls only what is due."""
+class WatchEnv:
+    """A worker that checks when a test wants it, and polls only what is due."""
 
-    line: StoreToCallback
+    env: StoreToCallback
     watch: Watch
     ticks: Ticks
 
-    def look(self, seconds: float = 15.0) -> bool:
-        """Let time pass and look; true when the instance is polled because of it."""
+    def check(self, seconds: float = 15.0) -> bool:
+        """Let time pass and check; return whether a poll became due."""
         self.ticks.now += seconds
-        self.watch.look()
-        return due_instances(runtime_of(self.line.app)) == [self.line.instance_id]
+        self.watch.check()
+        return due_instances(runtime_of(self.env.app)) == [self.env.instance_id]
 
     def arrivals(self) -> set[Event]:
-        """What the poll tells that is due now."""
-        assert due_instances(runtime_of(self.line.app)) == [self.line.instance_id]
-        told = self.line.arrivals()
-        assert due_instances(runtime_of(self.line.app)) == []
-        return told
+        """Return the events of the poll that is due now."""
+        assert due_instances(runtime_of(self.env.app)) == [self.env.instance_id]
+        emitted = self.env.arrivals()
+        assert due_instances(runtime_of(self.env.app)) == []
+        return emitted
 
 
 @pytest.fixture
-def line(make_line: Make) -> StoreToCallback:
-    return make_line()
+def env(make_env: Make) -> StoreToCallback:
+    return make_env()
 
 
 @pytest.fixture
-def post(line: StoreToCallback) -> Post:
+def watching(env: StoreToCallback) -> WatchEnv:
     ticks = Ticks()
-    return Post(line, Watch(runtime_of(line.app), ticks), ticks)
+    return WatchEnv(env, Watch(runtime_of(env.app), ticks), ticks)
 
 
-def _keeper_of(app: flask.Flask) -> LeaseRenewer:
+def _renewer_of(app: flask.Flask) -> LeaseRenewer:
     runtime = runtime_of(app)
     return LeaseRenewer(runtime.database, runtime.clock, dt.timedelta(seconds=8))
 
 
-def _lost(line: StoreToCallback, *quantities: int) -> set[Event]:
-    """Change products while nobody takes their webhooks; tell which."""
-    took, products = line.store.webhooks.send, sorted(line.store.truth("products"))
-    line.store.webhooks.send = lambda *_: None
+def _lost(env: StoreToCallback, *quantities: int) -> set[Event]:
+    """Change products while their webhooks are lost; return the events to expect."""
+    send, products = env.store.webhooks.send, sorted(env.store.truth("products"))
+    env.store.webhooks.send = lambda *_: None
     for product, quantity in zip(products, quantities, strict=False):
-        line.store.acts.stock(product, quantity)
-        line.store.webhooks.run_queue()
-    line.store.webhooks.send = took
-    assert {row.status for row in line.store.shop.tables["webhooks"]} == {"active"}
+        env.store.acts.stock(product, quantity)
+        env.store.webhooks.run_queue()
+    env.store.webhooks.send = send
+    assert {row.status for row in env.store.shop.tables["webhooks"]} == {"active"}
     return {("products", str(one), "UPDATED") for one in products[: len(quantities)]}
 
 
 @pytest.mark.parametrize("interval", ["60", "0"])
-def test_short_outage(make_line: Make, intake: Intake, interval: str) -> None:
-    """What three lost webhooks were about is told when the intake is back, at once."""
-    line, ticks = make_line(**{"event.webhook.reconcile_interval": interval}), Ticks()
-    post = Post(line, Watch(runtime_of(line.app), ticks), ticks)
-    intake.start()
-    assert post.look()
-    assert post.arrivals() == set()
-    webhooks.guard(runtime_of(line.app), _keeper_of(line.app), line.instance_id)
-    assert not post.look()
-    intake.stop()
-    assert not post.look(60)
-    lost = _lost(line, 3, 4, 5)
-    assert not post.look()
-    intake.start()
-    assert webhooks.due(runtime_of(line.app)) == []
-    assert post.look()
+def test_short_outage(make_env: Make, web_process: WebProcess, interval: str) -> None:
+    """Changes of three lost webhooks are polled as soon as the web process is back."""
+    env, ticks = make_env(**{"event.webhook.reconcile_interval": interval}), Ticks()
+    watching = WatchEnv(env, Watch(runtime_of(env.app), ticks), ticks)
+    web_process.start()
+    assert watching.check()
+    assert watching.arrivals() == set()
+    webhooks.guard(runtime_of(env.app), _renewer_of(env.app), env.instance_id)
+    assert not watching.check()
+    web_process.stop()
+    assert not watching.check(60)
+    lost = _lost(env, 3, 4, 5)
+    assert not watching.check()
+    web_process.start()
+    assert webhooks.due(runtime_of(env.app)) == []
+    assert watching.check()
     # The store may have disabled them meanwhile.
-    assert webhooks.due(runtime_of(line.app)) == [line.instance_id]
-    assert post.arrivals() == lost
+    assert webhooks.due(runtime_of(env.app)) == [env.instance_id]
+    assert watching.arrivals() == lost
 
 
-def test_guardian_at_work_is_left_alone(post: Post, intake: Intake) -> None:
-    """Its lease says when the webhooks are due next."""
-    runtime = runtime_of(post.line.app)
+def test_running_reconciliation_is_not_disturbed(
+    watching: WatchEnv, web_process: WebProcess
+) -> None:
+    """A reconciliation that holds its lease is not made due."""
+    runtime = runtime_of(watching.env.app)
     lease = runtime.clock() + dt.timedelta(seconds=runtime.settings.lease_seconds)
     with runtime.database.write() as session:
-        session.get_one(Instance, post.line.instance_id).hooks_due_at = lease
-    intake.start()
-    assert post.look()
+        session.get_one(Instance, watching.env.instance_id).hooks_due_at = lease
+    web_process.start()
+    assert watching.check()
     assert webhooks.due(runtime) == []
 
 
 def test_webhooks_that_could_not_be_stored(
-    make_line: Make, intake: Intake, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    make_env: Make, web_process: WebProcess, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The intake answers all the time and refuses what it cannot keep: that is polled as well."""
+    """Webhooks that were answered with 503, since the database was locked, are polled for."""
     monkeypatch.setattr(flask_woo_events.db.database, "SQLITE_BUSY_SECONDS", 0.05)
-    line, ticks = make_line(**{"event.webhook.reconcile_interval": "0"}), Ticks()
-    post = Post(line, Watch(runtime_of(line.app), ticks), ticks)
-    intake.start()
-    intake.ages = [500.0]
-    assert post.look()
-    post.arrivals()
-    intake.ages = []
-    product = line.first("products")
-    line.store.acts.stock(product, 3)
+    env, ticks = make_env(**{"event.webhook.reconcile_interval": "0"}), Ticks()
+    watching = WatchEnv(env, Watch(runtime_of(env.app), ticks), ticks)
+    web_process.start()
+    web_process.uptimes = [500.0]
+    assert watching.check()
+    watching.arrivals()
+    web_process.uptimes = []
+    product = env.first("products")
+    env.store.acts.stock(product, 3)
     with contextlib.closing(sqlite3.connect(tmp_path / "host.sqlite3")) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        line.store.webhooks.run_queue()
-    assert {one.status for one in line.store.webhooks.log if one.topic} == {503}
-    assert post.look(60)
-    assert post.arrivals() == {("products", str(product), "UPDATED")}
-    assert not post.look(60)
+        env.store.webhooks.run_queue()
+    assert {one.status for one in env.store.webhooks.log if one.topic} == {503}
+    assert watching.check(60)
+    assert watching.arrivals() == {("products", str(product), "UPDATED")}
+    assert not watching.check(60)
 
 
-def test_restart_between_two_looks(post: Post, intake: Intake) -> None:
-    """The web process is another one: what came in between reached nobody."""
-    intake.start()
-    intake.ages = [500.0]
-    assert post.look()
-    post.arrivals()
-    intake.ages = [560.0]
-    assert not post.look(60)
-    lost = _lost(post.line, 3)
-    intake.ages = [2.0]
-    assert post.look()
-    assert post.arrivals() == lost
-    intake.ages = [17.0]
-    assert not post.look()
+def test_restart_between_two_checks(watching: WatchEnv, web_process: WebProcess) -> None:
+    """A new web process at the address means that webhooks may be lost."""
+    web_process.start()
+    web_process.uptimes = [500.0]
+    assert watching.check()
+    watching.arrivals()
+    web_process.uptimes = [560.0]
+    assert not watching.check(60)
+    lost = _lost(watching.env, 3)
+    web_process.uptimes = [2.0]
+    assert watching.check()
+    assert watching.arrivals() == lost
+    web_process.uptimes = [17.0]
+    assert not watching.check()
 
 
-def test_several_web_processes(post: Post, intake: Intake) -> None:
-    """Two that answer in turn are no restart; one of them that is new is one."""
-    intake.start()
-    intake.ages = [500.0, 400.0]
-    assert post.look()
-    post.arrivals()
-    assert [post.look(0.0) for _ in range(4)] == [False] * 4
-    intake.ages = [600.0, 10.0]
-    assert [post.look(30.0), post.look(30.0)] == [False, True]
+def test_several_web_processes(watching: WatchEnv, web_process: WebProcess) -> None:
+    """Two processes that respond in turn are no restart, until one of them is new."""
+    web_process.start()
+    web_process.uptimes = [500.0, 400.0]
+    assert watching.check()
+    watching.arrivals()
+    assert [watching.check(0.0) for _ in range(4)] == [False] * 4
+    web_process.uptimes = [600.0, 10.0]
+    assert [watching.check(30.0), watching.check(30.0)] == [False, True]
 
 
-def test_causes_of_one_minute_are_one_poll(post: Post, intake: Intake) -> None:
-    """An intake that comes and goes has stores polled once a minute, then less often."""
-    intake.start()
-    intake.ages = [0.0]  # A new process at every look.
+def test_repeated_outages_are_polled_less_often(
+    watching: WatchEnv, web_process: WebProcess
+) -> None:
+    """Repeated outages cause a poll a minute, then fewer."""
+    web_process.start()
+    web_process.uptimes = [0.0]  # A new process at every check.
     polled = []
     for second in range(0, 1200, 15):
-        if post.look():
+        if watching.check():
             polled.append(second)
-            post.arrivals()
+            watching.arrivals()
     assert polled == [0, 60, 180, 420, 720, 1020]
-    intake.ages = [100.0]
-    post.look(0.0)
-    lost = _lost(post.line, 9)
-    intake.ages = [0.0]
-    assert not post.look()
-    intake.ages = [300.0]
-    assert post.look(300.0)  # Later, but not never.
-    assert post.arrivals() == lost
+    web_process.uptimes = [100.0]
+    watching.check(0.0)
+    lost = _lost(watching.env, 9)
+    web_process.uptimes = [0.0]
+    assert not watching.check()
+    web_process.uptimes = [300.0]
+    assert watching.check(300.0)
+    assert watching.arrivals() == lost
 
 
-def test_never_reached(post: Post) -> None:
-    """Where the worker's network does not lead to the intake, nothing follows but a word."""
-    assert [post.look(60) for _ in range(5)] == [False] * 5
-    output = post.line.app.test_cli_runner().invoke(args=["woo", "doctor"]).output
+def test_never_reached(watching: WatchEnv) -> None:
+    """If the worker cannot reach the address at all, only the doctor reports it."""
+    assert [watching.check(60) for _ in range(5)] == [False] * 5
+    output = watching.env.app.test_cli_runner().invoke(args=["woo", "doctor"]).output
     assert "does not answer from here" in output
     assert "WOO_EVENTS_PUBLIC_URL" in output
 
 
-def test_doctor_is_content(post: Post, intake: Intake) -> None:
-    """When the intake answers, nothing is said of it."""
-    intake.start()
-    result = post.line.app.test_cli_runner().invoke(args=["woo", "doctor"])
+def test_doctor_finds_nothing(watching: WatchEnv, web_process: WebProcess) -> None:
+    """The doctor reports nothing about an address that responds."""
+    web_process.start()
+    result = watching.env.app.test_cli_runner().invoke(args=["woo", "doctor"])
     assert result.exit_code == 0, result.output
 
 
-def test_page_of_a_proxy_is_not_the_intake(post: Post, intake: Intake) -> None:
-    """Whatever answers 200 at the address without being us takes no webhooks."""
-    app = post.line.app
-    intake.app = _page
-    intake.start()
-    assert not post.look()
-    assert reachability.seconds_up(runtime_of(app), f"{intake.url}{PREFIX}") is None
+def test_page_of_a_proxy_does_not_count(watching: WatchEnv, web_process: WebProcess) -> None:
+    """A page with status 200 that is not ours counts as unreachable."""
+    app = watching.env.app
+    web_process.app = _page
+    web_process.start()
+    assert not watching.check()
+    assert reachability.seconds_up(runtime_of(app), f"{web_process.url}{PREFIX}") is None
 
 
-def test_poll_that_is_under_way(post: Post, intake: Intake) -> None:
-    """It may have read before the change; so another one follows."""
-    intake.start()
-    post.look()
-    runtime = runtime_of(post.line.app)
+def test_running_poll(watching: WatchEnv, web_process: WebProcess) -> None:
+    """A running poll may have read before the change, so another one follows."""
+    web_process.start()
+    watching.check()
+    runtime = runtime_of(watching.env.app)
     lost: set[Event] = set()
-    read = post.line.store.routes.answer
+    read = watching.env.store.routes.answer
 
     def answer(*what: t.Any) -> t.Any:
         answered = read(*what)
         if not lost and "products" in str(what[1]):
-            lost.update(_lost(post.line, 3))
-            intake.stop()
-            post.look(61)
-            intake.start()
-            post.look(0.0)
+            lost.update(_lost(watching.env, 3))
+            web_process.stop()
+            watching.check(61)
+            web_process.start()
+            watching.check(0.0)
         return answered
 
-    post.line.store.routes.answer = answer  # type: ignore[assignment, method-assign]
-    told = post.line.arrivals()
-    assert due_instances(runtime) == [post.line.instance_id]
-    assert told | post.line.arrivals() == lost
+    watching.env.store.routes.answer = answer  # type: ignore[assignment, method-assign]
+    emitted = watching.env.arrivals()
+    assert due_instances(runtime) == [watching.env.instance_id]
+    assert emitted | watching.env.arrivals() == lost
 
 
-def test_polling_instances_are_left_alone(post: Post, intake: Intake) -> None:
-    """An outage of the intake is nothing to them."""
-    other = post.line.api.create(**{"event.vendor.type": "polling", "name": "other"})["id"]
-    Worker(runtime_of(post.line.app)).poll_once([other])
-    intake.start()
-    assert post.look()
+def test_polling_instances_are_not_concerned(watching: WatchEnv, web_process: WebProcess) -> None:
+    """An outage causes no poll of an instance without webhooks."""
+    other = watching.env.api.create(**{"event.vendor.type": "polling", "name": "other"})["id"]
+    Worker(runtime_of(watching.env.app)).poll_once([other])
+    web_process.start()
+    assert watching.check()
 
 
-def test_on_every_database(any_url: str, make_line: Make, intake: Intake) -> None:
-    """The one statement that has stores polled does the same everywhere."""
+def test_on_every_database(any_url: str, make_env: Make, web_process: WebProcess) -> None:
+    """A check brings polls forward on every database."""
     engine = sa.create_engine(any_url)
     upgrade.upgrade(engine)
     engine.dispose()
-    line, ticks = make_line(SQLALCHEMY_DATABASE_URI=any_url), Ticks()
-    post = Post(line, Watch(runtime_of(line.app), ticks), ticks)
-    intake.start()
-    assert post.look()
-    assert post.arrivals() == set()
-    assert not post.look()
+    env, ticks = make_env(SQLALCHEMY_DATABASE_URI=any_url), Ticks()
+    watching = WatchEnv(env, Watch(runtime_of(env.app), ticks), ticks)
+    web_process.start()
+    assert watching.check()
+    assert watching.arrivals() == set()
+    assert not watching.check()
 
 
-def test_worker_watches(make_line: Make, intake: Intake, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A running worker tells what an outage lost, of a store that is never polled otherwise."""
+def test_worker_watches(
+    make_env: Make, web_process: WebProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A running worker finds lost changes of a store without regular polls."""
     monkeypatch.setattr(workers, "WATCH_EVERY", 0.05)
-    line = make_line(**{"event.webhook.reconcile_interval": "0"})
-    worker = Worker(runtime_of(line.app))
+    env = make_env(**{"event.webhook.reconcile_interval": "0"})
+    worker = Worker(runtime_of(env.app))
     thread = threading.Thread(target=worker.run)
-    lost = _lost(line, 3, 4, 5)
-    line.receiver.clear()
+    lost = _lost(env, 3, 4, 5)
+    env.receiver.clear()
     thread.start()
     try:
-        intake.start()
+        web_process.start()
         seen = 0
-        while set(line.receiver.events) != lost:
-            assert line.receiver.wait_for(seen + 1, 30.0)
-            seen = len(line.receiver.received)
+        while set(env.receiver.events) != lost:
+            assert env.receiver.wait_for(seen + 1, 30.0)
+            seen = len(env.receiver.received)
     finally:
         worker.stop()
         thread.join()

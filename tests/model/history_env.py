@@ -1,4 +1,4 @@
-"""A world for histories: one store, our side of it, and what each of them says of the other."""
+"""The environment of a history: one store, its instance, and a judge that compares them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ How = t.Callable[["HistoryEnv", int, int], object]
 
 
 @dataclasses.dataclass
-class Meanwhile:
+class DuringPoll:
     """What happens during one poll, by the number of the request or commit."""
 
     acts: dict[int, Act] = dataclasses.field(default_factory=dict)
@@ -48,9 +48,9 @@ class Meanwhile:
 
 
 class HistoryEnv:
-    """One history.
+    """A store and its instance in one history.
 
-    :param database: many histories share it.
+    :param database: shared by many histories.
     """
 
     def __init__(self, settings: Settings, database: CrashableDatabase, version: str) -> None:
@@ -59,7 +59,7 @@ class HistoryEnv:
         self.store.move(in_process_store.URL)
         self.store.clock.freeze()
         self._now = self.store.clock.now()
-        self._meanwhile = Meanwhile()
+        self._meanwhile = DuringPoll()
         self._first_request = self._requests = 0
         self._read_events = 0
         database.on_commit = self._on_commit
@@ -71,7 +71,7 @@ class HistoryEnv:
         self._connect()
 
     def truth(self) -> dict[ObjectKey, bytes]:
-        """The content of every live object."""
+        """Return the content of every live object."""
         return truth(self.store)
 
     def _variable(self) -> None:
@@ -109,10 +109,8 @@ class HistoryEnv:
         assert not [one.error for one in self.poll() if one.error]
         self.judge = Judge(self.truth())
 
-    # Acts
-
     def act(self, act: Act) -> None:
-        """Let something happen in the store."""
+        """Do one act in the store, and record the result."""
         self._do(*act)
         self.judge.record(self.truth())
 
@@ -121,35 +119,33 @@ class HistoryEnv:
         table = self.store.shop.tables[kind]
         rows = [row for row in table if (row.status == "trash") == (name in BACK)]
         if rows:
-            # What is not possible in this state of the store does not happen.
+            # An act that is impossible in this state of the store is skipped.
             with contextlib.suppress(RestError, ValueError, KeyError):
                 how(self, rows[which % len(rows)].id, value)
 
-    # Our side
-
     def pass_time(self, ours: float, stores: float) -> None:
-        """Let time pass, in seconds; the store's clock may do what it likes."""
+        """Move our clock and the store's, each by its own number of seconds."""
         self._now += dt.timedelta(seconds=ours)
         self.store.clock.advance(stores)
 
     def fault(self, kind: Kind, request: int, times: int) -> None:
-        """Spoil some of the answers from this request on, counted from now."""
+        """Make some responses faulty, beginning with this request from now."""
         first = self._requests + request
         self.store.faults.add(kind, match=lambda *_: self._requests > first, times=times)
 
-    def poll(self, meanwhile: Meanwhile | None = None) -> list[PollReport]:
-        """Poll as after an interval; the process may end meanwhile."""
+    def poll(self, meanwhile: DuringPoll | None = None) -> list[PollReport]:
+        """Poll after an interval; the process may crash meanwhile."""
         self.pass_time(INTERVAL.total_seconds(), INTERVAL.total_seconds())
-        self._meanwhile = meanwhile or Meanwhile()
+        self._meanwhile = meanwhile or DuringPoll()
         self._first_request = self._requests
         reports: list[PollReport] = []
         with LeaseRenewer(
             self._runtime.database, self._runtime.clock, dt.timedelta(minutes=1)
-        ) as keeper:
-            poll = InstancePoll(self._runtime, keeper, forced=True)
+        ) as renewer:
+            poll = InstancePoll(self._runtime, renewer, forced=True)
             with contextlib.suppress(Crash):
                 reports = poll.run(self.instance_id)
-        self._meanwhile = Meanwhile()
+        self._meanwhile = DuringPoll()
         self._fold()
         return reports
 
@@ -170,7 +166,7 @@ class HistoryEnv:
             meanwhile.crash_at_commit -= 1
 
     def _fold(self) -> None:
-        """Take over what was told, as a receiver would, and refuse what never was."""
+        """Apply the new events as a receiver does; the judge rejects events of no change."""
         with self._runtime.database.read() as session:
             query = sa.select(
                 StoredEvent.id,
@@ -179,14 +175,14 @@ class HistoryEnv:
                 StoredEvent.event_type,
                 StoredEvent.body,
             ).where(StoredEvent.instance_id == self.instance_id, StoredEvent.id > self._read_events)
-            told = session.execute(query.order_by(StoredEvent.id)).all()
-        for number, resource, object_id, kind, body in told:
+            rows = session.execute(query.order_by(StoredEvent.id)).all()
+        for number, resource, object_id, kind, body in rows:
             self._read_events = number
             content = None if kind == "DELETED" else digest_of(orjson.loads(body))
             self.judge.receive((resource, object_id), kind, content)
 
-    def settle(self, polls: int) -> None:
-        """Poll until our side agrees with the store, and then once more."""
+    def converge(self, polls: int) -> None:
+        """Poll until the events agree with the store, and then once more."""
         for _ in range(polls):
             self.poll()
             if self.judge.agrees(self.truth()):
@@ -196,53 +192,51 @@ class HistoryEnv:
             assert report.error is None, report.error
         verdict = self.judge.verdict(self.truth())
         assert verdict.clean, verdict
-        assert self._read_events == before, "told something when nothing happened"
+        assert self._read_events == before, "emitted an event without a change"
 
 
-def _untrash(world: HistoryEnv, number: int, _value: int) -> None:
-    acts = world.store.acts
-    if world.store.shop.version.hpos and world.store.shop.tables["orders"].get(number):
+def _untrash(env: HistoryEnv, number: int, _value: int) -> None:
+    acts = env.store.acts
+    if env.store.shop.version.hpos and env.store.shop.tables["orders"].get(number):
         acts.untrash_order(number)
     else:
         acts.untrash_post(number)
 
 
-def _refund(world: HistoryEnv, number: int, value: int) -> None:
-    world.rest("POST", f"orders/{number}/refunds", {"amount": f"0.{value % 90 + 10}"})
+def _refund(env: HistoryEnv, number: int, value: int) -> None:
+    env.rest("POST", f"orders/{number}/refunds", {"amount": f"0.{value % 90 + 10}"})
 
 
-def _reprice(world: HistoryEnv, number: int, value: int) -> None:
-    parent = parent_of(world.store, "variations", number)
-    world.rest("PUT", f"products/{parent}/variations/{number}", {"regular_price": str(value)})
+def _reprice(env: HistoryEnv, number: int, value: int) -> None:
+    parent = parent_of(env.store, "variations", number)
+    env.rest("PUT", f"products/{parent}/variations/{number}", {"regular_price": str(value)})
 
 
-def _add_variation(world: HistoryEnv, _number: int, value: int) -> None:
-    products = [row.id for row in world.store.shop.tables["products"]
+def _add_variation(env: HistoryEnv, _number: int, value: int) -> None:
+    products = [row.id for row in env.store.shop.tables["products"]
                 if row.fields.get("type") == "variable" and row.status != "trash"]  # fmt: skip
     if products:
         path = f"products/{products[value % len(products)]}/variations"
-        world.rest("POST", path, {"regular_price": str(value)})
+        env.rest("POST", path, {"regular_price": str(value)})
 
 
 def _delete(kind: str) -> How:
-    return lambda world, number, _value: world.store.acts.delete_for_good(kind, number)
+    return lambda env, number, _value: env.store.acts.delete_for_good(kind, number)
 
 
 def _silent(kind: str, field: str) -> How:
-    return lambda world, number, value: world.store.acts.sql_update(
-        kind, number, **{field: str(value)}
-    )
+    return lambda env, number, value: env.store.acts.sql_update(kind, number, **{field: str(value)})
 
 
 def _late(kind: str, field: str) -> How:
-    return lambda world, number, value: world.store.acts.late_commit(
+    return lambda env, number, value: env.store.acts.late_commit(
         kind, number, value * 7 % 7200, **{field: str(value)}
     )
 
 
-#: What takes an object out of the trash.
+#: Acts that take an object out of the trash.
 BACK = {"restore order", "restore product", "restore coupon"}
-#: Each act with the kind of object that it is done to.
+#: Each act, with the kind of object that it changes.
 ACTS: dict[str, tuple[str, How]] = {
     "status": (
         "orders",

@@ -1,4 +1,4 @@
-"""A simulated store that is called without a socket, so that thousands of histories are quick."""
+"""A simulated store that is called without a socket, for thousands of short histories."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ URL = "https://store.test"
 
 
 class InProcessStore(requests.adapters.BaseAdapter):
-    """Answers every request by calling the store.
+    """An adapter that answers every request by calling the store.
 
     :param before: called before each request with the number of requests so far.
     """
@@ -56,11 +56,11 @@ class InProcessStore(requests.adapters.BaseAdapter):
         return response
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there is no connection."""
 
 
 def session(store: SimulatedStore, before: cabc.Callable[[int], None]) -> requests.Session:
-    """A session whose every request goes to this store."""
+    """Return a session whose requests all go to this store."""
     made = requests.Session()
     made.trust_env = False
     made.adapters.clear()

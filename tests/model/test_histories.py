@@ -1,4 +1,4 @@
-"""Random histories of a store: what is told, folded together, is the store."""
+"""Random histories of a store: the events, applied in order, give the store's state."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from flask_woo_events.simulation.loss_suite.harness import CrashableDatabase
 from flask_woo_events.simulation.store.faults import Kind
 from flask_woo_events.sync.reading import missing
 from tests.integration.host_app import dispose, make_app, runtime_of
-from tests.model.history_env import ACTS, HistoryEnv, Meanwhile
+from tests.model.history_env import ACTS, DuringPoll, HistoryEnv
 
-#: Histories of each version, 2,048 in all; ``HISTORIES=10000`` for a night.
+#: Histories per version, 2,048 in all; set ``HISTORIES`` for longer runs.
 HISTORIES = int(os.environ.get("HISTORIES", "512"))
-#: Polls after which everything has been read once: 5 rows a page.
+#: Polls after which everything was compared once, with 5 rows per page.
 ENOUGH_POLLS = 12
 FAULTS: tuple[Kind, ...] = (
     "reset", "status", "html", "truncated", "lying_json", "empty200", "duplicate_ids",
@@ -30,7 +30,7 @@ FAULTS: tuple[Kind, ...] = (
 _act = st.tuples(st.sampled_from(sorted(ACTS)), st.integers(0, 30), st.integers(0, 10_000))
 _request = st.integers(0, 25)
 _poll = st.builds(
-    Meanwhile,
+    DuringPoll,
     acts=st.dictionaries(_request, _act, max_size=3),
     crash_at_commit=st.none() | st.integers(0, 8),
     crash_after=st.booleans(),
@@ -70,35 +70,35 @@ def shared(
 def test_histories(
     shared: tuple[Settings, CrashableDatabase], version: str, part: int, steps: list[t.Any]
 ) -> None:
-    """Whatever happens and whenever our side dies: nothing is lost, nothing is invented."""
+    """No event is lost or invented, whatever happens and whenever the process crashes."""
     hypothesis.note(f"steps: {steps!r}")
-    world = HistoryEnv(*shared, version)
+    env = HistoryEnv(*shared, version)
     for step in steps:
-        _take(world, step)
-    world.store.faults.clear()
-    world.settle(ENOUGH_POLLS)
+        _take(env, step)
+    env.store.faults.clear()
+    env.converge(ENOUGH_POLLS)
 
 
 def test_a_lost_event_is_noticed(
     shared: tuple[Settings, CrashableDatabase], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the search deletions are not told, and the histories say so."""
-    world = HistoryEnv(*shared, "11.0")
+    """Without the search for missing objects, the judge reports the lost deletion."""
+    env = HistoryEnv(*shared, "11.0")
     monkeypatch.setattr(missing, "read", lambda *_: iter(()))
-    world.act(("delete product", 0, 0))
+    env.act(("delete product", 0, 0))
     with pytest.raises(AssertionError, match=r"lost=\('products"):
-        world.settle(ENOUGH_POLLS)
+        env.converge(ENOUGH_POLLS)
 
 
-def _take(world: HistoryEnv, step: t.Any) -> None:
+def _take(env: HistoryEnv, step: t.Any) -> None:
     match step:
-        case Meanwhile():
-            world.poll(step)
+        case DuringPoll():
+            env.poll(step)
         case ("time", seconds):
-            world.pass_time(seconds, seconds)
+            env.pass_time(seconds, seconds)
         case ("clock", seconds):
-            world.pass_time(0, seconds)
+            env.pass_time(0, seconds)
         case ("fault", kind, request, times):
-            world.fault(kind, request, times)
+            env.fault(kind, request, times)
         case (str() as name, which, value):
-            world.act((name, which, value))
+            env.act((name, which, value))

@@ -1,1 +1,1 @@
-"""Follow the companion plugin's journal of changes."""
+"""The companion plugin's journal of changes."""

@@ -1,7 +1,7 @@
-"""The journal's reader: which rows of the companion plugin's journal are looked after.
+"""The position in the journal: which rows of the companion plugin's journal were processed.
 
-Numbers are given to rows before they are committed, so that a later number may be seen before an
-earlier one. The reader remembers which numbers it has seen, and waits for those that are missing.
+MySQL numbers a row before it is committed, so a later number may be seen before an earlier one.
+The position keeps the numbers that were seen, and waits for those that are missing.
 """
 
 from __future__ import annotations
@@ -13,23 +13,22 @@ import typing as t
 
 from ...errors import JournalBrokenError
 from ...woocommerce.plugin_journal import LIMIT, JournalChange, JournalPage
-from ..webhooks.parse import Hint
+from ..hint import Hint
+from ..ledger.lookup import SETTLED_AFTER
 
-#: A row may be written a moment before the change is: what was looked at earlier than this after
-#: its row is looked at once more. The plugin takes touches within five seconds for one.
-SETTLED_AFTER = dt.timedelta(seconds=10)
 #: How long a missing number may belong to a transaction that is not committed yet.
 GAP_WAIT = dt.timedelta(minutes=15)
-#: How old an epoch must be: requests that began before it write no journal.
+#: How old an epoch must be: requests that began before it write no rows.
 TRUST_AFTER = dt.timedelta(minutes=10)
-#: How far the store's clock may move, against ours, from one reading to the next.
-CLOCK_STEP = dt.timedelta(minutes=2)
-#: Stretches of seen numbers that are remembered.
-MOST_STRETCHES = 2_000
-#: Marks that are remembered.
-MOST_MARKS = 100
+#: How far the store's clock may move, against ours, from one read to the next. Both reads take
+#: time, so this is longer than ``store_identity.CLOCK_STEP``.
+MAX_CLOCK_DRIFT = dt.timedelta(minutes=2)
+#: Ranges of seen numbers that are kept.
+MAX_RANGES = 2_000
+#: Marks that are kept.
+MAX_MARKS = 100
 
-#: Types of the journal, and the hub's names of their collections.
+#: The hub's names of the collections, by the journal's type.
 COLLECTIONS: cabc.Mapping[str, tuple[str, ...]] = {
     "order": ("orders",),
     "refund": ("refunds",),
@@ -44,10 +43,10 @@ COLLECTIONS: cabc.Mapping[str, tuple[str, ...]] = {
     "product_shipping_class": ("products-shipping-classes",),
     "product_review": ("products-reviews",),
 }
-#: The type of a product of which orders show something else; its id may be a variation's.
+#: The type of a product that orders show differently now; its id may be a variation's.
 PRODUCT_IN_ORDERS = "product_in_orders"
 
-Stretch = tuple[int, int]
+Range = tuple[int, int]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,17 +54,17 @@ class Position:
     """How far one journal has been read."""
 
     epoch: str
-    #: Every row up to this number is looked after, or was never there.
+    #: Every row up to this number was processed or does not exist.
     after: int
-    #: Stretches of numbers above it that are looked after, ascending.
-    seen: tuple[Stretch, ...] = ()
-    #: When (our clock) which number was the greatest; only what is above ``after``.
+    #: Ranges of numbers above it that were processed, ascending.
+    seen: tuple[Range, ...] = ()
+    #: The greatest number at each of these dates, by our clock; only numbers above ``after``.
     marks: tuple[tuple[dt.datetime, int], ...] = ()
-    #: When the last row up to ``after`` was written; ``None`` if that is not known.
+    #: When the last row up to ``after`` was written; ``None`` if unknown.
     anchor: dt.datetime | None = None
-    #: How far the store's clock is ahead of ours; ``None`` if it did not tell.
+    #: How far the store's clock is ahead of ours; ``None`` if unknown.
     ahead: dt.timedelta | None = None
-    #: When we began to read this epoch, our clock.
+    #: When this epoch was first read, by our clock.
     began: dt.datetime
 
     @property
@@ -74,11 +73,11 @@ class Position:
         return self.seen[-1][1] if self.seen else self.after
 
     def to_json(self) -> dict[str, t.Any]:
-        """What is kept of it."""
+        """Return it in the form that the database keeps."""
         return {
             "epoch": self.epoch,
             "after": self.after,
-            "seen": [list(stretch) for stretch in self.seen],
+            "seen": [list(numbers) for numbers in self.seen],
             "marks": [[when.isoformat(), seq] for when, seq in self.marks],
             "anchor": self.anchor.isoformat() if self.anchor else None,
             "ahead": self.ahead.total_seconds() if self.ahead is not None else None,
@@ -87,7 +86,7 @@ class Position:
 
     @classmethod
     def from_json(cls, kept: cabc.Mapping[str, t.Any]) -> t.Self:
-        """What was kept."""
+        """Return the position that the database keeps."""
         ahead = kept["ahead"]
         return cls(
             epoch=kept["epoch"],
@@ -101,23 +100,23 @@ class Position:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Caught:
-    """What a reading of the journal found."""
+class JournalRead:
+    """The result of reading the journal."""
 
-    #: For the next reading, once these changes are looked after.
+    #: Where the next read begins, once these changes are processed.
     position: Position
-    #: Rows that were not looked after, or not long enough after they were written.
+    #: Rows that were not processed, or too soon after they were written.
     changes: tuple[JournalChange, ...]
-    #: The store's clock was changed since the last reading.
+    #: Whether the store's clock was changed since the last read.
     clock_changed: bool = False
 
 
 def begin(page: JournalPage, now: dt.datetime) -> Position:
-    """Stand at the end of a journal; what it tells so far is to be polled after this.
+    """Return the position at the end of a journal; a poll after this finds its changes so far.
 
     :param page: the newest rows.
     """
-    # Numbers just before the newest rows may still be on their way.
+    # Transactions with numbers just before the newest rows may not be committed yet.
     after = page.changes[0].seq - 1 if page.changes else page.head
     if len(page.changes) < LIMIT:
         after = min(after, page.pruned)
@@ -125,12 +124,12 @@ def begin(page: JournalPage, now: dt.datetime) -> Position:
     return advance(start, [page], now).position
 
 
-def advance(position: Position, pages: cabc.Sequence[JournalPage], now: dt.datetime) -> Caught:
-    """Take in what the journal tells after a position.
+def advance(position: Position, pages: cabc.Sequence[JournalPage], now: dt.datetime) -> JournalRead:
+    """Move a position over the rows that follow it.
 
-    :param pages: all that there is after ``position.after``, in order.
+    :param pages: all rows after ``position.after``, in order.
     :param now: our own clock.
-    :raises JournalBrokenError: it is not the journal that was read before, or rows are missing.
+    :raises JournalBrokenError: the journal is another one than before, or rows are missing.
     """
     first, last = pages[0], pages[-1]
     _check(position, pages)
@@ -152,28 +151,28 @@ def advance(position: Position, pages: cabc.Sequence[JournalPage], now: dt.datet
     moved = dt.timedelta()
     if ahead is not None and position.ahead is not None:
         moved = abs(ahead - position.ahead)
-    told = [change for page in pages for change in page.changes if change.seq <= after]
-    return Caught(
+    passed = [change for page in pages for change in page.changes if change.seq <= after]
+    return JournalRead(
         dataclasses.replace(
             position,
             after=after,
             seen=above,
-            marks=tuple(mark for mark in marks if mark[1] > after)[-MOST_MARKS:],
-            anchor=told[-1].at if told else first.anchor,
+            marks=tuple(mark for mark in marks if mark[1] > after)[-MAX_MARKS:],
+            anchor=passed[-1].at if passed else first.anchor,
             ahead=ahead,
         ),
         tuple(changes),
-        moved > CLOCK_STEP,
+        moved > MAX_CLOCK_DRIFT,
     )
 
 
 def is_trusted(position: Position, page: JournalPage, now: dt.datetime) -> bool:
-    """Whether an ordinary poll that begins now sees all that the journal does not tell."""
+    """Return whether a poll that begins now sees every change that the journal lacks."""
     return page.now - page.since >= TRUST_AFTER or now - position.began >= TRUST_AFTER
 
 
 def hints(changes: cabc.Iterable[JournalChange]) -> list[Hint]:
-    """Where the rows say to look, each place once; without an object, anywhere in a collection."""
+    """Return the hints in rows, each once; a row without an object concerns a collection."""
     found = {
         Hint("journal", collection, change.id or None, change.parent or None): None
         for change in changes
@@ -183,7 +182,7 @@ def hints(changes: cabc.Iterable[JournalChange]) -> list[Hint]:
 
 
 def products_in_orders(changes: cabc.Iterable[JournalChange]) -> list[int]:
-    """Products and variations whose orders and refunds show something else of them."""
+    """Return the products and variations that orders and refunds show differently now."""
     return sorted({change.id for change in changes if change.type == PRODUCT_IN_ORDERS})
 
 
@@ -191,11 +190,11 @@ def _check(position: Position, pages: cabc.Sequence[JournalPage]) -> None:
     first, last = pages[0], pages[-1]
     if any(page.epoch != position.epoch for page in pages):
         raise JournalBrokenError(
-            "the journal began anew: the plugin was not there for a while, or its table was not"
+            "the journal was restarted: the plugin or its table was missing for a while"
         )
     if last.head < position.top:
         raise JournalBrokenError(
-            f"the journal ends at {last.head} and was read up to {position.top}: "
+            f"the journal ends at {last.head} but was read up to {position.top}: "
             "it was emptied, or the store was restored from a backup"
         )
     gone = first.anchor is None and first.pruned < position.after
@@ -206,14 +205,14 @@ def _check(position: Position, pages: cabc.Sequence[JournalPage]) -> None:
         )
 
 
-def _within(stretches: cabc.Sequence[Stretch], seq: int) -> bool:
-    return any(low <= seq <= high for low, high in stretches)
+def _within(ranges: cabc.Sequence[Range], seq: int) -> bool:
+    return any(low <= seq <= high for low, high in ranges)
 
 
-def _merged(stretches: cabc.Sequence[Stretch], seqs: cabc.Sequence[int]) -> list[Stretch]:
-    """Stretches with some numbers more, joined where they touch."""
-    merged: list[Stretch] = []
-    for low, high in sorted([*stretches, *((seq, seq) for seq in seqs)]):
+def _merged(ranges: cabc.Sequence[Range], seqs: cabc.Sequence[int]) -> list[Range]:
+    """Return the ranges with some more numbers, joined where they touch."""
+    merged: list[Range] = []
+    for low, high in sorted([*ranges, *((seq, seq) for seq in seqs)]):
         if merged and low <= merged[-1][1] + 1:
             merged[-1] = (merged[-1][0], max(merged[-1][1], high))
         else:
@@ -221,12 +220,12 @@ def _merged(stretches: cabc.Sequence[Stretch], seqs: cabc.Sequence[int]) -> list
     return merged
 
 
-def _floor(after: int, seen: list[Stretch], waited: int) -> tuple[int, tuple[Stretch, ...]]:
-    """Raise the floor over what was seen, and over numbers for which nobody waits any longer."""
-    if len(seen) > MOST_STRETCHES:
-        waited = max(waited, seen[-MOST_STRETCHES][0] - 1)
-    for place, (low, high) in enumerate(seen):
+def _floor(after: int, seen: list[Range], waited: int) -> tuple[int, tuple[Range, ...]]:
+    """Raise the floor over seen numbers, and over missing ones whose wait has ended."""
+    if len(seen) > MAX_RANGES:
+        waited = max(waited, seen[-MAX_RANGES][0] - 1)
+    for index, (low, high) in enumerate(seen):
         if low > after + 1 and low - 1 > waited:
-            return max(after, waited), tuple(seen[place:])
+            return max(after, waited), tuple(seen[index:])
         after = max(after, high)
     return max(after, waited), ()

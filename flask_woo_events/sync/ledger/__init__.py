@@ -1,1 +1,1 @@
-"""What is known of each object, and the record of what changed."""
+"""The ledger: the last known state of each object, and the only way to change it."""

@@ -1,4 +1,4 @@
-"""The content of an object: what of its representation counts, and whether it changed."""
+"""Digests: whether the content of an object changed, and in which fields."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PAIR = struct.Struct(">II")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Content:
-    """What is kept of an object's content."""
+    """What the ledger keeps of an object's content."""
 
     #: 16 bytes that differ when the content does.
     digest: bytes
@@ -43,18 +43,18 @@ class Content:
     fields: bytes
 
 
-#: The content of what is gone.
+#: The content of a deleted object.
 NOTHING = Content(GONE_DIGEST, GONE_FIELDS)
 
 
 def digest_of(body: cabc.Mapping[str, t.Any]) -> bytes:
-    """Digest a representation without the fields that change by themselves."""
+    """Digest a representation without its volatile fields."""
     data = orjson.dumps(_kept(body), option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
 def content_of(body: cabc.Mapping[str, t.Any]) -> Content:
-    """Digest a representation, and each of its fields besides."""
+    """Digest a representation and each of its fields."""
     kept = _kept(body)
     data = orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)
     checksums = []
@@ -76,9 +76,9 @@ def _kept(body: cabc.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 
 def _redundant_local_dates(body: cabc.Mapping[str, t.Any]) -> set[str]:
-    """Local dates that say nothing which ``*_gmt`` does not: they move with the site's zone.
+    """Return the local dates that a ``*_gmt`` date repeats: they move with the site's time zone.
 
-    The twin of a draft's date is null (5.9 to 11.0); then the local one is all there is.
+    A draft's ``*_gmt`` date is null (WooCommerce 5.9 to 11.0), so its local date is kept.
     """
     return {
         name[:-4]
@@ -95,7 +95,7 @@ def _checksum(name: str) -> int:
 def changed_fields(before: bytes, after: bytes, body: cabc.Mapping[str, t.Any]) -> tuple[str, ...]:
     """Name the top-level fields that differ between two ``Content.fields``.
 
-    A field that is no longer there cannot be named: only its checksum was kept. Of a date and its
+    A field that vanished cannot be named: only its checksum was kept. Of a date and its
     ``*_gmt`` only the latter is named.
     """
     old = dict(_PAIR.iter_unpack(before))
@@ -107,7 +107,7 @@ def changed_fields(before: bytes, after: bytes, body: cabc.Mapping[str, t.Any]) 
 
 
 def only_names_differ(before: bytes, after: bytes) -> bool:
-    """Whether fields appeared or vanished while all in both ``Content.fields`` are equal."""
+    """Return whether fields appeared or vanished while all that are in both are equal."""
     old = dict(_PAIR.iter_unpack(before))
     new = dict(_PAIR.iter_unpack(after))
     both = old.keys() & new.keys()
@@ -115,7 +115,7 @@ def only_names_differ(before: bytes, after: bytes) -> bool:
 
 
 def _rating(value: object) -> object:
-    # "0.00" by REST and "0" in a webhook of the same second.
+    # REST shows "0.00" where a webhook of the same second shows "0".
     try:
         return f"{float(t.cast(str, value)):.2f}"
     except (TypeError, ValueError):

@@ -1,26 +1,31 @@
-"""What the ledger knows, for those who read it."""
+"""Lookups: what the ledger holds."""
 
 from __future__ import annotations
 
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
+import typing as t
 
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from ...db.database import Database
 from ...db.models import Object, Poller
 
-#: WooCommerce writes an object's date before the rest of it; what was read earlier than this
-#: after its date may be half of a change, or the first of two in one second.
+#: WooCommerce writes the date of a change before the rest of it, and the journal's plugin writes
+#: its row before the change. A read less than this after that date may show half of the change,
+#: or the first of two changes in one second.
 SETTLED_AFTER = dt.timedelta(seconds=10)
 #: Ids in one ``IN``: SQLite before 3.32 allows 999 variables.
 _IDS_AT_ONCE = 500
+#: The greatest number that a 64-bit column can hold.
+_MAX_NUMBER = 2**63 - 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Known:
-    """What the ledger knows of one object."""
+    """One object as the ledger holds it."""
 
     live: bool
     digest: bytes
@@ -28,25 +33,18 @@ class Known:
     seen_at: dt.datetime
     fields: bytes = b""
     version: int = 0
-    stamp: int = 0
+    revision: int = 0
     notification_id: int | None = None
     created_at: dt.datetime | None = None
 
     @property
     def settled(self) -> bool:
-        """It was read long enough after its date to hold all of that change."""
+        """Whether it was read long enough after its date to hold all of that change."""
         return self.modified_at is None or self.seen_at >= self.modified_at + SETTLED_AFTER
 
 
-_STAMP = sa.select(Poller.stamp).where(Poller.id == sa.bindparam("poller_id"))
-
-
-def ticket(session: orm.Session, poller_id: int) -> int:
-    """The ledger's stamp now; take it before reading from the store."""
-    return session.execute(_STAMP, {"poller_id": poller_id}).scalar_one()
-
-
-# Made once: an ``IN`` of plain values costs SQLAlchemy more than the database.
+# Statements are built once: building an ``IN`` of plain values costs more than the database does.
+_REVISION = sa.select(Poller.revision).where(Poller.id == sa.bindparam("poller_id"))
 _KNOWN = sa.select(
     Object.object_id,
     Object.live,
@@ -55,25 +53,13 @@ _KNOWN = sa.select(
     Object.seen_at,
     Object.fields,
     Object.version,
-    Object.stamp,
+    Object.revision,
     Object.notification_id,
     Object.created_at,
 ).where(
     Object.poller_id == sa.bindparam("poller_id"),
     Object.object_id.in_(sa.bindparam("object_ids", expanding=True)),
 )
-
-
-def known(session: orm.Session, poller_id: int, object_ids: cabc.Sequence[str]) -> dict[str, Known]:
-    """What the ledger knows of these objects."""
-    found: dict[str, Known] = {}
-    for start in range(0, len(object_ids), _IDS_AT_ONCE):
-        ids = list(object_ids[start : start + _IDS_AT_ONCE])
-        for row in session.execute(_KNOWN, {"poller_id": poller_id, "object_ids": ids}):
-            found[row[0]] = Known(*row[1:])  # type: ignore[call-arg, unused-ignore]
-    return found
-
-
 _NUMBERS = (
     sa.select(Object.number)
     .where(
@@ -84,40 +70,11 @@ _NUMBERS = (
     )
     .order_by(Object.number)
 )
-#: What a 64-bit column can hold.
-_GREATEST = 9_223_372_036_854_775_807
-
-
-def live_numbers(
-    session: orm.Session, poller_id: int, after: int | None, until: int | None
-) -> list[int]:
-    """Numeric ids of the live objects in ``(after, until]``, ascending."""
-    bounds = {
-        "poller_id": poller_id,
-        "after": -1 if after is None else after,
-        "until": _GREATEST if until is None else until,
-    }
-    return [int(number) for (number,) in session.execute(_NUMBERS, bounds) if number is not None]
-
-
-def live_ids(session: orm.Session, poller_id: int) -> list[str]:
-    """Ids of the live objects, whatever they look like."""
-    query = sa.select(Object.object_id).where(Object.poller_id == poller_id, Object.live)
-    return list(session.scalars(query))
-
-
 _COUNT = (
     sa.select(sa.func.count())
     .select_from(Object)
     .where(Object.poller_id == sa.bindparam("poller_id"), Object.live)
 )
-
-
-def count_live(session: orm.Session, poller_id: int) -> int:
-    """How many objects the ledger holds as live."""
-    return int(session.execute(_COUNT, {"poller_id": poller_id}).scalar_one())
-
-
 _MODIFIED = (
     sa.select(Object.number)
     .where(
@@ -131,50 +88,98 @@ _MODIFIED = (
 )
 
 
-def modified_after(
-    session: orm.Session, poller_id: int, after: dt.datetime, most: int
-) -> list[int]:
-    """Numeric ids of live objects modified after a date, the latest first, at most so many."""
-    values = {"poller_id": poller_id, "after": after, "most": most}
-    return [int(number) for (number,) in session.execute(_MODIFIED, values) if number is not None]
+def revision(session: orm.Session, poller_id: int) -> int:
+    """Return the ledger's revision; take it before reading from the store."""
+    return session.execute(_REVISION, {"poller_id": poller_id}).scalar_one()
 
 
-def children(session: orm.Session, poller_id: int, parents: cabc.Sequence[int]) -> dict[int, int]:
-    """Numeric ids of live objects that belong to one of the parents, each with its parent."""
-    found: dict[int, int] = {}
-    for start in range(0, len(parents), _IDS_AT_ONCE):
-        some = Object.parent.in_(parents[start : start + _IDS_AT_ONCE])
-        found |= _with_parents(session, poller_id, Object.live, some)
+def known(session: orm.Session, poller_id: int, object_ids: cabc.Sequence[str]) -> dict[str, Known]:
+    """Return what the ledger holds of these objects, by id."""
+    found: dict[str, Known] = {}
+    for ids in _chunks(object_ids):
+        for row in session.execute(_KNOWN, {"poller_id": poller_id, "object_ids": list(ids)}):
+            found[row[0]] = Known(*row[1:])  # type: ignore[call-arg, unused-ignore]
     return found
 
 
-def children_between(
-    session: orm.Session, poller_id: int, after: int | None, until: int | None
-) -> dict[int, int]:
-    """Live objects whose parent's id is in ``(after, until]``, each with its parent."""
-    low = Object.parent > (-1 if after is None else after)
-    high = Object.parent <= (_GREATEST if until is None else until)
-    return _with_parents(session, poller_id, Object.live, low, high)
+class LedgerView:
+    """The ledger of one resource, read in short transactions of its own.
+
+    :param revision: the ledger's revision as last seen. An older one is safe: it only makes the
+        ledger reject more of what was read as stale.
+    """
+
+    def __init__(self, database: Database, poller_id: int, revision: int) -> None:
+        self.revision = revision
+        self._database = database
+        self._poller_id = poller_id
+
+    def known(self, object_ids: cabc.Sequence[str]) -> dict[str, Known]:
+        """Return what the ledger holds of these objects, by id."""
+        with self._database.read() as session:
+            return known(session, self._poller_id, object_ids)
+
+    def live_numbers(self, after: int | None = None, until: int | None = None) -> list[int]:
+        """Return the numeric ids of the live objects in ``(after, until]``, ascending."""
+        bounds = {"after": _lower(after), "until": _upper(until)}
+        return [int(row[0]) for row in self._rows(_NUMBERS, **bounds)]
+
+    def live_ids(self) -> list[str]:
+        """Return the ids of the live objects, numeric or not."""
+        query = sa.select(Object.object_id).where(Object.poller_id == self._poller_id, Object.live)
+        return [row[0] for row in self._rows(query)]
+
+    def count_live(self) -> int:
+        """Return the number of live objects."""
+        return int(self._rows(_COUNT)[0][0])
+
+    def modified_after(self, after: dt.datetime, most: int) -> list[int]:
+        """Return the numeric ids of at most ``most`` live objects modified later, latest first."""
+        return [int(row[0]) for row in self._rows(_MODIFIED, after=after, most=most)]
+
+    def children(self, parents: cabc.Sequence[int]) -> dict[int, int]:
+        """Return the numeric ids of the live objects of these parents, each with its parent."""
+        found: dict[int, int] = {}
+        for ids in _chunks(parents):
+            found |= self._parents_where(Object.live, Object.parent.in_(ids))
+        return found
+
+    def children_between(self, after: int | None, until: int | None) -> dict[int, int]:
+        """Return the live objects whose parent's id is in ``(after, until]``, with that id."""
+        bounds = Object.parent > _lower(after), Object.parent <= _upper(until)
+        return self._parents_where(Object.live, *bounds)
+
+    def parents_of(self, numbers: cabc.Sequence[int]) -> dict[int, int]:
+        """Return the id of the order or product that each of these objects belongs to."""
+        found: dict[int, int] = {}
+        for ids in _chunks(numbers):
+            found |= self._parents_where(Object.number.in_(ids))
+        return found
+
+    def _parents_where(
+        self, *conditions: sa.ColumnElement[bool] | orm.InstrumentedAttribute[bool]
+    ) -> dict[int, int]:
+        query = sa.select(Object.number, Object.parent).where(
+            Object.poller_id == self._poller_id,
+            Object.number.is_not(None),
+            Object.parent.is_not(None),
+            *conditions,
+        )
+        return {number: parent for number, parent in self._rows(query) if number and parent}
+
+    def _rows(self, query: sa.Executable, **values: object) -> cabc.Sequence[t.Any]:
+        with self._database.read() as session:
+            return session.execute(query, {"poller_id": self._poller_id, **values}).all()
 
 
-def parents_of(session: orm.Session, poller_id: int, numbers: cabc.Sequence[int]) -> dict[int, int]:
-    """To which order or product each of these objects belongs."""
-    found: dict[int, int] = {}
-    for start in range(0, len(numbers), _IDS_AT_ONCE):
-        some = Object.number.in_(numbers[start : start + _IDS_AT_ONCE])
-        found |= _with_parents(session, poller_id, some)
-    return found
+def _chunks(values: cabc.Sequence[t.Any]) -> cabc.Iterator[cabc.Sequence[t.Any]]:
+    for start in range(0, len(values), _IDS_AT_ONCE):
+        yield values[start : start + _IDS_AT_ONCE]
 
 
-def _with_parents(
-    session: orm.Session,
-    poller_id: int,
-    *which: sa.ColumnElement[bool] | orm.InstrumentedAttribute[bool],
-) -> dict[int, int]:
-    query = sa.select(Object.number, Object.parent).where(
-        Object.poller_id == poller_id,
-        Object.number.is_not(None),
-        Object.parent.is_not(None),
-        *which,
-    )
-    return {number: parent for number, parent in session.execute(query) if number and parent}
+def _lower(after: int | None) -> int:
+    return -1 if after is None else after
+
+
+def _upper(until: int | None) -> int:
+    return _MAX_NUMBER if until is None else until

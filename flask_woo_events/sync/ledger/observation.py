@@ -1,4 +1,4 @@
-"""Observations: what one source saw of the objects of a store."""
+"""Observations: what one read of a store showed of its objects."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ...db.models import Source
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What one source saw of one object: a body, or its absence."""
+    """One object as the store showed it: its body, or its absence."""
 
     object_id: str
-    #: The representation; ``None`` when it is gone, in the trash, or left the polled role.
+    #: The representation; ``None`` when it is deleted, in the trash, or left the polled role.
     body: cabc.Mapping[str, t.Any] | None
-    #: The store's clock when it answered.
+    #: When the store answered, by the store's clock.
     seen_at: dt.datetime
     modified_at: dt.datetime | None = None
     created_at: dt.datetime | None = None
@@ -29,14 +29,14 @@ class Observation:
 class ObservationBatch:
     """Observations that were read from the store together.
 
-    :param ticket: ``ticket()`` from before the reading began.
-    :param poll_date: when the poll began, the store's clock.
-    :param since: objects unknown to the ledger and not newer than this were there before we
-        were; they are recorded without a word. ``None``: whatever is unknown is new.
+    :param read_revision: the ledger's revision before the read began.
+    :param poll_date: when the poll began, by the store's clock.
+    :param since: objects that are unknown to the ledger and not newer than this existed before
+        the baseline; they are recorded without an event. ``None``: every unknown object is new.
     """
 
     source: Source
     observations: cabc.Sequence[Observation]
-    ticket: int
+    read_revision: int
     poll_date: dt.datetime
     since: dt.datetime | None = None

@@ -1,4 +1,4 @@
-"""The ledger: the one door through which what is known of an object changes."""
+"""The record of changes: the only code that changes what the ledger holds."""
 
 from __future__ import annotations
 
@@ -15,56 +15,59 @@ from ...db.models import EventType, Object, Poller
 from ...events import outbox
 from ...values.validation import whole_number
 from ..cursor import Stream
+from . import lookup
 from .digest import NOTHING, Content, changed_fields, content_of, digest_of, only_names_differ
-from .lookup import Known, known, ticket
+from .lookup import Known
 from .observation import Observation, ObservationBatch
-from .store_identity import StoreEvidence, read_signs
+from .store_identity import StoreEvidence, read_evidence
 
-#: How long a new version of WooCommerce explains fields that appear or vanish. Every object is
-#: compared within a day by default.
-EXPLAINED = dt.timedelta(days=7)
+#: How long an upgrade of WooCommerce explains fields that appear or vanish. By default every
+#: object is compared within a day.
+UPGRADE_EXPLAINS = dt.timedelta(days=7)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Recorded:
-    """What came of observations."""
+    """The result of recording observations."""
 
-    #: Ids of the objects of which something is told, one event each.
-    told: tuple[str, ...] = ()
-    #: Objects that another source changed while these were read; they must be read again.
+    #: Ids of the objects for which an event was emitted, one event each.
+    emitted: tuple[str, ...] = ()
+    #: Objects changed by another source during this read; read them again.
     stale: tuple[str, ...] = ()
-    #: The ledger's stamp after it.
-    stamp: int = 0
+    #: The ledger's revision afterwards.
+    revision: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Screened:
-    """What a first look at observations, without any lock, found."""
+    """The result of comparing observations with the ledger without a lock."""
 
-    #: What must pass ``record()``; ``None`` when the ledger holds it all.
-    news: ObservationBatch | None
-    #: The ledger's stamp now.
-    ticket: int
-    signs: StoreEvidence
-    #: Some of them differ only by fields that appeared or vanished, as after an upgrade.
+    #: What must pass ``record()``; ``None`` when the ledger holds all of it.
+    unrecorded: ObservationBatch | None
+    #: The ledger's revision now.
+    revision: int
+    evidence: StoreEvidence
+    #: Some differ only by fields that appeared or vanished, as after an upgrade.
     reshaped: bool = False
 
 
-def sift(
-    session: orm.Session, poller_id: int, sighting: ObservationBatch, polled_at: dt.datetime | None
+def screen(
+    session: orm.Session, poller_id: int, observed: ObservationBatch, polled_at: dt.datetime | None
 ) -> Screened:
     """Leave out what the ledger already holds, without locking anything.
 
-    :param polled_at: when the last complete poll began, the store's clock.
+    :param polled_at: when the last complete poll began, by the store's clock.
     """
-    before = known(session, poller_id, [seen.object_id for seen in sighting.observations])
-    now = ticket(session, poller_id)
-    news = [seen for seen in sighting.observations if not _holds(before.get(seen.object_id), seen)]
+    before = lookup.known(session, poller_id, [seen.object_id for seen in observed.observations])
+    revision = lookup.revision(session, poller_id)
+    unrecorded = [
+        seen for seen in observed.observations if not _holds(before.get(seen.object_id), seen)
+    ]
     return Screened(
-        dataclasses.replace(sighting, observations=news) if news else None,
-        now,
-        read_signs(before, sighting, polled_at),
-        any(_is_reshaped(before.get(seen.object_id), seen) for seen in news),
+        dataclasses.replace(observed, observations=unrecorded) if unrecorded else None,
+        revision,
+        read_evidence(before, observed, polled_at),
+        any(_is_reshaped(before.get(seen.object_id), seen) for seen in unrecorded),
     )
 
 
@@ -86,56 +89,56 @@ def _holds(before: Known | None, seen: Observation) -> bool:
 
 
 def record(
-    session: orm.Session, stream: Stream, sighting: ObservationBatch, rules: outbox.Rules
+    session: orm.Session, stream: Stream, observed: ObservationBatch, rules: outbox.Rules
 ) -> Recorded:
-    """Compare observations with the ledger and write what really changed.
+    """Compare observations with the ledger and write the changes with their events.
 
-    Ledger rows, events and notifications are flushed in the caller's transaction, so that a
-    crash leaves all of them or none. The poller's row is locked first: sources that see the
-    same object at the same time pass one after the other.
+    Ledger rows, events and notifications are flushed in the caller's transaction, so a crash
+    leaves all of them or none. The poller's row is locked first: sources that see the same object
+    at the same time are recorded one after the other.
 
     :param rules: how events become notifications.
     """
-    stamp = (
-        1
-        + session.scalars(
-            sa.select(Poller.stamp).where(Poller.id == stream.poller_id).with_for_update()
-        ).one()
-    )
-    latest = {seen.object_id: seen for seen in sighting.observations}
-    before = known(session, stream.poller_id, list(latest))
-    door = Recorder(stream, sighting, stamp)
+    query = sa.select(Poller.revision).where(Poller.id == stream.poller_id).with_for_update()
+    revision = session.scalars(query).one()
+    latest = {seen.object_id: seen for seen in observed.observations}
+    before = lookup.known(session, stream.poller_id, list(latest))
+    recorder = Recorder(stream, observed, revision + 1)
     for object_id, seen in latest.items():
-        door.pass_one(seen, before.get(object_id))
-    told = outbox.post(session, stream, door.events, sighting.poll_date, rules)
-    door.write(session, told)
-    changed = bool(door.inserts or door.updates)
+        recorder.process(seen, before.get(object_id))
+    notification_ids = outbox.post(session, stream, recorder.events, observed.poll_date, rules)
+    recorder.write(session, notification_ids)
     return Recorded(
-        tuple(change.object_id for change in door.events),
-        tuple(door.stale),
-        stamp if changed else stamp - 1,
+        tuple(change.object_id for change in recorder.events),
+        tuple(recorder.stale),
+        revision + bool(recorder.inserts or recorder.updates),
     )
 
 
 class Recorder:
-    """One passage: decides for each observation what it changes."""
+    """The rows and events of one batch: decides what each observation changes.
 
-    def __init__(self, stream: Stream, sighting: ObservationBatch, stamp: int) -> None:
+    :param revision: the revision that the ledger gets if anything changes.
+    """
+
+    def __init__(self, stream: Stream, observed: ObservationBatch, revision: int) -> None:
         self.stream = stream
-        self.sighting = sighting
-        self.stamp = stamp
+        self.observed = observed
+        self.revision = revision
         self.events: list[outbox.Change] = []
         self.stale: list[str] = []
         self.inserts: list[dict[str, t.Any]] = []
         self.updates: list[dict[str, t.Any]] = []
+        #: Rows whose content is the same, read at a later date.
         self.touched: list[dict[str, t.Any]] = []
 
-    def pass_one(self, seen: Observation, before: Known | None) -> None:
-        if before is not None and before.stamp > self.sighting.ticket:
+    def process(self, seen: Observation, before: Known | None) -> None:
+        """Decide what one observation changes."""
+        if before is not None and before.revision > self.observed.read_revision:
             self.stale.append(seen.object_id)
-        elif before is None or self._forgotten(before):
+        elif before is None or self._is_forgotten(before):
             if seen.body is not None:
-                self._meet(seen, content_of(seen.body), before)
+                self._add(seen, content_of(seen.body), before)
         elif seen.body is None:
             if before.live:
                 self._change(seen, before, NOTHING)
@@ -144,45 +147,46 @@ class Recorder:
                 self.touched.append(self._row(seen) | {"seen_at": seen.seen_at})
         else:
             content = content_of(seen.body)
-            if before.live and self._explained(seen, before, content):
+            if before.live and self._is_explained_by_upgrade(seen, before, content):
                 row = self._full_row(seen, content, before.version)
                 self.updates.append(row | {"notification_id": before.notification_id})
             else:
                 self._change(seen, before, content)
 
-    def _explained(self, seen: Observation, before: Known, content: Content) -> bool:
-        """Whether only the store's new version is to be seen, and nothing of what happened in it.
+    def _is_explained_by_upgrade(self, seen: Observation, before: Known, content: Content) -> bool:
+        """Return whether the object differs only by the fields of the store's new version.
 
-        What was read since the new version was met is not excused: such a field means something.
+        An object that was already read under the new version has no such excuse: a field that
+        appears in it is a change.
         """
         upgraded_at = self.stream.upgraded_at
         return (
             upgraded_at is not None
             and before.seen_at < upgraded_at
-            and seen.seen_at - upgraded_at < EXPLAINED
+            and seen.seen_at - upgraded_at < UPGRADE_EXPLAINS
             and only_names_differ(before.fields, content.fields)
         )
 
-    def _forgotten(self, before: Known) -> bool:
-        """It was known before the resource was started over, and the baseline comes to it."""
+    def _is_forgotten(self, before: Known) -> bool:
+        """Return whether this is the baseline's first sight of it since the resource restarted."""
         return (
-            self.sighting.since is not None
+            self.observed.since is not None
             and not before.live
-            and before.stamp <= self.stream.forgotten
+            and before.revision <= self.stream.forgotten
         )
 
-    def _meet(self, seen: Observation, content: Content, before: Known | None) -> None:
-        since, kind = self.sighting.since, EventType.CREATED
-        told = True
+    def _add(self, seen: Observation, content: Content, before: Known | None) -> None:
+        since, kind = self.observed.since, EventType.CREATED
+        emits = True
         if since is not None and not _later(seen.created_at, since) and not self.stream.backfill:
             kind = EventType.UPDATED
-            told = _later(seen.modified_at, since)
+            emits = _later(seen.modified_at, since)
         version = 1 if before is None else before.version + 1
         after = None if before is None else before.notification_id
         row = self._full_row(seen, content, version) | {"notification_id": after}
         (self.inserts if before is None else self.updates).append(row)
-        if told:
-            self._tell(seen, kind, version, after, ())
+        if emits:
+            self._emit(seen, kind, version, after, ())
 
     def _change(self, seen: Observation, before: Known, content: Content) -> None:
         changed: tuple[str, ...] = ()
@@ -197,9 +201,9 @@ class Recorder:
         self.updates.append(
             self._full_row(seen, content, version) | {"notification_id": before.notification_id}
         )
-        self._tell(seen, kind, version, before.notification_id, changed)
+        self._emit(seen, kind, version, before.notification_id, changed)
 
-    def _tell(
+    def _emit(
         self,
         seen: Observation,
         kind: EventType,
@@ -214,8 +218,8 @@ class Recorder:
                 object_id=seen.object_id,
                 event_type=kind,
                 version=version,
-                date=seen.modified_at or seen.created_at or self.sighting.poll_date,
-                source=self.sighting.source.value,
+                date=seen.modified_at or seen.created_at or self.observed.poll_date,
+                source=self.observed.source.value,
                 body=orjson.dumps(body),
                 changed_fields=changed,
                 after_notification=after,
@@ -239,13 +243,14 @@ class Recorder:
             "fields": content.fields,
             "seen_at": seen.seen_at,
             "version": version,
-            "stamp": self.stamp,
+            "revision": self.revision,
             "notification_id": None,
         }
 
-    def write(self, session: orm.Session, told: cabc.Mapping[str, int]) -> None:
+    def write(self, session: orm.Session, notification_ids: cabc.Mapping[str, int]) -> None:
+        """Write the rows, each with its latest notification, and the ledger's revision."""
         for row in (*self.inserts, *self.updates):
-            row["notification_id"] = told.get(row["object_id"], row["notification_id"])
+            row["notification_id"] = notification_ids.get(row["object_id"], row["notification_id"])
         if self.inserts:
             session.execute(sa.insert(Object), self.inserts)
         if self.updates:
@@ -253,9 +258,8 @@ class Recorder:
         if self.touched:
             session.execute(sa.update(Object), self.touched)
         if self.inserts or self.updates:
-            session.execute(
-                sa.update(Poller).where(Poller.id == self.stream.poller_id).values(stamp=self.stamp)
-            )
+            mine = sa.update(Poller).where(Poller.id == self.stream.poller_id)
+            session.execute(mine.values(revision=self.revision))
 
 
 def _later(date: dt.datetime | None, since: dt.datetime) -> bool:

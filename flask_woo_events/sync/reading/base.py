@@ -1,4 +1,4 @@
-"""What every source of observations is given, and what it yields."""
+"""What every way of reading is given, and what it yields."""
 
 from __future__ import annotations
 
@@ -8,111 +8,107 @@ import dataclasses
 import datetime as dt
 import typing as t
 
+from ...db.models import Source
 from ...errors import StoreGarbledError
 from ...values.dates import parse_store_date
 from ...woocommerce.listing import Listing
 from ...woocommerce.paging import Page
 from ..cursor import Cursor, Stream
-from ..ledger.lookup import Known
+from ..ledger.lookup import LedgerView
 from ..ledger.observation import Observation, ObservationBatch
 
-
-class LedgerView(t.Protocol):
-    """Read access to the ledger of one resource."""
-
-    def ticket(self) -> int:
-        """The ledger's stamp now; see ``ledger.ticket``."""
-
-    def known(self, object_ids: cabc.Sequence[str]) -> dict[str, Known]:
-        """What is known of these objects."""
-
-    def live_numbers(self, after: int | None, until: int | None) -> list[int]:
-        """Numeric ids of live objects in ``(after, until]``."""
-
-    def live_ids(self) -> list[str]:
-        """Ids of live objects, whatever they look like."""
-
-    def count_live(self) -> int:
-        """How many objects are live."""
-
-    def modified_after(self, after: dt.datetime, most: int) -> list[int]:
-        """Numeric ids of live objects modified after a date, the latest first."""
-
-    def children(self, parents: cabc.Sequence[int]) -> dict[int, int]:
-        """Live objects that belong to one of the parents, each with its parent."""
-
-    def children_between(self, after: int | None, until: int | None) -> dict[int, int]:
-        """Live objects whose parent's id is in ``(after, until]``, each with its parent."""
-
-    def parents_of(self, numbers: cabc.Sequence[int]) -> dict[int, int]:
-        """To which order or product each of these objects belongs."""
+#: Requests for one listing; more means that it never ends.
+MAX_REQUESTS = 100_000
+#: Pages of a collection that is read whole at every poll; more means that it never ends.
+MAX_PAGES = 10_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Batch:
-    """What one transaction writes: observations and the cursor behind them."""
+    """What one transaction writes: observations, and the cursor after them."""
 
     cursor: Cursor
-    sighting: ObservationBatch | None = None
+    observed: ObservationBatch | None = None
+
+
+def batch_of(
+    source: Source,
+    cursor: Cursor,
+    observations: cabc.Sequence[Observation],
+    revision: int,
+    poll_date: dt.datetime,
+) -> Batch:
+    """Return a batch of observations; ``revision`` is the ledger's from before they were read."""
+    return Batch(
+        cursor,
+        ObservationBatch(
+            source=source, observations=observations, read_revision=revision, poll_date=poll_date
+        ),
+    )
 
 
 @dataclasses.dataclass(slots=True)
 class Followups:
-    """What the sources of one poll leave for the search behind them."""
+    """Objects that one way of reading leaves to the next."""
 
-    #: Ids that are in the ledger and were not shown, or were shown and are not in the ledger.
+    #: Ids that only the ledger or only the store has.
     candidates: set[int] = dataclasses.field(default_factory=set)
-    #: Ids to be read again, since something that belongs to them changed.
-    again: set[int] = dataclasses.field(default_factory=set)
-    #: Ids of parents that changed: what is below them is to be read again.
+    #: Ids to read again, since their parent or a child changed.
+    reread: set[int] = dataclasses.field(default_factory=set)
+    #: Ids of changed parents: their children must be read again.
     parents: set[int] = dataclasses.field(default_factory=set)
-    #: Objects that the store counts; ``None`` when it did not say.
+    #: The store's own count of the objects; ``None`` if it sent none.
     total: int | None = None
-    #: Every object was compared in this poll: the candidates are all there are.
+    #: Every object was compared in this poll, so there are no other candidates.
     complete: bool = False
+
+    @property
+    def names_objects(self) -> bool:
+        """Whether any object has to be read."""
+        return bool(self.candidates or self.reread or self.parents)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One poll of one resource: where it reads and how far it may go."""
+    """One poll of one resource: what it reads, and its limits."""
 
     stream: Stream
     listing: Listing
     ledger: LedgerView
-    #: Our own clock, in case a store sends no ``Date``.
+    #: Our own clock, for stores that send no ``Date``.
     clock: cabc.Callable[[], dt.datetime]
-    #: How far behind the cursor a window begins.
+    #: How far before the cursor a window begins.
     overlap: dt.timedelta
-    #: Pages of the rolling comparison, at least.
+    #: The fewest pages that the rolling comparison covers in one poll.
     compare_pages: int
-    #: Part of a resource that the rolling comparison covers in one poll, so that all of it is
-    #: compared within the time set.
+    #: The part of a resource that it covers in one poll, so that all of it is compared within the
+    #: configured time.
     compare_share: float = 0.0
-    #: Whether any object that is known was seen in this turn, in whichever resource.
+    #: Whether the store showed any object of the ledger in this poll, in any resource.
     anchored: cabc.Callable[[], bool] = lambda: True
-    #: What the objects are below of.
+    #: The listing of their parents, if the objects have any.
     parents: Listing | None = None
-    #: The store lists them only by parent.
+    #: Whether the store lists them only by parent.
     by_parent: bool = False
 
     def date_of(self, date: dt.datetime | None) -> dt.datetime:
-        """The store's clock of an answer."""
+        """Return the date of a response, by the store's clock."""
         return date or self.clock()
 
     def began(self, cursor: Cursor, date: dt.datetime, rows: cabc.Sized) -> dt.datetime:
-        """The store's clock after which what it creates is new, from the first page on.
+        """Return the date after which the store's objects are new: that of the first page.
 
-        What comes into an empty list in that very second is new as well.
+        Objects that enter an empty list in that very second are new as well.
         """
         return cursor.baseline_at or (date if rows else date - dt.timedelta(seconds=1))
 
     def may_end(self, rows: int, cursor: Cursor) -> bool:
-        """Whether a first reading that came to so many rows may end.
+        """Return whether a baseline that has read this many rows may end.
 
-        An empty list may be a lie, after which all that the store ever had would be new. It is
-        believed when the check of the store saw it empty too. Otherwise the first reading goes on;
-        what is new then tells its date of creation. Where objects have none, the store is
-        believed when it showed something else.
+        An empty list may be wrong, and every object would later count as new. It is accepted if
+        the connection check saw an empty list too. Otherwise the baseline goes on, and creation
+        dates show which objects are new. A collection without creation dates is accepted as empty
+        if the store showed objects of another resource.
         """
         if rows or cursor.memory.get("checked_total") == 0:
             return True
@@ -121,10 +117,10 @@ class Reading:
     def observe(
         self, row: cabc.Mapping[str, t.Any], seen_at: dt.datetime, *, parent: int | None = None
     ) -> Observation:
-        """An observation of a row that was read in full."""
+        """Return the observation of a row that was read in full."""
         collection = self.listing.collection
         if parent is not None and "parent_id" not in row:
-            row = {**row, "parent_id": parent}  # WooCommerce 9.x shows it, older ones do not.
+            row = {**row, "parent_id": parent}  # WooCommerce before 9.x leaves it out.
         return Observation(
             object_id=object_id(row, self.stream.configuration.id_field),
             body=row,
@@ -140,7 +136,7 @@ def _whole(value: object) -> int | None:
 
 
 def object_id(row: cabc.Mapping[str, t.Any], path: str) -> str:
-    """The value at ``idField``, a dotted path, as text.
+    """Return the value at ``idField``, a dotted path, as text.
 
     :raises StoreGarbledError: the row has no such value.
     """
@@ -156,23 +152,23 @@ def object_id(row: cabc.Mapping[str, t.Any], path: str) -> str:
 
 
 def read_ahead(reading: Reading, pages: cabc.Iterator[Page]) -> cabc.Iterator[tuple[int, Page]]:
-    """Yield pages, each with a ticket from before it was read, and fetch the next one meanwhile.
+    """Yield pages, each with the ledger's revision before the read; fetch the next one meanwhile.
 
-    The store works on a page while the one before is being written; two pages hold no object
-    in common, so that the early ticket makes none of them stale.
+    The store prepares a page while the one before is being written. Two pages share no object, so
+    the early revision makes none of them stale.
     """
 
     def step() -> tuple[int, Page | None]:
-        return reading.ledger.ticket(), next(pages, None)
+        return reading.ledger.revision, next(pages, None)
 
     with concurrent.futures.ThreadPoolExecutor(1, "woo-ahead") as pool:
         waiting = pool.submit(step)
         while True:
-            ticket, page = waiting.result()
+            revision, page = waiting.result()
             if page is None:
                 return
             if not page.last:
                 waiting = pool.submit(step)
-            yield ticket, page
+            yield revision, page
             if page.last:
                 return

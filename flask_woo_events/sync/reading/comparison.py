@@ -1,92 +1,82 @@
-"""The scan: comparing a store with the ledger page by page, for what dates do not show."""
+"""The comparison: a store and its ledger page by page, for changes that dates do not show."""
 
 from __future__ import annotations
 
 import collections.abc as cabc
 import dataclasses
-import datetime as dt
 import time
 
 from ...db.models import Source
 from ...errors import AnotherStoreError
 from ...woocommerce.paging import Fetch, Page, walk
 from ..cursor import Cursor, ListPosition
-from ..ledger.observation import Observation, ObservationBatch
+from ..ledger.observation import Observation
 from ..ledger.store_identity import ENOUGH, LONG_SEEN
-from .base import Batch, Followups, Reading
+from .base import MAX_PAGES, Batch, Followups, Reading, batch_of
 
-#: Pages of a collection that is compared whole at every poll; more is taken for a mistake.
-MAX_PAGES = 10_000
-#: Seconds after which a slow store is left alone until the next poll.
-PATIENCE = 60.0
+#: Seconds after which the comparison of a slow store pauses until the next poll.
+MAX_SECONDS = 60.0
 
 
-def compare(reading: Reading, cursor: Cursor, look: Followups) -> cabc.Iterator[Batch]:
-    """Compare the next pages of the listing with the ledger, and go on there at the next poll.
+def compare(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterator[Batch]:
+    """Compare the next pages of the listing with the ledger; the next poll continues there.
 
-    A page in the order of ids covers every id up to its last one: what the ledger holds as live
-    in that stretch and the page does not show is left to the search.
+    A page in the order of ids covers every id up to its last one. An object that the ledger holds
+    as live in that range and the page does not show becomes a candidate for a deletion.
     """
     collection, began = reading.listing.collection, time.monotonic()
     count = reading.ledger.count_live()
     budget = _budget(reading, count)
-    place = start = cursor.compare
-    ticket = reading.ledger.ticket()
+    position = start = cursor.compare
+    revision = reading.ledger.revision
     listing = reading.listing
-    for number, page in enumerate(pages(listing.page, listing.page_size, place, budget), start=1):
+    found = pages(listing.page, listing.page_size, position, budget)
+    for number, page in enumerate(found, start=1):
         date = reading.date_of(page.date)
         observations = [reading.observe(row, date) for row in page.rows]
         reached = page.offset + len(page.rows)
         ended = page.last or (page.total is not None and reached >= page.total)
-        stretch = place.after_id, None if ended else page.last_id
-        _note_absent(reading, cursor, look, stretch, observations)
-        # Past the end the store counts wrong.
-        look.total = page.total if page.rows or not page.offset else look.total
-        place = ListPosition() if ended else ListPosition(reached, page.last_id)
-        look.complete = ended and start == ListPosition()
-        cursor = dataclasses.replace(cursor, compare=place)
+        id_range = position.after_id, None if ended else page.last_id
+        _note_absent(reading, cursor, followups, id_range, observations)
+        # The store's count is wrong on a page past the end.
+        followups.total = page.total if page.rows or not page.offset else followups.total
+        position = ListPosition() if ended else ListPosition(reached, page.last_id)
+        followups.complete = ended and start == ListPosition()
+        cursor = dataclasses.replace(cursor, compare=position)
         if not collection.has_date_filter:
             cursor = dataclasses.replace(cursor, polled_at=date)
-        yield Batch(cursor, _sighting(observations, ticket, date))
-        slow = time.monotonic() - began > PATIENCE and not collection.compare_whole
+        yield batch_of(Source.COMPARE, cursor, observations, revision, date)
+        slow = time.monotonic() - began > MAX_SECONDS and not collection.compare_whole
         if ended or slow or number >= budget:
             break
-        ticket = reading.ledger.ticket()
+        revision = reading.ledger.revision
     if collection.compare_newest and count > budget * reading.listing.page_size:
         yield from _newest(reading, cursor)
 
 
-def _sighting(
-    observations: cabc.Sequence[Observation], ticket: int, date: dt.datetime
-) -> ObservationBatch:
-    return ObservationBatch(
-        source=Source.COMPARE, observations=observations, ticket=ticket, poll_date=date
-    )
+def pages(fetch: Fetch, size: int, position: ListPosition, budget: int) -> cabc.Iterator[Page]:
+    """Yield the pages from a position on, or from the start if the listing ends before it.
 
-
-def pages(fetch: Fetch, size: int, place: ListPosition, budget: int) -> cabc.Iterator[Page]:
-    """The pages from a place on; from the beginning when the listing ends before it.
-
-    :param size: rows of a page.
-    :param budget: pages at most.
+    :param size: rows per page.
+    :param budget: the greatest number of pages.
     """
     most = budget + 1
     for page in walk(
         fetch,
         page_size=size,
-        start_offset=place.offset,
-        after_id=place.after_id,
+        start_offset=position.offset,
+        after_id=position.after_id,
         overlap=False,
         max_requests=most,
     ):
         yield page
-        if place.offset and not page.rows and page.offset <= place.offset:
+        if position.offset and not page.rows and page.offset <= position.offset:
             yield from walk(fetch, page_size=size, overlap=False, max_requests=most)
             return
 
 
 def _budget(reading: Reading, count: int) -> int:
-    """Pages to compare in this poll."""
+    """Return the number of pages to compare in this poll."""
     if reading.listing.collection.compare_whole:
         return MAX_PAGES
     pages = count / reading.listing.page_size
@@ -94,15 +84,15 @@ def _budget(reading: Reading, count: int) -> int:
 
 
 def _newest(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
-    """Read the newest objects back to one that is known."""
+    """Read the newest objects, back to the first one that the ledger holds."""
     size = reading.listing.page_size
     for offset in range(0, MAX_PAGES * size, size):
-        ticket = reading.ledger.ticket()
+        revision = reading.ledger.revision
         answer = reading.listing.newest(offset, size)
         date = reading.date_of(answer.date)
         observations = [reading.observe(row, date) for row in answer.data]
         known = reading.ledger.known([seen.object_id for seen in observations])
-        yield Batch(cursor, _sighting(observations, ticket, date))
+        yield batch_of(Source.COMPARE, cursor, observations, revision, date)
         if known or len(observations) < size:
             return
 
@@ -110,17 +100,17 @@ def _newest(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
 def _note_absent(
     reading: Reading,
     cursor: Cursor,
-    look: Followups,
-    stretch: tuple[int | None, int | None],
+    followups: Followups,
+    id_range: tuple[int | None, int | None],
     observations: cabc.Sequence[Observation],
 ) -> None:
-    """Note what the ledger holds in a page's stretch of ids and the page does not show.
+    """Note the objects that the ledger holds in a page's range of ids and the page does not show.
 
-    :param stretch: the ids after the first up to the second, ``None`` for no bound.
-    :raises AnotherStoreError: nothing known is shown there, but objects as old as it are.
+    :param id_range: the ids above the first and up to the second; ``None`` is no bound.
+    :raises AnotherStoreError: the page shows no known object, but unknown ones of the same age.
     """
     shown = {int(seen.object_id) for seen in observations}
-    known = reading.ledger.live_numbers(*stretch)
+    known = reading.ledger.live_numbers(*id_range)
     absent = [number for number in known if number not in shown]
     if len(known) >= ENOUGH and len(absent) == len(known):
         before = cursor.polled_at
@@ -128,8 +118,8 @@ def _note_absent(
                if before and seen.created_at and seen.created_at < before - LONG_SEEN]  # fmt: skip
         if len(old) >= ENOUGH:
             raise AnotherStoreError(
-                f"the store shows {len(old)} {reading.stream.resource} of long ago where "
-                f"{len(known)} others are known: another store answers at store.url, and nothing "
-                "of it was taken over. If it is meant to, create an instance for it"
+                f"the store shows {len(old)} old {reading.stream.resource} in place of "
+                f"{len(known)} known ones: another store answers at store.url. Nothing of it was "
+                "recorded. To connect that store, create an instance for it"
             )
-    look.candidates.update(absent)
+    followups.candidates.update(absent)

@@ -1,4 +1,4 @@
-"""The whole reading of a collection that cannot be ordered by id: all of it, at every poll."""
+"""Full reads: collections that cannot be ordered by id are read whole at every poll."""
 
 from __future__ import annotations
 
@@ -11,20 +11,17 @@ from ...errors import StoreGarbledError, StoreRejectedError
 from ...woocommerce.client import StoreResponse
 from ..cursor import Cursor
 from ..ledger.observation import Observation, ObservationBatch
-from .base import Batch, Reading
+from .base import MAX_PAGES, Batch, Reading
 from .mass_deletion import guard_mass_deletion
-
-#: Pages of one collection; more is taken for one that never ends.
-MAX_PAGES = 10_000
 
 
 def read(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
     """Read a collection whole and compare it with the ledger.
 
-    What is not shown any more is looked for once more before it is said to be gone. A feed,
-    whose url moves with the date, shows only what is new: nothing can be missing from it.
+    An object that is missing counts as deleted if a second read lacks it too. A feed, whose URL
+    contains the date of the last poll, shows only new objects, so none can be missing from it.
     """
-    ticket = reading.ledger.ticket()
+    revision = reading.ledger.revision
     observations, date = _everything(reading)
     began = reading.began(cursor, date, observations)
     baseline = cursor.state is PollerState.BASELINE
@@ -39,10 +36,10 @@ def read(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
                     observations[object_id] = Observation(
                         object_id=object_id, body=None, seen_at=date
                     )
-    sighting = ObservationBatch(
+    observed = ObservationBatch(
         source=Source.BASELINE if baseline else Source.COMPARE,
         observations=list(observations.values()),
-        ticket=ticket,
+        read_revision=revision,
         poll_date=date,
         since=began if baseline else None,
     )
@@ -50,12 +47,12 @@ def read(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
     state = PollerState.ACTIVE if ends else PollerState.BASELINE
     yield Batch(
         dataclasses.replace(cursor, state=state, baseline_at=began, at=began, polled_at=date),
-        sighting,
+        observed,
     )
 
 
 def _everything(reading: Reading) -> tuple[dict[str, Observation], dt.datetime]:
-    """Every object, and the store's clock when the reading began."""
+    """Return every object, and the store's clock when the read began."""
     observations: dict[str, Observation] = {}
     date: dt.datetime | None = None
     for number in range(1, MAX_PAGES + 1):
@@ -66,15 +63,15 @@ def _everything(reading: Reading) -> tuple[dict[str, Observation], dt.datetime]:
         seen = [reading.observe(row, date) for row in answer.data]
         fresh = [one for one in seen if one.object_id not in observations]
         observations |= {one.object_id: one for one in fresh}
-        # Some routes answer every page with the whole list, some cap a page below what is asked.
+        # Some routes return the whole list for every page, some return shorter pages than asked.
         short = len(seen) < reading.listing.page_size
         if not fresh or (short and answer.pages is not None and number >= answer.pages):
             return observations, date
-    raise StoreGarbledError("the collection does not come to an end", status=200)
+    raise StoreGarbledError(f"the collection does not end within {MAX_PAGES:,} pages", status=200)
 
 
 def _page(reading: Reading, number: int) -> StoreResponse | None:
-    """A page of the collection; ``None`` past its end, where ``wp/v2`` answers 400."""
+    """Return a page of the collection; ``None`` past its end, where ``wp/v2`` answers 400."""
     try:
         return reading.listing.numbered(number, reading.listing.page_size)
     except StoreRejectedError as exc:

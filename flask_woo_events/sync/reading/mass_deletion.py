@@ -1,4 +1,4 @@
-"""The guard: when it is believed that a large part of a store is gone."""
+"""The guard against mass deletions: it delays DELETED events for a large part of a store."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ from ...errors import MassDeletionError
 from ..cursor import Cursor
 from .base import Batch, Reading
 
-#: Objects missing at once, in number and as a part of the ledger, that want a second look.
+#: A deletion of more objects than this, in number and as a share of the ledger, is confirmed.
 MANY = 20
 MANY_PART = 0.2
-#: How long a store must go on like that: it may be moving, or be restored at this moment.
+#: How long the objects must be missing: the store may be in the middle of a move or a restore.
 SECOND_LOOK = dt.timedelta(minutes=10)
 
 
 def guard_mass_deletion(
     reading: Reading, cursor: Cursor, missing: int
 ) -> cabc.Generator[Batch, None, Cursor]:
-    """Believe that so many objects are gone, or raise until it has been so for a while.
+    """Raise unless a mass deletion is confirmed by a later poll or by an operator.
 
-    That nothing at all is left, here and in the other resources, is believed only when a person
-    says so.
+    A store without any known object, in this and the other resources, needs the operator.
 
-    :raises MassDeletionError: not yet, or not without a person.
+    :raises MassDeletionError: it is not confirmed yet.
     """
     count = reading.ledger.count_live()
     first, now = cursor.memory.get("missing_since"), reading.clock()
@@ -34,7 +33,7 @@ def guard_mass_deletion(
     if cursor.memory.get("accept_missing"):
         return _without(cursor, "missing_since", "accept_missing")
     number, resource = reading.stream.instance_id, reading.stream.resource
-    words = f"{missing} of {count} {resource} are gone from the store at once"
+    words = f"{missing} of {count} {resource} are missing from the store"
     nothing_left = missing >= count and not reading.anchored()
     if not nothing_left and first is not None and now - _date(first) >= SECOND_LOOK:
         return _without(cursor, "missing_since")
@@ -42,12 +41,12 @@ def guard_mass_deletion(
     yield Batch(dataclasses.replace(cursor, memory=memory))
     if nothing_left:
         raise MassDeletionError(
-            f"{words} and no other object is there that is known: another store or a broken one. "
-            f"Nothing was told. If they are meant to be gone: flask woo instances accept {number}"
+            f"{words} and it shows no other known object: another store answers, or it is broken. "
+            f"No event was sent. If they were deleted: flask woo instances accept {number}"
         )
     raise MassDeletionError(
-        f"{words}; it is told if it stays so for {SECOND_LOOK.seconds // 60} minutes. "
-        f"To tell it at the next poll: flask woo instances accept {number}"
+        f"{words}; events are sent if they stay missing for {SECOND_LOOK.seconds // 60} minutes. "
+        f"To send them at the next poll: flask woo instances accept {number}"
     )
 
 

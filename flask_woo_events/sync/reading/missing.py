@@ -1,4 +1,4 @@
-"""The search: which objects are gone, found by the store's total and by halving the listing."""
+"""Missing objects: deletions, found by the store's count and by bisecting the listing."""
 
 from __future__ import annotations
 
@@ -9,71 +9,66 @@ import datetime as dt
 
 from ...db.models import Source
 from ...errors import StoreGarbledError
+from ...woocommerce.listing import INCLUDE_AT_ONCE
 from ..cursor import Cursor
-from ..ledger.observation import Observation, ObservationBatch
-from .base import Batch, Followups, Reading
+from ..ledger.observation import Observation
+from .base import Batch, Followups, Reading, batch_of
 from .mass_deletion import guard_mass_deletion
 
-#: Requests of one search; what is not found then is found at the next poll.
-MOST_REQUESTS = 200
-#: Ids in one ``include``.
-INCLUDE_AT_ONCE = 100
+#: Requests of one search; the next poll finds the rest.
+MAX_SEARCH_REQUESTS = 200
 
 
-def read(reading: Reading, cursor: Cursor, look: Followups) -> cabc.Iterator[Batch]:
-    """Tell what is gone, and what is there and unknown, after the poll and the scan.
+def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterator[Batch]:
+    """Yield deleted objects, and objects unknown to the ledger, after the other ways of reading.
 
-    The store's total is compared with the ledger's. Only when they differ is the listing
-    searched, and whatever it does not show is asked for once more before it is said to be gone.
+    The listing is searched only if the store's count differs from the ledger's. An object that the
+    listing does not show is asked for by its id before it counts as deleted.
     """
     hidden = int(cursor.memory.get("hidden", 0))
     count = reading.ledger.count_live()
     differs = False
-    if look.total is not None and not look.complete and look.total != count + hidden:
-        # The total is from before the poll, which may have found new objects since.
-        look.total = reading.listing.total()
-        differs = look.total is not None and look.total != count + hidden
-    missing = max(len(look.candidates), count + hidden - (look.total or count) if differs else 0)
+    if followups.total is not None and not followups.complete and followups.total != count + hidden:
+        # The count is older than the objects that this poll found.
+        followups.total = reading.listing.total()
+        differs = followups.total is not None and followups.total != count + hidden
+    fewer = count + hidden - (followups.total or count) if differs else 0
+    missing = max(len(followups.candidates), fewer)
     cursor = yield from guard_mass_deletion(reading, cursor, missing)
-    searched = None
-    if differs and look.total is not None:
-        searched = _Search(reading, look.total)
-        searched.run()
-        look.candidates |= searched.found
-    for batch in settle(reading, cursor, look.candidates | look.again):
+    search = None
+    if differs and followups.total is not None:
+        search = _Search(reading, followups.total)
+        search.run()
+        followups.candidates |= search.found
+    for batch in check(reading, cursor, followups.candidates | followups.reread):
         cursor = batch.cursor
         yield batch
-    if searched is not None and searched.ended and look.total is not None:
-        # WooCommerce counts rows that it does not show; do not look for them at every poll.
-        hidden = look.total - reading.ledger.count_live()
+    if search is not None and search.ended and followups.total is not None:
+        # WooCommerce counts rows that it does not show; do not search for them at every poll.
+        hidden = followups.total - reading.ledger.count_live()
         yield Batch(dataclasses.replace(cursor, memory={**cursor.memory, "hidden": hidden}))
 
 
-def settle(
+def check(
     reading: Reading, cursor: Cursor, candidates: set[int], source: Source = Source.COMPARE
 ) -> cabc.Iterator[Batch]:
-    """Tell what is true of these objects now, whatever was said of them."""
+    """Yield the present state of these objects."""
     asked = sorted(candidates)
     for start in range(0, len(asked), INCLUDE_AT_ONCE):
-        ticket = reading.ledger.ticket()
+        revision = reading.ledger.revision
         observations, date = confirm(reading, asked[start : start + INCLUDE_AT_ONCE])
-        yield Batch(
-            cursor,
-            ObservationBatch(
-                source=source, observations=observations, ticket=ticket, poll_date=date
-            ),
-        )
+        yield batch_of(source, cursor, observations, revision, date)
 
 
 def confirm(
     reading: Reading, candidates: cabc.Sequence[int]
 ) -> tuple[list[Observation], dt.datetime]:
-    """Ask the store again for at most 100 objects that a listing did not show.
+    """Ask the store for at most ``INCLUDE_AT_ONCE`` objects by their ids.
 
-    Those it still lists are observed; the others are gone, unless one of them, asked by its own
-    address, turns out to be there: then the listing cannot be trusted.
+    Those that it lists are observed; the others are deleted. The first and the last deleted one
+    are also requested by their own URL: if the store has one of them, its list is wrong.
 
-    :raises StoreGarbledError: the store's answers contradict each other.
+    :raises StoreGarbledError: the store's responses contradict each other.
     """
     answer = reading.listing.by_ids(candidates)
     date = reading.date_of(answer.date)
@@ -88,7 +83,7 @@ def confirm(
         if _exists(reading, witness):
             raise StoreGarbledError(
                 f"the store's list of {reading.listing.collection.path} lacks {witness}, "
-                "which it nevertheless has",
+                "although the store has it",
                 status=200,
             )
     return [reading.observe(row, date) for row in found.values()] + [
@@ -97,7 +92,7 @@ def confirm(
 
 
 def _exists(reading: Reading, number: int) -> bool:
-    """Whether the store has an object, by its own address or in its parent's own words."""
+    """Return whether the store has an object, by its own URL or as its parent names it."""
     below, parents = reading.listing.collection.below, reading.parents
     parent = reading.ledger.parents_of([number]).get(number)
     if below is None or parents is None or parent is None:
@@ -108,7 +103,7 @@ def _exists(reading: Reading, number: int) -> bool:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Edge:
-    """Where a page that was read begins or ends, in the listing and in the ledger."""
+    """The start or end of a page that was read, in the listing and in the ledger."""
 
     #: Rows of the listing before it.
     offset: int
@@ -117,52 +112,52 @@ class _Edge:
 
 
 class _Search:
-    """Compares an id-ordered listing with the ledger's ids, halving where their counts differ.
+    """Bisects a listing ordered by id where its count differs from the ledger's.
 
-    Between two pages the store has as many rows as the ledger has ids, or something is missing
-    or unknown there: so one gap among n pages costs about log2(n) requests instead of n.
+    Between two pages the store has as many rows as the ledger has ids, or an object is missing or
+    unknown there. One gap among n pages costs about log2(n) requests instead of n.
     """
 
     def __init__(self, reading: Reading, total: int) -> None:
         self._reading = reading
         self._total = total
         self._size = reading.listing.page_size
-        self._ids = reading.ledger.live_numbers(None, None)
+        self._ids = reading.ledger.live_numbers()
         self._requests = 0
-        #: Ids on one side only.
+        #: Ids that only the ledger or only the listing has.
         self.found: set[int] = set()
-        #: Nothing was left out for lack of requests.
+        #: Whether the search ended before it reached its limit of requests.
         self.ended = True
 
     def run(self) -> None:
         """Fill ``found``."""
         first = _Edge(0, 0)
         last = _Edge(self._total, len(self._ids))
-        self._between([(first, last)])
+        self._bisect([(first, last)])
 
-    def _between(self, stretches: list[tuple[_Edge, _Edge]]) -> None:
-        while stretches:
-            low, high = stretches.pop()
+    def _bisect(self, ranges: list[tuple[_Edge, _Edge]]) -> None:
+        while ranges:
+            low, high = ranges.pop()
             rows, ids = high.offset - low.offset, high.rank - low.rank
             if rows == ids:
                 continue
             if rows <= 0:
                 self.found.update(self._ids[low.rank : high.rank])
                 continue
-            if self._requests >= MOST_REQUESTS:
+            if self._requests >= MAX_SEARCH_REQUESTS:
                 self.ended = False
                 return
             start, end = self._page(low, high)
-            stretches += [(low, start), (end, high)]
+            ranges += [(low, start), (end, high)]
 
     def _page(self, low: _Edge, high: _Edge) -> tuple[_Edge, _Edge]:
-        """Read the page in the middle of a stretch; give its two edges."""
+        """Read the page in the middle of a range; return its two edges."""
         rows = high.offset - low.offset
         offset = low.offset + max(0, (rows - self._size) // 2)
         shown = self._reading.listing.ids(offset, min(self._size, rows))
         self._requests += 1
         if not shown:
-            # Fewer rows than were counted: whatever the ledger has here was not shown.
+            # Fewer rows than the store counted: the ledger's ids in this range are missing.
             return low, dataclasses.replace(high, rank=low.rank, offset=high.offset)
         start = max(bisect.bisect_left(self._ids, shown[0]), low.rank)
         end = min(bisect.bisect_right(self._ids, shown[-1]), high.rank)

@@ -1,4 +1,4 @@
-"""The poll: what was modified since the cursor, read through overlapping windows."""
+"""Modified objects: those changed since the cursor, read through overlapping windows."""
 
 from __future__ import annotations
 
@@ -10,29 +10,25 @@ import typing as t
 from ...db.models import PollerState, Source
 from ...values.dates import parse_store_date
 from ...woocommerce.client import StoreResponse
-from ...woocommerce.listing import Fetch
+from ...woocommerce.listing import INCLUDE_AT_ONCE, Fetch
 from ...woocommerce.paging import Page, walk
 from ..cursor import Cursor, ListPosition
 from ..ledger.observation import Observation, ObservationBatch
 from ..ledger.store_identity import CLOCK_STEP
 from . import comparison, full
-from .base import Batch, Followups, Reading, read_ahead
+from .base import MAX_REQUESTS, Batch, Followups, Reading, batch_of, read_ahead
 
-#: Requests for one listing before it is taken for one that never ends.
-MAX_REQUESTS = 100_000
-#: Rows of a window that are read again at every poll without a thought.
+#: Rows of a window that every poll may read again; a window with more is narrowed.
 WIDE_ROWS = 500
-#: Ids in one ``include``.
-INCLUDE_AT_ONCE = 100
 
 
-def read(reading: Reading, cursor: Cursor, look: Followups) -> cabc.Iterator[Batch]:
-    """Poll one resource: yield what was seen, each time with the cursor behind it.
+def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterator[Batch]:
+    """Poll one resource: yield its new and changed objects, each batch with the cursor after it.
 
-    The caller records and commits every batch before it asks for the next one; a crash between
-    two of them repeats at most what the ledger already knows.
+    The caller commits every batch before it asks for the next one, so a crash between two of them
+    repeats only what the ledger already holds.
 
-    :param look: gets what the search must look for.
+    :param followups: receives the objects that seem to be missing.
     """
     collection = reading.listing.collection
     if reading.listing.is_feed or not collection.orders_by_id:
@@ -43,19 +39,19 @@ def read(reading: Reading, cursor: Cursor, look: Followups) -> cabc.Iterator[Bat
             cursor = batch.cursor
             yield batch
     else:
-        # Before the window: what the store shows of old objects tells whether it is the same.
-        for batch in comparison.compare(reading, cursor, look):
+        # Before the window: old objects show whether this is the known store.
+        for batch in comparison.compare(reading, cursor, followups):
             cursor = batch.cursor
             yield batch
     if collection.has_date_filter:
-        yield from window(reading, cursor, look)
+        yield from window(reading, cursor, followups)
 
 
 def baseline(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
-    """Read what the store holds, page by page from where the last attempt came to.
+    """Read all objects, page by page from where the last attempt ended.
 
-    What is older than the baseline is recorded without a word. What the store creates or
-    modifies meanwhile is told; what changes on pages already read, the first window finds.
+    Objects older than the baseline are recorded without an event. Objects that are created or
+    modified meanwhile emit one; the first window finds changes on pages that were already read.
     """
     pages = walk(
         reading.listing.page,
@@ -65,101 +61,93 @@ def baseline(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
         overlap=True,
         max_requests=MAX_REQUESTS,
     )
-    for ticket, page in read_ahead(reading, pages):
+    for revision, page in read_ahead(reading, pages):
         date = reading.date_of(page.date)
         began = reading.began(cursor, date, page.rows)
-        place = cursor.baseline
+        position = cursor.baseline
         if page.rows:
-            place = ListPosition(page.offset + len(page.rows), page.last_id)
+            position = ListPosition(page.offset + len(page.rows), page.last_id)
         cursor = dataclasses.replace(
             cursor,
             baseline_at=began,
-            baseline=place,
+            baseline=position,
             baseline_total=page.total if cursor.baseline_total is None else cursor.baseline_total,
         )
-        sighting = ObservationBatch(
+        observed = ObservationBatch(
             source=Source.BASELINE,
             observations=[reading.observe(row, date) for row in page.rows],
-            ticket=ticket,
+            read_revision=revision,
             poll_date=date,
             since=began,
         )
-        yield Batch(cursor, sighting)
+        yield Batch(cursor, observed)
     if reading.may_end(cursor.baseline.offset, cursor):
         at = cursor.at or cursor.baseline_at
         yield Batch(dataclasses.replace(cursor, state=PollerState.ACTIVE, at=at))
 
 
 def window(
-    reading: Reading, cursor: Cursor, look: Followups, start: dt.datetime | None = None
+    reading: Reading, cursor: Cursor, followups: Followups, start: dt.datetime | None = None
 ) -> cabc.Iterator[Batch]:
-    """Read everything modified after the cursor less the overlap; move the cursor at the end.
+    """Read what was modified since the overlap before the cursor; move the cursor at the end.
 
-    :param start: read from here instead, the store's clock.
+    :param start: read from here instead, by the store's clock.
     """
     begin = start or wide_start(reading, cursor)
     greatest, poll_date = cursor.at, None
     shown: set[int] = set()
     for fetch in reading.listing.windows(begin):
-        ticket = reading.ledger.ticket()
+        revision = reading.ledger.revision
         for page in window_pages(fetch, reading):
             date = reading.date_of(page.date)
             if poll_date is None and start is None:
                 better = _better_start(reading, cursor, begin, page, date)
                 if better is not None:
-                    yield from window(reading, cursor, look, better)
+                    yield from window(reading, cursor, followups, better)
                     return
             poll_date = poll_date or date
             shown.update(row["id"] for row in page.rows)
-            rows = page.rows
-            observations = _look_closer(reading, rows, date)
-            greatest = max([d for row in rows if (d := _modified(row))] + [greatest or begin])
+            observations = _read_changed(reading, page.rows, date)
+            dates = [modified for row in page.rows if (modified := _modified(row))]
+            greatest = max([*dates, greatest or begin])
             if observations:
                 # The cursor stays: later pages of this window may hold older dates.
-                yield Batch(cursor, _sighting(observations, ticket, poll_date))
-            ticket = reading.ledger.ticket()
-    yield from _vanished(reading, cursor, look, begin, shown, poll_date or reading.clock())
+                yield batch_of(Source.POLL, cursor, observations, revision, poll_date)
+            revision = reading.ledger.revision
+    yield from _vanished(reading, cursor, followups, begin, shown, poll_date or reading.clock())
     yield Batch(dataclasses.replace(cursor, at=greatest, polled_at=poll_date))
 
 
 def _vanished(
     reading: Reading,
     cursor: Cursor,
-    look: Followups,
+    followups: Followups,
     begin: dt.datetime,
     shown: cabc.Set[int],
     poll_date: dt.datetime,
 ) -> cabc.Iterator[Batch]:
-    """Look after objects that should lie in the window and do not: gone, or back in time."""
+    """Read the objects that the window should show and does not: deleted, or dated back."""
     recent = reading.ledger.modified_after(begin, WIDE_ROWS)
     absent = [number for number in recent if number not in shown]
     if absent:
-        ticket = reading.ledger.ticket()
+        revision = reading.ledger.revision
         observations = read_in_full(reading, absent)
         there = {int(seen.object_id) for seen in observations}
-        look.candidates.update(number for number in absent if number not in there)
-        yield Batch(cursor, _sighting(observations, ticket, poll_date))
-
-
-def _sighting(
-    observations: cabc.Sequence[Observation], ticket: int, poll_date: dt.datetime
-) -> ObservationBatch:
-    return ObservationBatch(
-        source=Source.POLL, observations=observations, ticket=ticket, poll_date=poll_date
-    )
+        followups.candidates.update(number for number in absent if number not in there)
+        yield batch_of(Source.POLL, cursor, observations, revision, poll_date)
 
 
 def reach(reading: Reading) -> dt.timedelta:
-    """How far behind the cursor a window begins."""
+    """Return how far before the cursor a window begins."""
     # The store's filter is exclusive, and its dates have no fractions.
     delay = dt.timedelta(seconds=reading.stream.configuration.poll_delay)
     return max(reading.overlap, delay) + dt.timedelta(minutes=1)
 
 
 def wide_start(reading: Reading, cursor: Cursor) -> dt.datetime:
-    """The overlap before the last change that is known, or before the last poll if earlier.
+    """Return the overlap before the last known change, or before the last poll if earlier.
 
-    A clock that was ahead and was put right leaves dates of the future behind.
+    A store's clock that was ahead for a while leaves dates in the future.
     """
     dates = [date for date in (cursor.at, cursor.polled_at) if date is not None]
     return (min(dates) if dates else reading.clock()) - reach(reading)
@@ -168,36 +156,32 @@ def wide_start(reading: Reading, cursor: Cursor) -> dt.datetime:
 def _better_start(
     reading: Reading, cursor: Cursor, begin: dt.datetime, page: Page, date: dt.datetime
 ) -> dt.datetime | None:
-    """Where to begin when the first page shows that the wide window does not fit."""
-    if start := put_back(reading, begin, date):
+    """Return where to begin instead if the first page shows that the window does not fit."""
+    if start := reset_start(reading, begin, date):
         return start
     if cursor.polled_at is not None and (page.total or 0) > WIDE_ROWS:
-        # After an import the last change has thousands of neighbours. What is older than the
-        # overlap before the last poll was visible to it.
+        # An import leaves thousands of objects near the last change. Those older than the overlap
+        # before the last poll were visible to it.
         narrow = cursor.polled_at - reach(reading)
         return narrow if narrow > begin else None
     return None
 
 
-def put_back(reading: Reading, begin: dt.datetime, date: dt.datetime) -> dt.datetime | None:
-    """Where to begin when the store's clock was put back: before its dates of now."""
+def reset_start(reading: Reading, begin: dt.datetime, date: dt.datetime) -> dt.datetime | None:
+    """Return where to begin if the store's clock was set back: the overlap before its new time."""
     return date - reach(reading) if date < begin + reach(reading) - CLOCK_STEP else None
 
 
 def window_pages(fetch: Fetch, reading: Reading) -> cabc.Iterator[Page]:
     """Read one listing of a window, each page beginning with the last row of the one before."""
-    return walk(
-        fetch,
-        page_size=reading.listing.page_size,
-        overlap=True,
-        max_requests=MAX_REQUESTS,
-    )
+    size = reading.listing.page_size
+    return walk(fetch, page_size=size, overlap=True, max_requests=MAX_REQUESTS)
 
 
-def _look_closer(
+def _read_changed(
     reading: Reading, rows: cabc.Sequence[cabc.Mapping[str, t.Any]], date: dt.datetime
 ) -> list[Observation]:
-    """Read in full what the ledger does not hold at the row's date; trashed rows are gone."""
+    """Read in full what the ledger does not hold at the row's date; a trashed row is a deletion."""
     known = reading.ledger.known([str(row["id"]) for row in rows])
     observations, wanted = [], []
     for row in rows:
@@ -221,7 +205,7 @@ def _look_closer(
 
 
 def read_in_full(reading: Reading, ids: cabc.Sequence[int]) -> list[Observation]:
-    """Read live objects by their ids; those that are gone meanwhile are simply not among them."""
+    """Read live objects by their ids; deleted ones are left out."""
     observations = []
     for start in range(0, len(ids), INCLUDE_AT_ONCE):
         answer: StoreResponse = reading.listing.by_ids(ids[start : start + INCLUDE_AT_ONCE])
@@ -232,8 +216,3 @@ def read_in_full(reading: Reading, ids: cabc.Sequence[int]) -> list[Observation]
 
 def _modified(row: cabc.Mapping[str, t.Any]) -> dt.datetime | None:
     return parse_store_date(row.get("date_modified_gmt"))
-
-
-def _after(row: cabc.Mapping[str, t.Any], date: dt.datetime) -> bool:
-    modified = _modified(row)
-    return modified is not None and modified > date

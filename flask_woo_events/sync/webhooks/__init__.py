@@ -1,1 +1,1 @@
-"""Inbound webhooks, from the request to an observation."""
+"""Inbound webhooks, from the request to the objects that they name."""

@@ -1,4 +1,4 @@
-"""Arrivals: what the webhooks of stores said, kept until it is looked after."""
+"""The inbox: webhooks that were received, stored until they are processed."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from sqlalchemy import orm
 from ...db.leases import is_free
 from ...db.models import Arrival, Instance
 from ...instances.webhook_urls import Hook
-from .parse import Hint
+from ..hint import Hint
 
-#: Arrivals that are looked after together.
-TOGETHER = 1_000
+#: Webhooks that are processed together.
+BATCH_SIZE = 1_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Arrived:
-    """One webhook whose signature was right."""
+class ReceivedWebhook:
+    """One webhook whose signature was verified."""
 
     hook: Hook
     hint: Hint
-    #: Our own clock.
+    #: When it was received, by our own clock.
     at: dt.datetime
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Waiting:
-    """Arrivals of one instance that are looked after together."""
+class PendingWebhooks:
+    """Webhooks of one instance that are processed together."""
 
     hints: tuple[Hint, ...]
-    #: Their rows, each by its id: one with a lower id than these may be committed after them.
+    #: The id of each row: a row with a lower id may be committed after these were read.
     ids: tuple[int, ...]
 
 
-# Made once, and one statement: a store waits for it.
+# Built once, and a single statement: the store waits for it.
 _ADD = (
     sa.insert(Arrival)
     .from_select(
@@ -58,16 +58,16 @@ _ADD = (
 )  # Otherwise it is -1 on PostgreSQL.
 
 
-def add(connection: sa.Connection, arrived: cabc.Sequence[Arrived]) -> list[bool]:
-    """Keep what webhooks said.
+def add(connection: sa.Connection, received: cabc.Sequence[ReceivedWebhook]) -> list[bool]:
+    """Store webhooks.
 
-    :return: for each, whether it was kept; not when there is no such instance, or its secret is
+    :return: for each, whether it was stored: not if the instance does not exist or its secret is
         too old.
     """
-    return [connection.execute(_ADD, _values(one)).rowcount == 1 for one in arrived]
+    return [connection.execute(_ADD, _values(one)).rowcount == 1 for one in received]
 
 
-def _values(one: Arrived) -> dict[str, object]:
+def _values(one: ReceivedWebhook) -> dict[str, object]:
     return {
         "instance_id": one.hook.instance_id,
         "epoch": one.hook.epoch,
@@ -80,9 +80,9 @@ def _values(one: Arrived) -> dict[str, object]:
 
 
 def ping(connection: sa.Connection, pings: cabc.Sequence[tuple[Hook, dt.datetime]]) -> list[bool]:
-    """Note that stores reached us.
+    """Store when WooCommerce's test request reached each instance.
 
-    :return: for each, whether there is such an instance.
+    :return: for each, whether the instance exists.
     """
     query = sa.update(Instance).where(Instance.id == sa.bindparam("number"))
     query = query.values(pinged_at=sa.bindparam("now", type_=Instance.pinged_at.type))
@@ -93,13 +93,13 @@ def ping(connection: sa.Connection, pings: cabc.Sequence[tuple[Hook, dt.datetime
 
 
 def trusted(session: orm.Session, instance_id: int, webhook_id: int) -> bool:
-    """Whether a webhook is one of ours that has been signing rightly."""
+    """Return whether we registered this webhook and its signatures have been right so far."""
     hooks = session.scalar(sa.select(Instance.hooks).where(Instance.id == instance_id))
     return any(one.get("id") == webhook_id and not one.get("distrusted") for one in hooks or ())
 
 
 def distrust(session: orm.Session, instance_id: int, webhook_id: int, now: dt.datetime) -> None:
-    """Note that a webhook of ours signs with another secret; the guardian replaces it at once."""
+    """Mark a webhook that signs with another secret, so that it is replaced without delay."""
     instance = session.get(Instance, instance_id, with_for_update=True)
     for one in instance.hooks if instance is not None else ():
         if instance is not None and one.get("id") == webhook_id and not one.get("distrusted"):
@@ -111,9 +111,9 @@ def distrust(session: orm.Session, instance_id: int, webhook_id: int, now: dt.da
 def epoch_of(
     session: orm.Session, instance_id: int, organization_id: int | None = None
 ) -> int | None:
-    """Which secret an instance's webhooks have now.
+    """Return the number of the secret that an instance's webhooks have now.
 
-    :param organization_id: only of this organisation.
+    :param organization_id: only if the instance belongs to this organization.
     """
     query = sa.select(Instance.hooks_epoch).where(Instance.id == instance_id)
     if organization_id is not None:
@@ -121,8 +121,10 @@ def epoch_of(
     return session.scalars(query).one_or_none()
 
 
-def instances(session: orm.Session, now: dt.datetime, instance_id: int | None = None) -> list[int]:
-    """Instances with arrivals that may be looked after, those waiting longest first.
+def due_instances(
+    session: orm.Session, now: dt.datetime, instance_id: int | None = None
+) -> list[int]:
+    """Return the instances whose pending webhooks can be processed, the longest waiting first.
 
     :param instance_id: only this one.
     """
@@ -139,23 +141,23 @@ def instances(session: orm.Session, now: dt.datetime, instance_id: int | None = 
     return list(session.scalars(query))
 
 
-def waiting(session: orm.Session, instance_id: int) -> Waiting | None:
-    """The oldest arrivals of an instance."""
+def pending(session: orm.Session, instance_id: int) -> PendingWebhooks | None:
+    """Return the oldest pending webhooks of an instance, if it has any."""
     rows = session.execute(
         sa.select(Arrival.id, Arrival.topic, Arrival.collection, Arrival.object_id, Arrival.parent)
         .where(Arrival.instance_id == instance_id)
         .order_by(Arrival.id)
-        .limit(TOGETHER)
+        .limit(BATCH_SIZE)
     ).all()
     if not rows:
         return None
-    return Waiting(tuple(Hint(*row[1:]) for row in rows), tuple(row.id for row in rows))
+    return PendingWebhooks(tuple(Hint(*row[1:]) for row in rows), tuple(row.id for row in rows))
 
 
-def remove(session: orm.Session, waiting: Waiting) -> None:
-    """Forget arrivals that were looked after; those which came meanwhile stay."""
+def remove(session: orm.Session, processed: PendingWebhooks) -> None:
+    """Delete processed webhooks; any that were received meanwhile stay."""
     session.execute(
         sa.delete(Arrival)
-        .where(Arrival.id.in_(waiting.ids))
+        .where(Arrival.id.in_(processed.ids))
         .execution_options(synchronize_session=False)
     )

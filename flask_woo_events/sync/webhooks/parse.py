@@ -1,21 +1,22 @@
-"""The intake: what a webhook of WooCommerce says, read as a hint where to look."""
+"""Parsing: the hint in a delivery of a WooCommerce webhook."""
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import typing as t
 
 import orjson
 
-#: Topics of a resource, and the hub's name of its collection.
+from ..hint import Hint
+
+#: The hub's names of the collections, by the topic's resource.
 _RESOURCES = {
     "order": "orders",
     "product": "products",
     "coupon": "discounts",
     "customer": "customers",
 }
-#: What ``action.*`` topics name, longest first.
+#: The words in ``action.*`` topics, longest first, and the hub's names of their collections.
 _ACTIONS = (
     ("product_variation", "variations"),
     ("order_note", "orders-comments"),
@@ -28,26 +29,14 @@ _ACTIONS = (
 _DIGITS = re.compile(r"[0-9]{1,18}\Z")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Hint:
-    """Where to look: a collection, and an object of it if the webhook named one."""
-
-    topic: str
-    #: The hub's name of the collection; ``None`` when the topic says nothing of one.
-    collection: str | None
-    object_id: int | None = None
-    #: The product that a variation belongs to.
-    parent: int | None = None
-
-
 def read(topic: str, body: bytes) -> Hint:
-    """Read a delivery whose signature held.
+    """Read a delivery whose signature was verified.
 
-    Nothing of it is believed but that something may have happened there. WooCommerce sends what
-    an object is when the queue runs, not what it was; from its memory, not from the table; errors
-    in the place of objects; and ``coupon.deleted`` for a page (5.9 to 11.0).
+    Only the object's name is used: the store is then read. WooCommerce 5.9 to 11.0 sends the
+    object as it is when the queue runs, not as it was; from a cache, not from the table; sometimes
+    an error instead of an object; and ``coupon.deleted`` for a deleted page.
 
-    :param topic: ``X-WC-Webhook-Topic``.
+    :param topic: the ``X-WC-Webhook-Topic`` header.
     """
     try:
         data = orjson.loads(body)

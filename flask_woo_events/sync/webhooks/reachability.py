@@ -1,8 +1,8 @@
-"""The watch: whether stores reach the intake, as far as we can see.
+"""Reachability: whether stores can reach the address that receives their webhooks.
 
-WooCommerce does not repeat a webhook, and its REST API does not tell of a failed one until the
-store disables it, seven failures in a row later (5.9 to 11.0). What a short outage of ours lost is
-found by nobody but us.
+WooCommerce does not repeat a webhook, and its REST API shows no failure until the store disables
+the webhook after seven failures in a row (5.9 to 11.0). So the webhooks that a short outage lost
+have to be found from here.
 """
 
 from __future__ import annotations
@@ -26,114 +26,117 @@ from ...settings import Settings
 
 _log = logging.getLogger(__name__)
 
-#: Stores are polled because of an address at most this often, seconds; again and again less often.
-APART, APART_AT_MOST = 60.0, 300.0
-#: How long the intake may take to answer.
-_PATIENCE = Timeouts(connect=5.0, read=5.0, total=10.0)
-#: Bytes of its answer.
-_MOST = 4096
-#: Instances that live on webhooks.
+#: Seconds between two polls because of one address; repeated outages double them up to the second.
+MIN_PAUSE, MAX_PAUSE = 60.0, 300.0
+#: How long the address may take to respond.
+_TIMEOUTS = Timeouts(connect=5.0, read=5.0, total=10.0)
+#: The largest response, in bytes.
+_MAX_BYTES = 4096
+#: Instances that receive webhooks.
 _HOOKED = (Instance.vendor_type == "webhook", Instance.events_enabled, sa.not_(Instance.disabled))
 
 
 @dataclasses.dataclass(slots=True)
-class _Base:
-    """What is known of one address at which the intake is reached."""
+class _Address:
+    """The last checks of one address that receives webhooks."""
 
     reached: bool = False
-    #: Until when what may have been missed was polled, or is being polled; seconds, monotonic.
+    #: Outages before this are polled for, or were; seconds, monotonic.
     covered: float = -math.inf
-    #: Something may have been missed since.
+    #: Whether webhooks may have been lost since.
     missed: bool = False
-    #: Before this there is no other poll.
+    #: The earliest time of the next poll; seconds, monotonic.
     quiet_until: float = -math.inf
-    pause: float = APART
+    #: Seconds until another poll.
+    pause: float = MIN_PAUSE
 
 
 class Watch:
-    """Asks the intake as stores do, and lets their polls find what it may have missed.
+    """Requests the addresses as stores do, and polls for webhooks that they may have lost.
 
-    That is when it answers again, when a process of it is a new one, and once when the watch
-    begins. Each worker may have a watch of its own: a poll more costs requests, no events.
+    The stores are polled when an address responds again, when a new process responds at it, and
+    once when the watch begins. Several workers may watch: an additional poll costs requests, but
+    repeats no event.
 
-    :param ticks: seconds, monotonic.
+    :param ticks: returns seconds, monotonic.
     """
 
     def __init__(self, runtime: Runtime, ticks: cabc.Callable[[], float] = time.monotonic) -> None:
         self._runtime = runtime
         self._ticks = ticks
-        self._bases: dict[str, _Base] = {}
+        self._bases: dict[str, _Address] = {}
 
-    def look(self) -> None:
-        """Ask at each address once."""
+    def check(self) -> None:
+        """Check each address once."""
         try:
             found = bases(self._runtime)
-            self._bases = {base: self._bases.get(base) or _Base() for base in found}
-            for base, seen in self._bases.items():
-                self._look_at(base, seen)
+            self._bases = {base: self._bases.get(base) or _Address() for base in found}
+            for base, address in self._bases.items():
+                self._check(base, address)
         except sa.exc.SQLAlchemyError:
-            # The intake needs the database too: what came meanwhile was not taken.
-            for seen in self._bases.values():
-                seen.reached = False
+            # Webhooks are stored in this database, so those sent meanwhile were rejected.
+            for address in self._bases.values():
+                address.reached = False
 
-    def _look_at(self, base: str, seen: _Base) -> None:
+    def _check(self, base: str, address: _Address) -> None:
         up = seconds_up(self._runtime, base)
         now = self._ticks()
         if up is None:
-            if seen.reached:
+            if address.reached:
                 extra = {"action": "watch", "base": base}
-                _log.warning("webhooks do not reach %s", base, extra=extra)
-            seen.reached = False
+                _log.warning("webhooks cannot reach %s", base, extra=extra)
+            address.reached = False
             return
-        # By its age, not by a name: that a process was not met before does not make it new.
-        seen.missed = seen.missed or not seen.reached or now - up > seen.covered
-        seen.reached = True
-        if seen.missed and now >= seen.quiet_until:
-            self._fill(base, seen, now)
+        # A process is new by its age: one that was only not address before has lost nothing.
+        address.missed = address.missed or not address.reached or now - up > address.covered
+        address.reached = True
+        if address.missed and now >= address.quiet_until:
+            self._fill(base, address, now)
 
-    def _fill(self, base: str, seen: _Base, now: float) -> None:
+    def _fill(self, base: str, address: _Address, now: float) -> None:
         settings, clock = self._runtime.settings, self._runtime.clock()
         lease = dt.timedelta(seconds=settings.lease_seconds)
         with self._runtime.database.write() as session:
             mine = [] if settings.public_url else [Instance.hooks_base == base]
             webhooks.poll_missed(session, clock, *_HOOKED, *mine)
             webhooks.check_soon(session, clock, lease, *_HOOKED, *mine)
-        # One after the other: processes that are replaced all the time, or an intake that fails so.
-        ran_on = now < seen.quiet_until + APART
-        seen.pause = min(2 * seen.pause, APART_AT_MOST) if ran_on else APART
-        seen.covered, seen.missed, seen.quiet_until = now, False, now + seen.pause
+        # Wait longer each time when processes restart or fail again and again.
+        repeated = now < address.quiet_until + MIN_PAUSE
+        address.pause = min(2 * address.pause, MAX_PAUSE) if repeated else MIN_PAUSE
+        address.covered, address.missed, address.quiet_until = now, False, now + address.pause
         extra = {"action": "watch", "base": base}
-        _log.info("what webhooks to %s may have missed is polled", base, extra=extra)
+        _log.info("polling for changes whose webhooks to %s may be lost", base, extra=extra)
 
 
 def bases(runtime: Runtime) -> list[str]:
-    """The addresses of the API to which stores send webhooks."""
+    """Return the base addresses to which stores send webhooks."""
     query = sa.select(Instance.hooks_base).where(*_HOOKED).distinct()
     with runtime.database.read() as session:
-        found = session.scalars(query).all()
-    return sorted({base for one in found if (base := base_of(runtime.settings, one))})
+        hooks_bases = session.scalars(query).all()
+    found = {base_of(runtime.settings, hooks_base) for hooks_base in hooks_bases}
+    return sorted(base for base in found if base)
 
 
 def base_of(settings: Settings, hooks_base: str | None) -> str | None:
-    """The address of the API for an instance's store; the deployment's own goes first."""
+    """Return the base address for an instance's webhooks; ``WOO_EVENTS_PUBLIC_URL`` wins."""
     return settings.public_url or hooks_base
 
 
 def seconds_up(runtime: Runtime, base: str) -> float | None:
-    """How long the process that answers at an address has been there; ``None`` if none does."""
+    """Return the uptime of the process that responds at an address; ``None`` if none does."""
     url = base.rstrip("/") + webhook_urls.PATH
     try:
         answer = exchange(
             runtime.store_session,
             "GET",
             url,
-            # Of several processes another one may answer the next time.
+            # So that another of several processes may respond the next time.
             headers={"Connection": "close"},
-            timeouts=_PATIENCE,
-            max_bytes=_MOST,
+            timeouts=_TIMEOUTS,
+            max_bytes=_MAX_BYTES,
         )
-        told = orjson.loads(answer.body) if answer.status == 200 else None
+        content = orjson.loads(answer.body) if answer.status == 200 else None
     except (TransportError, orjson.JSONDecodeError):
         return None
-    up = told.get("upSeconds") if isinstance(told, dict) else None
+    up = content.get("upSeconds") if isinstance(content, dict) else None
     return float(up) if isinstance(up, int | float) else None

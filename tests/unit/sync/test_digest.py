@@ -1,4 +1,4 @@
-"""What of an object counts as its content."""
+"""Which fields of an object count as its content."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ BODIES = st.dictionaries(st.text(max_size=8), JSON, max_size=6)
 
 @pytest.mark.parametrize("name", sorted(VOLATILE))
 def test_a_volatile_field_does_not_count(name: str) -> None:
-    """Fields that change by themselves make no event."""
+    """Fields that change by themselves cause no event."""
     assert content_of({"id": 1, name: [1, 2]}) == content_of({"id": 1, name: [2, 1]})
 
 
 def test_number_formatting_of_the_rating_does_not_count() -> None:
-    """ "0.00" by REST is "0" in a webhook of the same second."""
+    """ "0.00" in the REST API equals "0" in a webhook of the same second."""
     assert content_of({"average_rating": "0.00"}) == content_of({"average_rating": "0"})
 
 
-def test_local_twins_of_dates_do_not_count() -> None:
+def test_local_dates_with_a_gmt_date_do_not_count() -> None:
     """A new time zone of the site moves ``date_paid`` and leaves ``date_paid_gmt``."""
     paid = {"id": 1, "date_paid": "2026-11-23T07:00:00", "date_paid_gmt": "2026-11-23T12:00:00"}
     moved = paid | {"date_paid": "2026-11-23T13:00:00"}
@@ -39,15 +39,15 @@ def test_local_twins_of_dates_do_not_count() -> None:
     assert changed_fields(content_of(paid).fields, fields, later) == ("date_paid_gmt",)
 
 
-@pytest.mark.parametrize("twin", [{}, {"date_created_gmt": None}])
-def test_local_dates_without_a_twin_count(twin: dict[str, None]) -> None:
-    """A draft has a local date only; so have fields that no version gives a twin."""
-    draft = {"id": 1, "date_created": "2026-11-23T07:00:00", **twin}
+@pytest.mark.parametrize("gmt_date", [{}, {"date_created_gmt": None}])
+def test_local_dates_without_a_gmt_date_count(gmt_date: dict[str, None]) -> None:
+    """A draft has only a local date; some fields have no ``*_gmt`` date in any version."""
+    draft = {"id": 1, "date_created": "2026-11-23T07:00:00", **gmt_date}
     assert content_of(draft).digest != content_of({**draft, "date_created": "2026-11-24"}).digest
 
 
-def test_a_twin_that_goes_is_named() -> None:
-    """A sale that ends loses both its dates."""
+def test_a_gmt_date_that_becomes_null_is_named() -> None:
+    """Both dates of a sale become null when it ends; the ``*_gmt`` one is named."""
     before = {"id": 1, "date_on_sale_to": "2026-11-23", "date_on_sale_to_gmt": "2026-11-23"}
     after = {"id": 1, "date_on_sale_to": None, "date_on_sale_to_gmt": None}
     changed = changed_fields(content_of(before).fields, content_of(after).fields, after)
@@ -80,7 +80,7 @@ def _sorted(value: t.Any) -> t.Any:
 
 
 def test_changed_fields_are_named() -> None:
-    """An update tells which top-level fields differ, new ones included."""
+    """An update names the top-level fields that differ, new ones included."""
     before = {"id": 1, "price": "5", "name": "Mug"}
     after = {"id": 1, "price": "6", "name": "Mug", "sku": "m"}
     old, new = content_of(before), content_of(after)

@@ -1,4 +1,4 @@
-"""Which rows of a journal are looked after, and when it is not believed."""
+"""Which rows of a journal are processed, and when a journal is rejected."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ import typing as t
 import pytest
 
 from flask_woo_events.errors import JournalBrokenError
-from flask_woo_events.sync.journal import position as journal
-from flask_woo_events.sync.journal.position import Position
-from flask_woo_events.sync.webhooks.parse import Hint
+from flask_woo_events.sync.hint import Hint
+from flask_woo_events.sync.journal.position import (
+    MAX_RANGES,
+    Position,
+    advance,
+    begin,
+    hints,
+)
 from flask_woo_events.woocommerce.plugin_journal import JournalChange, JournalPage
 
 NOW = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.UTC)
@@ -38,7 +43,7 @@ def _page(*changes: JournalChange, **facts: t.Any) -> JournalPage:
 
 
 def _shown(position: Position, *changes: JournalChange, **facts: t.Any) -> JournalPage:
-    """What a store with these rows answers at a position."""
+    """Return the page that a store with these rows sends for a position."""
     before = [one.at for one in changes if one.seq <= position.after]
     facts = {"anchor": before[-1] if before else None, "head": changes[-1].seq, **facts}
     return _page(*(one for one in changes if one.seq > position.after), **facts)
@@ -53,49 +58,49 @@ def _minutes(number: float) -> dt.datetime:
 
 
 def test_settled_rows_raise_the_floor() -> None:
-    """Rows that were read late enough are never asked for again."""
-    caught = journal.advance(_at(4), [_page(_change(5), _change(6))], NOW)
-    assert [one.seq for one in caught.changes] == [5, 6]
-    assert (caught.position.after, caught.position.seen) == (6, ())
+    """Rows that are old enough when read are not read again."""
+    read = advance(_at(4), [_page(_change(5), _change(6))], NOW)
+    assert [one.seq for one in read.changes] == [5, 6]
+    assert (read.position.after, read.position.seen) == (6, ())
 
 
-def test_young_rows_are_read_again() -> None:
-    """A row that was just written holds the floor, whatever is behind it."""
+def test_recent_rows_are_read_again() -> None:
+    """The floor stays below a row that was just written, whatever follows it."""
     pages = [_page(_change(5, age=3), _change(6))]
-    position = journal.advance(_at(4), pages, NOW).position
+    position = advance(_at(4), pages, NOW).position
     assert (position.after, position.seen) == (4, ((6, 6),))
-    again = journal.advance(position, [_page(_change(5), _change(6))], _minutes(1))
+    again = advance(position, [_page(_change(5), _change(6))], _minutes(1))
     assert [one.seq for one in again.changes] == [5]
     assert again.position.after == 6
 
 
-def test_rows_of_the_future_do_not_hold_for_ever() -> None:
-    """After the clock was put back, rows with later dates are let go in a quarter of an hour."""
+def test_rows_with_future_dates_hold_the_floor_for_a_while() -> None:
+    """After the clock was set back, rows with later dates are released after 15 minutes."""
     page = _page(_change(5, age=-3600))
-    position = journal.advance(_at(4), [page], NOW).position
+    position = advance(_at(4), [page], NOW).position
     assert position.after == 4
-    assert journal.advance(position, [page], _minutes(14)).position.after == 4
-    assert journal.advance(position, [page], _minutes(15)).position.after == 5
+    assert advance(position, [page], _minutes(14)).position.after == 4
+    assert advance(position, [page], _minutes(15)).position.after == 5
 
 
 def test_gaps_are_waited_for() -> None:
-    """A missing number holds the floor for a quarter of an hour, and no later number does."""
-    position = journal.advance(_at(4), [_page(_change(6))], NOW).position
+    """A missing number holds the floor for 15 minutes, and later numbers do not extend this."""
+    position = advance(_at(4), [_page(_change(6))], NOW).position
     assert (position.after, position.seen) == (4, ((6, 6),))
     rows = _change(6), _change(8)
-    position = journal.advance(position, [_shown(position, *rows)], _minutes(10)).position
+    position = advance(position, [_shown(position, *rows)], _minutes(10)).position
     assert (position.after, position.seen) == (4, ((6, 6), (8, 8)))
-    position = journal.advance(position, [_shown(position, *rows)], _minutes(15)).position
+    position = advance(position, [_shown(position, *rows)], _minutes(15)).position
     assert (position.after, position.seen) == (6, ((8, 8),))
-    assert journal.advance(position, [_shown(position, *rows)], _minutes(25)).position.after == 8
+    assert advance(position, [_shown(position, *rows)], _minutes(25)).position.after == 8
 
 
-def test_a_late_row_is_seen() -> None:
-    """The number that was missing is looked after when it comes."""
-    position = journal.advance(_at(4), [_page(_change(6))], NOW).position
-    caught = journal.advance(position, [_page(_change(5), _change(6))], _minutes(1))
-    assert [one.seq for one in caught.changes] == [5]
-    assert caught.position.after == 6
+def test_a_late_row_is_processed() -> None:
+    """A missing number is processed when it appears."""
+    position = advance(_at(4), [_page(_change(6))], NOW).position
+    read = advance(position, [_page(_change(5), _change(6))], _minutes(1))
+    assert [one.seq for one in read.changes] == [5]
+    assert read.position.after == 6
 
 
 @pytest.mark.parametrize(
@@ -108,52 +113,52 @@ def test_a_late_row_is_seen() -> None:
         (_at(4, anchor=NOW), _page(_change(5), anchor=None)),
     ],
 )
-def test_another_journal_is_not_believed(position: Position, page: JournalPage) -> None:
-    """Another epoch, an earlier end, and other rows below the floor are noticed."""
+def test_another_journal_is_rejected(position: Position, page: JournalPage) -> None:
+    """Another epoch, an earlier end, or other rows below the floor are an error."""
     with pytest.raises(JournalBrokenError):
-        journal.advance(position, [page], NOW)
+        advance(position, [page], NOW)
 
 
-def test_a_pruned_floor_is_believed() -> None:
-    """That the row at the floor itself was pruned says nothing."""
+def test_a_pruned_floor_is_accepted() -> None:
+    """A journal whose row at the floor was pruned is still the same journal."""
     page = _page(_change(5), anchor=None, pruned=4)
-    assert journal.advance(_at(4, anchor=NOW), [page], NOW).position.after == 5
+    assert advance(_at(4, anchor=NOW), [page], NOW).position.after == 5
 
 
 def test_a_step_of_the_clock_is_noticed() -> None:
-    """The store's clock is compared with ours, not with itself."""
-    position = journal.advance(_at(4), [_page(_change(5))], NOW).position
+    """The store's clock is compared with our own clock."""
+    position = advance(_at(4), [_page(_change(5))], NOW).position
     still = _shown(position, _change(5), date=_minutes(10))
-    assert not journal.advance(position, [still], _minutes(10)).clock_changed
-    assert journal.advance(position, [still], _minutes(5)).clock_changed
+    assert not advance(position, [still], _minutes(10)).clock_changed
+    assert advance(position, [still], _minutes(5)).clock_changed
 
 
 def test_the_end_of_a_journal() -> None:
-    """Beginning at the end leaves out what is settled, and waits for missing numbers."""
-    position = journal.begin(_page(_change(5), _change(7), _change(8, age=1)), NOW)
+    """The first position skips settled rows and waits for missing numbers."""
+    position = begin(_page(_change(5), _change(7), _change(8, age=1)), NOW)
     assert (position.after, position.seen) == (0, ((5, 5), (7, 7)))
-    assert journal.begin(_page(), NOW).after == 0
+    assert begin(_page(), NOW).after == 0
 
 
-def test_a_position_is_kept_as_it_is() -> None:
-    """What is written to the database comes back."""
-    position = journal.advance(_at(4), [_page(_change(6), _change(8))], NOW).position
+def test_a_position_survives_json() -> None:
+    """A position that is written to the database is read back unchanged."""
+    position = advance(_at(4), [_page(_change(6), _change(8))], NOW).position
     assert Position.from_json(position.to_json()) == position
 
 
 def test_many_gaps_do_not_fill_the_database() -> None:
-    """Where numbers come in steps, as in a cluster, the oldest gaps are given up."""
+    """Where numbers grow in steps, as in a cluster, the oldest gaps are given up."""
     changes = [_change(seq) for seq in range(3, 30_000, 3)]
-    position = journal.advance(_at(0), [_page(*changes)], NOW).position
-    assert len(position.seen) <= journal.MOST_STRETCHES
+    position = advance(_at(0), [_page(*changes)], NOW).position
+    assert len(position.seen) <= MAX_RANGES
     assert position.top == changes[-1].seq
 
 
-def test_hints_name_each_place_once() -> None:
-    """An order in WooCommerce's own tables may be a refund; unknown types say nothing."""
+def test_hints_name_each_object_once() -> None:
+    """A row of the orders table may be a refund; a row of an unknown type gives no hint."""
     rows = [_change(1), _change(1), _change(2, kind="order_or_refund"), _change(3, kind="planet")]
     rows.append(dataclasses.replace(_change(4, kind="variation", parent=7), id=0))
-    assert journal.hints(rows) == [
+    assert hints(rows) == [
         Hint("journal", "products", 1001),
         Hint("journal", "orders", 1002),
         Hint("journal", "refunds", 1002),

@@ -1,4 +1,4 @@
-"""The search by halves: what it finds, and what it costs."""
+"""The bisecting search: what it finds, and what it costs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import typing as t
 import hypothesis
 from hypothesis import strategies as st
 
-from flask_woo_events.sync.reading.missing import MOST_REQUESTS, _Search
+from flask_woo_events.sync.reading.missing import MAX_SEARCH_REQUESTS, _Search
 
 PAGE = 100
 
 
 @dataclasses.dataclass
-class Shelf:
-    """A store's listing and our ledger, as the search asks them."""
+class FakeReading:
+    """A store's listing and the ledger, as the search reads them."""
 
     shown: list[int]
     held: list[int]
@@ -35,12 +35,12 @@ class Shelf:
         self.requests += 1
         return self.shown[offset : offset + limit]
 
-    def live_numbers(self, _after: int | None, _until: int | None) -> list[int]:
+    def live_numbers(self) -> list[int]:
         return self.held
 
 
-def _search(shelf: Shelf) -> _Search:
-    search = _Search(t.cast("t.Any", shelf), len(shelf.shown))
+def _search(reading: FakeReading) -> _Search:
+    search = _Search(t.cast("t.Any", reading), len(reading.shown))
     search.run()
     return search
 
@@ -51,13 +51,13 @@ _ids = st.sets(st.integers(1, 3000), max_size=600)
 @hypothesis.settings(deadline=None, max_examples=300)
 @hypothesis.given(_ids, _ids, _ids, st.integers(2, 100))
 def test_deletions_are_found(both: set[int], gone: set[int], new: set[int], size: int) -> None:
-    """Without additions every deletion is found; with them, nothing but a difference is."""
+    """Without additions every deletion is found; with them, only differences are found."""
     gone, new = gone - both, new - both - gone
-    shelf = Shelf(sorted(both), sorted(both | gone), size)
-    search = _search(shelf)
+    reading = FakeReading(sorted(both), sorted(both | gone), size)
+    search = _search(reading)
     if search.ended:
         assert search.found == gone
-    mixed = _search(Shelf(sorted(both | new), sorted(both | gone), size))
+    mixed = _search(FakeReading(sorted(both | new), sorted(both | gone), size))
     assert mixed.found <= gone | new
     if mixed.ended and len(gone) != len(new):
         assert mixed.found
@@ -66,21 +66,21 @@ def test_deletions_are_found(both: set[int], gone: set[int], new: set[int], size
 @hypothesis.settings(deadline=None, max_examples=50)
 @hypothesis.given(st.integers(1, 100_000))
 def test_one_deletion_costs_a_logarithm(gone: int) -> None:
-    """One among 100,000 takes no more pages than can be halved."""
+    """One deletion among 100,000 objects takes no more pages than bisecting needs."""
     ids = list(range(1, 100_001))
-    shelf = Shelf([one for one in ids if one != gone], ids)
-    search = _search(shelf)
+    reading = FakeReading([one for one in ids if one != gone], ids)
+    search = _search(reading)
     assert search.found == {gone}
-    assert shelf.requests <= math.ceil(math.log2(1000)) + 2
+    assert reading.requests <= math.ceil(math.log2(1000)) + 2
 
 
 @hypothesis.settings(deadline=None, max_examples=20)
 @hypothesis.given(st.sets(st.integers(1, 20_000), min_size=100, max_size=5000))
 def test_a_search_ends(gone: set[int]) -> None:
-    """However much is gone one search asks for so many pages, and says when it did not finish."""
+    """A search stays within its limit of requests and reports when it did not finish."""
     ids = list(range(1, 20_001))
-    shelf = Shelf([one for one in ids if one not in gone], ids)
-    search = _search(shelf)
-    assert shelf.requests <= MOST_REQUESTS
+    reading = FakeReading([one for one in ids if one not in gone], ids)
+    search = _search(reading)
+    assert reading.requests <= MAX_SEARCH_REQUESTS
     assert search.found <= gone
     assert not search.ended or search.found == gone

@@ -1,0 +1,123 @@
+"""The run of one instance: what polls and webhook processing have in common."""
+
+from __future__ import annotations
+
+import abc
+import collections.abc as cabc
+import contextlib
+import dataclasses
+import datetime as dt
+import logging
+import time
+
+from sqlalchemy import orm
+
+from ..db.database import is_away
+from ..db.leases import InstanceLease, LeaseRenewer, claim_instance
+from ..errors import LeaseLostError, StoreRestoredError, WooEventsError
+from ..runtime import Runtime
+from .poll_session import PollSession, ResourceRun
+from .reading.base import Batch
+from .report import PollReport
+
+_log = logging.getLogger(__name__)
+
+
+class InstanceRun(abc.ABC):
+    """Claims one instance at a time, records what its resources yield, and releases it.
+
+    :param renewer: renews the lease while the store is slow.
+    :param stopped: checked between commits; true ends the run there.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        renewer: LeaseRenewer,
+        *,
+        stopped: cabc.Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._runtime = runtime
+        self._database = runtime.database
+        self._renewer = renewer
+        self._stopped = stopped
+
+    def run(self, instance_id: int) -> list[PollReport]:
+        """Run one instance, unless another worker has it.
+
+        A failing resource is reported and does not stop the others.
+        """
+        reports: list[PollReport] = []
+        with self._database.write() as session:
+            length = self._renewer.length
+            lease = claim_instance(session, instance_id, self._runtime.clock(), length)
+        if lease is None:
+            return self._not_run(instance_id, "another worker is polling this instance", reports)
+        started = self._runtime.clock()
+        try:
+            with self._renewer.hold(lease):
+                self._work(lease, started, reports)
+        except LeaseLostError as exc:
+            _log.warning("%s", exc, extra={"action": "lease_lost", "instance": instance_id})
+            return self._not_run(instance_id, str(exc), reports)
+        with self._database.write() as session:
+            self._release(session, lease, started, reports)
+        return reports
+
+    @abc.abstractmethod
+    def _not_run(self, instance_id: int, error: str, reports: list[PollReport]) -> list[PollReport]:
+        """Return the reports of a run that could not claim or keep the instance."""
+
+    @abc.abstractmethod
+    def _work(self, lease: InstanceLease, started: dt.datetime, reports: list[PollReport]) -> None:
+        """Do the work of a run, and append its reports."""
+
+    @abc.abstractmethod
+    def _release(
+        self,
+        session: orm.Session,
+        lease: InstanceLease,
+        started: dt.datetime,
+        reports: list[PollReport],
+    ) -> None:
+        """Count the run and release the instance."""
+
+    @abc.abstractmethod
+    def _recorded(self, poll: PollSession, run: ResourceRun, batch: Batch) -> bool:
+        """Use a batch that was committed; return whether to read the next one."""
+
+    @abc.abstractmethod
+    def _failed(self, poll: PollSession, run: ResourceRun, exc: Exception) -> None:
+        """Schedule the next attempt of a resource that failed."""
+
+    def _record(self, poll: PollSession, run: ResourceRun, batches: cabc.Generator[Batch]) -> None:
+        """Record what a resource yields; report its cost and its failure."""
+        report = run.report
+        before, began = poll.client.requests_made, time.monotonic()
+        try:
+            with contextlib.closing(batches):
+                for batch in batches:
+                    run.recorder.record(batch, self._runtime.clock())
+                    if not self._recorded(poll, run, batch):
+                        break
+        except (LeaseLostError, StoreRestoredError):
+            raise
+        except WooEventsError as exc:
+            report.error = str(exc)
+            self._failed(poll, run, exc)
+        except Exception as exc:
+            if is_away(exc):
+                raise  # The database failed, not the resource; the instance stays due.
+            # A bug that one resource triggers must not stop the others.
+            report.error = f"{type(exc).__name__}: {exc}"
+            self._failed(poll, run, exc)
+            _log.exception("reading %s failed", report.resource, extra=extra_of(report))
+        finally:
+            report.requests += poll.client.requests_made - before
+            report.seconds = round(report.seconds + time.monotonic() - began, 3)
+            report.observed, report.events = run.recorder.observed, run.recorder.events
+
+
+def extra_of(report: PollReport) -> dict[str, object]:
+    """Return the fields that a log line about a report carries."""
+    return {"action": "poll", **dataclasses.asdict(report)}
