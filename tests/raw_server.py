@@ -17,6 +17,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.waiting import HANG_SECONDS
+
 
 @dataclasses.dataclass
 class Connection:
@@ -93,7 +95,7 @@ def peer(handle: Handler, *, tls: ssl.SSLContext | None = None) -> cabc.Iterator
         with contextlib.suppress(OSError, ValueError):
             sock = tls.wrap_socket(raw, server_side=True) if tls else raw
             with sock:
-                sock.settimeout(5)
+                sock.settimeout(HANG_SECONDS)
                 line = Recording(sock, stop, number, found)
                 handle(line)
         raw.close()
@@ -119,7 +121,7 @@ def peer(handle: Handler, *, tls: ssl.SSLContext | None = None) -> cabc.Iterator
             listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         for thread in [accepting, *threads]:
-            thread.join(6)
+            thread.join()
 
 
 @dataclasses.dataclass

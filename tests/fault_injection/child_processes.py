@@ -12,10 +12,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
-#: Seconds after which a test fails as hung; no test depends on the machine's speed.
-TIMEOUT = 500.0
+from tests.waiting import wait_until
 
 
 class ProcessSpawner:
@@ -84,19 +82,6 @@ class Child:
         self.signal(signal.SIGKILL)
         wait_until(lambda: not self.alive)
 
-    def wait(self, seconds: float = TIMEOUT) -> None:
+    def wait(self) -> None:
         """Wait until it ends."""
-        wait_until(lambda: not self.alive, seconds)
-
-
-def wait_until(done: cabc.Callable[[], bool], seconds: float = TIMEOUT) -> float:
-    """Wait for a condition; return how long it took, seconds.
-
-    :raises TimeoutError: it did not become true.
-    """
-    began = time.monotonic()
-    while not done():
-        if time.monotonic() - began > seconds:
-            raise TimeoutError(f"it took longer than {seconds:g} seconds")
-        time.sleep(0.02)
-    return time.monotonic() - began
+        wait_until(lambda: not self.alive)

@@ -36,8 +36,9 @@ from flask_woo_events.simulation.loss_suite.ground_truth import truth
 from flask_woo_events.simulation.loss_suite.judge import Judge, ObjectKey, Verdict, events_in
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.values.crypto import Cipher
+from tests.waiting import HANG_SECONDS, wait_until
 
-from .child_processes import TIMEOUT, Child, ProcessSpawner, wait_until
+from .child_processes import Child, ProcessSpawner
 from .crash_points import KILL_TIMES
 from .webhook_log import WebhookLog
 
@@ -305,7 +306,7 @@ class Installation:
             if self.judge.known.get(thing) != now.get(thing)
         ]
 
-    def verdict(self, *, seconds: float = TIMEOUT) -> Verdict:
+    def verdict(self, *, seconds: float = HANG_SECONDS) -> Verdict:
         """Wait until every change is delivered, and judge."""
         end = time.monotonic() + seconds
         while not self.complete and time.monotonic() < end:

@@ -10,7 +10,9 @@ import dataclasses
 import itertools
 import time
 
-from .child_processes import Child, wait_until
+from tests.waiting import wait_until
+
+from .child_processes import Child
 from .crash_points import KILL_AT
 from .installation import Installation
 from .server_processes import Broker, Celery, Intake, ServerProcesses
@@ -222,7 +224,7 @@ def intake_at_points(
 
 
 def _begin_webhooks(installation: Installation) -> None:
-    wait_until(lambda: installation.webhooks_ready, 180)
+    wait_until(lambda: installation.webhooks_ready)
     installation.store.webhooks.auto = True
 
 
@@ -233,8 +235,7 @@ def end_round(installation: Installation) -> list[str]:
         wait_until(
             lambda: (
                 installation.idle and not installation.pending_webhooks and installation.delivered
-            ),
-            30,
+            )
         )
     lost = installation.unsent()
     if installation.pending_webhooks:

@@ -23,9 +23,9 @@ import time
 
 from benchmarks.serving import free_port
 from tests import servers
+from tests.waiting import wait_until
 
 from . import failing_databases, kills
-from .child_processes import wait_until
 from .crash_points import SYNCHRONOUS_NORMAL
 from .failing_databases import FailingDatabase, Image
 from .installation import Installation
@@ -88,7 +88,7 @@ def run_outage(
     """Change the store before, during and after an outage, without help afterwards."""
     intake.start(installation.environment)
     workers = [installation.spawner.start(*WORKER) for _ in range(2)]
-    wait_until(lambda: installation.webhooks_ready, 180)
+    wait_until(lambda: installation.webhooks_ready)
     installation.store.webhooks.auto = True
     _go_on(installation, CALM)
     installation.engine.dispose()
@@ -165,7 +165,7 @@ def power_cuts(cuts: int, *, synchronous_normal: bool = False) -> KillResult:
 def _cut(installation: Installation, intake: Intake, image: Image, cuts: int) -> KillResult:
     intake.start(installation.environment)
     workers = [installation.spawner.start(*WORKER) for _ in range(2)]
-    wait_until(lambda: installation.webhooks_ready, 180)
+    wait_until(lambda: installation.webhooks_ready)
     installation.store.webhooks.auto = True
     lost = list[str]()
     for _ in range(cuts):

@@ -16,8 +16,9 @@ from benchmarks.intake_apps import PREFIX
 from benchmarks.serving import wait_for
 from flask_woo_events.instances import webhook_urls
 from flask_woo_events.worker.celery_tasks import QUEUES
+from tests.waiting import wait_until
 
-from .child_processes import Child, wait_until
+from .child_processes import Child
 from .crash_points import KILL_AT, KILL_TIMES
 
 

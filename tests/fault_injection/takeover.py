@@ -8,7 +8,8 @@ import threading
 import time
 import typing as t
 
-from .child_processes import wait_until
+from tests.waiting import wait_until
+
 from .installation import Installation
 from .server_processes import Broker
 

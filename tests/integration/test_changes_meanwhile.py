@@ -38,6 +38,7 @@ from tests.integration.host_app import (
     make_app,
     runtime_of,
 )
+from tests.waiting import HANG_SECONDS
 
 CONFIGURATION = "event.poller.configuration"
 CALLBACK = "event.notification.callback.url"
@@ -213,7 +214,7 @@ def test_two_concurrent_changes(any_database: Database) -> None:
             before = lifecycle.before(session, cipher, who, number)
         checked = specification.plan(wanted, before, partial=True)
         if not first:
-            assert held.wait(10)
+            assert held.wait(HANG_SECONDS)
         with any_database.write() as session:
             plan = lifecycle.plan_again(session, cipher, who, number, wanted, checked, partial=True)
             if first:

@@ -14,7 +14,7 @@ from tests.fault_injection.kills import KillResult
 from tests.fault_injection.server_processes import Intake
 from tests.fault_injection.takeover import Takeover
 
-pytestmark = pytest.mark.parametrize("any_url", BACKENDS[:2], indirect=True)
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("any_url", BACKENDS[:2], indirect=True)]
 
 
 def _assert_sound(outcome: KillResult) -> None:

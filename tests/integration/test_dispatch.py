@@ -27,6 +27,7 @@ from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.values.crypto import Cipher, verify_body
 from tests.integration.failing_callback import MODES, FailingCallback, Mode
 from tests.integration.ledger_env import NOW, LedgerEnv, build
+from tests.waiting import HANG_SECONDS, wait_until
 
 #: Time-outs of callbacks in real seconds; the clock of the tests is set by hand.
 QUICK = {
@@ -182,7 +183,7 @@ def test_one_notification_that_fails_does_not_hold_the_others(any_database: Data
     """A callback that rejects one object still gets all the others."""
     receiver = CallbackReceiver(lambda one: 500 if one.events[0]["objectId"] == "7" else 200)
     with receiver.serve() as url:
-        patience = {"callback_read_timeout": 20, "callback_total_timeout": 20}
+        patience = {"callback_read_timeout": HANG_SECONDS, "callback_total_timeout": HANG_SECONDS}
         env = open_env(any_database, url, **patience)
         for number in range(20):
             env.ledger.see({"id": number})
@@ -217,7 +218,7 @@ def test_a_slow_callback_gets_several_threads_but_not_all(any_database: Database
             if asked == 3:
                 # Time for one more, if it were allowed.
                 threading.Timer(0.2, together.release, (20,)).start()
-        together.acquire(timeout=20)
+        together.acquire(timeout=HANG_SECONDS)
         with lock:
             asked -= 1
         return 200
@@ -227,8 +228,8 @@ def test_a_slow_callback_gets_several_threads_but_not_all(any_database: Database
             any_database,
             url,
             deliver_threads=6,
-            callback_read_timeout=20,
-            callback_total_timeout=20,
+            callback_read_timeout=HANG_SECONDS,
+            callback_total_timeout=HANG_SECONDS,
         )
         for number in range(12):
             env.ledger.see({"id": number})
@@ -239,24 +240,22 @@ def test_a_slow_callback_gets_several_threads_but_not_all(any_database: Database
 def test_a_result_does_not_wait_for_a_slow_callback(any_database: Database) -> None:
     """A result is written while another request is still running."""
     written = threading.Event()
-    slow = CallbackReceiver(lambda _: 200 if written.wait(20) else 500)
+    slow = CallbackReceiver(lambda _: 200 if written.wait(HANG_SECONDS) else 500)
     with slow.serve() as slow_url, CallbackReceiver().serve() as quick_url:
         # One thread makes both attempts, the quick one first.
         env = open_env(
             any_database,
             quick_url,
             deliver_threads=1,
-            callback_read_timeout=20,
-            callback_total_timeout=20,
+            callback_read_timeout=HANG_SECONDS,
+            callback_total_timeout=HANG_SECONDS,
         )
         env.ledger.see({"id": 1})
         build(any_database, callback=slow_url).see({"id": 2}, seconds=1)
         env.clock.move(1)
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             running = pool.submit(env.dispatch)
-            deadline = time.monotonic() + 15
-            while "delivered" not in env.statuses() and time.monotonic() < deadline:
-                time.sleep(0.01)
+            wait_until(lambda: "delivered" in env.statuses())
             between = env.statuses()
             written.set()
             assert running.result().delivered == 2
@@ -269,10 +268,10 @@ def test_a_process_claims_a_limited_number_ahead(any_database: Database) -> None
 
     def answer(_: object) -> int:
         asked.set()
-        return 200 if go.wait(20) else 500
+        return 200 if go.wait(HANG_SECONDS) else 500
 
     with CallbackReceiver(answer).serve() as url:
-        patience = {"callback_read_timeout": 20, "callback_total_timeout": 20}
+        patience = {"callback_read_timeout": HANG_SECONDS, "callback_total_timeout": HANG_SECONDS}
         env = open_env(any_database, url, deliver_threads=2, **patience)
         ledgers = [env.ledger, *(build(any_database, callback=url) for _ in range(3))]
         for ledger in ledgers:
@@ -280,7 +279,7 @@ def test_a_process_claims_a_limited_number_ahead(any_database: Database) -> None
                 ledger.see({"id": number})
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             running = pool.submit(env.dispatch)
-            assert asked.wait(20)
+            assert asked.wait(HANG_SECONDS)
             time.sleep(0.3)  # Time to claim more, if it were allowed.
             with any_database.read() as session:
                 claimed = sa.select(sa.func.count()).where(Delivery.lease_token.is_not(None))

@@ -14,6 +14,7 @@ from flask_woo_events.db.database import Database
 from flask_woo_events.db.group_commit import GroupCommit
 from flask_woo_events.db.models import Organization
 from tests.integration.host_app import NOW
+from tests.waiting import HANG_SECONDS
 
 WRITERS = 12
 
@@ -38,11 +39,11 @@ class Held:
 
         def first(connection: sa.Connection) -> None:
             self._begun.set()
-            assert self._go.wait(30)
+            assert self._go.wait(HANG_SECONDS)
 
         with concurrent.futures.ThreadPoolExecutor(len(works) + 1) as pool:
             held = pool.submit(self.group.write, first)
-            assert self._begun.wait(30)
+            assert self._begun.wait(HANG_SECONDS)
             waiting = [pool.submit(self.group.write, work) for work in works]
             while len(self.group._waiting) < len(works):
                 threading.Event().wait(0.001)

@@ -25,13 +25,13 @@ from flask_woo_events.instances import webhook_urls
 from flask_woo_events.instances.webhook_urls import Hook
 from flask_woo_events.values import crypto
 from tests import servers
-from tests.fault_injection.child_processes import wait_until
 from tests.fault_injection.failing_databases import Image
 from tests.fault_injection.installation import Installation
 from tests.fault_injection.kill_series import QUICK
 from tests.fault_injection.outages import OUTAGES
 from tests.integration.host_app import PREFIX, Api, add_account, dispose, make_app, runtime_of
 from tests.integration.ledger_env import build
+from tests.waiting import HANG_SECONDS, wait_until
 
 T = t.TypeVar("T")
 BODY = b'{"id":7,"status":"processing"}'
@@ -176,6 +176,7 @@ BRIEF = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BRIEF)
 def test_webhooks_are_refused_only_during_an_outage(
     name: str, tmp_path: pathlib.Path, folder: pathlib.Path
@@ -197,6 +198,7 @@ def test_webhooks_are_refused_only_during_an_outage(
         assert intake.kept() == taken
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("synchronous_normal", [False, True], ids=["FULL", "NORMAL"])
 def test_acknowledged_webhooks_survive_a_power_cut(
     synchronous_normal: bool, tmp_path: pathlib.Path
@@ -307,7 +309,7 @@ def test_an_outage_causes_no_second_delivery(
 
         def slow(_received: t.Any) -> int:
             asked.set()
-            answer.wait(60)
+            answer.wait(HANG_SECONDS)
             return 200
 
         installation.receiver.answer = slow
@@ -315,7 +317,7 @@ def test_an_outage_causes_no_second_delivery(
         for _ in range(6):
             installation.change_store()
         installation.poll_now()
-        assert asked.wait(30)
+        assert asked.wait(HANG_SECONDS)
         wait_until(lambda: installation.idle)
         server.stop()
         installation.engine.dispose()

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 
 from flask_woo_events.db.models import Attempt, StoredEvent
 from tests.conftest import BACKENDS
-from tests.fault_injection.child_processes import TIMEOUT, wait_until
 from tests.fault_injection.installation import Installation
+from tests.waiting import HANG_SECONDS, wait_until
 
-pytestmark = pytest.mark.parametrize("any_url", BACKENDS[:2], indirect=True)
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("any_url", BACKENDS[:2], indirect=True)]
 
 #: Leases of one second.
 SECOND = {"LEASE_SECONDS": "1"}
@@ -35,7 +35,7 @@ def test_a_poll_that_was_paused_writes_nothing(any_url: str, tmp_path: pathlib.P
         for _ in range(3):
             installation.change_store()
         installation.poll_now()
-        assert asked.wait(TIMEOUT)
+        assert asked.wait(HANG_SECONDS)
         installation.pause(paused)
         other = installation.spawner.start("poll")
         assert not installation.verdict().lost
@@ -70,7 +70,7 @@ def test_a_delivery_that_was_paused_writes_nothing(any_url: str, tmp_path: pathl
         paused = installation.spawner.start("poll")
         installation.change_store()
         installation.poll_now()
-        assert asked.wait(TIMEOUT)
+        assert asked.wait(HANG_SECONDS)
         installation.pause(paused)
         other = installation.spawner.start("poll")
         assert not installation.verdict().lost

@@ -9,7 +9,6 @@ import datetime as dt
 import pathlib
 import shutil
 import threading
-import time
 import typing as t
 
 import pytest
@@ -23,6 +22,7 @@ from flask_woo_events.worker import worker
 from flask_woo_events.worker.worker import Worker
 from tests.integration.host_app import runtime_of
 from tests.integration.store_to_callback import KEY, VERSIONS, StoreToCallback, open_line
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -322,10 +322,7 @@ def test_a_free_thread_polls_the_next_instance_immediately(
     thread = threading.Thread(target=running.run)
     thread.start()
     try:
-        end = time.monotonic() + 30
-        while due() and time.monotonic() < end:
-            time.sleep(0.02)
-        assert due() == 0
+        wait_until(lambda: due() == 0)
     finally:
         running.stop()
         thread.join()

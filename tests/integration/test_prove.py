@@ -20,6 +20,8 @@ from flask_woo_events.sync.ledger import record
 from flask_woo_events.sync.reading import comparison, missing, modified
 from tests.integration.host_app import make_app
 
+pytestmark = pytest.mark.slow
+
 #: These take seconds each: run only on the newest version here, on all by ``flask woo prove``.
 LONG = ("at each request", "for hours", "without a date", "300 changes", "of 1,000")
 

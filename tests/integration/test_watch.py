@@ -31,6 +31,7 @@ from flask_woo_events.worker import worker as workers
 from flask_woo_events.worker.worker import Worker
 from tests.integration.host_app import PREFIX, runtime_of
 from tests.integration.store_to_callback import Event, StoreToCallback, open_line
+from tests.waiting import HANG_SECONDS
 
 Make = cabc.Callable[..., StoreToCallback]
 
@@ -359,7 +360,7 @@ def test_worker_watches(
         web_process.start()
         seen = 0
         while set(env.receiver.events) != lost:
-            assert env.receiver.wait_for(seen + 1, 30.0)
+            assert env.receiver.wait_for(seen + 1, HANG_SECONDS)
             seen = len(env.receiver.received)
     finally:
         worker.stop()

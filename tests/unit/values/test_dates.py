@@ -214,10 +214,10 @@ def test_garbage_is_a_date_pattern_error(text: str, pattern: str) -> None:
 
 def test_long_texts_cost_nothing() -> None:
     """Reading has no backtracking: the worst pattern and text allowed take milliseconds."""
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(DatePatternError):
         DatePattern("MMM" + "a" * 96).parse("may" + "am" * 48)
-    assert time.perf_counter() - began < 0.1
+    assert time.process_time() - began < 0.1
 
 
 @pytest.mark.parity(16)

@@ -8,12 +8,12 @@ import hmac
 import json
 import socket
 import threading
-import time
 import typing as t
 
 import pytest
 
 from flask_woo_events.simulation.store import SimulatedStore
+from tests.waiting import wait_until
 
 from .conftest import MakeStore, ask
 
@@ -229,9 +229,7 @@ def test_queue_runs_by_itself(store: SimulatedStore, receiver: Receiver) -> None
     hook(store, "product.created")
     store.webhooks.auto = True
     store.acts.new_product("Mug")
-    end = time.monotonic() + 5
-    while not receiver.bodies and time.monotonic() < end:
-        time.sleep(0.01)
+    wait_until(lambda: bool(receiver.bodies))
     store.webhooks.auto = False
     assert len(receiver.bodies) == 1
 
