@@ -7,7 +7,6 @@ import contextlib
 import http.server
 import pathlib
 import shutil
-import threading
 
 import flask
 import flask.testing
@@ -26,6 +25,7 @@ from tests.integration.host_app import (
     runtime_of,
 )
 from tests.integration.store_to_callback import StoreToCallback, open_line
+from tests.serving import serve_handler
 
 
 @pytest.fixture
@@ -47,15 +47,8 @@ def store_server() -> cabc.Iterator[StubStore]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    store.url = f"http://127.0.0.1:{server.server_address[1]}"
-    yield store
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serve_handler(Handler) as store.url:
+        yield store
 
 
 @pytest.fixture(scope="session")

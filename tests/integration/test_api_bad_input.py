@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
 import typing as t
 
 import flask
@@ -13,11 +12,11 @@ import hypothesis
 import orjson
 import pytest
 import sqlalchemy as sa
-import werkzeug.serving
 from hypothesis import strategies as st
 
 from flask_woo_events.db.models import Configuration, Instance
 from tests.integration.host_app import PREFIX, Api, Body, Headers, body_for, runtime_of
+from tests.serving import serve_app
 
 CONFIGURATION = "event.poller.configuration"
 ORDERS = {"url": "/hubs/ecommerce/orders", "idField": "id"}
@@ -411,22 +410,9 @@ def _first(app: flask.Flask, api: Api) -> str:
     return f"/instances/{known if known is not None else api.create()['id']}"
 
 
-@contextlib.contextmanager
-def _served(app: flask.Flask) -> t.Iterator[tuple[str, int]]:
-    server = werkzeug.serving.make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield "127.0.0.1", server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 def _post_raw(app: flask.Flask, headers: Headers, chunks: t.Iterable[bytes]) -> bytes:
     """Send the pieces of a chunked body and return the answer, or its beginning."""
-    with _served(app) as address, socket.create_connection(address, 10) as connection:
+    with serve_app(app) as address, socket.create_connection(address, 10) as connection:
         connection.sendall(
             f"POST {PREFIX}/instances HTTP/1.1\r\nHost: x\r\n"
             f"Authorization: {headers['Authorization']}\r\nContent-Type: application/json\r\n"

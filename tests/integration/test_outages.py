@@ -254,12 +254,7 @@ def _assert_taken(response: t.Any) -> int:
 @pytest.fixture
 def server(folder: pathlib.Path) -> cabc.Iterator[servers.Postgresql]:
     """Start a PostgreSQL that the test may stop."""
-    try:
-        server = servers.Postgresql(folder / "postgresql")
-    except servers.Missing as exc:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(exc))
+    server = servers.require(lambda: servers.Postgresql(folder / "postgresql"))
     server.start()
     yield server
     server.stop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections.abc as cabc
-import os
 import pathlib
 import threading
 
@@ -28,12 +27,7 @@ from tests.waiting import HANG_SECONDS, wait_until
 @pytest.fixture
 def redis() -> cabc.Iterator[servers.Redis]:
     """Start a broker."""
-    try:
-        server = servers.Redis()
-    except servers.Missing as exc:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(exc))
+    server = servers.require(servers.Redis)
     server.start()
     yield server
     server.kill()

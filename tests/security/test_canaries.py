@@ -11,7 +11,6 @@ import logging
 import pathlib
 import re
 import shutil
-import threading
 import traceback
 import typing as t
 import urllib.parse
@@ -41,6 +40,7 @@ from flask_woo_events.woocommerce.client import StoreClient
 from flask_woo_events.worker.worker import Worker
 from tests.integration.host_app import Account, Api, add_account, dispose, make_app, runtime_of
 from tests.raw_server import answer, answers, peer
+from tests.serving import serve_handler
 
 #: Each is in no other text.
 SECRETS = {
@@ -79,14 +79,8 @@ class Echo:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/hook"
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        with serve_handler(Handler) as url:
+            yield f"{url}/hook"
 
 
 class Everything(logging.Handler):
@@ -102,7 +96,7 @@ class Everything(logging.Handler):
             self.texts += traceback.format_exception(record.exc_info[1])
 
 
-class LedgerEnv:
+class CanaryInstance:
     """An instance full of canaries, and all that is said while it is used."""
 
     def __init__(self, app: flask.Flask, api: Api, account: Account, echo: Echo) -> None:
@@ -164,7 +158,7 @@ class LedgerEnv:
 @pytest.fixture
 def stage(
     tmp_path: pathlib.Path, tables: pathlib.Path
-) -> cabc.Iterator[tuple[LedgerEnv, SimulatedStore]]:
+) -> cabc.Iterator[tuple[CanaryInstance, SimulatedStore]]:
     """A store that is read, a callback that fails and echoes, and a log of everything."""
     shutil.copy(tables, tmp_path / "host.sqlite3")
     store = SimulatedStore(
@@ -182,7 +176,7 @@ def stage(
     try:
         with store.serve() as url, echo.serve() as hook:
             account = add_account(app, "ann", "acme")
-            made = LedgerEnv(app, Api(app.test_client(), account.headers, url), account, echo)
+            made = CanaryInstance(app, Api(app.test_client(), account.headers, url), account, echo)
             configuration = {
                 **SECRETS,
                 USER: "me",
@@ -206,7 +200,7 @@ def _forms(secret: str) -> set[str]:
     return {secret, urllib.parse.quote(secret), base64.b64encode(secret.encode()).decode()}
 
 
-def _canaries(stage: LedgerEnv) -> dict[str, set[str]]:
+def _canaries(stage: CanaryInstance) -> dict[str, set[str]]:
     settings = runtime_of(stage.app).settings
     keys = settings.encryption_keys
     hook = webhook_urls.secrets(keys, Hook(stage.instance_id, 1))
@@ -216,14 +210,14 @@ def _canaries(stage: LedgerEnv) -> dict[str, set[str]]:
     return {name: _forms(value) for name, value in named.items()}
 
 
-def _nothing_said(stage: LedgerEnv) -> None:
+def _nothing_said(stage: CanaryInstance) -> None:
     canaries = _canaries(stage)
     for where, text in stage.said:
         for name, forms in canaries.items():
             assert not any(form in text for form in forms), (name, where, text[:2000])
 
 
-def test_working(stage: tuple[LedgerEnv, SimulatedStore]) -> None:
+def test_working(stage: tuple[CanaryInstance, SimulatedStore]) -> None:
     """Polls, deliveries to a callback that echoes, every route and every command tell no secret."""
     made, store = stage
     worker = Worker(runtime_of(made.app))
@@ -251,7 +245,7 @@ def test_working(stage: tuple[LedgerEnv, SimulatedStore]) -> None:
         made.run(*args)
 
 
-def test_failing_stores(stage: tuple[LedgerEnv, SimulatedStore]) -> None:
+def test_failing_stores(stage: tuple[CanaryInstance, SimulatedStore]) -> None:
     """Nor does anything while the store refuses, redirects, breaks off or repeats what it got."""
     made, store = stage
     url = made.api.store
@@ -279,7 +273,7 @@ def test_failing_stores(stage: tuple[LedgerEnv, SimulatedStore]) -> None:
             made.run("doctor")
 
 
-def _body(made: LedgerEnv, url: str) -> t.Any:
+def _body(made: CanaryInstance, url: str) -> t.Any:
     return {
         "element": {"key": "woocommercerest"},
         "configuration": {**SECRETS, "store.url": url},
@@ -287,7 +281,7 @@ def _body(made: LedgerEnv, url: str) -> t.Any:
     }
 
 
-def _move(made: LedgerEnv, url: str) -> None:
+def _move(made: CanaryInstance, url: str) -> None:
     """Write another address into the configuration, as if the store had always been there."""
     with runtime_of(made.app).database.write() as session:
         session.execute(
@@ -304,7 +298,9 @@ def _saying(text: bytes) -> cabc.Iterator[str]:
 
 
 @pytest.mark.parametrize("auth", ["basic", "query", "oauth"])
-def test_every_way_to_prove_who_we_are(stage: tuple[LedgerEnv, SimulatedStore], auth: str) -> None:
+def test_every_way_to_prove_who_we_are(
+    stage: tuple[CanaryInstance, SimulatedStore], auth: str
+) -> None:
     """Keys in a header, a query or a signature are in no log and no error."""
     made, _store = stage
     key, secret = SECRETS["oauth.api.key"], SECRETS["oauth.api.secret"]
@@ -321,7 +317,7 @@ def test_every_way_to_prove_who_we_are(stage: tuple[LedgerEnv, SimulatedStore], 
             assert there.requests
 
 
-def test_reprs(stage: tuple[LedgerEnv, SimulatedStore]) -> None:
+def test_reprs(stage: tuple[CanaryInstance, SimulatedStore]) -> None:
     """What a debugger or a report of errors shows of our objects has no secret in it."""
     made, _store = stage
     runtime = runtime_of(made.app)
@@ -339,7 +335,7 @@ def test_reprs(stage: tuple[LedgerEnv, SimulatedStore]) -> None:
         made.say(type(one).__name__, repr(one))
 
 
-def test_database(stage: tuple[LedgerEnv, SimulatedStore], tmp_path: pathlib.Path) -> None:
+def test_database(stage: tuple[CanaryInstance, SimulatedStore], tmp_path: pathlib.Path) -> None:
     """A copy of the database is worth nothing without the key."""
     made, store = stage
     worker = Worker(runtime_of(made.app))

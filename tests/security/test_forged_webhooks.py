@@ -9,14 +9,12 @@ import gzip
 import pathlib
 import shutil
 import socket
-import threading
 import time
 import typing as t
 
 import orjson
 import pytest
 import sqlalchemy as sa
-import werkzeug.serving
 
 from flask_woo_events.db.models import Arrival
 from flask_woo_events.instances import webhook_urls
@@ -24,6 +22,7 @@ from flask_woo_events.instances.webhook_urls import Hook
 from flask_woo_events.values import crypto
 from tests.integration.host_app import PREFIX, runtime_of
 from tests.integration.store_to_callback import StoreToCallback, open_line
+from tests.serving import serve_app
 
 BODY = b'{"id":1}'
 SIGNATURE = "X-WC-Webhook-Signature"
@@ -203,22 +202,9 @@ def test_large_bodies_of_nobody(gate: Gate, headers: dict[str, str]) -> None:
     assert gate.kept() == 0
 
 
-@contextlib.contextmanager
-def served(line: StoreToCallback) -> cabc.Iterator[tuple[str, int]]:
-    server = werkzeug.serving.make_server("127.0.0.1", 0, line.app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield "127.0.0.1", server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 def _raw(gate: Gate, lines: list[str], *pieces: bytes) -> bytes:
     """Send bytes as they are and return the first line of the answer."""
-    with served(gate.line) as address, socket.create_connection(address, 10) as connection:
+    with serve_app(gate.line.app) as address, socket.create_connection(address, 10) as connection:
         head = [f"POST {gate.path()} HTTP/1.1", "Host: x", "Connection: close", *lines, "", ""]
         connection.sendall("\r\n".join(head).encode())
         with contextlib.suppress(ConnectionError):
@@ -263,7 +249,7 @@ def test_body_that_is_cut_off(gate: Gate) -> None:
 
 def test_slow_bodies_hold_no_lock(gate: Gate) -> None:
     """While one client sends slowly, the webhooks of others are stored."""
-    with served(gate.line) as address, contextlib.ExitStack() as stack:
+    with serve_app(gate.line.app) as address, contextlib.ExitStack() as stack:
         for _ in range(8):
             slow = stack.enter_context(socket.create_connection(address, 10))
             head = f"POST {gate.path()} HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n"
