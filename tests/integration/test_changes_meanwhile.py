@@ -46,7 +46,7 @@ CALLBACK = "event.notification.callback.url"
 CHECKS = range(1, 5)
 
 
-class StoreToCallback:
+class ChangingInstance:
     """A store with one resource whose baseline is recorded, and a callback."""
 
     def __init__(self, app: flask.Flask, api: Api, receiver: CallbackReceiver, hook: str) -> None:
@@ -91,7 +91,7 @@ def _orders(collection: str) -> Body:
 
 
 @pytest.fixture
-def env(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[StoreToCallback]:
+def env(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[ChangingInstance]:
     shutil.copy(tables, tmp_path / "host.sqlite3")
     store = SimulatedStore("9.4", consumer_key="ck_test", consumer_secret="cs_test")
     store.populate(orders=12, products=6, coupons=3, customers=5)
@@ -101,12 +101,12 @@ def env(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[StoreToCa
         url, hook = stack.enter_context(store.serve()), stack.enter_context(receiver.serve())
         stack.callback(dispose, app)
         api = Api(app.test_client(), add_account(app, "ann", "acme").headers, url)
-        yield StoreToCallback(app, api, receiver, hook)
+        yield ChangingInstance(app, api, receiver, hook)
 
 
 @pytest.mark.parametrize("at_check", CHECKS)
 def test_resource_that_gets_another_url_during_its_poll(
-    env: StoreToCallback, at_check: int
+    env: ChangingInstance, at_check: int
 ) -> None:
     """A poll of the old collection writes nothing to the ledger of the new one."""
     env.poll_while(lambda: env.change(configuration=_orders("products")), at_check)
@@ -117,7 +117,7 @@ def test_resource_that_gets_another_url_during_its_poll(
 
 
 @pytest.mark.parametrize("at_check", CHECKS)
-def test_backfill_during_a_poll(env: StoreToCallback, at_check: int) -> None:
+def test_backfill_during_a_poll(env: ChangingInstance, at_check: int) -> None:
     """A backfill requested during a poll emits every object once."""
     runtime = runtime_of(env.app)
 
@@ -131,7 +131,7 @@ def test_backfill_during_a_poll(env: StoreToCallback, at_check: int) -> None:
     assert env.rows(sa.select(StoredEvent.event_type)) == ["CREATED"] * 12
 
 
-def test_instance_that_is_disabled_during_its_poll(env: StoreToCallback) -> None:
+def test_instance_that_is_disabled_during_its_poll(env: ChangingInstance) -> None:
     """Nothing is written for an instance after the response that disables it."""
     before = env.rows(sa.select(Poller.polled_at))
     reports = env.poll_while(lambda: env.api.call("DELETE", f"{env.path}/enabled"), 2)
@@ -139,7 +139,7 @@ def test_instance_that_is_disabled_during_its_poll(env: StoreToCallback) -> None
     assert "taken over" in str(reports[0].error)
 
 
-def test_change_during_a_poll_is_due_immediately(env: StoreToCallback) -> None:
+def test_change_during_a_poll_is_due_immediately(env: ChangingInstance) -> None:
     """After a change during a poll, the next poll is due immediately."""
     env.poll_while(lambda: env.change(configuration=_orders("products")), 2)
     runtime = runtime_of(env.app)
@@ -148,7 +148,7 @@ def test_change_during_a_poll_is_due_immediately(env: StoreToCallback) -> None:
     assert instance.lease_until is None
 
 
-def test_new_name_does_not_disturb_a_poll(env: StoreToCallback) -> None:
+def test_new_name_does_not_disturb_a_poll(env: ChangingInstance) -> None:
     """A change that does not concern the poll does not end it."""
     reports = env.poll_while(lambda: env.change(name="new", tags=["a"]), 2)
     assert [one.error for one in reports] == [None]
