@@ -1,6 +1,7 @@
-"""An application that receives the events of WooCommerce stores.
+"""An example application that connects WooCommerce stores.
 
-Run it with ``flask --app example_app run`` and, beside it, ``flask --app example_app woo poll``.
+Run the web server with ``flask --app example_app run`` and a worker with
+``flask --app example_app woo poll``.
 Settings come from the environment: ``FLASK_SQLALCHEMY_DATABASE_URI``, ``FLASK_WOO_EVENTS_...``.
 """
 
@@ -18,7 +19,7 @@ from flask_woo_events import Flask, WooEvents
 
 
 class Base(DeclarativeBase):
-    """The base of the application's own models."""
+    """Base class of the application's own models."""
 
 
 db = flask_sqlalchemy.SQLAlchemy(model_class=Base)
@@ -26,9 +27,9 @@ woo = WooEvents()
 
 
 def create_app(config: cabc.Mapping[str, object] | None = None) -> Flask:
-    """Make the application.
+    """Create the application.
 
-    :param config: settings that win over the environment, for tests.
+    :param config: settings that override the environment, for tests.
     """
     app = Flask(__name__)
     pathlib.Path(app.instance_path).mkdir(parents=True, exist_ok=True)
@@ -44,7 +45,7 @@ def create_app(config: cabc.Mapping[str, object] | None = None) -> Flask:
 
 
 def _development_key(app: Flask) -> str:
-    """A key kept beside the SQLite file. In production set FLASK_WOO_EVENTS_ENCRYPTION_KEYS."""
+    """Return a key from a file. In production, set FLASK_WOO_EVENTS_ENCRYPTION_KEYS instead."""
     path = pathlib.Path(app.instance_path) / "encryption.key"
     if not path.exists():
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -13,7 +13,6 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.leases import is_free
 from ..db.models import (
     UNSETTLED,
     Arrival,
@@ -25,13 +24,12 @@ from ..db.models import (
     Usage,
     WebhookCoverage,
 )
+from ..instances import health
 
 #: Most resources and stores with a series of their own; the others count only in the sums.
 RESOURCES, STORES = 20, 100
 #: The share of the pollers whose last poll is not older than the metric says.
 QUANTILE = 0.95
-#: How long a poll may be due before it counts as late.
-LATE_AFTER = dt.timedelta(minutes=2)
 
 Labels = dict[str, str]
 
@@ -99,14 +97,8 @@ def _polls(session: orm.Session, now: dt.datetime) -> cabc.Iterator[Metric]:
         session,
         "woo_events_instances_late",
         "Instances that have been due for more than two minutes and are not polled",
-        late(now),
+        health.count_late(now),
     )
-
-
-def late(now: dt.datetime) -> sa.Select[t.Any]:
-    """Count the instances that are due and that nobody polls."""
-    free = is_free(Instance.lease_until, now)
-    return _count(Instance).where(Instance.next_poll_at < now - LATE_AFTER, free)
 
 
 def _oldest_but(session: orm.Session, resource: str, skipped: int) -> dt.datetime:

@@ -43,4 +43,4 @@ class LazyGroup(AppGroup):
         return t.cast("click.Command", command)
 
 
-cli = LazyGroup("woo", help="Events of WooCommerce stores.")
+cli = LazyGroup("woo", help="Connect WooCommerce stores, poll them and deliver their events.")

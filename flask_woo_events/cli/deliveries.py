@@ -1,4 +1,4 @@
-"""``flask woo deliveries``: what did not arrive, and sending it again."""
+"""``flask woo deliveries``: list deliveries and send undelivered notifications again."""
 
 from __future__ import annotations
 
@@ -13,22 +13,34 @@ from ..delivery import redelivery
 from ..delivery.redelivery import DeliverySelection
 from ..instances import access
 from ..runtime import current_runtime
-from .output import as_json_option, echo_json, echo_table, errors_as_messages
+from .output import as_json_option, echo_json, echo_scheduled, echo_table, errors_as_messages
 
-group = AppGroup("deliveries", help="What did not arrive, and sending it again.")
+group = AppGroup("deliveries", help="List deliveries, and send undelivered notifications again.")
 
-_instance = click.option("--instance", type=int, required=True, help="Of this instance.")
+_instance = click.option(
+    "--instance", type=int, metavar="ID", required=True, help="Id of the instance."
+)
 _HEADINGS = ("id", "notification", "resource", "status", "attempts", "next attempt", "to")
 
 
 @group.command("list")
 @_instance
-@click.option("--status", type=click.Choice([*DeliveryStatus]), help="Only in this state.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option(
+    "--status",
+    type=click.Choice([one.value for one in DeliveryStatus]),
+    help="Only list deliveries with this status.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="Maximum number of deliveries.",
+)
 @as_json_option
 @errors_as_messages
 def list_(instance: int, status: str | None, limit: int, as_json: bool) -> None:
-    """List deliveries, the earliest first."""
+    """List deliveries, oldest first."""
     with current_runtime().database.read() as session:
         owner = access.owner(session, instance)
         wanted = DeliverySelection(
@@ -44,11 +56,16 @@ def list_(instance: int, status: str | None, limit: int, as_json: bool) -> None:
 
 @group.command("redeliver")
 @_instance
-@click.option("--notification", type=int, help="Only this notification.")
+@click.option(
+    "--notification", type=int, metavar="ID", help="Only send the notification with this id."
+)
 @as_json_option
 @errors_as_messages
 def redeliver(instance: int, notification: int | None, as_json: bool) -> None:
-    """Send again what waits, from its first attempt on, and make its subscription active."""
+    """Send undelivered notifications again, and activate their subscription.
+
+    Each delivery starts again with its first attempt.
+    """
     runtime = current_runtime()
     with runtime.database.write() as session:
         owner = access.owner(session, instance)
@@ -61,7 +78,7 @@ def redeliver(instance: int, notification: int | None, as_json: bool) -> None:
     if as_json:
         echo_json({"redelivered": count})
     else:
-        click.echo(f"{count} deliveries are due again; flask woo poll or deliver sends them")
+        echo_scheduled(count)
 
 
 def _cells(one: redelivery.RedeliveryEntry) -> tuple[t.Any, ...]:

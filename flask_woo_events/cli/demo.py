@@ -11,6 +11,7 @@ import flask
 from flask.cli import with_appcontext
 
 from ..simulation import demo as demonstration
+from ..values.wording import counted
 from .output import errors_as_messages
 
 
@@ -27,8 +28,9 @@ def demo(keep: bool) -> None:
     app = flask.current_app._get_current_object()  # type: ignore[attr-defined]
     summary = demonstration.run(app, click.echo, _wait if keep else None)
     click.echo(
-        f"\n{summary.changes} changes, {summary.arrived} arrived, {summary.missing} missing, "
-        f"{summary.unexpected} false or repeated, {summary.badly_signed} with a wrong signature "
+        f"\n{counted(summary.changes, 'change')}, {summary.arrived} arrived, "
+        f"{summary.missing} missing, {summary.unexpected} false or repeated, "
+        f"{summary.badly_signed} with a wrong signature "
         f"({time.monotonic() - began:.1f} s)"
     )
     if not summary.clean:

@@ -1,4 +1,4 @@
-"""``flask woo doctor``: what is wrong, and what would put it right."""
+"""``flask woo doctor``: report problems, each with its fix."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..instances import access, views
 from ..instances.views import InstanceView
 from ..runtime import Runtime, current_runtime
 from ..sync.webhooks import reachability
+from ..values.wording import counted
 from . import doctor_checks
 from .doctor_checks import Finding, JournalReport
 from .output import as_json_option, echo_json, errors_as_messages
@@ -26,11 +27,12 @@ from .output import as_json_option, echo_json, errors_as_messages
 @with_appcontext
 @errors_as_messages
 def doctor(as_json: bool) -> None:
-    """Say what is wrong with the installation, its stores, webhooks and callbacks.
+    """Check the installation, stores, webhooks and callbacks.
 
-    Each store is asked with its keys, each callback connected to; no event is sent.
+    Each problem is printed with the command or the change that fixes it. The command calls each
+    store with its keys and connects to each callback; it sends no event.
 
-    Exit status 1 if anything is wrong.
+    Exit status 1 if there is a problem.
     """
     runtime = current_runtime()
     version = upgrade.check(runtime.database.engine)
@@ -41,17 +43,17 @@ def doctor(as_json: bool) -> None:
     }
     general = list(doctor_checks.of_installation(runtime))
     _echo_installation(version, general, as_json)
-    wrong = bool(general)
+    problems = bool(general)
     for number in _instances(runtime):
         with runtime.database.read() as session:
             view = views.get(session, access.owner(session, number), number)
         findings = list(doctor_checks.of_instance(runtime, view, silent))
         journal = doctor_checks.journal_of(runtime, view)
         if journal.fix:
-            findings.append(Finding(f"the journal is not read: {journal.why}", journal.fix))
-        wrong = wrong or bool(findings)
+            findings.append(Finding(f"the journal cannot be read: {journal.why}", journal.fix))
+        problems = problems or bool(findings)
         (_echo_json if as_json else _echo)(view, findings, journal)
-    if wrong:
+    if problems:
         sys.exit(1)
 
 
@@ -64,14 +66,17 @@ def _echo_installation(version: str, findings: cabc.Sequence[Finding], as_json: 
     if as_json:
         echo_json({"tables": version, "findings": [dataclasses.asdict(one) for one in findings]})
         return
-    state = "trouble" if findings else "well"
-    click.echo(f"installation, tables at version {version}: {state}")
+    click.echo(f"installation, tables at version {version}: {_state(findings)}")
     _echo_findings(findings)
+
+
+def _state(findings: cabc.Sequence[Finding]) -> str:
+    return counted(len(findings), "problem") if findings else "ok"
 
 
 def _echo_findings(findings: cabc.Sequence[Finding]) -> None:
     for one in findings:
-        click.echo(f"  {one.what}\n    -> {one.fix}")
+        click.echo(f"  {one.what}\n    fix: {one.fix}")
 
 
 def _echo_json(
@@ -92,26 +97,26 @@ def _echo_json(
 
 
 def _echo(view: InstanceView, findings: cabc.Sequence[Finding], journal: JournalReport) -> None:
-    click.echo(f"instance {view.id} {view.name}: {'trouble' if findings else 'well'}")
+    click.echo(f"instance {view.id} {view.name}: {_state(findings)}")
     _echo_findings(findings)
-    click.echo(f"  journal: {_words(journal)}")
+    click.echo(f"  journal: {_journal_text(journal)}")
     for resource, (counts, since) in view.tally.items():
         changes = counts.told + counts.missed + counts.late
         click.echo(
-            f"  {resource}: of {changes} changes since {since:%Y-%m-%d} webhooks told "
-            f"{counts.told}, {counts.late} late, missed {counts.missed}; "
-            f"{counts.repeated} came twice, {counts.wrong} without a change"
+            f"  {resource}: {counted(changes, 'change')} since {since:%Y-%m-%d}: webhooks reported "
+            f"{counts.told}, {counts.late} late, and missed {counts.missed}; "
+            f"{counted(counts.repeated, 'duplicate')}, {counts.wrong} without a change"
         )
 
 
-def _words(journal: JournalReport) -> str:
+def _journal_text(journal: JournalReport) -> str:
     if journal.version is None:
         return f"none: {journal.why}"
-    words = f"plugin {journal.version}, newest row {journal.head}"
+    text = f"plugin {journal.version}, newest row {journal.head}"
     if journal.read is not None:
-        words += f", read up to {journal.read}"
+        text += f", read up to {journal.read}"
     if journal.covered:
-        words += f" for {', '.join(journal.covered)}"
+        text += f" for {', '.join(journal.covered)}"
     if journal.polled:
-        words += f"; polled besides: {', '.join(journal.polled)}"
-    return words + (f" ({journal.why})" if journal.why else "")
+        text += f"; also polled: {', '.join(journal.polled)}"
+    return text + (f" ({journal.why})" if journal.why else "")

@@ -1,4 +1,4 @@
-"""``flask woo events``: what was seen and told."""
+"""``flask woo events``: list, show and replay recorded events."""
 
 from __future__ import annotations
 
@@ -14,25 +14,29 @@ from ..runtime import current_runtime
 from .output import as_json_option, echo_json, echo_table, errors_as_messages
 from .replay import replay_
 
-group = AppGroup("events", help="List events and look at them.")
+group = AppGroup("events", help="List, show and replay events.")
 
-#: Seconds between two looks of ``tail``.
+#: Seconds between two queries of ``tail``.
 TAIL_EVERY = 0.5
 
-_instance = click.option("--instance", type=int, help="Only events of this instance.")
+_instance = click.option(
+    "--instance", type=int, metavar="ID", help="Only list events of this instance."
+)
 
 
 @group.command("list")
 @_instance
-@click.option("--resource", help="Only events of this resource.")
-@click.option("--object", "object_id", help="Only events of the object with this id.")
-@click.option("--limit", default=50, show_default=True, help="At most so many, the newest first.")
+@click.option("--resource", metavar="NAME", help="Only list events of this resource.")
+@click.option(
+    "--object", "object_id", metavar="ID", help="Only list events of the object with this id."
+)
+@click.option("--limit", default=50, show_default=True, help="Maximum number of events.")
 @as_json_option
 @errors_as_messages
 def list_events(
     instance: int | None, resource: str | None, object_id: str | None, limit: int, as_json: bool
 ) -> None:
-    """List events, the newest first."""
+    """List events, newest first."""
     chosen = search.EventFilter(instance_id=instance, resource=resource, object_id=object_id)
     with current_runtime().database.read() as session:
         entries = search.newest(session, chosen, limit)
@@ -48,7 +52,7 @@ def list_events(
 @as_json_option
 @errors_as_messages
 def show(event_id: int, as_json: bool) -> None:
-    """Show one event with its object and the attempts to deliver it."""
+    """Show an event with its object and the attempts to deliver it."""
     with current_runtime().database.read() as session:
         detail = event_detail.load(session, event_id)
     if as_json:
@@ -67,7 +71,7 @@ def show(event_id: int, as_json: bool) -> None:
 @as_json_option
 @errors_as_messages
 def tail(instance: int | None, as_json: bool) -> None:
-    """Print events as they come, until Ctrl-C."""
+    """Print events as they are recorded, until Ctrl-C."""
     database, chosen = current_runtime().database, search.EventFilter(instance_id=instance)
     with database.read() as session:
         following = search.Tail(session, chosen)

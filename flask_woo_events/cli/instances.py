@@ -1,8 +1,9 @@
-"""``flask woo instances``: connected stores."""
+"""``flask woo instances``: connect stores, show, pause and delete them."""
 
 from __future__ import annotations
 
 import datetime as dt
+import typing as t
 
 import click
 import sqlalchemy as sa
@@ -18,14 +19,14 @@ from .output import as_json_option, echo_json, echo_table, errors_as_messages
 
 _ID = click.IntRange(1, LARGEST_ID)
 
-group = AppGroup("instances", help="Connect stores, look at them, switch them on and off.")
+group = AppGroup("instances", help="Connect, list, pause and delete stores.")
 
 
 @group.command("list")
 @as_json_option
 @errors_as_messages
 def list_instances(as_json: bool) -> None:
-    """List all instances of all organisations."""
+    """List all instances with the state of their pollers."""
     with current_runtime().database.read() as session:
         ids = session.scalars(sa.select(Instance.id).order_by(Instance.id)).all()
         found = [views.get(session, access.owner(session, one), one) for one in ids]
@@ -39,7 +40,7 @@ def list_instances(as_json: bool) -> None:
             (
                 view.id,
                 view.name,
-                "disabled" if view.disabled else "on" if view.events_enabled else "off",
+                "paused" if view.disabled else "on" if view.events_enabled else "off",
                 f"{view.next_poll_at:%Y-%m-%d %H:%M:%S}" if view.next_poll_at else "-",
                 " ".join(
                     f"{one.resource}:{'FAILING' if one.error else one.state}"
@@ -56,21 +57,25 @@ def list_instances(as_json: bool) -> None:
 @as_json_option
 @errors_as_messages
 def show(instance_id: int, as_json: bool) -> None:
-    """Show one instance; secrets are masked."""
+    """Show an instance. Secrets are masked."""
     with current_runtime().database.read() as session:
         caller = access.owner(session, instance_id)
         view = views.get(session, caller, instance_id)
     if as_json:
         echo_json(_shown(view))
         return
-    for name, value in _shown(view).items():
+    shown = _shown(view)
+    configuration = shown.pop("configuration")
+    for name, value in {**shown, **configuration}.items():
         if isinstance(value, dict):
             for key, one in value.items():
-                click.echo(f"{key:36} {one}")
+                click.echo(f"{name + '.' + key:36} {one}")
         elif name not in {"pollers", "notices"}:
-            click.echo(f"{name:36} {value}")
+            text = ", ".join(map(str, value)) if isinstance(value, list) else value
+            click.echo(f"{name:36} {text}")
     for one in view.pollers:
-        click.echo(f"{one.resource:36} {one.state}, last poll {one.polled_at}, {one.error or 'ok'}")
+        polled_at = f"{one.polled_at:%Y-%m-%d %H:%M:%S}" if one.polled_at else "never"
+        click.echo(f"{one.resource:36} {one.state}, last poll {polled_at}, {one.error or 'ok'}")
     for notice in view.notices:
         times = f" ({notice['count']} times)" if "count" in notice else ""
         click.echo(f"{notice['date']:36} {notice['kind']}: {notice['text']}{times}")
@@ -78,11 +83,18 @@ def show(instance_id: int, as_json: bool) -> None:
 
 @group.command("create")
 @click.argument("file", type=click.File("rb"))
-@click.option("--user", required=True, help="The user it shall belong to.")
-@click.option("--organization", required=True, help="The user's organisation.")
+@click.option(
+    "--user", required=True, metavar="NAME", help="Name of the user who owns the instance."
+)
+@click.option(
+    "--organization", required=True, metavar="NAME", help="Name of the user's organization."
+)
 @errors_as_messages
 def create(file: click.File, user: str, organization: str) -> None:
-    """Connect a store as POST /instances does, with the JSON of FILE (- for standard input)."""
+    """Connect a store, with the JSON of POST /instances in FILE.
+
+    FILE may be - for standard input.
+    """
     runtime = current_runtime()
     request = validated(InstanceRequest, load_json(file.read()))  # type: ignore[attr-defined]
     with runtime.database.read() as session:
@@ -93,14 +105,33 @@ def create(file: click.File, user: str, organization: str) -> None:
 
 
 @group.command("invite")
-@click.option("--organization", required=True, help="The organisation it shall belong to.")
-@click.option("--user", required=True, help="The user it shall belong to.")
-@click.option("--store", default="", help="Address of the store; without it, any store.")
-@click.option("--days", default=7, show_default=True, type=click.IntRange(1, 365))
-@click.option("--request", type=click.File("rb"), help="JSON as for create, without the keys.")
+@click.option(
+    "--organization", required=True, metavar="NAME", help="Name of the user's organization."
+)
+@click.option(
+    "--user", required=True, metavar="NAME", help="Name of the user who owns the instance."
+)
+@click.option(
+    "--store", default="", metavar="URL", help="URL of the store to which the link is limited."
+)
+@click.option(
+    "--days",
+    default=7,
+    show_default=True,
+    type=click.IntRange(1, 365),
+    help="Number of days for which the link is valid.",
+)
+@click.option(
+    "--request",
+    type=click.File("rb"),
+    help="File with the JSON for create, without the store and its keys.",
+)
 @errors_as_messages
 def invite(organization: str, user: str, store: str, days: int, request: click.File | None) -> None:
-    """Print a link with which a shop owner connects a store without copying keys."""
+    """Print a link to connect a store without copying keys.
+
+    The owner of the shop opens it and approves the connection.
+    """
     runtime = current_runtime()
     wanted = load_json(request.read()) if request is not None else None  # type: ignore[attr-defined]
     with runtime.database.read() as session:
@@ -122,18 +153,22 @@ def pause(instance_id: int) -> None:
 @click.argument("instance_id", type=_ID)
 @errors_as_messages
 def resume(instance_id: int) -> None:
-    """Poll an instance again, also resources that were disabled after failures."""
+    """Poll an instance again.
+
+    Resources that were disabled after failures are polled again, too.
+    """
     _switch(instance_id, enabled=True)
-    click.echo(f"Instance {instance_id} is polled.")
+    click.echo(f"Instance {instance_id} is polled again.")
 
 
 @group.command("accept")
 @click.argument("instance_id", type=_ID)
 @errors_as_messages
 def accept(instance_id: int) -> None:
-    """Believe that what a store does not show any more is gone.
+    """Confirm a mass deletion.
 
-    A poll holds back the deletions when a great part of a store is missing at once.
+    If a large part of a store is missing at once, polls hold back the deletions. This command
+    confirms them, and the next poll sends them.
     """
     runtime = current_runtime()
     with runtime.database.write() as session:
@@ -141,14 +176,15 @@ def accept(instance_id: int) -> None:
         doubted = lifecycle.accept(session, caller, instance_id, runtime.clock())
     if not doubted:
         raise click.ClickException(
-            f"Instance {instance_id} misses nothing; see flask woo instances show {instance_id}"
+            f"No deletions of instance {instance_id} are held back; "
+            f"see flask woo instances show {instance_id}"
         )
-    click.echo(f"The next poll tells what is gone of: {', '.join(doubted)}.")
+    click.echo(f"The next poll sends the deletions of: {', '.join(doubted)}.")
 
 
 @group.command("delete")
 @click.argument("instance_id", type=_ID)
-@click.confirmation_option(prompt="Its events and cursors are deleted too. Delete it?")
+@click.confirmation_option(prompt="Delete the instance with its events?")
 @errors_as_messages
 def delete(instance_id: int) -> None:
     """Delete an instance, its events and its webhooks at the store."""
@@ -156,19 +192,19 @@ def delete(instance_id: int) -> None:
     with runtime.database.read() as session:
         caller = access.owner(session, instance_id)
     provisioning.remove(runtime, caller, instance_id)
-    click.echo(f"Instance {instance_id} is deleted.")
+    click.echo(f"Instance {instance_id} was deleted.")
 
 
 @group.command("backfill")
 @click.argument("instance_id", type=_ID)
 @errors_as_messages
 def backfill(instance_id: int) -> None:
-    """Tell everything that the store holds as CREATED, at the next poll."""
+    """Send CREATED for every object in the store, with the next poll."""
     runtime = current_runtime()
     with runtime.database.write() as session:
         caller = access.owner(session, instance_id)
         lifecycle.backfill(session, caller, instance_id, runtime.clock())
-    click.echo(f"Instance {instance_id} is read from the beginning at its next poll.")
+    click.echo(f"The next poll of instance {instance_id} sends CREATED for every object.")
 
 
 def _switch(instance_id: int, *, enabled: bool) -> None:
@@ -186,12 +222,12 @@ def _user(session: sa.orm.Session, name: str, organization: str) -> Caller:
     ).one_or_none()
     if row is None:
         raise click.ClickException(
-            f"{organization} has no user {name!r}; add one: flask woo users add"
+            f"{organization} has no user {name!r}; add one with flask woo users add"
         )
     return Caller(organization_id=row.organization_id, user_id=row.id)
 
 
-def _shown(view: views.InstanceView) -> dict[str, object]:
+def _shown(view: views.InstanceView) -> dict[str, t.Any]:
     from ..api.responses import InstanceResponse, dump
 
     shown = dump(InstanceResponse.of_view(view))

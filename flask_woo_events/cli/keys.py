@@ -1,4 +1,4 @@
-"""``flask woo keys``: the keys that encrypt stored secrets."""
+"""``flask woo keys``: generate and rotate the keys that encrypt stored secrets."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from flask.cli import AppGroup
 from ..instances import configuration
 from ..runtime import current_runtime
 from ..values.crypto import Cipher
+from ..values.wording import counted
 from .output import errors_as_messages
 
-group = AppGroup("keys", help="Make and rotate encryption keys.")
+group = AppGroup("keys", help="Generate and rotate encryption keys.")
 
 
 @group.command("generate", with_appcontext=False)
@@ -22,11 +23,12 @@ def generate() -> None:
 @group.command("rotate")
 @errors_as_messages
 def rotate() -> None:
-    """Encrypt all stored secrets again with the last of WOO_EVENTS_ENCRYPTION_KEYS.
+    """Encrypt all stored secrets again with the last key.
 
-    Add the new key at the end of the list, restart, run this, then take the old key out.
+    Append the new key to WOO_EVENTS_ENCRYPTION_KEYS, restart, run this command, then remove the
+    old key from the list.
     """
     runtime = current_runtime()
     with runtime.database.write() as session:
         count = configuration.rotate(session, runtime.cipher)
-    click.echo(f"{count} secrets are encrypted with the newest key.")
+    click.echo(f"{counted(count, 'secret')} encrypted with the last key.")

@@ -1,4 +1,4 @@
-"""What commands share: failures in words, and JSON for scripts."""
+"""Shared parts of commands: options, error messages, JSON and tables."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import click
 import orjson
 
 from ..errors import WooEventsError
+from ..values.wording import counted
 
 P = t.ParamSpec("P")
 R = t.TypeVar("R")
+
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 
 
 def errors_as_messages(command: cabc.Callable[P, R]) -> cabc.Callable[P, R]:
-    """Turn our exceptions into a message and exit status 1."""
+    """Turn an exception of the extension into a message and exit status 1."""
 
     @functools.wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -31,15 +33,21 @@ def errors_as_messages(command: cabc.Callable[P, R]) -> cabc.Callable[P, R]:
 
 
 def echo_json(value: object) -> None:
-    """Print one value as one line of JSON."""
+    """Print a value as one line of JSON."""
     click.echo(orjson.dumps(value, default=str, option=orjson.OPT_UTC_Z))
 
 
 def echo_table(headings: cabc.Sequence[str], rows: cabc.Sequence[cabc.Sequence[object]]) -> None:
-    """Print rows in columns as wide as their widest cell."""
+    """Print rows in aligned columns."""
     cells = [[str(cell) for cell in row] for row in (headings, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
     for row in cells:
         click.echo(
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         )
+
+
+def echo_scheduled(count: int) -> None:
+    """Print that deliveries are due, and which command sends them."""
+    scheduled = counted(count, "delivery", "deliveries")
+    click.echo(f"{scheduled} scheduled; flask woo poll or flask woo deliver sends them.")

@@ -1,4 +1,4 @@
-"""``flask woo poll`` and ``flask woo deliver``."""
+"""``flask woo poll`` and ``flask woo deliver``: the worker."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from ..instances import access
 from ..runtime import current_runtime
 from ..sync.instance_poll import due_instances
 from ..sync.report import PollReport
+from ..values.wording import counted
 from ..worker.worker import Worker, stopping_on_signals
 from .output import as_json_option, echo_json, errors_as_messages
 from .progress import BaselineBar
 
 
 @click.command("poll")
-@click.option("--once", is_flag=True, help="Poll now, deliver what is due, and end.")
-@click.option("--instance", type=int, help="Poll only this instance (with --once).")
-@click.option("--resource", help="Poll only this resource (with --once).")
+@click.option("--once", is_flag=True, help="Poll all instances now, deliver what is due, and exit.")
+@click.option("--instance", type=int, metavar="ID", help="Poll only this instance (with --once).")
+@click.option("--resource", metavar="NAME", help="Poll only this resource (with --once).")
 @click.option("--no-deliver", is_flag=True, help="Leave deliveries to another process.")
 @as_json_option
 @with_appcontext
@@ -30,7 +31,10 @@ from .progress import BaselineBar
 def poll(
     once: bool, instance: int | None, resource: str | None, no_deliver: bool, as_json: bool
 ) -> None:
-    """Poll the stores and deliver notifications, until Ctrl-C or SIGTERM."""
+    """Poll stores and deliver notifications: the worker.
+
+    It runs until Ctrl-C or SIGTERM. With --once, exit status 1 if a resource failed.
+    """
     runtime = current_runtime()
     upgrade.check(runtime.database.engine)
     if instance is not None:
@@ -41,7 +45,7 @@ def poll(
     with stopping_on_signals(worker), bar:
         if not once:
             if instance is not None or resource is not None:
-                raise click.UsageError("--instance and --resource go with --once")
+                raise click.UsageError("--instance and --resource need --once")
             _log_to_terminal()
             worker.run()
             return
@@ -53,18 +57,21 @@ def poll(
         with stopping_on_signals(worker):
             delivered = worker.deliver_once()
         if not as_json:
-            click.echo(f"delivered {delivered.delivered}, failed {delivered.failed}")
+            click.echo(f"{delivered.delivered} delivered, {delivered.failed} failed")
     if any(report.error for report in reports):
         sys.exit(1)
 
 
 @click.command("deliver")
-@click.option("--once", is_flag=True, help="Deliver what is due and end.")
+@click.option("--once", is_flag=True, help="Deliver what is due and exit.")
 @as_json_option
 @with_appcontext
 @errors_as_messages
 def deliver(once: bool, as_json: bool) -> None:
-    """Deliver notifications without polling, until Ctrl-C or SIGTERM."""
+    """Deliver notifications without polling.
+
+    It runs until Ctrl-C or SIGTERM. With --once, exit status 1 if a delivery failed.
+    """
     runtime = current_runtime()
     upgrade.check(runtime.database.engine)
     worker = Worker(runtime, poll=False)
@@ -77,7 +84,7 @@ def deliver(once: bool, as_json: bool) -> None:
     if as_json:
         echo_json(dataclasses.asdict(report))
     else:
-        click.echo(f"delivered {report.delivered}, failed {report.failed}")
+        click.echo(f"{report.delivered} delivered, {report.failed} failed")
     if report.failed:
         sys.exit(1)
 
@@ -86,14 +93,15 @@ def _echo(report: PollReport, as_json: bool) -> None:
     if as_json:
         echo_json(dataclasses.asdict(report))
         return
-    outcome = report.error or f"{report.events} events"
+    outcome = report.error or counted(report.events, "event")
     click.echo(
         f"instance {report.instance} {report.resource}: {outcome} "
-        f"({report.observed} read, {report.requests} requests, {report.seconds:.2f} s)"
+        f"({counted(report.observed, 'object')} read, {counted(report.requests, 'request')}, "
+        f"{report.seconds:.2f} s)"
     )
 
 
 def _log_to_terminal() -> None:
-    # Only when nobody has configured logging: the host's choice goes first.
+    # Only if the host application has not configured logging.
     if not logging.getLogger().handlers:
         logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)

@@ -1,4 +1,4 @@
-"""The progress bar of a baseline."""
+"""The progress bar of baselines."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from click.termui import progressbar
 
 
 class BaselineBar:
-    """One bar for all resources that are being read for the first time.
+    """One progress bar for all baselines that are being recorded.
 
-    :param shown: false where nobody looks: no terminal, or JSON asked for.
+    :param shown: whether to draw it: not without a terminal, and not with ``--json``.
     """
 
     def __init__(self, *, shown: bool) -> None:
@@ -22,7 +22,7 @@ class BaselineBar:
         self._bar: t.Any = None
 
     def show(self, resource: str, done: int, total: int) -> None:
-        """Show how far the baseline of one resource has come."""
+        """Show how many objects of one resource have been read."""
         if not self._shown:
             return
         with self._lock:
@@ -42,7 +42,7 @@ class BaselineBar:
 
 
 def _bar() -> t.Any:
-    options: dict[str, t.Any] = {"length": 0, "label": "first reading"}
+    options: dict[str, t.Any] = {"length": 0, "label": "baseline"}
     bar = progressbar(file=sys.stderr, **options)
     bar.render_progress()
     return bar

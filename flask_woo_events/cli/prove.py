@@ -12,23 +12,34 @@ from flask.cli import with_appcontext
 
 from ..simulation.loss_suite import harness, live_store, suite
 from ..simulation.loss_suite.judge import Verdict
+from ..values.wording import counted
 from .output import as_json_option, echo_json, errors_as_messages
 
 
 @click.command("prove")
-@click.option("--store", help="Use this real test store instead of the simulator.")
-@click.option("--key", help="The test store's consumer key, read/write.")
-@click.option("--secret", help="The test store's consumer secret.")
+@click.option("--store", metavar="URL", help="Use this real test store instead of the simulator.")
+@click.option(
+    "--key", metavar="KEY", help="Consumer key of the test store, with Read/Write permission."
+)
+@click.option("--secret", metavar="SECRET", help="Consumer secret of the test store.")
 @click.option(
     "--version",
     "versions",
     multiple=True,
     type=click.Choice(suite.VERSIONS),
-    help="Simulated WooCommerce version; repeatable. All versions without it.",
+    help="WooCommerce version to simulate; all by default. Can be repeated.",
 )
-@click.option("--scenario", "names", multiple=True, help="Run only this scenario; repeatable.")
-@click.option("--journal", is_flag=True, help="Simulated stores have the companion plugin.")
-@click.option("--database", help="URL of an empty database. A temporary file without it.")
+@click.option(
+    "--scenario",
+    "names",
+    metavar="NAME",
+    multiple=True,
+    help="Run only this scenario. Can be repeated.",
+)
+@click.option("--journal", is_flag=True, help="Install the companion plugin in the stores.")
+@click.option(
+    "--database", metavar="URL", help="URL of an empty database to use instead of a temporary file."
+)
 @click.option("--list", "only_list", is_flag=True, help="List the scenarios and exit.")
 @as_json_option
 @with_appcontext
@@ -44,9 +55,10 @@ def prove(
     only_list: bool,
     as_json: bool,
 ) -> None:
-    """Run the loss suite and count lost, false and repeated events.
+    """Run the loss suite: scenarios that could lose events.
 
-    The exit status is 1 unless all three are zero in every scenario.
+    The command counts lost, false and repeated events. The exit status is 1
+    unless all three are zero in every scenario.
     """
     chosen = suite.scenarios(names)
     if only_list:
@@ -117,8 +129,8 @@ class _Summary:
             return
         total = {name: int(number) for name, number in self._total.items()}
         click.echo(
-            f"\n{total['scenarios']} scenarios, {total['changes']} changes, "
-            f"{total['arrived']} events: {total['lost']} lost, {total['false']} false, "
+            f"\n{counted(total['scenarios'], 'scenario')}, {counted(total['changes'], 'change')}, "
+            f"{counted(total['arrived'], 'event')}: {total['lost']} lost, {total['false']} false, "
             f"{total['duplicate']} repeated"
         )
 

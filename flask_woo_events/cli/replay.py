@@ -1,4 +1,4 @@
-"""``flask woo events replay``: events told once more."""
+"""``flask woo events replay``: send recorded events again."""
 
 from __future__ import annotations
 
@@ -17,35 +17,58 @@ from ..events.notifications import NotificationRecord
 from ..instances.requests import web_address
 from ..runtime import Runtime, current_runtime
 from ..values.dates import parse_iso
-from .output import as_json_option, echo_json, errors_as_messages
+from .output import as_json_option, echo_json, echo_scheduled, errors_as_messages
 
-#: Notifications of one call, unless more are asked for.
+#: The default maximum of notifications.
 LIMIT = 1_000
 
 
-def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> dt.datetime | None:
-    """A date with or without time; without a zone it is UTC."""
+def _date(ctx: click.Context, param: click.Parameter, value: str | None) -> dt.datetime | None:
+    """Parse a date with or without a time; without an offset it is UTC."""
     if value is None:
         return None
     try:
         return parse_iso(value)
     except ValueError:
         raise click.BadParameter(
-            "write a date such as 2026-11-23 or 2026-11-23T21:15:00", ctx, param
+            "use a date such as 2026-11-23 or 2026-11-23T21:15:00", ctx, param
         ) from None
 
 
 @click.command("replay")
 @click.argument("event_ids", type=int, nargs=-1, metavar="[EVENT_ID]...")
-@click.option("--instance", type=int, help="Only of this instance.")
-@click.option("--resource", help="Only of this resource.")
-@click.option("--object", "object_id", help="Only of the object with this id.")
-@click.option("--type", "types", type=click.Choice([*EventType]), multiple=True)
-@click.option("--since", metavar="DATE", callback=_moment, help="Recorded from then on, UTC.")
-@click.option("--until", metavar="DATE", callback=_moment, help="Recorded before then, UTC.")
-@click.option("--to", "url", help="Post them to this address instead, now and once.")
-@click.option("--limit", type=click.IntRange(1), default=LIMIT, show_default=True)
-@click.option("--dry-run", is_flag=True, help="Only say what would be told.")
+@click.option("--instance", type=int, metavar="ID", help="Only replay events of this instance.")
+@click.option("--resource", metavar="NAME", help="Only replay events of this resource.")
+@click.option(
+    "--object", "object_id", metavar="ID", help="Only replay events of the object with this id."
+)
+@click.option(
+    "--type",
+    "types",
+    type=click.Choice([one.value for one in EventType]),
+    multiple=True,
+    help="Only replay events of this type. Can be repeated.",
+)
+@click.option(
+    "--since",
+    metavar="DATE",
+    callback=_date,
+    help="Only replay events recorded at or after this date, UTC.",
+)
+@click.option(
+    "--until", metavar="DATE", callback=_date, help="Only replay events recorded before it, UTC."
+)
+@click.option(
+    "--to", "url", metavar="URL", help="Post the events to this URL instead, immediately and once."
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=LIMIT,
+    show_default=True,
+    help="Maximum number of notifications.",
+)
+@click.option("--dry-run", is_flag=True, help="Only show what would be sent.")
 @as_json_option
 @with_appcontext
 @errors_as_messages
@@ -57,23 +80,23 @@ def replay_(
     as_json: bool,
     **chosen: t.Any,
 ) -> None:
-    """Tell events once more.
+    """Send recorded events again.
 
-    To the callback whole notifications are sent again, with the ids that they had; the worker
-    sends them. To another address go only the events that were chosen.
+    To the callback, complete notifications are sent again with their original ids, by a worker.
+    To another URL, only the selected events are sent.
     """
-    choice = ReplaySelection(event_ids=event_ids, **_named(chosen))
-    if choice == ReplaySelection():
-        raise click.UsageError("say which events: by id, --instance, --object, --since, ...")
+    selection = ReplaySelection(event_ids=event_ids, **_named(chosen))
+    if selection == ReplaySelection():
+        raise click.UsageError("select events by id, --instance, --object, --since, ...")
     runtime = current_runtime()
     with runtime.database.read() as session:
-        planned = replay.plan(session, choice, limit + 1)
+        planned = replay.plan(session, selection, limit + 1)
     if len(planned) > limit:
-        click.echo(f"only the first {limit} notifications; more with --limit", err=True)
+        click.echo(f"Only the first {limit} notifications; raise --limit for more.", err=True)
     planned = planned[:limit]
     if dry_run:
         for one in planned:
-            _echo(one, "would be told", as_json)
+            _echo(one, "would be sent", as_json)
     elif url is not None:
         _elsewhere(runtime, planned, url, as_json)
     else:
@@ -82,7 +105,7 @@ def replay_(
         if as_json:
             echo_json({"notifications": len(planned), "deliveries": count})
         else:
-            click.echo(f"{count} deliveries are due again; flask woo poll or deliver sends them")
+            echo_scheduled(count)
 
 
 def _named(chosen: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -104,7 +127,7 @@ def _elsewhere(
         sys.exit(1)
 
 
-def _echo(one: NotificationRecord, said: str, as_json: bool) -> None:
+def _echo(one: NotificationRecord, outcome: str, as_json: bool) -> None:
     events = [f"{event.event_type} {event.object_id} v{event.version}" for event in one.events]
     if as_json:
         echo_json(
@@ -114,8 +137,8 @@ def _echo(one: NotificationRecord, said: str, as_json: bool) -> None:
                 "instance": one.instance_id,
                 "resource": one.resource,
                 "events": [event.id for event in one.events],
-                "outcome": said,
+                "outcome": outcome,
             }
         )
     else:
-        click.echo(f"notification {one.id} {one.resource}: {', '.join(events)}: {said}")
+        click.echo(f"notification {one.id} {one.resource}: {', '.join(events)}: {outcome}")

@@ -1,4 +1,4 @@
-"""``flask woo simulate``: a simulated WooCommerce store."""
+"""``flask woo simulate``: serve a simulated WooCommerce store."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ from ..simulation.store import VERSIONS, SimulatedStore
 
 
 @click.command("simulate")
-@click.option("--version", default="11.0", show_default=True, type=click.Choice(sorted(VERSIONS)))
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8100, show_default=True)
-@click.option("--orders", default=100, show_default=True)
-@click.option("--products", default=20, show_default=True)
-@click.option("--coupons", default=5, show_default=True)
-@click.option("--customers", default=30, show_default=True)
-@click.option("--journal", is_flag=True, help="Install the companion plugin in the store.")
+@click.option(
+    "--version",
+    default="11.0",
+    show_default=True,
+    type=click.Choice(list(VERSIONS)),
+    help="WooCommerce version to simulate.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8100, show_default=True, help="Port to listen on.")
+@click.option("--orders", default=100, show_default=True, help="Number of orders in the store.")
+@click.option("--products", default=20, show_default=True, help="Number of products.")
+@click.option("--coupons", default=5, show_default=True, help="Number of coupons.")
+@click.option("--customers", default=30, show_default=True, help="Number of customers.")
+@click.option("--journal", is_flag=True, help="Install the companion plugin.")
 def simulate(
     version: str,
     host: str,

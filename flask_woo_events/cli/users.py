@@ -1,4 +1,4 @@
-"""``flask woo users``: who may call the API."""
+"""``flask woo users``: users of the API and the console."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from ..instances import accounts
 from ..runtime import current_runtime
 from .output import as_json_option, echo_json, echo_table, errors_as_messages
 
-group = AppGroup("users", help="Add, list and remove users of the API.")
-_organization = click.option("--organization", required=True, help="The organisation's name.")
+group = AppGroup("users", help="Add, list and remove users of the API and the console.")
+_organization = click.option(
+    "--organization", required=True, metavar="NAME", help="Name of the organization."
+)
 
 
 @group.command("add")
@@ -21,7 +23,10 @@ _organization = click.option("--organization", required=True, help="The organisa
 @as_json_option
 @errors_as_messages
 def add(name: str, organization: str, as_json: bool) -> None:
-    """Add a user and print the secrets, which are stored only as hashes."""
+    """Add a user and print the secrets, which are stored only as hashes.
+
+    The organization is created if it does not exist.
+    """
     runtime = current_runtime()
     with runtime.database.write() as session:
         user = accounts.add_user(session, name, organization, runtime.clock())
@@ -32,8 +37,8 @@ def add(name: str, organization: str, as_json: bool) -> None:
     if user.organization_secret is not None:
         click.echo(f"Organization secret: {user.organization_secret}")
     else:
-        click.echo(f"Organization secret: as shown when {organization} was made")
-    click.echo("They are shown only now. Send them as")
+        click.echo(f"Organization secret: as printed when {organization} was created")
+    click.echo("The secrets are shown only once. Send them as")
     known = user.organization_secret or "<ORGANIZATION_SECRET>"
     click.echo(f"Authorization: User {user.user_secret}, Organization {known}")
 
@@ -42,7 +47,7 @@ def add(name: str, organization: str, as_json: bool) -> None:
 @as_json_option
 @errors_as_messages
 def list_users(as_json: bool) -> None:
-    """List users and their organisations."""
+    """List users and their organizations."""
     with current_runtime().database.read() as session:
         users = accounts.list_users(session)
     if as_json:
@@ -59,7 +64,10 @@ def list_users(as_json: bool) -> None:
 @_organization
 @errors_as_messages
 def remove(name: str, organization: str) -> None:
-    """Remove a user; instances the user made keep running."""
+    """Remove a user.
+
+    Another user of the organization takes over the instances.
+    """
     with current_runtime().database.write() as session:
         accounts.remove_user(session, name, organization)
-    click.echo(f"{name} of {organization} is removed.")
+    click.echo(f"User {name} of {organization} was removed.")

@@ -1,4 +1,4 @@
-"""``flask woo webhooks``: our webhooks at the stores."""
+"""``flask woo webhooks``: register, list, check and remove webhooks at a store."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from flask.cli import AppGroup
 from ..instances import access, webhooks
 from ..runtime import Runtime, current_runtime
 from ..values.validation import LARGEST_ID
+from ..values.wording import counted
 from ..woocommerce.webhooks import Webhook
 from .output import as_json_option, echo_json, echo_table, errors_as_messages
 
 _ID = click.IntRange(1, LARGEST_ID)
 
-group = AppGroup("webhooks", help="Register, look at and remove the webhooks of a store.")
+group = AppGroup("webhooks", help="Register, list, check and remove the webhooks of an instance.")
 
 
 @group.command("register")
 @click.argument("instance_id", type=_ID)
-@click.option("--rotate", is_flag=True, help="Give them a new secret.")
+@click.option("--rotate", is_flag=True, help="Give the webhooks a new secret.")
 @as_json_option
 @errors_as_messages
 def register(instance_id: int, rotate: bool, as_json: bool) -> None:
-    """Make the store have one healthy webhook for each topic of an instance.
+    """Make sure that the store has one healthy webhook for each topic.
 
-    Exit status 1 if a topic has none.
+    Exit status 1 if a topic has no webhook.
     """
     runtime = _runtime_with(instance_id)
     act = webhooks.rotate if rotate else webhooks.reconcile
@@ -36,7 +37,7 @@ def register(instance_id: int, rotate: bool, as_json: bool) -> None:
     _echo(found.webhooks, as_json)
     if not as_json:
         for line in found.repaired:
-            click.echo(f"put right: {line}")
+            click.echo(f"repaired: {line}")
     if not found.healthy:
         sys.exit(1)
 
@@ -46,7 +47,7 @@ def register(instance_id: int, rotate: bool, as_json: bool) -> None:
 @as_json_option
 @errors_as_messages
 def list_webhooks(instance_id: int, as_json: bool) -> None:
-    """List our webhooks as the store shows them."""
+    """List the instance's webhooks as the store shows them."""
     _echo(webhooks.read_registered(_runtime_with(instance_id), instance_id), as_json)
 
 
@@ -54,26 +55,29 @@ def list_webhooks(instance_id: int, as_json: bool) -> None:
 @click.argument("instance_id", type=_ID)
 @errors_as_messages
 def check(instance_id: int) -> None:
-    """Say whether the store has a healthy webhook for each topic; changes nothing.
+    """Check the webhooks at the store without changing them.
 
-    Exit status 1 if not.
+    Each topic needs one healthy webhook. Exit status 1 if one has none.
     """
-    troubles = webhooks.check(_runtime_with(instance_id), instance_id)
-    for line in troubles:
+    problems = webhooks.check(_runtime_with(instance_id), instance_id)
+    for line in problems:
         click.echo(line)
-    if troubles:
-        click.echo(f"To put them right: flask woo webhooks register {instance_id}", err=True)
+    if problems:
+        click.echo(f"To repair them: flask woo webhooks register {instance_id}", err=True)
         sys.exit(1)
-    click.echo("All webhooks are there and active.")
+    click.echo("All webhooks are registered and active.")
 
 
 @group.command("remove")
 @click.argument("instance_id", type=_ID)
 @errors_as_messages
 def remove(instance_id: int) -> None:
-    """Remove our webhooks from the store; those of others stay."""
+    """Remove the instance's webhooks from the store.
+
+    Other webhooks of the store are kept.
+    """
     removed = webhooks.remove(_runtime_with(instance_id), instance_id)
-    click.echo(f"{removed} webhooks removed.")
+    click.echo(f"{counted(removed, 'webhook')} removed.")
 
 
 @group.command("url")
@@ -81,7 +85,7 @@ def remove(instance_id: int) -> None:
 @as_json_option
 @errors_as_messages
 def url(instance_id: int, as_json: bool) -> None:
-    """Print the delivery URL and the secret for a webhook that is made by hand.
+    """Print the URL and the secret to create a webhook by hand.
 
     In WooCommerce: Settings > Advanced > Webhooks > Add webhook.
     """
@@ -93,7 +97,7 @@ def url(instance_id: int, as_json: bool) -> None:
 
 
 def _runtime_with(instance_id: int) -> Runtime:
-    """The runtime, once the instance is known to exist."""
+    """Return the runtime after checking that the instance exists."""
     runtime = current_runtime()
     with runtime.database.read() as session:
         access.owner(session, instance_id)

@@ -1,4 +1,4 @@
-"""The console: HTML pages for people who look after their stores' events."""
+"""The console: HTML pages to connect stores and to follow their events and deliveries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from . import (
     sign_in,
     store_form,
 )
-from .rate_limit import CALLS, WITHIN, Attempts
+from .rate_limit import CALLS, WITHIN, RateLimiter
 
 #: The blueprint's name, for ``url_for("woo_console.home")``.
 NAME = "woo_console"
@@ -33,7 +33,7 @@ def make_blueprint(
 ) -> flask.Blueprint:
     """Make the blueprint of the console.
 
-    :param hook: gives what was registered with ``@woo.console_access``, if anything was.
+    :param hook: returns the function registered with ``@woo.console_access``, or ``None``.
     """
     blueprint = flask.Blueprint(
         NAME,
@@ -49,7 +49,7 @@ def make_blueprint(
     formatting.register(blueprint)
     for module in (sign_in, overview, instances, events):
         module.register(blueprint)
-    calls = Attempts(CALLS, WITHIN)
+    calls = RateLimiter(CALLS, WITHIN)
     store_form.register(blueprint, calls)
     deliveries.register(blueprint, calls)
     responses.register_unknown(blueprint)
@@ -57,7 +57,7 @@ def make_blueprint(
 
 
 def bootstrap() -> flask.Response:
-    """Bootstrap's style sheet, out of Bootstrap-Flask, whichever one the host itself uses."""
+    """Send Bootstrap's style sheet from Bootstrap-Flask, whichever version the host uses."""
     with importlib.resources.as_file(
         importlib.resources.files("flask_bootstrap").joinpath(_BOOTSTRAP)
     ) as path:

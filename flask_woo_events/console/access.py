@@ -1,4 +1,4 @@
-"""Access: who looks at the console, and whether a form that is sent is one of ours."""
+"""Access: the signed-in user, the session, and the CSRF token of forms."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from ..values.validation import LARGEST_ID, whole_number
 Answer = str | flask.typing.ResponseReturnValue
 Hook = cabc.Callable[[], cabc.Callable[[], ConsoleUser | None] | None]
 
-#: Ids in paths; greater ones than a database can hold do not exist.
+#: Ids in paths; an id greater than the database can store is not found.
 INSTANCE = f"<int(max={LARGEST_ID}):instance_id>"
 EVENT = f"<int(max={LARGEST_ID}):event_id>"
-#: Our keys of the session and our field of forms, beside those of the host.
+#: Our key of the session and our field of forms; the host has its own.
 SESSION = "woo_console"
 TOKEN = "woo_csrf_token"
 _KEPT = {"id", "user", "organization", "fingerprint", "since", "seen"}
-#: Pages that need nobody to be known.
+#: Endpoints that need no user.
 _OPEN = frozenset({"woo_console.sign_in", "woo_console.static", "woo_console.bootstrap"})
-#: A session is written anew only when it was last written so long ago, seconds.
+#: How old a session must be before it is written again, seconds.
 _WRITE_AFTER = 30
 
 
 def register(blueprint: flask.Blueprint, settings: Settings, hook: Hook) -> None:
-    """Let nothing of the blueprint through without a look."""
+    """Check the user and the CSRF token of each request to the blueprint."""
 
     def enter() -> Answer | None:
         if flask.request.method not in ("GET", "HEAD", "OPTIONS"):
@@ -47,56 +47,53 @@ def register(blueprint: flask.Blueprint, settings: Settings, hook: Hook) -> None
             return None
         function = hook()
         if function is not None:
-            flask.g.woo_person = _hosts_person(function())
+            flask.g.woo_visitor = _host_visitor(function())
             return None
-        person = _remembered(settings)
-        if person is None:
+        known = _session_visitor(settings)
+        if known is None:
             return flask.redirect(flask.url_for("woo_console.sign_in", next=_here()))
-        flask.g.woo_person = person
+        flask.g.woo_visitor = known
         return None
 
     blueprint.before_request(enter)
     blueprint.context_processor(lambda: {"own_login": hook() is None})
 
 
-def person() -> HttpVisitor:
-    """Who looks."""
-    return t.cast(HttpVisitor, flask.g.woo_person)
+def visitor() -> HttpVisitor:
+    """Return the signed-in user."""
+    return t.cast(HttpVisitor, flask.g.woo_visitor)
 
 
 def caller() -> Caller:
-    """Who looks, as the middle wants to know it."""
-    return person().caller
+    """Return the ids of the signed-in user and the organization."""
+    return visitor().caller
 
 
 def number(name: str) -> int | None:
-    """An id of the query; ``None`` for none, and for what a database cannot hold."""
+    """Return an id of the query; ``None`` if there is none that the database can store."""
     return whole_number(flask.request.args.get(name, ""))
 
 
 def token() -> str:
-    """The value of the field ``woo_csrf_token`` of a form."""
+    """Return the value of the field ``woo_csrf_token`` of a form."""
     return str(flask_wtf.csrf.generate_csrf(token_key=TOKEN))
 
 
-def remember(who: Caller) -> None:
-    """Begin a session for somebody whose secrets were good.
-
-    Nothing of ours that was in the session before stays in it.
-    """
+def remember(user: Caller) -> None:
+    """Start a session for an authenticated user; remove what was in it before."""
     forget()
     regenerate = getattr(flask.current_app.session_interface, "regenerate", None)
     if regenerate is not None:
-        # Flask-Session keeps sessions on the server, by an id that somebody may have planted.
+        # Flask-Session keeps sessions on the server, under an id that an attacker may have set.
         regenerate(flask.session)
     runtime = current_runtime()
     with runtime.database.read() as session:
-        known = accounts.person(session, who)
+        known = accounts.person(session, user)
     now = runtime.clock().timestamp()
     flask.session[SESSION] = {
         "id": secrets.token_urlsafe(16),
-        "user": who.user_id,
-        "organization": who.organization_id,
+        "user": user.user_id,
+        "organization": user.organization_id,
         "fingerprint": known.fingerprint,
         "since": now,
         "seen": now,
@@ -104,7 +101,7 @@ def remember(who: Caller) -> None:
 
 
 def end() -> None:
-    """End the session, also for whoever has copied its cookie."""
+    """End the session, also for copies of its cookie."""
     kept = flask.session.get(SESSION)
     if isinstance(kept, dict) and "id" in kept:
         with current_runtime().database.write() as session:
@@ -113,13 +110,13 @@ def end() -> None:
 
 
 def forget() -> None:
-    """Drop the session from the browser."""
+    """Remove the session from the cookie."""
     flask.session.pop(SESSION, None)
     flask.session.pop(TOKEN, None)
 
 
 def onward(target: str) -> str:
-    """Where to go after signing in: a page of the console and nowhere else."""
+    """Return where to redirect after signing in: always a page of the console."""
     home = flask.url_for("woo_console.home")
     parts = urllib.parse.urlsplit(target)
     ours = not parts.scheme and not parts.netloc and target.startswith(home)
@@ -141,14 +138,14 @@ def _check_token(settings: Settings) -> None:
         )
     except wtforms.validators.ValidationError as exc:
         raise werkzeug.exceptions.BadRequest(
-            "This form is too old, or it does not come from the console. Nothing was changed. "
-            "Go back, load the page anew and send it again."
+            "This form has expired, or was not sent by the console. Nothing was changed. "
+            "Go back, reload the page and submit it again."
         ) from exc
 
 
-def _hosts_person(name: ConsoleUser | None) -> HttpVisitor:
+def _host_visitor(name: ConsoleUser | None) -> HttpVisitor:
     if name is None:
-        raise ForbiddenError("The application's login does not let you see this console")
+        raise ForbiddenError("The application's login does not give you access to this console")
     with current_runtime().database.read() as session:
         try:
             return accounts.person(session, accounts.named(session, ConsoleUser(*name)))
@@ -156,8 +153,8 @@ def _hosts_person(name: ConsoleUser | None) -> HttpVisitor:
             raise ForbiddenError(str(exc)) from exc
 
 
-def _remembered(settings: Settings) -> HttpVisitor | None:
-    """Who signed in, if that still holds."""
+def _session_visitor(settings: Settings) -> HttpVisitor | None:
+    """Return the user of the session, or ``None`` if it has ended."""
     kept = flask.session.get(SESSION)
     if not isinstance(kept, dict) or kept.keys() != _KEPT:
         return None
@@ -168,10 +165,10 @@ def _remembered(settings: Settings) -> HttpVisitor | None:
     if now - kept["seen"] > idle or now - kept["since"] > whole:
         forget()
         return None
-    who = Caller(organization_id=kept["organization"], user_id=kept["user"])
+    user = Caller(organization_id=kept["organization"], user_id=kept["user"])
     try:
         with runtime.database.read() as session:
-            known = accounts.person(session, who)
+            known = accounts.person(session, user)
     except NotFoundError:
         known = None
     if (
@@ -181,7 +178,7 @@ def _remembered(settings: Settings) -> HttpVisitor | None:
     ):
         forget()
         return None
-    # Pages that load themselves anew do not keep a session alive.
+    # Pages that refresh themselves do not keep a session alive.
     if now - kept["seen"] > _WRITE_AFTER and "live" not in flask.request.args:
         flask.session[SESSION] = {**kept, "seen": now}
     return known

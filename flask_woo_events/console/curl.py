@@ -1,4 +1,4 @@
-"""The documented cURL call of a request for an instance."""
+"""The cURL command that is equivalent to the form of a store."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ..values.validation import MASK
 
 
 def command(method: str, url: str, body: t.Mapping[str, t.Any], *, reveal: bool) -> str:
-    """A command for a POSIX shell, whose body is the JSON of a request.
+    """Return a command for a POSIX shell that sends a request to the API.
 
-    :param reveal: show secrets; otherwise each is ``********``.
+    :param reveal: include secrets; otherwise each is ``********``.
     """
     shown = dict(body) if reveal else masked(body)
     text = orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode()
@@ -30,12 +30,12 @@ def command(method: str, url: str, body: t.Mapping[str, t.Any], *, reveal: bool)
 
 
 def quoted(text: str) -> str:
-    """A text as one word of a POSIX shell."""
+    """Quote a text as one word of a POSIX shell."""
     return "'" + text.replace("'", "'\\''") + "'"
 
 
 def masked(body: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """A request without its secrets."""
+    """Return a request with its secrets masked."""
     configuration = {
         key: MASK if value and configurations.is_secret(key) else value
         for key, value in body.get("configuration", {}).items()

@@ -1,4 +1,4 @@
-"""``/deliveries``: what did not arrive, sent again; and what happened, told once more."""
+"""``/deliveries``: undelivered notifications, redelivery, and replay of recorded events."""
 
 from __future__ import annotations
 
@@ -16,67 +16,70 @@ from ..events.notifications import NotificationRecord
 from ..instances.requests import InstanceConfiguration, key_of
 from ..runtime import current_runtime
 from ..values.validation import validated, whole_number
+from ..values.wording import counted
 from . import access, formatting, instance_status
 from .access import EVENT, Answer
-from .rate_limit import Attempts, refusal
+from .rate_limit import RateLimiter, refusal
 
-#: Deliveries a page, and subscriptions for which something waits.
+#: Deliveries on a page, and subscriptions with undelivered notifications.
 PAGE = 50
-#: Notifications that one replay tells again, and that one posts to another address.
+#: The most notifications of one replay to the callback, and of one to another URL.
 AGAIN_MOST, ELSEWHERE_MOST = 1_000, 50
-#: Seconds that a person waits for a replay to another address.
-PATIENCE = dt.timedelta(seconds=60)
-#: Of a dry run, notifications that are listed.
+#: How long a replay to another URL may take, because the browser waits for it.
+REPLAY_TIME = dt.timedelta(seconds=60)
+#: Notifications listed in a replay's preview.
 LISTED = 20
 
 
 @dataclasses.dataclass(kw_only=True)
-class Rehearsal:
-    """What a replay would tell, and what came of it."""
+class ReplayPage:
+    """The notifications of a replay, and the results once they were sent."""
 
     planned: list[NotificationRecord]
-    #: There are more than one replay takes.
-    cut: bool
-    #: How many deliveries were made, when it was told again to where it goes.
-    again: int | None = None
-    #: What the other address answered, one for each that was sent.
+    #: Whether there are more than one replay sends.
+    truncated: bool
+    #: How many deliveries were scheduled by a replay to the callback.
+    scheduled: int | None = None
+    #: The response of the other URL to each notification that was sent to it.
     outcomes: list[AttemptOutcome] = dataclasses.field(default_factory=list)
 
     @property
     def events(self) -> int:
-        """Events in all of them."""
+        """Number of events in the notifications."""
         return sum(len(one.events) for one in self.planned)
 
 
-def register(blueprint: flask.Blueprint, calls: Attempts) -> None:
+def register(blueprint: flask.Blueprint, calls: RateLimiter) -> None:
     """Add the routes.
 
-    :param calls: how often each user has other addresses called.
+    :param calls: limits how often each user calls stores and callbacks.
     """
 
-    def replayed() -> Answer:
-        return _replayed(calls)
+    def replay_window() -> Answer:
+        return _replay_window(calls)
 
     add = blueprint.add_url_rule
     add("/deliveries", view_func=listed, endpoint="deliveries")
     add("/deliveries/redeliver", view_func=redeliver, endpoint="redeliver", methods=["POST"])
-    add("/deliveries/replay", view_func=replayed, endpoint="replay", methods=["GET", "POST"])
-    add(f"/events/{EVENT}/replay", view_func=once_more, endpoint="event_replay", methods=["POST"])
+    add("/deliveries/replay", view_func=replay_window, endpoint="replay", methods=["GET", "POST"])
+    add(
+        f"/events/{EVENT}/replay", view_func=replay_event, endpoint="event_replay", methods=["POST"]
+    )
 
 
 def listed() -> Answer:
-    """Subscriptions for which something waits, and what it is."""
-    runtime, who = current_runtime(), access.caller()
+    """List subscriptions with undelivered notifications, and those deliveries."""
+    runtime, caller = current_runtime(), access.caller()
     status = flask.request.args.get("status", "")
     status = status if status in set(DeliveryStatus) else DeliveryStatus.QUEUED.value
     wanted = DeliverySelection(
-        organization_id=who.organization_id,
+        organization_id=caller.organization_id,
         subscription_id=access.number("subscription"),
         status=status,
     )
     after = access.number("after") or 0
     with runtime.database.read() as session:
-        backlogs = redelivery.backlogs(session, who.organization_id, PAGE + 1)
+        backlogs = redelivery.backlogs(session, caller.organization_id, PAGE + 1)
         found = redelivery.deliveries(session, wanted, after_id=after, limit=PAGE + 1)
         ids = {one.subscription.instance_id for one in backlogs}
         ids |= {one.subscription.instance_id for one in found}
@@ -90,16 +93,16 @@ def listed() -> Answer:
             paged=after > 0,
             status=status,
             subscription=wanted.subscription_id,
-            names=instance_status.names(session, who, ids),
+            names=instance_status.names(session, caller, ids),
             now=runtime.clock(),
         )
 
 
 def redeliver() -> Answer:
-    """Send one, some or all again; their subscriptions become active."""
-    runtime, who = current_runtime(), access.caller()
+    """Schedule the selected deliveries again and activate their subscriptions."""
+    runtime, caller = current_runtime(), access.caller()
     form = flask.request.form
-    everything = DeliverySelection(organization_id=who.organization_id)
+    everything = DeliverySelection(organization_id=caller.organization_id)
     if form.get("what") == "all":
         chosen = [everything]
     elif form.get("what") == "subscription":
@@ -113,66 +116,77 @@ def redeliver() -> Answer:
     now = runtime.clock()
     with runtime.database.write() as session:
         count = sum(redelivery.redeliver(session, wanted, now) for wanted in chosen)
-    told = f"{count:,} deliveries are due now; a worker sends them."
-    formatting.tell(told if count else "Nothing was selected that waits.")
+    if count:
+        scheduled = counted(count, "delivery", "deliveries")
+        formatting.flash(f"{scheduled} scheduled. A worker sends them.")
+    else:
+        formatting.flash("No undelivered notification was selected.")
     return flask.redirect(flask.url_for("woo_console.deliveries"))
 
 
-def once_more(event_id: int) -> Answer:
-    """Tell the notification of one event again, to where it goes."""
-    runtime, who = current_runtime(), access.caller()
-    chosen = replay.ReplaySelection(organization_id=who.organization_id, event_ids=(event_id,))
+def replay_event(event_id: int) -> Answer:
+    """Schedule the notification of one event again."""
+    runtime, caller = current_runtime(), access.caller()
+    chosen = replay.ReplaySelection(organization_id=caller.organization_id, event_ids=(event_id,))
     with runtime.database.write() as session:
         planned = replay.plan(session, chosen, 1)
         if not planned:
-            raise InputError(f"There is no event {event_id} any more")
+            raise InputError(f"Event {event_id} does not exist, or its retention has ended")
         count = replay.to_callbacks(session, planned, runtime.clock())
     if count:
-        formatting.tell("Its notification is due again; a worker sends it.")
+        formatting.flash("Its notification is scheduled. A worker sends it.")
     else:
-        formatting.tell("Nothing to send: it is on its way already, or there is no callback URL.")
+        formatting.flash(
+            "Nothing to send: it is already being delivered, or there is no callback URL."
+        )
     return flask.redirect(flask.url_for("woo_console.event", event_id=event_id))
 
 
-def _replayed(calls: Attempts) -> Answer:
-    """A window of events told again: rehearsed first, then sent."""
-    runtime, who = current_runtime(), access.caller()
-    form, rehearsal, error = flask.request.form, None, ""
+def _replay_window(calls: RateLimiter) -> Answer:
+    """Show the form of a replay; preview the notifications, or send them."""
+    runtime, caller = current_runtime(), access.caller()
+    result, error = None, ""
     if flask.request.method == "POST":
         try:
-            choice, url = _choice(), _address()
-            most = ELSEWHERE_MOST if url else AGAIN_MOST
-            with runtime.database.read() as session:
-                planned = replay.plan(session, choice, most + 1)
-            rehearsal = Rehearsal(planned=planned[:most], cut=len(planned) > most)
-            if form.get("act") == "send" and url:
-                if wait := calls.wait(str(who.user_id), runtime.clock()):
-                    raise InputError(refusal(wait))
-                rehearsal.outcomes = _elsewhere(rehearsal.planned, url)
-            elif form.get("act") == "send":
-                with runtime.database.write() as session:
-                    rehearsal.again = replay.to_callbacks(
-                        session, rehearsal.planned, runtime.clock()
-                    )
+            result = _replayed(calls)
         except InputError as exc:
             error = str(exc)
     with runtime.database.read() as session:
         page = flask.render_template(
             "woo_console/replay.html",
-            form=form,
-            rehearsal=rehearsal,
+            form=flask.request.form,
+            result=result,
             error=error,
-            instances=instance_status.choices(session, who),
+            instances=instance_status.choices(session, caller),
             types=EventType,
             listed=LISTED,
         )
     return page, 422 if error else 200
 
 
-def _elsewhere(planned: list[NotificationRecord], url: str) -> list[AttemptOutcome]:
-    """Post notifications one after the other; the first that is not taken ends it."""
+def _replayed(calls: RateLimiter) -> ReplayPage:
     runtime = current_runtime()
-    until = runtime.clock() + PATIENCE
+    selection, url = _selection(), _other_url()
+    most = ELSEWHERE_MOST if url else AGAIN_MOST
+    with runtime.database.read() as session:
+        planned = replay.plan(session, selection, most + 1)
+    result = ReplayPage(planned=planned[:most], truncated=len(planned) > most)
+    if flask.request.form.get("act") != "send":
+        return result
+    if url:
+        if wait := calls.wait(str(access.caller().user_id), runtime.clock()):
+            raise InputError(refusal(wait))
+        result.outcomes = _sent_elsewhere(result.planned, url)
+    else:
+        with runtime.database.write() as session:
+            result.scheduled = replay.to_callbacks(session, result.planned, runtime.clock())
+    return result
+
+
+def _sent_elsewhere(planned: list[NotificationRecord], url: str) -> list[AttemptOutcome]:
+    """Post notifications to another URL in order, up to the first that is not accepted."""
+    runtime = current_runtime()
+    until = runtime.clock() + REPLAY_TIME
     outcomes: list[AttemptOutcome] = []
     for _, outcome in replay.to_address(runtime, planned, url):
         outcomes.append(outcome)
@@ -181,12 +195,12 @@ def _elsewhere(planned: list[NotificationRecord], url: str) -> list[AttemptOutco
     return outcomes
 
 
-def _choice() -> replay.ReplaySelection:
+def _selection() -> replay.ReplaySelection:
     form = flask.request.form
     instance_id = _id(form.get("instance", ""))
     since, until = formatting.date(form.get("since", "")), formatting.date(form.get("until", ""))
     if not instance_id or since is None:
-        raise InputError("Choose an instance, and from when on its events are told again")
+        raise InputError("Select an instance and the time of the first event to replay")
     chosen = set(form.getlist("type"))
     return replay.ReplaySelection(
         organization_id=access.caller().organization_id,
@@ -199,14 +213,14 @@ def _choice() -> replay.ReplaySelection:
     )
 
 
-def _address() -> str:
-    """The other address, checked as callback URLs are; empty for where they go."""
+def _other_url() -> str:
+    """Return the other URL, validated like a callback URL; empty for the callback itself."""
     form = flask.request.form
     if form.get("where") != "elsewhere":
         return ""
     url = form.get("url", "").strip()
     if not url:
-        raise InputError("Give the URL to send to")
+        raise InputError("Enter the URL to send to")
     return validated(InstanceConfiguration, {key_of("callback_url"): url}).callback_url
 
 

@@ -1,4 +1,4 @@
-"""``/events``: the log of events, one event, and the history of one object."""
+"""``/events``: the event log, one event, and the history of one object."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from ..values.cloud_elements import ELEMENT_KEY
 from . import access, formatting, instance_status, object_history
 from .access import EVENT, INSTANCE, Answer
 
-#: Events a page, and rows of a CSV file, as documented.
+#: Events on a page, and rows of a CSV file, as documented.
 PAGE, CSV_ROWS = 50, 10_000
-#: Rows that a CSV file reads at once.
+#: Rows read in one query for a CSV file.
 _CHUNK = 500
 _COLUMNS = (
     "Timestamp", "Status", "Element Instance", "Element", "Id", "Error", "Account",
     "Event Type", "Resource", "Object", "Version", "Source", "Instance Id",
 )  # fmt: skip
-#: What spreadsheets take for the beginning of a formula.
+#: Characters with which spreadsheets start a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -39,53 +39,49 @@ def register(blueprint: flask.Blueprint) -> None:
     add("/events", view_func=listed, endpoint="events")
     add("/events.csv", view_func=as_csv, endpoint="events_csv")
     add(f"/events/{EVENT}", view_func=shown, endpoint="event")
-    add(
-        f"/events/{EVENT}.json",
-        view_func=body,
-        endpoint="event_json",
-    )
+    add(f"/events/{EVENT}.json", view_func=body, endpoint="event_json")
     path = f"/instances/{INSTANCE}/objects/<resource>/<path:object_id>"
     add(path, view_func=versions, endpoint="object")
 
 
 def listed() -> Answer:
-    """Events that answer the filters, the newest first."""
-    runtime, who = current_runtime(), access.caller()
-    choice, error = _choice()
+    """List the events that match the filters, the newest first."""
+    runtime, caller = current_runtime(), access.caller()
+    chosen, error = _filters()
     before = access.number("before")
     with runtime.database.read() as session:
-        page = search.search(session, choice, before, PAGE)
+        page = search.search(session, chosen, before, PAGE)
         return flask.render_template(
             "woo_console/events.html",
             page=page,
-            choice=choice,
+            chosen=chosen,
             error=error,
             args={name: text for name, text in flask.request.args.items() if text},
             paged=before is not None,
-            instances=instance_status.choices(session, who),
-            names=instance_status.names(session, who, {one.instance_id for one in page.entries}),
+            instances=instance_status.choices(session, caller),
+            names=instance_status.names(session, caller, {one.instance_id for one in page.entries}),
             types=EventType,
             statuses=DeliveryStatus,
         )
 
 
 def as_csv() -> Answer:
-    """The first 10,000 rows of what the filters answer, as CSV."""
-    runtime, who = current_runtime(), access.caller()
-    choice, error = _choice()
+    """Stream the first 10,000 events that match the filters as CSV."""
+    runtime, caller = current_runtime(), access.caller()
+    chosen, error = _filters()
     if error:
         raise InputError(error)
-    organization = access.person().organization
+    organization = access.visitor().organization
 
     def rows() -> cabc.Iterator[str]:
         yield _line(_COLUMNS)
         before, left = None, CSV_ROWS
         while left > 0:
-            # A session for each chunk: who downloads slowly holds no transaction open.
+            # A session for each chunk: a slow download keeps no transaction open.
             with runtime.database.read() as session:
-                page = search.search(session, choice, before, min(_CHUNK, left))
+                page = search.search(session, chosen, before, min(_CHUNK, left))
                 ids = {one.instance_id for one in page.entries}
-                names = instance_status.names(session, who, ids)
+                names = instance_status.names(session, caller, ids)
             for entry in page.entries:
                 yield _line(_cells(entry, names.get(entry.instance_id, ""), organization))
             left, before = left - len(page.entries), page.before
@@ -100,10 +96,10 @@ def as_csv() -> Answer:
 
 
 def shown(event_id: int) -> Answer:
-    """One event: what changed, the object, and each attempt to deliver it."""
-    runtime, who = current_runtime(), access.caller()
+    """Show one event: what changed, the object, and each delivery attempt."""
+    runtime, caller = current_runtime(), access.caller()
     with runtime.database.read() as session:
-        detail = event_detail.load(session, event_id, who.organization_id)
+        detail = event_detail.load(session, event_id, caller.organization_id)
         entry = detail.entry
         before = None
         if entry.event_type == EventType.UPDATED:
@@ -119,12 +115,12 @@ def shown(event_id: int) -> Answer:
             differences=None if before is None else object_history.differences(before, detail.body),
             requests=dict(zip([*dates, None], requests, strict=True)),
             request_body=orjson.loads(requests[0].body),
-            name=instance_status.names(session, who, {entry.instance_id})[entry.instance_id],
+            name=instance_status.names(session, caller, {entry.instance_id})[entry.instance_id],
         )
 
 
 def body(event_id: int) -> Answer:
-    """The object of one event, whole, to be kept."""
+    """Send the complete object of one event as a download."""
     with current_runtime().database.read() as session:
         detail = event_detail.load(session, event_id, access.caller().organization_id)
     return flask.Response(
@@ -135,7 +131,7 @@ def body(event_id: int) -> Answer:
 
 
 def versions(instance_id: int, resource: str, object_id: str) -> Answer:
-    """All versions of one object that are kept, in order."""
+    """Show the stored versions of one object, the newest first."""
     with current_runtime().database.read() as session:
         instance = lifecycle.find(session, access.caller(), instance_id)
         found = object_history.versions(session, instance_id, resource, object_id)
@@ -150,8 +146,8 @@ def versions(instance_id: int, resource: str, object_id: str) -> Answer:
         ), 200 if found else 404
 
 
-def _choice() -> tuple[EventFilter, str]:
-    """The filters of the query, and what is wrong with them."""
+def _filters() -> tuple[EventFilter, str]:
+    """Return the filters of the query, and what is wrong with them."""
     args, error = flask.request.args, ""
     dates: dict[str, dt.datetime | None] = {}
     for name in ("since", "until"):
@@ -195,7 +191,7 @@ def _cells(entry: search.EventEntry, name: str, organization: str) -> tuple[str,
 def _line(cells: cabc.Sequence[str]) -> str:
     text = io.StringIO()
     csv.writer(text).writerow(
-        # Names come from elsewhere, and a spreadsheet must not compute them.
+        # Names come from outside; a spreadsheet must not run them as formulas.
         [f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells]
     )
     return text.getvalue()

@@ -1,4 +1,4 @@
-"""How dates, numbers and texts are shown, and the icons beside them."""
+"""Formatting of dates, numbers, texts and icons, and the message on the next page."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ import orjson
 from ..errors import InputError
 from ..runtime import current_runtime
 from ..values.dates import parse_iso
+from ..values.wording import counted
 from . import access, svg
 
-#: Characters of one value that are shown; the whole is in the JSON.
+#: Characters shown of one value; the JSON has all of it.
 VALUE_SHOWN = 300
-#: Of an object, and of one text in it, so that what follows is seen; the whole can be downloaded.
+#: Characters shown of an object, and of one text in it; the download has all of it.
 BODY_SHOWN, TEXT_SHOWN = 200_000, 2_000
-#: Characters that turn the direction of what follows, shown by their numbers.
-_TURNING = {
+#: Characters that change the direction of the text after them, replaced by their escapes.
+_BIDIRECTIONAL = {
     code: f"\\u{code:04x}"
     for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 }
@@ -31,48 +32,49 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def register(blueprint: flask.Blueprint) -> None:
-    """Give the templates these functions, and no other templates of the host."""
+    """Add these functions to the templates of the console, not to those of the host."""
     functions = {
         "ago": ago,
         "brief": brief,
+        "counted": counted,
         "csrf_token": access.token,
         "duration": duration,
+        "flashed": flashed,
         "icon": icon,
         "number": number,
         "pretty": pretty,
         "svg": svg,
-        "told": told,
         "value": value,
         "when": when,
     }
-    blueprint.context_processor(lambda: {**functions, "person": flask.g.get("woo_person")})
+    blueprint.context_processor(lambda: {**functions, "visitor": flask.g.get("woo_visitor")})
 
 
 def date(text: str) -> dt.datetime | None:
-    """A date that somebody typed, UTC unless it says otherwise.
+    """Parse a date; without an offset it is UTC. Return ``None`` if the text is empty.
 
-    :raises InputError: it is none.
+    :raises InputError: the text is not a date.
     """
     if not text.strip():
         return None
     try:
         return parse_iso(text.strip())
     except ValueError as exc:
-        raise InputError(f"{text[:50]!r} is not a date; write 2026-11-24 20:15") from exc
+        raise InputError(f"{text[:50]!r} is not a date; use the format 2026-11-24 20:15") from exc
 
 
-def tell(text: str) -> None:
-    """Say something on the next page."""
-    flask.session["woo_console_told"] = text[:500]
+def flash(text: str) -> None:
+    """Show a message on the next page."""
+    flask.session["woo_console_flash"] = text[:500]
 
 
-def told() -> str:
-    """What the page before had to say."""
-    return str(flask.session.pop("woo_console_told", ""))
+def flashed() -> str:
+    """Return the message of the previous page, once."""
+    return str(flask.session.pop("woo_console_flash", ""))
 
 
 def when(date: dt.datetime | None, empty: str = "never") -> markupsafe.Markup:
-    """How long ago, or in how long; the exact date is in its title."""
+    """Return the time relative to now as HTML, with the exact date in its title."""
     if date is None:
         return markupsafe.escape(empty)
     exact = f"{date:%Y-%m-%d %H:%M:%S} UTC"
@@ -82,7 +84,7 @@ def when(date: dt.datetime | None, empty: str = "never") -> markupsafe.Markup:
 
 
 def ago(date: dt.datetime) -> str:
-    """``3 min ago`` or ``in 3 min``."""
+    """Return the time relative to now: ``3 min ago`` or ``in 3 min``."""
     seconds = (current_runtime().clock() - date).total_seconds()
     if abs(seconds) < 1:
         return "now"
@@ -90,7 +92,7 @@ def ago(date: dt.datetime) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``250 ms``, ``3.2 s``, ``12 min``: in the greatest unit that fits."""
+    """Return a duration in its largest unit: ``250 ms``, ``3.2 s``, ``12 min``."""
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 10 and seconds != int(seconds):
@@ -102,35 +104,35 @@ def duration(seconds: float) -> str:
 
 
 def number(count: float) -> str:
-    """``12,345``."""
+    """Return a number with separators: ``12,345``."""
     return f"{count:,.0f}"
 
 
 def brief(text: str, most: int = VALUE_SHOWN) -> str:
-    """A text, cut where it is too long for its place."""
+    """Shorten a text that is longer than its place."""
     return text if len(text) <= most else f"{text[:most].rstrip()}…"
 
 
 def value(any_value: t.Any) -> str:
-    """A value of an object as it is shown beside others."""
+    """Return a value of an object as a short text."""
     text = any_value if isinstance(any_value, str) else orjson.dumps(any_value).decode()
     more = len(text) - VALUE_SHOWN
-    shown = text if more <= 0 else f"{text[:VALUE_SHOWN]}… ({more:,} characters more)"
+    shown = text if more <= 0 else f"{text[:VALUE_SHOWN]}… ({more:,} more characters)"
     return f'"{shown}"' if isinstance(any_value, str) else shown
 
 
 def pretty(body: t.Any) -> str:
-    """An object as indented JSON, with the beginnings of very long texts in it."""
+    """Return an object as indented JSON, with very long texts shortened."""
     text = orjson.dumps(_shortened(body), option=orjson.OPT_INDENT_2).decode()
-    text = text.translate(_TURNING)
+    text = text.translate(_BIDIRECTIONAL)
     if len(text) <= BODY_SHOWN:
         return text
-    return f"{text[:BODY_SHOWN]}\n… {len(text) - BODY_SHOWN:,} characters more"
+    return f"{text[:BODY_SHOWN]}\n… {len(text) - BODY_SHOWN:,} more characters"
 
 
 def _shortened(body: t.Any) -> t.Any:
     if isinstance(body, str) and len(body) > TEXT_SHOWN:
-        return f"{body[:TEXT_SHOWN]}… ({len(body) - TEXT_SHOWN:,} characters more)"
+        return f"{body[:TEXT_SHOWN]}… ({len(body) - TEXT_SHOWN:,} more characters)"
     if isinstance(body, dict):
         return {_shortened(name): _shortened(one) for name, one in body.items()}
     if isinstance(body, list):
@@ -151,7 +153,7 @@ def _icons() -> dict[str, str]:
 
 @functools.cache
 def icon(name: str) -> markupsafe.Markup:
-    """One of Bootstrap's icons, for the eye alone: what it means stands beside it."""
+    """Return one of Bootstrap's icons as SVG, hidden from screen readers."""
     return markupsafe.Markup(
         '<svg class="icon" viewBox="0 0 16 16" width="16" height="16" fill="currentColor" '
         'aria-hidden="true" focusable="false">'

@@ -1,4 +1,4 @@
-"""The form that connects a store: its fields, and the request that they make."""
+"""The form of a store: its fields, and the API request that it stands for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..instances.polled_resources import CONFIGURATION_KEY, default_configuratio
 from ..instances.requests import key_of
 from ..values.validation import load_json
 
-#: Each field of the form that is a key of the configuration, and the key's name in our schema.
+#: Fields of the form that are keys of the configuration, with the key's name in our schema.
 KEYS = {
     "store_url": "store_url",
     "api_key": "api_key",
@@ -26,7 +26,7 @@ KEYS = {
     "basic_username": "basic_username",
     "basic_password": "basic_password",
 }
-#: Of them, those that a request leaves out while they are empty.
+#: Fields that the request omits when they are empty.
 OPTIONAL = ("signature_key", "callback_headers", "basic_username", "basic_password")
 _DATES = {
     "updated_field": "updatedDateField",
@@ -34,7 +34,7 @@ _DATES = {
     "created_field": "createdDateField",
     "created_format": "createdDateFormat",
 }
-#: Formats to choose from, as the documentation lists them.
+#: Date formats offered, as documented.
 FORMATS = (
     "yyyy-MM-dd'T'HH:mm:ss",
     "yyyy-MM-dd'T'HH:mm:ss'Z'",
@@ -65,12 +65,12 @@ class ResourceForm(wtforms.Form):
     updated_format = wtforms.StringField("Updated Date Format")
     created_field = wtforms.StringField("Created Date Field")
     created_format = wtforms.StringField("Created Date Format")
-    #: What the sheet does not show, as JSON, so that it is not lost.
+    #: The parameters that the sheet does not show, as JSON.
     rest = wtforms.HiddenField()
 
 
 class StoreForm(wtforms.Form):
-    """The page "Authenticate a store"; what may be in its fields is said by ``schemas``."""
+    """The form of the page "Authenticate a store"; ``instances.requests`` validates its values."""
 
     name = wtforms.StringField("Name")
     store_url = wtforms.StringField("Store URL")
@@ -89,19 +89,19 @@ class StoreForm(wtforms.Form):
     refresh_minutes = wtforms.StringField("Event poller refresh interval (mins)")
     reconcile_minutes = wtforms.StringField("Reconcile interval (mins)")
     resources = wtforms.FieldList(wtforms.FormField(ResourceForm))
-    #: ``list`` or ``json``: by which of the two the resources are given.
+    #: ``list`` or ``json``: which of the two views holds the resources.
     mode = wtforms.HiddenField()
     poller_json = wtforms.TextAreaField("Event Poller Resources Configuration")
 
     @property
     def tag_list(self) -> list[str]:
-        """Tags that were typed, between commas, and tags that were chosen."""
+        """Tags that were typed, separated by commas, and tags that were selected."""
         typed = [tag.strip() for tag in (self.tags.data or "").split(",") if tag.strip()]
         return list(dict.fromkeys([*typed, *(self.chosen_tags.data or [])]))
 
 
 def blank() -> StoreForm:
-    """The form of a new instance: the four documented resources, polled every 15 minutes."""
+    """Return the form of a new instance: the four documented resources, every 15 minutes."""
     form = StoreForm(
         vendor_type="polling", refresh_minutes="15", reconcile_minutes="60", mode="list"
     )
@@ -109,8 +109,8 @@ def blank() -> StoreForm:
     return form
 
 
-def sent(fields: werkzeug.datastructures.MultiDict[str, str]) -> StoreForm:
-    """The form as somebody sent it."""
+def submitted(fields: werkzeug.datastructures.MultiDict[str, str]) -> StoreForm:
+    """Return the form with submitted values."""
     form = StoreForm(fields)
     form.mode.data = "json" if form.mode.data == "json" else "list"
     return form
@@ -119,55 +119,55 @@ def sent(fields: werkzeug.datastructures.MultiDict[str, str]) -> StoreForm:
 def of_instance(
     name: str,
     tags: cabc.Sequence[str],
-    kept: cabc.Mapping[str, str],
+    stored: cabc.Mapping[str, str],
     known_tags: cabc.Collection[str] = (),
 ) -> StoreForm:
-    """The form of an instance that is there.
+    """Return the form of an existing instance.
 
-    :param kept: its configuration, secrets masked.
-    :param known_tags: those that can be chosen; only others are typed.
+    :param stored: its configuration, secrets masked.
+    :param known_tags: tags offered for selection; the others are in the text field.
     """
     form = StoreForm(
         name=name,
         tags=", ".join(tag for tag in tags if tag not in known_tags),
         chosen_tags=[tag for tag in tags if tag in known_tags],
-        enabled=kept.get(key_of("enabled"), "false").lower() == "true",
-        vendor_type=kept.get(key_of("vendor_type"), "polling"),
-        refresh_minutes=kept.get(key_of("refresh_minutes")) or "15",
-        reconcile_minutes=kept.get(key_of("reconcile_minutes")) or "60",
-        keep_nulls=kept.get(key_of("filter_nulls"), "true").lower() == "false",
+        enabled=stored.get(key_of("enabled"), "false").lower() == "true",
+        vendor_type=stored.get(key_of("vendor_type"), "polling"),
+        refresh_minutes=stored.get(key_of("refresh_minutes")) or "15",
+        reconcile_minutes=stored.get(key_of("reconcile_minutes")) or "60",
+        keep_nulls=stored.get(key_of("filter_nulls"), "true").lower() == "false",
         mode="list",
     )
     for field, name in KEYS.items():
-        form[field].data = kept.get(key_of(name), "")
-    urls = kept.get(key_of("poller_urls"), "")
-    text = kept.get(CONFIGURATION_KEY, "")
+        form[field].data = stored.get(key_of(name), "")
+    urls = stored.get(key_of("poller_urls"), "")
+    text = stored.get(CONFIGURATION_KEY, "")
     blocks = json.loads(text) if text else parse_legacy_urls(urls) if urls else None
-    fill_resources(form, blocks or default_configuration(), beside=default_configuration())
+    fill_resources(form, blocks or default_configuration(), offered=default_configuration())
     return form
 
 
 def fill_resources(
     form: StoreForm,
     blocks: cabc.Mapping[str, t.Any],
-    beside: cabc.Mapping[str, t.Any] | None = None,
+    offered: cabc.Mapping[str, t.Any] | None = None,
 ) -> None:
-    """Make the list of resources these blocks of ``event.poller.configuration``.
+    """Fill the list of resources with blocks of ``event.poller.configuration``.
 
-    :param beside: further ones that are offered and not selected.
+    :param offered: more blocks, which are added to the list without being selected.
     """
     while form.resources.entries:
         form.resources.pop_entry()
     for name, block in blocks.items():
         form.resources.append_entry(_row(name, block, selected=True))
     polled = {block.get("url") for block in blocks.values() if isinstance(block, dict)}
-    for name, block in (beside or {}).items():
+    for name, block in (offered or {}).items():
         if name not in blocks and block["url"] not in polled:
             form.resources.append_entry(_row(name, block, selected=False))
 
 
 def add_resource(form: StoreForm) -> None:
-    """Add a row that is a copy of a default one, to be renamed."""
+    """Add a row to be named; it starts as a copy of the default for orders."""
     block = dict(default_configuration()["orders"], url="/hubs/ecommerce/")
     form.resources.append_entry(_row("", block, selected=True))
 
@@ -188,9 +188,9 @@ def _row(name: str, block: t.Any, *, selected: bool) -> dict[str, t.Any]:
 
 
 def blocks_of(form: StoreForm) -> dict[str, t.Any]:
-    """``event.poller.configuration`` as the list says it: the selected resources.
+    """Return the selected resources as ``event.poller.configuration``.
 
-    :raises InputError: two of them have the same name.
+    :raises InputError: two resources have the same name.
     """
     blocks: dict[str, t.Any] = {}
     for entry in form.resources.entries:
@@ -226,14 +226,14 @@ def _rest(text: str | None) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
 
 
 def polled_json(form: StoreForm) -> str:
-    """The resources as the raw JSON of the other view."""
+    """Return the selected resources as JSON text."""
     return orjson.dumps(blocks_of(form), option=orjson.OPT_INDENT_2).decode()
 
 
 def read_json(form: StoreForm) -> dict[str, t.Any]:
-    """The resources that the raw JSON names.
+    """Return the resources of the JSON text.
 
-    :raises InputError: it is not JSON, or no object.
+    :raises InputError: it is not JSON, or not an object.
     """
     name = f"configuration.{CONFIGURATION_KEY}"
     try:
@@ -241,18 +241,18 @@ def read_json(form: StoreForm) -> dict[str, t.Any]:
     except InputError as exc:
         raise InputError(str(exc).replace("the body", "this"), name) from exc
     if not isinstance(value, dict) or not value:
-        raise InputError("an object of resources to poll is expected", name)
+        raise InputError("expected an object of resources to poll", name)
     return value
 
 
-def request_of(form: StoreForm, kept: cabc.Mapping[str, str] | None = None) -> dict[str, t.Any]:
-    """The body of the documented request that the form stands for.
+def request_of(form: StoreForm, stored: cabc.Mapping[str, str] | None = None) -> dict[str, t.Any]:
+    """Return the body of the API request that the form stands for.
 
-    :param kept: the configuration that it changes, secrets masked: what was not empty and is
-        now is sent empty. ``None`` for a new instance.
+    :param stored: the configuration that is changed, secrets masked: an optional field that was
+        emptied is included as an empty text. ``None`` for a new instance.
     :raises InputError: the resources cannot be read.
     """
-    creates, before = kept is None, kept or {}
+    creates, before = stored is None, stored or {}
     configuration: dict[str, t.Any] = {}
     for field, name in KEYS.items():
         value = (form[field].data or "").strip()
@@ -276,7 +276,7 @@ def request_of(form: StoreForm, kept: cabc.Mapping[str, str] | None = None) -> d
     return body | {"configuration": configuration, "tags": form.tag_list, "name": form.name.data}
 
 
-#: Which field of the form a field of the request is.
+#: The form's field for each field of the request.
 FIELDS = {
     **{f"configuration.{key_of(name)}": field for field, name in KEYS.items()},
     f"configuration.{key_of('refresh_minutes')}": "refresh_minutes",

@@ -1,4 +1,4 @@
-"""``/instances``: how each connected store is doing, and what can be done about it."""
+"""``/instances``: the list of connected stores, one of them, and its actions."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from ..db.models import Notification, Subscription, Usage
 from ..errors import InputError
 from ..events import search
 from ..instances import lifecycle, provisioning, views
+from ..instances.health import Health
 from ..instances.requests import key_of
 from ..runtime import current_runtime
-from . import access, chart_data, formatting, instance_status
+from . import access, chart_data, formatting, instance_status, poll_progress
 from .access import INSTANCE, Answer
-from .instance_status import Health, InstanceFilter
+from .instance_status import InstanceFilter
 
-#: Instances a page, and events on the page of one.
+#: Instances on a page of the list, and newest events on the page of one.
 PAGE, NEWEST = 50, 8
 
 
@@ -35,47 +36,49 @@ def register(blueprint: flask.Blueprint) -> None:
 
 
 def listed() -> Answer:
-    """Instances by name, tag and state."""
+    """List instances, filtered by name, tag and health."""
     args = flask.request.args
     wanted = InstanceFilter(
         search=args.get("search", "").strip()[:200],
         tag=args.get("tag", "")[:200],
         health=Health(args["health"]) if args.get("health") in set(Health) else None,
     )
-    runtime, who = current_runtime(), access.caller()
+    runtime, caller = current_runtime(), access.caller()
     now, after = runtime.clock(), access.number("after") or 0
     with runtime.database.read() as session:
-        found = instance_status.glances(session, who, wanted, now, after_id=after, limit=PAGE + 1)
+        found = instance_status.statuses(
+            session, caller, wanted, now, after_id=after, limit=PAGE + 1
+        )
         return flask.render_template(
             "woo_console/instances.html",
-            glances=found[:PAGE],
+            statuses=found[:PAGE],
             after=found[PAGE - 1].id if len(found) > PAGE else None,
             wanted=wanted,
             paged=after > 0,
-            counts=instance_status.counts(session, who, now),
-            tags=instance_status.tags(session, who),
-            idle_since=instance_status.idle_since(session, who, now),
+            counts=instance_status.counts(session, caller, now),
+            tags=instance_status.tags(session, caller),
+            idle_since=instance_status.idle_since(session, caller, now),
         )
 
 
 def shown(instance_id: int) -> Answer:
-    """One instance: its resources, webhooks, notices, charts and newest events."""
-    runtime, who = current_runtime(), access.caller()
+    """Show one instance: its resources, webhooks, notices, charts and newest events."""
+    runtime, caller = current_runtime(), access.caller()
     now = runtime.clock()
     with runtime.database.read() as session:
-        view = views.get(session, who, instance_id)
+        view = views.get(session, caller, instance_id)
         read_at = {
-            one.resource: one.polled_at for one in instance_status.advances(session, instance_id)
+            one.resource: one.polled_at for one in poll_progress.progress(session, instance_id)
         }
         chosen = search.EventFilter(instance_id=instance_id)
         return flask.render_template(
             "woo_console/instance.html",
             view=view,
-            kept={entry.key: entry.value for entry in view.configuration},
+            configuration={entry.key: entry.value for entry in view.configuration},
             key_of=key_of,
-            glance=instance_status.glance(session, who, instance_id, now),
+            status=instance_status.status(session, caller, instance_id, now),
             now=now,
-            idle_since=instance_status.idle_since(session, who, now),
+            idle_since=instance_status.idle_since(session, caller, now),
             events=chart_data.events(session, Notification.instance_id == instance_id, now),
             latency=chart_data.latency(session, Subscription.instance_id == instance_id, now),
             answers=chart_data.answers(session, Usage.instance_id == instance_id, now),
@@ -91,29 +94,29 @@ def shown(instance_id: int) -> Answer:
 
 
 def progress(instance_id: int) -> Answer:
-    """How far the poll is that somebody asked for, and what it found so far."""
-    runtime, who = current_runtime(), access.caller()
+    """Show how far a requested poll is, and how many events it has recorded."""
+    runtime, caller = current_runtime(), access.caller()
     now, asked, after = runtime.clock(), _date("asked"), _date("after")
     with runtime.database.read() as session:
         return flask.render_template(
             "woo_console/progress.html",
-            view=views.get(session, who, instance_id),
-            glance=instance_status.glance(session, who, instance_id, now),
-            advances=instance_status.advances(session, instance_id, after),
+            view=views.get(session, caller, instance_id),
+            status=instance_status.status(session, caller, instance_id, now),
+            resources=poll_progress.progress(session, instance_id, after),
             asked=asked,
-            found=instance_status.found_since(session, instance_id, asked) if asked else 0,
+            found=poll_progress.events_since(session, instance_id, asked) if asked else 0,
             now=now,
         )
 
 
 def poll(instance_id: int) -> Answer:
-    """Make an instance due; a worker polls it."""
+    """Make an instance due, so that a worker polls it."""
     runtime = current_runtime()
     now = runtime.clock()
     with runtime.database.write() as session:
         lifecycle.poll_now(session, access.caller(), instance_id, now)
         dates = [
-            one.polled_at for one in instance_status.advances(session, instance_id) if one.polled_at
+            one.polled_at for one in poll_progress.progress(session, instance_id) if one.polled_at
         ]
     asked = now.isoformat(timespec="milliseconds")
     after = max(dates).isoformat() if dates else None
@@ -123,17 +126,17 @@ def poll(instance_id: int) -> Answer:
 
 
 def pause(instance_id: int) -> Answer:
-    """Stop polling."""
+    """Pause polling."""
     return _switch(instance_id, enabled=False)
 
 
 def resume(instance_id: int) -> Answer:
-    """Poll again, also what was disabled after failures."""
+    """Resume polling, including resources that were disabled after failures."""
     return _switch(instance_id, enabled=True)
 
 
 def accept(instance_id: int) -> Answer:
-    """Believe that what a store does not show any more is gone."""
+    """Confirm the deletions that a poll held back."""
     runtime = current_runtime()
     with runtime.database.write() as session:
         lifecycle.accept(session, access.caller(), instance_id, runtime.clock())
@@ -141,14 +144,14 @@ def accept(instance_id: int) -> Answer:
 
 
 def delete(instance_id: int) -> Answer:
-    """Delete an instance whose name was typed."""
-    runtime, who = current_runtime(), access.caller()
+    """Ask for the instance's name; delete the instance if it matches."""
+    runtime, caller = current_runtime(), access.caller()
     with runtime.database.read() as session:
-        view = views.get(session, who, instance_id)
+        view = views.get(session, caller, instance_id)
     typed = flask.request.form.get("typed", "")
     if flask.request.method == "POST" and typed.strip() == view.name:
-        provisioning.remove(runtime, who, instance_id)
-        formatting.tell(f"{view.name} is deleted.")
+        provisioning.remove(runtime, caller, instance_id)
+        formatting.flash(f"{view.name} was deleted.")
         return flask.redirect(flask.url_for("woo_console.instances"))
     wrong = flask.request.method == "POST"
     page = flask.render_template(
@@ -158,9 +161,9 @@ def delete(instance_id: int) -> Answer:
 
 
 def _switch(instance_id: int, *, enabled: bool) -> Answer:
-    runtime, who = current_runtime(), access.caller()
+    runtime, caller = current_runtime(), access.caller()
     with runtime.database.write() as session:
-        lifecycle.set_enabled(session, who, instance_id, enabled, runtime.clock())
+        lifecycle.set_enabled(session, caller, instance_id, enabled, runtime.clock())
     return _back(instance_id)
 
 
@@ -169,7 +172,7 @@ def _back(instance_id: int) -> Answer:
 
 
 def _date(name: str) -> dt.datetime | None:
-    """A date of the query; ``None`` for what is none."""
+    """Return a date of the query; ``None`` if it is missing or not a date."""
     try:
         return formatting.date(flask.request.args.get(name, ""))
     except InputError:

@@ -1,4 +1,4 @@
-"""Lines of a JSON text: where in it something is wrong."""
+"""Errors in a JSON text: their line, column and an excerpt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import orjson
 
 from ..errors import InputError
 
-#: Lines shown before and after the wrong one.
+#: Lines shown before and after the line with the error.
 AROUND = 2
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
@@ -18,20 +18,20 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Problem:
-    """What is wrong with a text, and where."""
+    """An error in a text, and its position."""
 
     message: str
-    #: From 1; ``None`` when it concerns the whole.
+    #: From 1; ``None`` when the error concerns the whole text.
     line: int | None = None
     column: int | None = None
-    #: Number, text, and whether it is the wrong one, of the lines around.
+    #: The lines around it: number, text, and whether it has the error.
     excerpt: tuple[tuple[int, str, bool], ...] = ()
 
 
 def problem(text: str, error: InputError, prefix: str) -> Problem:
-    """Where in a text the error is that reading it raised.
+    """Locate the error that parsing or validating a text raised.
 
-    :param prefix: what the error's field has before the path inside of the text.
+    :param prefix: the part of the error's field before the path inside the text.
     """
     line, column = _parser_place(error)
     if line is None and error.field:
@@ -41,9 +41,9 @@ def problem(text: str, error: InputError, prefix: str) -> Problem:
 
 
 def line_of(text: str, path: str) -> int | None:
-    """The line on which the value of a dotted path begins; of its nearest parent if it has none.
+    """Return the line of the value at a dotted path, or of its nearest parent.
 
-    Names may hold dots themselves, as ``event.poller.configuration`` does.
+    Names may contain dots themselves, as ``event.poller.configuration`` does.
     """
     places = dict(_places(text))
     while path:
@@ -54,37 +54,37 @@ def line_of(text: str, path: str) -> int | None:
 
 
 def _places(text: str) -> cabc.Iterator[tuple[str, int]]:
-    """Path and line of each member of a JSON text, as far as it can be read."""
+    """Yield the path and line of each member of a JSON text, as far as it can be parsed."""
     names: list[str] = []
-    #: For each open bracket the number of its members so far; ``None`` for an object.
-    open_ones: list[int | None] = []
+    #: The number of members so far of each open array; ``None`` for an open object.
+    open_brackets: list[int | None] = []
     key: str | None = None
     line, end = 1, 0
     for match in _TOKEN.finditer(text):
         line += text.count("\n", end, match.start())
         end = match.start()
         token = match[0]
-        inside_object = bool(open_ones) and open_ones[-1] is None
+        inside_object = bool(open_brackets) and open_brackets[-1] is None
         if token.startswith('"') and inside_object and key is None:
             key = _name(token)
             yield ".".join((*names, key)), line
         elif token in "{[":
-            if open_ones and open_ones[-1] is not None:
-                key = str(open_ones[-1])
+            if open_brackets and open_brackets[-1] is not None:
+                key = str(open_brackets[-1])
                 yield ".".join((*names, key)), line
             names += [] if key is None else [key]
-            open_ones.append(None if token == "{" else 0)
+            open_brackets.append(None if token == "{" else 0)
             key = None
         elif token in "}]":
-            if open_ones:
-                open_ones.pop()
+            if open_brackets:
+                open_brackets.pop()
             key = None
-            if names and len(names) >= max(len(open_ones), 1):
+            if names and len(names) >= max(len(open_brackets), 1):
                 names.pop()
         elif token == ",":
             key = None
-            if open_ones and open_ones[-1] is not None:
-                open_ones[-1] += 1
+            if open_brackets and open_brackets[-1] is not None:
+                open_brackets[-1] += 1
 
 
 def _name(token: str) -> str:

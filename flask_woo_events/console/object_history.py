@@ -1,4 +1,4 @@
-"""The history of one object: its versions in order, and what differs between two of them."""
+"""The history of one object: its stored versions, and the differences between them."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from ..db.models import EventType, Poller, StoredEvent
 from ..events.search import EventEntry, entries_of
 from ..sync.ledger.digest import VOLATILE
 
-#: Versions that are shown, the newest.
+#: The most versions shown.
 VERSIONS_MOST = 100
-#: Differences that are told of one version.
+#: The most differences shown of one version.
 DIFFERENCES_MOST = 200
 _ABSENT = object()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One value that is another than before."""
+    """One value that changed."""
 
-    #: ``line_items[0].quantity``.
+    #: For example ``line_items[0].quantity``.
     path: str
     before: t.Any
     after: t.Any
-    #: Whether it was not there before, or is not any more.
+    #: Whether the value exists only after, or only before, the change.
     added: bool = False
     removed: bool = False
 
@@ -40,12 +40,12 @@ class ObjectVersion:
 
     entry: EventEntry
     body: t.Any
-    #: What differs from the version before; ``None`` when that is not kept.
+    #: Differences from the previous version; ``None`` if that is not stored.
     differences: tuple[Difference, ...] | None
 
 
 def previous(session: orm.Session, event_id: int) -> t.Any | None:
-    """The object as the version before an event had it; ``None`` when that is not kept."""
+    """Return the object before an event; ``None`` if that version is not stored."""
     event = session.get_one(StoredEvent, event_id)
     body = session.scalars(
         sa.select(StoredEvent.body)
@@ -63,7 +63,7 @@ def previous(session: orm.Session, event_id: int) -> t.Any | None:
 def versions(
     session: orm.Session, instance_id: int, resource: str, object_id: str
 ) -> tuple[ObjectVersion, ...]:
-    """The versions of an object that are kept, the newest first."""
+    """Return the stored versions of an object, the newest first."""
     query = (
         sa.select(StoredEvent)
         .join(Poller, Poller.id == StoredEvent.poller_id)
@@ -83,22 +83,24 @@ def versions(
     for entry in entries:
         before = None if entry.version - 1 in gone else bodies.get(entry.version - 1)
         body = bodies[entry.version]
-        told = entry.event_type == EventType.UPDATED and before is not None
+        comparable = entry.event_type == EventType.UPDATED and before is not None
         found.append(
             ObjectVersion(
-                entry=entry, body=body, differences=differences(before, body) if told else None
+                entry=entry,
+                body=body,
+                differences=differences(before, body) if comparable else None,
             )
         )
     return tuple(found)
 
 
 def differences(before: t.Any, after: t.Any) -> tuple[Difference, ...]:
-    """What differs between two representations, without what changes by itself."""
-    found = list(_walk(_told(before), _told(after), ""))
+    """Return the differences between two representations, without volatile fields."""
+    found = list(_walk(_without_volatile(before), _without_volatile(after), ""))
     return tuple(found[:DIFFERENCES_MOST])
 
 
-def _told(body: t.Any) -> t.Any:
+def _without_volatile(body: t.Any) -> t.Any:
     if not isinstance(body, dict):
         return body
     return {name: value for name, value in body.items() if name not in VOLATILE}

@@ -1,4 +1,4 @@
-"""Attempts: how often somebody may try to sign in, or have the server call out."""
+"""Rate limits: how often a client may sign in, or make the server call stores and callbacks."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import datetime as dt
 import math
 import threading
 
-#: Calls to stores and callbacks that one user may cause in a while, so that nobody makes a hammer
-#: of the console. To connect a store takes about three.
+#: How many calls to stores and callbacks one user may cause in a period, so that the console cannot
+#: be used to flood a server. Connecting a store takes about three.
 CALLS, WITHIN = 30, dt.timedelta(minutes=5)
-#: Addresses that are remembered at most.
+#: The most keys kept in memory.
 _REMEMBERED = 10_000
 
 
 @dataclasses.dataclass
-class Attempts:
-    """So many of one origin in a while; kept by each process for itself.
+class RateLimiter:
+    """A limit on calls per key in a sliding period; each process counts its own.
 
-    :param most: attempts in that while.
-    :param within: how long each counts.
+    :param most: calls allowed in the period.
+    :param within: the length of the period.
     """
 
     most: int
@@ -32,17 +32,17 @@ class Attempts:
             collections.OrderedDict()
         )
 
-    def forgive(self, origin: str) -> None:
-        """Take the last attempt back: it was a good one."""
+    def forgive(self, key: str) -> None:
+        """Remove the last call, because it was successful."""
         with self._lock:
-            if made := self._made.get(origin):
+            if made := self._made.get(key):
                 made.pop()
 
-    def wait(self, origin: str, now: dt.datetime) -> float:
-        """Count an attempt; seconds to wait when there were too many, else 0."""
+    def wait(self, key: str, now: dt.datetime) -> float:
+        """Count a call; return the seconds to wait if it exceeds the limit, else 0."""
         with self._lock:
-            made = self._made.setdefault(origin, collections.deque())
-            self._made.move_to_end(origin)
+            made = self._made.setdefault(key, collections.deque())
+            self._made.move_to_end(key)
             while made and now - made[0] >= self.within:
                 made.popleft()
             if len(made) >= self.most:
@@ -54,10 +54,10 @@ class Attempts:
 
 
 def refusal(seconds: float) -> str:
-    """What somebody is told who has to wait."""
+    """Return the message for a user who exceeded the limit."""
     minutes = math.ceil(seconds / 60)
     return (
-        f"That were {CALLS} calls to stores and callbacks within "
+        f"You made {CALLS} calls to stores and callbacks within "
         f"{WITHIN.total_seconds() // 60:.0f} minutes. "
         f"Try again in {minutes} {'minute' if minutes == 1 else 'minutes'}."
     )

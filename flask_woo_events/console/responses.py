@@ -1,4 +1,4 @@
-"""What every answer of the console has: headers that keep it safe, and pages for errors."""
+"""Responses of the console: security headers and error pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .access import Answer
 
 _log = logging.getLogger(__name__)
 
-#: Nothing but our own files, and Bootstrap's icons, which are data in its style sheet.
+#: Only our own files, and Bootstrap's icons, which are data URLs in its style sheet.
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -42,24 +42,24 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 _STATUS: tuple[tuple[type[WooEventsError], int, str], ...] = (
-    (ForbiddenError, 403, "You may not see this"),
+    (ForbiddenError, 403, "Access denied"),
     (AccessError, 401, "Please sign in"),
-    (NotFoundError, 404, "There is nothing here"),
-    (InputError, 400, "That cannot be done"),
-    (ConflictError, 409, "Something changed meanwhile"),
-    (TransportError, 502, "The other side did not answer"),
+    (NotFoundError, 404, "Not found"),
+    (InputError, 400, "This request is not valid"),
+    (ConflictError, 409, "This is not possible now"),
+    (TransportError, 502, "The store or callback did not respond"),
 )
 
 
 def register(blueprint: flask.Blueprint) -> None:
-    """Add the headers and the pages."""
+    """Add the security headers and the error pages."""
     blueprint.after_request(_add_headers)
     blueprint.register_error_handler(WooEventsError, _ours)
     blueprint.register_error_handler(werkzeug.exceptions.HTTPException, _werkzeugs)
 
 
 def register_unknown(blueprint: flask.Blueprint) -> None:
-    """Answer unknown paths below the prefix like the others."""
+    """Add a route for unknown paths below the prefix, so that they have the same error page."""
     blueprint.add_url_rule("/<path:unknown>", view_func=_unknown, endpoint="unknown")
 
 
@@ -71,7 +71,7 @@ def _add_headers(response: flask.Response) -> flask.Response:
     for name, value in _HEADERS.items():
         response.headers[name] = value
     if flask.request.endpoint not in ("woo_console.static", "woo_console.bootstrap"):
-        # What a store told is nobody's business after signing out.
+        # After signing out, the back button must not show data of a store.
         response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -81,19 +81,21 @@ def _ours(error: WooEventsError) -> Answer:
         if isinstance(error, kind):
             return _page(status, title, str(error))
     _log.error("%s", error, extra={"action": "console_error"})
-    return _page(500, "This does not work as it is set up", str(error))
+    return _page(500, "The console is not configured correctly", str(error))
 
 
 def _werkzeugs(error: werkzeug.exceptions.HTTPException) -> Answer:
     if error.response is not None:
-        return error  # A redirect, or whatever the host's login answers with.
+        return error  # A redirect, or another response of the host's login.
     if error.code == 500:
-        _log.error("a page failed", exc_info=error, extra={"action": "console_error"})
+        _log.error(
+            "A page of the console failed", exc_info=error, extra={"action": "console_error"}
+        )
     return _page(error.code or 500, error.name, error.description or "")
 
 
 def _page(status: int, title: str, message: str) -> Answer:
-    signed_in = "woo_person" in flask.g
+    signed_in = "woo_visitor" in flask.g
     return flask.render_template(
         "woo_console/error.html", title=title, message=message, signed_in=signed_in
     ), status

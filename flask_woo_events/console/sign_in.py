@@ -1,4 +1,4 @@
-"""``/sign-in``: with the secrets of a user and of the organisation."""
+"""``/sign-in``: signing in with the user secret and the organization secret."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..instances import accounts
 from ..runtime import current_runtime
 from . import access
 from .access import Answer
-from .rate_limit import Attempts
+from .rate_limit import RateLimiter
 
-#: Secrets cannot be guessed; this spares the database.
+#: Secrets are too long to guess; the limit protects the database.
 ATTEMPTS, WITHIN = 10, dt.timedelta(minutes=5)
 
 
 class SecretsForm(wtforms.Form):
-    """What ``flask woo users add`` printed."""
+    """The secrets that ``flask woo users add`` printed."""
 
     user_secret = wtforms.PasswordField("User secret")
     organization_secret = wtforms.PasswordField("Organization secret")
@@ -28,7 +28,7 @@ class SecretsForm(wtforms.Form):
 
 def register(blueprint: flask.Blueprint) -> None:
     """Add the routes."""
-    attempts = Attempts(ATTEMPTS, WITHIN)
+    attempts = RateLimiter(ATTEMPTS, WITHIN)
 
     def sign_in() -> Answer:
         form = SecretsForm(flask.request.form)
@@ -39,19 +39,19 @@ def register(blueprint: flask.Blueprint) -> None:
         wait = attempts.wait(origin, runtime.clock())
         if wait:
             minutes = math.ceil(wait / 60)
-            error = f"That were too many attempts. Try again in {minutes} minutes."
+            error = f"Too many attempts. Try again in {minutes} minutes."
             return _page(form, error, 429, {"Retry-After": str(math.ceil(wait))})
         user, organization = form.user_secret.data or "", form.organization_secret.data or ""
         header = f"User {user.strip()}, Organization {organization.strip()}"
         try:
             with runtime.database.read() as session:
-                who = accounts.authenticate(session, header)
+                caller = accounts.authenticate(session, header)
         except AccessError:
-            error = "These secrets are not valid, or do not belong together."
+            error = "The secrets are not valid, or they belong to different organizations."
             return _page(form, error, 401)
-        # Behind a proxy many people may come from one address.
+        # Many users may share the address of a proxy.
         attempts.forgive(origin)
-        access.remember(who)
+        access.remember(caller)
         return flask.redirect(access.onward(flask.request.form.get("next", "")))
 
     blueprint.add_url_rule("/sign-in", view_func=sign_in, methods=["GET", "POST"])

@@ -1,4 +1,4 @@
-"""Charts as SVG, drawn on the server: no script, no style attribute, a table beside each."""
+"""Charts as SVG, rendered on the server: no script, no style attribute."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import markupsafe
 
 from .chart_data import Hours
 
-#: The size of a chart's drawing, in its own units.
+#: The size of a chart, in units of its view box.
 WIDTH, HEIGHT = 420, 170
 _LEFT, _TOP, _BOTTOM = 50, 8, 22
-#: Half the width of an hour's words.
+#: Half the width of an hour's label.
 _HALF_LABEL = 16
-#: Of a chart of rows: the height of one, and the room for its words.
-_ROW, _WORDS = 26, 130
-#: Series that have a colour of their own; further ones share the last.
+#: The height of a row in a chart of rows, and the width of its label.
+_ROW, _LABEL = 26, 130
+#: Number of colours; series beyond it share the last one.
 COLOURS = 6
 
 Write = cabc.Callable[[float], str]
 
 
 def bars(hours: Hours, title: str, write: Write) -> markupsafe.Markup:
-    """Stacked bars, one for each hour."""
+    """Draw stacked bars, one for each hour."""
     totals = [
         sum(values[place] or 0 for values in hours.series.values())
         for place in range(len(hours.begins))
     ]
-    top = max(_nice(max(totals, default=0)), 2.0)  # half of it is a count, too
+    top = max(_nice(max(totals, default=0)), 2.0)  # so that half of it is a whole number
     step = (WIDTH - _LEFT) / len(hours.begins)
     parts = [_axis(hours, top, write)]
     for place, begin in enumerate(hours.begins):
@@ -46,10 +46,10 @@ def bars(hours: Hours, title: str, write: Write) -> markupsafe.Markup:
                     "<title>{} UTC, {}: {}</title></rect>"
                 ).format(
                     _colour(index),
-                    _written(_LEFT + place * step + 1.5),
-                    _written(y),
-                    _written(step - 3),
-                    _written(height),
+                    _rounded(_LEFT + place * step + 1.5),
+                    _rounded(y),
+                    _rounded(step - 3),
+                    _rounded(height),
                     f"{begin:%d %b %H:%M}",
                     name,
                     write(count),
@@ -59,7 +59,7 @@ def bars(hours: Hours, title: str, write: Write) -> markupsafe.Markup:
 
 
 def lines(hours: Hours, title: str, write: Write) -> markupsafe.Markup:
-    """A line for each series; hours without a number have a gap."""
+    """Draw a line for each series; an hour without a value is a gap."""
     numbers = [value for values in hours.series.values() for value in values if value is not None]
     top = _nice(max(numbers, default=0))
     step = (WIDTH - _LEFT) / len(hours.begins)
@@ -72,7 +72,7 @@ def lines(hours: Hours, title: str, write: Write) -> markupsafe.Markup:
                 points.append((_LEFT + (place + 0.5) * step, y, value, place))
         path = " ".join(
             f"{'L' if before is not None and before[3] == one[3] - 1 else 'M'}"
-            f"{_written(one[0])} {_written(one[1])}"
+            f"{_rounded(one[0])} {_rounded(one[1])}"
             for before, one in zip([None, *points], points, strict=False)
         )
         parts.append(
@@ -84,8 +84,8 @@ def lines(hours: Hours, title: str, write: Write) -> markupsafe.Markup:
                 "</circle>"
             ).format(
                 _colour(index),
-                _written(x),
-                _written(y),
+                _rounded(x),
+                _rounded(y),
                 f"{hours.begins[place]:%d %b %H:%M}",
                 name,
                 write(value),
@@ -98,14 +98,14 @@ def lines(hours: Hours, title: str, write: Write) -> markupsafe.Markup:
 def rows(
     values: cabc.Sequence[tuple[str, float]], title: str, write: Write, least: float = 1
 ) -> markupsafe.Markup:
-    """A bar for each value, lying, with its words on the left and its number at its end.
+    """Draw a horizontal bar for each value, with its label on the left and its number at the end.
 
-    :param least: what the longest bar stands for, unless a value is greater.
+    :param least: the smallest value for the full width.
     """
     top = max(least, *(value for _, value in values), 1)
-    room = WIDTH - _WORDS - 60
+    room = WIDTH - _LABEL - 60
     parts = []
-    for place, (words, value) in enumerate(values):
+    for place, (label, value) in enumerate(values):
         y = place * _ROW
         length = max(value / top * room, 2 if value else 0)
         parts.append(
@@ -114,35 +114,35 @@ def rows(
                 '<rect class="series-0" x="{}" y="{}" width="{}" height="{}" rx="3"></rect>'
                 '<text class="label" x="{}" y="{}" dy="0.32em">{}</text>'
             ).format(
-                _WORDS - 10,
+                _LABEL - 10,
                 y + _ROW / 2,
-                words if len(words) <= 20 else f"{words[:19]}…",
-                _WORDS,
+                label if len(label) <= 20 else f"{label[:19]}…",
+                _LABEL,
                 y + 5,
-                _written(length),
+                _rounded(length),
                 _ROW - 10,
-                _written(_WORDS + length + 8),
+                _rounded(_LABEL + length + 8),
                 y + _ROW / 2,
                 write(value),
             )
         )
-    text = "; ".join(f"{words}: {write(value)}" for words, value in values)
+    text = "; ".join(f"{label}: {write(value)}" for label, value in values)
     return markupsafe.Markup(
         '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
     ).format(WIDTH, max(len(values), 1) * _ROW, f"{title}. {text}", _joined(parts))
 
 
 def spark(counts: cabc.Sequence[int]) -> markupsafe.Markup:
-    """Bars as high as a line of text, for tables."""
+    """Draw bars as high as a line of text, for tables."""
     top, width, height = max(counts, default=0) or 1, 96, 24
     step = width / max(len(counts), 1)
     rects = [
         markupsafe.Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}"></rect>').format(
             "series-0" if count else "series-none",
-            _written(place * step),
-            _written(height - max(count / top * height, 1)),
-            _written(step - 1),
-            _written(max(count / top * height, 1)),
+            _rounded(place * step),
+            _rounded(height - max(count / top * height, 1)),
+            _rounded(step - 1),
+            _rounded(max(count / top * height, 1)),
         )
         for place, count in enumerate(counts)
     ]
@@ -153,7 +153,7 @@ def spark(counts: cabc.Sequence[int]) -> markupsafe.Markup:
 
 
 def colour(index: int) -> int:
-    """The number of a series' colour, for the legend."""
+    """Return the number of a series' colour, for the legend."""
     return _colour(index)
 
 
@@ -164,7 +164,7 @@ def _colour(index: int) -> int:
 def _axis(hours: Hours, top: float, write: Write) -> markupsafe.Markup:
     parts = []
     for share in (0, 0.5, 1):
-        y = _written(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM))
+        y = _rounded(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM))
         parts.append(
             markupsafe.Markup(
                 '<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"></line>'
@@ -180,7 +180,7 @@ def _axis(hours: Hours, top: float, write: Write) -> markupsafe.Markup:
                 markupsafe.Markup(
                     '<text class="label" x="{}" y="{}" text-anchor="{}">{}</text>'
                 ).format(
-                    _written(WIDTH if last else middle),
+                    _rounded(WIDTH if last else middle),
                     HEIGHT - 6,
                     "end" if last else "middle",
                     f"{begin:%H:%M}",
@@ -200,12 +200,12 @@ def _joined(parts: cabc.Iterable[markupsafe.Markup]) -> markupsafe.Markup:
 
 
 def _nice(top: float) -> float:
-    """The next round number, of which half is round, too."""
+    """Return the next round number whose half is round, too."""
     if top <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(top))
     return next(factor * power for factor in (1, 2, 4, 6, 8, 10) if factor * power >= top)
 
 
-def _written(value: t.SupportsFloat) -> str:
+def _rounded(value: t.SupportsFloat) -> str:
     return f"{float(value):.1f}".removesuffix(".0")

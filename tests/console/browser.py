@@ -1,4 +1,4 @@
-"""Chromium without a head, and what every page must be like in it."""
+"""Headless Chromium, and the checks that every page must pass."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ _WIDE = """() => [...document.querySelectorAll("main *")]
 
 
 class MissingBrowser(Exception):
-    """There is no Chromium on this machine."""
+    """Chromium is not installed."""
 
 
 def find() -> str:
-    """Where Chromium is.
+    """Return the path of Chromium.
 
     :raises MissingBrowser: nowhere.
     """
@@ -53,7 +53,7 @@ def find() -> str:
 
 @contextlib.contextmanager
 def launched() -> cabc.Iterator[Browser]:
-    """Chromium without a head."""
+    """Start headless Chromium."""
     path = find()
     playwright: Playwright
     with sync_playwright() as playwright:
@@ -65,7 +65,7 @@ def launched() -> cabc.Iterator[Browser]:
 
 
 class Watched:
-    """A context of the browser that notes what must not happen.
+    """A browser context that records errors.
 
     :param host: the only host that may be asked.
     """
@@ -83,7 +83,7 @@ class Watched:
         self.context.on("response", self._on_response)
 
     def _on_console(self, message: t.Any) -> None:
-        # An answer with an error status, which a test may well have asked for, is told so too.
+        # An answer with an error status, which a test may provoke, is logged, too.
         if message.type == "error" and "Failed to load resource" not in message.text:
             self.faults.append(f"console: {message.text}")
 
@@ -97,12 +97,12 @@ class Watched:
             self.faults.append(f"{response.status}: {response.url}")
 
     def close(self) -> None:
-        """Close it; what happened that must not is an error."""
+        """Close the context; fail if it recorded an error."""
         self.context.close()
         assert not self.faults, self.faults
 
     def check(self) -> None:
-        """What holds for every page: nothing hard to use, nothing wider than the window."""
+        """Check accessibility, and that nothing is wider than the window."""
         if self._scripts:
             self.page.evaluate(_AXE.read_text(encoding="utf-8"))
             found = self.page.evaluate(_RUN)

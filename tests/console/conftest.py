@@ -1,4 +1,4 @@
-"""An application with the console, two organisations, and a browser where one is installed."""
+"""Fixtures: an application with the console, users of two organizations, and a browser."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.integration.host_app import Api, StubStore, add_account, dispose, mak
 
 @pytest.fixture
 def app(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[flask_woo_events.Flask]:
-    """An application with the console, whose tables are there."""
+    """Return an application with the console and its tables."""
     shutil.copy(tables, tmp_path / "host.sqlite3")
     app = make_app(
         tmp_path,
@@ -37,29 +37,29 @@ def app(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[flask_woo
 
 @pytest.fixture
 def ann(app: flask_woo_events.Flask) -> HttpVisitor:
-    """The user ann of acme, signed in."""
-    person = HttpVisitor(app, add_account(app, "ann", "acme"))
-    person.sign_in()
-    return person
+    """Return the signed-in user ann of acme."""
+    visitor = HttpVisitor(app, add_account(app, "ann", "acme"))
+    visitor.sign_in()
+    return visitor
 
 
 @pytest.fixture
 def bob(app: flask_woo_events.Flask) -> HttpVisitor:
-    """A user of another organisation, signed in."""
-    person = HttpVisitor(app, add_account(app, "bob", "globex"))
-    person.sign_in()
-    return person
+    """Return a signed-in user of another organization."""
+    visitor = HttpVisitor(app, add_account(app, "bob", "globex"))
+    visitor.sign_in()
+    return visitor
 
 
 @pytest.fixture
 def api(ann: HttpVisitor, store_server: StubStore) -> Api:
-    """The API as ann calls it."""
+    """Return the API as ann calls it."""
     return Api(ann.app.test_client(), ann.account.headers, store_server.url)
 
 
 @pytest.fixture(scope="session")
 def chromium() -> cabc.Iterator[Browser]:
-    """Chromium without a head."""
+    """Return headless Chromium."""
     try:
         with browsers.launched() as browser:
             yield browser
@@ -71,12 +71,12 @@ def chromium() -> cabc.Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def site_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
-    """The database that every site begins with."""
+    """Return the database that every site starts with."""
     return live_site.template(tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture
 def site(tmp_path: pathlib.Path, site_template: Template) -> cabc.Iterator[LiveSite]:
-    """The example application with the console, served, and a store and a callback for it."""
+    """Serve the example application with the console, a store and a callback."""
     with live_site.site(tmp_path, site_template) as one:
         yield one

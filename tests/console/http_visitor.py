@@ -1,4 +1,4 @@
-"""Somebody who uses the console without a browser, and what there is to see in it."""
+"""A user of the console without a browser, and rows to show in it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class HttpVisitor:
         self.client: flask.testing.FlaskClient = app.test_client()
 
     def get(self, path: str) -> Response:
-        """Ask for a page below the prefix."""
+        """Request a page below the prefix."""
         return self.client.get(f"/woo{path}")
 
     def post(self, path: str, form: dict[str, t.Any] | None = None) -> Response:
@@ -49,7 +49,7 @@ class HttpVisitor:
         )
 
     def token(self) -> str:
-        """The token of a form."""
+        """Return the CSRF token of a form."""
         page = self.client.get("/woo/deliveries/replay")
         if page.status_code != 200:
             page = self.client.get("/woo/sign-in")
@@ -70,7 +70,7 @@ class HttpVisitor:
 
 
 def fields_of(page: str) -> dict[str, t.Any]:
-    """What the form of the page "Authenticate a store" would send as it stands."""
+    """Return the fields that the form of the page "Authenticate a store" would submit."""
     inner = page[page.index('id="store"') :]
     sent: dict[str, t.Any] = {}
     for tag in re.findall(r"<input\b[^>]*>", inner):
@@ -90,14 +90,14 @@ def fields_of(page: str) -> dict[str, t.Any]:
 
 
 def curl_of(page: str) -> str:
-    """The command that the page shows."""
+    """Return the cURL command on the page."""
     found = re.search(r'<pre tabindex="0" id="curl">(.*?)</pre>', page, re.S)
     assert found is not None
     return html.unescape(found[1])
 
 
 def rows(app: flask.Flask) -> dict[str, list[t.Any]]:
-    """All that is in our tables."""
+    """Return all rows of our tables."""
     with runtime_of(app).database.read() as session:
         return {
             table.name: [tuple(row) for row in session.execute(sa.select(table))]
@@ -114,7 +114,7 @@ def tell(
     status: DeliveryStatus = DeliveryStatus.DELIVERED,
     at: dt.datetime | None = None,
 ) -> list[int]:
-    """Write an event for each body, with its delivery and one attempt; returns their ids.
+    """Write an event for each body, with its delivery and one attempt; return their ids.
 
     Bodies have an ``id``; the versions of one object follow each other.
     """

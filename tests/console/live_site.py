@@ -1,4 +1,4 @@
-"""The console as a person has it: an application, a worker, a store and a callback, all real."""
+"""A console with a real application, worker, store and callback."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class LiveSite:
         }
 
     def command(self, *args: str) -> str:
-        """Run ``flask woo ...`` to its end."""
+        """Run ``flask woo ...`` and return its output."""
         run = subprocess.run(
             [sys.executable, "-m", "flask", "woo", *args],
             env=self._environment,
@@ -67,14 +67,14 @@ class LiveSite:
         return run.stdout
 
     def add_user(self, name: str, organization: str) -> None:
-        """Add the user who looks at the console."""
-        told = json.loads(self.command("users", "add", name, "--organization", organization,
+        """Add the user of the console."""
+        secrets = json.loads(self.command("users", "add", name, "--organization", organization,
                                        "--json"))  # fmt: skip
-        self.user_secret = told["user_secret"]
-        self.organization_secret = told["organization_secret"]
+        self.user_secret = secrets["user_secret"]
+        self.organization_secret = secrets["organization_secret"]
 
     def wait_for_nobody(self, seconds: int) -> None:
-        """Have the first instance be due for so long, as if that time had passed."""
+        """Move the first instance's next poll into the past."""
         with contextlib.closing(sqlite3.connect(self.folder / "woo.sqlite3", timeout=10)) as file:
             file.execute(
                 "UPDATE woo_instance SET next_poll_at = "
@@ -85,13 +85,13 @@ class LiveSite:
 
     @contextlib.contextmanager
     def worker(self) -> cabc.Iterator[None]:
-        """``flask woo poll`` beside the block."""
+        """Run ``flask woo poll`` during the block."""
         with self._process("woo", "poll"):
             yield
 
     @contextlib.contextmanager
     def serving(self) -> cabc.Iterator[None]:
-        """``flask run`` beside the block."""
+        """Run ``flask run`` during the block."""
         with self._process("run", "--port", str(self.port), "--with-threads"):
             deadline = time.monotonic() + 30
             while time.monotonic() < deadline:
@@ -119,7 +119,7 @@ class LiveSite:
 
 @dataclasses.dataclass(frozen=True)
 class Template:
-    """A database with our tables and a user, to be copied: making it takes processes."""
+    """A database with our tables and a user, to be copied because creating it takes processes."""
 
     database: pathlib.Path
     user_secret: str
@@ -127,7 +127,7 @@ class Template:
 
 
 def template(folder: pathlib.Path) -> Template:
-    """Make the database as an administrator does."""
+    """Create the database with the commands."""
     store = SimulatedStore("11.0", consumer_key=KEY, consumer_secret=SECRET)
     one = LiveSite(folder, store, "", CallbackReceiver(), "")
     one.command("db", "upgrade")
@@ -137,7 +137,7 @@ def template(folder: pathlib.Path) -> Template:
 
 @contextlib.contextmanager
 def site(folder: pathlib.Path, begun: Template) -> cabc.Iterator[LiveSite]:
-    """A site with a user, a store of a few objects and a callback."""
+    """Serve a site with a user, a small store and a callback."""
     shutil.copy(begun.database, folder / "woo.sqlite3")
     store = SimulatedStore("11.0", consumer_key=KEY, consumer_secret=SECRET)
     store.populate(orders=12, products=6, coupons=3, customers=5)

@@ -1,4 +1,4 @@
-"""A console with something of everything in it, the same at every run: for looking at it."""
+"""A console with sample data, the same in every run, for screenshots."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _STORES: tuple[dict[str, t.Any], ...] = (
     {"name": "متجر دبي", "tags": ["mena"], "load": 3},
     {"name": "Kyoto tea house", "tags": ["asia", "wholesale"], "load": 2, "type": "webhook"},
     {"name": "Lyon ateliers", "tags": ["eu"], "load": 4, "failing": True},
-    {"name": "Oslo wholesale, the one with a very long name that somebody thought was helpful",
+    {"name": "Oslo wholesale, the one with a very long name that does not fit into a table",
      "tags": ["eu", "wholesale"], "load": 1, "stopped": True},
     {"name": "Porto (closed for winter)", "tags": ["eu"], "load": 0, "disabled": True},
     {"name": "Quito, just connected", "tags": [], "load": 0, "starting": True},
@@ -54,12 +54,12 @@ _STORES: tuple[dict[str, t.Any], ...] = (
 
 
 class SampleConsole:
-    """The console, served in this process, with a clock that stands still."""
+    """The console with sample data, served in this process, with a fixed clock."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.app = make_app(
             folder,
-            SECRET_KEY="of the gallery",
+            SECRET_KEY="of the sample console",
             WOO_EVENTS_CONSOLE=True,
             WOO_EVENTS_PUBLIC_URL=PUBLIC,
         )
@@ -79,7 +79,7 @@ class SampleConsole:
         return Account(user.user_secret, user.organization_secret)
 
     def fill(self) -> None:
-        """Write eight stores and what happened in them within a day."""
+        """Write eight stores and their events of one day."""
         dice = random.Random(7)
         with self.runtime.database.write() as session:
             for store in _STORES:
@@ -123,7 +123,7 @@ class SampleConsole:
                     baseline_total=4_180,
                     polled_at=polled,
                     failures=4 if broken else 0,
-                    error="the store answered 502 Bad Gateway" if broken else None,
+                    error="the store responded with 502 Bad Gateway" if broken else None,
                     retry_at=NOW + dt.timedelta(minutes=6) if broken else None,
                     created_at=row.created_at,
                 )
@@ -157,14 +157,14 @@ class SampleConsole:
     def spoil(self) -> str:
         """Make all that comes from outside long and odd; gives the id of an object."""
         word, odd = "W" * 100_000, "<script>alert(1)</script>\u202eمتجر👩‍👩‍👧‍👦"
-        told = [
+        notices = [
             {"date": "2026-11-23T16:02:44+00:00", "kind": "webhooks", "count": 12, "text": word}
         ]
         body = {"id": "7", "name": word, odd: [odd + word, {word: odd}]}
         with self.runtime.database.write() as session:
             session.execute(
                 sa.update(Instance).values(name=(odd + word)[:255], tags=[odd, word[:60]],
-                                           notices=told, store_facts={"version": word})
+                                           notices=notices, store_facts={"version": word})
             )  # fmt: skip
             session.execute(sa.update(Poller).values(error=word, failures=1))
             session.execute(
@@ -202,7 +202,7 @@ class SampleConsole:
         configuration.write(session, self.runtime.cipher, row.id, texts)
 
     def _order(self, session: orm.Session) -> None:
-        """The life of one order, which is the last that happens."""
+        """Write the versions of one order, whose last one is the newest event."""
         row, to = session.get_one(Instance, 1), session.get_one(Subscription, 1)
         order = {
             "id": 1729, "status": "pending", "currency": "EUR", "total": "74.80",
@@ -232,7 +232,7 @@ class SampleConsole:
 
     @contextlib.contextmanager
     def serving(self) -> cabc.Iterator[None]:
-        """Serve beside the block."""
+        """Serve the console during the block."""
         server = werkzeug.serving.make_server(
             "127.0.0.1", 0, self.app, threaded=True, request_handler=_Quiet
         )
@@ -330,7 +330,7 @@ def _hooks() -> list[dict[str, t.Any]]:
 def _notices() -> list[dict[str, t.Any]]:
     return [
         {"date": "2026-11-22T09:14:02+00:00", "kind": "restored",
-         "text": "The store was restored from a backup; its orders are compared anew."},
+         "text": "The store was restored from a backup; its orders are compared again."},
         {"date": "2026-11-23T16:02:44+00:00", "kind": "webhooks", "count": 3,
-         "text": "order.updated was switched off at the store, and was made anew"},
+         "text": "order.updated was disabled at the store and has been registered again"},
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Who gets into the console, for how long, and what a form needs to be believed."""
+"""Access to the console: sign-in, sessions and CSRF tokens."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.integration.host_app import Account, add_account, dispose, make_app, 
 
 
 def _forms(app: flask.Flask) -> list[str]:
-    """The path of every form of the console, for the first instance and event."""
+    """Return the path of every form, for the first instance and event."""
     return [
         rule.rule.replace(f"<int(max={2**63 - 1}):instance_id>", "1").replace(
             f"<int(max={2**63 - 1}):event_id>", "1"
@@ -36,14 +36,14 @@ def _forms(app: flask.Flask) -> list[str]:
 
 
 def _pass(app: flask.Flask, **time: float) -> None:
-    """Let time pass by our own clock."""
+    """Advance our own clock."""
     runtime = runtime_of(app)
     later = runtime.clock() + dt.timedelta(**time)
     runtime.clock = lambda: later
 
 
-def test_nobody_sees_anything(app: flask.Flask) -> None:
-    """Who is not signed in is led to the sign-in from every page."""
+def test_pages_need_a_session(app: flask.Flask) -> None:
+    """Every page redirects to the sign-in page without a session."""
     client = app.test_client()
     for path in ("/", "/instances", "/instances/new", "/events", "/events.csv", "/nothing"):
         answer = client.get(f"/woo{path}")
@@ -52,7 +52,7 @@ def test_nobody_sees_anything(app: flask.Flask) -> None:
 
 
 def test_secrets_sign_in(ann: HttpVisitor) -> None:
-    """The secrets of a user and the organisation show the overview."""
+    """The secrets of a user and the organization sign in."""
     page = ann.get("/")
     assert page.status_code == 200
     assert "ann" in page.text and "acme" in page.text
@@ -60,50 +60,50 @@ def test_secrets_sign_in(ann: HttpVisitor) -> None:
 
 @pytest.mark.parametrize(("user", "organization"), [(True, False), (False, True), (False, False)])
 def test_wrong_secrets_do_not(app: flask.Flask, user: bool, organization: bool) -> None:
-    """Both secrets must be right and belong together; which one is wrong is not said."""
+    """Both secrets must be valid; the message does not say which one is wrong."""
     account, other = add_account(app, "ann", "acme"), add_account(app, "bob", "globex")
-    person = HttpVisitor(app, account)
+    visitor = HttpVisitor(app, account)
     form = {
         "user_secret": account.user if user else "wrong",
         "organization_secret": other.organization if not organization else account.organization,
     }
-    answer = person.post("/sign-in", form)
+    answer = visitor.post("/sign-in", form)
     assert answer.status_code == 401
-    assert "are not valid, or do not belong together" in answer.text
+    assert "are not valid, or they belong to different organizations" in answer.text
     assert account.user not in answer.text
-    assert person.get("/").status_code == 302
+    assert visitor.get("/").status_code == 302
 
 
 def test_element_token_does_not(app: flask.Flask, ann: HttpVisitor) -> None:
-    """What is no secret cannot be smuggled into the header that is checked."""
-    person = HttpVisitor(app, ann.account)
+    """A secret cannot add a part to the header that is checked."""
+    visitor = HttpVisitor(app, ann.account)
     form = {"user_secret": ann.account.user, "organization_secret": "x, Element y"}
-    assert person.post("/sign-in", form).status_code == 401
+    assert visitor.post("/sign-in", form).status_code == 401
 
 
 def test_too_many_attempts_wait(app: flask.Flask) -> None:
-    """After ten attempts an address waits, and is let in again later."""
-    person = HttpVisitor(app, add_account(app, "ann", "acme"))
+    """After ten attempts an address has to wait."""
+    visitor = HttpVisitor(app, add_account(app, "ann", "acme"))
     for _ in range(10):
-        person.post("/sign-in", {"user_secret": "x", "organization_secret": "y"})
-    answer = person.post("/sign-in", {"user_secret": "x", "organization_secret": "y"})
+        visitor.post("/sign-in", {"user_secret": "x", "organization_secret": "y"})
+    answer = visitor.post("/sign-in", {"user_secret": "x", "organization_secret": "y"})
     assert answer.status_code == 429
     assert 0 < int(answer.headers["Retry-After"]) <= 300
     _pass(app, minutes=5)
-    person.sign_in()
+    visitor.sign_in()
 
 
 def test_good_attempts_count_for_nothing(app: flask.Flask) -> None:
-    """People behind one proxy do not lock each other out by signing in."""
+    """Successful sign-ins do not count, so users behind one proxy do not lock each other out."""
     account = add_account(app, "ann", "acme")
     for _ in range(12):
         HttpVisitor(app, account).sign_in()
 
 
 def test_attempts_forget_the_least_recent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A flood of addresses does not fill the memory."""
+    """A flood of addresses does not fill memory."""
     monkeypatch.setattr(rate_limit, "_REMEMBERED", 100)
-    kept, now = rate_limit.Attempts(3, dt.timedelta(minutes=1)), dt.datetime.now(dt.UTC)
+    kept, now = rate_limit.RateLimiter(3, dt.timedelta(minutes=1)), dt.datetime.now(dt.UTC)
     for number in range(1000):
         kept.wait(str(number), now)
     assert len(kept._made) == 100
@@ -123,37 +123,37 @@ def test_attempts_forget_the_least_recent(monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_signing_in_leads_nowhere_else(app: flask.Flask, target: str) -> None:
-    """After signing in one is at a page of the console, whatever the address asked for."""
-    person = HttpVisitor(app, add_account(app, "ann", "acme"))
-    assert person.sign_in(target).headers["Location"] == "/woo/"
+    """Signing in redirects only to pages of the console."""
+    visitor = HttpVisitor(app, add_account(app, "ann", "acme"))
+    assert visitor.sign_in(target).headers["Location"] == "/woo/"
 
 
 def test_signing_in_leads_to_the_page_asked_for(app: flask.Flask) -> None:
-    """After signing in one is where one wanted to be."""
-    person = HttpVisitor(app, add_account(app, "ann", "acme"))
-    led = person.get("/events?type=DELETED").headers["Location"]
+    """Signing in redirects to the requested page."""
+    visitor = HttpVisitor(app, add_account(app, "ann", "acme"))
+    led = visitor.get("/events?type=DELETED").headers["Location"]
     assert led == "/woo/sign-in?next=/woo/events?type%3DDELETED"
-    assert person.sign_in("/woo/events?type=DELETED").headers["Location"].endswith("type=DELETED")
+    assert visitor.sign_in("/woo/events?type=DELETED").headers["Location"].endswith("type=DELETED")
 
 
 def test_planted_session_is_not_kept(app: flask.Flask) -> None:
-    """What was in the session before signing in is worth nothing after it."""
-    person = HttpVisitor(app, add_account(app, "ann", "acme"))
-    planted = person.token()
-    with person.client.session_transaction() as session:
+    """Session data from before signing in is not used afterwards."""
+    visitor = HttpVisitor(app, add_account(app, "ann", "acme"))
+    planted = visitor.token()
+    with visitor.client.session_transaction() as session:
         session["woo_console"] = {"user": 99, "organization": 99, "fingerprint": "planted"}
         session["of the host"] = "kept"
-    person.post("/sign-in", {"user_secret": "x", "organization_secret": "y"})
-    person.sign_in()
-    with person.client.session_transaction() as session:
+    visitor.post("/sign-in", {"user_secret": "x", "organization_secret": "y"})
+    visitor.sign_in()
+    with visitor.client.session_transaction() as session:
         assert session["woo_console"]["user"] != 99
         assert session["of the host"] == "kept"
-    answer = person.client.post("/woo/sign-out", data={"woo_csrf_token": planted})
+    answer = visitor.client.post("/woo/sign-out", data={"woo_csrf_token": planted})
     assert answer.status_code == 400
 
 
 def test_session_on_a_server_gets_another_id(app: flask.Flask) -> None:
-    """Where the host keeps sessions by an id, the id is another one after signing in."""
+    """A server-side session gets a new id at sign-in."""
     called: list[object] = []
     interface = t.cast(t.Any, app.session_interface)
     interface.regenerate = called.append
@@ -170,7 +170,7 @@ def test_removed_user_is_out(app: flask.Flask, ann: HttpVisitor) -> None:
 
 
 def test_other_secret_ends_the_session(app: flask.Flask, ann: HttpVisitor) -> None:
-    """A user of the same name and number with another secret is somebody else."""
+    """A new user with the same name and id but another secret is a different user."""
     with runtime_of(app).database.write() as session:
         accounts.remove_user(session, "ann", "acme")
         accounts.add_user(session, "ann", "acme", dt.datetime.now(dt.UTC))
@@ -178,7 +178,7 @@ def test_other_secret_ends_the_session(app: flask.Flask, ann: HttpVisitor) -> No
 
 
 def test_idle_session_ends(app: flask.Flask, ann: HttpVisitor) -> None:
-    """Half an hour without a request ends the session; requests in between keep it."""
+    """A session ends after half an hour without a request."""
     for _ in range(3):
         _pass(app, minutes=29)
         assert ann.get("/").status_code == 200
@@ -189,7 +189,7 @@ def test_idle_session_ends(app: flask.Flask, ann: HttpVisitor) -> None:
 def test_pages_that_load_themselves_do_not_keep_a_session(
     app: flask.Flask, ann: HttpVisitor
 ) -> None:
-    """A page left open does not stay signed in for ever."""
+    """Pages that refresh themselves do not keep a session alive."""
     for _ in range(3):
         assert ann.get("/events?live=on").status_code == 200
         _pass(app, minutes=11)
@@ -197,7 +197,7 @@ def test_pages_that_load_themselves_do_not_keep_a_session(
 
 
 def test_session_ends_in_any_case(app: flask.Flask, ann: HttpVisitor) -> None:
-    """Twelve hours after signing in one signs in again."""
+    """A session ends twelve hours after signing in."""
     for _ in range(25):
         assert ann.get("/").status_code == 200
         _pass(app, minutes=29)
@@ -205,22 +205,22 @@ def test_session_ends_in_any_case(app: flask.Flask, ann: HttpVisitor) -> None:
 
 
 def test_signing_out_ends_it(ann: HttpVisitor) -> None:
-    """After signing out nothing is shown."""
+    """After signing out, pages redirect to the sign-in page."""
     assert ann.post("/sign-out").status_code == 302
     assert ann.get("/").status_code == 302
 
 
 def test_copied_cookie_ends_with_the_session(app: flask.Flask, ann: HttpVisitor) -> None:
-    """Signing out ends the session for whoever copied its cookie, and only this session."""
+    """Signing out ends the session for copies of its cookie, and no other session."""
     kept = ann.client.get_cookie("session")
     assert kept is not None
-    thief = HttpVisitor(app, ann.account)
-    thief.client.set_cookie("session", kept.value)
+    copy = HttpVisitor(app, ann.account)
+    copy.client.set_cookie("session", kept.value)
     other = HttpVisitor(app, ann.account)
     other.sign_in()
-    assert thief.get("/instances").status_code == 200
+    assert copy.get("/instances").status_code == 200
     assert ann.post("/sign-out").status_code == 302
-    assert thief.get("/instances").status_code == 302
+    assert copy.get("/instances").status_code == 302
     assert other.get("/instances").status_code == 200
 
 
@@ -228,7 +228,7 @@ def test_copied_cookie_ends_with_the_session(app: flask.Flask, ann: HttpVisitor)
 def test_forms_need_their_token(
     app: flask.Flask, ann: HttpVisitor, bob: HttpVisitor, given: str | None
 ) -> None:
-    """Every form without the token of its own session is refused and changes nothing."""
+    """A form without the token of its session is refused and changes nothing."""
     before = rows(app)
     paths = _forms(app)
     assert len(paths) >= 14
@@ -240,13 +240,13 @@ def test_forms_need_their_token(
 
 
 def test_form_is_good_as_long_as_the_session(app: flask.Flask, ann: HttpVisitor) -> None:
-    """A form that was open for longer than Flask-WTF's hour can still be sent."""
+    """A form stays valid as long as the session, not only for Flask-WTF's hour."""
     app.config["WTF_CSRF_TIME_LIMIT"] = -1
     assert ann.post("/sign-out").status_code == 302
 
 
 def test_every_answer_is_safe(ann: HttpVisitor) -> None:
-    """Pages, errors and files have the headers that keep a browser safe."""
+    """Pages, errors and files have the security headers."""
     for path in ("/", "/nothing", "/sign-in", "/static/console.js", "/bootstrap.css"):
         with ann.get(path) as answer:
             headers = answer.headers
@@ -260,7 +260,7 @@ def test_every_answer_is_safe(ann: HttpVisitor) -> None:
 
 
 def test_pages_have_no_inline_code(ann: HttpVisitor) -> None:
-    """What the policy forbids is not in the pages."""
+    """Pages contain no inline script or style."""
     for path in ("/", "/instances/new", "/events", "/deliveries", "/deliveries/replay"):
         page = ann.get(path).text
         assert " style=" not in page and "<style" not in page
@@ -269,7 +269,7 @@ def test_pages_have_no_inline_code(ann: HttpVisitor) -> None:
 
 
 class _Host:
-    """A host that has the same packages for itself."""
+    """A host application that uses the same packages."""
 
     def __init__(self, folder: pathlib.Path, *, console_first: bool) -> None:
         self.app = flask_woo_events.Flask("host")
@@ -296,12 +296,12 @@ class _Host:
 
 @pytest.mark.parametrize("console_first", [True, False])
 def test_host_may_have_the_same_packages(tmp_path: pathlib.Path, console_first: bool) -> None:
-    """The host's own Bootstrap and CSRF protection go on working, and so does the console."""
+    """The host's own Bootstrap and CSRF protection keep working, and so does the console."""
     host = _Host(tmp_path, console_first=console_first)
     account = add_account(host.app, "ann", "acme")
-    person = HttpVisitor(host.app, account)
-    person.sign_in()
-    assert person.get("/").status_code == 200
+    visitor = HttpVisitor(host.app, account)
+    visitor.sign_in()
+    assert visitor.get("/").status_code == 200
     assert host.app.test_client().post("/form").status_code == 400
     answer = host.app.test_client().post(
         "/elements/api-v2/instances", json={}, headers=account.headers
@@ -311,7 +311,7 @@ def test_host_may_have_the_same_packages(tmp_path: pathlib.Path, console_first: 
 
 
 def test_host_decides_who_sees_it(app: flask.Flask, ann: HttpVisitor) -> None:
-    """With ``console_access`` the host's login counts, and there is no sign-in of ours."""
+    """With ``console_access``, the host's login replaces the sign-in page."""
     woo = WooEvents()
     other = _with_hook(app, woo)
     who: list[ConsoleUser | None] = [ConsoleUser("ann", "acme")]
@@ -323,14 +323,14 @@ def test_host_decides_who_sees_it(app: flask.Flask, ann: HttpVisitor) -> None:
     client = other.test_client()
     page = client.get("/woo/")
     assert page.status_code == 200 and "Sign out" not in page.text
-    for nobody in (None, ConsoleUser("ann", "globex"), ConsoleUser("eve", "acme")):
-        who[0] = nobody
+    for refused in (None, ConsoleUser("ann", "globex"), ConsoleUser("eve", "acme")):
+        who[0] = refused
         assert client.get("/woo/").status_code == 403
     dispose(other)
 
 
 def test_hosts_login_may_redirect(app: flask.Flask, ann: HttpVisitor) -> None:
-    """The function may end the request as a view does."""
+    """The function may end the request with a redirect."""
     woo = WooEvents()
     other = _with_hook(app, woo)
 
@@ -370,7 +370,7 @@ def test_console_is_off_unless_set(tmp_path: pathlib.Path) -> None:
 def test_wrong_settings_say_so(
     tmp_path: pathlib.Path, config: dict[str, object], words: str
 ) -> None:
-    """What the console needs is said when the extension is initialised."""
+    """Wrong settings raise an error when the extension is initialized."""
     with pytest.raises(ConfigurationError, match=words):
         make_app(tmp_path, **{"SECRET_KEY": "x", "WOO_EVENTS_CONSOLE": True, **config})
 
@@ -378,7 +378,7 @@ def test_wrong_settings_say_so(
 def test_missing_extra_says_how_to_install_it(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the packages of the extra the error names the command."""
+    """If the extra's packages are missing, the error names the command to install them."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match=r"pip install 'flask-woo-events\[console\]'"):
         make_app(tmp_path, SECRET_KEY="x", WOO_EVENTS_CONSOLE=True)
@@ -396,7 +396,7 @@ def test_console_can_be_elsewhere(tmp_path: pathlib.Path) -> None:
 
 
 def test_api_account_is_not_a_session(app: flask.Flask, ann: HttpVisitor) -> None:
-    """The header of the API opens no page of the console."""
+    """The API's authorization header does not open the console."""
     account: Account = ann.account
     answer = app.test_client().get("/woo/instances", headers=account.headers)
     assert answer.status_code == 302

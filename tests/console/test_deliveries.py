@@ -1,4 +1,4 @@
-"""Deliveries in the console: redelivered, replayed, rehearsed; and events as a file."""
+"""Deliveries in the console: redelivery, replay and dry runs; the page of an event; CSV."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _statuses(app: flask.Flask) -> list[str]:
 
 
 def test_queue_is_listed(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
-    """What waits is counted by subscription and listed by state."""
+    """Undelivered notifications are counted by subscription and listed by status."""
     number = _instance(api)
     tell(app, number, {"id": 1}, {"id": 2}, status=QUEUED)
     tell(app, number, {"id": 3}, status=RETRY)
@@ -43,25 +43,25 @@ def test_queue_is_listed(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
     assert page.count('name="delivery"') == 2
     assert ann.get("/deliveries?status=retry").text.count('name="delivery"') == 1
     assert page.count("503 Service Unavailable") == 2, "the last answer of each"
-    assert "for which most waits" not in page
-    assert "Nothing waits" in ann.get("/deliveries?status=created").text
+    assert "with the most undelivered" not in page
+    assert "No pending deliveries" in ann.get("/deliveries?status=created").text
 
 
 def test_of_many_subscriptions_the_fullest_are_listed(
     app: flask.Flask, api: Api, ann: HttpVisitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A page has no more than a person reads, and says that there are others."""
+    """A page lists a limited number of subscriptions, and says that there are more."""
     monkeypatch.setattr(deliveries, "PAGE", 1)
     tell(app, _instance(api, "https://few.example.com/"), {"id": 1}, status=QUEUED)
     tell(app, _instance(api, "https://many.example.com/"), {"id": 1}, {"id": 2}, status=RETRY)
     waits = ann.get("/deliveries").text.split('id="list"')[0]
     assert "many.example.com" in waits and "few.example.com" not in waits
-    assert "The 1 for which most waits" in waits
+    assert "The 1 subscription with the most undelivered" in waits
 
 
 def test_empty_queue_says_so(ann: HttpVisitor) -> None:
-    """Without anything that waits the page explains itself."""
-    assert "Nothing is queued" in ann.get("/deliveries").text
+    """An empty queue shows an explanation."""
+    assert "No queued deliveries" in ann.get("/deliveries").text
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_empty_queue_says_so(ann: HttpVisitor) -> None:
 def test_one_some_or_all_are_redelivered(
     app: flask.Flask, api: Api, ann: HttpVisitor, form: dict[str, t.Any], left: list[str]
 ) -> None:
-    """Exactly what was chosen is due again."""
+    """Exactly the selected deliveries are scheduled again."""
     first, second = _instance(api), _instance(api)
     tell(app, first, {"id": 1}, {"id": 2}, status=QUEUED)
     tell(app, second, {"id": 3}, status=QUEUED)
@@ -91,7 +91,7 @@ def test_one_some_or_all_are_redelivered(
 def test_redelivered_arrives(
     app: flask.Flask, api: Api, ann: HttpVisitor, woo_callback: ServedCallback
 ) -> None:
-    """A stopped subscription is active again, and the worker sends what waited."""
+    """Redelivery activates a stopped subscription, and the worker sends its notifications."""
     number = _instance(api, woo_callback.url)
     tell(app, number, {"id": 1}, status=QUEUED)
     with runtime_of(app).database.write() as session:
@@ -102,7 +102,7 @@ def test_redelivered_arrives(
         data={"woo_csrf_token": ann.token(), "what": "all"},
         follow_redirects=True,
     )
-    assert "1 deliveries are due now" in page.text
+    assert "1 delivery scheduled" in page.text
     Worker(runtime_of(app)).deliver_once()
     assert woo_callback.receiver.events == [("orders", "1", "UPDATED")]
     assert "Stopped" not in ann.get("/deliveries").text
@@ -111,7 +111,7 @@ def test_redelivered_arrives(
 def test_event_is_replayed(
     app: flask.Flask, api: Api, ann: HttpVisitor, woo_callback: ServedCallback
 ) -> None:
-    """An event that arrived can be sent once more, under its own id."""
+    """A delivered event can be sent again, with its original id."""
     number = _instance(api, woo_callback.url)
     [event_id] = tell(app, number, {"id": 1})
     ann.post(f"/events/{event_id}/replay")
@@ -123,7 +123,7 @@ def test_event_is_replayed(
 def test_dry_run_sends_nothing(
     app: flask.Flask, api: Api, ann: HttpVisitor, woo_callback: ServedCallback
 ) -> None:
-    """A dry run lists what would be sent, and writes and sends nothing."""
+    """A dry run lists the notifications, and writes and sends nothing."""
     number = _instance(api, woo_callback.url)
     tell(app, number, {"id": 1}, {"id": 2})
     before = rows(app)
@@ -133,8 +133,8 @@ def test_dry_run_sends_nothing(
     assert rows(app) == before and not woo_callback.receiver.received
 
 
-def test_window_is_told_again(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
-    """Only events of the window, the resource and the types that were chosen are due again."""
+def test_window_is_replayed(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
+    """Only the selected period, resource and types are scheduled again."""
     number = _instance(api)
     now = runtime_of(app).clock()
     tell(app, number, {"id": 1}, at=now - dt.timedelta(hours=3))
@@ -144,14 +144,14 @@ def test_window_is_told_again(app: flask.Flask, api: Api, ann: HttpVisitor) -> N
     ann.post("/deliveries/replay", {**form, "type": "DELETED"})
     assert _statuses(app) == ["delivered", "delivered"]
     page = ann.post("/deliveries/replay", {**form, "type": "UPDATED", "resource": "orders"})
-    assert "1 deliveries are due now" in page.text
+    assert "1 delivery scheduled" in page.text
     assert _statuses(app) == ["delivered", "created"]
 
 
 def test_replay_elsewhere_is_signed_and_not_written(
     app: flask.Flask, api: Api, ann: HttpVisitor, woo_callback: ServedCallback
 ) -> None:
-    """Another URL gets the events at once; nothing is written of it."""
+    """Another URL receives the events immediately; nothing is written."""
     number = _instance(api)
     tell(app, number, {"id": 1}, {"id": 2})
     before = rows(app)
@@ -160,7 +160,7 @@ def test_replay_elsewhere_is_signed_and_not_written(
         {**WINDOW, "instance": str(number), "object": "2", "where": "elsewhere",
          "url": woo_callback.url, "act": "send"},
     )  # fmt: skip
-    assert "1 of 1 were taken." in page.text
+    assert "1 of 1 were accepted." in page.text
     [received] = woo_callback.receiver.received
     assert received.events[0]["objectId"] == "2" and received.is_signed_with("signed")
     assert rows(app) == before
@@ -169,7 +169,7 @@ def test_replay_elsewhere_is_signed_and_not_written(
 def test_replay_elsewhere_ends_at_the_first_refusal(
     app: flask.Flask, api: Api, ann: HttpVisitor
 ) -> None:
-    """A URL that refuses is not hammered, and the page says where it ended."""
+    """A replay to another URL stops at the first failure, and the page says so."""
     number = _instance(api)
     tell(app, number, *({"id": one} for one in range(4)))
     receiver = CallbackReceiver(lambda received: 200 if len(receiver.received) < 1 else 503)
@@ -179,24 +179,24 @@ def test_replay_elsewhere_ends_at_the_first_refusal(
             {**WINDOW, "instance": str(number), "where": "elsewhere", "url": url, "act": "send"},
         )
     assert len(receiver.received) == 2
-    assert "1 of 4 were taken." in page.text and "503 Service Unavailable" in page.text
+    assert "1 of 4 were accepted." in page.text and "503 Service Unavailable" in page.text
     assert page.text.count("not sent</span>") == 2
 
 
 @pytest.mark.parametrize(
     ("form", "words"),
     [
-        ({}, "Choose an instance"),
-        ({"instance": "1"}, "from when on"),
+        ({}, "Select an instance"),
+        ({"instance": "1"}, "time of the first event"),
         ({"instance": "1", "since": "soon"}, "is not a date"),
-        ({**WINDOW, "instance": "1", "where": "elsewhere"}, "Give the URL"),
+        ({**WINDOW, "instance": "1", "where": "elsewhere"}, "Enter the URL"),
         ({**WINDOW, "instance": "1", "where": "elsewhere", "url": "ftp://x"}, "http://"),
     ],
 )
 def test_wrong_replay_says_what_is_missing(
     api: Api, ann: HttpVisitor, form: dict[str, str], words: str
 ) -> None:
-    """What is missing or wrong is said, and what was typed stays."""
+    """The page names the missing or wrong value, and keeps the input."""
     _instance(api)
     page = ann.post("/deliveries/replay", {**form, "act": "dry"})
     assert page.status_code == 422 and words in page.text
@@ -205,7 +205,7 @@ def test_wrong_replay_says_what_is_missing(
 def test_replay_begins_with_an_instance(
     api: Api, ann: HttpVisitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The page of an instance leads to it, also where there are too many to choose from."""
+    """The page of an instance links to its replay, even if the selection does not list it."""
     number = _instance(api)
     assert f"/woo/deliveries/replay?instance={number}" in ann.get(f"/instances/{number}").text
     option = f'<option value="{number}" selected>'
@@ -217,17 +217,17 @@ def test_replay_begins_with_an_instance(
 def test_replay_has_a_limit(
     app: flask.Flask, api: Api, ann: HttpVisitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More than one replay takes is said, and the rest is left."""
+    """A replay sends a limited number of notifications, and says that there are more."""
     monkeypatch.setattr(deliveries, "AGAIN_MOST", 2)
     number = _instance(api)
     tell(app, number, {"id": 1}, {"id": 2}, {"id": 3})
     page = ann.post("/deliveries/replay", {**WINDOW, "instance": str(number), "act": "send"})
-    assert "There are more than one replay takes" in page.text
+    assert "There are more notifications than one replay sends" in page.text
     assert _statuses(app) == ["created", "created", "delivered"]
 
 
 def test_event_shows_each_attempt(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
-    """Status, answer and the request as it is sent, without what is secret."""
+    """The page shows each attempt's status, response and request, without secrets."""
     keys = {
         "event.notification.signature.key": "a-signature-key",
         "event.notification.callback.headers": "X-Own: a-header",
@@ -253,7 +253,7 @@ def test_event_shows_each_attempt(app: flask.Flask, api: Api, ann: HttpVisitor) 
 
 
 def test_event_shows_what_changed(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
-    """An update is compared field by field; without the version before the page says so."""
+    """An update is compared with the previous version, field by field."""
     number = _instance(api)
     first, second = tell(
         app, number, {"id": 1, "a": {"b": 1}}, {"id": 1, "a": {"b": 2}, "related_ids": [1]}
@@ -261,11 +261,11 @@ def test_event_shows_what_changed(app: flask.Flask, api: Api, ann: HttpVisitor) 
     page = ann.get(f"/events/{second}").text
     assert "a.b" in page and "<del><bdi>1</bdi></del>" in page and "<ins><bdi>2</bdi></ins>" in page
     assert "related_ids</bdi></th>" not in page
-    assert "The version before is not kept" in ann.get(f"/events/{first}").text
+    assert "The previous version is not stored" in ann.get(f"/events/{first}").text
 
 
 def test_log_has_the_documented_columns(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
-    """The log has each column of the documented one, and a time to the second with its date."""
+    """The log has the documented columns, and times with date and seconds."""
     tell(app, _instance(api), {"id": 1})
     page = ann.get("/events").text
     heads = re.findall(r'<th scope="col">([^<]*)</th>', page)
@@ -276,7 +276,7 @@ def test_log_has_the_documented_columns(app: flask.Flask, api: Api, ann: HttpVis
 
 @pytest.mark.parity(96)
 def test_csv_has_the_documented_columns(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
-    """The file has what the filters leave, and no cell is a formula."""
+    """The CSV contains the filtered events, and no cell is a formula."""
     number = api.create(name="=cmd()|x")["id"]
     tell(app, number, {"id": 1}, status=RETRY)
     tell(app, number, {"id": "-2+3"})
@@ -293,7 +293,7 @@ def test_csv_has_the_documented_columns(app: flask.Flask, api: Api, ann: HttpVis
 def test_csv_ends(
     app: flask.Flask, api: Api, ann: HttpVisitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file ends after the documented number of rows, read in chunks."""
+    """The CSV ends after the documented number of rows, read in chunks."""
     monkeypatch.setattr(events, "CSV_ROWS", 5)
     monkeypatch.setattr(events, "_CHUNK", 2)
     tell(app, _instance(api), *({"id": one} for one in range(8)))

@@ -1,4 +1,4 @@
-"""What a store sends is shown as text: markup, emoji, other directions, a megabyte."""
+"""Data of a store is displayed as text: markup, emoji, right-to-left text, a megabyte."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAGE_MOST = 1_500_000
 
 
 def _pages(api: Api, app: flask.Flask, object_id: str, text: str) -> list[str]:
-    """Pages that show an instance whose data is hostile."""
+    """Return pages that show an instance with hostile data."""
     created = api.create(name=f"shop {EMOJI} {RTL} & \"quoted\" 'so'", tags=[RTL, EMOJI])
     number = created["id"]
     body = {"id": object_id, "name": text, "meta": {text[:200]: [text, None, 1.5]}}
@@ -42,7 +42,7 @@ def _pages(api: Api, app: flask.Flask, object_id: str, text: str) -> list[str]:
 
 @pytest.mark.parametrize("text", [MARKUP, RTL, EMOJI, LONG, f"{MARKUP}{LONG}"])
 def test_store_data_is_text(app: flask.Flask, api: Api, ann: HttpVisitor, text: str) -> None:
-    """No page has markup of a store's, and none is larger than a browser likes."""
+    """No page contains markup of a store, and none is too large for a browser."""
     for path in _pages(api, app, "7", text):
         page = ann.get(path)
         assert page.status_code == 200, path
@@ -51,7 +51,7 @@ def test_store_data_is_text(app: flask.Flask, api: Api, ann: HttpVisitor, text: 
 
 
 def test_markup_is_shown_as_it_is(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
-    """What looks like markup can be read on the page, and templates in it are not run."""
+    """Markup is displayed as text, and templates in it are not rendered."""
     number = api.create()["id"]
     [event_id] = tell(app, number, {"id": 7, "name": MARKUP})
     page = ann.get(f"/events/{event_id}").text
@@ -60,17 +60,17 @@ def test_markup_is_shown_as_it_is(app: flask.Flask, api: Api, ann: HttpVisitor) 
 
 
 def test_what_follows_a_long_text_is_seen(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
-    """A megabyte is cut, a sign that turns the direction is shown by its number."""
+    """A long text is cut, and a character that changes the direction is shown as its escape."""
     number = api.create()["id"]
     [event_id] = tell(app, number, {"id": 7, "name": LONG, "note": "\u202eevil", "total": "9.90"})
     page = ann.get(f"/events/{event_id}").text
-    assert "998,000 characters more" in page
+    assert "998,000 more characters" in page
     assert "&#34;total&#34;: &#34;9.90&#34;" in page
     assert "\\u202eevil" in page and "\u202e" not in page
 
 
 def test_names_have_their_own_direction(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
-    """A name that runs from right to left does not turn what stands beside it."""
+    """A right-to-left name does not change the direction of the text next to it."""
     number = api.create(name=RTL)["id"]
     page = ann.get(f"/instances/{number}").text
     assert f"<h1><bdi>{RTL}</bdi></h1>" in page
@@ -79,7 +79,7 @@ def test_names_have_their_own_direction(app: flask.Flask, api: Api, ann: HttpVis
 def test_object_ids_with_odd_characters_have_a_page(
     app: flask.Flask, api: Api, ann: HttpVisitor
 ) -> None:
-    """Ids of custom resources may hold slashes, spaces and percent signs."""
+    """Ids of custom resources may contain slashes, spaces and percent signs."""
     number = api.create()["id"]
     object_id = "a/b c%20?d#é"
     tell(app, number, {"id": object_id, "status": "x"})
@@ -89,7 +89,7 @@ def test_object_ids_with_odd_characters_have_a_page(
 
 
 def test_whole_object_can_be_kept(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
-    """What is cut on the page is whole in the file, which no browser shows as a page."""
+    """The download contains the complete object, and browsers do not render it."""
     number = api.create()["id"]
     [event_id] = tell(app, number, {"id": 7, "name": f"<b>{LONG}"})
     assert "more" in ann.get(f"/events/{event_id}").text
@@ -111,7 +111,7 @@ def test_whole_object_can_be_kept(app: flask.Flask, api: Api, ann: HttpVisitor) 
     ],
 )
 def test_odd_queries_are_no_errors(api: Api, ann: HttpVisitor, query: str) -> None:
-    """Whatever stands in a query, the page answers."""
+    """Odd query parameters cause no server error."""
     api.create()
     for path in ("/events", "/instances", "/deliveries", "/events.csv", "/sign-in", "/"):
         assert ann.get(f"{path}?{query}").status_code in (200, 400), path
@@ -119,6 +119,6 @@ def test_odd_queries_are_no_errors(api: Api, ann: HttpVisitor, query: str) -> No
 
 @pytest.mark.parametrize("number", ["0", "99999999999999999999999", "-1", "1.5", "x"])
 def test_odd_ids_are_not_there(ann: HttpVisitor, number: str) -> None:
-    """Ids that no database holds are not there, and no errors."""
+    """Ids that the database cannot store are not found."""
     for path in (f"/instances/{number}", f"/events/{number}", f"/instances/{number}/edit"):
         assert ann.get(path).status_code == 404

@@ -1,4 +1,4 @@
-"""Instances in the console: at a glance, one of them, and what can be done about it."""
+"""Instances in the console: the list, one of them, and its actions."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ def _row(app: flask.Flask, number: int) -> Instance:
 
 
 def test_first_page_leads_to_a_store(ann: HttpVisitor) -> None:
-    """Without an instance the console says what to do."""
+    """Without an instance, the console links to the form."""
     assert "No store is connected yet" in ann.get("/").text
     assert "/woo/instances/new" in ann.get("/instances").text
 
 
 def test_instances_are_filtered(api: Api, ann: HttpVisitor) -> None:
-    """Name, tag and state narrow the list; what finds nothing says so."""
+    """The list is filtered by name, tag and health."""
     api.create(name="Berlin", tags=["eu"])
     api.create(name="Boston", tags=["us"])
     page = ann.get("/instances?search=ber&tag=eu&health=starting").text
     assert "Berlin" in page and "Boston" not in page
-    assert "No instance is like that" in ann.get("/instances?health=failing").text
+    assert "No matching instances" in ann.get("/instances?health=failing").text
 
 
 def test_instances_are_paged(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
-    """A page has fifty, and leads to the next."""
+    """A page has fifty instances and links to the next page."""
     number = api.create(name="first")["id"]
     with runtime_of(app).database.write() as session:
         first = session.get_one(Instance, number)
@@ -53,11 +53,11 @@ def test_instances_are_paged(app: flask.Flask, api: Api, ann: HttpVisitor) -> No
 
 
 def test_pausing_and_resuming(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
-    """Paused it is not polled, resumed it is due, with its disabled resources."""
+    """A paused instance is not due; resuming makes it due, with its disabled resources."""
     number = api.create()["id"]
     ann.post(f"/instances/{number}/pause")
     assert _row(app, number).disabled and _row(app, number).next_poll_at is None
-    assert "Paused by a person" in ann.get(f"/instances/{number}").text
+    assert "Polling is paused" in ann.get(f"/instances/{number}").text
     with runtime_of(app).database.write() as session:
         session.execute(sa.update(Poller).values(state=PollerState.DISABLED, failures=50))
     ann.post(f"/instances/{number}/resume")
@@ -67,7 +67,7 @@ def test_pausing_and_resuming(app: flask.Flask, api: Api, ann: HttpVisitor) -> N
 
 
 def test_poll_now_makes_it_due(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
-    """The web process polls nothing: it makes the instance due and shows the progress."""
+    """ "Poll now" makes the instance due and shows the progress; the web process does not poll."""
     number = api.create()["id"]
     later = runtime_of(app).clock() + dt.timedelta(hours=1)
     with runtime_of(app).database.write() as session:
@@ -80,10 +80,8 @@ def test_poll_now_makes_it_due(app: flask.Flask, api: Api, ann: HttpVisitor) -> 
     assert "Waiting for a worker" in page and 'http-equiv="refresh"' in page
 
 
-def test_progress_tells_what_was_read_and_found(
-    app: flask.Flask, api: Api, ann: HttpVisitor
-) -> None:
-    """Each resource says whether it was read since somebody asked, and events are counted."""
+def test_progress_shows_resources_and_events(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
+    """The progress shows each resource's state since the poll was started, and counts events."""
     number, runtime = api.create()["id"], runtime_of(app)
     before = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
     with runtime.database.write() as session:
@@ -91,7 +89,7 @@ def test_progress_tells_what_was_read_and_found(
     tell(app, number, {"id": 1}, at=runtime.clock() - dt.timedelta(minutes=1))
     address = ann.post(f"/instances/{number}/poll").headers["Location"].removeprefix("/woo")
     page = ann.get(address).text
-    assert page.count("Waiting</span>") == 4 and "since you asked" not in page
+    assert page.count("Waiting</span>") == 4 and "since you started this poll" not in page
     tell(app, number, {"id": 1}, {"id": 2}, at=runtime.clock() + dt.timedelta(seconds=1))
     with runtime.database.write() as session:
         row = session.get_one(Instance, number)
@@ -101,8 +99,8 @@ def test_progress_tells_what_was_read_and_found(
             sa.update(Poller).where(Poller.resource == "orders").values(polled_at=newer)
         )
     page = ann.get(address).text
-    assert page.count("Being read</span>") == 3 and page.count("Read</span>") == 1
-    assert "2 events</a> since you asked" in page
+    assert page.count("Reading</span>") == 3 and page.count("Read</span>") == 1
+    assert "2 events</a> since you started this poll" in page
     with runtime.database.write() as session:
         row = session.get_one(Instance, number)
         row.lease_until, row.next_poll_at = None, runtime.clock() + dt.timedelta(hours=1)
@@ -112,7 +110,7 @@ def test_progress_tells_what_was_read_and_found(
 
 
 def test_repeated_notice_is_counted(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
-    """A notice that came again says how often, where one that came once says nothing."""
+    """A repeated notice is shown with its count."""
     number = api.create()["id"]
     runtime = runtime_of(app)
     with runtime.database.write() as session:
@@ -125,7 +123,7 @@ def test_repeated_notice_is_counted(app: flask.Flask, api: Api, ann: HttpVisitor
 
 
 def test_missing_worker_is_noticed(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
-    """When nobody polls what is due, the pages name the command."""
+    """If no worker polls what is due, the pages name the command."""
     number = api.create()["id"]
     with runtime_of(app).database.write() as session:
         row = session.get_one(Instance, number)
@@ -137,7 +135,7 @@ def test_missing_worker_is_noticed(app: flask.Flask, api: Api, ann: HttpVisitor)
 
 
 def test_paused_instance_cannot_be_polled(api: Api, ann: HttpVisitor) -> None:
-    """Polling what is paused is refused with the reason."""
+    """Polling a paused instance is refused with the reason."""
     number = api.create()["id"]
     ann.post(f"/instances/{number}/pause")
     answer = ann.post(f"/instances/{number}/poll")
@@ -145,7 +143,7 @@ def test_paused_instance_cannot_be_polled(api: Api, ann: HttpVisitor) -> None:
 
 
 def test_failures_are_shown(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
-    """What fails is said with its reason wherever the instance is shown."""
+    """A failure is shown with its reason on every page of the instance."""
     number = api.create()["id"]
     with runtime_of(app).database.write() as session:
         session.execute(
@@ -154,17 +152,17 @@ def test_failures_are_shown(app: flask.Flask, api: Api, ann: HttpVisitor) -> Non
     for path in ("/", "/instances", f"/instances/{number}"):
         page = ann.get(path).text
         assert "Failing" in page and "orders: 502" in page, path
-    assert "Failing, 3 in a row" in ann.get(f"/instances/{number}").text
+    assert "Failing after 3 failures" in ann.get(f"/instances/{number}").text
     edit = ann.get(f"/instances/{number}/edit").text
-    assert "orders: 502" in edit and "lets failed resources try again" in edit
+    assert "orders: 502" in edit and "retries failed resources" in edit
     with runtime_of(app).database.write() as session:
         session.get_one(Instance, number).next_poll_at = None
     page = ann.get(f"/instances/{number}/progress").text
-    assert "Failed in part" in page and "Done</span>" not in page
+    assert "Partly failed" in page and "Done</span>" not in page
 
 
 def test_miss_rate_of_webhooks_is_shown(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
-    """What webhooks missed is shown as a part of all changes."""
+    """The share of changes that webhooks missed is shown."""
     number = api.create()["id"]
     now = runtime_of(app).clock()
     with runtime_of(app).database.write() as session:
@@ -181,14 +179,14 @@ def test_miss_rate_of_webhooks_is_shown(app: flask.Flask, api: Api, ann: HttpVis
 
 
 def test_deleting_needs_the_name(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
-    """Only the name that was typed deletes; the list says that it is gone."""
+    """An instance is deleted only after its name is typed."""
     number = api.create(name="Berlin shop")["id"]
     for typed in ("", "berlin shop", "Berlin"):
         page = ann.post(f"/instances/{number}/delete", {"typed": typed})
-        assert page.status_code == 400 and "That is not its name" in page.text
+        assert page.status_code == 400 and "The name does not match" in page.text
     assert _row(app, number)
     assert ann.post(f"/instances/{number}/delete", {"typed": "Berlin shop"}).status_code == 302
-    assert "Berlin shop is deleted." in ann.get("/instances").text
+    assert "Berlin shop was deleted." in ann.get("/instances").text
     assert ann.get(f"/instances/{number}").status_code == 404
 
 
@@ -207,7 +205,7 @@ def test_charts_have_their_numbers_beside_them(
 def test_silent_store_is_connected_without_events(
     api: Api, ann: HttpVisitor, store_server: StubStore
 ) -> None:
-    """An instance whose events are off says so, and has nothing to poll."""
+    """An instance whose events are disabled says so, and cannot be polled."""
     number = api.create(**{"event.notification.enabled": False})["id"]
     page = ann.get(f"/instances/{number}").text
-    assert "Events are switched off" in page and "Poll now" not in page
+    assert "Events are disabled" in page and "Poll now" not in page

@@ -1,6 +1,6 @@
-"""Every page in a browser: light and dark, wide and narrow, with and without a script.
+"""Every page in a browser: light and dark, wide and narrow, with and without JavaScript.
 
-With ``WOO_SCREENSHOTS=1`` the pictures of the documentation are made anew.
+With ``WOO_SCREENSHOTS=1`` the screenshots of the documentation are updated.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.console.sample_console import SampleConsole
 
 pytestmark = pytest.mark.browser
 
-PICTURES = pathlib.Path(__file__).parents[2] / "docs" / "screenshots"
+SCREENSHOTS = pathlib.Path(__file__).parents[2] / "docs" / "screenshots"
 DESKTOP = {"width": 1280, "height": 860}
 PHONE = {"width": 390, "height": 780}
 
@@ -49,9 +49,9 @@ LOOKS: dict[str, dict[str, t.Any]] = {
 
 
 @pytest.fixture(scope="module")
-def gallery(tmp_path_factory: pytest.TempPathFactory) -> cabc.Iterator[SampleConsole]:
-    """A console with something of everything in it."""
-    one = SampleConsole(tmp_path_factory.mktemp("gallery"))
+def sample_console(tmp_path_factory: pytest.TempPathFactory) -> cabc.Iterator[SampleConsole]:
+    """Serve a console with sample data."""
+    one = SampleConsole(tmp_path_factory.mktemp("sample_console"))
     one.fill()
     with one.serving():
         yield one
@@ -59,22 +59,22 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> cabc.Iterator[SampleCon
 
 @pytest.fixture(params=LOOKS)
 def look(
-    request: pytest.FixtureRequest, chromium: Browser, gallery: SampleConsole
+    request: pytest.FixtureRequest, chromium: Browser, sample_console: SampleConsole
 ) -> cabc.Iterator[tuple[str, Watched]]:
-    """A signed-in window of each kind."""
-    host = gallery.url.removeprefix("http://")
+    """Return a signed-in window of each kind."""
+    host = sample_console.url.removeprefix("http://")
     options = {"locale": "en-GB", "timezone_id": "UTC", **LOOKS[request.param]}
     watched = Watched(chromium, host, **options)
-    sign_in(watched.page, gallery)
+    sign_in(watched.page, sample_console)
     yield request.param, watched
     watched.close()
 
 
-def sign_in(page: Page, gallery: SampleConsole) -> None:
+def sign_in(page: Page, sample_console: SampleConsole) -> None:
     """Sign in as ann."""
-    page.goto(f"{gallery.url}/woo/")
-    page.fill("#user_secret", gallery.account.user)
-    page.fill("#organization_secret", gallery.account.organization)
+    page.goto(f"{sample_console.url}/woo/")
+    page.fill("#user_secret", sample_console.account.user)
+    page.fill("#organization_secret", sample_console.account.organization)
     page.locator("main button[type=submit]").click()
     page.wait_for_url("**/woo/")
 
@@ -146,12 +146,14 @@ SCRIPTED: dict[str, tuple[str, cabc.Callable[[Page], None] | None]] = {
 }
 
 
-def test_every_page(look: tuple[str, Watched], gallery: SampleConsole) -> None:
-    """Nothing is hard to use, wider than its window, asked elsewhere, or said to the console."""
+def test_every_page(look: tuple[str, Watched], sample_console: SampleConsole) -> None:
+    """Pages are accessible, fit the window, load nothing from elsewhere and log no errors."""
     kind, watched = look
     pages = PAGES if kind == "no-script" else PAGES | SCRIPTED
     for name, (path, act) in pages.items():
-        watched.page.goto(f"{gallery.url}/woo{path.format(order=gallery.order_event)}")
+        watched.page.goto(
+            f"{sample_console.url}/woo{path.format(order=sample_console.order_event)}"
+        )
         if act is not None:
             act(watched.page)
             watched.page.wait_for_load_state("networkidle")
@@ -161,7 +163,7 @@ def test_every_page(look: tuple[str, Watched], gallery: SampleConsole) -> None:
 
 
 def test_hostile_data_breaks_no_page(chromium: Browser, tmp_path: pathlib.Path) -> None:
-    """Whatever stores and callbacks say, a page is as wide as its window, and so are its tables."""
+    """Long and odd data does not make a page or a table wider than its window."""
     one = SampleConsole(tmp_path)
     one.fill()
     path = f"/instances/1/objects/orders/{one.spoil()}"
@@ -177,18 +179,18 @@ def test_hostile_data_breaks_no_page(chromium: Browser, tmp_path: pathlib.Path) 
             watched.close()
 
 
-def test_sign_in_page(chromium: Browser, gallery: SampleConsole) -> None:
-    """The door is like the rooms."""
+def test_sign_in_page(chromium: Browser, sample_console: SampleConsole) -> None:
+    """The sign-in page passes the same checks."""
     for kind in ("light", "dark", "phone"):
-        watched = Watched(chromium, gallery.url.removeprefix("http://"), **LOOKS[kind])
-        watched.page.goto(f"{gallery.url}/woo/sign-in")
+        watched = Watched(chromium, sample_console.url.removeprefix("http://"), **LOOKS[kind])
+        watched.page.goto(f"{sample_console.url}/woo/sign-in")
         watched.check()
         _picture(watched.page, "sign-in", kind)
         watched.close()
 
 
 def test_empty_console(chromium: Browser, tmp_path: pathlib.Path) -> None:
-    """Before the first store, each page says what to do."""
+    """Empty pages say what to do."""
     empty = SampleConsole(tmp_path)
     with empty.serving():
         watched = Watched(chromium, empty.url.removeprefix("http://"), viewport=DESKTOP)
@@ -211,23 +213,25 @@ MORE = ("overview", "authenticate", "instance", "event")
 
 
 def _picture(page: Page, name: str, kind: str) -> None:
-    """Take a picture for the documentation, if that is what the tests are run for."""
+    """Take a screenshot for the documentation if ``WOO_SCREENSHOTS`` is set."""
     if os.environ.get("WOO_SCREENSHOTS") != "1" or kind == "no-script":
         return
     if kind != "light" and name not in MORE:
         return
-    PICTURES.mkdir(exist_ok=True)
+    SCREENSHOTS.mkdir(exist_ok=True)
     page.mouse.move(0, 0)
     page.evaluate("scrollTo(0, 0)")
     if name in PARTS:
-        page.locator(PARTS[name]).screenshot(path=PICTURES / f"{name}.png", animations="disabled")
+        page.locator(PARTS[name]).screenshot(
+            path=SCREENSHOTS / f"{name}.png", animations="disabled"
+        )
         return
     modal = name == "authenticate-sheet"
     suffix = "" if kind == "light" else f"-{kind}"
     width, height = page.evaluate("[innerWidth, document.documentElement.scrollHeight]")
     clip = {"x": 0, "y": 0, "width": width, "height": min(height, HIGHEST)}
     page.screenshot(
-        path=PICTURES / f"{name}{suffix}.png",
+        path=SCREENSHOTS / f"{name}{suffix}.png",
         full_page=not modal,
         animations="disabled",
         clip=None if modal else clip,  # type: ignore[arg-type]

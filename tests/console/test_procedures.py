@@ -1,4 +1,4 @@
-"""The documented procedures, step by step, in a browser: application, worker and store are real."""
+"""The documented procedures in a browser, with a real application, worker and store."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WINDOWS: dict[str, dict[str, t.Any]] = {
 def window(
     request: pytest.FixtureRequest, chromium: Browser, site: LiveSite
 ) -> cabc.Iterator[Watched]:
-    """A signed-in window of each kind."""
+    """Return a signed-in window of each kind."""
     yield from _window(chromium, site, WINDOWS[request.param])
 
 
@@ -34,13 +34,13 @@ def window(
 def either(
     request: pytest.FixtureRequest, chromium: Browser, site: LiveSite
 ) -> cabc.Iterator[Watched]:
-    """A signed-in window with a script, and one without."""
+    """Return a signed-in window with JavaScript, and one without."""
     yield from _window(chromium, site, WINDOWS[request.param])
 
 
 @pytest.fixture
 def desk(chromium: Browser, site: LiveSite) -> cabc.Iterator[Watched]:
-    """A signed-in window with a script."""
+    """Return a signed-in window with JavaScript."""
     yield from _window(chromium, site, {})
 
 
@@ -57,7 +57,7 @@ def _window(chromium: Browser, site: LiveSite, options: dict[str, t.Any]) -> cab
 
 
 def _basics(page: Page, site: LiveSite) -> None:
-    """Step 1: the basic information."""
+    """Fill in step 1: the basic information."""
     page.get_by_label("Name", exact=False).first.fill("Teapots")
     page.get_by_label("Store URL").fill(site.store_url)
     page.get_by_label("Consumer Key").fill(KEY)
@@ -65,13 +65,13 @@ def _basics(page: Page, site: LiveSite) -> None:
 
 
 def _signature(page: Page) -> None:
-    """Step 2: hash verification."""
+    """Fill in step 2: hash verification."""
     page.get_by_text("Show Optional Fields").click()
     page.get_by_label("Callback Notification Signature Key").fill(SIGNATURE_KEY)
 
 
 def _arrives(page: Page, site: LiveSite, event: tuple[str, str, str]) -> None:
-    """The event is delivered, signed, and stands in the log."""
+    """Check that the event is delivered, signed and listed."""
     assert site.receiver.wait_for(1, 30), site.log.read_text()[-2000:]
     assert site.receiver.events == [event]
     assert site.receiver.received[0].is_signed_with(SIGNATURE_KEY)
@@ -151,7 +151,7 @@ def test_webhooks_through_the_ui(window: Watched, site: LiveSite) -> None:
 
 @pytest.mark.parity(92)
 def test_json_through_the_ui(either: Watched, site: LiveSite) -> None:
-    """Edit the polling configuration as JSON, with a mistake that is shown at its line."""
+    """Edit the polling configuration as JSON; a mistake is shown at its line."""
     page = either.page
     _basics(page, site)
     page.get_by_role("button", name="Toggle Edit Raw JSON").click()
@@ -194,7 +194,7 @@ def test_pencil_through_the_ui(desk: Watched, site: LiveSite) -> None:
 
 @pytest.mark.parity(90)
 def test_curl_follows_the_form(desk: Watched, site: LiveSite) -> None:
-    """Every keystroke is in the cURL at once, secrets only when asked for."""
+    """The cURL follows every keystroke, and shows secrets only on request."""
     page, curl = desk.page, desk.page.locator("#curl")
     _basics(page, site)
     expect(curl).to_contain_text('"name": "Teapots"')
@@ -206,7 +206,7 @@ def test_curl_follows_the_form(desk: Watched, site: LiveSite) -> None:
     page.get_by_role("slider").fill("120")
     expect(page.get_by_role("spinbutton", name="refresh interval")).to_have_value("120")
     expect(curl).to_contain_text('"event.poller.refresh_interval": "120"')
-    assert page.url.endswith("/instances/new"), "nothing was loaded anew"
+    assert page.url.endswith("/instances/new"), "the page was not reloaded"
 
 
 def test_keyboard_alone_is_enough(desk: Watched, site: LiveSite) -> None:
@@ -214,7 +214,7 @@ def test_keyboard_alone_is_enough(desk: Watched, site: LiveSite) -> None:
     page = desk.page
     page.reload()
     page.keyboard.press("Tab")
-    expect(page.get_by_text("Skip to the content")).to_be_focused()
+    expect(page.get_by_text("Skip to content")).to_be_focused()
     page.keyboard.press("Enter")
     typed = {"name": "Teapots", "store_url": site.store_url, "api_key": KEY, "api_secret": SECRET}
     for name, text in typed.items():
@@ -238,7 +238,7 @@ def test_keyboard_alone_is_enough(desk: Watched, site: LiveSite) -> None:
 
 
 def _tab_to(page: Page, selector: str) -> None:
-    """Press Tab until something has the focus, and see that it can be seen."""
+    """Press Tab until an element has the focus."""
     for _ in range(60):
         page.keyboard.press("Tab")
         if page.evaluate("selector => document.activeElement.matches(selector)", selector):
@@ -246,8 +246,8 @@ def _tab_to(page: Page, selector: str) -> None:
     raise AssertionError(f"{selector} is not reached by Tab")
 
 
-def test_loading_anew_connects_once(desk: Watched, site: LiveSite) -> None:
-    """The page with the token can be loaded anew without connecting the store again."""
+def test_reloading_connects_once(desk: Watched, site: LiveSite) -> None:
+    """Reloading the page with the token does not connect the store again."""
     page = desk.page
     _basics(page, site)
     page.locator(".finish").get_by_role("button", name="Create Instance").click()
@@ -259,7 +259,7 @@ def test_loading_anew_connects_once(desk: Watched, site: LiveSite) -> None:
 
 
 def test_log_is_live(desk: Watched, site: LiveSite) -> None:
-    """A log that is watched shows a new event without being asked."""
+    """The live log shows a new event without a reload."""
     page = desk.page
     _basics(page, site)
     page.get_by_label("Events Enabled").check()
@@ -269,15 +269,15 @@ def test_log_is_live(desk: Watched, site: LiveSite) -> None:
         _until_polled(page, site)
         page.goto(f"{site.console}/events")
         page.get_by_role("link", name="Live", exact=True).click()
-        expect(page.get_by_text("No event is like that")).to_be_visible()
+        expect(page.get_by_text("No matching events")).to_be_visible()
         site.store.acts.new_product("A new teapot")
         site.command("poll", "--once")
         expect(page.locator(".kind-created")).to_be_visible(timeout=20_000)
         desk.check()
 
 
-def test_missing_worker_is_told(desk: Watched, site: LiveSite) -> None:
-    """Where no worker runs, the progress says which command is missing."""
+def test_missing_worker_is_shown(desk: Watched, site: LiveSite) -> None:
+    """If no worker runs, the progress names the command."""
     page = desk.page
     _basics(page, site)
     page.get_by_label("Events Enabled").check()
@@ -292,22 +292,22 @@ def test_missing_worker_is_told(desk: Watched, site: LiveSite) -> None:
 
 @pytest.mark.parity(97)
 def test_update_and_reauthenticate(either: Watched, site: LiveSite) -> None:
-    """Rename an instance, then authenticate it again after its key was taken away."""
+    """Rename an instance, then authenticate it again with a wrong and a valid key."""
     page = either.page
     _basics(page, site)
     page.locator(".finish").get_by_role("button", name="Create Instance").click()
     page.goto(f"{site.console}/instances/1/edit")
     page.get_by_label("Name", exact=False).first.fill("Renamed")
     page.locator(".finish").get_by_role("button", name="Update").click()
-    expect(page.get_by_text("Renamed is updated.")).to_be_visible()
+    expect(page.get_by_text("Renamed was updated.")).to_be_visible()
     page.goto(f"{site.console}/instances/1/edit")
     page.get_by_label("Consumer Secret").fill("cs_wrong")
     page.get_by_role("button", name="Re-Authenticate").click()
-    expect(page.get_by_role("alert")).to_contain_text("It answered 401")
+    expect(page.get_by_role("alert")).to_contain_text("The store responded with 401")
     either.check()
     page.get_by_label("Consumer Secret").fill(SECRET)
     page.get_by_role("button", name="Re-Authenticate").click()
-    expect(page.get_by_text("Renamed is authenticated again.")).to_be_visible()
+    expect(page.get_by_text("Renamed was authenticated again.")).to_be_visible()
 
 
 def test_pause_resume_and_delete(either: Watched, site: LiveSite) -> None:
@@ -316,20 +316,20 @@ def test_pause_resume_and_delete(either: Watched, site: LiveSite) -> None:
     _basics(page, site)
     page.get_by_label("Events Enabled").check()
     page.locator(".finish").get_by_role("button", name="Create Instance").click()
-    page.get_by_role("link", name="To the instance").click()
+    page.get_by_role("link", name="Go to the instance").click()
     page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_text("Paused by a person")).to_be_visible()
+    expect(page.get_by_text("Polling is paused")).to_be_visible()
     page.get_by_role("button", name="Resume").click()
-    expect(page.get_by_text("Paused by a person")).to_have_count(0)
+    expect(page.get_by_text("Polling is paused")).to_have_count(0)
     page.get_by_role("link", name="Delete").click()
     page.get_by_label("to confirm").fill("Teapots")
-    page.get_by_role("button", name="Delete for good").click()
-    expect(page.get_by_text("Teapots is deleted.")).to_be_visible()
+    page.get_by_role("button", name="Delete instance").click()
+    expect(page.get_by_text("Teapots was deleted.")).to_be_visible()
     either.check()
 
 
 def test_failed_callback_is_redelivered(either: Watched, site: LiveSite) -> None:
-    """What a callback refused is seen in the event, and sent again by a button."""
+    """A failed delivery is shown on the event's page, and sent again by a button."""
     page = either.page
     site.receiver.answer = lambda received: 503
     _basics(page, site)
@@ -337,7 +337,7 @@ def test_failed_callback_is_redelivered(either: Watched, site: LiveSite) -> None
     page.get_by_label("Events Enabled").check()
     page.get_by_label("Event Notification Callback URL").fill(site.callback_url)
     page.get_by_role("button", name="Send a test notification").click()
-    expect(page.get_by_text("The callback did not take it.")).to_be_visible()
+    expect(page.get_by_text("The callback did not accept the test notification.")).to_be_visible()
     site.receiver.clear()
     page.locator(".finish").get_by_role("button", name="Create Instance").click()
     with site.worker():

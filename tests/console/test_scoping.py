@@ -1,4 +1,4 @@
-"""One organisation never sees in the console what belongs to another."""
+"""The console never shows one organization the data of another."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORMS: tuple[dict[str, str], ...] = (
 
 
 def _paths(app: flask.Flask, instance_id: int, event_id: int) -> list[tuple[str, str]]:
-    """Every method and path of the console that names an instance or an event."""
+    """Return every method and path of the console that names an instance or an event."""
     found = []
     for rule in app.url_map.iter_rules():
         if not rule.endpoint.startswith("woo_console."):
@@ -36,7 +36,7 @@ def _paths(app: flask.Flask, instance_id: int, event_id: int) -> list[tuple[str,
 def test_other_organizations_things_do_not_exist(
     app: flask.Flask, api: Api, ann: HttpVisitor, bob: HttpVisitor
 ) -> None:
-    """Every page of another organisation's instance or event is not there, and changes nothing."""
+    """Pages of another organization's instances and events are not found and change nothing."""
     created = api.create()
     [event_id] = tell(app, created["id"], {"id": 7, "status": "secret"})
     before = rows(app)
@@ -55,8 +55,8 @@ def test_other_organizations_things_do_not_exist(
     assert rows(app) == before
 
 
-def test_nobody_reaches_anything(app: flask.Flask, api: Api) -> None:
-    """Who is not signed in gets nothing from any of these pages."""
+def test_paths_need_a_session(app: flask.Flask, api: Api) -> None:
+    """Without a session, none of these pages shows or changes anything."""
     created = api.create()
     [event_id] = tell(app, created["id"], {"id": 7})
     before = rows(app)
@@ -68,7 +68,7 @@ def test_nobody_reaches_anything(app: flask.Flask, api: Api) -> None:
 
 
 def test_lists_show_only_ones_own(app: flask.Flask, api: Api, bob: HttpVisitor) -> None:
-    """No list, filter, file or number shows another organisation's."""
+    """No list, filter, file or number includes data of another organization."""
     created = api.create(name="secret shop", tags=["secret tag"])
     number = created["id"]
     tell(app, number, {"id": 7, "x": "secret"}, status=DeliveryStatus.QUEUED)
@@ -96,10 +96,10 @@ def test_lists_show_only_ones_own(app: flask.Flask, api: Api, bob: HttpVisitor) 
         assert ">7<" not in shown and ",7," not in shown, path
 
 
-def test_redelivery_stays_at_home(
+def test_redelivery_is_scoped(
     app: flask.Flask, api: Api, bob: HttpVisitor, ann: HttpVisitor
 ) -> None:
-    """Nobody redelivers or replays what is another organisation's."""
+    """A user cannot redeliver or replay another organization's notifications."""
     number = api.create()["id"]
     tell(app, number, {"id": 7}, status=DeliveryStatus.QUEUED)
     before = rows(app)
@@ -110,7 +110,7 @@ def test_redelivery_stays_at_home(
     ):
         assert bob.post("/deliveries/redeliver", form).status_code == 302
     window = {"instance": str(number), "since": "2020-01-01T00:00", "act": "send"}
-    assert "No event is like that" in bob.post("/deliveries/replay", window).text
+    assert "No matching events" in bob.post("/deliveries/replay", window).text
     assert rows(app) == before
     ann.post("/deliveries/redeliver", {"what": "all"})
     assert rows(app) != before

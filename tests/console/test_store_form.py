@@ -1,4 +1,4 @@
-"""The page "Authenticate a store", without a browser's script: fields, errors, the cURL."""
+"""The page "Authenticate a store" without JavaScript: fields, errors, the cURL command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from flask_woo_events.console import curl, forms
 from flask_woo_events.console.rate_limit import CALLS, WITHIN
-from flask_woo_events.console.store_form import example
+from flask_woo_events.console.store_page import example
 from flask_woo_events.db.models import Connection, Instance
 from flask_woo_events.instances import configuration
 from flask_woo_events.instances.polled_resources import default_configuration
@@ -29,7 +29,7 @@ EXAMPLE_KEY = "a-key-of-the-callback"
 
 @pytest.fixture
 def form(ann: HttpVisitor, store_server: StubStore) -> dict[str, t.Any]:
-    """The form of a new instance, filled in as the documentation does it."""
+    """Return the form of a new instance, filled in as documented."""
     fields = fields_of(ann.get(NEW).text)
     return fields | {
         "name": "API Instance with Polling",
@@ -43,7 +43,7 @@ def form(ann: HttpVisitor, store_server: StubStore) -> dict[str, t.Any]:
 
 
 def _kept(app: flask.Flask, instance_id: int) -> dict[str, str]:
-    """The configuration of an instance, secrets in clear."""
+    """Return the configuration of an instance with decrypted secrets."""
     runtime = runtime_of(app)
     with runtime.database.read() as session:
         return configuration.read(session, runtime.cipher, instance_id)
@@ -54,10 +54,10 @@ def _count(app: flask.Flask) -> int:
         return session.scalar(sa.select(sa.func.count(Instance.id))) or 0
 
 
-def test_new_instance_tells_its_token_once(
+def test_new_instance_shows_its_token_once(
     app: flask.Flask, ann: HttpVisitor, form: dict[str, t.Any]
 ) -> None:
-    """The answer has id and token, snippets that hold them, and nothing keeps the token."""
+    """The page shows id and token once, and no other page shows the token."""
     page = ann.post(NEW, form)
     assert page.status_code == 200
     token = page.text.split('id="instance-token">')[1].split("<")[0]
@@ -72,7 +72,7 @@ def test_new_instance_tells_its_token_once(
 def test_untouched_form_polls_the_four_resources(
     app: flask.Flask, ann: HttpVisitor, form: dict[str, t.Any]
 ) -> None:
-    """What the form begins with is the documented configuration."""
+    """The form starts with the documented configuration."""
     ann.post(NEW, form)
     kept = _kept(app, 1)
     assert json.loads(kept["event.poller.configuration"]) == default_configuration()
@@ -103,7 +103,7 @@ def test_webhook_needs_no_poller_keys(ann: HttpVisitor, form: dict[str, t.Any]) 
 def test_error_stands_at_its_field(
     app: flask.Flask, ann: HttpVisitor, form: dict[str, t.Any], field: str, value: str, words: str
 ) -> None:
-    """A wrong field is named and marked, what else was typed stays, and nothing is saved."""
+    """A wrong field is named and marked, the input is kept, and nothing is saved."""
     page = ann.post(NEW, form | {field: value})
     assert page.status_code == 422
     assert f'<a href="#{field}">{words.replace("&", "&amp;")}</a>' in page.text
@@ -114,11 +114,11 @@ def test_error_stands_at_its_field(
 def test_stores_answer_is_shown(
     app: flask.Flask, ann: HttpVisitor, form: dict[str, t.Any], store_server: StubStore
 ) -> None:
-    """Credentials are tried before saving; what the store said is there to read."""
+    """The keys are tested before saving, and the store's refusal is shown."""
     store_server.refuse_keys()
     page = ann.post(NEW, form)
     assert page.status_code == 422
-    assert "It answered 401" in page.text
+    assert "The store responded with 401" in page.text
     assert "Invalid signature - provided signature does not match." in page.text
     assert _count(app) == 0
 
@@ -126,15 +126,15 @@ def test_stores_answer_is_shown(
 def test_credentials_can_be_tried(
     app: flask.Flask, ann: HttpVisitor, form: dict[str, t.Any], store_server: StubStore
 ) -> None:
-    """Trying shows the store's name and version and saves nothing."""
+    """Testing the connection shows the store's name and version and saves nothing."""
     page = ann.post(NEW, form | {"act": "try"})
-    assert "The store answers." in page.text and "WooCommerce 9.4.2" in page.text
+    assert "Connected." in page.text and "WooCommerce 9.4.2" in page.text
     assert _count(app) == 0
 
 
 @pytest.mark.parity(92, 93)
 def test_list_and_json_say_the_same(ann: HttpVisitor, form: dict[str, t.Any]) -> None:
-    """The raw JSON holds what the list says, and back; what the list does not show stays."""
+    """List and JSON convert into each other without losing parameters."""
     extra = default_configuration()
     extra["orders"] |= {"pollDelay": 60, "pageSize": 20}
     extra["orders"]["datesConfiguration"]["updatedDateTimezone"] = "EST"
@@ -150,7 +150,7 @@ def test_list_and_json_say_the_same(ann: HttpVisitor, form: dict[str, t.Any]) ->
 def test_resources_can_be_left_out_and_added(
     app: flask.Flask, ann: HttpVisitor, form: dict[str, t.Any]
 ) -> None:
-    """A resource without its check is not polled; one more is a copy under another name."""
+    """A resource that is not selected is not polled; an added one is."""
     form.pop("resources-0-selected")
     more = fields_of(ann.post(NEW, form | {"act": "add"}).text)
     more |= {"resources-4-name": "contacts", "resources-4-url": "/hubs/ecommerce/customers"}
@@ -181,26 +181,26 @@ def test_filtering_switched_off_is_an_empty_object(
         ('{\n "a": {\n  "url": "/orders",\n  "datesConfiguration": {\n   '
          '"createdDateFormat": "YYYY"\n  }\n }\n}', "Line 5"),
         ('{\n "a.b": {\n  "url": "/orders",\n  "pageSize": 0\n }\n}', "Line 4"),
-        ("[]", "an object of resources to poll is expected"),
+        ("[]", "expected an object of resources to poll"),
         ("", "this is not JSON"),
     ],
 )  # fmt: skip
 def test_json_errors_stand_at_their_line(
     ann: HttpVisitor, form: dict[str, t.Any], text: str, words: str
 ) -> None:
-    """What is wrong in the raw JSON is said with its line, by parser and rules alike."""
+    """An error in the JSON is shown with its line, whether the parser or a rule found it."""
     page = ann.post(NEW, form | {"mode": "json", "poller_json": text})
     assert page.status_code == 422
     problem = page.text.split('id="json-problem"')[1]
     assert words in problem[:600]
-    told = ann.post("/instances/new/preview", form | {"mode": "json", "poller_json": text}).json
-    assert words in f"Line {told['problem']['line']} {told['problem']['message']}"
+    preview = ann.post("/instances/new/preview", form | {"mode": "json", "poller_json": text}).json
+    assert words in f"Line {preview['problem']['line']} {preview['problem']['message']}"
 
 
 def test_store_can_send_its_keys_itself(
     app: flask.Flask, ann: HttpVisitor, form: dict[str, t.Any]
 ) -> None:
-    """Name and address suffice to be led to the store's approval; the page holds no key."""
+    """The store's approval needs only name and URL."""
     runtime = runtime_of(app)
     public = dataclasses.replace(
         runtime.settings, public_url="https://events.example.com/elements/api-v2"
@@ -212,7 +212,7 @@ def test_store_can_send_its_keys_itself(
     assert f'href="{form["store_url"]}/wc-auth/v1/authorize?app_name=' in page.text
     with runtime.database.read() as session:
         assert session.scalar(sa.select(sa.func.count(Connection.id))) == 1
-    assert "This is needed" in ann.post(NEW, empty | {"name": ""}).text
+    assert "This field is required" in ann.post(NEW, empty | {"name": ""}).text
     script = ann.post(NEW, empty | {"store_url": "javascript:alert(1)"})
     assert script.status_code == 422 and 'href="javascript' not in script.text
     runtime.settings = dataclasses.replace(public, public_url=None)
@@ -220,7 +220,7 @@ def test_store_can_send_its_keys_itself(
 
 
 def _body(command: str) -> dict[str, t.Any]:
-    """The body that a shell would send with a command."""
+    """Return the body that a shell would send with a command."""
     script = f'curl() {{ printf %s "${{!#}}"; }}\n{command}'
     run = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
     body: dict[str, t.Any] = json.loads(run.stdout)
@@ -247,7 +247,7 @@ def test_curl_does_what_the_form_does(
 
 
 def test_curl_hides_secrets_until_asked(ann: HttpVisitor, form: dict[str, t.Any]) -> None:
-    """Secrets are in the cURL only after somebody wanted to see them."""
+    """The cURL command shows secrets only on request."""
     secrets = {"signature_key": "a-signature-key", "basic_password": "a-password",
                "basic_username": "user", "callback_headers": "X-Key: a-header"}  # fmt: skip
     hidden = curl_of(ann.post(NEW, form | secrets | {"act": "preview"}).text)
@@ -262,7 +262,7 @@ def test_curl_hides_secrets_until_asked(ann: HttpVisitor, form: dict[str, t.Any]
 def test_live_preview_is_the_same_text(
     ann: HttpVisitor, form: dict[str, t.Any], reveal: str
 ) -> None:
-    """What the script shows is what the page without a script shows."""
+    """The live preview equals the preview without JavaScript."""
     form |= {"reveal": reveal, "name": "it's"}
     with_script = ann.post("/instances/new/preview", form).json
     without = ann.post(NEW, form | {"act": "preview"}).text
@@ -272,13 +272,13 @@ def test_live_preview_is_the_same_text(
 
 @pytest.mark.parity(93)
 def test_preview_has_examples_of_formats(ann: HttpVisitor, form: dict[str, t.Any]) -> None:
-    """A format is shown with a date in it, or with what is wrong."""
-    told = ann.post(
+    """A date format is shown with an example, or with its error."""
+    preview = ann.post(
         "/instances/new/preview",
         form | {"resources-0-updated_format": "yyyy", "resources-0-created_format": "QQ"},
     ).json["examples"]
-    assert told["resources-0-updated_format"].isdigit()
-    assert "not known" in told["resources-0-created_format"]
+    assert preview["resources-0-updated_format"].isdigit()
+    assert "not known" in preview["resources-0-created_format"]
 
 
 @pytest.mark.parity(93)
@@ -291,7 +291,7 @@ def test_every_offered_format_can_be_used(app: flask.Flask, pattern: str) -> Non
 
 @pytest.mark.parity(94)
 def test_key_is_generated(ann: HttpVisitor, form: dict[str, t.Any]) -> None:
-    """The button fills in a key that nobody guesses, each time another one."""
+    """The button generates a long key, a different one each time."""
     keys = {fields_of(ann.post(NEW, form | {"act": "key"}).text)["signature_key"] for _ in "12"}
     assert len(keys) == 2 and all(len(key) >= 40 for key in keys)
 
@@ -300,7 +300,7 @@ def test_key_is_generated(ann: HttpVisitor, form: dict[str, t.Any]) -> None:
 def test_tags_are_typed_and_chosen(
     app: flask.Flask, ann: HttpVisitor, form: dict[str, t.Any]
 ) -> None:
-    """Tags that others have can be chosen beside typed ones."""
+    """Existing tags can be selected in addition to typed ones."""
     ann.post(NEW, form | {"tags": "eu, retail"})
     page = ann.get(NEW).text
     assert 'name="chosen_tags" value="eu"' in page
@@ -312,13 +312,13 @@ def test_tags_are_typed_and_chosen(
 def test_test_notification_is_signed_and_marked(
     ann: HttpVisitor, form: dict[str, t.Any], woo_callback: ServedCallback
 ) -> None:
-    """The callback gets one notification of low severity that says that it is a test."""
+    """The callback receives one signed notification of low severity that is marked as a test."""
     page = ann.post(
         NEW,
         form | {"callback_url": woo_callback.url, "signature_key": EXAMPLE_KEY, "act": "test",
                 "callback_headers": "X-Own: yes"},
     )  # fmt: skip
-    assert "The callback took it." in page.text
+    assert "The callback accepted the test notification." in page.text
     [received] = woo_callback.receiver.received
     assert received.is_signed_with(EXAMPLE_KEY)
     assert received.json["severity"] == "low" and received.json["action"] == "test"
@@ -327,18 +327,18 @@ def test_test_notification_is_signed_and_marked(
 
 
 def test_failed_test_says_why(ann: HttpVisitor, form: dict[str, t.Any]) -> None:
-    """A callback that refuses is told with its answer."""
+    """A failed test shows the callback's response."""
     receiver = CallbackReceiver(lambda received: 500)
     with receiver.serve() as url:
         page = ann.post(NEW, form | {"callback_url": url, "act": "test"})
-    assert "The callback did not take it." in page.text
+    assert "The callback did not accept the test notification." in page.text
     assert "500 Internal Server Error" in page.text
 
 
 def test_test_obeys_the_address_guard(
     app: flask.Flask, form: dict[str, t.Any], ann: HttpVisitor, woo_callback: ServedCallback
 ) -> None:
-    """Where callbacks at private addresses are not allowed, no test goes there either."""
+    """The address guard applies to test notifications."""
     runtime = runtime_of(app)
     settings = dataclasses.replace(runtime.settings, allow_private_callbacks=False)
     guarded = Runtime(settings, runtime.database)
@@ -347,7 +347,7 @@ def test_test_obeys_the_address_guard(
     guarded.callback_session.close()
     guarded.store_session.close()
     app.extensions["woo_events"] = runtime
-    assert "The callback did not take it." in page.text
+    assert "The callback did not accept the test notification." in page.text
     assert not woo_callback.receiver.received
 
 
@@ -358,7 +358,7 @@ def test_calls_to_others_are_limited(
     store_server: StubStore,
     woo_callback: ServedCallback,
 ) -> None:
-    """A user cannot make a hammer of the form; what was typed stays, and others go on."""
+    """Calls are limited per user; the input is kept, and other users are not limited."""
     form |= {"callback_url": woo_callback.url, "act": "test"}
     del form["woo_csrf_token"]
     for act in ("try", "test", "") * (CALLS // 3):
@@ -370,7 +370,7 @@ def test_calls_to_others_are_limited(
         assert page.status_code == 429 and 0 < int(page.headers["Retry-After"]) <= 300
         assert "calls to stores and callbacks within 5 minutes" in page.text
         assert fields_of(page.text)["name"] == form["name"]
-    assert ann.post(NEW, form | {"act": "json"}).status_code == 200, "nobody is called by that"
+    assert ann.post(NEW, form | {"act": "json"}).status_code == 200, "this button calls nobody"
     assert store_server.asked == [] and not woo_callback.receiver.received
     assert _count(app) == CALLS // 3
     bea = HttpVisitor(app, add_account(app, "bea", "globex"))
@@ -409,14 +409,14 @@ def test_every_way_of_calling_counts(
 
 
 def test_filled_optional_fields_stay_open(ann: HttpVisitor, form: dict[str, t.Any]) -> None:
-    """What was typed below "Show Optional Fields" is still seen after a button was pressed."""
+    """Filled optional fields stay visible after a button is pressed."""
     assert 'id="optional" open' not in ann.post(NEW, form | {"act": "add"}).text
     page = ann.post(NEW, form | {"basic_username": "u", "act": "add"}).text
     assert 'id="optional" open' in page
 
 
 def test_quoting_survives_every_shell_character() -> None:
-    """A quoted text is one word, whatever it holds."""
+    """A quoted text is one word of the shell."""
     text = "".join(chr(code) for code in range(32, 127)) + "'\n\t''é"
     script = f"printf %s {curl.quoted(text)}"
     run = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
@@ -424,10 +424,10 @@ def test_quoting_survives_every_shell_character() -> None:
 
 
 class TestEdit:
-    """The same page for an instance that is there."""
+    """The same page for an existing instance."""
 
     def test_untouched_changes_nothing(self, app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
-        """Saving the form as it is leaves the instance as it was, secrets included."""
+        """Saving the unchanged form changes nothing, secrets included."""
         number = api.create(**{"event.notification.signature.key": "kept",
                                "event.poller.refresh_interval": "7"})["id"]  # fmt: skip
         before = _kept(app, number)
@@ -456,7 +456,7 @@ class TestEdit:
         assert page.status_code == 422 and "another host than before" in page.text
 
     def test_legacy_urls_become_the_list(self, api: Api, ann: HttpVisitor) -> None:
-        """An instance of the older form shows its resources in the list."""
+        """An instance with the legacy key shows its resources in the list."""
         number = api.create(**{"event.poller.urls": "orders|products"})["id"]
         fields = fields_of(ann.get(f"/instances/{number}/edit").text)
         assert fields["resources-0-name"] == "orders"
@@ -465,7 +465,7 @@ class TestEdit:
     def test_reauthenticating_asks_the_store(
         self, api: Api, ann: HttpVisitor, store_server: StubStore
     ) -> None:
-        """Update with the same store asks nobody; Re-Authenticate does, and shows a refusal."""
+        """Update does not call an unchanged store; Re-Authenticate does, and shows a refusal."""
         number = api.create()["id"]
         ann.post(f"/instances/{number}/edit", fields_of(ann.get(f"/instances/{number}/edit").text))
         fields = fields_of(ann.get(f"/instances/{number}/edit").text)
@@ -476,10 +476,10 @@ class TestEdit:
         assert store_server.asked
         store_server.refuse_keys()
         page = ann.post(f"/instances/{number}/edit", fields | {"act": "reauthenticate"})
-        assert page.status_code == 422 and "It answered 401" in page.text
+        assert page.status_code == 422 and "The store responded with 401" in page.text
 
     def test_curl_is_a_patch(self, api: Api, ann: HttpVisitor) -> None:
-        """The cURL of an instance changes it, and shows none of its secrets even when asked."""
+        """The cURL of an existing instance is a PATCH, and never shows its stored secrets."""
         number = api.create(**{"event.notification.signature.key": "kept"})["id"]
         fields = fields_of(ann.get(f"/instances/{number}/edit").text)
         page = ann.post(f"/instances/{number}/edit", fields | {"act": "reveal"}).text
@@ -491,11 +491,11 @@ class TestEdit:
 def test_kept_secrets_are_tried_at_their_own_host_only(
     api: Api, ann: HttpVisitor, woo_callback: ServedCallback
 ) -> None:
-    """A test to another host asks for the secrets again instead of sending the kept ones there."""
+    """A test of another host needs the secrets again; stored ones are not sent there."""
     number = api.create(**{"event.notification.signature.key": EXAMPLE_KEY})["id"]
     edit = f"/instances/{number}/edit"
     fields = fields_of(ann.get(edit).text) | {"callback_url": woo_callback.url, "act": "test"}
-    assert "kept for another host" in ann.post(edit, fields).text
+    assert "belongs to another host" in ann.post(edit, fields).text
     assert not woo_callback.receiver.received
     ann.post(edit, fields | {"signature_key": EXAMPLE_KEY})
     [received] = woo_callback.receiver.received

@@ -1,4 +1,4 @@
-"""The commands of ``flask woo`` for accounts, instances, tables and keys."""
+"""Commands of ``flask woo``: users, instances, tables, keys, and the help of all."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import flask
 import pytest
 import sqlalchemy as sa
 
+from flask_woo_events.cli import cli
 from flask_woo_events.db import upgrade
 from flask_woo_events.db.models import Configuration, Instance, Poller, PollerState
 from flask_woo_events.values.crypto import Cipher
@@ -50,8 +51,8 @@ def _one(app: flask.Flask, query: sa.Select[t.Any]) -> t.Any:
         return session.scalars(query).one()
 
 
-def test_added_user_may_call(app: flask.Flask) -> None:
-    """The header that is printed can be sent as it is."""
+def test_printed_header_authenticates(app: flask.Flask) -> None:
+    """The printed header can be sent as it is."""
     output = _good(app, "users", "add", "ann", "--organization", "acme")
     header = next(line for line in output.splitlines() if line.startswith("Authorization: "))
     headers = {"Authorization": header.removeprefix("Authorization: ")}
@@ -60,13 +61,13 @@ def test_added_user_may_call(app: flask.Flask) -> None:
 
 
 def test_added_user_as_json(app: flask.Flask) -> None:
-    """Scripts read the secrets as JSON."""
+    """With ``--json`` the secrets are JSON."""
     output = _good(app, "users", "add", "ann", "--organization", "acme", "--json")
     assert {"user_secret", "organization_secret"} <= set(json.loads(output))
 
 
-def test_second_user_is_told_where_the_secret_is(app: flask.Flask, account: Account) -> None:
-    """The organisation's secret is not told again."""
+def test_second_user_prints_no_organization_secret(app: flask.Flask, account: Account) -> None:
+    """The organization's secret is printed for its first user only."""
     output = _good(app, "users", "add", "bob", "--organization", "acme")
     assert "<ORGANIZATION_SECRET>" in output
     assert account.organization not in output
@@ -103,8 +104,8 @@ def test_users_remove(app: flask.Flask, account: Account) -> None:
         ("instances", "create", "no-such-file", "--user", "ann", "--organization", "acme"),
     ],
 )
-def test_failures_are_words(app: flask.Flask, account: Account, args: tuple[str, ...]) -> None:
-    """A command that fails says why in words and ends with a status."""
+def test_failures_are_messages(app: flask.Flask, account: Account, args: tuple[str, ...]) -> None:
+    """A command that fails prints a message without a traceback and exits with a status."""
     assert "Error" in _bad(app, *args)
 
 
@@ -113,7 +114,7 @@ def _create(user: str = "ann") -> tuple[str, ...]:
 
 
 def test_instances_create(app: flask.Flask, account: Account, store_server: StubStore) -> None:
-    """The body of the API creates an instance, whose token is printed."""
+    """The JSON of the API creates an instance, whose token is printed."""
     body = json.dumps(body_for(store_server.url))
     output = _good(app, *_create(), stdin=body)
     token = output.split()[-1]
@@ -123,14 +124,14 @@ def test_instances_create(app: flask.Flask, account: Account, store_server: Stub
 
 @pytest.mark.parametrize("body", ["", "not json", "[]", "{}", '{"name": "x"}', "[" * 10_000])
 def test_instances_create_with_a_bad_body(app: flask.Flask, account: Account, body: str) -> None:
-    """A bad body is refused in words."""
+    """A bad body is refused with a message."""
     assert "Error" in _bad(app, *_create(), stdin=body)
 
 
-def test_instances_create_for_nobody(
+def test_instances_create_for_an_unknown_user(
     app: flask.Flask, account: Account, store_server: StubStore
 ) -> None:
-    """A user who does not exist is told how to come into being, before the store is asked."""
+    """For an unknown user the message names the command, and the store is not called."""
     body = json.dumps(body_for(store_server.url))
     assert "flask woo users add" in _bad(app, *_create("bob"), stdin=body)
     assert store_server.asked == []
@@ -139,7 +140,7 @@ def test_instances_create_for_nobody(
 def test_instances_create_at_a_store_that_refuses(
     app: flask.Flask, account: Account, store_server: StubStore
 ) -> None:
-    """The store's refusal is told and nothing is stored."""
+    """If the store refuses the keys, nothing is stored."""
     store_server.refuse_keys()
     body = json.dumps(body_for(store_server.url))
     _bad(app, *_create(), stdin=body)
@@ -148,7 +149,7 @@ def test_instances_create_at_a_store_that_refuses(
 
 
 def test_instances_list(app: flask.Flask, api: Api) -> None:
-    """Instances of all organisations are listed with their pollers."""
+    """Instances of all organizations are listed with their pollers."""
     created = api.create(name="first shop")
     output = _good(app, "instances", "list")
     assert "first shop" in output and "orders:baseline" in output
@@ -164,6 +165,8 @@ def test_instances_show(app: flask.Flask, api: Api) -> None:
         _good(app, "instances", "show", number, "--json"),
     ):
         assert "cs_test" not in output and "********" in output and "orders" in output
+    text = _good(app, "instances", "show", number)
+    assert "last poll never" in text and "user.id" in text
 
 
 def test_instances_pause_and_resume(app: flask.Flask, api: Api) -> None:
@@ -171,13 +174,13 @@ def test_instances_pause_and_resume(app: flask.Flask, api: Api) -> None:
     number = str(api.create()["id"])
     _good(app, "instances", "pause", number)
     assert _one(app, sa.select(Instance.next_poll_at)) is None
-    assert "disabled" in _good(app, "instances", "list")
+    assert "paused" in _good(app, "instances", "list")
     _good(app, "instances", "resume", number)
     assert _one(app, sa.select(Instance.next_poll_at)) is not None
 
 
 def test_instances_backfill(app: flask.Flask, api: Api) -> None:
-    """A backfill starts every poller over and tells what it finds."""
+    """A backfill records new baselines and sends CREATED events."""
     created = api.create(**{"event.poller.urls": "orders"})
     with runtime_of(app).database.write() as session:
         session.execute(sa.update(Poller).values(state=PollerState.ACTIVE))
@@ -187,7 +190,7 @@ def test_instances_backfill(app: flask.Flask, api: Api) -> None:
 
 
 def test_instances_delete_asks(app: flask.Flask, api: Api) -> None:
-    """An instance is deleted only when the question is answered with yes."""
+    """An instance is deleted only after confirmation."""
     number = str(api.create()["id"])
     _bad(app, "instances", "delete", number, stdin="n\n")
     _good(app, "instances", "delete", number, stdin="y\n")
@@ -195,7 +198,7 @@ def test_instances_delete_asks(app: flask.Flask, api: Api) -> None:
 
 
 def test_db_upgrade_and_check(tmp_path: pathlib.Path) -> None:
-    """Missing tables are told with the command that makes them."""
+    """If tables are missing, the message names the command that creates them."""
     app = make_app(tmp_path)
     try:
         assert "flask woo db upgrade" in _bad(app, "db", "check")
@@ -208,13 +211,13 @@ def test_db_upgrade_and_check(tmp_path: pathlib.Path) -> None:
 
 
 def test_keys_generate(app: flask.Flask) -> None:
-    """A generated key is one."""
+    """A generated key encrypts and decrypts."""
     key = _good(app, "keys", "generate").strip()
     assert Cipher([key]).decrypt(Cipher([key]).encrypt("text")) == "text"
 
 
 def test_keys_rotate(tmp_path: pathlib.Path, app: flask.Flask, api: Api) -> None:
-    """After a rotation the old key is not needed any more."""
+    """After a rotation the old key is not needed."""
     api.create()
     old = app.config["WOO_EVENTS_ENCRYPTION_KEYS"][0]
     new = Cipher.generate_key()
@@ -230,9 +233,33 @@ def test_keys_rotate(tmp_path: pathlib.Path, app: flask.Flask, api: Api) -> None
 def test_keys_rotate_without_the_old_key(
     tmp_path: pathlib.Path, app: flask.Flask, api: Api
 ) -> None:
-    """A rotation that cannot read a secret changes none."""
+    """A rotation that cannot decrypt a secret changes nothing."""
     api.create()
     other = make_app(tmp_path, WOO_EVENTS_ENCRYPTION_KEYS=[Cipher.generate_key()])
     assert "WOO_EVENTS_ENCRYPTION_KEYS" in _bad(other, "keys", "rotate")
     dispose(other)
     assert api.call("PATCH", "/instances/1", {"name": "still readable"}).status_code == 200
+
+
+def _commands(group: click.Group) -> t.Iterator[click.Command]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield command
+        if isinstance(command, click.Group):
+            yield from _commands(command)
+
+
+def test_every_command_and_option_has_a_help() -> None:
+    """Each command, and each of its options, has a help text."""
+    for command in _commands(cli):
+        assert command.help, command.name
+        for option in command.params:
+            assert not isinstance(option, click.Option) or option.help, (command.name, option.name)
+
+
+@pytest.mark.parametrize("args", [("simulate",), ("prove", "--list")])
+def test_unknown_version_is_refused(app: flask.Flask, args: tuple[str, ...]) -> None:
+    """A version that the simulator does not have is refused with those that it has."""
+    assert "'11.0'" in _bad(app, *args, "--version", "4.0")

@@ -1,4 +1,4 @@
-"""Connecting a store by WooCommerce's approval: nobody copies keys, and nothing leaks."""
+"""Connecting a store through WooCommerce's approval, without copying keys."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BASE = f"https://events.test{PREFIX}"
 
 
 class Desk:
-    """An application that stores are connected to, and one store."""
+    """An application to connect stores to, and one store."""
 
     def __init__(self, app: flask.Flask, store: SimulatedStore, url: str) -> None:
         self.app = app
@@ -47,7 +47,7 @@ class Desk:
             return Caller(organization_id=row.organization_id, user_id=row.id)
 
     def invite(self, *options: str) -> str:
-        """Have the command line print an invitation, and give its token."""
+        """Print an invitation with the command line; return its token."""
         command = ["woo", "instances", "invite", "--organization", "acme", "--user", "ann"]
         result = self.app.test_cli_runner().invoke(args=[*command, *options])
         assert result.exit_code == 0, result.output
@@ -60,14 +60,14 @@ class Desk:
         return self.client.get(f"{PREFIX}/connect", query_string=query)
 
     def state(self, invitation: str, **args: str) -> str:
-        """Press the plugin's button; the state that the store's page got."""
+        """Press the plugin's button; return the state that the store's page received."""
         answer = self.open(invitation, store_url=self.url, **args)
         assert answer.status_code == 303, answer.text
         query = urllib.parse.urlsplit(str(answer.location)).query
         return urllib.parse.parse_qs(query)["user_id"][0]
 
     def send(self, state: str, key: str = "ck_test", secret: str = "cs_test") -> int:
-        """Send keys as a store does after the approval; the answer's status."""
+        """Send keys as a store does after the approval; return the response's status."""
         body = {
             "key_id": 1,
             "user_id": state,
@@ -101,7 +101,7 @@ def desk(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Desk]:
 
 
 def test_a_store_is_connected(desk: Desk) -> None:
-    """The store sends its keys, they are tried, and the instance is the inviting user's."""
+    """The store sends its keys, they are tested, and the instance belongs to the inviting user."""
     back = f"{desk.url}/wp-admin/admin.php?page=wc-settings"
     state = desk.state(desk.invite(), return_url=back)
     assert desk.send(state) == 200
@@ -124,7 +124,7 @@ def test_a_store_is_connected(desk: Desk) -> None:
     [("https://events.test/woo/instances", True), ("https://events.test.evil/woo", False)],
 )
 def test_back_to_the_application(desk: Desk, page: str, shown: bool) -> None:
-    """Who began on a page of the application gets back to it, and to nowhere else."""
+    """The approval leads back to the application's page where it began, and to no other site."""
     with desk.runtime.database.write() as session:
         target = wc_auth.begin(
             session,
@@ -143,7 +143,7 @@ def test_back_to_the_application(desk: Desk, page: str, shown: bool) -> None:
 
 
 def test_what_the_store_is_asked(desk: Desk) -> None:
-    """The store's page is told where to send the keys, and gets a state that nobody can guess."""
+    """The store receives the URL for its keys, and a state that cannot be guessed."""
     answer = desk.open(desk.invite(), store_url=desk.url)
     target = urllib.parse.urlsplit(answer.location)
     asked = {name: value[0] for name, value in urllib.parse.parse_qs(target.query).items()}
@@ -159,7 +159,7 @@ def test_what_the_store_is_asked(desk: Desk) -> None:
 
 
 def test_nothing_secret_goes_through_the_browser(desk: Desk) -> None:
-    """Neither pages nor the database show keys; the database does not even know the state."""
+    """Pages and the database contain neither keys nor the state."""
     secret = "cs_test"
     link = desk.invite()
     answer = desk.open(link, store_url=desk.url)
@@ -175,7 +175,7 @@ def test_nothing_secret_goes_through_the_browser(desk: Desk) -> None:
 
 
 def test_a_state_is_good_once(desk: Desk) -> None:
-    """Keys that come a second time, too late, or with another state are refused."""
+    """Keys that arrive twice, too late, or with another state are refused."""
     state = desk.state(desk.invite())
     assert desk.send("another") == 404
     assert desk.send(state) == 200
@@ -187,7 +187,7 @@ def test_a_state_is_good_once(desk: Desk) -> None:
 
 
 def test_wrong_keys_connect_nothing(desk: Desk) -> None:
-    """Keys that the store refuses make no instance, and the page gives the reason."""
+    """Keys that the store refuses create no instance, and the page shows the reason."""
     state = desk.state(desk.invite())
     assert desk.send(state, secret="cs_wrong") == 400
     assert desk.instances() == []
@@ -206,8 +206,8 @@ def test_connecting_again_gives_new_keys(desk: Desk) -> None:
     assert access.consumer_key == "ck_new"
 
 
-def test_another_organisation_is_not_touched(desk: Desk) -> None:
-    """The same store at another organisation is another instance."""
+def test_another_organization_is_not_touched(desk: Desk) -> None:
+    """The same store is a separate instance in another organization."""
     assert desk.send(desk.state(desk.invite())) == 200
     add_account(desk.app, "eve", "rivals")
     token = wc_auth.invite(desk.runtime, desk.caller("eve")).partition("invitation=")[2]
@@ -216,7 +216,7 @@ def test_another_organisation_is_not_touched(desk: Desk) -> None:
 
 
 def test_what_the_invitation_wants(desk: Desk, tmp_path: pathlib.Path) -> None:
-    """An invitation may say what the instance shall be; the link does not show it."""
+    """An invitation may contain the instance's configuration, which the link does not reveal."""
     wanted = {
         "name": "Their shop",
         "tags": ["a"],
@@ -235,7 +235,7 @@ def test_what_the_invitation_wants(desk: Desk, tmp_path: pathlib.Path) -> None:
 
 
 def test_an_invitation_for_one_store(desk: Desk) -> None:
-    """It connects no other store, and needs no address."""
+    """An invitation for one store connects no other, and needs no address."""
     token = desk.invite("--store", desk.url)
     assert desk.open(token).status_code == 303
     answer = desk.open(token, store_url="https://another.test")
@@ -243,7 +243,7 @@ def test_an_invitation_for_one_store(desk: Desk) -> None:
 
 
 def test_invitations_that_do_not_work(desk: Desk) -> None:
-    """Forged, expired, and those of a user who is gone: a page says so."""
+    """Forged and expired invitations, and those of a removed user, show an error page."""
     good = desk.invite("--days", "1")
     for token in ("", "x", good[:-2] + "xx"):
         assert desk.open(token, store_url=desk.url).status_code == 404
@@ -259,7 +259,7 @@ def test_invitations_that_do_not_work(desk: Desk) -> None:
 
 
 def test_without_the_plugin_the_page_asks_for_the_store(desk: Desk) -> None:
-    """A page asks where the store is, and escapes what it is given."""
+    """A page asks for the store's address, and escapes it."""
     token = desk.invite()
     page = desk.open(token)
     assert (page.status_code, "Address of the store" in page.text) == (200, True)
@@ -269,7 +269,7 @@ def test_without_the_plugin_the_page_asks_for_the_store(desk: Desk) -> None:
 
 
 def test_the_browser_goes_back_to_the_store_only(desk: Desk) -> None:
-    """Another site's address is not linked."""
+    """The page does not link to another site."""
     for back in ("https://evil.test/", f"{desk.url}.evil.test/", "javascript:alert(1)"):
         state = desk.state(desk.invite(), return_url=back)
         assert desk.send(state) == 200
@@ -278,7 +278,7 @@ def test_the_browser_goes_back_to_the_store_only(desk: Desk) -> None:
 
 
 def test_pages_while_nothing_came_of_it(desk: Desk) -> None:
-    """Denied, not yet sent, and unknown are three different pages."""
+    """Denied, pending and unknown approvals have different pages."""
     state = desk.state(desk.invite())
     assert "did not approve" in desk.returned(state, success="0").text
     assert "has not sent its keys yet" in desk.returned(state).text
@@ -286,14 +286,14 @@ def test_pages_while_nothing_came_of_it(desk: Desk) -> None:
 
 
 def test_stores_send_keys_to_https_only(desk: Desk) -> None:
-    """An address that WooCommerce refuses is refused here, with the setting to change."""
+    """A callback address that WooCommerce would refuse is refused, naming the setting."""
     with pytest.raises(ConfigurationError, match="WOO_EVENTS_PUBLIC_URL"):
         wc_auth.public_base("http://events.test")
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"user_id": 1}', b"x" * 20_000])
 def test_rubbish_is_refused(desk: Desk, body: bytes) -> None:
-    """What no store sends is refused before anything is looked up."""
+    """A body that no store sends is refused before any query."""
     answer = desk.client.post(
         f"{PREFIX}/connect/callback", data=body, content_type="application/json"
     )

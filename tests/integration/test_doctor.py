@@ -1,4 +1,4 @@
-"""``flask woo doctor``: each trouble is said, with the command that mends it."""
+"""``flask woo doctor``: each problem is reported with its fix."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.integration.store_to_callback import StoreToCallback, open_line
 
 
 def _findings(line: StoreToCallback) -> dict[str, str]:
-    """What is said, with its fix."""
+    """Return the reported problems, each with its fix."""
     result = line.app.test_cli_runner().invoke(args=["woo", "doctor", "--json"])
     found = {
         one["what"]: one["fix"]
@@ -35,7 +35,7 @@ def _findings(line: StoreToCallback) -> dict[str, str]:
 
 
 def _fix(line: StoreToCallback, words: str) -> str:
-    """The fix of the one finding that has these words."""
+    """Return the fix of the only finding that contains these words."""
     found = _findings(line)
     assert [what for what in found if words in what], found
     return next(fix for what, fix in found.items() if words in what)
@@ -46,34 +46,34 @@ def _set(line: StoreToCallback, table: type, **values: object) -> None:
         session.execute(sa.update(table).values(**values))
 
 
-def test_nothing_is_wrong(line: StoreToCallback) -> None:
-    """A store that was just read gives no reason to worry."""
+def test_no_problems(line: StoreToCallback) -> None:
+    """A store that was just polled has no problems."""
     assert _findings(line) == {}
 
 
-def test_the_keys_are_refused(line: StoreToCallback) -> None:
-    """A key that was taken back, and a store that does not answer."""
+def test_keys_are_rejected(line: StoreToCallback) -> None:
+    """A revoked key and a store that does not respond have different fixes."""
     line.store.faults.add("status", times=100, code=401)
-    assert "REST API" in _fix(line, "refuses its keys")
+    assert "REST API" in _fix(line, "rejects its keys")
     line.store.faults.clear()
     line.store.faults.add("reset", times=100)
-    assert "curl" in _fix(line, "cannot be used")
+    assert "curl" in _fix(line, "the store cannot be reached")
 
 
-def test_a_poller_is_disabled(line: StoreToCallback) -> None:
-    """The command that resumes it is there to be copied."""
+def test_poller_is_disabled(line: StoreToCallback) -> None:
+    """The fix of a disabled resource is the command that resumes it."""
     _set(line, Poller, state=PollerState.DISABLED, error="no answer")
     assert _fix(line, "no answer") == f"flask woo instances resume {line.instance_id}"
 
 
 def test_no_worker_runs(line: StoreToCallback) -> None:
-    """What is due for minutes is nobody's."""
+    """An instance that has been due for minutes means that no worker runs."""
     _set(line, Instance, next_poll_at=utc_now() - dt.timedelta(minutes=3))
-    assert _fix(line, "no worker takes them") == "flask woo poll"
+    assert _fix(line, "no worker polls them") == "flask woo poll"
 
 
-def test_the_callback_is_away(line: StoreToCallback) -> None:
-    """It is connected to, and gets nothing by that."""
+def test_callback_is_unreachable(line: StoreToCallback) -> None:
+    """The doctor connects to the callback and sends nothing."""
     before = len(line.receiver.received)
     assert _findings(line) == {}
     assert len(line.receiver.received) == before
@@ -82,28 +82,30 @@ def test_the_callback_is_away(line: StoreToCallback) -> None:
     assert _fix(line, "refuses connections")
 
 
-def test_the_callback_is_forbidden(line: StoreToCallback) -> None:
-    """The address guard is asked as at a delivery."""
+def test_callback_address_is_not_allowed(line: StoreToCallback) -> None:
+    """The address guard applies as for a delivery."""
     runtime = runtime_of(line.app)
     runtime.settings = dataclasses.replace(
         runtime.settings, allow_private_callbacks=False, allow_private_stores=True
     )
-    assert _fix(line, "the callback cannot be reached") == "let its host be reached from here"
+    assert (
+        _fix(line, "the callback cannot be reached") == "make its host reachable from this machine"
+    )
 
 
-def test_notifications_wait(line: StoreToCallback) -> None:
-    """A callback that was given up is named, with how long its oldest notification waits."""
+def test_undelivered_notifications(line: StoreToCallback) -> None:
+    """A stopped subscription is reported, with the age of its oldest undelivered notification."""
     line.receiver.answer = lambda _received: 410
     line.store.acts.stock(line.first("products"), 3)
     line.poll()
     line.delivered()
     redeliver = f"flask woo deliveries redeliver --instance {line.instance_id}"
-    assert _fix(line, "not tried any more") == redeliver
-    assert _fix(line, "1 notifications wait for the callback (queued)") == redeliver
+    assert _fix(line, "deliveries to the callback are stopped") == redeliver
+    assert _fix(line, "undelivered notifications (queued): 1") == redeliver
 
 
-def test_cron_is_late(line: StoreToCallback) -> None:
-    """Webhooks that come after polling has told the change are the store's cron."""
+def test_wp_cron_is_late(line: StoreToCallback) -> None:
+    """Webhooks that arrive after polling found the change point to the store's WP-Cron."""
     with runtime_of(line.app).database.write() as session:
         session.add(
             WebhookCoverage(
@@ -114,45 +116,45 @@ def test_cron_is_late(line: StoreToCallback) -> None:
     assert "wp cron event run --due-now" in _fix(line, "WP-Cron runs late")
 
 
-def test_the_journal(line: StoreToCallback) -> None:
-    """Whether it is there, how far it was read, for what, and why not."""
+def test_journal(line: StoreToCallback) -> None:
+    """The doctor reports the journal: version, position, resources, or why it is not used."""
 
-    def told() -> dict[str, t.Any]:
+    def journal() -> dict[str, t.Any]:
         result = line.app.test_cli_runner().invoke(args=["woo", "doctor", "--json"])
         return t.cast("dict[str, t.Any]", json.loads(result.output.splitlines()[1])["journal"])
 
-    words = line.app.test_cli_runner().invoke(args=["woo", "doctor"])
-    assert "journal: none: the plugin is not installed" in words.output
+    output = line.app.test_cli_runner().invoke(args=["woo", "doctor"])
+    assert "journal: none: the plugin is not installed" in output.output
     line.store.journal.install()
     line.store.acts.stock(line.first("products"), 3)
     head = line.store.journal.entries[-1].seq
-    assert (told()["version"], told()["head"], told()["read"]) == ("1.0.0", head, None)
-    assert "once an hour" in told()["why"]
+    assert (journal()["version"], journal()["head"], journal()["read"]) == ("1.0.0", head, None)
+    assert "once an hour" in journal()["why"]
     _set(line, Instance, journal={}, store_facts={})
-    assert told()["why"] == "the next poll asks for it"
+    assert journal()["why"] == "the next poll checks for it"
     line.poll()
-    assert told()["read"] is not None
-    assert "ten minutes" in told()["why"]
+    assert journal()["read"] is not None
+    assert "ten minutes" in journal()["why"]
     runtime_of(line.app).clock = lambda: utc_now() + dt.timedelta(minutes=11)
     line.store.clock.advance(660)
     line.poll()
-    assert (told()["read"], told()["why"]) == (head, "")
-    assert {"orders", "products"} <= set(told()["covered"])
-    assert not told()["polled"]
-    words = line.app.test_cli_runner().invoke(args=["woo", "doctor"])
-    assert f"plugin 1.0.0, newest row {head}, read up to {head} for customers" in words.output
+    assert (journal()["read"], journal()["why"]) == (head, "")
+    assert {"orders", "products"} <= set(journal()["covered"])
+    assert not journal()["polled"]
+    output = line.app.test_cli_runner().invoke(args=["woo", "doctor"])
+    assert f"plugin 1.0.0, newest row {head}, read up to {head} for customers" in output.output
     assert _findings(line) == {}
 
 
-def test_the_journal_may_not_be_read(line: StoreToCallback) -> None:
-    """A user without the right to it is told who has."""
+def test_journal_is_forbidden(line: StoreToCallback) -> None:
+    """If the keys' user may not read the journal, the fix names the roles that may."""
     line.store.journal.install()
     line.store.faults.add("status", match=STATUS_PATH, times=100, code=403)
-    assert "shop manager" in _fix(line, "the journal is not read")
+    assert "shop manager" in _fix(line, "the journal cannot be read")
 
 
-def test_the_clock_is_off(line: StoreToCallback) -> None:
-    """A machine whose clock differs from the database's is told."""
+def test_clock_is_wrong(line: StoreToCallback) -> None:
+    """A machine whose clock differs from the database's is reported."""
     runtime = runtime_of(line.app)
 
     class Ahead(DatabaseClock):
@@ -160,30 +162,30 @@ def test_the_clock_is_off(line: StoreToCallback) -> None:
             return dt.timedelta(minutes=5)
 
     runtime.clock = Ahead("sqlite", runtime.database.engine.connect)
-    assert _fix(line, "-300 s off the database's") == "timedatectl set-ntp true"
+    assert _fix(line, "differs by -300 s") == "timedatectl set-ntp true"
 
 
 @pytest.fixture
 def hooked(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[StoreToCallback]:
-    """An instance for webhooks."""
+    """Return an instance that uses webhooks."""
     with contextlib.ExitStack() as stack:
         shutil.copy(tables, tmp_path / "host.sqlite3")
         yield open_line("9.4", tmp_path, stack, hooked=True)
 
 
-def test_the_keys_may_only_read(hooked: StoreToCallback) -> None:
-    """Webhooks cannot be put right with them."""
-    assert not [what for what in _findings(hooked) if "may only read" in what]
+def test_keys_are_read_only(hooked: StoreToCallback) -> None:
+    """Read-only keys cannot register webhooks."""
+    assert not [what for what in _findings(hooked) if "are read-only" in what]
     _demote(hooked.store)
-    assert "Read/Write" in _fix(hooked, "may only read")
+    assert "Read/Write" in _fix(hooked, "are read-only")
 
 
 def _demote(store: SimulatedStore) -> None:
     store.add_key("ck_test", "cs_test", "read")
 
 
-def test_a_webhook_is_disabled(hooked: StoreToCallback) -> None:
-    """The store's own word counts, not what was last seen."""
+def test_webhook_is_disabled(hooked: StoreToCallback) -> None:
+    """The state at the store counts, not the one that was last stored."""
     for row in hooked.store.shop.tables["webhooks"]:
         row.status = "disabled"
     found = _findings(hooked)

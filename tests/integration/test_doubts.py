@@ -134,10 +134,10 @@ def test_mass_deletion_that_an_operator_accepts(env: StoreToCallback) -> None:
     assert "discounts" in env.errors()
     runner = env.app.test_cli_runner()
     result = runner.invoke(args=["woo", "instances", "accept", str(env.instance_id)])
-    assert result.output == "The next poll tells what is gone of: discounts.\n"
+    assert result.output == "The next poll sends the deletions of: discounts.\n"
     assert len(env.arrivals()) == 25
     result = runner.invoke(args=["woo", "instances", "accept", str(env.instance_id)])
-    assert (result.exit_code, "misses nothing" in result.output) == (1, True)
+    assert (result.exit_code, "are held back" in result.output) == (1, True)
 
 
 def test_empty_store_needs_an_operator(env: StoreToCallback, own_clock: OwnClock) -> None:

@@ -538,8 +538,8 @@ def test_coverage(env: StoreToCallback) -> None:
     assert products == {"told": 1, "missed": 1, "late": 1, "wrong": 0}
     assert tally["discounts"]["wrong"] == 1
     output = env.app.test_cli_runner().invoke(args=["woo", "doctor"]).output
-    assert "products: of 3 changes" in output
-    assert "missed 1" in output
+    assert "products: 3 changes" in output
+    assert "and missed 1" in output
 
 
 def test_unreachable_store_keeps_webhooks_pending(env: StoreToCallback) -> None:

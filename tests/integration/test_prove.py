@@ -149,7 +149,7 @@ def test_command(tmp_path: pathlib.Path) -> None:
     args = ["woo", "prove", "--version", "11.0", "--scenario", "coupon trashed"]
     result = runner.invoke(args=args)
     assert result.exit_code == 0, result.output
-    assert "1 scenarios, 1 changes, 1 events: 0 lost, 0 false, 0 repeated" in result.output
+    assert "1 scenario, 1 change, 1 event: 0 lost, 0 false, 0 repeated" in result.output
     shown = [json.loads(line) for line in runner.invoke(args=[*args, "--json"]).output.splitlines()]
     assert [one.get("clean") for one in shown] == [None, True]
     assert runner.invoke(args=["woo", "prove", "--scenario", "x"]).exit_code == 1

@@ -161,7 +161,7 @@ def test_replay_by_command(line: StoreToCallback) -> None:
     line.store.acts.status(number, "completed")
     line.arrivals()
     dry = _run(line, "events", "replay", "--resource", "orders", "--dry-run")
-    assert f"UPDATED {number} v2: would be told" in dry.output
+    assert f"UPDATED {number} v2: would be sent" in dry.output
     line.receiver.clear()
     done = _run(line, "events", "replay", "--object", str(number), "--json")
     assert json.loads(done.output)["deliveries"] == 1
@@ -189,8 +189,8 @@ def test_replay_to_another_address(line: StoreToCallback) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ((), "say which events"),
-        (("--since", "yesterday"), "write a date"),
+        ((), "select events"),
+        (("--since", "yesterday"), "use a date"),
         (("1", "--to", "ftp://x"), "http://"),
         (("--type", "GONE"), "GONE"),
     ],
@@ -209,10 +209,12 @@ def test_deliveries_by_command(line: StoreToCallback) -> None:
     line.store.acts.new_coupon("one")
     line.poll()
     line.delivered()
-    listed = _run(line, "deliveries", "list", "--instance", str(line.instance_id))
-    assert "queued" in listed.output
+    instance = ("--instance", str(line.instance_id))
+    for status, expected in (("queued", 1), ("delivered", 0)):
+        listed = _run(line, "deliveries", "list", *instance, "--status", status, "--json")
+        assert len(listed.output.splitlines()) == expected, listed.output
     line.receiver.answer = lambda _: 200
     line.receiver.clear()
-    done = _run(line, "deliveries", "redeliver", "--instance", str(line.instance_id), "--json")
+    done = _run(line, "deliveries", "redeliver", *instance, "--json")
     assert json.loads(done.output)["redelivered"] == 1
     assert {one[0] for one in line.delivered()} == {"discounts"}

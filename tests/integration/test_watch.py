@@ -280,7 +280,7 @@ def test_never_reached(watching: WatchEnv) -> None:
     """If the worker cannot reach the address at all, only the doctor reports it."""
     assert [watching.check(60) for _ in range(5)] == [False] * 5
     output = watching.env.app.test_cli_runner().invoke(args=["woo", "doctor"]).output
-    assert "does not answer from here" in output
+    assert "does not respond from here" in output
     assert "WOO_EVENTS_PUBLIC_URL" in output
 
 

@@ -1,19 +1,19 @@
-// What is nicer with a script: everything works without it.
+// Enhancements: every page works without this script.
 "use strict";
 document.documentElement.classList.add("js");
 
-// On a phone the menu begins closed.
+// On a phone the menu is closed at first.
 const menu = document.querySelector(".menu");
 if (menu && matchMedia("(max-width: 800px)").matches) menu.open = false;
 
-// The page that shows a token once: loading it anew must not create a second instance.
+// The page that shows the token: reloading it must not create a second instance.
 const created = document.querySelector("[data-address]");
 if (created) history.replaceState(null, "", created.dataset.address);
 
-// Parts that load themselves anew until they say that they are done.
-for (const part of document.querySelectorAll("[data-live]")) keepFresh(part.id);
+// Parts of a page that refresh themselves until they are done.
+for (const part of document.querySelectorAll("[data-live]")) refreshLater(part.id);
 
-function keepFresh(id) {
+function refreshLater(id) {
   const part = document.getElementById(id);
   if (!part || !part.dataset.live) return;
   setTimeout(async () => {
@@ -27,10 +27,10 @@ function keepFresh(id) {
         const fresh = page.getElementById(id);
         if (fresh && !part.contains(document.activeElement)) part.replaceWith(fresh);
       } catch {
-        // The server is away for a moment; the next look tries again.
+        // The server is unavailable; the next refresh tries again.
       }
     }
-    keepFresh(id);
+    refreshLater(id);
   }, Number(part.dataset.live));
 }
 
@@ -49,21 +49,21 @@ function prepare(form) {
 
   async function preview() {
     const mine = ++asked;
-    let told;
+    let result;
     try {
       const answer = await fetch(form.dataset.preview, { method: "POST", body: new FormData(form) });
       if (!answer.ok) return;
-      told = await answer.json();
+      result = await answer.json();
     } catch {
       return;
     }
     if (mine !== asked) return;
-    if (told.command) document.getElementById("curl").textContent = told.command;
-    for (const [id, text] of Object.entries(told.examples)) {
+    if (result.command) document.getElementById("curl").textContent = result.command;
+    for (const [id, text] of Object.entries(result.examples)) {
       const output = form.querySelector(`[data-example="${id}"]`);
       if (output) output.textContent = text;
     }
-    showProblem(told.problem);
+    showProblem(result.problem);
   }
 
   function showProblem(problem) {
@@ -94,14 +94,14 @@ function prepare(form) {
     place.append(excerpt);
   }
 
-  // The slider and the number say the same.
+  // Keep the slider and the number equal.
   for (const slider of form.querySelectorAll("[data-number]")) {
     const number = document.getElementById(slider.dataset.number);
     slider.addEventListener("input", () => { number.value = slider.value; });
     number.addEventListener("input", () => { slider.value = number.value; });
   }
 
-  // Secrets in the cURL: asked for without leaving the page.
+  // Show or hide secrets in the cURL command without leaving the page.
   const button = document.getElementById("reveal-button");
   button.addEventListener("click", (event) => {
     event.preventDefault();
@@ -119,7 +119,7 @@ function prepare(form) {
       navigator.clipboard.writeText(document.getElementById(copy.dataset.copy).textContent));
   }
 
-  // The pencil's side sheet.
+  // The side sheets of the resources.
   for (const pen of form.querySelectorAll(".pen")) prepareSheet(pen, refresh);
 }
 
@@ -143,7 +143,7 @@ function prepareSheet(pen, refresh) {
   });
   sheet.querySelector("[data-save]").addEventListener("click", () => sheet.close("save"));
   sheet.querySelector("[data-cancel]").addEventListener("click", () => sheet.close("cancel"));
-  // Enter saves the sheet, not the form.
+  // Enter saves the sheet and does not submit the form.
   sheet.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.target.matches("button, summary")) return;
     event.preventDefault();
