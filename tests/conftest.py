@@ -72,7 +72,7 @@ def any_database(any_url: str, database_servers: _Servers) -> cabc.Iterator[Data
     engine = sa.create_engine(any_url)
     database = Database(engine)
     if any_url in database_servers.with_tables:
-        _empty_tables(engine)
+        _empty_tables(any_url)
     else:
         if not any_url.startswith("sqlite"):
             _drop_everything(any_url)
@@ -94,10 +94,12 @@ def _drop_everything(url: str) -> None:
             connection.exec_driver_sql("CREATE DATABASE woo CHARACTER SET utf8mb4")
 
 
-def _empty_tables(engine: sa.Engine) -> None:
+def _empty_tables(url: str) -> None:
     """Delete all rows; ids begin at 1 again, as in new tables."""
     names = [table.name for table in reversed(Base.metadata.sorted_tables)]
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    # A connection of its own: it ends without checks of foreign keys.
+    engine = sa.create_engine(url, poolclass=sa.pool.NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql(f"TRUNCATE {', '.join(names)} RESTART IDENTITY CASCADE")
         else:

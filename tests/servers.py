@@ -39,7 +39,8 @@ def require(make: cabc.Callable[[], S]) -> S:
         pytest.skip(str(exc))
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Find a port of loopback that is free now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
@@ -97,7 +98,7 @@ class Postgresql:
         self._who = _owned_by("postgres", folder)
         self._programs = pathlib.Path(initdb).parent
         self._settings = settings
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         #: URL of an empty database.
         self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres"
@@ -197,7 +198,7 @@ class Redis:
         program = shutil.which("redis-server")
         if program is None:
             raise Missing("Redis is not installed (Debian: apt-get install redis-server)")
-        self._program, self._port = program, _free_port()
+        self._program, self._port = program, free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"redis://127.0.0.1:{self._port}/0"
 
@@ -236,7 +237,7 @@ class Rabbitmq:
         folder.mkdir()
         self._program, self._epmd, self._folder = program, epmd, folder
         self._who = _owned_by("rabbitmq", folder)
-        self._port, between, names = (_free_port() for _ in range(3))
+        self._port, between, names = (free_port() for _ in range(3))
         given = {
             "NODENAME": "chaos@localhost",
             "NODE_PORT": self._port,
@@ -302,7 +303,7 @@ def mariadb(folder: pathlib.Path) -> cabc.Iterator[str]:
         raise Missing("MariaDB is not installed (Debian: apt-get install mariadb-server)")
     folder.mkdir()
     who = _owned_by("mysql", folder)
-    port = _free_port()
+    port = free_port()
     data = folder / "data"
     subprocess.run(
         [

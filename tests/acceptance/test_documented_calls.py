@@ -3,90 +3,34 @@
 from __future__ import annotations
 
 import collections.abc as cabc
-import contextlib
 import json
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
-import sys
-import time
 import typing as t
 
 import pytest
-import requests
 
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.simulation.store import SimulatedStore
+from tests.example_site import ExampleSite
 
 CALLS = pathlib.Path(__file__).parent / "data"
 KEYS = ("ck_" + "a" * 40, "cs_" + "b" * 40)
 SIGNATURE_KEY = "0123456789abcdef0123456789abcdef"
 
 
-class LiveSite:
-    """The example application in processes of its own."""
-
-    def __init__(self, folder: pathlib.Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._environment = {
-            **os.environ,
-            "FLASK_APP": "example_app",
-            "FLASK_SQLALCHEMY_DATABASE_URI": f"sqlite:///{folder}/woo.sqlite3",
-            "FLASK_WOO_EVENTS_ENCRYPTION_KEYS": json.dumps(["A" * 43 + "="]),
-            "FLASK_WOO_EVENTS_ALLOW_PRIVATE_CALLBACKS": "true",
-        }
-
-    def command(self, *args: str) -> str:
-        """Run ``flask ...`` and wait for its end."""
-        run = subprocess.run(
-            [sys.executable, "-m", "flask", *args],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        assert run.returncode == 0, run.stdout + run.stderr
-        return run.stdout
-
-    @contextlib.contextmanager
-    def running(self) -> cabc.Iterator[None]:
-        """Run ``flask run`` during the block."""
-        server = subprocess.Popen(
-            [sys.executable, "-m", "flask", "run", "--port", str(self.port)],
-            env=self._environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            deadline = time.monotonic() + 30
-            while time.monotonic() < deadline:
-                with contextlib.suppress(requests.ConnectionError):
-                    requests.get(self.url, timeout=5)
-                    break
-                time.sleep(0.1)
-            yield
-        finally:
-            # Not SIGINT, which processes started by a shell in the background ignore.
-            server.terminate()
-            server.wait(20)
-
-
 @pytest.fixture
-def site(tmp_path: pathlib.Path) -> cabc.Iterator[LiveSite]:
+def site(tmp_path: pathlib.Path) -> cabc.Iterator[ExampleSite]:
     """The running example application with its tables."""
     if shutil.which("curl") is None:
         if os.environ.get("CI") == "true":
             raise RuntimeError("curl is missing; tests/packages.sh installs it")
         pytest.skip("curl is missing: apt install curl")
-    made = LiveSite(tmp_path)
-    made.command("woo", "db", "upgrade")
-    with made.running():
+    made = ExampleSite(tmp_path)
+    made.command("db", "upgrade")
+    with made.serving():
         yield made
 
 
@@ -110,7 +54,6 @@ def _call(name: str, changes: dict[str, str]) -> dict[str, t.Any]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
     )
     body, _, status = run.stdout.rpartition("\n")
     assert status == "200", run.stdout
@@ -118,11 +61,13 @@ def _call(name: str, changes: dict[str, str]) -> dict[str, t.Any]:
 
 
 @pytest.mark.parity(1, 10)
-def test_polling_call_and_what_follows(site: LiveSite, store: tuple[SimulatedStore, str]) -> None:
+def test_polling_call_and_what_follows(
+    site: ExampleSite, store: tuple[SimulatedStore, str]
+) -> None:
     """The first cURL call connects a store whose changes then arrive under ``contacts``."""
     shop, url = store
     receiver = CallbackReceiver()
-    secrets = json.loads(site.command("woo", "users", "add", "a", "--organization", "o", "--json"))
+    secrets = json.loads(site.command("users", "add", "a", "--organization", "o", "--json"))
     with receiver.serve() as callback:
         answer = _call(
             "polling",
@@ -138,9 +83,9 @@ def test_polling_call_and_what_follows(site: LiveSite, store: tuple[SimulatedSto
             },
         )
         assert answer["id"] and answer["token"]
-        site.command("woo", "poll", "--once")
+        site.command("poll", "--once")
         customer = shop.acts.new_customer("fresh")
-        line = site.command("woo", "poll", "--once", "--json").strip()
+        line = site.command("poll", "--once", "--json").strip()
         assert json.loads(line)["events"] == 1
     [notification] = receiver.received
     [event] = notification.events
@@ -149,9 +94,9 @@ def test_polling_call_and_what_follows(site: LiveSite, store: tuple[SimulatedSto
 
 
 @pytest.mark.parity(1)
-def test_webhook_call(site: LiveSite, store: tuple[SimulatedStore, str]) -> None:
+def test_webhook_call(site: ExampleSite, store: tuple[SimulatedStore, str]) -> None:
     """The second cURL call answers with an id and a token."""
-    secrets = json.loads(site.command("woo", "users", "add", "a", "--organization", "o", "--json"))
+    secrets = json.loads(site.command("users", "add", "a", "--organization", "o", "--json"))
     answer = _call(
         "webhook",
         {

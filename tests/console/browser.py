@@ -11,7 +11,16 @@ import typing as t
 import urllib.parse
 
 import axe_playwright_python
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Playwright,
+    expect,
+    sync_playwright,
+)
+
+from tests.waiting import HANG_SECONDS
 
 ARGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -56,6 +65,7 @@ def launched() -> cabc.Iterator[Browser]:
     """Start headless Chromium."""
     path = find()
     playwright: Playwright
+    expect.set_options(timeout=HANG_SECONDS * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(ARGS))
         try:
@@ -72,7 +82,7 @@ class Watched:
 
     def __init__(self, browser: Browser, host: str, **options: t.Any) -> None:
         self.context: BrowserContext = browser.new_context(**options)
-        self.context.set_default_timeout(15_000)
+        self.context.set_default_timeout(HANG_SECONDS * 1000)
         self.page: Page = self.context.new_page()
         self._host = host
         self._scripts = options.get("java_script_enabled", True)

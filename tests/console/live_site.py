@@ -6,65 +6,34 @@ import collections.abc as cabc
 import contextlib
 import dataclasses
 import json
-import os
 import pathlib
 import shutil
-import socket
 import sqlite3
-import subprocess
-import sys
-import time
-
-import requests
 
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.simulation.store import SimulatedStore
+from tests.example_site import ExampleSite
 
 KEY, SECRET = "ck_" + "a" * 40, "cs_" + "b" * 40
 SIGNATURE_KEY = "0123456789abcdef0123456789abcdef"
 
 
-@dataclasses.dataclass
-class LiveSite:
-    """The example application in processes of its own, with the console."""
+class LiveSite(ExampleSite):
+    """The example application with the console, a store and a callback."""
 
-    folder: pathlib.Path
-    store: SimulatedStore
-    store_url: str
-    receiver: CallbackReceiver
-    callback_url: str
-
-    def __post_init__(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        store: SimulatedStore,
+        store_url: str,
+        receiver: CallbackReceiver,
+        callback_url: str,
+    ) -> None:
+        super().__init__(folder, FLASK_SECRET_KEY="of the tests", FLASK_WOO_EVENTS_CONSOLE="true")
+        self.store, self.store_url = store, store_url
+        self.receiver, self.callback_url = receiver, callback_url
         self.console = f"{self.url}/woo"
-        #: What the processes wrote.
-        self.log = self.folder / "log.txt"
         self.user_secret = self.organization_secret = ""
-        self._environment = {
-            **os.environ,
-            "FLASK_APP": "example_app",
-            "FLASK_SECRET_KEY": "of the tests",
-            "FLASK_SQLALCHEMY_DATABASE_URI": f"sqlite:///{self.folder}/woo.sqlite3",
-            "FLASK_WOO_EVENTS_ENCRYPTION_KEYS": json.dumps(["A" * 43 + "="]),
-            "FLASK_WOO_EVENTS_ALLOW_PRIVATE_CALLBACKS": "true",
-            "FLASK_WOO_EVENTS_CONSOLE": "true",
-        }
-
-    def command(self, *args: str) -> str:
-        """Run ``flask woo ...`` and return its output."""
-        run = subprocess.run(
-            [sys.executable, "-m", "flask", "woo", *args],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        assert run.returncode == 0, run.stdout + run.stderr
-        return run.stdout
 
     def add_user(self, name: str, organization: str) -> None:
         """Add the user of the console."""
@@ -75,46 +44,13 @@ class LiveSite:
 
     def wait_for_nobody(self, seconds: int) -> None:
         """Move the first instance's next poll into the past."""
-        with contextlib.closing(sqlite3.connect(self.folder / "woo.sqlite3", timeout=10)) as file:
+        with contextlib.closing(sqlite3.connect(self.database, timeout=10)) as file:
             file.execute(
                 "UPDATE woo_instance SET next_poll_at = "
                 "strftime('%Y-%m-%d %H:%M:%S.000000', next_poll_at, ?) WHERE id = 1",
                 (f"-{seconds} seconds",),
             )
             file.commit()
-
-    @contextlib.contextmanager
-    def worker(self) -> cabc.Iterator[None]:
-        """Run ``flask woo poll`` during the block."""
-        with self._process("woo", "poll"):
-            yield
-
-    @contextlib.contextmanager
-    def serving(self) -> cabc.Iterator[None]:
-        """Run ``flask run`` during the block."""
-        with self._process("run", "--port", str(self.port), "--with-threads"):
-            deadline = time.monotonic() + 30
-            while time.monotonic() < deadline:
-                with contextlib.suppress(requests.ConnectionError):
-                    requests.get(f"{self.console}/sign-in", timeout=5)
-                    break
-                time.sleep(0.1)
-            yield
-
-    @contextlib.contextmanager
-    def _process(self, *args: str) -> cabc.Iterator[None]:
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "flask", *args],
-                env=self._environment,
-                stdout=log,
-                stderr=log,
-            )
-            try:
-                yield
-            finally:
-                process.terminate()
-                process.wait(20)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.console.browser import Watched
 from tests.console.live_site import KEY, SECRET, SIGNATURE_KEY, LiveSite
+from tests.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.browser
 
@@ -72,7 +73,7 @@ def _signature(page: Page) -> None:
 
 def _arrives(page: Page, site: LiveSite, event: tuple[str, str, str]) -> None:
     """Check that the event is delivered, signed and listed."""
-    assert site.receiver.wait_for(1, 30), site.log.read_text()[-2000:]
+    assert site.receiver.wait_for(1, HANG_SECONDS), site.log.read_text()[-2000:]
     assert site.receiver.events == [event]
     assert site.receiver.received[0].is_signed_with(SIGNATURE_KEY)
     row = page.get_by_role("row").filter(has_text=event[2])
@@ -89,7 +90,7 @@ def _arrives(page: Page, site: LiveSite, event: tuple[str, str, str]) -> None:
 def _until_polled(page: Page, site: LiveSite) -> None:
     """Watch the progress until the worker is done."""
     page.goto(f"{site.console}/instances/1/progress")
-    expect(page.get_by_text("Done", exact=True)).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Done", exact=True)).to_be_visible()
 
 
 @pytest.mark.parity(91)
@@ -114,7 +115,7 @@ def test_polling_through_the_ui(window: Watched, site: LiveSite) -> None:
         site.store.acts.order_meta(order)
         page.goto(f"{site.console}/instances/1")
         page.get_by_role("button", name="Poll now").click()
-        expect(page.get_by_text("Done", exact=True)).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("Done", exact=True)).to_be_visible()
         _arrives(page, site, ("orders", str(order), "UPDATED"))
     page.goto(f"{site.console}/instances/1")
     resources = page.get_by_role("region", name="Resources")
@@ -272,7 +273,7 @@ def test_log_is_live(desk: Watched, site: LiveSite) -> None:
         expect(page.get_by_text("No matching events")).to_be_visible()
         site.store.acts.new_product("A new teapot")
         site.command("poll", "--once")
-        expect(page.locator(".kind-created")).to_be_visible(timeout=20_000)
+        expect(page.locator(".kind-created")).to_be_visible()
         desk.check()
 
 
@@ -345,11 +346,11 @@ def test_failed_callback_is_redelivered(either: Watched, site: LiveSite) -> None
         product = site.store.acts.new_product("A new teapot")
         page.goto(f"{site.console}/instances/1")
         page.get_by_role("button", name="Poll now").click()
-        expect(page.get_by_text("Done", exact=True)).to_be_visible(timeout=30_000)
-        assert site.receiver.wait_for(1, 20)
+        expect(page.get_by_text("Done", exact=True)).to_be_visible()
+        assert site.receiver.wait_for(1, HANG_SECONDS)
         page.goto(f"{site.console}/events")
         page.get_by_role("row").nth(1).get_by_role("link", name="1", exact=True).click()
-        expect(page.get_by_text("503 Service Unavailable").first).to_be_visible(timeout=20_000)
+        expect(page.get_by_text("503 Service Unavailable").first).to_be_visible()
         site.receiver.answer = lambda received: 200
         site.receiver.clear()
         page.goto(f"{site.console}/deliveries?status=retry")

@@ -1,0 +1,86 @@
+"""The example application in processes of its own."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import requests
+
+from tests.servers import free_port
+from tests.waiting import wait_until
+
+
+class ExampleSite:
+    """``flask --app example_app`` with a SQLite file in a folder.
+
+    :param settings: of the application, ``FLASK_*``.
+    """
+
+    def __init__(self, folder: pathlib.Path, **settings: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        #: What the processes printed.
+        self.log = folder / "log.txt"
+        self.database = folder / "woo.sqlite3"
+        self._environment = {
+            **os.environ,
+            "FLASK_APP": "example_app",
+            "FLASK_SQLALCHEMY_DATABASE_URI": f"sqlite:///{self.database}",
+            "FLASK_WOO_EVENTS_ENCRYPTION_KEYS": json.dumps(["A" * 43 + "="]),
+            "FLASK_WOO_EVENTS_ALLOW_PRIVATE_CALLBACKS": "true",
+            **settings,
+        }
+
+    def command(self, *args: str) -> str:
+        """Run ``flask woo ...`` to its end; return what it printed."""
+        run = subprocess.run(
+            [sys.executable, "-m", "flask", "woo", *args],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 0, run.stdout + run.stderr
+        return run.stdout
+
+    @contextlib.contextmanager
+    def serving(self) -> cabc.Iterator[None]:
+        """Run ``flask run`` during the block."""
+        with self._process("run", "--port", str(self.port), "--with-threads"):
+            wait_until(self._answers)
+            yield
+
+    @contextlib.contextmanager
+    def worker(self) -> cabc.Iterator[None]:
+        """Run ``flask woo poll`` during the block."""
+        with self._process("woo", "poll"):
+            yield
+
+    def _answers(self) -> bool:
+        try:
+            requests.get(self.url)
+        except requests.ConnectionError:
+            return False
+        return True
+
+    @contextlib.contextmanager
+    def _process(self, *args: str) -> cabc.Iterator[None]:
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "flask", *args],
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+            )
+            try:
+                yield
+            finally:
+                # Not SIGINT, which processes started by a shell in the background ignore.
+                process.terminate()
+                process.wait()
