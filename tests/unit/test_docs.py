@@ -360,7 +360,7 @@ def test_picture_shows_the_rooms_in_their_order() -> None:
     """The picture of the rooms has the order that imports follow, with the ground below."""
     section = _section("architecture.md", "Rooms")
     [picture] = [code for language, code in _FENCE.findall(section) if language == "text"]
-    lines = [line.strip("│ \n") for line in picture.splitlines() if line.startswith("│")]
+    lines = re.findall(r"^│ *(.+?) *│", picture, re.MULTILINE)
     shown = [set(line.split(", ")) for line in lines]
     assert shown[::-1] == [set(step.split()) for step in STEPS.split("\n") if step]
     charters = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
