@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
+import functools
 import json
 import pathlib
 import pkgutil
@@ -27,16 +29,17 @@ from flask_woo_events.settings import PREFIX, Settings, read_settings
 from flask_woo_events.simulation.store import faults
 from flask_woo_events.simulation.store.store_side import StoreSide
 from flask_woo_events.values.crypto import sign_body
+from tests.unit.test_architecture import PACKAGE, STEPS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCS = sorted(ROOT.joinpath("docs").glob("*.md"))
 READMES = [ROOT / folder / "README.md" for folder in (".", "example_app", "wp-plugin-stub")]
-PAGES = [*READMES, ROOT / "CHANGES.md", *DOCS]
-#: Pages under ``docs`` whose language is checked word by word.
-PLAIN_PAGES = (
-    "companion", "glossary", "http-api", "index", "polling", "prove", "quickstart", "testing",
-    "webhooks",
-)  # fmt: skip
+PAGES = [*READMES, ROOT / "CHANGES.md", ROOT / "CONTRIBUTING.md", *DOCS]
+#: Pages that name files of the package; other pages name files of their readers' own.
+CODE_PAGES = [
+    ROOT / "CONTRIBUTING.md",
+    *(ROOT / "docs" / f"{one}.md" for one in ("architecture", "security")),
+]
 #: Terms that every page uses and only the glossary defines.
 TERMS = (
     "attempt", "baseline", "delivery", "event", "journal", "ledger", "notification", "poll",
@@ -49,6 +52,8 @@ _UNCLEAR = re.compile(
     r"\b(?:told|tells|telling|looked\s+after|put\s+right|besides|whoever|shall)\b", re.IGNORECASE
 )
 _HEADING = re.compile(r"^#+ +(?P<title>.+)$", re.MULTILINE)
+#: A file and something that it defines: ``sync/recorder.py``: ``PollRecorder.record``.
+_DEFINED = re.compile(r"`(?P<file>[\w/]+\.py)`:\s+`(?P<name>[\w.]+)`")
 
 
 def _text(name: str) -> str:
@@ -284,9 +289,7 @@ def test_glossary_defines_a_term_once(term: str) -> None:
     assert len(re.findall(rf"^{term}\n: ", _text("glossary.md"), re.MULTILINE)) == 1
 
 
-@pytest.mark.parametrize(
-    "page", [*READMES, *(ROOT / "docs" / f"{name}.md" for name in PLAIN_PAGES)], ids=_name
-)
+@pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_pages_use_the_terms_of_the_field(page: pathlib.Path) -> None:
     """Events are sent, recorded or reported, and problems are repaired or processed."""
     prose = _FENCE.sub("", page.read_text(encoding="utf-8"))
@@ -301,13 +304,74 @@ def test_pages_name_modules_that_exist() -> None:
         for name in re.findall(r"\bflask_woo_events(?:\.[A-Za-z_]\w*)+", text):
             if not _is_importable(name):
                 missing.append(f"{_name(page)} names {name}")
-        # Other pages name files of their readers' own.
-        files = re.findall(r"`([a-z_/0-9]+\.py)`", text) if page.stem in ("security",) else ()
-        for name in files:
-            places = (ROOT / "flask_woo_events" / name, ROOT / name, ROOT / "tests/security" / name)
-            if not any(place.exists() for place in places):
+    for page in CODE_PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(r"`([\w./-]+(?:\.py|\.md|/[\w-]+))`", text):
+            folders = (PACKAGE, ROOT, ROOT / "tests" / "security")
+            if not name.startswith("/") and not any((one / name).exists() for one in folders):
                 missing.append(f"{_name(page)} names {name}")
     assert not missing
+
+
+@pytest.mark.parametrize("page", CODE_PAGES, ids=_name)
+def test_pages_name_definitions_that_exist(page: pathlib.Path) -> None:
+    """A function, class or constant that a page names with its file is defined there."""
+    found = _DEFINED.findall(page.read_text(encoding="utf-8"))
+    assert [f"{file}: {name}" for file, name in found if name not in _definitions(file)] == []
+
+
+@functools.cache
+def _definitions(file: str) -> frozenset[str]:
+    """Return what a file of the package defines at its top, and in its classes."""
+    found: set[str] = set()
+    tree = ast.parse(PACKAGE.joinpath(file).read_text(encoding="utf-8"))
+    for node in tree.body:
+        found.update(_names_of(node))
+        if isinstance(node, ast.ClassDef):
+            found.update(f"{node.name}.{name}" for one in node.body for name in _names_of(one))
+    return frozenset(found)
+
+
+def _names_of(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    return [one.id for one in targets if isinstance(one, ast.Name)]
+
+
+def _section(page: str, title: str) -> str:
+    """Return what follows a heading of the second level, up to the next one."""
+    [section] = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", _text(page), re.MULTILINE | re.DOTALL)
+    return str(section)
+
+
+def test_walks_have_at_most_ten_hops() -> None:
+    """Each walk is a list of hops, and each hop begins with a file and a function."""
+    walks = re.split(r"^### .+\n", _section("architecture.md", "Walks"), flags=re.MULTILINE)
+    assert len(walks) == 1 + 5
+    for walk in walks[1:]:
+        hops = re.findall(r"^(\d+)\. +(.*)$", walk, re.MULTILINE)
+        assert [int(number) for number, _ in hops] == list(range(1, len(hops) + 1))
+        assert 2 <= len(hops) <= 10
+        assert [hop for _, hop in hops if not _DEFINED.match(hop)] == []
+
+
+def test_picture_shows_the_rooms_in_their_order() -> None:
+    """The picture of the rooms has the order that imports follow, with the ground below."""
+    section = _section("architecture.md", "Rooms")
+    [picture] = [code for language, code in _FENCE.findall(section) if language == "text"]
+    lines = re.findall(r"^│ *(.+?) *│", picture, re.MULTILINE)
+    shown = [set(line.split(", ")) for line in lines]
+    assert shown[::-1] == [set(step.split()) for step in STEPS.split("\n") if step]
+    charters = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    assert charters == [room for line in lines for room in line.split(", ")]
+
+
+def test_contributing_names_targets_of_make() -> None:
+    """Each ``make`` command in the page has a target."""
+    page = ROOT.joinpath("CONTRIBUTING.md").read_text(encoding="utf-8")
+    targets = re.findall(r"^([a-z-]+):", ROOT.joinpath("Makefile").read_text("utf-8"), re.MULTILINE)
+    assert set(re.findall(r"`make ([a-z-]+)`", page)) - set(targets) == set()
 
 
 def _is_importable(name: str) -> bool:
