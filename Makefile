@@ -1,5 +1,5 @@
-# Two commands: `make demo` shows the main job, `make test` checks everything.
-# Both need Python 3.11 or later and nothing else; what is missing they install into .venv.
+# `make demo` shows the main job, `make check` is for every change, `make test` checks everything.
+# All need Python 3.11 or later and nothing else; what is missing they install into .venv.
 
 SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
