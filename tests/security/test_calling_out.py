@@ -19,7 +19,7 @@ from flask_woo_events.http.exchange import AddressGuard, Timeouts, exchange, mak
 from flask_woo_events.runtime import EXTENSION, Runtime
 from flask_woo_events.worker.worker import Worker
 from tests.integration.host_app import Api, StubStore, body_for, runtime_of
-from tests.integration.store_to_callback import StoreToCallback, open_line
+from tests.integration.store_to_callback import StoreToCallback, open_env
 from tests.raw_server import Peer, answer, answers, peer
 from tests.security.package_sources import Source, sources
 
@@ -126,13 +126,13 @@ def hooked(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[StoreT
     """A store of webhooks whose address, and whose callback's, came to be inside."""
     with contextlib.ExitStack() as stack:
         shutil.copy(tables, tmp_path / "host.sqlite3")
-        line = open_line("11.0", tmp_path, stack, hooked=True)
-        line.store.acts.status(line.first("orders"), "completed")
-        line.poll()
-        line.store.requests.clear()
-        line.receiver.clear()
-        closed(line.app)
-        yield line
+        env = open_env("11.0", tmp_path, stack, hooked=True)
+        env.store.acts.status(env.first("orders"), "completed")
+        env.poll()
+        env.store.requests.clear()
+        env.receiver.clear()
+        closed(env.app)
+        yield env
 
 
 def test_new_stores(app: flask.Flask, api: Api, store_server: StubStore) -> None:

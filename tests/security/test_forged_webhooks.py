@@ -21,7 +21,7 @@ from flask_woo_events.instances import webhook_urls
 from flask_woo_events.instances.webhook_urls import Hook
 from flask_woo_events.values import crypto
 from tests.integration.host_app import PREFIX, runtime_of
-from tests.integration.store_to_callback import StoreToCallback, open_line
+from tests.integration.store_to_callback import StoreToCallback, open_env
 from tests.serving import serve_app
 
 BODY = b'{"id":1}'
@@ -31,11 +31,11 @@ SIGNATURE = "X-WC-Webhook-Signature"
 class Gate:
     """The address of one instance's webhooks."""
 
-    def __init__(self, line: StoreToCallback) -> None:
-        self.line = line
-        self.hook = Hook(line.instance_id, 1)
-        self.keys = runtime_of(line.app).settings.encryption_keys
-        self.limit = runtime_of(line.app).settings.hook_max_bytes
+    def __init__(self, env: StoreToCallback) -> None:
+        self.env = env
+        self.hook = Hook(env.instance_id, 1)
+        self.keys = runtime_of(env.app).settings.encryption_keys
+        self.limit = runtime_of(env.app).settings.hook_max_bytes
 
     def path(self, hook: Hook | None = None) -> str:
         return f"{PREFIX}{webhook_urls.PATH}/{webhook_urls.sign(self.keys, hook or self.hook)}"
@@ -45,11 +45,11 @@ class Gate:
         return crypto._hmac(secret.encode(), body)
 
     def post(self, body: bytes, headers: t.Any, path: str | None = None, **options: t.Any) -> t.Any:
-        client = self.line.app.test_client()
+        client = self.env.app.test_client()
         return client.post(path or self.path(), data=body, headers=headers, **options)
 
     def kept(self) -> int:
-        with runtime_of(self.line.app).database.read() as session:
+        with runtime_of(self.env.app).database.read() as session:
             return session.scalar(sa.select(sa.func.count(Arrival.id))) or 0
 
 
@@ -58,7 +58,7 @@ def gate(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Gate]:
     """An instance for webhooks."""
     with contextlib.ExitStack() as stack:
         shutil.copy(tables, tmp_path / "host.sqlite3")
-        yield Gate(open_line("11.0", tmp_path, stack, hooked=True, counts=(1, 1, 1, 1)))
+        yield Gate(open_env("11.0", tmp_path, stack, hooked=True, counts=(1, 1, 1, 1)))
 
 
 def test_the_genuine_is_taken(gate: Gate) -> None:
@@ -69,14 +69,14 @@ def test_the_genuine_is_taken(gate: Gate) -> None:
 
 def _forged(gate: Gate) -> dict[str, t.Any]:
     good = gate.signature()
-    other = Hook(gate.line.instance_id + 1, 1)
+    other = Hook(gate.env.instance_id + 1, 1)
     return {
         "none": {},
         "empty": {SIGNATURE: ""},
         "spaces": {SIGNATURE: "   "},
         "of another body": {SIGNATURE: gate.signature(b'{"id":2}')},
         "of another instance": {SIGNATURE: gate.signature(hook=other)},
-        "of the next epoch": {SIGNATURE: gate.signature(hook=Hook(gate.line.instance_id, 2))},
+        "of the next epoch": {SIGNATURE: gate.signature(hook=Hook(gate.env.instance_id, 2))},
         "with an empty secret": {SIGNATURE: crypto._hmac(b"", BODY)},
         "with the encryption key": {SIGNATURE: crypto._hmac(gate.keys[-1].encode(), BODY)},
         "cut": {SIGNATURE: good[:-1]},
@@ -107,7 +107,7 @@ def test_forged(gate: Gate, how: str) -> None:
 
 def test_genuine_for_another_address(gate: Gate) -> None:
     """A body that one instance's store signed is worth nothing at another's address."""
-    created = gate.line.api.create(**{"event.vendor.type": "webhook", "name": "second",
+    created = gate.env.api.create(**{"event.vendor.type": "webhook", "name": "second",
         "oauth.api.key": "ck_test", "oauth.api.secret": "cs_test"})  # fmt: skip
     other = Hook(created["id"], 1)
     assert gate.post(BODY, {SIGNATURE: gate.signature()}, gate.path(other)).status_code == 401
@@ -137,10 +137,10 @@ def test_altered_address(gate: Gate) -> None:
 def test_old_secret(gate: Gate) -> None:
     """A secret that was replaced twice signs nothing any more."""
     headers = {SIGNATURE: gate.signature()}
-    register = ["woo", "webhooks", "register", str(gate.line.instance_id), "--rotate"]
+    register = ["woo", "webhooks", "register", str(gate.env.instance_id), "--rotate"]
     for _ in range(2):
-        assert gate.line.app.test_cli_runner().invoke(args=register).exit_code == 0
-    path = gate.path(Hook(gate.line.instance_id, 3))
+        assert gate.env.app.test_cli_runner().invoke(args=register).exit_code == 0
+    path = gate.path(Hook(gate.env.instance_id, 3))
     assert gate.post(BODY, headers, path).status_code == 401
     assert gate.post(BODY, headers).status_code == 404
     assert gate.kept() == 0
@@ -148,14 +148,14 @@ def test_old_secret(gate: Gate) -> None:
 
 def test_replayed(gate: Gate) -> None:
     """A replayed webhook costs one read of the store and sends no event."""
-    order = gate.line.first("orders")
+    order = gate.env.first("orders")
     body = b'{"id":%d,"status":"cancelled"}' % order
     headers = {SIGNATURE: gate.signature(body), "X-WC-Webhook-Topic": "order.updated"}
     for _ in range(50):
         assert gate.post(body, headers).status_code == 200
-    gate.line.store.requests.clear()
-    assert gate.line.hooks() == set()
-    assert len(gate.line.store.requests) <= 4
+    gate.env.store.requests.clear()
+    assert gate.env.hooks() == set()
+    assert len(gate.env.store.requests) <= 4
 
 
 @pytest.mark.parity(60)
@@ -204,7 +204,7 @@ def test_large_bodies_of_nobody(gate: Gate, headers: dict[str, str]) -> None:
 
 def _raw(gate: Gate, lines: list[str], *pieces: bytes) -> bytes:
     """Send bytes as they are and return the first line of the answer."""
-    with serve_app(gate.line.app) as address, socket.create_connection(address, 10) as connection:
+    with serve_app(gate.env.app) as address, socket.create_connection(address, 10) as connection:
         head = [f"POST {gate.path()} HTTP/1.1", "Host: x", "Connection: close", *lines, "", ""]
         connection.sendall("\r\n".join(head).encode())
         with contextlib.suppress(ConnectionError):
@@ -249,7 +249,7 @@ def test_body_that_is_cut_off(gate: Gate) -> None:
 
 def test_slow_bodies_hold_no_lock(gate: Gate) -> None:
     """While one client sends slowly, the webhooks of others are stored."""
-    with serve_app(gate.line.app) as address, contextlib.ExitStack() as stack:
+    with serve_app(gate.env.app) as address, contextlib.ExitStack() as stack:
         for _ in range(8):
             slow = stack.enter_context(socket.create_connection(address, 10))
             head = f"POST {gate.path()} HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n"
@@ -270,6 +270,6 @@ def test_hostile_bodies_that_are_signed(gate: Gate, body: bytes) -> None:
     for topic in ("order.updated", "action.woocommerce_delete_order", "x" * 5000, ""):
         headers = {SIGNATURE: gate.signature(body), "X-WC-Webhook-Topic": topic}
         assert gate.post(body, headers).status_code == 200
-    with runtime_of(gate.line.app).database.read() as session:
+    with runtime_of(gate.env.app).database.read() as session:
         named = session.scalars(sa.select(Arrival.object_id)).all()
     assert set(named) <= {None}

@@ -147,18 +147,18 @@ def test_bombs_of_stores(app: flask.Flask) -> None:
         assert _memory_of(work) < 20_000_000
 
 
-def test_bombs_of_callbacks(line: StoreToCallback) -> None:
+def test_bombs_of_callbacks(env: StoreToCallback) -> None:
     """Of a callback's answer 64 KiB are unpacked, however small it came."""
-    order = line.first("orders")
+    order = env.first("orders")
     bomb = gzip.compress(b"\0" * 100_000_000)
     packed = answer(bomb, "500 No", "Content-Encoding: gzip")
     with peer(answers(packed)) as there:
         changes = {"configuration": {"event.notification.callback.url": there.url}}
-        answered = line.api.call("PATCH", f"/instances/{line.instance_id}", changes)
+        answered = env.api.call("PATCH", f"/instances/{env.instance_id}", changes)
         assert answered.status_code == 200
-        line.store.acts.status(order, "completed")
-        line.poll()
-        worker = Worker(runtime_of(line.app))
+        env.store.acts.status(order, "completed")
+        env.poll()
+        worker = Worker(runtime_of(env.app))
         assert _memory_of(worker.deliver_once) < 20_000_000
         assert there.requests and ANSWER_READ <= 65536
 
@@ -206,16 +206,16 @@ def _with(api: Api, **configuration: object) -> t.Any:
 
 
 @pytest.mark.parametrize("name", ["a\r\nX-Forged: 1", "a\nb", "a\0b", "\u2028", "a\x1b[31m"])
-def test_names_break_no_lines(line: StoreToCallback, name: str) -> None:
+def test_names_break_no_lines(env: StoreToCallback, name: str) -> None:
     """A name goes out in JSON only: it adds no header, here or at the callback."""
-    path = f"/instances/{line.instance_id}"
-    came = line.api.call("PATCH", path, {"name": name, "tags": [name]})
+    path = f"/instances/{env.instance_id}"
+    came = env.api.call("PATCH", path, {"name": name, "tags": [name]})
     assert "X-Forged" not in came.headers
     if came.status_code == 200:
-        line.store.acts.status(line.first("orders"), "completed")
-        line.arrivals()
-        assert line.receiver.received
-        for one in line.receiver.received:
+        env.store.acts.status(env.first("orders"), "completed")
+        env.arrivals()
+        assert env.receiver.received
+        for one in env.receiver.received:
             assert "X-Forged" not in one.headers
 
 
@@ -241,15 +241,15 @@ def test_deeply_nested_stores(app: flask.Flask, depth: int) -> None:
             client.get("orders")
 
 
-def test_deepest_that_is_kept(line: StoreToCallback) -> None:
+def test_deepest_that_is_kept(env: StoreToCallback) -> None:
     """What WordPress nests deeper than anybody needs goes through to the callback."""
     value: t.Any = 1
     for _ in range(200):
         value = {"a": value}
-    row = next(iter(line.store.shop.tables["orders"]))
-    line.rest("PUT", f"orders/{row.id}", meta_data=[{"key": "deep", "value": value}])
-    assert ("orders", str(row.id), "UPDATED") in line.arrivals()
-    token = line.api.call("GET", f"/instances/{line.instance_id}")
+    row = next(iter(env.store.shop.tables["orders"]))
+    env.rest("PUT", f"orders/{row.id}", meta_data=[{"key": "deep", "value": value}])
+    assert ("orders", str(row.id), "UPDATED") in env.arrivals()
+    token = env.api.call("GET", f"/instances/{env.instance_id}")
     assert token.status_code == 200
 
 
@@ -270,16 +270,16 @@ def test_huge_numbers(app: flask.Flask, api: Api, number: str) -> None:
                 assert came.status_code == 400
 
 
-def test_answers_that_a_callback_keeps(line: StoreToCallback) -> None:
+def test_answers_that_a_callback_keeps(env: StoreToCallback) -> None:
     """An answer full of NULs, markup and terminal codes is kept as text, and breaks nothing."""
     said_ = b"\0\x1b[2J<script>alert(1)</script>\xff\xfe" * 50
     with peer(answers(answer(said_, "500 No"))) as there:
         changes = {"configuration": {"event.notification.callback.url": there.url}}
-        line.api.call("PATCH", f"/instances/{line.instance_id}", changes)
-        line.store.acts.status(line.first("orders"), "completed")
-        line.poll()
-        Worker(runtime_of(line.app)).deliver_once()
-    shown = line.api.call("GET", "/instances/events/dispositions")
+        env.api.call("PATCH", f"/instances/{env.instance_id}", changes)
+        env.store.acts.status(env.first("orders"), "completed")
+        env.poll()
+        Worker(runtime_of(env.app)).deliver_once()
+    shown = env.api.call("GET", "/instances/events/dispositions")
     assert shown.status_code == 200 and shown.mimetype == "application/json"
 
 

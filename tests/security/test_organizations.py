@@ -77,7 +77,7 @@ ELSE_GUARDED = {
 class Two:
     """Two organisations: what belongs to the one, and the other who calls."""
 
-    line: StoreToCallback
+    env: StoreToCallback
     app: flask.Flask
     bob: Account
     token: str
@@ -93,7 +93,7 @@ class Two:
         return self.app.test_client().open(url, method=method, json=body, headers=headers)
 
     def tells_nothing(self, answer: t.Any, *about: object) -> None:
-        for canary in (CANARY, self.line.api.store, *self.ids["event_id"]):
+        for canary in (CANARY, self.env.api.store, *self.ids["event_id"]):
             assert canary not in answer.text, (about, answer.text)
         for name, value in answer.headers:
             assert CANARY not in value, (about, name, value)
@@ -108,14 +108,14 @@ def _rows(app: flask.Flask) -> Rows:
 
 
 @pytest.fixture
-def two(line: StoreToCallback, store_server: StubStore) -> Two:
+def two(env: StoreToCallback, store_server: StubStore) -> Two:
     """acme has a store, events, notifications and deliveries; bob of globex has an empty store."""
-    app = line.app
+    app = env.app
     changes = {"name": f"{CANARY}-shop", "tags": [f"{CANARY}-tag"]}
-    assert line.api.call("PATCH", f"/instances/{line.instance_id}", changes).status_code == 200
-    for number in itertools.islice(line.store.shop.tables["orders"], 3):
-        line.rest("PUT", f"orders/{number.id}", billing={"first_name": f"{CANARY}-person"})
-    assert len(line.arrivals()) == 3
+    assert env.api.call("PATCH", f"/instances/{env.instance_id}", changes).status_code == 200
+    for number in itertools.islice(env.store.shop.tables["orders"], 3):
+        env.rest("PUT", f"orders/{number.id}", billing={"first_name": f"{CANARY}-person"})
+    assert len(env.arrivals()) == 3
     with runtime_of(app).database.read() as session:
         ids = {
             name: [str(value) for value in session.scalars(sa.select(column))]
@@ -127,8 +127,8 @@ def two(line: StoreToCallback, store_server: StubStore) -> Two:
     before = _rows(app)
     bob = add_account(app, "bob", "globex")
     created = Api(app.test_client(), bob.headers, store_server.url).create()
-    line.store.requests.clear()
-    return Two(line, app, bob, created["token"], created["id"], ids, before)
+    env.store.requests.clear()
+    return Two(env, app, bob, created["token"], created["id"], ids, before)
 
 
 def _routes(app: flask.Flask) -> list[Route]:
@@ -161,9 +161,9 @@ def _paths(two: Two, rule: str) -> cabc.Iterator[str]:
         yield path
 
 
-def test_every_route_is_tried(line: StoreToCallback) -> None:
+def test_every_route_is_tried(env: StoreToCallback) -> None:
     """The routes are those of the API, all of it."""
-    routes = _routes(line.app)
+    routes = _routes(env.app)
     assert len(routes) > 60
     known = {name for _, rule in routes for name in _parameters(rule)}
     assert known == {*NAMING, *OPEN}
@@ -176,7 +176,7 @@ def test_ids_of_others_name_nothing(two: Two) -> None:
             continue
         for path in _paths(two, rule):
             for headers in (two.bob.headers, two.bob.element(two.token)):
-                for body in ({}, {"propertyValue": "x"}, body_for(two.line.api.store)):
+                for body in ({}, {"propertyValue": "x"}, body_for(two.env.api.store)):
                     answer = two.call(method, path, headers, body)
                     said = (method, path, answer.text)
                     empty = answer.status_code == 200 and answer.json == []
@@ -191,7 +191,7 @@ def _unchanged(two: Two) -> None:
     after = _rows(two.app)
     for table, rows in two.before.items():
         assert rows <= after[table], table
-    assert not two.line.store.requests  # Nor was acme's store asked.
+    assert not two.env.store.requests  # Nor was acme's store asked.
 
 
 def _queries(two: Two) -> list[str]:
@@ -251,7 +251,7 @@ def _counts(answer: t.Any) -> cabc.Iterator[int]:
 def test_events_for_listed_instances(two: Two) -> None:
     """``Element-Instances`` takes only one's own."""
     path = f"{runtime_of(two.app).settings.url_prefix}/events/{ELEMENT_KEY}"
-    for listed in (two.line.instance_id, f"{two.own_id},{two.line.instance_id}"):
+    for listed in (two.env.instance_id, f"{two.own_id},{two.env.instance_id}"):
         for headers in (two.bob.headers, two.bob.element(two.token)):
             sent = {**headers, "Element-Instances": str(listed)}
             assert two.call("POST", path, sent, {"id": 1}).status_code == 404
