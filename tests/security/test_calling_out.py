@@ -20,7 +20,7 @@ from flask_woo_events.runtime import EXTENSION, Runtime
 from flask_woo_events.worker.worker import Worker
 from tests.integration.host_app import Api, StubStore, body_for, runtime_of
 from tests.integration.store_to_callback import StoreToCallback, open_env
-from tests.raw_server import Peer, answer, answers, peer
+from tests.raw_server import RawServer, respond, response, serve_raw
 from tests.security.package_sources import Source, sources
 
 QUICK = Timeouts(connect=1, read=1, total=2)  # seconds
@@ -41,30 +41,30 @@ LOOPBACK = [
 
 
 @pytest.fixture
-def there() -> cabc.Iterator[Peer]:
-    with peer(answers(answer(b"inside"), answer(b"inside"))) as made:
+def server() -> cabc.Iterator[RawServer]:
+    with serve_raw(respond(response(b"inside"), response(b"inside"))) as made:
         yield made
 
 
 @pytest.mark.parametrize("host", LOOPBACK)
-def test_however_it_is_written(host: str, there: Peer) -> None:
+def test_however_it_is_written(host: str, server: RawServer) -> None:
     """An inside address is refused, or is no address at all, and no packet goes there."""
     with make_session(guard=AddressGuard()) as session:
         with pytest.raises(TransportError) as caught:
-            exchange(session, "GET", f"http://{host}:{there.port}/x", timeouts=QUICK, max_bytes=99)
+            exchange(session, "GET", f"http://{host}:{server.port}/x", timeouts=QUICK, max_bytes=99)
     assert isinstance(caught.value, AddressRefusedError) or any(
         words in str(caught.value) for words in ("not an address", "cannot be resolved")
     ), caught.value
-    assert there.connections == 0
+    assert server.connections == 0
 
 
 @pytest.mark.parametrize("host", ["127.1", "0x7f.1", "2130706433", "a@127.0.0.1"])
-def test_spellings_lead_there(host: str, there: Peer) -> None:
+def test_spellings_lead_there(host: str, server: RawServer) -> None:
     """Without the guard these are ways to loopback: it is the guard that stops them."""
     with make_session(guard=None) as session:
-        url = f"http://{host}:{there.port}/x"
+        url = f"http://{host}:{server.port}/x"
         came = exchange(session, "GET", url, timeouts=QUICK, max_bytes=99)
-    assert came.body == b"inside" and there.connections == 1
+    assert came.body == b"inside" and server.connections == 1
 
 
 @pytest.mark.parametrize(
@@ -73,43 +73,43 @@ def test_spellings_lead_there(host: str, there: Peer) -> None:
      ["::ffff:10.0.0.1"], ["10.0.0.1", "192.168.0.1"], ["64:ff9b::a00:1", "fe80::1%1"]],
 )  # fmt: skip
 def test_names_of_inside_addresses(
-    addresses: list[str], there: Peer, monkeypatch: pytest.MonkeyPatch
+    addresses: list[str], server: RawServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What counts is where a name leads when the connection is made."""
     families = [socket.AF_INET6 if ":" in one else socket.AF_INET for one in addresses]
     found = [
-        (family, socket.SOCK_STREAM, 6, "", (one, there.port))
+        (family, socket.SOCK_STREAM, 6, "", (one, server.port))
         for family, one in zip(families, addresses, strict=True)
     ]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args: found)
     with make_session(guard=AddressGuard()) as session:
         with pytest.raises(AddressRefusedError) as caught:
-            url = f"http://shop.example:{there.port}/"
+            url = f"http://shop.example:{server.port}/"
             exchange(session, "GET", url, timeouts=QUICK, max_bytes=99)
     assert not any(one in str(caught.value) for one in addresses)
-    assert there.connections == 0
+    assert server.connections == 0
 
 
-def test_redirect_leads_nowhere(there: Peer) -> None:
+def test_redirect_leads_nowhere(server: RawServer) -> None:
     """Who is called may point inside; nobody goes."""
-    to = f"Location: http://localhost:{there.port}/"
-    with peer(answers(answer(b"", "307 Temporary Redirect", to))) as first:
+    to = f"Location: http://localhost:{server.port}/"
+    with serve_raw(respond(response(b"", "307 Temporary Redirect", to))) as first:
         guard = AddressGuard(allow_hosts=frozenset({"127.0.0.1"}))
         with make_session(guard=guard) as session:
             came = exchange(session, "POST", first.url, data=b"x", timeouts=QUICK, max_bytes=99)
-    assert (came.status, first.connections, there.connections) == (307, 1, 0)
+    assert (came.status, first.connections, server.connections) == (307, 1, 0)
 
 
-def test_open_connections_are_not_shared(there: Peer) -> None:
+def test_open_connections_are_not_shared(server: RawServer) -> None:
     """A connection that may go inside is of no use to who may not."""
     with (
         make_session(guard=AddressGuard(allow_private=True)) as trusted,
         make_session(guard=AddressGuard()) as guarded,
     ):
-        exchange(trusted, "GET", there.url, timeouts=QUICK, max_bytes=99)
+        exchange(trusted, "GET", server.url, timeouts=QUICK, max_bytes=99)
         with pytest.raises(AddressRefusedError):
-            exchange(guarded, "GET", there.url, timeouts=QUICK, max_bytes=99)
-    assert there.connections == 1
+            exchange(guarded, "GET", server.url, timeouts=QUICK, max_bytes=99)
+    assert server.connections == 1
 
 
 def closed(app: flask.Flask, **settings: t.Any) -> Runtime:
@@ -138,9 +138,9 @@ def hooked(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[StoreT
 def test_new_stores(app: flask.Flask, api: Api, store_server: StubStore) -> None:
     """A store inside is not connected, and the answer names the setting."""
     closed(app)
-    answer = api.call("POST", "/instances", body_for(api.store))
-    assert answer.status_code == 502
-    assert "WOO_EVENTS_ALLOW_PRIVATE_STORES" in answer.json["providerMessage"]
+    response = api.call("POST", "/instances", body_for(api.store))
+    assert response.status_code == 502
+    assert "WOO_EVENTS_ALLOW_PRIVATE_STORES" in response.json["providerMessage"]
     assert store_server.asked == []
 
 
@@ -191,8 +191,8 @@ def test_hub(app: flask.Flask, api: Api, account: t.Any, store_server: StubStore
         ("PATCH", "orders/1"), ("DELETE", "orders/1"), ("GET", "orders/1/refunds"),
     ):  # fmt: skip
         body = {"status": "completed"} if method in ("POST", "PATCH") else None
-        answer = api.call(method, f"/hubs/ecommerce/{path}", body, token)
-        assert answer.status_code == 502, (method, path, answer.text)
+        response = api.call(method, f"/hubs/ecommerce/{path}", body, token)
+        assert response.status_code == 502, (method, path, response.text)
     assert store_server.asked == []
 
 
@@ -205,14 +205,14 @@ def test_deliveries(hooked: StoreToCallback) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "[::ffff:127.0.0.1]"])
-def test_replays_to_elsewhere(hooked: StoreToCallback, there: Peer, host: str) -> None:
+def test_replays_to_elsewhere(hooked: StoreToCallback, server: RawServer, host: str) -> None:
     """``replay --to`` keeps to the same rule."""
-    to = f"http://{host}:{there.port}/"
+    to = f"http://{host}:{server.port}/"
     args = ["woo", "events", "replay", "--instance", str(hooked.instance_id), "--to", to]
     result = hooked.app.test_cli_runner().invoke(args=args)
     assert result.exit_code == 1
     assert "private" in result.output
-    assert there.connections == 0
+    assert server.connections == 0
 
 
 @pytest.mark.parametrize(
@@ -224,16 +224,16 @@ def test_setting_of_stores(
 ) -> None:
     """Stores may be where callbacks may, unless their own setting says otherwise."""
     closed(app, allow_private_stores=stores, allow_private_callbacks=callbacks)
-    answer = api.call("POST", "/instances", body_for(api.store))
-    assert (answer.status_code == 200) is good
+    response = api.call("POST", "/instances", body_for(api.store))
+    assert (response.status_code == 200) is good
 
 
 def test_metadata_of_clouds_is_no_store(app: flask.Flask, api: Api) -> None:
     """No setting lets a store be at the address that hands out a machine's credentials."""
     closed(app, allow_private_stores=True, allow_private_callbacks=True)
-    answer = api.call("POST", "/instances", body_for("http://169.254.169.254"))
-    assert answer.status_code == 502
-    assert "never called" in answer.json["providerMessage"]
+    response = api.call("POST", "/instances", body_for("http://169.254.169.254"))
+    assert response.status_code == 502
+    assert "never called" in response.json["providerMessage"]
 
 
 #: Modules by which one can call out.

@@ -39,7 +39,7 @@ from flask_woo_events.woocommerce.access import StoreAccess
 from flask_woo_events.woocommerce.client import StoreClient
 from flask_woo_events.worker.worker import Worker
 from tests.integration.host_app import Account, Api, add_account, dispose, make_app, runtime_of
-from tests.raw_server import answer, answers, peer
+from tests.raw_server import respond, response, serve_raw
 from tests.serving import serve_handler
 
 #: Each is in no other text.
@@ -293,8 +293,8 @@ def _move(made: CanaryInstance, url: str) -> None:
 
 @contextlib.contextmanager
 def _saying(text: bytes) -> cabc.Iterator[str]:
-    with peer(answers(text)) as there:
-        yield there.url.rstrip("/")
+    with serve_raw(respond(text)) as server:
+        yield server.url.rstrip("/")
 
 
 @pytest.mark.parametrize("auth", ["basic", "query", "oauth"])
@@ -304,17 +304,21 @@ def test_every_way_to_prove_who_we_are(
     """Keys in a header, a query or a signature are in no log and no error."""
     made, _store = stage
     key, secret = SECRETS["oauth.api.key"], SECRETS["oauth.api.secret"]
-    for text in (answer(b"[]"), answer(b"no", "500 No"), b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n"):
-        with peer(answers(text)) as there:
+    for text in (
+        response(b"[]"),
+        response(b"no", "500 No"),
+        b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n",
+    ):
+        with serve_raw(respond(text)) as server:
             session = runtime_of(made.app).store_session
-            client = StoreClient(there.url, key, secret, session=session, auth=auth)
+            client = StoreClient(server.url, key, secret, session=session, auth=auth)
             made.say("repr", repr(client))
             try:
                 made.say("answer", repr(client.get("orders", {"per_page": 1})))
             except Exception as exc:
                 made.said += [("error", one) for one in traceback.format_exception(exc)]
                 made.say("error", repr(vars(exc)))
-            assert there.requests
+            assert server.requests
 
 
 def test_reprs(stage: tuple[CanaryInstance, SimulatedStore]) -> None:

@@ -28,7 +28,7 @@ from flask_woo_events.woocommerce.responses import parse_json, plain_text, said
 from flask_woo_events.worker.worker import Worker
 from tests.integration.host_app import NOW, PREFIX, Api, runtime_of
 from tests.integration.store_to_callback import StoreToCallback
-from tests.raw_server import answer, answers, peer
+from tests.raw_server import respond, response, serve_raw
 
 #: CPU seconds that reading one hostile text may take.
 BRIEF = 0.25
@@ -135,9 +135,9 @@ def test_bombs_of_stores(app: flask.Flask) -> None:
     """A store's answer is unpacked to the limit and no further, and is an error then."""
     runtime = runtime_of(app)
     bomb = zlib.compress(b"[" + b" " * 200_000_000 + b"]", 9)
-    packed = answer(bomb, "200 OK", "Content-Encoding: deflate", "X-WP-Total: 1")
-    with peer(answers(packed)) as there:
-        client = runtime.store_client(StoreAccess(there.url, "ck_a", "cs_a"))
+    packed = response(bomb, "200 OK", "Content-Encoding: deflate", "X-WP-Total: 1")
+    with serve_raw(respond(packed)) as server:
+        client = runtime.store_client(StoreAccess(server.url, "ck_a", "cs_a"))
         client._max_bytes = 1_000_000
 
         def work() -> None:
@@ -151,16 +151,16 @@ def test_bombs_of_callbacks(env: StoreToCallback) -> None:
     """Of a callback's answer 64 KiB are unpacked, however small it came."""
     order = env.first("orders")
     bomb = gzip.compress(b"\0" * 100_000_000)
-    packed = answer(bomb, "500 No", "Content-Encoding: gzip")
-    with peer(answers(packed)) as there:
-        changes = {"configuration": {"event.notification.callback.url": there.url}}
+    packed = response(bomb, "500 No", "Content-Encoding: gzip")
+    with serve_raw(respond(packed)) as server:
+        changes = {"configuration": {"event.notification.callback.url": server.url}}
         answered = env.api.call("PATCH", f"/instances/{env.instance_id}", changes)
         assert answered.status_code == 200
         env.store.acts.status(order, "completed")
         env.poll()
         worker = Worker(runtime_of(env.app))
         assert _memory_of(worker.deliver_once) < 20_000_000
-        assert there.requests and ANSWER_READ <= 65536
+        assert server.requests and ANSWER_READ <= 65536
 
 
 @pytest.mark.parametrize(
@@ -235,8 +235,8 @@ def test_deeply_nested_requests(api: Api, depth: int, open_: str) -> None:
 def test_deeply_nested_stores(app: flask.Flask, depth: int) -> None:
     """A store's answer that cannot be kept is an error of the store, in words."""
     data = b'[{"id":1,"a":' + b"[" * depth + b"]" * depth + b"}]"
-    with peer(answers(answer(data, "200 OK", "X-WP-Total: 1"))) as there:
-        client = runtime_of(app).store_client(StoreAccess(there.url, "ck_a", "cs_a"))
+    with serve_raw(respond(response(data, "200 OK", "X-WP-Total: 1"))) as server:
+        client = runtime_of(app).store_client(StoreAccess(server.url, "ck_a", "cs_a"))
         with pytest.raises(StoreGarbledError):
             client.get("orders")
 
@@ -273,8 +273,8 @@ def test_huge_numbers(app: flask.Flask, api: Api, number: str) -> None:
 def test_answers_that_a_callback_keeps(env: StoreToCallback) -> None:
     """An answer full of NULs, markup and terminal codes is kept as text, and breaks nothing."""
     said_ = b"\0\x1b[2J<script>alert(1)</script>\xff\xfe" * 50
-    with peer(answers(answer(said_, "500 No"))) as there:
-        changes = {"configuration": {"event.notification.callback.url": there.url}}
+    with serve_raw(respond(response(said_, "500 No"))) as server:
+        changes = {"configuration": {"event.notification.callback.url": server.url}}
         env.api.call("PATCH", f"/instances/{env.instance_id}", changes)
         env.store.acts.status(env.first("orders"), "completed")
         env.poll()
