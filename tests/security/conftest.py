@@ -1,4 +1,4 @@
-"""The defences are tested on what the tests of the API stand on."""
+"""Fixtures of the integration tests that the security tests use, too."""
 
 from __future__ import annotations
 
