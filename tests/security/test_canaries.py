@@ -124,7 +124,7 @@ class CanaryInstance:
     def call_every_route(self, *methods: str) -> None:
         """Call every route of the API with existing ids."""
         with runtime_of(self.app).database.read() as session:
-            values = {
+            choices = {
                 "instance_id": [str(self.instance_id)],
                 "entry_id": [str(one) for one in range(1, 20)],
                 "event_id": list(session.scalars(sa.select(Notification.event_id)))[:2],
@@ -147,7 +147,7 @@ class CanaryInstance:
             names = sorted(rule.arguments)
             for method, values in itertools.product(
                 sorted((rule.methods or set()) & set(methods)),
-                itertools.product(*(values[one] for one in names)),
+                itertools.product(*(choices[one] for one in names)),
             ):
                 path = rule.rule.removeprefix(prefix)
                 for name, value in zip(names, values, strict=True):
