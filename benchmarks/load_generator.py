@@ -108,17 +108,19 @@ async def send_slowly(port: int, head: bytes, connections: int, seconds: float) 
     :return: how many connections the server closed.
     """
     end = time.perf_counter() + seconds
-    ends = [_send_slowly(port, head, end, whole=number % 2 == 0) for number in range(connections)]
+    ends = [
+        _send_slowly(port, head, end, send_head=number % 2 == 0) for number in range(connections)
+    ]
     return sum(await asyncio.gather(*ends))
 
 
-async def _send_slowly(port: int, head: bytes, end: float, *, whole: bool) -> int:
+async def _send_slowly(port: int, head: bytes, end: float, *, send_head: bool) -> int:
     cut = 0
     while time.perf_counter() < end:
         try:
             _reader, writer = await connect(port)
             rest = head
-            if whole:
+            if send_head:
                 writer.write(head)
                 rest = b"x" * 10_000
             for byte in rest:

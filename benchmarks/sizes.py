@@ -25,7 +25,7 @@ STORES = 100
 _ROWS = "SELECT count(*) FROM {table}"
 _SIZES = (
     "SELECT pg_table_size('{table}') AS data, pg_indexes_size('{table}') AS indexes, "
-    "pg_total_relation_size('{table}') AS whole"
+    "pg_total_relation_size('{table}') AS total"
 )
 
 
@@ -71,7 +71,7 @@ def _print_size(connection: sa.Connection, table: str) -> None:
     size = connection.exec_driver_sql(_SIZES.format(table=table)).one()
     if rows:
         print(
-            f"  {table:22} {rows:>8,}  {size.whole / rows:>11,.0f}  {size.indexes / rows:>16,.0f}"
+            f"  {table:22} {rows:>8,}  {size.total / rows:>11,.0f}  {size.indexes / rows:>16,.0f}"
         )
 
 

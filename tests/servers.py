@@ -22,7 +22,7 @@ import sqlalchemy as sa
 START_SECONDS = 60.0
 
 
-Server = t.TypeVar("S")
+Server = t.TypeVar("Server")
 
 
 class UnavailableError(Exception):

@@ -125,7 +125,7 @@ def refuse_private_addresses(app: flask.Flask, **settings: t.Any) -> Runtime:
 
 @pytest.fixture
 def webhook_env(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[StoreToCallback]:
-    """An instance with webhooks whose store and callback are no longer allowed addresses."""
+    """Connect an instance with webhooks, then refuse the addresses of its store and callback."""
     with contextlib.ExitStack() as stack:
         shutil.copy(tables, tmp_path / "host.sqlite3")
         env = open_env("11.0", tmp_path, stack, hooked=True)

@@ -160,7 +160,7 @@ class CanaryInstance:
 def canary(
     tmp_path: pathlib.Path, tables: pathlib.Path
 ) -> cabc.Iterator[tuple[CanaryInstance, SimulatedStore]]:
-    """An instance with canaries, whose outputs are checked at the end, and its store."""
+    """Connect an instance with canaries to a store, and check its outputs at the end."""
     shutil.copy(tables, tmp_path / "host.sqlite3")
     store = SimulatedStore(
         "11.0",

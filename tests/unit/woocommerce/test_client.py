@@ -420,7 +420,7 @@ def test_requests_are_signed_for_the_home_url(root: str) -> None:
 
 def test_wrong_secret_raises_the_refusal() -> None:
     """When no URL makes the signature valid, the store's refusal is raised."""
-    store = store_that_checks("http://nobody.example", "http://www.shop.example")
+    store = store_that_checks("http://other.example", "http://www.shop.example")
     client = client_for(store, "http://shop.example")
     with pytest.raises(StoreAccessError, match="Firma no válida"):
         client.get("orders")
