@@ -8,7 +8,8 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
-PYTEST_ARGS ?= -n 2
+# Many tests wait for servers and browsers: more of them than cores run at once.
+PYTEST_ARGS ?= -n 4 --dist worksteal
 
 .PHONY: demo check test lint types docs quick all-tests oldest-sqlalchemy soak packages audit \
   plugin plugin-test bench peers screenshots chaos outages clean

@@ -1,1 +1,1 @@
-"""Benchmarks: each prints what it measured and, where there are two sides, their ratio."""
+"""Benchmarks: each prints its measurements, and ratios where it compares two programs."""

@@ -24,9 +24,9 @@ from tests import servers
 from . import console_data
 
 INSTANCES, EVENTS, EACH = 1_000, 1_000_000, 4
-#: Requests for each page, after a first one.
+#: Measured requests of each page, after a first one that is not measured.
 TIMES = 15
-#: Milliseconds that a page may take.
+#: Server time that a page may take, milliseconds.
 LIMIT = 200
 
 _SINCE = (dt.datetime.now(dt.UTC) - dt.timedelta(days=2)).strftime("%Y-%m-%dT%H:%M")
@@ -46,7 +46,7 @@ PAGES = (
     ("events, none found", "/woo/events?resource=nothing"),
     ("events, queued", "/woo/events?status=queued"),
     ("events, a text", "/woo/events?text=processing"),
-    ("events, a text not there", "/woo/events?text=nowhere-at-all"),
+    ("events, a text not found", "/woo/events?text=nowhere-at-all"),
     ("events in a period", f"/woo/events?since={_SINCE}&until={_SINCE}"),
     ("events of an object", "/woo/events?object=77"),
     ("event", "/woo/events/999000"),
@@ -58,7 +58,7 @@ PAGES = (
 
 
 def main() -> None:
-    """Measure with the PostgreSQL of BENCH_DATABASE_URI, or one that is started for it."""
+    """Measure with the PostgreSQL of BENCH_DATABASE_URI, or with a temporary one."""
     uri = os.environ.get("BENCH_DATABASE_URI", "")
     if uri.startswith("postgresql"):
         _measure(uri)
@@ -80,7 +80,7 @@ def _measure(uri: str) -> None:
     now = runtime.clock()
     user = console_data.fill(runtime.database, now, instances=INSTANCES, events=EVENTS, each=EACH)
     print(f"console, PostgreSQL, {INSTANCES:,} instances, {EVENTS:,} events "
-          f"(written in {time.monotonic() - began:.0f} s)")  # fmt: skip
+          f"(created in {time.monotonic() - began:.0f} s)")  # fmt: skip
     client = app.test_client()
     _sign_in(client, user)
     for name, path in PAGES:

@@ -12,7 +12,7 @@ from flask_woo_events.instances import accounts
 from flask_woo_events.instances.accounts import NewUser
 from flask_woo_events.simulation.store import SimulatedStore
 
-#: Days over which the events are spread: their retention.
+#: Days over which the events are spread, which is their retention.
 DAYS = 7
 
 _FILL = (
@@ -92,9 +92,9 @@ _FILL = (
 def fill(
     database: Database, now: dt.datetime, *, instances: int, events: int, each: int
 ) -> NewUser:
-    """Write instances and events of one organisation; PostgreSQL only.
+    """Create instances and events of one organisation; PostgreSQL only.
 
-    :param each: events in one notification.
+    :param each: events in a notification.
     """
     with database.write() as session:
         user = accounts.add_user(session, "ann", "acme", now)
@@ -128,7 +128,7 @@ def fill(
 
 
 def _body() -> bytes:
-    """Return an order as a store returns it."""
+    """Return the JSON of an order, as a store sends it."""
     store = SimulatedStore("11.0", consumer_key="ck", consumer_secret="cs")
     store.populate(orders=1, products=3, coupons=1, customers=1)
     return orjson.dumps(next(iter(store.truth("orders").values())))

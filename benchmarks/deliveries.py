@@ -1,4 +1,4 @@
-"""Deliveries: rate compared with a bare loop, latency, and rate next to a dead callback."""
+"""Deliveries: rate compared with a plain loop, latency, and rate next to a dead callback."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ from flask_woo_events.worker.worker import Worker
 from .serving import sink
 
 KEY = "a-signature-key-of-32-characters"
-COUNT, TURNS = 3_000, 5
-DEAD = 100_000
+COUNT, ROUNDS = 3_000, 5
+BACKLOG = 100_000
 #: Another database to measure, such as ``postgresql+psycopg://...``.
 URI = os.environ.get("BENCH_DATABASE_URI", "")
 
@@ -69,12 +69,12 @@ def main() -> None:
             if not uri.startswith("sqlite"):
                 bench.processes()
             bench.latency()
-            bench.beside_the_dead()
+            bench.next_to_a_dead_callback()
             bench.close()
 
 
 class Bench:
-    """One database with an instance for each callback.
+    """A database with one instance for each callback.
 
     :param uri: of the database.
     """
@@ -90,34 +90,34 @@ class Bench:
         self.body = orjson.dumps(next(iter(store.truth("orders").values())))
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
         self.runtime.callback_session.close()
         self.runtime.database.dispose()
         self.engine.dispose()
 
     def throughput(self) -> None:
-        """Compare one process with a bare loop of ``requests.Session.post``, alternately."""
-        rates: dict[str, list[float]] = {"bare loop": [], "dispatch": []}
+        """Compare one process with a plain loop of ``requests.Session.post``, alternately."""
+        rates: dict[str, list[float]] = {"plain loop": [], "dispatch": []}
         with sink() as url:
             stream = self.instance(url)
-            for turn in range(TURNS + 1):
+            for round_number in range(ROUNDS + 1):
                 self.post(stream, COUNT)
                 bodies = self.bodies(stream)
-                bare = bare_loop(url, bodies)
+                plain = plain_loop(url, bodies)
                 began = time.perf_counter()
                 report = dispatch(self.runtime)
                 ours = report / (time.perf_counter() - began)
                 assert report == COUNT, report
-                if turn:
-                    rates["bare loop"].append(bare)
+                if round_number:
+                    rates["plain loop"].append(plain)
                     rates["dispatch"].append(ours)
         medians = {name: statistics.median(each) for name, each in rates.items()}
         for name, rate in medians.items():
             print(f"  {name:10} {rate:6.0f} a second")
-        print(f"  ratio {medians['dispatch'] / medians['bare loop']:.2f} for one process")
+        print(f"  ratio {medians['dispatch'] / medians['plain loop']:.2f} for one process")
 
     def processes(self) -> None:
-        """Compare as many processes as there are cores, on both sides."""
+        """Compare both with one process for each core."""
         cores = os.cpu_count() or 1
         with sink() as url:
             stream = self.instance(url)
@@ -126,63 +126,64 @@ class Bench:
                 self.post(stream, COUNT * cores)
                 bodies = self.bodies(stream)[:COUNT]
                 began = time.perf_counter()
-                _together(cores, bare_loop, url, bodies)
-                bare = COUNT * cores / (time.perf_counter() - began)
+                _run_processes(cores, plain_loop, url, bodies)
+                plain = COUNT * cores / (time.perf_counter() - began)
                 began = time.perf_counter()
-                _together(cores, dispatch_at, self.uri, self.key)
+                _run_processes(cores, dispatch_at, self.uri, self.key)
                 ours = COUNT * cores / (time.perf_counter() - began)
                 assert self.waiting(stream) == 0
-                ratios.append(ours / bare)
+                ratios.append(ours / plain)
         print(f"  ratio {statistics.median(ratios):.2f} for {cores} processes")
 
     def latency(self) -> None:
         """Measure the time from a commit to the callback, without other load."""
         arrived: list[float] = []
-        came = threading.Event()
+        received = threading.Event()
 
         def answer(_: object) -> int:
             arrived.append(time.perf_counter())
-            came.set()
+            received.set()
             return 200
 
         with CallbackReceiver(answer).serve() as url:
             stream = self.instance(url)
-            took = []
-            with working(self.runtime):
+            latencies = []
+            with running_worker(self.runtime):
                 for _ in range(200):
-                    came.clear()
+                    received.clear()
                     self.post(stream, 1)
                     committed = time.perf_counter()
-                    came.wait(5)
-                    took.append((arrived[-1] - committed) * 1000)
+                    received.wait(5)
+                    latencies.append((arrived[-1] - committed) * 1000)
                     time.sleep(0.02)
-        quantiles = statistics.quantiles(took, n=100)
+        quantiles = statistics.quantiles(latencies, n=100)
         print(f"  commit to callback: p50 {quantiles[49]:.1f} ms, p99 {quantiles[98]:.1f} ms")
 
-    def beside_the_dead(self) -> None:
+    def next_to_a_dead_callback(self) -> None:
         """Compare a callback's rate with and without the backlog of a dead one."""
         with sink() as url:
             stream = self.instance(url)
             alone = self._rate(stream)
             dead = self.instance("http://127.0.0.1:9/")
-            for _ in range(DEAD // 10_000):
+            for _ in range(BACKLOG // 10_000):
                 self.post(dead, 10_000)
-            beside = self._rate(stream)
-        print(f"  with {DEAD:,} waiting for a dead callback: {beside / alone:.2f} of the rate")
+            with_backlog = self._rate(stream)
+        ratio = with_backlog / alone
+        print(f"  with {BACKLOG:,} notifications for a dead callback: {ratio:.2f} of the rate")
 
     def _rate(self, stream: Stream) -> float:
         rates = []
         for _ in range(3):
             self.post(stream, COUNT)
             began = time.perf_counter()
-            with working(self.runtime):
+            with running_worker(self.runtime):
                 while self.waiting(stream):
                     time.sleep(0.02)
             rates.append(COUNT / (time.perf_counter() - began))
         return statistics.median(rates)
 
     def waiting(self, stream: Stream) -> int:
-        """Count the deliveries of an instance that are not attempted yet."""
+        """Count the deliveries of an instance without an attempt."""
         with self.runtime.database.read() as session:
             return (
                 session.scalar(
@@ -201,14 +202,16 @@ class Bench:
         now = utc_now()
         with self.runtime.database.write() as session:
             name = secrets.token_hex(8)
-            home = Organization(name=name, secret_hash=name, created_at=now)
-            session.add(home)
+            organization = Organization(name=name, secret_hash=name, created_at=now)
+            session.add(organization)
             session.flush()
-            user = User(organization_id=home.id, name="bench", secret_hash=name, created_at=now)
+            user = User(
+                organization_id=organization.id, name="bench", secret_hash=name, created_at=now
+            )
             session.add(user)
             session.flush()
             instance = Instance(
-                organization_id=home.id,
+                organization_id=organization.id,
                 user_id=user.id,
                 name="bench",
                 tags=[],
@@ -221,11 +224,13 @@ class Bench:
             )
             session.add(instance)
             session.flush()
-            chosen = PollerConfiguration(resource="orders", url="/hubs/ecommerce/orders")
+            poller_configuration = PollerConfiguration(
+                resource="orders", url="/hubs/ecommerce/orders"
+            )
             poller = Poller(
                 instance_id=instance.id,
                 resource="orders",
-                configuration=chosen.model_dump(mode="json"),
+                configuration=poller_configuration.model_dump(mode="json"),
                 created_at=now,
             )
             session.add(poller)
@@ -237,7 +242,7 @@ class Bench:
                 poller_id=poller.id,
                 instance_id=instance.id,
                 resource="orders",
-                configuration=chosen,
+                configuration=poller_configuration,
             )
 
     def post(self, stream: Stream, count: int) -> None:
@@ -260,7 +265,7 @@ class Bench:
             outbox.post(session, stream, changes, now, Rules(now=now, batch_size=1))
 
     def bodies(self, stream: Stream) -> list[bytes]:
-        """Return the bodies that wait, as they will be sent."""
+        """Return the bodies of the deliveries without an attempt, as they will be sent."""
         sender = Sender(
             instance_id=stream.instance_id,
             name="bench",
@@ -289,21 +294,21 @@ def make_runtime(uri: str, key: str) -> Runtime:
 
 
 def dispatch(runtime: Runtime) -> int:
-    """Send what is due; return how many were delivered."""
+    """Send the due deliveries; return how many succeeded."""
     length = dt.timedelta(seconds=runtime.settings.lease_seconds)
-    with LeaseRenewer(runtime.database, runtime.clock, length) as keeper:
-        return Dispatch(runtime, keeper).run().delivered
+    with LeaseRenewer(runtime.database, runtime.clock, length) as renewer:
+        return Dispatch(runtime, renewer).run().delivered
 
 
 def dispatch_at(uri: str, key: str) -> None:
-    """Do the same in a process of its own."""
+    """Send the due deliveries in a new process."""
     runtime = make_runtime(uri, key)
     dispatch(runtime)
     runtime.callback_session.close()
 
 
-def bare_loop(url: str, bodies: t.Sequence[bytes]) -> float:
-    """Sign and post one body after the other, as a simple script does; return the rate."""
+def plain_loop(url: str, bodies: t.Sequence[bytes]) -> float:
+    """Sign and post the bodies one by one, as a simple script does; return the rate."""
     began = time.perf_counter()
     with requests.Session() as session:
         for body in bodies:
@@ -315,7 +320,7 @@ def bare_loop(url: str, bodies: t.Sequence[bytes]) -> float:
     return len(bodies) / (time.perf_counter() - began)
 
 
-def _together(count: int, function: t.Callable[..., object], *args: object) -> None:
+def _run_processes(count: int, function: t.Callable[..., object], *args: object) -> None:
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     processes = [context.Process(target=function, args=args) for _ in range(count)]
     for process in processes:
@@ -326,7 +331,7 @@ def _together(count: int, function: t.Callable[..., object], *args: object) -> N
 
 
 @contextlib.contextmanager
-def working(runtime: Runtime) -> t.Iterator[None]:
+def running_worker(runtime: Runtime) -> t.Iterator[None]:
     """Run a worker that delivers while the block runs."""
     worker = Worker(runtime, poll=False)
     thread = threading.Thread(target=worker.run)

@@ -1,4 +1,4 @@
-"""Fairness: how long stores wait for their polls, alone and next to busy or slow stores."""
+"""Fairness: how long due stores wait for their polls, alone and next to busy or slow stores."""
 
 from __future__ import annotations
 
@@ -31,15 +31,16 @@ from tests import servers
 from .serving import sink
 from .store import send_command, store_process
 
-#: Ordinary stores, each polled every minute, and the time of a measurement, seconds.
+#: Number of ordinary stores, each polled every minute.
 STORES = int(os.environ.get("BENCH_STORES", "400"))
+#: Duration of a measurement, seconds.
 SECONDS = float(os.environ.get("BENCH_SECONDS", "60"))
 #: Objects that change at the same time in the busy store.
 CHANGES = int(os.environ.get("BENCH_CHANGES", "60000"))
-#: How long the slow store takes to answer, seconds.
-SLOW = 30.0
+#: Response time of the slow store, seconds.
+SLOW_SECONDS = 30.0
 SMALL = {"orders": 10, "products": 5, "coupons": 2, "customers": 3}
-KINDS = ("orders", "products", "discounts", "customers")
+RESOURCES = ("orders", "products", "discounts", "customers")
 
 
 def main() -> None:
@@ -57,25 +58,25 @@ def main() -> None:
         stack.callback(bench.close)
         print(f"fairness: {STORES} stores, one worker, PostgreSQL")
         ordinary = [bench.connect(small, callback) for _ in range(STORES)]
-        much = bench.connect(large, callback, "orders")
-        with working(url, bench.key):
+        busy = bench.connect(large, callback, "orders")
+        with worker_process(url, bench.key):
             began = time.perf_counter()
-            bench.wait_until_read(ordinary)
+            bench.wait_for_baselines(ordinary)
             rate = STORES / (time.perf_counter() - began)
             print(f"  baselines       {rate:6.1f} stores a second")
-            bench.capacity(ordinary)
-            bench.wait_until_read([much])
-            bench.spread(ordinary, pause=much)
-            alone = bench.lag(ordinary, "alone")
+            bench.measure_capacity(ordinary)
+            bench.wait_for_baselines([busy])
+            bench.spread_polls(ordinary, pause=busy)
+            bench.measure_waits(ordinary, "alone")
             send_command(process, "change-orders")
-            bench.poll_now(much)
-            bench.lag(ordinary, f"with {CHANGES:,} changes of one store", alone)
-            slow = bench.connect(stack.enter_context(slowly()), callback)
-            bench.lag(ordinary, f"with a store that answers in {SLOW:g} s", alone)
-            bench.stop(slow)
+            bench.poll_now(busy)
+            bench.measure_waits(ordinary, f"with {CHANGES:,} changes of one store")
+            slow = bench.connect(stack.enter_context(slow_store()), callback)
+            bench.measure_waits(ordinary, f"with a store that responds in {SLOW_SECONDS:g} s")
+            bench.stop_polling(slow)
             dead = bench.connect(small, "http://127.0.0.1:9/")
-            bench.let_fail(dead)
-            bench.lag(ordinary, "beside a dead callback", alone)
+            bench.add_backlog(dead)
+            bench.measure_waits(ordinary, "with a dead callback")
 
 
 class Bench:
@@ -88,20 +89,22 @@ class Bench:
         self.key = Cipher.generate_key()
         self.engine = sa.create_engine(url)
         upgrade.upgrade(self.engine)
-        self.runtime = runtime_at(url, self.key)
+        self.runtime = create_runtime(url, self.key)
         self.database = self.runtime.database
         now = utc_now()
         with self.database.write() as session:
             user = accounts.add_user(session, "bench", "bench", now)
-            self.who = accounts.Caller(organization_id=user.organization_id, user_id=user.user_id)
+            self.caller = accounts.Caller(
+                organization_id=user.organization_id, user_id=user.user_id
+            )
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
         self.database.dispose()
         self.engine.dispose()
 
-    def connect(self, store: str, callback: str, *kinds: str) -> int:
-        """Connect a store; it is polled from now on, every minute."""
+    def connect(self, store: str, callback: str, *resources: str) -> int:
+        """Connect a store, which is then polled every minute; return the instance's id."""
         configuration = {
             "store.url": store,
             "oauth.api.key": "ck_bench",
@@ -111,21 +114,23 @@ class Bench:
             "event.vendor.type": "polling",
             "event.poller.refresh_interval": "1",
             "event.poller.configuration": {
-                name: {"url": f"/hubs/ecommerce/{name}"} for name in kinds or KINDS
+                name: {"url": f"/hubs/ecommerce/{name}"} for name in resources or RESOURCES
             },
         }
         body = {"element": {"key": "woocommercerest"}, "name": "bench"}
-        plan = specification.plan(
+        spec = specification.plan(
             InstanceRequest.model_validate({**body, "configuration": configuration})
         )
         now = utc_now()
         facts = {"version": "11.0.1", "date": now.isoformat()}
         with self.database.write() as session:
-            created, _ = lifecycle.create(session, self.runtime.cipher, self.who, plan, facts, now)
+            created, _ = lifecycle.create(
+                session, self.runtime.cipher, self.caller, spec, facts, now
+            )
         return created
 
-    def wait_until_read(self, numbers: cabc.Sequence[int]) -> None:
-        """Wait until each of these has a baseline."""
+    def wait_for_baselines(self, numbers: cabc.Sequence[int]) -> None:
+        """Wait until each of these instances has its baselines."""
         unread = sa.select(sa.func.count(Poller.id)).where(
             Poller.instance_id.in_(numbers), Poller.state != PollerState.ACTIVE
         )
@@ -138,8 +143,8 @@ class Bench:
                     return
             time.sleep(0.1)
 
-    def all_due(self, numbers: cabc.Sequence[int]) -> sa.Select[tuple[int]]:
-        """Make all of these due now; return a query that counts those that still wait."""
+    def make_due(self, numbers: cabc.Sequence[int]) -> sa.Select[tuple[int]]:
+        """Make these instances due now; return a query that counts those still due."""
         now = utc_now()
         with self.database.write() as session:
             session.execute(
@@ -151,14 +156,14 @@ class Bench:
             Instance.id.in_(numbers), Instance.next_poll_at <= now
         )
 
-    def capacity(self, numbers: cabc.Sequence[int]) -> None:
-        """Make all stores due, and measure the rate and the cost of their polls."""
+    def measure_capacity(self, numbers: cabc.Sequence[int]) -> None:
+        """Make these instances due, and measure the rate of their polls and the database's CPU."""
         before, began = self.database_cpu(), time.perf_counter()
-        self._wait(self.all_due(numbers))
+        self._wait(self.make_due(numbers))
         rate = len(numbers) / (time.perf_counter() - began)
         each = (self.database_cpu() - before) / len(numbers) * 1000
-        print(f"  idle polls      {rate:6.1f} a second: {rate * 900:,.0f} stores at 15 minutes;")
-        print(f"                  {each:6.1f} ms of the database's CPU for each")
+        print(f"  idle polls      {rate:6.1f} a second: {rate * 900:,.0f} stores every 15 minutes;")
+        print(f"                  {each:6.1f} ms of the database's CPU for each poll")
 
     def database_cpu(self) -> float:
         """Return the CPU seconds of the database's processes."""
@@ -171,29 +176,32 @@ class Bench:
                 ticks += int(fields[11]) + int(fields[12])
         return ticks / os.sysconf("SC_CLK_TCK")
 
-    def spread(self, numbers: cabc.Sequence[int], pause: int) -> None:
-        """Make them due one after the other over the next minute, as in normal operation."""
+    def spread_polls(self, numbers: cabc.Sequence[int], pause: int) -> None:
+        """Spread the instances' due times over the next minute, as in normal operation.
+
+        :param pause: an instance that is not polled any more.
+        """
         now = utc_now()
         with self.database.write() as session:
             for place, number in enumerate(numbers):
                 due = now + dt.timedelta(seconds=60 * place / len(numbers))
                 instance = session.get_one(Instance, number)
                 instance.next_poll_at = instance.regular_poll_at = due
-        self.stop(pause)
+        self.stop_polling(pause)
 
-    def stop(self, number: int) -> None:
-        """Stop polling this store."""
+    def stop_polling(self, number: int) -> None:
+        """Stop the polls of this instance."""
         with self.database.write() as session:
             session.get_one(Instance, number).next_poll_at = None
 
     def poll_now(self, number: int) -> None:
-        """Make this store due."""
+        """Make this instance due now."""
         with self.database.write() as session:
             instance = session.get_one(Instance, number)
             instance.next_poll_at = instance.regular_poll_at = utc_now()
 
-    def let_fail(self, number: int) -> None:
-        """Give a dead callback a long backlog."""
+    def add_backlog(self, number: int) -> None:
+        """Add all notifications to the backlog of this instance's dead callback."""
         with self.database.write() as session:
             subscription = session.scalars(
                 sa.select(Subscription).where(Subscription.instance_id == number)
@@ -215,49 +223,52 @@ class Bench:
             subscription.next_due_at = now
         print(f"  ({len(notification_ids):,} notifications wait for the dead callback)")
 
-    def lag(self, numbers: cabc.Sequence[int], what: str, alone: float | None = None) -> float:
-        """Sample the longest wait of any store for its poll."""
+    def measure_waits(self, numbers: cabc.Sequence[int], what: str) -> float:
+        """Print the longest wait of a due instance, sampled over the measurement.
+
+        :return: the 99th percentile, seconds.
+        """
         due = sa.select(sa.func.min(Instance.next_poll_at)).where(
             Instance.id.in_(numbers), Instance.lease_until.is_(None)
         )
-        seen = []
+        waits = []
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
             with self.database.read() as session:
                 oldest = session.scalars(due).one()
                 now = self.database.clock()
-            seen.append(max((now - oldest).total_seconds(), 0.0) if oldest else 0.0)
+            waits.append(max((now - oldest).total_seconds(), 0.0) if oldest else 0.0)
             time.sleep(0.1)
-        middle, worst = statistics.median(seen), statistics.quantiles(seen, n=100)[98]
-        print(f"  longest wait    p50 {middle:.2f} s, p99 {worst:.2f} s {what}")
+        median, worst = statistics.median(waits), statistics.quantiles(waits, n=100)[98]
+        print(f"  longest wait    p50 {median:.2f} s, p99 {worst:.2f} s {what}")
         return worst
 
 
 @contextlib.contextmanager
-def slowly() -> cabc.Iterator[str]:
-    """Serve a store that answers slowly."""
+def slow_store() -> cabc.Iterator[str]:
+    """Serve a store that responds slowly."""
     store = SimulatedStore("11.0", consumer_key="ck_bench", consumer_secret="cs_bench")
     store.populate(orders=10, products=5, coupons=2, customers=3)
-    store.faults.add("delay", times=1_000_000, seconds=SLOW)
+    store.faults.add("delay", times=1_000_000, seconds=SLOW_SECONDS)
     with store.serve() as url:
         yield url
 
 
-def runtime_at(url: str, key: str) -> Runtime:
+def create_runtime(url: str, key: str) -> Runtime:
     """Create a runtime with the default settings."""
     settings = Settings(encryption_keys=(key,), allow_private_callbacks=True)
     return Runtime(settings, Database(sa.create_engine(url)))
 
 
-def work(url: str, key: str) -> None:
-    """Do what ``flask woo poll`` does."""
-    Worker(runtime_at(url, key)).run()
+def run_worker(url: str, key: str) -> None:
+    """Run a worker, as ``flask woo poll`` does."""
+    Worker(create_runtime(url, key)).run()
 
 
 @contextlib.contextmanager
-def working(url: str, key: str) -> cabc.Iterator[None]:
+def worker_process(url: str, key: str) -> cabc.Iterator[None]:
     """Run a worker process while the block runs."""
-    process = multiprocessing.get_context("spawn").Process(target=work, args=(url, key))
+    process = multiprocessing.get_context("spawn").Process(target=run_worker, args=(url, key))
     process.start()
     try:
         yield

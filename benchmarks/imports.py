@@ -1,4 +1,4 @@
-"""Imports: CPU time of ``import flask_woo_events`` compared with its libraries alone."""
+"""Imports: CPU time of ``import flask_woo_events`` compared with that of its libraries."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import subprocess
 import sys
 import tempfile
 
-#: Runs of each program; the programs take turns, so that a busy machine slows all of them.
+#: Runs of each program; they alternate, so that a busy machine slows all of them.
 RUNS = int(os.environ.get("BENCH_RUNS", "15"))
 RUNS_WITHOUT_CACHE = int(os.environ.get("BENCH_RUNS_WITHOUT_CACHE", "5"))
 
-#: What ``import flask_woo_events`` loads of its libraries; Alembic comes with ``flask woo db``.
+#: The libraries that ``import flask_woo_events`` loads; ``flask woo db`` also loads Alembic.
 _LOADED = """\
 import flask, flask_sqlalchemy, sqlalchemy.orm, requests, orjson, cryptography.fernet
 from sqlalchemy.dialects import mysql, postgresql
@@ -26,8 +26,8 @@ flask_sqlalchemy.SQLAlchemy(app)
 flask_woo_events.WooEvents(app)
 """
 _PROGRAMS = {
-    "its libraries": _LOADED + "import alembic.command",
-    "those that it loads": _LOADED,
+    "all its libraries": _LOADED + "import alembic.command",
+    "libraries it loads": _LOADED,
     "import flask_woo_events": "import flask_woo_events",
     "the same and init_app": _APPLICATION,
 }
@@ -35,7 +35,7 @@ _MEASURE = "import time\nbegan = time.process_time()\n{}\nprint(time.process_tim
 
 
 def main() -> None:
-    """Print the CPU time of each program, and its ratio to the two of the libraries."""
+    """Print the CPU time of each program, and its ratios to the two sets of libraries."""
     _compare("with cached bytecode", RUNS, cached=True)
     _compare("without bytecode", RUNS_WITHOUT_CACHE, cached=False)
 

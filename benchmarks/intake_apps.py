@@ -1,4 +1,4 @@
-"""The two sides of the intake benchmark, for gunicorn: ``benchmarks.intake_apps:make_app``."""
+"""The two applications of the intake benchmark, which gunicorn serves."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make_app() -> flask.Flask:
 
 
 def bare() -> flask.Flask:
-    """Return the least that an intake can do: one HMAC and one INSERT, on the same connections."""
+    """Return a minimal intake: one HMAC and one INSERT, with the same connection settings."""
     app = flask.Flask("bare")
     uri = os.environ["FLASK_SQLALCHEMY_DATABASE_URI"]
     database = Database(sa.create_engine(uri))

@@ -1,4 +1,4 @@
-"""Polling: cost of the baseline, of an idle poll, and of one change."""
+"""Polling: the cost of a baseline, of an idle poll, and of one change."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ IDLE_POLLS = 10
 
 @contextlib.contextmanager
 def application() -> cabc.Iterator[flask.Flask]:
-    """Create an application with the embedded defaults: a SQLite file."""
+    """Create an application with the default settings and a SQLite file."""
     with tempfile.TemporaryDirectory() as folder:
         app = Flask("bench", instance_path=folder)
         app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{pathlib.Path(folder)}/bench.sqlite3"
@@ -45,7 +45,7 @@ def application() -> cabc.Iterator[flask.Flask]:
 def create_instance(
     app: flask.Flask, store_url: str, callback_url: str, names: cabc.Iterable[str] = RESOURCES
 ) -> int:
-    """Create an instance for the four resources, or those named."""
+    """Create an instance for these resources; return its id."""
     runtime: Runtime = app.extensions[EXTENSION]
     with runtime.database.write() as session:
         user = accounts.add_user(session, "bench", "bench", runtime.clock())
@@ -85,7 +85,7 @@ def poll(runtime: Runtime, instance_id: int) -> tuple[list[PollReport], float, f
 
 
 def bare_reading(store_url: str) -> float:
-    """Only read and parse the same pages; return objects a second."""
+    """Read and parse the same pages without a ledger; return objects a second."""
     began, count = time.perf_counter(), 0
     from flask_woo_events.woocommerce.client import StoreClient
 
@@ -102,20 +102,24 @@ def bare_reading(store_url: str) -> float:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure a baseline, idle polls, and one change."""
     receiver = CallbackReceiver()
     print("polling:", ", ".join(f"{count:,} {name}" for name, count in SIZES.items()))
-    with store_process(**SIZES) as (url, store), application() as app, receiver.serve() as hook:
+    with (
+        store_process(**SIZES) as (url, store),
+        application() as app,
+        receiver.serve() as callback_url,
+    ):
         bare = bare_reading(url)
         runtime: Runtime = app.extensions[EXTENSION]
-        instance_id = create_instance(app, url, hook)
+        instance_id = create_instance(app, url, callback_url)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         reports, seconds, cpu = poll(runtime, instance_id)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         count = sum(report.observed for report in reports)
         rate = count / seconds
         print(f"  baseline       {count:,} objects in {seconds:.2f} s: {rate:,.0f} a second,")
-        print(f"                 {rate / bare:.2f} of only reading and parsing ({bare:,.0f});")
+        print(f"                 {rate / bare:.2f} of the rate without a ledger ({bare:,.0f});")
         print(f"                 {cpu:.2f} s of CPU, peak {peak:.0f} MiB ({before:.0f} before)")
         poll(runtime, instance_id)
         idle = [poll(runtime, instance_id) for _ in range(IDLE_POLLS)]

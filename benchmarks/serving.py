@@ -1,4 +1,4 @@
-"""Serve an application with gunicorn on two cores, behind nginx or alone."""
+"""Servers of the benchmarks: gunicorn, alone or behind nginx, and a callback."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ http {{
 def gunicorn(
     app: str, uri: str, key: str, *options: str, nginx: bool = False
 ) -> cabc.Iterator[int]:
-    """Serve one of the applications with two processes; yield the port.
+    """Serve an application of ``intake_apps`` with two processes; yield the port.
 
     :param uri: of the database.
-    :param key: ``WOO_EVENTS_ENCRYPTION_KEYS``.
-    :param options: further ones for gunicorn.
+    :param key: for ``WOO_EVENTS_ENCRYPTION_KEYS``.
+    :param options: of gunicorn, in place of 16 threads.
     """
     port, scratch = free_port(), pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / f"b{os.getpid()}"
     environment = {
@@ -78,7 +78,7 @@ http {{
 
 @contextlib.contextmanager
 def sink() -> cabc.Iterator[str]:
-    """Serve a callback that accepts every request at little cost; yield its URL."""
+    """Serve a fast callback that accepts every request; yield its URL."""
     port, scratch = free_port(), pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / f"s{os.getpid()}"
     scratch.mkdir(exist_ok=True)
     conf = scratch / "nginx.conf"

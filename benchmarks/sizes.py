@@ -1,4 +1,4 @@
-"""Sizes: bytes that a store, an object, an event and its delivery take in PostgreSQL."""
+"""Sizes: bytes of a store, an object, an event and its delivery in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from . import fairness
 from .serving import sink
 from .store import send_command, store_process
 
-#: Orders of the store that is read, and then all changed.
+#: Orders of the large store, all of which change after the baseline.
 ORDERS = int(os.environ.get("BENCH_ORDERS", "10000"))
 STORES = 100
 
 _ROWS = "SELECT count(*) FROM {table}"
 _SIZES = (
     "SELECT pg_table_size('{table}') AS data, pg_indexes_size('{table}') AS indexes, "
-    "pg_total_relation_size('{table}') AS whole"
+    "pg_total_relation_size('{table}') AS total"
 )
 
 
 def main() -> None:
-    """Fill a database as polls and deliveries fill it, and print bytes by row of each table."""
+    """Fill a database by polls and deliveries, and print the bytes a row of each table."""
     logging.getLogger("flask_woo_events").setLevel(logging.CRITICAL)
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -44,14 +44,12 @@ def main() -> None:
         stack.callback(bench.close)
         stores = [bench.connect(small, callback) for _ in range(STORES)]
         one = bench.connect(large, callback, "orders")
-        stack.enter_context(fairness.working(url, bench.key))
-        bench.wait_until_read([one, *stores])
+        stack.enter_context(fairness.worker_process(url, bench.key))
+        bench.wait_for_baselines([one, *stores])
         send_command(process, "change-orders")
         bench.poll_now(one)
         _wait_until_delivered(bench)
-        print(
-            f"sizes, PostgreSQL: {STORES} small stores and one of which {ORDERS:,} orders changed"
-        )
+        print(f"sizes, PostgreSQL: {STORES} small stores, and one with {ORDERS:,} changed orders")
         print("  table                      rows  bytes a row  of which indexes")
         with bench.engine.connect() as connection:
             for table in Base.metadata.sorted_tables:
@@ -59,7 +57,7 @@ def main() -> None:
 
 
 def _wait_until_delivered(bench: fairness.Bench) -> None:
-    """Wait until every change is delivered: ten events are one notification."""
+    """Wait until every change is delivered; a notification has ten events."""
     query = sa.select(sa.func.count(Delivery.id)).where(Delivery.status == "delivered")
     while True:
         with bench.database.read() as session:
@@ -73,7 +71,7 @@ def _print_size(connection: sa.Connection, table: str) -> None:
     size = connection.exec_driver_sql(_SIZES.format(table=table)).one()
     if rows:
         print(
-            f"  {table:22} {rows:>8,}  {size.whole / rows:>11,.0f}  {size.indexes / rows:>16,.0f}"
+            f"  {table:22} {rows:>8,}  {size.total / rows:>11,.0f}  {size.indexes / rows:>16,.0f}"
         )
 
 

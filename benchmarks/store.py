@@ -1,4 +1,4 @@
-"""A simulated store in a process of its own: ``python -m benchmarks.store ORDERS PRODUCTS ...``."""
+"""A simulated store in another process: ``python -m benchmarks.store ORDERS PRODUCTS ...``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flask_woo_events.simulation.store import SimulatedStore
 def store_process(
     *, orders: int, products: int, coupons: int, customers: int
 ) -> cabc.Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Start the store; yield its URL and the process, whose stdin takes commands."""
+    """Start a store; yield its URL and the process, which reads commands from its input."""
     sizes = [str(size) for size in (orders, products, coupons, customers)]
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.store", *sizes],
@@ -31,7 +31,7 @@ def store_process(
 
 
 def send_command(process: subprocess.Popen[str], command: str) -> str:
-    """Send the store a command; return its answer."""
+    """Send a command to the store; return its reply."""
     assert process.stdout is not None and process.stdin is not None
     process.stdin.write(command + "\n")
     process.stdin.flush()

@@ -21,12 +21,12 @@ from . import deliveries, fairness
 from .serving import free_port, sink
 from .store import store_process
 
-#: Workers of each measurement, and how often all are measured alternately.
-WORKERS, TURNS = (1, 2, 4), 3
-#: Callbacks, and notifications for each.
+#: Numbers of workers, and how often each is measured, alternately.
+WORKERS, ROUNDS = (1, 2, 4), 3
+#: Number of callbacks, and notifications for each.
 CALLBACKS, EACH = 40, 150
-#: Answer time of a distant callback, seconds.
-FAR = 0.05
+#: Response time of a distant callback, seconds.
+DISTANT_SECONDS = 0.05
 STORES = 120
 
 
@@ -37,57 +37,59 @@ def main() -> None:
         with servers.postgresql(pathlib.Path(folder) / "postgresql") as url:
             print("workers, PostgreSQL: " + ", ".join(map(str, WORKERS)))
             bench = deliveries.Bench(url)
-            with sink() as near:
-                delivering(bench, near, "callbacks that answer at once")
-            with far_away() as far:
-                delivering(bench, far, f"callbacks that answer in {FAR * 1000:.0f} ms")
+            with sink() as near_url:
+                measure_deliveries(bench, near_url, "callbacks that respond immediately")
+            with distant_callback() as distant_url:
+                measure_deliveries(
+                    bench, distant_url, f"callbacks that respond in {DISTANT_SECONDS * 1000:.0f} ms"
+                )
             bench.close()
         with servers.postgresql(pathlib.Path(folder) / "polls") as url:
-            polling(url)
+            measure_polls(url)
 
 
-def delivering(bench: deliveries.Bench, url: str, what: str) -> None:
+def measure_deliveries(bench: deliveries.Bench, url: str, title: str) -> None:
     """Measure deliveries from the same backlog with each number of workers."""
     streams = [bench.instance(url) for _ in range(CALLBACKS)]
     rates: dict[int, list[float]] = {number: [] for number in WORKERS}
-    for _ in range(TURNS):
+    for _ in range(ROUNDS):
         for number in WORKERS:
             for stream in streams:
                 bench.post(stream, EACH)
             began = time.perf_counter()
-            with together(number, bench.uri, bench.key):
+            with worker_processes(number, bench.uri, bench.key):
                 wait_for(bench, sa.select(sa.func.count(Delivery.id)).where(
                     Delivery.status == "created"))  # fmt: skip
             rates[number].append(CALLBACKS * EACH / (time.perf_counter() - began))
-    report(f"deliveries to {what}", rates)
+    report(f"deliveries to {title}", rates)
 
 
-def polling(url: str) -> None:
+def measure_polls(url: str) -> None:
     """Measure polls of due stores with each number of workers."""
     bench = fairness.Bench(url)
     rates: dict[int, list[float]] = {number: [] for number in WORKERS}
     with sink() as callback, store_process(**fairness.SMALL) as (store, _):
         stores = [bench.connect(store, callback) for _ in range(STORES)]
-        with fairness.working(url, bench.key):
-            bench.wait_until_read(stores)
-        for _ in range(TURNS):
+        with fairness.worker_process(url, bench.key):
+            bench.wait_for_baselines(stores)
+        for _ in range(ROUNDS):
             for number in WORKERS:
                 began = time.perf_counter()
-                due = bench.all_due(stores)
-                with together(number, url, bench.key):
+                due = bench.make_due(stores)
+                with worker_processes(number, url, bench.key):
                     wait_for(bench, due)
                 rates[number].append(STORES / (time.perf_counter() - began))
     bench.close()
     report("polls of idle stores", rates)
 
 
-def report(what: str, rates: dict[int, list[float]]) -> None:
-    """Print the rate of one worker, and the ratios of more workers."""
+def report(title: str, rates: dict[int, list[float]]) -> None:
+    """Print the rate of one worker, and the ratios of the other numbers of workers."""
     one = statistics.median(rates[1])
     more = ", ".join(
         f"{number} workers {statistics.median(rates[number]) / one:.2f}" for number in WORKERS[1:]
     )
-    print(f"  {what}: {one:,.0f} a second with one; {more} of that")
+    print(f"  {title}: {one:,.0f} a second with one worker; ratios: {more}")
 
 
 def wait_for(bench: deliveries.Bench | fairness.Bench, count: sa.Select[tuple[int]]) -> None:
@@ -100,10 +102,10 @@ def wait_for(bench: deliveries.Bench | fairness.Bench, count: sa.Select[tuple[in
 
 
 @contextlib.contextmanager
-def together(number: int, url: str, key: str) -> cabc.Iterator[None]:
-    """Run worker processes while the block runs, forked so that they begin immediately."""
+def worker_processes(number: int, url: str, key: str) -> cabc.Iterator[None]:
+    """Run forked worker processes while the block runs, as these start immediately."""
     context = multiprocessing.get_context("fork")
-    workers = [context.Process(target=fairness.work, args=(url, key)) for _ in range(number)]
+    workers = [context.Process(target=fairness.run_worker, args=(url, key)) for _ in range(number)]
     for worker in workers:
         worker.start()
     try:
@@ -121,7 +123,7 @@ async def _serve(port: int) -> None:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
                 await reader.readexactly(length)
-                await asyncio.sleep(FAR)
+                await asyncio.sleep(DISTANT_SECONDS)
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
         writer.close()
 
@@ -129,15 +131,15 @@ async def _serve(port: int) -> None:
     await server.serve_forever()
 
 
-def _far(port: int) -> None:
+def _run_server(port: int) -> None:
     asyncio.run(_serve(port))
 
 
 @contextlib.contextmanager
-def far_away() -> cabc.Iterator[str]:
-    """Serve a callback that answers late; yield its URL."""
+def distant_callback() -> cabc.Iterator[str]:
+    """Serve a callback that responds after a delay; yield its URL."""
     port = free_port()
-    process = multiprocessing.get_context("spawn").Process(target=_far, args=(port,))
+    process = multiprocessing.get_context("spawn").Process(target=_run_server, args=(port,))
     process.start()
     try:
         time.sleep(1.0)

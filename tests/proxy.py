@@ -1,4 +1,4 @@
-"""A TCP proxy, like the one before a database that can fail over."""
+"""A TCP proxy, as in front of a database that fails over to another server."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import threading
 import typing as t
 
 #: Bytes per read.
-_MOST = 65_536
+_READ_BYTES = 65_536
 
 
 class Proxy:
-    """Passes connections on to a port of loopback, which may change.
+    """A proxy that forwards connections to a loopback port, which can be changed.
 
     :param target: the port.
     """
@@ -42,14 +42,14 @@ class Proxy:
                 continue
             server.settimeout(None)
             for pair in ((client, server), (server, client)):
-                threading.Thread(target=_pump, args=pair, daemon=True).start()
+                threading.Thread(target=_forward, args=pair, daemon=True).start()
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
+def _forward(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        while data := source.recv(_MOST):
-            sink.sendall(data)
-    for end in (source, sink):
+        while data := source.recv(_READ_BYTES):
+            target.sendall(data)
+    for end in (source, target):
         with contextlib.suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)
         end.close()

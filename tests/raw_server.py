@@ -1,4 +1,4 @@
-"""A peer on loopback that sends exactly the bytes of a test."""
+"""A server on loopback that sends exactly the bytes of a test."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tests.waiting import HANG_SECONDS
 
 @dataclasses.dataclass
 class Connection:
-    """One connection, as the peer sees it."""
+    """One connection, as the server sees it."""
 
     sock: socket.socket
     stop: threading.Event
     number: int
 
     def read(self) -> bytes:
-        """Read one request with its body; return nothing if the other side has closed."""
+        """Read one request with its body; return no bytes if the client has closed."""
         data = b""
         while b"\r\n\r\n" not in data:
             if not (piece := self.sock.recv(65536)):
@@ -47,16 +47,16 @@ class Connection:
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)
 
-    def drip(self, data: bytes, pause: float) -> None:
-        """Send byte after byte, ``pause`` seconds apart."""
+    def send_slowly(self, data: bytes, pause: float) -> None:
+        """Send one byte at a time, ``pause`` seconds apart."""
         for index in range(len(data)):
             if self.stop.is_set():
                 return
             self.sock.sendall(data[index : index + 1])
             time.sleep(pause)
 
-    def pour(self, data: bytes) -> None:
-        """Send for ever."""
+    def send_endlessly(self, data: bytes) -> None:
+        """Send the same bytes until the server stops."""
         while not self.stop.is_set():
             self.sock.sendall(data)
 
@@ -67,8 +67,8 @@ class Connection:
 
 
 @dataclasses.dataclass
-class Peer:
-    """The peer's address and the requests that it received."""
+class RawServer:
+    """The server's address, and the connections and requests that it received."""
 
     port: int
     scheme: str = "http"
@@ -84,92 +84,91 @@ Handler = cabc.Callable[[Connection], None]
 
 
 @contextlib.contextmanager
-def peer(handle: Handler, *, tls: ssl.SSLContext | None = None) -> cabc.Iterator[Peer]:
-    """Run a peer that calls ``handle`` for each connection after its first request."""
+def serve_raw(handle: Handler, *, tls: ssl.SSLContext | None = None) -> cabc.Iterator[RawServer]:
+    """Run a server that calls ``handle`` for each connection, in a thread of its own."""
     stop = threading.Event()
     threads: list[threading.Thread] = []
     listener = socket.create_server(("127.0.0.1", 0))
-    found = Peer(listener.getsockname()[1], "https" if tls else "http")
+    server = RawServer(listener.getsockname()[1], "https" if tls else "http")
 
-    def converse(raw: socket.socket, number: int) -> None:
+    def serve_connection(accepted: socket.socket, number: int) -> None:
         with contextlib.suppress(OSError, ValueError):
-            sock = tls.wrap_socket(raw, server_side=True) if tls else raw
+            sock = tls.wrap_socket(accepted, server_side=True) if tls else accepted
             with sock:
                 sock.settimeout(HANG_SECONDS)
-                line = Recording(sock, stop, number, found)
-                handle(line)
-        raw.close()
+                handle(_RecordingConnection(sock, stop, number, server))
+        accepted.close()
 
     def accept() -> None:
         while not stop.is_set():
             try:
-                raw, _address = listener.accept()
+                accepted, _address = listener.accept()
             except OSError:
                 return
-            found.connections += 1
-            thread = threading.Thread(target=converse, args=(raw, found.connections))
+            server.connections += 1
+            thread = threading.Thread(target=serve_connection, args=(accepted, server.connections))
             threads.append(thread)
             thread.start()
 
-    accepting = threading.Thread(target=accept)
-    accepting.start()
+    acceptor = threading.Thread(target=accept)
+    acceptor.start()
     try:
-        yield found
+        yield server
     finally:
         stop.set()
         with contextlib.suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
         listener.close()
-        for thread in [accepting, *threads]:
+        for thread in [acceptor, *threads]:
             thread.join()
 
 
 @dataclasses.dataclass
-class Recording(Connection):
-    """A line that notes requests at its peer."""
+class _RecordingConnection(Connection):
+    """A connection that records its requests at the server."""
 
-    peer: Peer
+    server: RawServer
 
     def read(self) -> bytes:
         request = super().read()
         if request:
-            self.peer.requests.append(request)
+            self.server.requests.append(request)
         return request
 
 
-def answer(body: bytes = b"", status: str = "200 OK", *headers: str) -> bytes:
-    """Write a whole answer with its length."""
+def response(body: bytes = b"", status: str = "200 OK", *headers: str) -> bytes:
+    """Return the bytes of a complete response with its length."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
 
 
-def answers(*texts: bytes) -> Handler:
-    """Give one answer to each request of a connection, then close it."""
+def respond(*responses: bytes) -> Handler:
+    """Return a handler that sends one response to each request, then closes the connection."""
 
-    def handle(line: Connection) -> None:
-        for text in texts:
-            if not line.read():
+    def handle(connection: Connection) -> None:
+        for data in responses:
+            if not connection.read():
                 return
-            line.send(text)
+            connection.send(data)
 
     return handle
 
 
-def says(*texts: bytes) -> Handler:
-    """Read one request, send an answer, and wait for the other side to close."""
+def respond_and_wait(*responses: bytes) -> Handler:
+    """Return a handler that reads a request, sends this, and waits for the client to close."""
 
-    def handle(line: Connection) -> None:
-        line.read()
-        for text in texts:
-            line.send(text)
-        while line.sock.recv(65536):
+    def handle(connection: Connection) -> None:
+        connection.read()
+        for data in responses:
+            connection.send(data)
+        while connection.sock.recv(65536):
             pass
 
     return handle
 
 
 def self_signed(folder: pathlib.Path) -> tuple[ssl.SSLContext, str]:
-    """Make a certificate for 127.0.0.1; return the peer's context and the file of authorities."""
+    """Make a certificate for 127.0.0.1; return the server's context and the CA file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
     now = dt.datetime.now(dt.UTC)

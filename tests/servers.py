@@ -1,4 +1,4 @@
-"""Database servers for the tests: real ones, in temporary folders, on sockets of their own."""
+"""Servers for the tests: databases and brokers in temporary folders, on free ports."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ import typing as t
 import pytest
 import sqlalchemy as sa
 
-#: How long a server may take to answer, seconds.
+#: Time-out for the start of a server, seconds.
 START_SECONDS = 60.0
 
 
-S = t.TypeVar("S")
+Server = t.TypeVar("Server")
 
 
-class Missing(Exception):
-    """The server is not installed on this machine."""
+class UnavailableError(Exception):
+    """The server is not installed, or this machine does not allow what a test needs."""
 
 
-def require(make: cabc.Callable[[], S]) -> S:
-    """Make a server, or skip the test where it is not installed; CI has all of them."""
+def require(create: cabc.Callable[[], Server]) -> Server:
+    """Create a server, or skip the test where it is unavailable; in CI that is an error."""
     try:
-        return make()
-    except Missing as exc:
+        return create()
+    except UnavailableError as exc:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(str(exc))
@@ -47,13 +47,16 @@ def free_port() -> int:
 
 
 def _owned_by(user: str, folder: pathlib.Path) -> dict[str, str | int]:
-    """Run as this user where we are root: neither server likes to be run by root."""
+    """Give a folder to a user where we are root, as root may not run these servers.
+
+    :return: the arguments for ``subprocess``.
+    """
     if os.getuid() != 0:
         return {}
-    entry = pwd.getpwnam(user)
+    account = pwd.getpwnam(user)
     folder.parent.chmod(0o755)
-    os.chown(folder, entry.pw_uid, entry.pw_gid)
-    return {"user": entry.pw_uid, "group": entry.pw_gid}
+    os.chown(folder, account.pw_uid, account.pw_gid)
+    return {"user": account.pw_uid, "group": account.pw_gid}
 
 
 def _environment(folder: pathlib.Path) -> dict[str, str]:
@@ -77,52 +80,54 @@ def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
 class Postgresql:
     """A PostgreSQL server that can be stopped and started again.
 
-    :param words: further ones for ``initdb``.
-    :param copy_of: it follows this one, until it is promoted.
-    :param settings: further ones, ``name=value``.
+    :param options: for ``initdb``.
+    :param replica_of: the server that this one replicates until it is promoted.
+    :param settings: further server settings, ``name=value``.
     """
 
     def __init__(
         self,
         folder: pathlib.Path,
-        *words: str,
-        copy_of: Postgresql | None = None,
+        *options: str,
+        replica_of: Postgresql | None = None,
         settings: cabc.Sequence[str] = (),
     ) -> None:
         found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
         initdb = found[-1] if found else shutil.which("initdb")
         if initdb is None:
-            raise Missing("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+            raise UnavailableError(
+                "PostgreSQL is not installed (Debian: apt-get install postgresql)"
+            )
         folder.mkdir(exist_ok=True)
         self._folder, self._data = folder, folder / "data"
-        self._who = _owned_by("postgres", folder)
+        self._run_as = _owned_by("postgres", folder)
         self._programs = pathlib.Path(initdb).parent
         self._settings = settings
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         #: URL of an empty database.
         self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres"
-        if copy_of is None:
+        if replica_of is None:
             self._run(
                 "initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8",
-                *words,
+                *options,
             )  # fmt: skip
         else:
-            source = ("-h", "127.0.0.1", "-p", str(copy_of.port), "-U", "postgres")
+            source = ("-h", "127.0.0.1", "-p", str(replica_of.port), "-U", "postgres")
             self._run("pg_basebackup", "-D", self._data, *source, "-R", "-c", "fast")
 
-    def _run(self, program: str, *words: str | pathlib.Path) -> None:
+    def _run(self, program: str, *options: str | pathlib.Path) -> None:
         subprocess.run(
-            [self._programs / program, *words],
+            [self._programs / program, *options],
             check=True,
             capture_output=True,
             cwd=self._folder,
             env=_environment(self._folder),
-            **self._who,  # type: ignore[call-overload]
+            **self._run_as,  # type: ignore[call-overload]
         )
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start the server, and wait until it accepts connections."""
         settings = (
             "listen_addresses=127.0.0.1",
             f"unix_socket_directories={self._folder}",
@@ -130,17 +135,17 @@ class Postgresql:
             "max_connections=200",
             *self._settings,
         )
-        options = [word for setting in settings for word in ("-c", setting)]
+        options = [option for setting in settings for option in ("-c", setting)]
         self._process = subprocess.Popen(
             [self._programs / "postgres", "-D", self._data, "-p", str(self.port), *options],
             cwd=self._folder,
             env=_environment(self._folder),
             stderr=subprocess.DEVNULL,
-            **self._who,  # type: ignore[call-overload]
+            **self._run_as,  # type: ignore[call-overload]
         )
         _wait_until_it_answers(self.url, self._process)
 
-    def say(self, statement: str) -> None:
+    def execute(self, statement: str) -> None:
         """Execute a statement outside of a transaction, also while the server is read-only."""
         engine = sa.create_engine(self.url, poolclass=sa.pool.NullPool)
         with engine.connect() as connection:
@@ -154,28 +159,28 @@ class Postgresql:
         :param setting: ``name = value``.
         """
         name = setting.partition(" = ")[0]
-        before = self._shown(name)
-        self.say(f"ALTER SYSTEM SET {setting}")
-        self.say("SELECT pg_reload_conf()")
-        # The server reads its settings a moment later, and then signals every connection before
-        # it accepts the next one.
-        while self._shown(name) == before:
+        before = self._show(name)
+        self.execute(f"ALTER SYSTEM SET {setting}")
+        self.execute("SELECT pg_reload_conf()")
+        # The server reads its settings a moment later, and signals every open connection before
+        # it accepts a new one.
+        while self._show(name) == before:
             time.sleep(0.01)
 
-    def _shown(self, name: str) -> str:
+    def _show(self, name: str) -> str:
         engine = sa.create_engine(self.url, poolclass=sa.pool.NullPool)
         with engine.connect() as connection:
             return str(connection.exec_driver_sql(f"SHOW {name}").scalar_one())
 
     @property
     def alive(self) -> bool:
-        """Return whether the server still runs."""
+        """Whether the server still runs."""
         return self._process is not None and self._process.poll() is None
 
-    def stop(self, how: int = signal.SIGINT) -> None:
+    def stop(self, signal_number: int = signal.SIGINT) -> None:
         """Stop the server and cut its connections."""
         if self._process is not None:
-            self._process.send_signal(how)
+            self._process.send_signal(signal_number)
             self._process.wait()
             self._process = None
 
@@ -192,18 +197,18 @@ def postgresql(folder: pathlib.Path) -> cabc.Iterator[str]:
 
 
 class Redis:
-    """A Redis without persistence that can be killed and started again."""
+    """A Redis server without persistence that can be killed and started again."""
 
     def __init__(self) -> None:
         program = shutil.which("redis-server")
         if program is None:
-            raise Missing("Redis is not installed (Debian: apt-get install redis-server)")
+            raise UnavailableError("Redis is not installed (Debian: apt-get install redis-server)")
         self._program, self._port = program, free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"redis://127.0.0.1:{self._port}/0"
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start the server, and wait until it accepts connections."""
         self._process = subprocess.Popen(
             [self._program, "--port", str(self._port), "--bind", "127.0.0.1", "--save", "",
              "--appendonly", "no"],
@@ -227,22 +232,24 @@ class Redis:
 
 
 class Rabbitmq:
-    """A RabbitMQ on ports of its own, which can be killed and started again."""
+    """A RabbitMQ server on its own ports that can be killed and started again."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         program = pathlib.Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
         epmd = shutil.which("epmd")
         if not program.exists() or epmd is None:
-            raise Missing("RabbitMQ is not installed (Debian: apt-get install rabbitmq-server)")
+            raise UnavailableError(
+                "RabbitMQ is not installed (Debian: apt-get install rabbitmq-server)"
+            )
         folder.mkdir()
         self._program, self._epmd, self._folder = program, epmd, folder
-        self._who = _owned_by("rabbitmq", folder)
-        self._port, between, names = (free_port() for _ in range(3))
-        given = {
+        self._run_as = _owned_by("rabbitmq", folder)
+        self._port, distribution_port, epmd_port = (free_port() for _ in range(3))
+        variables = {
             "NODENAME": "chaos@localhost",
             "NODE_PORT": self._port,
             "NODE_IP_ADDRESS": "127.0.0.1",
-            "DIST_PORT": between,
+            "DIST_PORT": distribution_port,
             "MNESIA_BASE": folder,
             "LOG_BASE": folder,
             "PID_FILE": folder / "pid",
@@ -253,16 +260,16 @@ class Rabbitmq:
         self._environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
-            "ERL_EPMD_PORT": str(names),
+            "ERL_EPMD_PORT": str(epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            **{f"RABBITMQ_{name}": str(value) for name, value in given.items()},
+            **{f"RABBITMQ_{name}": str(value) for name, value in variables.items()},
         }
         self._processes: list[subprocess.Popen[bytes]] = []
         self.url = f"amqp://guest:guest@127.0.0.1:{self._port}//"
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
-        # Otherwise the broker starts one that keeps running after it.
+        """Start the server, and wait until it accepts connections."""
+        # Otherwise the broker starts an epmd that keeps running after it.
         self._processes = [self._run(self._epmd), self._run(str(self._program))]
         end = time.monotonic() + START_SECONDS
         while True:
@@ -281,7 +288,7 @@ class Rabbitmq:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            **self._who,  # type: ignore[call-overload]
+            **self._run_as,  # type: ignore[call-overload]
         )
         return process
 
@@ -300,9 +307,9 @@ def mariadb(folder: pathlib.Path) -> cabc.Iterator[str]:
     server = shutil.which("mariadbd") or shutil.which("mariadbd", path="/usr/sbin")
     install = shutil.which("mariadb-install-db")
     if server is None or install is None:
-        raise Missing("MariaDB is not installed (Debian: apt-get install mariadb-server)")
+        raise UnavailableError("MariaDB is not installed (Debian: apt-get install mariadb-server)")
     folder.mkdir()
-    who = _owned_by("mysql", folder)
+    run_as = _owned_by("mysql", folder)
     port = free_port()
     data = folder / "data"
     subprocess.run(
@@ -317,7 +324,7 @@ def mariadb(folder: pathlib.Path) -> cabc.Iterator[str]:
         capture_output=True,
         cwd=folder,
         env=_environment(folder),
-        **who,  # type: ignore[call-overload]
+        **run_as,  # type: ignore[call-overload]
     )
     process = subprocess.Popen(
         [
@@ -334,7 +341,7 @@ def mariadb(folder: pathlib.Path) -> cabc.Iterator[str]:
         cwd=folder,
         env=_environment(folder),
         stderr=subprocess.DEVNULL,
-        **who,  # type: ignore[call-overload]
+        **run_as,  # type: ignore[call-overload]
     )
     root = f"mysql+pymysql://root@127.0.0.1:{port}"
     try:

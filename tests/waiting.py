@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import time
 
-#: After so many seconds a test hangs; no test depends on how fast the machine is.
+#: Time-out of a wait, seconds: long, so that no test depends on the speed of the machine.
 HANG_SECONDS = 500.0
 
 

@@ -15,7 +15,7 @@ import typing as t
 import sqlalchemy as sa
 
 from tests.proxy import Proxy
-from tests.servers import Missing, Postgresql
+from tests.servers import Postgresql, UnavailableError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class FailingDatabase:
 def _mount(*words: str | pathlib.Path) -> None:
     done = subprocess.run(["mount", *words], capture_output=True, text=True)
     if done.returncode:
-        raise Missing(f"nothing may be mounted here: {done.stderr.strip()}")
+        raise UnavailableError(f"nothing may be mounted here: {done.stderr.strip()}")
 
 
 def _unmount(path: pathlib.Path) -> None:
@@ -43,7 +43,7 @@ def _unmount(path: pathlib.Path) -> None:
 def small_disk(folder: pathlib.Path, megabytes: int) -> cabc.Iterator[pathlib.Path]:
     """Mount a disk of this size.
 
-    :raises Missing: mounting is not allowed.
+    :raises UnavailableError: mounting is not allowed.
     """
     disk = folder / "disk"
     disk.mkdir()
@@ -151,12 +151,12 @@ def failing_over(folder: pathlib.Path) -> cabc.Iterator[FailingDatabase]:
     """
     first = Postgresql(folder / "first")
     first.start()
-    second = Postgresql(folder / "second", copy_of=first)
+    second = Postgresql(folder / "second", replica_of=first)
     second.start()
     first.reload("synchronous_standby_names = '*'")
 
     def end() -> None:
-        second.say("SELECT pg_promote()")
+        second.execute("SELECT pg_promote()")
         proxy.target = second.port
 
     with Proxy(first.port) as proxy:
@@ -187,7 +187,7 @@ class Image:
             file.truncate(64 * 2**20)
         mkfs = shutil.which("mkfs.ext4") or shutil.which("mkfs.ext4", path="/usr/sbin:/sbin")
         if mkfs is None:
-            raise Missing("nothing may be mounted here: there is no mkfs.ext4")
+            raise UnavailableError("nothing may be mounted here: there is no mkfs.ext4")
         subprocess.run([mkfs, "-q", self._image], check=True)
         self._mount()
         return self

@@ -271,7 +271,7 @@ def main() -> None:
             began = time.monotonic()
             try:
                 outcome = run(database)
-            except servers.Missing as exc:
+            except servers.UnavailableError as exc:
                 print(f"{database}, {what}: left out, {exc}", flush=True)
                 continue
             except Exception:

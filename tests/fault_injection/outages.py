@@ -201,7 +201,7 @@ def main() -> None:
         if re.search(SERIES, name):
             try:
                 result = run(name, SECONDS)
-            except servers.Missing as exc:
+            except servers.UnavailableError as exc:
                 print(f"{name}: left out, {exc}", flush=True)
                 continue
             wrong += len(result.wrong)

@@ -24,7 +24,7 @@ from tests.integration.host_app import (
     make_app,
     runtime_of,
 )
-from tests.integration.store_to_callback import StoreToCallback, open_line
+from tests.integration.store_to_callback import StoreToCallback, open_env
 from tests.serving import serve_handler
 
 
@@ -101,8 +101,8 @@ def api(client: flask.testing.FlaskClient, headers: Headers, store_server: StubS
 
 
 @pytest.fixture
-def line(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[StoreToCallback]:
+def env(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[StoreToCallback]:
     """Connect a store, an application and a callback; the first poll is done."""
     with contextlib.ExitStack() as stack:
         shutil.copy(tables, tmp_path / "host.sqlite3")
-        yield open_line("9.4", tmp_path, stack)
+        yield open_env("9.4", tmp_path, stack)

@@ -1,4 +1,4 @@
-"""Databases of earlier migrations, and stores that show what they showed when these were dumped."""
+"""Dumped databases of earlier migrations, and their stores as they were at the dump."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ import sqlalchemy as sa
 
 DATA = pathlib.Path(__file__).parent.parent / "data" / "frozen"
 Row = dict[str, t.Any]
-#: Parameters that mean nothing here: who asks, and how the store keeps its answers.
-IGNORED = {"consumer_key", "consumer_secret", "_skip_cache"}
-LISTS = {"orders", "products", "coupons", "customers"}
-UNDERSTOOD = {
+#: Parameters without an effect here: credentials and the store's cache.
+IGNORED_PARAMETERS = {"consumer_key", "consumer_secret", "_skip_cache"}
+COLLECTIONS = {"orders", "products", "coupons", "customers"}
+SUPPORTED_PARAMETERS = {
     "orderby", "order", "per_page", "page", "offset", "include", "status", "include_status",
     "modified_after", "dates_are_gmt", "role", "code", "_fields",
 }  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
-class Frozen:
-    """What is known of a dump beside its tables."""
+class FrozenDatabase:
+    """A dump, and the facts about it that are not in its tables."""
 
     revision: str
-    #: Decrypts the secrets in it.
+    #: The encryption key of its secrets.
     key: str
     #: When it was made.
     date: dt.datetime
-    #: The secrets of users and of their organizations, by the user's name.
+    #: The secrets of users and their organizations, by user name.
     users: dict[str, tuple[str, str]]
-    #: Ids by name.
+    #: Ids of instances, by name.
     instances: dict[str, int]
-    #: Their tokens, by name.
+    #: Tokens of instances, by name.
     tokens: dict[str, str]
 
     @classmethod
     def read(cls, revision: str) -> t.Self:
-        """Read the file beside the dumps."""
-        kept = json.loads(DATA.joinpath(f"{revision}.json").read_text())
-        kept["date"] = dt.datetime.fromisoformat(kept["date"])
-        return cls(revision=revision, **kept)
+        """Read the facts about the dump of a revision."""
+        data = json.loads(DATA.joinpath(f"{revision}.json").read_text())
+        data["date"] = dt.datetime.fromisoformat(data["date"])
+        return cls(revision=revision, **data)
 
     def stores(self) -> dict[str, FrozenStore]:
-        """Make the stores as they were, by name."""
-        kept = json.loads(DATA.joinpath(f"{self.revision}-stores.json").read_text())
-        return {name: FrozenStore(bodies, self.date) for name, bodies in kept.items()}
+        """Create the stores as they were at the dump, by name."""
+        data = json.loads(DATA.joinpath(f"{self.revision}-stores.json").read_text())
+        return {name: FrozenStore(bodies, self.date) for name, bodies in data.items()}
 
     def load(self, url: str, hosts: cabc.Mapping[str, str]) -> None:
         """Execute the dump for this kind of database.
 
         :param url: of an empty database.
-        :param hosts: what takes the place of the hosts of stores and callbacks.
+        :param hosts: replacements of the hosts of stores and callbacks.
         """
         kind = sa.make_url(url).get_backend_name().replace("mysql", "mariadb")
         text = DATA.joinpath(f"{self.revision}-{kind}.sql").read_text(encoding="utf-8")
@@ -79,7 +79,7 @@ def _load_sqlite(url: str, text: str) -> None:
 
 def _load_on_server(url: str, text: str, **options: t.Any) -> None:
     engine = sa.create_engine(url, poolclass=sa.pool.NullPool, connect_args=options)
-    # The driver's own connection: it leaves it to the server where a statement ends.
+    # The driver's own connection lets the server split the statements.
     with contextlib.closing(engine.raw_connection()) as connection:
         cursor = connection.cursor()
         cursor.execute(text)
@@ -100,12 +100,12 @@ _LOADERS: dict[str, cabc.Callable[[str, str], None]] = {
 
 
 class FrozenStore:
-    """Serves bodies that a store showed once, by the rules of WooCommerce's lists.
+    """Serves recorded bodies of a store, by the rules of WooCommerce's lists.
 
-    It refuses what it does not understand, so that another way to read a store is noticed here.
+    It refuses unknown parameters, so that a new way to read a store fails the tests.
 
-    :param bodies: lists of objects, and whole answers, by their path.
-    :param date: the time at the store; it changes only by assignment.
+    :param bodies: lists of objects, and complete responses, by path.
+    :param date: the store's clock, which changes only by assignment.
     """
 
     def __init__(self, bodies: dict[str, t.Any], date: dt.datetime) -> None:
@@ -113,29 +113,29 @@ class FrozenStore:
         self.date = date
 
     def change(self, path: str, object_id: int, **fields: t.Any) -> None:
-        """Change an object now."""
+        """Change fields of an object at the store's current time."""
         now = self.date.replace(tzinfo=None).isoformat(timespec="seconds")
         row = self._find(path, object_id)
         assert row is not None
         row |= {"date_modified": now, "date_modified_gmt": now, **fields}
 
     def answer(self, target: str) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body for one request."""
+        """Return status, headers and body for one request."""
         parts = urllib.parse.urlsplit(target)
         params = {
             name: value
             for name, value in urllib.parse.parse_qsl(parts.query, keep_blank_values=True)
-            if name not in IGNORED and not name.startswith("oauth_")
+            if name not in IGNORED_PARAMETERS and not name.startswith("oauth_")
         }
         headers = {"Date": email.utils.format_datetime(self.date, usegmt=True)}
         path = parts.path.removeprefix("/wp-json/wc/v3/")
         collection, _slash, number = path.partition("/")
         if parts.path == "/wp-json/":
             body: object = {"namespaces": ["wc/v3"], "timezone_string": "UTC"}
-        elif collection in LISTS and number:
+        elif collection in COLLECTIONS and number:
             body = self._find(collection, int(number))
-        elif collection in LISTS:
-            if unknown := params.keys() - UNDERSTOOD:
+        elif collection in COLLECTIONS:
+            if unknown := params.keys() - SUPPORTED_PARAMETERS:
                 return _error(400, headers, f"the frozen store does not know {sorted(unknown)}")
             if params.get("orderby", "id") != "id":
                 return _error(400, headers, "the frozen store orders by id alone")
@@ -144,12 +144,12 @@ class FrozenStore:
             body = self._bodies.get(path)
         if body is None:
             return _error(404, headers, f"nothing is at {path}")
-        return 200, headers, orjson.dumps(_shown(body, params))
+        return 200, headers, orjson.dumps(_select_fields(body, params))
 
     def _page(
         self, collection: str, params: cabc.Mapping[str, str], headers: dict[str, str]
     ) -> list[Row]:
-        """Return a page of a list, and count the list in the headers."""
+        """Return a page of a list, and add the list's totals to the headers."""
         rows = [row for row in self._bodies[collection] if _is_wanted(row, params)]
         rows.sort(key=lambda row: int(row["id"]), reverse=params.get("order", "desc") == "desc")
         size = int(params.get("per_page", 10))
@@ -163,7 +163,7 @@ class FrozenStore:
 
     @contextlib.contextmanager
     def serve(self) -> cabc.Iterator[str]:
-        """Listen while the block runs; yields host and port."""
+        """Serve the store while the block runs; yield host and port."""
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
@@ -177,7 +177,7 @@ class FrozenStore:
 
 
 def _is_wanted(row: Row, params: cabc.Mapping[str, str]) -> bool:
-    """Whether a list shows an object."""
+    """Return whether a list includes an object."""
     if "include" in params:
         if str(row["id"]) not in params["include"].split(","):
             return False
@@ -195,12 +195,12 @@ def _is_wanted(row: Row, params: cabc.Mapping[str, str]) -> bool:
     return row["status"] in statuses or ("any" in statuses and row["status"] != "trash")
 
 
-def _shown(body: t.Any, params: cabc.Mapping[str, str]) -> t.Any:
-    """Return what ``_fields`` names of an object, or of each object of a list."""
+def _select_fields(body: t.Any, params: cabc.Mapping[str, str]) -> t.Any:
+    """Return the members in ``_fields`` of an object, or of each object of a list."""
     if "_fields" not in params:
         return body
     if isinstance(body, list):
-        return [_shown(one, params) for one in body]
+        return [_select_fields(one, params) for one in body]
     return {name: body[name] for name in params["_fields"].split(",") if name in body}
 
 

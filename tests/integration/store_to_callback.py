@@ -1,4 +1,4 @@
-"""A line from a simulated store through an application to a callback, over real sockets."""
+"""A simulated store, an application and a callback that talk over real sockets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Event = tuple[str, str, str]
 
 @dataclasses.dataclass
 class StoreToCallback:
-    """A store, an application and a callback, joined."""
+    """A store, an application that is connected to it, and a callback."""
 
     app: flask.Flask
     store: SimulatedStore
@@ -41,27 +41,27 @@ class StoreToCallback:
         return Worker(runtime_of(self.app)).poll_once([self.instance_id])
 
     def arrivals(self) -> set[Event]:
-        """Poll, deliver, and tell what came; nothing may come twice."""
+        """Poll and deliver; return the events that the callback got, none of them twice."""
         self.receiver.clear()
         assert [report.error for report in self.poll() if report.error] == []
         return self.delivered()
 
     def delivered(self) -> set[Event]:
-        """Deliver, and tell what came; nothing may come twice."""
+        """Deliver; return the events that the callback got, none of them twice."""
         Worker(runtime_of(self.app)).deliver_once()
         events = self.receiver.events
         assert len(events) == len(set(events))
         return set(events)
 
     def errors(self) -> dict[str, str]:
-        """Poll, and tell which resources failed and why; nothing may arrive."""
+        """Poll; return the errors by resource, and check that no event is sent."""
         self.receiver.clear()
         errors = {one.resource: one.error for one in self.poll() if one.error}
         assert self.delivered() == set()
         return errors
 
     def hooks(self) -> set[Event]:
-        """Let the store's webhooks tell, look after them, deliver, and tell what came."""
+        """Send and process the store's webhooks, and deliver; return the events received."""
         self.receiver.clear()
         self.store.webhooks.run_queue()
         reports = Worker(runtime_of(self.app)).settle_once()
@@ -69,11 +69,11 @@ class StoreToCallback:
         return self.delivered()
 
     def first(self, kind: str) -> int:
-        """The lowest id of a kind in the store."""
+        """Return the lowest id of a kind of object in the store."""
         return next(iter(self.store.shop.tables[kind])).id
 
     def orders_of(self, *products: int) -> set[Event]:
-        """The orders that name one of these products, as they are told when it is gone."""
+        """Return the order events that follow the deletion of one of these products."""
         return {
             ("orders", str(number), "UPDATED")
             for number, order in self.store.truth("orders").items()
@@ -89,19 +89,19 @@ class StoreToCallback:
         return data
 
     def poller(self, resource: str) -> Poller:
-        """The row of a resource's poller."""
+        """Return the row of a resource's poller."""
         with runtime_of(self.app).database.read() as session:
             return session.scalars(sa.select(Poller).where(Poller.resource == resource)).one()
 
     @property
     def notices(self) -> list[dict[str, t.Any]]:
-        """What the instance says of its store."""
+        """Notices of the instance about its store."""
         with runtime_of(self.app).database.read() as session:
             return session.get_one(Instance, self.instance_id).notices
 
 
 def sender(app: flask.Flask, public: str = PUBLIC) -> Sender:
-    """Delivers a store's webhooks to an application, and answers 404 for other addresses."""
+    """Return a sender that posts a store's webhooks to an application, 404 for other URLs."""
 
     def send(url: str, headers: Headers, body: bytes, _timeout: float) -> int | None:
         if not url.startswith(public):
@@ -114,7 +114,7 @@ def sender(app: flask.Flask, public: str = PUBLIC) -> Sender:
     return send
 
 
-def open_line(
+def open_env(
     version: str,
     folder: pathlib.Path,
     stack: contextlib.ExitStack,
@@ -126,14 +126,14 @@ def open_line(
     public: str = PUBLIC,
     **settings: t.Any,
 ) -> StoreToCallback:
-    """Connect a fresh store, and read it the first time.
+    """Connect a new store, and record its baseline.
 
-    :param resources: the poller configuration; the default four without it.
-    :param counts: of orders, products, coupons and customers in the store.
-    :param journal: the store has the companion plugin.
-    :param hooked: the instance is one for webhooks, which reach the application directly.
-    :param public: where the store believes to reach the application.
-    :param settings: of the application, or of the instance if they are named as its keys are.
+    :param resources: the poller configuration; without it, the default four resources.
+    :param counts: numbers of orders, products, coupons and customers in the store.
+    :param journal: whether the store has the companion plugin.
+    :param hooked: whether the instance uses webhooks; they go to the application directly.
+    :param public: base URL of the application, as the store calls it.
+    :param settings: of the application, or of the instance if named like its keys.
     """
     store = SimulatedStore(
         version, consumer_key="ck_test", consumer_secret="cs_test", journal=journal
@@ -159,6 +159,6 @@ def open_line(
         **({} if resources is None else {"event.poller.configuration": resources}),
         **own,
     }
-    line = StoreToCallback(app, store, receiver, api, api.create(**configuration)["id"])
-    assert line.arrivals() == set()
-    return line
+    env = StoreToCallback(app, store, receiver, api, api.create(**configuration)["id"])
+    assert env.arrivals() == set()
+    return env

@@ -1,4 +1,4 @@
-"""What is in a database: its tables of ours, their rows, and how they differ from the models."""
+"""The extension's tables in a database: their names, keys, structure and differences."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from flask_woo_events.db.models import TABLE_PREFIX, Base
 
 
 def names(engine: sa.Engine) -> list[str]:
-    """Our tables, the version table included."""
+    """Return the names of the extension's tables, with the version table."""
     found = sa.inspect(engine).get_table_names()
     return [name for name in found if name.startswith(TABLE_PREFIX)]
 
 
 def keys(engine: sa.Engine) -> dict[str, set[tuple[t.Any, ...]]]:
-    """The primary keys of every row, by table, without the version table."""
+    """Return the primary keys of all rows, by table, without the version table."""
     metadata = sa.MetaData()
     metadata.reflect(engine, only=names(engine))
     with engine.connect() as connection:
@@ -34,7 +34,7 @@ def keys(engine: sa.Engine) -> dict[str, set[tuple[t.Any, ...]]]:
 
 
 def structure(engine: sa.Engine) -> dict[str, t.Any]:
-    """The columns, keys and indexes of every table, in a form that can be compared."""
+    """Return columns, keys and indexes of every table, in a form that can be compared."""
     with engine.connect() as connection:
         inspector = sa.inspect(connection)
         return {
@@ -58,7 +58,7 @@ def _sorted(found: cabc.Iterable[t.Any]) -> list[str]:
 
 
 def differences(engine: sa.Engine) -> list[t.Any]:
-    """What is left for an autogenerate to do."""
+    """Return the changes that Alembic's autogenerate finds between models and tables."""
     with engine.connect() as connection:
         context = alembic.runtime.migration.MigrationContext.configure(
             connection, opts={"version_table": upgrade.VERSION_TABLE, "compare_type": _differs}

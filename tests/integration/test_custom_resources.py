@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 
-from tests.integration.store_to_callback import open_line
+from tests.integration.store_to_callback import open_env
 
 #: By hub name: the store's path, a body, and a change of it.
 RESOURCES: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
@@ -42,7 +42,7 @@ def test_life_of_an_object(
     shutil.copy(tables, tmp_path / "host.sqlite3")
     url = name if name.startswith("/") else f"/hubs/ecommerce/{name}"
     with contextlib.ExitStack() as stack:
-        env = open_line(version, tmp_path, stack, resources={"mine": {"url": url}})
+        env = open_env(version, tmp_path, stack, resources={"mine": {"url": url}})
         if "review" in body:
             body = {**body, "product_id": env.first("products")}
         number = env.rest("POST", path, **body)["id"]

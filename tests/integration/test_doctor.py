@@ -19,12 +19,12 @@ from flask_woo_events.db.models import Instance, Poller, PollerState, WebhookCov
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.woocommerce.plugin_journal import STATUS_PATH
 from tests.integration.host_app import runtime_of
-from tests.integration.store_to_callback import StoreToCallback, open_line
+from tests.integration.store_to_callback import StoreToCallback, open_env
 
 
-def _findings(line: StoreToCallback) -> dict[str, str]:
+def _findings(env: StoreToCallback) -> dict[str, str]:
     """Return the reported problems, each with its fix."""
-    result = line.app.test_cli_runner().invoke(args=["woo", "doctor", "--json"])
+    result = env.app.test_cli_runner().invoke(args=["woo", "doctor", "--json"])
     found = {
         one["what"]: one["fix"]
         for text in result.output.splitlines()
@@ -34,135 +34,135 @@ def _findings(line: StoreToCallback) -> dict[str, str]:
     return found
 
 
-def _fix(line: StoreToCallback, words: str) -> str:
+def _fix(env: StoreToCallback, words: str) -> str:
     """Return the fix of the only finding that contains these words."""
-    found = _findings(line)
+    found = _findings(env)
     assert [what for what in found if words in what], found
     return next(fix for what, fix in found.items() if words in what)
 
 
-def _set(line: StoreToCallback, table: type, **values: object) -> None:
-    with runtime_of(line.app).database.write() as session:
+def _set(env: StoreToCallback, table: type, **values: object) -> None:
+    with runtime_of(env.app).database.write() as session:
         session.execute(sa.update(table).values(**values))
 
 
-def test_no_problems(line: StoreToCallback) -> None:
+def test_no_problems(env: StoreToCallback) -> None:
     """A store that was just polled has no problems."""
-    assert _findings(line) == {}
+    assert _findings(env) == {}
 
 
-def test_keys_are_rejected(line: StoreToCallback) -> None:
+def test_keys_are_rejected(env: StoreToCallback) -> None:
     """A revoked key and a store that does not respond have different fixes."""
-    line.store.faults.add("status", times=100, code=401)
-    assert "REST API" in _fix(line, "rejects its keys")
-    line.store.faults.clear()
-    line.store.faults.add("reset", times=100)
-    assert "curl" in _fix(line, "the store cannot be reached")
+    env.store.faults.add("status", times=100, code=401)
+    assert "REST API" in _fix(env, "rejects its keys")
+    env.store.faults.clear()
+    env.store.faults.add("reset", times=100)
+    assert "curl" in _fix(env, "the store cannot be reached")
 
 
-def test_poller_is_disabled(line: StoreToCallback) -> None:
+def test_poller_is_disabled(env: StoreToCallback) -> None:
     """The fix of a disabled resource is the command that resumes it."""
-    _set(line, Poller, state=PollerState.DISABLED, error="no answer")
-    assert _fix(line, "no answer") == f"flask woo instances resume {line.instance_id}"
+    _set(env, Poller, state=PollerState.DISABLED, error="no answer")
+    assert _fix(env, "no answer") == f"flask woo instances resume {env.instance_id}"
 
 
-def test_no_worker_runs(line: StoreToCallback) -> None:
+def test_no_worker_runs(env: StoreToCallback) -> None:
     """An instance that has been due for minutes means that no worker runs."""
-    _set(line, Instance, next_poll_at=utc_now() - dt.timedelta(minutes=3))
-    assert _fix(line, "no worker polls them") == "flask woo poll"
+    _set(env, Instance, next_poll_at=utc_now() - dt.timedelta(minutes=3))
+    assert _fix(env, "no worker polls them") == "flask woo poll"
 
 
-def test_callback_is_unreachable(line: StoreToCallback) -> None:
+def test_callback_is_unreachable(env: StoreToCallback) -> None:
     """The doctor connects to the callback and sends nothing."""
-    before = len(line.receiver.received)
-    assert _findings(line) == {}
-    assert len(line.receiver.received) == before
+    before = len(env.receiver.received)
+    assert _findings(env) == {}
+    assert len(env.receiver.received) == before
     keys = {"event.notification.callback.url": "http://127.0.0.1:9/nobody"}
-    line.api.call("PATCH", f"/instances/{line.instance_id}", {"configuration": keys})
-    assert _fix(line, "refuses connections")
+    env.api.call("PATCH", f"/instances/{env.instance_id}", {"configuration": keys})
+    assert _fix(env, "refuses connections")
 
 
-def test_callback_address_is_not_allowed(line: StoreToCallback) -> None:
+def test_callback_address_is_not_allowed(env: StoreToCallback) -> None:
     """The address guard applies as for a delivery."""
-    runtime = runtime_of(line.app)
+    runtime = runtime_of(env.app)
     runtime.settings = dataclasses.replace(
         runtime.settings, allow_private_callbacks=False, allow_private_stores=True
     )
     assert (
-        _fix(line, "the callback cannot be reached") == "make its host reachable from this machine"
+        _fix(env, "the callback cannot be reached") == "make its host reachable from this machine"
     )
 
 
-def test_undelivered_notifications(line: StoreToCallback) -> None:
+def test_undelivered_notifications(env: StoreToCallback) -> None:
     """A stopped subscription is reported, with the age of its oldest undelivered notification."""
-    line.receiver.answer = lambda _received: 410
-    line.store.acts.stock(line.first("products"), 3)
-    line.poll()
-    line.delivered()
-    redeliver = f"flask woo deliveries redeliver --instance {line.instance_id}"
-    assert _fix(line, "deliveries to the callback are stopped") == redeliver
-    assert _fix(line, "undelivered notifications (queued): 1") == redeliver
+    env.receiver.answer = lambda _received: 410
+    env.store.acts.stock(env.first("products"), 3)
+    env.poll()
+    env.delivered()
+    redeliver = f"flask woo deliveries redeliver --instance {env.instance_id}"
+    assert _fix(env, "deliveries to the callback are stopped") == redeliver
+    assert _fix(env, "undelivered notifications (queued): 1") == redeliver
 
 
-def test_wp_cron_is_late(line: StoreToCallback) -> None:
+def test_wp_cron_is_late(env: StoreToCallback) -> None:
     """Webhooks that arrive after polling found the change point to the store's WP-Cron."""
-    with runtime_of(line.app).database.write() as session:
+    with runtime_of(env.app).database.write() as session:
         session.add(
             WebhookCoverage(
-                instance_id=line.instance_id, resource="orders", told=8, missed=0, late=9,
+                instance_id=env.instance_id, resource="orders", told=8, missed=0, late=9,
                 since=utc_now(),
             )
         )  # fmt: skip
-    assert "wp cron event run --due-now" in _fix(line, "WP-Cron runs late")
+    assert "wp cron event run --due-now" in _fix(env, "WP-Cron runs late")
 
 
-def test_journal(line: StoreToCallback) -> None:
+def test_journal(env: StoreToCallback) -> None:
     """The doctor reports the journal: version, position, resources, or why it is not used."""
 
     def journal() -> dict[str, t.Any]:
-        result = line.app.test_cli_runner().invoke(args=["woo", "doctor", "--json"])
+        result = env.app.test_cli_runner().invoke(args=["woo", "doctor", "--json"])
         return t.cast("dict[str, t.Any]", json.loads(result.output.splitlines()[1])["journal"])
 
-    output = line.app.test_cli_runner().invoke(args=["woo", "doctor"])
+    output = env.app.test_cli_runner().invoke(args=["woo", "doctor"])
     assert "journal: none: the plugin is not installed" in output.output
-    line.store.journal.install()
-    line.store.acts.stock(line.first("products"), 3)
-    head = line.store.journal.entries[-1].seq
+    env.store.journal.install()
+    env.store.acts.stock(env.first("products"), 3)
+    head = env.store.journal.entries[-1].seq
     assert (journal()["version"], journal()["head"], journal()["read"]) == ("1.0.0", head, None)
     assert "once an hour" in journal()["why"]
-    _set(line, Instance, journal={}, store_facts={})
+    _set(env, Instance, journal={}, store_facts={})
     assert journal()["why"] == "the next poll checks for it"
-    line.poll()
+    env.poll()
     assert journal()["read"] is not None
     assert "ten minutes" in journal()["why"]
-    runtime_of(line.app).clock = lambda: utc_now() + dt.timedelta(minutes=11)
-    line.store.clock.advance(660)
-    line.poll()
+    runtime_of(env.app).clock = lambda: utc_now() + dt.timedelta(minutes=11)
+    env.store.clock.advance(660)
+    env.poll()
     assert (journal()["read"], journal()["why"]) == (head, "")
     assert {"orders", "products"} <= set(journal()["covered"])
     assert not journal()["polled"]
-    output = line.app.test_cli_runner().invoke(args=["woo", "doctor"])
+    output = env.app.test_cli_runner().invoke(args=["woo", "doctor"])
     assert f"plugin 1.0.0, newest row {head}, read up to {head} for customers" in output.output
-    assert _findings(line) == {}
+    assert _findings(env) == {}
 
 
-def test_journal_is_forbidden(line: StoreToCallback) -> None:
+def test_journal_is_forbidden(env: StoreToCallback) -> None:
     """If the keys' user may not read the journal, the fix names the roles that may."""
-    line.store.journal.install()
-    line.store.faults.add("status", match=STATUS_PATH, times=100, code=403)
-    assert "shop manager" in _fix(line, "the journal cannot be read")
+    env.store.journal.install()
+    env.store.faults.add("status", match=STATUS_PATH, times=100, code=403)
+    assert "shop manager" in _fix(env, "the journal cannot be read")
 
 
-def test_clock_is_wrong(line: StoreToCallback) -> None:
+def test_clock_is_wrong(env: StoreToCallback) -> None:
     """A machine whose clock differs from the database's is reported."""
-    runtime = runtime_of(line.app)
+    runtime = runtime_of(env.app)
 
     class Ahead(DatabaseClock):
         def offset(self) -> dt.timedelta:
             return dt.timedelta(minutes=5)
 
     runtime.clock = Ahead("sqlite", runtime.database.engine.connect)
-    assert _fix(line, "differs by -300 s") == "timedatectl set-ntp true"
+    assert _fix(env, "differs by -300 s") == "timedatectl set-ntp true"
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def hooked(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[StoreT
     """Return an instance that uses webhooks."""
     with contextlib.ExitStack() as stack:
         shutil.copy(tables, tmp_path / "host.sqlite3")
-        yield open_line("9.4", tmp_path, stack, hooked=True)
+        yield open_env("9.4", tmp_path, stack, hooked=True)
 
 
 def test_keys_are_read_only(hooked: StoreToCallback) -> None:

@@ -15,7 +15,7 @@ from flask_woo_events.runtime import Runtime
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.sync.instance_poll import InstancePoll, due_instances
 from tests.integration.host_app import runtime_of
-from tests.integration.store_to_callback import StoreToCallback, open_line
+from tests.integration.store_to_callback import StoreToCallback, open_env
 
 
 class OwnClock:
@@ -33,7 +33,7 @@ class OwnClock:
 def env(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[StoreToCallback]:
     shutil.copy(tables, tmp_path / "host.sqlite3")
     with contextlib.ExitStack() as stack:
-        yield open_line("11.0", tmp_path, stack, counts=(60, 40, 30, 50))
+        yield open_env("11.0", tmp_path, stack, counts=(60, 40, 30, 50))
 
 
 @pytest.fixture

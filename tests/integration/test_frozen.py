@@ -1,4 +1,4 @@
-"""A database that migration 0001 made goes on with this release: nothing is lost or invented."""
+"""A database of migration 0001 works with this release: no data is lost, no event invented."""
 
 from __future__ import annotations
 
@@ -13,40 +13,43 @@ import sqlalchemy as sa
 
 from flask_woo_events.db import upgrade
 from tests.integration import tables
-from tests.integration.frozen import Frozen
+from tests.integration.frozen import FrozenDatabase
+from tests.integration.frozen_installation import FrozenInstallation, Rows, open_installation
 from tests.integration.host_app import PREFIX, Account
-from tests.integration.installation import Installation, Rows, install
 
 REVISIONS = ["0001"]
-#: Changes of which a webhook had come that was not processed yet.
-ARRIVED = [("hooked", "orders", "16", "UPDATED"), ("hooked", "products", "10", "UPDATED")]
+#: Changes reported by webhooks that were stored in the dump, but not processed.
+REPORTED_BY_WEBHOOKS = [
+    ("hooked", "orders", "16", "UPDATED"),
+    ("hooked", "products", "10", "UPDATED"),
+]
 
 
 @pytest.fixture(params=REVISIONS)
 def installation(
     request: pytest.FixtureRequest, any_url: str, tmp_path: pathlib.Path
-) -> cabc.Iterator[Installation]:
-    """An installation that was upgraded as an administrator does."""
-    with install(any_url, tmp_path, request.param) as one:
-        one.woo("db", "upgrade")
-        yield one
+) -> cabc.Iterator[FrozenInstallation]:
+    """Upgrade an installation with the command that an administrator uses."""
+    with open_installation(any_url, tmp_path, request.param) as installed:
+        installed.woo("db", "upgrade")
+        yield installed
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_migration_makes_what_it_made(any_url: str, revision: str) -> None:
-    """A new installation has the tables of the dump before it is upgraded."""
+def test_migration_is_unchanged(any_url: str, revision: str) -> None:
+    """A migration creates the same tables as when the dump was made."""
     engine = sa.create_engine(any_url, poolclass=sa.pool.NullPool)
     with engine.begin() as connection:
         alembic.command.upgrade(upgrade._config(connection), revision)
-    made, metadata = tables.structure(engine), sa.MetaData()
+    created_tables, metadata = tables.structure(engine), sa.MetaData()
     metadata.reflect(engine)
     metadata.drop_all(engine)
-    Frozen.read(revision).load(any_url, {})
-    assert tables.structure(engine) == made
+    FrozenDatabase.read(revision).load(any_url, {})
+    assert tables.structure(engine) == created_tables
 
 
-def test_no_row_is_lost(installation: Installation) -> None:
-    """Every table has the rows that it had, and is what the models say."""
+def test_no_row_is_lost(installation: FrozenInstallation) -> None:
+    """After the upgrade every table has its rows, and matches the models."""
     engine = installation.runtime.database.engine
     after = tables.keys(engine)
     for name, rows in installation.before.items():
@@ -56,10 +59,10 @@ def test_no_row_is_lost(installation: Installation) -> None:
     installation.woo("db", "check")
 
 
-# They are looked up by hashes, which every database compares alike.
+# One database is enough: users and tokens are found by hashes, which all compare alike.
 @pytest.mark.parametrize("any_url", ["sqlite"], indirect=True)
-def test_users_and_tokens_are_good(installation: Installation) -> None:
-    """The API knows who calls, and shows each organization its instances."""
+def test_users_and_tokens_are_valid(installation: FrozenInstallation) -> None:
+    """Secrets and tokens of the dump are accepted, for the instances of their organization."""
     client, frozen = installation.app.test_client(), installation.frozen
     owners = {"ann": {"polled", "hooked", "paused"}, "bob": {"queued", "halfway"}}
     for name, own in owners.items():
@@ -74,13 +77,13 @@ def test_users_and_tokens_are_good(installation: Installation) -> None:
             assert status == (200 if instance in own else 401), instance
 
 
-def test_unchanged_stores_cause_no_event(installation: Installation) -> None:
-    """Polls go on where they were; what webhooks had named is recorded once."""
-    installation.settle()
-    assert installation.new_events() == ARRIVED
+def test_unchanged_stores_cause_no_event(installation: FrozenInstallation) -> None:
+    """Polls continue from their baseline, and changes of stored webhooks are recorded once."""
+    installation.process_webhooks()
+    assert installation.new_events() == REPORTED_BY_WEBHOOKS
     assert installation.query("SELECT id FROM woo_arrival") == []
     installation.woo("poll", "--once")
-    assert installation.new_events() == ARRIVED
+    assert installation.new_events() == REPORTED_BY_WEBHOOKS
     states = installation.query(
         "SELECT p.state, COUNT(*) AS pollers FROM woo_poller p "
         "JOIN woo_instance i ON i.id = p.instance_id WHERE i.name <> 'paused' GROUP BY p.state"
@@ -93,8 +96,8 @@ def test_unchanged_stores_cause_no_event(installation: Installation) -> None:
     assert len(read) == 15
 
 
-def test_waiting_deliveries_are_sent(installation: Installation) -> None:
-    """What was due is sent once, under the id that it had, signed, and in order."""
+def test_waiting_deliveries_are_sent(installation: FrozenInstallation) -> None:
+    """Deliveries that were due are sent once, with their old ids, signed, and in order."""
     waiting = installation.deliveries("created", "retry")
     assert {(one["status"], one["channel"]) for one in waiting} == {
         ("created", "webhook"), ("retry", "webhook"), ("created", "handler"), ("retry", "handler"),
@@ -112,8 +115,8 @@ def test_waiting_deliveries_are_sent(installation: Installation) -> None:
     assert versions == [3, 4]
 
 
-def test_queued_deliveries_can_be_sent(installation: Installation) -> None:
-    """They wait for a person, and then go out under the ids that they had."""
+def test_queued_deliveries_can_be_sent(installation: FrozenInstallation) -> None:
+    """Queued deliveries are sent only after a redelivery, with their old ids."""
     queued = installation.deliveries("queued")
     assert {one["channel"] for one in queued} == {"webhook", "handler"}
     installation.woo("deliver", "--once")
@@ -127,9 +130,9 @@ def test_queued_deliveries_can_be_sent(installation: Installation) -> None:
     assert installation.deliveries("queued", "created", "retry") == []
 
 
-def test_change_causes_one_event(installation: Installation) -> None:
-    """Each instance of the store records the next version of the order, and nothing else."""
-    installation.settle()
+def test_change_causes_one_event(installation: FrozenInstallation) -> None:
+    """A change records one event with the next version in each instance of the store."""
+    installation.process_webhooks()
     installation.woo("poll", "--once")
     for receiver in installation.receivers.values():
         receiver.clear()
@@ -139,7 +142,7 @@ def test_change_causes_one_event(installation: Installation) -> None:
         installation.woo("poll", "--once")
     instances = ("halfway", "polled", "queued")
     changes = [(name, "orders", "24", "UPDATED") for name in instances]
-    assert installation.new_events() == sorted([*ARRIVED, *changes])
+    assert installation.new_events() == sorted([*REPORTED_BY_WEBHOOKS, *changes])
     for receiver in installation.receivers.values():
         assert receiver.events == [("orders", "24", "UPDATED")]
     versions = installation.query(
@@ -153,16 +156,16 @@ def _ids(deliveries: Rows) -> list[str]:
     return sorted(one["event_id"] for one in deliveries if one["channel"] == "webhook")
 
 
-def _for_handler(installation: Installation, deliveries: Rows) -> list[int]:
-    """Ids of events that the handler wants and has not had."""
-    wanted: list[int] = []
+def _for_handler(installation: FrozenInstallation, deliveries: Rows) -> list[int]:
+    """Return the ids of events that the handler was not called with yet."""
+    event_ids: list[int] = []
     for one in deliveries:
         if one["channel"] == "handler":
-            kept = one["handled"] or []
-            handled = json.loads(kept) if isinstance(kept, str) else kept
+            stored = one["handled"] or []
+            handled = json.loads(stored) if isinstance(stored, str) else stored
             rows = installation.query(
                 "SELECT id FROM woo_event WHERE notification_id = :id AND event_type = 'UPDATED'",
                 id=one["notification"],
             )
-            wanted += [row["id"] for row in rows if row["id"] not in handled]
-    return sorted(wanted)
+            event_ids += [row["id"] for row in rows if row["id"] not in handled]
+    return sorted(event_ids)

@@ -26,51 +26,51 @@ from tests.integration.host_app import runtime_of
 from tests.integration.store_to_callback import StoreToCallback
 
 
-def _woo(line: StoreToCallback) -> WooEvents:
+def _woo(env: StoreToCallback) -> WooEvents:
     """Return an extension object whose handlers are those of the application."""
     woo = WooEvents()
-    runtime_of(line.app).handlers = woo._handlers
+    runtime_of(env.app).handlers = woo._handlers
     return woo
 
 
-def _deliver(line: StoreToCallback) -> None:
-    assert [one.error for one in line.poll() if one.error] == []
-    Worker(runtime_of(line.app)).deliver_once()
+def _deliver(env: StoreToCallback) -> None:
+    assert [one.error for one in env.poll() if one.error] == []
+    Worker(runtime_of(env.app)).deliver_once()
 
 
-def _due(line: StoreToCallback) -> None:
+def _due(env: StoreToCallback) -> None:
     """Make retries due now."""
-    with runtime_of(line.app).database.write() as session:
-        now = runtime_of(line.app).clock()
+    with runtime_of(env.app).database.write() as session:
+        now = runtime_of(env.app).clock()
         session.execute(sa.update(Delivery).where(Delivery.due_at.is_not(None)).values(due_at=now))
         session.execute(sa.update(Subscription).values(next_due_at=now, held_until=None))
 
 
-def test_a_handler_gets_the_events_it_selected(line: StoreToCallback) -> None:
+def test_a_handler_gets_the_events_it_selected(env: StoreToCallback) -> None:
     """Only its resource and types, with the object, in the application's context."""
-    woo, got = _woo(line), list[Event]()
+    woo, got = _woo(env), list[Event]()
 
     @woo.on("orders", "UPDATED")
     def pack(event: Event) -> None:
-        assert flask.current_app.name == line.app.name
+        assert flask.current_app.name == env.app.name
         got.append(event)
 
-    line.store.acts.status(line.first("orders"), "completed")
-    line.store.acts.new_coupon("spring")
-    _deliver(line)
+    env.store.acts.status(env.first("orders"), "completed")
+    env.store.acts.new_coupon("spring")
+    _deliver(env)
     (event,) = got
     assert (event.resource, event.type, event.version) == ("orders", "UPDATED", 2)
     assert event.body["status"] == "completed" and "status" in event.changed_fields
-    assert (event.instance_id, event.attempt) == (line.instance_id, 1)
+    assert (event.instance_id, event.attempt) == (env.instance_id, 1)
     # The callback gets both.
     assert {("orders", "UPDATED"), ("discounts", "CREATED")} <= {
-        (one[0], one[2]) for one in line.receiver.events
+        (one[0], one[2]) for one in env.receiver.events
     }
 
 
-def test_a_handler_that_raises_is_called_again(line: StoreToCallback) -> None:
+def test_a_handler_that_raises_is_called_again(env: StoreToCallback) -> None:
     """Only with the events for which it raised; the attempt keeps the reason."""
-    woo, calls, broken = _woo(line), collections.Counter[str](), True
+    woo, calls, broken = _woo(env), collections.Counter[str](), True
 
     @woo.on("discounts", name="coupons")
     def count(event: Event) -> None:
@@ -79,24 +79,24 @@ def test_a_handler_that_raises_is_called_again(line: StoreToCallback) -> None:
             raise ValueError("no such campaign")
 
     for code in ("good", "bad", "fine"):
-        line.store.acts.new_coupon(code)
-    _deliver(line)
+        env.store.acts.new_coupon(code)
+    _deliver(env)
     assert calls == {"good": 1, "bad": 1, "fine": 1}
-    with runtime_of(line.app).database.read() as session:
+    with runtime_of(env.app).database.read() as session:
         attempt = session.scalars(
             sa.select(Attempt).where(Attempt.reason.contains("campaign"))
         ).one()
     assert attempt.reason == "1 of 3 events: ValueError: no such campaign"
     assert "Traceback" in attempt.answer
     broken = False
-    _due(line)
-    Worker(runtime_of(line.app)).deliver_once()
+    _due(env)
+    Worker(runtime_of(env.app)).deliver_once()
     assert calls == {"good": 1, "bad": 2, "fine": 1}
 
 
-def test_a_handler_keeps_the_order_of_versions(line: StoreToCallback) -> None:
+def test_a_handler_keeps_the_order_of_versions(env: StoreToCallback) -> None:
     """A later version waits until the earlier one was accepted."""
-    woo, got, broken = _woo(line), list[int](), True
+    woo, got, broken = _woo(env), list[int](), True
 
     @woo.on("orders")
     def follow(event: Event) -> None:
@@ -104,36 +104,36 @@ def test_a_handler_keeps_the_order_of_versions(line: StoreToCallback) -> None:
             raise RuntimeError
         got.append(event.version)
 
-    number = line.first("orders")
+    number = env.first("orders")
     for status in ("on-hold", "completed", "processing"):
-        line.store.acts.status(number, status)
-        _deliver(line)
+        env.store.acts.status(number, status)
+        _deliver(env)
     broken = False
     for _ in range(4):
-        _due(line)
-        Worker(runtime_of(line.app)).deliver_once()
+        _due(env)
+        Worker(runtime_of(env.app)).deliver_once()
     assert got == [2, 3, 4]
 
 
-def test_events_wait_for_a_missing_handler(line: StoreToCallback) -> None:
+def test_events_wait_for_a_missing_handler(env: StoreToCallback) -> None:
     """Its deliveries fail with that reason; it gets the events when it is registered again."""
-    woo = _woo(line)
+    woo = _woo(env)
     woo.on("orders", name="billing")(lambda event: None)
-    line.store.acts.status(line.first("orders"), "completed")
-    line.poll()
-    _woo(line)
-    Worker(runtime_of(line.app)).deliver_once()
-    with runtime_of(line.app).database.read() as session:
+    env.store.acts.status(env.first("orders"), "completed")
+    env.poll()
+    _woo(env)
+    Worker(runtime_of(env.app)).deliver_once()
+    with runtime_of(env.app).database.read() as session:
         reasons = session.scalars(sa.select(Attempt.reason)).all()
     assert "this application has no handler 'billing' any more" in reasons
     got: list[Event] = []
-    _woo(line).on("orders", name="billing")(got.append)
-    _due(line)
-    Worker(runtime_of(line.app)).deliver_once()
+    _woo(env).on("orders", name="billing")(got.append)
+    _due(env)
+    Worker(runtime_of(env.app)).deliver_once()
     assert [one.type for one in got] == ["UPDATED"]
 
 
-def test_the_signal_is_sent_for_every_event(line: StoreToCallback) -> None:
+def test_the_signal_is_sent_for_every_event(env: StoreToCallback) -> None:
     """A Blinker receiver gets the same events, and again after it raised."""
     got: list[Event] = []
 
@@ -143,17 +143,17 @@ def test_the_signal_is_sent_for_every_event(line: StoreToCallback) -> None:
             raise RuntimeError("not now")
 
     with event_sent.connected_to(listen):
-        line.store.acts.status(line.first("orders"), "completed")
-        _deliver(line)
+        env.store.acts.status(env.first("orders"), "completed")
+        _deliver(env)
         first = len(got)
-        assert {(one.resource, one.object_id, one.type) for one in got} == set(line.receiver.events)
-        _due(line)
-        Worker(runtime_of(line.app)).deliver_once()
+        assert {(one.resource, one.object_id, one.type) for one in got} == set(env.receiver.events)
+        _due(env)
+        Worker(runtime_of(env.app)).deliver_once()
     assert len(got) == first + 1 and got[-1] == _again(got[0])
 
 
 @pytest.mark.parametrize("module", [flask_woo_events, signals], ids=["package", "signals"])
-def test_the_old_name_of_the_signal_warns(line: StoreToCallback, module: types.ModuleType) -> None:
+def test_the_old_name_of_the_signal_warns(env: StoreToCallback, module: types.ModuleType) -> None:
     """A receiver that is connected to ``event_told`` gets the events of ``event_sent``."""
     got: list[Event] = []
 
@@ -164,9 +164,9 @@ def test_the_old_name_of_the_signal_warns(line: StoreToCallback, module: types.M
         old = module.event_told
     assert caught[0].filename == __file__
     with old.connected_to(listen):
-        line.store.acts.status(line.first("orders"), "completed")
-        _deliver(line)
-    assert {(one.resource, one.object_id, one.type) for one in got} == set(line.receiver.events)
+        env.store.acts.status(env.first("orders"), "completed")
+        _deliver(env)
+    assert {(one.resource, one.object_id, one.type) for one in got} == set(env.receiver.events)
 
 
 def test_other_names_are_unknown() -> None:
@@ -180,37 +180,37 @@ def _again(event: Event) -> Event:
     return type(event)(**{**vars(event), "attempt": 2})
 
 
-def test_a_stopped_subscription_is_signalled(line: StoreToCallback) -> None:
+def test_a_stopped_subscription_is_signalled(env: StoreToCallback) -> None:
     """A receiver gets the reason, once."""
     got: list[dict[str, t.Any]] = []
 
     def listen(app: flask.Flask, **values: t.Any) -> None:
-        assert app is line.app
+        assert app is env.app
         got.append(values)
 
-    line.receiver.answer = lambda _: 410
+    env.receiver.answer = lambda _: 410
     with subscription_stopped.connected_to(listen):
-        line.store.acts.status(line.first("orders"), "completed")
-        _deliver(line)
+        env.store.acts.status(env.first("orders"), "completed")
+        _deliver(env)
     (values,) = got
-    assert values["instance_id"] == line.instance_id and "410" in values["reason"]
+    assert values["instance_id"] == env.instance_id and "410" in values["reason"]
 
 
 @pytest.mark.parity(87)
-def test_a_disabled_poller_is_signalled(line: StoreToCallback) -> None:
+def test_a_disabled_poller_is_signalled(env: StoreToCallback) -> None:
     """The same for a resource after repeated failures."""
     got: list[str] = []
 
     def listen(app: flask.Flask, **values: t.Any) -> None:
         got.append(values["resource"])
 
-    runtime = runtime_of(line.app)
+    runtime = runtime_of(env.app)
     runtime.settings = type(runtime.settings)(
         **{**vars(runtime.settings), "poll_failures_allowed": 1}
     )
-    line.store.faults.add("status", code=500, times=1000)
+    env.store.faults.add("status", code=500, times=1000)
     with poller_disabled.connected_to(listen):
-        line.poll()
+        env.poll()
     assert set(got) == {"customers", "discounts", "orders", "products"}
 
 

@@ -29,7 +29,7 @@ from flask_woo_events.worker.worker import Worker
 from tests.conftest import BACKENDS
 from tests.integration.host_app import PREFIX, runtime_of
 from tests.integration.ledger_env import NOW, build
-from tests.integration.store_to_callback import PUBLIC, StoreToCallback, open_line
+from tests.integration.store_to_callback import PUBLIC, StoreToCallback, open_env
 
 Make = cabc.Callable[..., StoreToCallback]
 VERSIONS = ["5.9", "8.0", "9.4", "11.0"]
@@ -42,7 +42,7 @@ def make_env(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Make
 
         def make(version: str = "11.0", **how: t.Any) -> StoreToCallback:
             shutil.copy(tables, tmp_path / "host.sqlite3")
-            return open_line(version, tmp_path, stack, hooked=True, **how)
+            return open_env(version, tmp_path, stack, hooked=True, **how)
 
         yield make
 

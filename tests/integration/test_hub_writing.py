@@ -13,7 +13,7 @@ import pytest
 from flask_woo_events.simulation.store import SimulatedStore
 from tests.integration.host_app import Api, Headers, add_account
 from tests.integration.hub_client import Hub, open_hub
-from tests.integration.store_to_callback import StoreToCallback, open_line
+from tests.integration.store_to_callback import StoreToCallback, open_env
 
 Body = dict[str, t.Any]
 
@@ -269,11 +269,11 @@ def test_token_reaches_the_store_of_its_instance_only(hub: Hub) -> None:
         assert theirs.headers["elements-element-instance-id"] == str(created["id"])
 
 
-def _bodies(line: StoreToCallback) -> dict[str, Body]:
+def _bodies(env: StoreToCallback) -> dict[str, Body]:
     return {
         "customers": {"email": "new@example.com"},
         "discounts": {"code": "ten", "amount": "10.00"},
-        "orders": {"line_items": [{"product_id": line.first("products"), "quantity": 1}]},
+        "orders": {"line_items": [{"product_id": env.first("products"), "quantity": 1}]},
         "products": {"name": "Mug", "regular_price": "5.00"},
     }
 
@@ -282,22 +282,22 @@ def test_changes_through_the_hub_are_sent(tmp_path: pathlib.Path, tables: pathli
     """Changes through the hub are sent to the callback like any other change."""
     with contextlib.ExitStack() as stack:
         shutil.copy(tables, tmp_path / "host.sqlite3")
-        line = open_line("11.0", tmp_path, stack)
-        account = add_account(line.app, "ann", "other")
-        api = Api(line.app.test_client(), account.headers, line.api.store)
+        env = open_env("11.0", tmp_path, stack)
+        account = add_account(env.app, "ann", "other")
+        api = Api(env.app.test_client(), account.headers, env.api.store)
         # The other organisation's hub writes to the same store.
         headers = account.element(api.create(**{"event.notification.enabled": False})["token"])
         made = {}
-        for resource, body in _bodies(line).items():
+        for resource, body in _bodies(env).items():
             response = api.call("POST", f"/hubs/ecommerce/{resource}", body, headers)
             made[resource] = str(response.json["id"])
         created = {(resource, number, "CREATED") for resource, number in made.items()}
-        assert created <= line.arrivals()
+        assert created <= env.arrivals()
         path = f"/hubs/ecommerce/products/{made['products']}"
         api.call("PATCH", path, {"name": "Cup"}, headers)
-        assert ("products", made["products"], "UPDATED") in line.arrivals()
+        assert ("products", made["products"], "UPDATED") in env.arrivals()
         api.call("DELETE", path, None, headers)
-        assert ("products", made["products"], "DELETED") in line.arrivals()
+        assert ("products", made["products"], "DELETED") in env.arrivals()
 
 
 @pytest.mark.parametrize("version", ["5.9", "7.0", "8.0", "9.4"])

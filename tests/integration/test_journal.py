@@ -18,7 +18,7 @@ from flask_woo_events.runtime import Runtime
 from flask_woo_events.sync.journal import follow
 from flask_woo_events.worker.worker import Worker
 from tests.integration.host_app import runtime_of
-from tests.integration.store_to_callback import Event, StoreToCallback, open_line
+from tests.integration.store_to_callback import Event, StoreToCallback, open_env
 
 VERSIONS = ["5.9", "8.0", "11.0"]
 NAMES = ("orders", "products", "discounts", "customers", "variations", "refunds", "orders-comments")
@@ -80,7 +80,7 @@ def make(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Make]:
             shutil.copy(tables, tmp_path / "host.sqlite3")
             blocks = {name: {"url": f"/hubs/ecommerce/{name}"} for name in names}
             how.setdefault("journal", True)
-            return JournalEnv(open_line(version, tmp_path, stack, resources=blocks, **how))
+            return JournalEnv(open_env(version, tmp_path, stack, resources=blocks, **how))
 
         yield build
 

@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 
-from tests.integration.store_to_callback import StoreToCallback, open_line
+from tests.integration.store_to_callback import StoreToCallback, open_env
 
 NAMES = ("orders", "products", "variations", "refunds", "orders-comments")
 VERSIONS = ["5.9", "9.4", "11.0"]
@@ -24,7 +24,7 @@ def make_env(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[Make
         def make(version: str) -> StoreToCallback:
             shutil.copy(tables, tmp_path / "host.sqlite3")
             blocks = {name: {"url": f"/hubs/ecommerce/{name}"} for name in NAMES}
-            return open_line(version, tmp_path, stack, resources=blocks)
+            return open_env(version, tmp_path, stack, resources=blocks)
 
         yield make
 

@@ -34,7 +34,7 @@ from tests.integration.host_app import (
     make_app,
     runtime_of,
 )
-from tests.integration.store_to_callback import StoreToCallback, open_line
+from tests.integration.store_to_callback import StoreToCallback, open_env
 
 Store = tuple[SimulatedStore, str]
 Case = schemathesis.Case[t.Any]
@@ -192,7 +192,7 @@ def sent(
     folder = tmp_path_factory.mktemp("sent")
     shutil.copy(tables, folder / "host.sqlite3")
     with contextlib.ExitStack() as stack:
-        sent = open_line("11.0", folder, stack, hooked=True)
+        sent = open_env("11.0", folder, stack, hooked=True)
         sent.store.acts.new_product("Mug")
         sent.store.acts.stock(sent.first("products"), 3)
         sent.poll()

@@ -21,7 +21,7 @@ from flask_woo_events.sync.instance_poll import InstancePoll
 from flask_woo_events.worker import worker
 from flask_woo_events.worker.worker import Worker
 from tests.integration.host_app import runtime_of
-from tests.integration.store_to_callback import KEY, VERSIONS, StoreToCallback, open_line
+from tests.integration.store_to_callback import KEY, VERSIONS, StoreToCallback, open_env
 from tests.waiting import wait_until
 
 
@@ -33,7 +33,7 @@ def make_env(
 
         def make(version: str, **how: t.Any) -> StoreToCallback:
             shutil.copy(tables, tmp_path / "host.sqlite3")
-            return open_line(version, tmp_path, stack, **how)
+            return open_env(version, tmp_path, stack, **how)
 
         yield make
 
@@ -155,7 +155,7 @@ def test_a_deletion_after_a_full_last_page(
     """The newest object is deleted, and the others fill their pages exactly."""
     shutil.copy(tables, tmp_path / "host.sqlite3")
     with contextlib.ExitStack() as stack:
-        env = open_line(version, tmp_path, stack, counts=(2, 6, 2, 2), WOO_EVENTS_POLL_PAGE_SIZE=5)
+        env = open_env(version, tmp_path, stack, counts=(2, 6, 2, 2), WOO_EVENTS_POLL_PAGE_SIZE=5)
         newest = max(row.id for row in env.store.shop.tables["products"])
         showing = env.orders_of(newest)
         env.store.acts.delete_for_good("products", newest)

@@ -1,4 +1,4 @@
-"""Upgrades while workers run: those that only add go through, others wait for the workers."""
+"""Upgrades while workers run: expansions are applied, others wait until the workers stop."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from flask_woo_events.db.clock import utc_now
 from flask_woo_events.errors import SchemaError
 from flask_woo_events.worker.worker import Worker
 from tests.integration import tables
-from tests.integration.installation import Installation, install
+from tests.integration.frozen_installation import FrozenInstallation, open_installation
 
-#: Adds a migration after the newest one, and returns its revision; takes what it does.
-Add = cabc.Callable[..., str]
+#: Adds a migration with this body after the newest one, and returns its revision.
+AddMigration = cabc.Callable[..., str]
 
-EXPANDS = """
+EXPANSION = """
     op.create_table("woo_heartbeat", sa.Column("id", sa.BigInteger(), primary_key=True))
     for name in ("woo_instance", "woo_poller", "woo_object", "woo_event", "woo_delivery"):
         with op.batch_alter_table(name) as batch_op:
@@ -29,7 +29,7 @@ EXPANDS = """
             batch_op.add_column(sa.Column("added_at", sa.DateTime()))
             batch_op.create_index(f"ix_{name}_added_at", ["added_at"])
 """
-REBUILDS = """
+REBUILD = """
     with op.batch_alter_table("woo_event") as batch_op:
         batch_op.alter_column(
             "event_type", new_column_name="type", existing_type=sa.String(16), nullable=False
@@ -38,18 +38,18 @@ REBUILDS = """
 
 
 @pytest.fixture
-def add_migration(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Add:
-    """Give this release migrations that it does not have."""
+def add_migration(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> AddMigration:
+    """Return a function that adds a migration to this release."""
     folder = tmp_path / "migrations"
     shutil.copytree(upgrade.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
 
-    def add(what: str, *, rebuilds: bool = False) -> str:
+    def add(body: str, *, rebuilds: bool = False) -> str:
         after = alembic.script.ScriptDirectory(str(folder)).get_current_head()
         revision = f"{after}a"
         folder.joinpath("versions", f"{revision}.py").write_text(
             "import sqlalchemy as sa\nfrom alembic import op\n\n"
             f"revision, down_revision = {revision!r}, {after!r}\nREBUILDS = {rebuilds}\n\n"
-            f"def upgrade() -> None:{what}"
+            f"def upgrade() -> None:{body}"
         )
         monkeypatch.setattr(upgrade, "MIGRATIONS", folder)
         return revision
@@ -58,15 +58,15 @@ def add_migration(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Ad
 
 
 @pytest.fixture
-def installation(any_url: str, tmp_path: pathlib.Path) -> cabc.Iterator[Installation]:
-    """An installation that has run, at the newest migration."""
-    with install(any_url, tmp_path, "0001") as one:
-        one.woo("db", "upgrade")
-        yield one
+def installation(any_url: str, tmp_path: pathlib.Path) -> cabc.Iterator[FrozenInstallation]:
+    """Upgrade an installation that has run to the newest migration."""
+    with open_installation(any_url, tmp_path, "0001") as installed:
+        installed.woo("db", "upgrade")
+        yield installed
 
 
-def _lease(installation: Installation, table: str, seconds: float) -> None:
-    """Have a worker hold one row of this table for so long from now on, and nothing else."""
+def _lease_one_row(installation: FrozenInstallation, table: str, seconds: float) -> None:
+    """Set the lease of one row of this table to end in so many seconds, and clear others."""
     until = (utc_now() + dt.timedelta(seconds=seconds)).replace(tzinfo=None)
     with installation.runtime.database.begin() as connection:
         for name in ("woo_instance", "woo_delivery"):
@@ -79,20 +79,20 @@ def _lease(installation: Installation, table: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("table", ["woo_instance", "woo_delivery"])
 def test_rebuilding_waits_for_workers(
-    installation: Installation, add_migration: Add, table: str
+    installation: FrozenInstallation, add_migration: AddMigration, table: str
 ) -> None:
-    """It is refused while a lease is valid, says how to go on, and changes nothing before."""
-    add_migration(EXPANDS)
-    revision = add_migration(REBUILDS, rebuilds=True)
+    """A rebuilding upgrade is refused while a worker holds a lease, and changes nothing."""
+    add_migration(EXPANSION)
+    revision = add_migration(REBUILD, rebuilds=True)
     add_migration("\n    pass\n", rebuilds=True)
     engine = installation.runtime.database.engine
     before = tables.structure(engine)
-    _lease(installation, table, 300)
+    _lease_one_row(installation, table, 300)
     refused = installation.woo("db", "upgrade", code=1)
     assert refused.startswith(f"Error: Migration {revision} rebuilds tables, and a worker holds")
     assert "Stop the workers, then run flask woo db upgrade again." in refused
     assert tables.structure(engine) == before
-    _lease(installation, table, -1)
+    _lease_one_row(installation, table, -1)
     installation.woo("db", "upgrade")
     columns = {one["name"] for one in sa.inspect(engine).get_columns("woo_event")}
     assert {"type", "added"} <= columns
@@ -100,17 +100,17 @@ def test_rebuilding_waits_for_workers(
 
 
 def test_running_worker_goes_on_after_an_expansion(
-    installation: Installation, add_migration: Add
+    installation: FrozenInstallation, add_migration: AddMigration
 ) -> None:
-    """A worker of the release before is not asked to stop, and writes what it always wrote."""
+    """An expansion needs no stop of the workers, and an older worker still reads and writes."""
     worker = Worker(installation.runtime)
     worker.settle_once()
     worker.poll_once([1, 2, 3])
     worker.deliver_once()
-    add_migration(EXPANDS)
-    _lease(installation, "woo_instance", 300)
+    add_migration(EXPANSION)
+    _lease_one_row(installation, "woo_instance", 300)
     installation.woo("db", "upgrade")
-    _lease(installation, "woo_instance", -1)
+    _lease_one_row(installation, "woo_instance", -1)
     installation.wait(dt.timedelta(minutes=20))
     for receiver in installation.receivers.values():
         receiver.clear()
@@ -122,20 +122,20 @@ def test_running_worker_goes_on_after_an_expansion(
     assert len(installation.new_events()) == len(known) + 1
 
 
-def test_new_installation_has_no_workers(any_url: str, add_migration: Add) -> None:
-    """Its first upgrade makes all tables, rebuilt or not."""
-    revision = add_migration(REBUILDS, rebuilds=True)
+def test_new_installation_has_no_workers(any_url: str, add_migration: AddMigration) -> None:
+    """The first upgrade of a database runs all migrations, also those that rebuild."""
+    revision = add_migration(REBUILD, rebuilds=True)
     engine = sa.create_engine(any_url, poolclass=sa.pool.NullPool)
     upgrade.upgrade(engine)
     assert upgrade.check(engine) == revision
 
 
 def test_tables_of_a_newer_release(
-    any_url: str, add_migration: Add, monkeypatch: pytest.MonkeyPatch
+    any_url: str, add_migration: AddMigration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The release before does not touch them, and says what is wrong."""
+    """An older release refuses tables of a newer migration, and the error says so."""
     engine = sa.create_engine(any_url, poolclass=sa.pool.NullPool)
-    revision = add_migration(EXPANDS)
+    revision = add_migration(EXPANSION)
     upgrade.upgrade(engine)
     monkeypatch.undo()
     with pytest.raises(

@@ -15,26 +15,26 @@ QUEUE = "/notifications/subscriptions/deliveries"
 
 
 @pytest.fixture
-def sent(line: StoreToCallback) -> StoreToCallback:
+def sent(env: StoreToCallback) -> StoreToCallback:
     """A store with one changed order, whose event was sent."""
-    line.store.acts.status(line.first("orders"), "completed")
-    assert line.arrivals()
-    return line
+    env.store.acts.status(env.first("orders"), "completed")
+    assert env.arrivals()
+    return env
 
 
-def _get(line: StoreToCallback, path: str, status: t.Any = 200, **query: t.Any) -> t.Any:
-    response = line.api.client.get(
-        f"/elements/api-v2{path}", headers=line.api.headers, query_string=query
+def _get(env: StoreToCallback, path: str, status: t.Any = 200, **query: t.Any) -> t.Any:
+    response = env.api.client.get(
+        f"/elements/api-v2{path}", headers=env.api.headers, query_string=query
     )
     assert response.status_code == status, response.text
     return response.json
 
 
-def _fail(line: StoreToCallback, answer: int) -> None:
-    line.receiver.answer = lambda _: answer
-    line.store.acts.status(line.first("orders"), "on-hold")
-    line.poll()
-    Worker(runtime_of(line.app)).deliver_once()
+def _fail(env: StoreToCallback, answer: int) -> None:
+    env.receiver.answer = lambda _: answer
+    env.store.acts.status(env.first("orders"), "on-hold")
+    env.poll()
+    Worker(runtime_of(env.app)).deliver_once()
 
 
 @pytest.mark.parity(44, 66)

@@ -149,40 +149,40 @@ def test_a_purge_commits_in_small_steps(env: DeliveryEnv, monkeypatch: pytest.Mo
     assert retention.purge(env.runtime).notifications == 2
 
 
-def _run(line: StoreToCallback, *args: str) -> click.testing.Result:
-    result = line.app.test_cli_runner().invoke(args=["woo", *args])
+def _run(env: StoreToCallback, *args: str) -> click.testing.Result:
+    result = env.app.test_cli_runner().invoke(args=["woo", *args])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
 
 
-def test_replay_by_command(line: StoreToCallback) -> None:
+def test_replay_by_command(env: StoreToCallback) -> None:
     """A dry run lists what would be sent; without it the worker sends it."""
-    number = line.first("orders")
-    line.store.acts.status(number, "completed")
-    line.arrivals()
-    dry = _run(line, "events", "replay", "--resource", "orders", "--dry-run")
+    number = env.first("orders")
+    env.store.acts.status(number, "completed")
+    env.arrivals()
+    dry = _run(env, "events", "replay", "--resource", "orders", "--dry-run")
     assert f"UPDATED {number} v2: would be sent" in dry.output
-    line.receiver.clear()
-    done = _run(line, "events", "replay", "--object", str(number), "--json")
+    env.receiver.clear()
+    done = _run(env, "events", "replay", "--object", str(number), "--json")
     assert json.loads(done.output)["deliveries"] == 1
-    assert ("orders", str(number), "UPDATED") in line.delivered()
+    assert ("orders", str(number), "UPDATED") in env.delivered()
 
 
-def test_replay_to_another_address(line: StoreToCallback) -> None:
+def test_replay_to_another_address(env: StoreToCallback) -> None:
     """Only the selected events are posted, signed, and nothing is written."""
-    line.store.acts.new_coupon("one")
-    line.store.acts.new_coupon("two")
-    line.arrivals()
+    env.store.acts.new_coupon("one")
+    env.store.acts.new_coupon("two")
+    env.arrivals()
     other = CallbackReceiver()
     with other.serve() as url:
-        listed = _run(line, "events", "list", "--resource", "discounts", "--json").output
+        listed = _run(env, "events", "list", "--resource", "discounts", "--json").output
         event = json.loads(listed.splitlines()[0])
-        done = _run(line, "events", "replay", str(event["id"]), "--to", url)
+        done = _run(env, "events", "replay", str(event["id"]), "--to", url)
     assert done.exit_code == 0 and "200 OK" in done.output
     (received,) = other.received
     assert [one["objectId"] for one in received.events] == [event["object_id"]]
     assert received.is_signed_with("a-signature-key")
-    failed = _run(line, "events", "replay", str(event["id"]), "--to", "http://127.0.0.1:9/")
+    failed = _run(env, "events", "replay", str(event["id"]), "--to", "http://127.0.0.1:9/")
     assert failed.exit_code == 1 and "refuses connections" in failed.output
 
 
@@ -196,25 +196,25 @@ def test_replay_to_another_address(line: StoreToCallback) -> None:
     ],
 )
 def test_replay_explains_wrong_calls(
-    line: StoreToCallback, args: tuple[str, ...], said: str
+    env: StoreToCallback, args: tuple[str, ...], said: str
 ) -> None:
     """The message says what is missing or wrong."""
-    result = _run(line, "events", "replay", *args)
+    result = _run(env, "events", "replay", *args)
     assert result.exit_code != 0 and said in result.output
 
 
-def test_deliveries_by_command(line: StoreToCallback) -> None:
+def test_deliveries_by_command(env: StoreToCallback) -> None:
     """Unsettled deliveries are listed and sent again."""
-    line.receiver.answer = lambda _: 410
-    line.store.acts.new_coupon("one")
-    line.poll()
-    line.delivered()
-    instance = ("--instance", str(line.instance_id))
+    env.receiver.answer = lambda _: 410
+    env.store.acts.new_coupon("one")
+    env.poll()
+    env.delivered()
+    instance = ("--instance", str(env.instance_id))
     for status, expected in (("queued", 1), ("delivered", 0)):
-        listed = _run(line, "deliveries", "list", *instance, "--status", status, "--json")
+        listed = _run(env, "deliveries", "list", *instance, "--status", status, "--json")
         assert len(listed.output.splitlines()) == expected, listed.output
-    line.receiver.answer = lambda _: 200
-    line.receiver.clear()
-    done = _run(line, "deliveries", "redeliver", *instance, "--json")
+    env.receiver.answer = lambda _: 200
+    env.receiver.clear()
+    done = _run(env, "deliveries", "redeliver", *instance, "--json")
     assert json.loads(done.output)["redelivered"] == 1
-    assert {one[0] for one in line.delivered()} == {"discounts"}
+    assert {one[0] for one in env.delivered()} == {"discounts"}

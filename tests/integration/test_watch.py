@@ -30,7 +30,7 @@ from flask_woo_events.sync.webhooks.reachability import Watch
 from flask_woo_events.worker import worker as workers
 from flask_woo_events.worker.worker import Worker
 from tests.integration.host_app import PREFIX, runtime_of
-from tests.integration.store_to_callback import Event, StoreToCallback, open_line
+from tests.integration.store_to_callback import Event, StoreToCallback, open_env
 from tests.waiting import HANG_SECONDS
 
 Make = cabc.Callable[..., StoreToCallback]
@@ -112,7 +112,7 @@ def make_env(
 
         def make(**how: t.Any) -> StoreToCallback:
             shutil.copy(tables, tmp_path / "host.sqlite3")
-            env = open_line("11.0", tmp_path, stack, hooked=True, public=web_process.url, **how)
+            env = open_env("11.0", tmp_path, stack, hooked=True, public=web_process.url, **how)
             web_process.app = env.app
             return env
 

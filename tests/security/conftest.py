@@ -1,4 +1,4 @@
-"""The defences are tested on what the tests of the API stand on."""
+"""Fixtures of the integration tests that the security tests use, too."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from tests.integration.conftest import (
     api,
     app,
     client,
+    env,
     headers,
-    line,
     other_headers,
     store_server,
     tables,
@@ -19,8 +19,8 @@ __all__ = [
     "api",
     "app",
     "client",
+    "env",
     "headers",
-    "line",
     "other_headers",
     "store_server",
     "tables",

@@ -10,8 +10,8 @@ import pathlib
 import flask_woo_events
 
 ROOT = pathlib.Path(flask_woo_events.__file__).parent
-#: Parts for demonstrations and tests, which are not part of the service.
-PLAYED = ("simulation", "testing.py")
+#: Packages and modules for demonstrations and tests, which are not part of the service.
+SIMULATION = ("simulation", "testing.py")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,22 +22,22 @@ class Source:
     tree: ast.Module
 
     @property
-    def played(self) -> bool:
+    def is_simulation(self) -> bool:
         """Whether the module is for demonstrations and tests, not part of the service."""
-        return self.name.partition("/")[0] in PLAYED
+        return self.name.partition("/")[0] in SIMULATION
 
     def at(self, node: ast.AST) -> str:
-        """Return the place and the text of a node."""
+        """Return the file, line and text of a node."""
         return f"{self.name}:{getattr(node, 'lineno', 0)}: {ast.unparse(node)[:120]}"
 
     def calls(self) -> cabc.Iterator[tuple[str, ast.Call]]:
-        """Yield each call with the text of its function."""
+        """Yield each call with the name of its function."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Call):
                 yield ast.unparse(node.func), node
 
     def imports(self) -> cabc.Iterator[tuple[str, ast.AST]]:
-        """Yield each import from outside of the package."""
+        """Yield the name of each import from outside of the package, with its node."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
                 yield from ((one.name, node) for one in node.names)

@@ -1,7 +1,7 @@
-"""No version that can be installed has a hole that was known when this was written.
+"""No version that can be installed has a vulnerability that is listed here.
 
-An audit asks a service for advisories, which a test must not depend on; ``make audit`` does that.
-Here stand the advisories that were known, and what the package asks for is held against them.
+``make audit`` reads current advisories from a service, on which a test must not depend. This
+module compares the package's requirements with the advisories of November 2026.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import flask_woo_events
 
 ROOT = pathlib.Path(flask_woo_events.__file__).parents[1]
 PROJECT = tomllib.loads(ROOT.joinpath("pyproject.toml").read_text(encoding="utf-8"))
-#: The first version without the holes that were known in November 2026, and the last of them.
-FIXED = {
+#: The first version without vulnerabilities known in November 2026, and the last advisory.
+FIRST_FIXED = {
     "certifi": ("2024.7.4", "CVE-2024-39689"),
     "cryptography": ("50.0.0", "CVE-2026-69247"),
     "flask": ("3.1.3", "CVE-2026-27205"),
@@ -36,8 +36,8 @@ FIXED = {
     "urllib3": ("2.7.0", "CVE-2026-44432"),
     "werkzeug": ("3.1.6", "CVE-2026-27199"),
 }
-#: What the package itself asks for, with and without extras.
-ASKED = [
+#: Requirements of the package, including its extras.
+REQUIREMENTS = [
     Requirement(text)
     for text in [
         *PROJECT["project"]["dependencies"],
@@ -52,31 +52,31 @@ def _lowest(requirement: Requirement) -> Version:
     return bounds[0]
 
 
-@pytest.mark.parametrize("requirement", ASKED, ids=str)
-def test_lower_bounds_have_no_known_holes(requirement: Requirement) -> None:
-    """The oldest version that satisfies us is one without them."""
-    fixed, advisory = FIXED.get(requirement.name.lower(), ("0", ""))
-    assert _lowest(requirement) >= Version(fixed), advisory
+@pytest.mark.parametrize("requirement", REQUIREMENTS, ids=str)
+def test_lower_bounds_have_no_known_vulnerability(requirement: Requirement) -> None:
+    """The oldest version that satisfies a requirement has the fix."""
+    first_fixed, advisory = FIRST_FIXED.get(requirement.name.lower(), ("0", ""))
+    assert _lowest(requirement) >= Version(first_fixed), advisory
 
 
-@pytest.mark.parametrize("name", FIXED)
-def test_installed_versions_have_no_known_holes(name: str) -> None:
-    """What others ask for in our name is not older either."""
+@pytest.mark.parametrize("name", FIRST_FIXED)
+def test_installed_versions_have_no_known_vulnerability(name: str) -> None:
+    """Installed versions, also of indirect dependencies, have the fix."""
     try:
         installed = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         pytest.skip(f"{name} is not installed")
-    fixed, advisory = FIXED[name]
-    assert Version(installed) >= Version(fixed), advisory
+    first_fixed, advisory = FIRST_FIXED[name]
+    assert Version(installed) >= Version(first_fixed), advisory
 
 
-def test_what_is_imported_is_asked_for() -> None:
-    """No module leans on a package that only happens to be there."""
+def test_imported_packages_are_required() -> None:
+    """Every package that a module imports is a requirement of its own."""
     names: dict[str, set[str]] = collections.defaultdict(set)
     for top, distributions in importlib.metadata.packages_distributions().items():
         for one in distributions:
             names[one.lower()].add(top)
-    ours = {requirement.name.lower() for requirement in ASKED}
+    ours = {requirement.name.lower() for requirement in REQUIREMENTS}
     allowed = {top for name in ours for top in names.get(name.replace("-", "_"), set())}
     allowed |= {top for name in ours for top in names.get(name, set())} | {"flask_woo_events"}
     missing = set()

@@ -1,4 +1,4 @@
-"""Whatever a caller, a store or a callback sends costs little and breaks nothing."""
+"""Hostile input of callers, stores and callbacks has a bounded cost and causes no failure."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from flask_woo_events.woocommerce.responses import parse_json, plain_text, said
 from flask_woo_events.worker.worker import Worker
 from tests.integration.host_app import NOW, PREFIX, Api, runtime_of
 from tests.integration.store_to_callback import StoreToCallback
-from tests.raw_server import answer, answers, peer
+from tests.raw_server import respond, response, serve_raw
 
-#: CPU seconds that reading one hostile text may take.
-BRIEF = 0.25
+#: CPU seconds that parsing one hostile text may take.
+CPU_LIMIT = 0.25
 
 
 @contextlib.contextmanager
-def brief(seconds: float = BRIEF) -> cabc.Iterator[None]:
-    """Fail when a block takes more CPU; a waiting machine does not count."""
+def cpu_limit(seconds: float = CPU_LIMIT) -> cabc.Iterator[None]:
+    """Fail when a block takes more CPU seconds; waiting does not count."""
     began = time.process_time()
     yield
     spent = time.process_time() - began
@@ -52,7 +52,7 @@ def _pattern(text: str) -> object:
     return DatePattern(text).parse(text)
 
 
-#: What reads texts of callers or stores.
+#: Parsers of texts from callers or stores.
 READERS: dict[str, cabc.Callable[[str], object]] = {
     "sanitized": validation.sanitized,
     "where": read_where,
@@ -71,7 +71,7 @@ READERS: dict[str, cabc.Callable[[str], object]] = {
     "error": lambda text: said(text.encode()),
     "hook": lambda text: parse.read(text, text.encode()),
 }
-#: Pieces of which quadratic and exponential texts are made.
+#: Pieces that are repeated, to find parsers that take quadratic or exponential time.
 PIECES = [
     "<", "<<>", ">", "<a", "</script", "<script>", "'", "''", "'a", "a'", " ", "\t", "a ", " and ",
     "a=1 and ", "a in (1", "a in ('',", "a=' ", "${", "${}", "{", "}", "${gmtDate:", "yyyy", "'T'",
@@ -81,45 +81,45 @@ PIECES = [
 ]  # fmt: skip
 
 
-def _is_brief(name: str, text: str) -> bool:
+def _is_fast(name: str, text: str) -> bool:
     began = time.process_time()
     with contextlib.suppress(WooEventsError, ValueError):
         READERS[name](text)
-    return time.process_time() - began < BRIEF
+    return time.process_time() - began < CPU_LIMIT
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_long_texts_are_read_in_no_time(name: str) -> None:
-    """No text of one piece again and again takes more than linear time."""
+def test_long_texts_are_parsed_fast(name: str) -> None:
+    """A text that repeats one piece takes no more than linear time."""
     for piece in PIECES:
         for end in ("", "!", ">", "'"):
             text = (piece * (50_000 // len(piece))) + end
-            # What is not linear is slow each time; a collection of garbage comes once.
-            assert any(_is_brief(name, text) for _ in range(3)), (piece, end)
+            # Only a garbage collection makes a linear parser slow, and that not each time.
+            assert any(_is_fast(name, text) for _ in range(3)), (piece, end)
 
 
-def test_long_texts_by_the_api(api: Api) -> None:
-    """Nor does a request that is as large as one may be."""
+def test_long_texts_in_requests(api: Api) -> None:
+    """A request of the largest allowed size is refused at little cost."""
     for name in ("<" * 900_000, "<a" * 400_000, " " * 900_000):
-        with brief(2):
+        with cpu_limit(2):
             body = {"element": {"key": "woocommercerest"}, "name": name, "tags": [name[:9]]}
             assert api.call("POST", "/instances", body).status_code == 400
     for query in ("where=" + "a%20" * 2000, "where=" + "'" * 8000, "where=status%3D" + "'" * 8001):
-        with brief():
+        with cpu_limit():
             for path in ("/notifications/subscriptions/deliveries", "/instances"):
                 assert api.call("GET", f"{path}?{query}").status_code in (400, 404)
 
 
 @pytest.mark.parametrize("kind", ["gzip", "deflate", "br"])
-def test_packed_requests_are_not_unpacked(app: flask.Flask, api: Api, kind: str) -> None:
-    """The API takes JSON as it is; a bomb in a request stays packed."""
+def test_requests_are_not_decompressed(app: flask.Flask, api: Api, kind: str) -> None:
+    """The API does not decompress a request, so a compression bomb costs nothing."""
     data = b'{"name":"' + b"x" * 50_000_000 + b'"}'
     bomb = zlib.compress(data) if kind == "deflate" else gzip.compress(data)
     assert len(bomb) < 100_000
     headers = {**api.headers, "Content-Encoding": kind, "Content-Type": "application/json"}
-    with brief():
-        came = api.client.post(f"{PREFIX}/instances", data=bomb, headers=headers)
-    assert came.status_code == 400 and "not JSON" in came.text
+    with cpu_limit():
+        response = api.client.post(f"{PREFIX}/instances", data=bomb, headers=headers)
+    assert response.status_code == 400 and "not JSON" in response.text
 
 
 def _memory_of(work: cabc.Callable[[], object]) -> int:
@@ -131,13 +131,13 @@ def _memory_of(work: cabc.Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
-def test_bombs_of_stores(app: flask.Flask) -> None:
-    """A store's answer is unpacked to the limit and no further, and is an error then."""
+def test_compression_bomb_of_a_store(app: flask.Flask) -> None:
+    """A store's response is decompressed only up to the limit, and is an error above it."""
     runtime = runtime_of(app)
     bomb = zlib.compress(b"[" + b" " * 200_000_000 + b"]", 9)
-    packed = answer(bomb, "200 OK", "Content-Encoding: deflate", "X-WP-Total: 1")
-    with peer(answers(packed)) as there:
-        client = runtime.store_client(StoreAccess(there.url, "ck_a", "cs_a"))
+    packed = response(bomb, "200 OK", "Content-Encoding: deflate", "X-WP-Total: 1")
+    with serve_raw(respond(packed)) as server:
+        client = runtime.store_client(StoreAccess(server.url, "ck_a", "cs_a"))
         client._max_bytes = 1_000_000
 
         def work() -> None:
@@ -147,20 +147,20 @@ def test_bombs_of_stores(app: flask.Flask) -> None:
         assert _memory_of(work) < 20_000_000
 
 
-def test_bombs_of_callbacks(line: StoreToCallback) -> None:
-    """Of a callback's answer 64 KiB are unpacked, however small it came."""
-    order = line.first("orders")
+def test_compression_bomb_of_a_callback(env: StoreToCallback) -> None:
+    """At most 64 KiB of a callback's response are decompressed."""
+    order = env.first("orders")
     bomb = gzip.compress(b"\0" * 100_000_000)
-    packed = answer(bomb, "500 No", "Content-Encoding: gzip")
-    with peer(answers(packed)) as there:
-        changes = {"configuration": {"event.notification.callback.url": there.url}}
-        answered = line.api.call("PATCH", f"/instances/{line.instance_id}", changes)
+    packed = response(bomb, "500 No", "Content-Encoding: gzip")
+    with serve_raw(respond(packed)) as server:
+        changes = {"configuration": {"event.notification.callback.url": server.url}}
+        answered = env.api.call("PATCH", f"/instances/{env.instance_id}", changes)
         assert answered.status_code == 200
-        line.store.acts.status(order, "completed")
-        line.poll()
-        worker = Worker(runtime_of(line.app))
+        env.store.acts.status(order, "completed")
+        env.poll()
+        worker = Worker(runtime_of(env.app))
         assert _memory_of(worker.deliver_once) < 20_000_000
-        assert there.requests and ANSWER_READ <= 65536
+        assert server.requests and ANSWER_READ <= 65536
 
 
 @pytest.mark.parametrize(
@@ -171,8 +171,8 @@ def test_bombs_of_callbacks(line: StoreToCallback) -> None:
      "Transfer-Encoding: chunked", "Elements-Webhook-Signature: forged", "webhook-id: forged",
      {"WEBHOOK-SIGNATURE": "forged"}, {"Connection": "X"}],
 )  # fmt: skip
-def test_headers_cannot_be_smuggled(api: Api, value: object) -> None:
-    """A header of an instance is one line, and none that is ours."""
+def test_headers_cannot_be_injected(api: Api, value: object) -> None:
+    """A callback header of an instance is one line, and none that the extension sets."""
     refused = _with(api, **{"event.notification.callback.headers": value})
     assert refused.status_code == 400, refused.text
 
@@ -184,8 +184,8 @@ def test_headers_cannot_be_smuggled(api: Api, value: object) -> None:
      "javascript:alert(1)", "file:///etc/passwd", "gopher://a/", "//a.example/", "http:///x",
      "http://u:p@a.example/", "http://a.example:99999/", "http://[::1", "http://a\\@b/"],
 )  # fmt: skip
-def test_addresses_cannot_break_lines(api: Api, url: str) -> None:
-    """An address of a callback or store is one that can stand in a request's first line."""
+def test_urls_cannot_inject_lines(api: Api, url: str) -> None:
+    """The URL of a callback or store cannot add lines or fields to a request."""
     assert _with(api, **{"event.notification.callback.url": url}).status_code == 400
     if not url.startswith(("//", "http://a.example/ ")):
         assert _with(api, **{"store.url": url}).status_code in (400, 502)
@@ -206,58 +206,58 @@ def _with(api: Api, **configuration: object) -> t.Any:
 
 
 @pytest.mark.parametrize("name", ["a\r\nX-Forged: 1", "a\nb", "a\0b", "\u2028", "a\x1b[31m"])
-def test_names_break_no_lines(line: StoreToCallback, name: str) -> None:
-    """A name goes out in JSON only: it adds no header, here or at the callback."""
-    path = f"/instances/{line.instance_id}"
-    came = line.api.call("PATCH", path, {"name": name, "tags": [name]})
-    assert "X-Forged" not in came.headers
-    if came.status_code == 200:
-        line.store.acts.status(line.first("orders"), "completed")
-        line.arrivals()
-        assert line.receiver.received
-        for one in line.receiver.received:
+def test_names_cannot_inject_headers(env: StoreToCallback, name: str) -> None:
+    """A name is sent only in JSON, so it adds no header to a response or a callback request."""
+    path = f"/instances/{env.instance_id}"
+    response = env.api.call("PATCH", path, {"name": name, "tags": [name]})
+    assert "X-Forged" not in response.headers
+    if response.status_code == 200:
+        env.store.acts.status(env.first("orders"), "completed")
+        env.arrivals()
+        assert env.receiver.received
+        for one in env.receiver.received:
             assert "X-Forged" not in one.headers
 
 
 @pytest.mark.parametrize("depth", [65, 1000, 100_000])
 @pytest.mark.parametrize("open_", ["[", '{"a":'])
 def test_deeply_nested_requests(api: Api, depth: int, open_: str) -> None:
-    """A body is nested 64 levels deep at most."""
+    """A request nested more than 64 levels deep is refused."""
     close = "]" if open_ == "[" else "}"
     data = f'{{"configuration":{open_ * depth}1{close * depth}}}'.encode()
     headers = {**api.headers, "Content-Type": "application/json"}
-    with brief(2):
-        came = api.client.post(f"{PREFIX}/instances", data=data[:1_000_000], headers=headers)
-    assert came.status_code == 400
+    with cpu_limit(2):
+        response = api.client.post(f"{PREFIX}/instances", data=data[:1_000_000], headers=headers)
+    assert response.status_code == 400
 
 
 @pytest.mark.parametrize("depth", [300, 900, 5000])
-def test_deeply_nested_stores(app: flask.Flask, depth: int) -> None:
-    """A store's answer that cannot be kept is an error of the store, in words."""
+def test_deeply_nested_response_of_a_store(app: flask.Flask, depth: int) -> None:
+    """A store's response that is nested too deeply raises ``StoreGarbledError``."""
     data = b'[{"id":1,"a":' + b"[" * depth + b"]" * depth + b"}]"
-    with peer(answers(answer(data, "200 OK", "X-WP-Total: 1"))) as there:
-        client = runtime_of(app).store_client(StoreAccess(there.url, "ck_a", "cs_a"))
+    with serve_raw(respond(response(data, "200 OK", "X-WP-Total: 1"))) as server:
+        client = runtime_of(app).store_client(StoreAccess(server.url, "ck_a", "cs_a"))
         with pytest.raises(StoreGarbledError):
             client.get("orders")
 
 
-def test_deepest_that_is_kept(line: StoreToCallback) -> None:
-    """What WordPress nests deeper than anybody needs goes through to the callback."""
+def test_nested_object_is_delivered(env: StoreToCallback) -> None:
+    """An object nested 200 levels deep is recorded and sent to the callback."""
     value: t.Any = 1
     for _ in range(200):
         value = {"a": value}
-    row = next(iter(line.store.shop.tables["orders"]))
-    line.rest("PUT", f"orders/{row.id}", meta_data=[{"key": "deep", "value": value}])
-    assert ("orders", str(row.id), "UPDATED") in line.arrivals()
-    token = line.api.call("GET", f"/instances/{line.instance_id}")
+    row = next(iter(env.store.shop.tables["orders"]))
+    env.rest("PUT", f"orders/{row.id}", meta_data=[{"key": "deep", "value": value}])
+    assert ("orders", str(row.id), "UPDATED") in env.arrivals()
+    token = env.api.call("GET", f"/instances/{env.instance_id}")
     assert token.status_code == 200
 
 
 @pytest.mark.parametrize("number", ["1" * 5000, "-" + "9" * 400, "1e999", "9" * 19, "1" * 400_000])
 def test_huge_numbers(app: flask.Flask, api: Api, number: str) -> None:
-    """A number of any size in a path, a query or a body is answered immediately."""
+    """A number of any size in a path, a query or a body is refused at little cost."""
     short = number[:5000]
-    with brief(2):
+    with cpu_limit(2):
         for path in (f"/instances/{short}", f"/notifications/{short}",
                      f"/instances?pageSize={short}", f"/instances?nextPage={short}",
                      f"/instances/events?nextPage={short}"):  # fmt: skip
@@ -266,27 +266,29 @@ def test_huge_numbers(app: flask.Flask, api: Api, number: str) -> None:
             for value in (number, f'"{number}"'):
                 data = f'{{"name":"x","configuration":{{"{key}":{value}}}}}'.encode()
                 headers = {**api.headers, "Content-Type": "application/json"}
-                came = api.client.post(f"{PREFIX}/instances", data=data, headers=headers)
-                assert came.status_code == 400
+                response = api.client.post(f"{PREFIX}/instances", data=data, headers=headers)
+                assert response.status_code == 400
 
 
-def test_answers_that_a_callback_keeps(line: StoreToCallback) -> None:
-    """An answer full of NULs, markup and terminal codes is kept as text, and breaks nothing."""
-    said_ = b"\0\x1b[2J<script>alert(1)</script>\xff\xfe" * 50
-    with peer(answers(answer(said_, "500 No"))) as there:
-        changes = {"configuration": {"event.notification.callback.url": there.url}}
-        line.api.call("PATCH", f"/instances/{line.instance_id}", changes)
-        line.store.acts.status(line.first("orders"), "completed")
-        line.poll()
-        Worker(runtime_of(line.app)).deliver_once()
-    shown = line.api.call("GET", "/instances/events/dispositions")
-    assert shown.status_code == 200 and shown.mimetype == "application/json"
+def test_hostile_response_of_a_callback(env: StoreToCallback) -> None:
+    """A response with NULs, markup and terminal codes is stored as text, and can be read."""
+    body = b"\0\x1b[2J<script>alert(1)</script>\xff\xfe" * 50
+    with serve_raw(respond(response(body, "500 No"))) as server:
+        changes = {"configuration": {"event.notification.callback.url": server.url}}
+        env.api.call("PATCH", f"/instances/{env.instance_id}", changes)
+        env.store.acts.status(env.first("orders"), "completed")
+        env.poll()
+        Worker(runtime_of(env.app)).deliver_once()
+    listed = env.api.call("GET", "/instances/events/dispositions")
+    assert listed.status_code == 200 and listed.mimetype == "application/json"
 
 
 def test_input_errors_are_short(api: Api) -> None:
-    """An error quotes the beginning of what was wrong, not a megabyte of it."""
+    """An error quotes only the beginning of a long invalid value."""
     with pytest.raises(InputError) as caught:
         read_where("x" * 4000)
     assert len(str(caught.value)) < 500
-    came = api.call("POST", "/instances", {"element": {"key": "x" * 500_000}, "configuration": {}})
-    assert came.status_code == 400 and len(came.text) < 2000
+    response = api.call(
+        "POST", "/instances", {"element": {"key": "x" * 500_000}, "configuration": {}}
+    )
+    assert response.status_code == 400 and len(response.text) < 2000

@@ -1,4 +1,4 @@
-"""No call of one organisation shows or changes anything of another."""
+"""No request of one organisation shows or changes data of another."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ CANARY = "acme-canary"
 Route = tuple[str, str]
 Rows = dict[str, set[str]]
 
-#: Parameters of paths that name something of an organisation, and the column that holds theirs.
-NAMING: dict[str, t.Any] = {
+#: Path parameters that name data of an organisation, and the columns of their values.
+ID_COLUMNS: dict[str, t.Any] = {
     "instance_id": Instance.id,
     "entry_id": Configuration.id,
     "event_id": Notification.event_id,
@@ -49,8 +49,8 @@ NAMING: dict[str, t.Any] = {
     "subscription_id": Subscription.id,
     "account_id": User.id,
 }
-#: Parameters that name nothing of an organisation; the hub's are of the token's own store.
-OPEN = {
+#: Path parameters that name no data of an organisation; the hub's belong to the token's store.
+OTHER_PARAMETERS = {
     "element": ELEMENT_KEY,
     "hub": "ecommerce",
     "resource": "orders",
@@ -58,10 +58,10 @@ OPEN = {
     "child": "refunds",
     "child_id": "1",
 }
-#: Not of callers: an address is a secret of its own, ``unknown`` is no route.
-ELSEWHERE = {"address", "unknown"}
-#: Paths that need no account: descriptions of the API itself, and what has a secret of its own.
-ELSE_GUARDED = {
+#: Parameters of routes without a caller: a webhook's URL is itself a secret.
+SKIPPED_PARAMETERS = {"address", "unknown"}
+#: Routes that need no account: descriptions of the API, and routes with another secret.
+UNAUTHENTICATED = {
     ("GET", "/openapi.json"),
     ("GET", "/docs"),
     ("GET", "/healthz"),
@@ -74,15 +74,15 @@ ELSE_GUARDED = {
 
 
 @dataclasses.dataclass
-class Two:
-    """Two organisations: what belongs to the one, and the other who calls."""
+class TwoOrganizations:
+    """Two organisations: acme, which has data, and globex, whose user bob calls."""
 
-    line: StoreToCallback
+    env: StoreToCallback
     app: flask.Flask
     bob: Account
     token: str
     own_id: int
-    #: By parameter, everything of acme's that it could name.
+    #: All ids of acme's data, by path parameter.
     ids: dict[str, list[str]]
     before: Rows
 
@@ -92,10 +92,10 @@ class Two:
         url = f"{path}?{query}" if query else path
         return self.app.test_client().open(url, method=method, json=body, headers=headers)
 
-    def tells_nothing(self, answer: t.Any, *about: object) -> None:
-        for canary in (CANARY, self.line.api.store, *self.ids["event_id"]):
-            assert canary not in answer.text, (about, answer.text)
-        for name, value in answer.headers:
+    def check_response(self, response: t.Any, *about: object) -> None:
+        for canary in (CANARY, self.env.api.store, *self.ids["event_id"]):
+            assert canary not in response.text, (about, response.text)
+        for name, value in response.headers:
             assert CANARY not in value, (about, name, value)
 
 
@@ -108,18 +108,18 @@ def _rows(app: flask.Flask) -> Rows:
 
 
 @pytest.fixture
-def two(line: StoreToCallback, store_server: StubStore) -> Two:
-    """acme has a store, events, notifications and deliveries; bob of globex has an empty store."""
-    app = line.app
+def orgs(env: StoreToCallback, store_server: StubStore) -> TwoOrganizations:
+    """Give acme a store, events, notifications and deliveries, and bob an empty store."""
+    app = env.app
     changes = {"name": f"{CANARY}-shop", "tags": [f"{CANARY}-tag"]}
-    assert line.api.call("PATCH", f"/instances/{line.instance_id}", changes).status_code == 200
-    for number in itertools.islice(line.store.shop.tables["orders"], 3):
-        line.rest("PUT", f"orders/{number.id}", billing={"first_name": f"{CANARY}-person"})
-    assert len(line.arrivals()) == 3
+    assert env.api.call("PATCH", f"/instances/{env.instance_id}", changes).status_code == 200
+    for number in itertools.islice(env.store.shop.tables["orders"], 3):
+        env.rest("PUT", f"orders/{number.id}", billing={"first_name": f"{CANARY}-person"})
+    assert len(env.arrivals()) == 3
     with runtime_of(app).database.read() as session:
         ids = {
             name: [str(value) for value in session.scalars(sa.select(column))]
-            for name, column in NAMING.items()
+            for name, column in ID_COLUMNS.items()
         }
         assert session.scalars(sa.select(StoredEvent.id)).all()
         assert session.scalars(sa.select(Delivery.id)).all()
@@ -127,16 +127,16 @@ def two(line: StoreToCallback, store_server: StubStore) -> Two:
     before = _rows(app)
     bob = add_account(app, "bob", "globex")
     created = Api(app.test_client(), bob.headers, store_server.url).create()
-    line.store.requests.clear()
-    return Two(line, app, bob, created["token"], created["id"], ids, before)
+    env.store.requests.clear()
+    return TwoOrganizations(env, app, bob, created["token"], created["id"], ids, before)
 
 
 def _routes(app: flask.Flask) -> list[Route]:
-    """Every method and path of the API."""
+    """Return every method and path of the API."""
     return [
         (method, rule.rule)
         for rule in app.url_map.iter_rules()
-        if rule.endpoint.startswith(f"{NAME}.") and not ELSEWHERE & rule.arguments
+        if rule.endpoint.startswith(f"{NAME}.") and not SKIPPED_PARAMETERS & rule.arguments
         for method in sorted((rule.methods or set()) - {"OPTIONS", "HEAD"})
     ]
 
@@ -145,15 +145,17 @@ def _parameters(rule: str) -> list[str]:
     return re.findall(r"<(?:.*?:)?(\w+)>", rule)
 
 
-def _paths(two: Two, rule: str) -> cabc.Iterator[str]:
-    """A path with everything of acme's in the place of its parameters."""
+def _paths(orgs: TwoOrganizations, rule: str) -> cabc.Iterator[str]:
+    """Yield a route's path with acme's ids in place of its parameters."""
     names = _parameters(rule)
     for name in names:
-        assert name in NAMING or name in OPEN, (
-            f"{rule} has the parameter {name}, which these tests do not know: add it to NAMING "
-            "with the column that it names, or to OPEN if it names nothing of an organisation"
+        assert name in ID_COLUMNS or name in OTHER_PARAMETERS, (
+            f"{rule} has the unknown parameter {name}: add it to ID_COLUMNS "
+            "with its column, or to OTHER_PARAMETERS if it names no data of an organisation"
         )
-    choices = [two.ids[name][:5] if name in NAMING else [OPEN[name]] for name in names]
+    choices = [
+        orgs.ids[name][:5] if name in ID_COLUMNS else [OTHER_PARAMETERS[name]] for name in names
+    ]
     for values in itertools.product(*choices):
         path = rule
         for name, value in zip(names, values, strict=True):
@@ -161,49 +163,49 @@ def _paths(two: Two, rule: str) -> cabc.Iterator[str]:
         yield path
 
 
-def test_every_route_is_tried(line: StoreToCallback) -> None:
-    """The routes are those of the API, all of it."""
-    routes = _routes(line.app)
+def test_every_route_is_tried(env: StoreToCallback) -> None:
+    """The tested routes are all routes of the API, and their parameters are known."""
+    routes = _routes(env.app)
     assert len(routes) > 60
     known = {name for _, rule in routes for name in _parameters(rule)}
-    assert known == {*NAMING, *OPEN}
+    assert known == {*ID_COLUMNS, *OTHER_PARAMETERS}
 
 
-def test_ids_of_others_name_nothing(two: Two) -> None:
-    """A path with an id of another organisation is 404, by secret or token, and changes nothing."""
-    for method, rule in _routes(two.app):
-        if not set(_parameters(rule)) & set(NAMING):
+def test_ids_of_another_organization(orgs: TwoOrganizations) -> None:
+    """A path with an id of another organisation is a 404, and nothing is changed."""
+    for method, rule in _routes(orgs.app):
+        if not set(_parameters(rule)) & set(ID_COLUMNS):
             continue
-        for path in _paths(two, rule):
-            for headers in (two.bob.headers, two.bob.element(two.token)):
-                for body in ({}, {"propertyValue": "x"}, body_for(two.line.api.store)):
-                    answer = two.call(method, path, headers, body)
-                    said = (method, path, answer.text)
-                    empty = answer.status_code == 200 and answer.json == []
+        for path in _paths(orgs, rule):
+            for headers in (orgs.bob.headers, orgs.bob.element(orgs.token)):
+                for body in ({}, {"propertyValue": "x"}, body_for(orgs.env.api.store)):
+                    response = orgs.call(method, path, headers, body)
+                    details = (method, path, response.text)
+                    empty = response.status_code == 200 and response.json == []
                     # Without an id of an instance such a path needs a token.
-                    unnamed = answer.status_code == 401 and "<instance_id>" not in rule
-                    assert answer.status_code == 404 or empty or unnamed, said
-                    two.tells_nothing(answer, method, path)
-    _unchanged(two)
+                    unnamed = response.status_code == 401 and "<instance_id>" not in rule
+                    assert response.status_code == 404 or empty or unnamed, details
+                    orgs.check_response(response, method, path)
+    _unchanged(orgs)
 
 
-def _unchanged(two: Two) -> None:
-    after = _rows(two.app)
-    for table, rows in two.before.items():
+def _unchanged(orgs: TwoOrganizations) -> None:
+    after = _rows(orgs.app)
+    for table, rows in orgs.before.items():
         assert rows <= after[table], table
-    assert not two.line.store.requests  # Nor was acme's store asked.
+    assert not orgs.env.store.requests  # acme's store was not read either.
 
 
-def _queries(two: Two) -> list[str]:
-    """What of acme's a query can name."""
-    ids = two.ids
+def _queries(orgs: TwoOrganizations) -> list[str]:
+    """Return queries that name data of acme."""
+    ids = orgs.ids
     wheres = [
         f"instanceId={ids['instance_id'][0]}",
         f"subscriptionId={ids['subscription_id'][0]}",
         f"notificationId={ids['notification_id'][0]}",
         f"status='delivered' and instanceId={ids['instance_id'][0]}",
         "status='delivered'",
-        f"config.url='{_callback(two)}'",
+        f"config.url='{_callback(orgs)}'",
     ]
     pairs = [
         ("instanceId", ids["instance_id"][0]),
@@ -218,52 +220,52 @@ def _queries(two: Two) -> list[str]:
     return ["", *(urllib.parse.urlencode([pair]) for pair in pairs)]
 
 
-def _callback(two: Two) -> str:
-    with runtime_of(two.app).database.read() as session:
+def _callback(orgs: TwoOrganizations) -> str:
+    with runtime_of(orgs.app).database.read() as session:
         return str(session.scalars(sa.select(Subscription.url)).first())
 
 
-def test_lists_and_queries_tell_only_ones_own(two: Two) -> None:
-    """No list, count or redelivery reaches another organisation, whatever its query names."""
-    for method, rule in _routes(two.app):
-        if set(_parameters(rule)) & set(NAMING) or method in ("DELETE", "POST", "PATCH"):
+def test_lists_have_only_own_data(orgs: TwoOrganizations) -> None:
+    """No list, count or redelivery includes another organisation's data, whatever its query."""
+    for method, rule in _routes(orgs.app):
+        if set(_parameters(rule)) & set(ID_COLUMNS) or method in ("DELETE", "POST", "PATCH"):
             continue
-        for path, query in itertools.product(_paths(two, rule), _queries(two)):
-            for headers in (two.bob.headers, two.bob.element(two.token)):
-                if method == "PUT" and headers != two.bob.headers and "/hubs" not in path:
+        for path, query in itertools.product(_paths(orgs, rule), _queries(orgs)):
+            for headers in (orgs.bob.headers, orgs.bob.element(orgs.token)):
+                if method == "PUT" and headers != orgs.bob.headers and "/hubs" not in path:
                     continue  # It would switch bob's own instance.
-                answer = two.call(method, path, headers, {}, query)
-                assert answer.status_code != 500, (method, path, query, answer.text)
-                two.tells_nothing(answer, method, path, query)
-                counted = [one for one in _counts(answer) if one]
-                assert not counted, (method, path, query, answer.text)
-    _unchanged(two)
+                response = orgs.call(method, path, headers, {}, query)
+                assert response.status_code != 500, (method, path, query, response.text)
+                orgs.check_response(response, method, path, query)
+                counted = [one for one in _counts(response) if one]
+                assert not counted, (method, path, query, response.text)
+    _unchanged(orgs)
 
 
-def _counts(answer: t.Any) -> cabc.Iterator[int]:
-    """Return the numbers of events and deliveries in an answer; bob has none."""
-    data = answer.json if answer.is_json and answer.status_code == 200 else None
+def _counts(response: t.Any) -> cabc.Iterator[int]:
+    """Yield the numbers of events and deliveries in a response; bob has none."""
+    data = response.json if response.is_json and response.status_code == 200 else None
     for one in data if isinstance(data, list) else [data]:
         if isinstance(one, dict):
             yield from (one[key] for key in ("count", "total", "redelivered") if key in one)
 
 
-def test_events_for_listed_instances(two: Two) -> None:
-    """``Element-Instances`` takes only one's own."""
-    path = f"{runtime_of(two.app).settings.url_prefix}/events/{ELEMENT_KEY}"
-    for listed in (two.line.instance_id, f"{two.own_id},{two.line.instance_id}"):
-        for headers in (two.bob.headers, two.bob.element(two.token)):
+def test_events_for_listed_instances(orgs: TwoOrganizations) -> None:
+    """``Element-Instances`` accepts only instances of the caller's organisation."""
+    path = f"{runtime_of(orgs.app).settings.url_prefix}/events/{ELEMENT_KEY}"
+    for listed in (orgs.env.instance_id, f"{orgs.own_id},{orgs.env.instance_id}"):
+        for headers in (orgs.bob.headers, orgs.bob.element(orgs.token)):
             sent = {**headers, "Element-Instances": str(listed)}
-            assert two.call("POST", path, sent, {"id": 1}).status_code == 404
-    _unchanged(two)
+            assert orgs.call("POST", path, sent, {"id": 1}).status_code == 404
+    _unchanged(orgs)
 
 
-def test_without_an_account_nothing_is_shown(two: Two) -> None:
-    """Every route but a few that are named answers 401 to who does not say who calls."""
-    for method, rule in _routes(two.app):
-        if (method, rule.removeprefix(runtime_of(two.app).settings.url_prefix)) in ELSE_GUARDED:
+def test_routes_require_an_account(orgs: TwoOrganizations) -> None:
+    """Without credentials every route responds 401, except those in ``UNAUTHENTICATED``."""
+    for method, rule in _routes(orgs.app):
+        if (method, rule.removeprefix(runtime_of(orgs.app).settings.url_prefix)) in UNAUTHENTICATED:
             continue
-        for path in itertools.islice(_paths(two, rule), 2):
-            answer = two.call(method, path, {}, {})
-            assert answer.status_code == 401, (method, path, answer.text)
-    _unchanged(two)
+        for path in itertools.islice(_paths(orgs, rule), 2):
+            response = orgs.call(method, path, {}, {})
+            assert response.status_code == 401, (method, path, response.text)
+    _unchanged(orgs)

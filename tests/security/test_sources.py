@@ -1,4 +1,4 @@
-"""What no module of the package does, read from its sources."""
+"""Insecure constructs that no module of the package uses, found in its sources."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ import pytest
 
 from tests.security.package_sources import ROOT, Source, sources
 
-#: Run what they are given, or make objects of it.
-_RUNNERS = re.compile(
+#: Modules and functions that execute their input, or make objects from it.
+_EXECUTING_MODULES = re.compile(
     r"(?:pickle|_pickle|cPickle|marshal|shelve|dill|cloudpickle|jsonpickle|joblib|yaml|ruamel"
     r"|subprocess|pty|code|codeop|runpy|ctypes|xml|lxml)(?:\.|\Z)"
 )
-_CALLS = re.compile(r"(?:eval|exec|compile|__import__)\Z|os\.(?:system|popen|exec\w*|spawn\w*)\Z")
-#: Take SQL as text.
+_EXECUTING_CALLS = re.compile(
+    r"(?:eval|exec|compile|__import__)\Z|os\.(?:system|popen|exec\w*|spawn\w*)\Z"
+)
+#: Functions that take SQL as text.
 _SQL = {"text", "literal_column", "exec_driver_sql", "TextClause", "DDL"}
 _EXECUTING = {"execute", "executemany", "executescript", "scalar", "scalars"}
 
 
-def test_there_is_something_to_read() -> None:
-    """The sources are those of the whole package."""
+def test_sources_are_found() -> None:
+    """The checked sources are those of the whole package."""
     names = {one.name for one in sources()}
     assert (
         len(names) > 100
@@ -30,51 +32,51 @@ def test_there_is_something_to_read() -> None:
     )
 
 
-def _running(source: Source) -> cabc.Iterator[str]:
+def _code_execution(source: Source) -> cabc.Iterator[str]:
     for name, node in source.imports():
-        if _RUNNERS.match(name):
+        if _EXECUTING_MODULES.match(name):
             yield source.at(node)
     for name, call in source.calls():
-        if _CALLS.match(name):
+        if _EXECUTING_CALLS.match(name):
             yield source.at(call)
 
 
-def test_nothing_from_outside_is_run() -> None:
-    """No pickles, no YAML, no XML, no eval, no exec, no processes."""
-    assert [one for source in sources() for one in _running(source)] == []
+def test_no_input_is_executed() -> None:
+    """No module uses pickle, YAML, XML, eval, exec or a subprocess."""
+    assert [one for source in sources() for one in _code_execution(source)] == []
 
 
-def _fixed(node: ast.expr) -> bool:
+def _is_literal(node: ast.expr) -> bool:
     if isinstance(node, ast.IfExp):
-        return _fixed(node.body) and _fixed(node.orelse)
+        return _is_literal(node.body) and _is_literal(node.orelse)
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
-def _composed(node: ast.expr) -> bool:
-    """Whether an expression puts a text together."""
+def _is_composed(node: ast.expr) -> bool:
+    """Return whether an expression builds a text from parts."""
     if isinstance(node, ast.JoinedStr):
         return True
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Mod):
         sides = (node.left, node.right)
-        return any(_composed(one) or _fixed(one) for one in sides)
+        return any(_is_composed(one) or _is_literal(one) for one in sides)
     return isinstance(node, ast.Call) and ast.unparse(node.func).endswith((".format", ".join"))
 
 
-def _loose_sql(source: Source) -> cabc.Iterator[str]:
+def _unbound_sql(source: Source) -> cabc.Iterator[str]:
     for name, call in source.calls():
         last = name.rpartition(".")[2]
         if not call.args:
             continue
         if name in (f"sa.{last}", f"sqlalchemy.{last}", last) or last == "exec_driver_sql":
-            if last in _SQL and not _fixed(call.args[0]):
+            if last in _SQL and not _is_literal(call.args[0]):
                 yield source.at(call)
-        if last in _EXECUTING and _composed(call.args[0]):
+        if last in _EXECUTING and _is_composed(call.args[0]):
             yield source.at(call)
 
 
 def test_sql_has_bound_parameters_only() -> None:
-    """Where SQL is text it is a fixed one; values are bound."""
-    assert [one for source in sources() for one in _loose_sql(source)] == []
+    """Textual SQL is a literal, so values can only be bound parameters."""
+    assert [one for source in sources() for one in _unbound_sql(source)] == []
 
 
 @pytest.mark.parametrize(
@@ -82,28 +84,28 @@ def test_sql_has_bound_parameters_only() -> None:
     ["sa.text(f'SELECT {x}')", "session.execute('SELECT ' + x)", "c.execute('%s' % x)",
      "sa.text(x)", "c.exec_driver_sql(x)", "session.execute(sa.text('a{}'.format(x)))"],
 )  # fmt: skip
-def test_loose_sql_is_seen(code: str) -> None:
-    """The reading of the sources sees what it looks for."""
-    assert list(_loose_sql(Source("x.py", ast.parse(code))))
+def test_unbound_sql_is_found(code: str) -> None:
+    """The check finds SQL that is built from values."""
+    assert list(_unbound_sql(Source("x.py", ast.parse(code))))
 
 
 @pytest.mark.parametrize(
     "code", ["import pickle", "from yaml import load", "eval(x)", "os.system(x)",
              "from subprocess import run", "import xml.etree.ElementTree"],
 )  # fmt: skip
-def test_running_is_seen(code: str) -> None:
-    """The reading of the sources sees what it looks for."""
-    assert list(_running(Source("x.py", ast.parse(code))))
+def test_code_execution_is_found(code: str) -> None:
+    """The check finds each way to execute input."""
+    assert list(_code_execution(Source("x.py", ast.parse(code))))
 
 
-#: Names of what must not be compared byte by byte.
+#: Names of secrets, which are compared in constant time.
 _SECRET = re.compile(
     r"(?:\w+_)?(?:secret|password|passwd|signature|token|hmac|credential|csrf)s?(?:_hash)?\Z"
     r"|(?:secret|password|signature|token)_\w+\Z|(?:api|consumer|signature|encryption)_keys?\Z"
     r"|hash_token\Z|sign_body\Z",
     re.IGNORECASE,
 )
-#: What looks like a secret and is none, with the reason.
+#: Comparisons of a secret's hash that are allowed, with the reason.
 _HARMLESS = {
     # A row is looked up by the hash of a token; the time of the look-up reveals nothing.
     "User.secret_hash == hash_token(parts.get('user', ''))",
@@ -123,14 +125,14 @@ def _name(node: ast.expr) -> str:
     return ""
 
 
-def _bare_comparisons(source: Source) -> cabc.Iterator[str]:
+def _plain_comparisons(source: Source) -> cabc.Iterator[str]:
     for node in ast.walk(source.tree):
         if not isinstance(node, ast.Compare):
             continue
         sides = [node.left, *node.comparators]
         equal = all(isinstance(one, ast.Eq | ast.NotEq) for one in node.ops)
         if not equal or any(isinstance(one, ast.Constant) for one in sides):
-            continue  # With a fixed text: whether it is there, not what it is.
+            continue  # A comparison with a literal only checks whether there is a value.
         names = {_name(one) for one in sides}
         # A token in the database distinguishes leases; no client can send one.
         if any(map(_SECRET.match, names)) and "lease_token" not in names:
@@ -140,22 +142,22 @@ def _bare_comparisons(source: Source) -> cabc.Iterator[str]:
 
 def test_secrets_are_compared_in_constant_time() -> None:
     """No secret, signature or hash of one is compared with ``==``."""
-    own = [one for one in sources() if not one.played]
-    assert [one for source in own for one in _bare_comparisons(source)] == []
+    service_modules = [one for one in sources() if not one.is_simulation]
+    assert [one for source in service_modules for one in _plain_comparisons(source)] == []
 
 
 @pytest.mark.parametrize(
     "code", ["home.secret_hash != x", "x == hash_token(y)", "given == row['password']",
              "signature == expected"],
 )  # fmt: skip
-def test_bare_comparisons_are_seen(code: str) -> None:
-    """The reading of the sources sees what it looks for."""
-    assert list(_bare_comparisons(Source("x.py", ast.parse(code))))
+def test_plain_comparisons_are_found(code: str) -> None:
+    """The check finds a secret that is compared with ``==`` or ``!=``."""
+    assert list(_plain_comparisons(Source("x.py", ast.parse(code))))
 
 
 def test_templates_escape() -> None:
-    """No template switches escaping off."""
+    """No template disables escaping."""
     for path in ROOT.rglob("*.html"):
-        # Our own style sheet, which is no text of anybody's.
+        # The style sheet is part of the package, not input.
         text = path.read_text(encoding="utf-8").replace("{{ style|safe }}", "")
         assert not re.search(r"\|\s*safe\b|autoescape\s+false", text), path

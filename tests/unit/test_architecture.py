@@ -1,4 +1,4 @@
-"""The layout: which room imports which, and how large a module may be."""
+"""The layout: the import order of the package's parts, and the size of modules."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import collections.abc as cabc
 import pathlib
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[2] / "flask_woo_events"
-#: From the ground up: a room imports from rooms before it and from itself, never from one of the
-#: same step.
+#: Import order: a room (a subpackage or a top module) imports only rooms of lines above its own.
 STEPS = """
 errors
 settings
@@ -31,7 +30,7 @@ tasks extension
 __init__
 """
 ORDER = {room: step for step, rooms in enumerate(STEPS.split("\n")) for room in rooms.split()}
-#: Rooms that answer requests or serve an application, and so know Flask's context.
+#: Rooms that handle requests or commands, and so may use Flask's contexts.
 EDGES = {"api", "console", "cli", "extension", "simulation", "testing", "worker"}
 EDGES |= {"runtime", "delivery"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -54,13 +53,13 @@ def _imported_rooms(path: pathlib.Path) -> cabc.Iterator[str]:
 
 
 def test_every_module_is_in_a_room() -> None:
-    """A new module at the top, or a new folder, needs a place in the order."""
+    """A new top module or subpackage needs a place in the import order."""
     assert not [_name(path) for path in MODULES if _room(path) not in ORDER]
     assert not ORDER.keys() - {_room(path) for path in MODULES}
 
 
 def test_imports_follow_the_order_of_rooms() -> None:
-    """No room imports one that comes later, or one of its own step."""
+    """No room imports a later one, or another one of its own step."""
     wrong = [
         f"{_name(path)} imports {room}"
         for path in MODULES
@@ -86,7 +85,7 @@ def _writes_deliveries(path: pathlib.Path) -> bool:
         for alias in one.names
         if alias.name == "Delivery"
     }
-    # A module may give the table another name.
+    # A module can assign the table to another name.
     names |= {
         ast.unparse(one.targets[0])
         for one in nodes
@@ -108,14 +107,14 @@ def _writes_deliveries(path: pathlib.Path) -> bool:
 
 
 def test_one_module_writes_the_states_of_deliveries() -> None:
-    """Each change of a delivery is in the table of ``delivery_states``."""
+    """Only ``delivery_states`` changes the state of a delivery."""
     assert [_name(path) for path in MODULES if _writes_deliveries(path)] == [
         "events/delivery_states.py"
     ]
 
 
 def test_only_edges_use_the_request() -> None:
-    """``current_app`` and ``request`` appear where requests and commands arrive."""
+    """Only rooms in ``EDGES`` use ``current_app`` and ``request``."""
     wrong = [
         _name(path)
         for path in MODULES
@@ -126,10 +125,10 @@ def test_only_edges_use_the_request() -> None:
 
 
 def test_modules_and_functions_stay_small() -> None:
-    """A module of 450 lines, or a function of 60, holds more than one thing."""
+    """No module has more than 450 lines, and no function more than 60."""
     wrong = []
     for path in MODULES:
-        # Lists of tables and of fields are as long as what they describe.
+        # Modules that list tables or fields may be long.
         if "migrations" in path.parts or path.stem in ("models", "product_json"):
             continue
         text = path.read_text(encoding="utf-8")
@@ -147,13 +146,13 @@ def test_modules_and_functions_stay_small() -> None:
 
 
 def test_no_module_is_called_utils() -> None:
-    """A module named for nothing collects everything."""
+    """A module has a name that limits what belongs into it."""
     names = {"utils", "helpers", "common", "misc"}
     assert not [_name(path) for path in MODULES if path.stem in names]
 
 
 def test_one_class_name_means_one_class() -> None:
-    """A public class of the package has its name alone."""
+    """No two public classes of the package have the same name."""
     places: dict[str, list[str]] = {}
     for path in MODULES:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:

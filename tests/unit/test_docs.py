@@ -1,4 +1,4 @@
-"""The documentation names what there is, and what it shows is sound."""
+"""The documentation names every setting, command, route and signal, and its examples work."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _name(page: pathlib.Path) -> str:
 
 
 def _row(text: str, key: str) -> list[str]:
-    """The cells of the table's row that begins with a key."""
+    """Return the cells of the table row that begins with a key."""
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
         if f"`{key}`" in cells[0].split(", "):
@@ -79,7 +79,7 @@ def _row(text: str, key: str) -> list[str]:
 
 @pytest.mark.parametrize("field", dataclasses.fields(Settings), ids=lambda field: field.name)
 def test_configuration_names_every_setting(field: dataclasses.Field[object]) -> None:
-    """Each setting has a row with its default."""
+    """Each setting has a row with its default value."""
     default = _row(_text("configuration.md"), PREFIX + field.name.upper())[1]
     assert default == ("none" if field.default in (None, ()) else f"`{field.default}`")
 
@@ -109,7 +109,7 @@ def _commands(
     ("words", "command"), [pytest.param(*one, id=one[0]) for one in _commands(cli, ("flask woo",))]
 )
 def test_command_line_names_every_command(words: str, command: click.Command) -> None:
-    """Each command has its usage, and its options follow it."""
+    """Each command is described with its usage, options and arguments."""
     page = _text("command-line.md")
     begin = re.search(rf"^`{re.escape(words)}(?=[ `])", page, re.MULTILINE)
     assert begin, f"{words} is not in command-line.md"
@@ -144,7 +144,7 @@ def test_http_api_names_every_route(tmp_path: pathlib.Path) -> None:
 
 
 def test_http_api_names_every_configuration_key() -> None:
-    """Each key of an instance's configuration that means something has a row."""
+    """Each known configuration key of an instance has a row."""
     page = _text("http-api.md")
     for key in DEFINITIONS:
         _row(page, key)
@@ -164,29 +164,29 @@ def _first_alias(field: object) -> str:
 
 
 @pytest.mark.parity(35)
-def test_delivery_shows_the_envelope_as_it_is() -> None:
-    """The example of the body is what we would send, member by member."""
-    shown = json.loads(dict(_fences(ROOT / "docs" / "delivery.md"))["json"])
-    message, [told] = shown["message"], shown["message"]["events"]
+def test_delivery_shows_the_real_envelope() -> None:
+    """The example of a callback's body equals the body that is sent."""
+    example = json.loads(dict(_fences(ROOT / "docs" / "delivery.md"))["json"])
+    message, [event_json] = example["message"], example["message"]["events"]
     record = {**message["raw"]["orders"][0]}
-    poll_date = dt.datetime.fromisoformat(told["pollDate"])
-    event = EventRecord(
+    poll_date = dt.datetime.fromisoformat(event_json["pollDate"])
+    event_record = EventRecord(
         id=1,
         object_id=record.pop("objectId"),
         event_type=EventType(record.pop("eventType")),
-        version=told["version"],
-        date=dt.datetime.fromisoformat(told["date"]),
+        version=event_json["version"],
+        date=dt.datetime.fromisoformat(event_json["date"]),
         body=json.dumps(record).encode(),
-        changed_fields=tuple(told["changedFields"]),
+        changed_fields=tuple(event_json["changedFields"]),
     )
-    recorded = NotificationRecord(
-        id=int(shown["id"]),
+    notification = NotificationRecord(
+        id=int(example["id"]),
         event_id=message["eventId"],
         instance_id=message["instanceId"],
         resource=message["raw"]["objectType"],
         poll_date=poll_date,
         created_at=poll_date,
-        events=(event,),
+        events=(event_record,),
     )
     sender = Sender(
         instance_id=message["instanceId"],
@@ -196,11 +196,11 @@ def test_delivery_shows_the_envelope_as_it_is() -> None:
         company_id=message["companyId"],
         user_id=message["userId"],
     )
-    assert json.loads(build_body(recorded, sender)) == shown
+    assert json.loads(build_body(notification, sender)) == example
 
 
 def test_delivery_shows_a_receiver_that_works() -> None:
-    """The receiver in Python accepts the golden vector and what we sign, and nothing else."""
+    """The example receiver accepts the documented signature and ours, and no other."""
     page = _text("delivery.md")
     namespace: dict[str, t.Any] = {}
     receiver = next(
@@ -220,18 +220,18 @@ def test_delivery_shows_a_receiver_that_works() -> None:
     assert not is_genuine(body, found["key"], None)
 
 
-def test_testing_names_every_act_and_fault() -> None:
-    """What the simulated store can do is in the page on testing."""
+def test_testing_names_every_action_and_fault() -> None:
+    """The page on testing names each action and fault of the simulated store."""
     page = _text("testing.md")
-    acts = [name for name in vars(StoreSide) if not name.startswith("_")]
-    for name in acts:
+    actions = [name for name in vars(StoreSide) if not name.startswith("_")]
+    for name in actions:
         assert f"`{name}(" in page, name
     for kind in t.get_args(faults.Kind):
         assert f"`{kind}`" in page, kind
 
 
 def test_every_signal_is_named() -> None:
-    """Each Blinker signal is in some page."""
+    """Each signal is named in a page."""
     pages = "".join(page.read_text(encoding="utf-8") for page in DOCS)
     for name, value in vars(signals).items():
         if isinstance(value, blinker.Signal):
@@ -240,7 +240,7 @@ def test_every_signal_is_named() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_links_resolve(page: pathlib.Path) -> None:
-    """Relative links lead to files and headings that exist."""
+    """Relative links point to existing files and headings."""
     text = _FENCE.sub("", page.read_text(encoding="utf-8"))
     for target in _LINK.findall(text):
         if "://" in target or target.startswith("mailto:"):
@@ -258,8 +258,8 @@ def _slug(title: str) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
-def test_code_is_sound(page: pathlib.Path) -> None:
-    """Python compiles and JSON parses."""
+def test_code_is_valid(page: pathlib.Path) -> None:
+    """Python examples compile, and JSON examples can be parsed."""
     for language, code in _fences(page):
         if language == "python":
             compile(code, _name(page), "exec")
@@ -267,8 +267,8 @@ def test_code_is_sound(page: pathlib.Path) -> None:
             json.loads(code)
 
 
-def test_index_leads_to_every_page() -> None:
-    """Each page is in a table of contents."""
+def test_index_lists_every_page() -> None:
+    """Each page is in a table of contents of the index."""
     entries = set(_text("index.md").splitlines())
     for page in DOCS:
         assert page.stem == "index" or page.stem in entries, page.name
@@ -276,7 +276,7 @@ def test_index_leads_to_every_page() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_pages_are_plain(page: pathlib.Path) -> None:
-    """No exclamation marks in prose, no trailing spaces."""
+    """A page has no exclamation marks in prose, and no trailing spaces."""
     text = page.read_text(encoding="utf-8")
     prose = re.sub(r"`[^`\n]*`|<[^>]*>", "", _FENCE.sub("", text))
     assert "!" not in prose.replace("![", "[")
@@ -291,13 +291,13 @@ def test_glossary_defines_a_term_once(term: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_pages_use_the_terms_of_the_field(page: pathlib.Path) -> None:
-    """Events are sent, recorded or reported, and problems are repaired or processed."""
+    """A page uses none of the words that the field does not use for events and repairs."""
     prose = _FENCE.sub("", page.read_text(encoding="utf-8"))
     assert _UNCLEAR.findall(prose) == []
 
 
 def test_pages_name_modules_that_exist() -> None:
-    """A page that names a module, a file of the package or a test keeps up when it moves."""
+    """Modules and files that a page names exist, so a move updates the pages."""
     missing = []
     for page in PAGES:
         text = page.read_text(encoding="utf-8")

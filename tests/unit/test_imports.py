@@ -1,4 +1,4 @@
-"""What an application loads by importing and initialising the extension."""
+"""Which modules an application loads when it imports and initialises the extension."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_commands_are_not_loaded() -> None:
 
 
 def test_help_lists_every_command() -> None:
-    """``flask woo --help`` has a line for each command although their modules load late."""
+    """``flask woo --help`` lists each command although their modules are loaded later."""
     program = _INIT_APP + "print(app.test_cli_runner().invoke(args=['woo', '--help']).output)"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

@@ -1,4 +1,4 @@
-"""Log records: a sentence for people and fields for machines."""
+"""Log records have a message for people and fields for programs."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def _calls(path: pathlib.Path) -> cabc.Iterator[ast.Call]:
 
 @pytest.mark.parametrize("path", LOGGING, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_each_record_has_fields(path: pathlib.Path) -> None:
-    """Each record has ``extra``: the action, and its instance or notification."""
+    """Each call of the logger passes ``extra``, which has the action and the ids."""
     calls = list(_calls(path))
     for call in calls:
         assert "extra" in {one.arg for one in call.keywords}, f"line {call.lineno}"
 
 
-def test_records_are_found() -> None:
-    """The modules of polls, deliveries, webhooks and leases are among those that are checked."""
+def test_logging_modules_are_found() -> None:
+    """The modules of polls, deliveries, webhooks and leases are among the checked ones."""
     stems = {path.stem for path in LOGGING}
     assert {"instance_poll", "dispatcher", "process", "webhooks", "leases"} <= stems

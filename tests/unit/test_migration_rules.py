@@ -1,4 +1,4 @@
-"""Migrations only add, so that workers of the release before go on, or say that they do more."""
+"""Migrations only add, so workers of the previous release can run, or set ``REBUILDS``."""
 
 from __future__ import annotations
 
@@ -23,18 +23,20 @@ Upgrade = cabc.Callable[[], object]
 
 
 def is_expanding(upgrade: Upgrade) -> bool:
-    """Whether a migration only adds tables, indexes, and columns that an INSERT may leave out.
+    """Return whether a migration only adds tables, indexes and columns that are optional.
 
-    Its statements are looked at, not executed. Changes of rows count as more.
+    Its statements are read, not executed. A change of rows is not an expansion.
     """
     for dialect in DIALECTS:
         try:
             statements = _statements(upgrade, dialect)
         except Exception:
-            # It needs a database: it reads rows, or SQLite has to copy the table.
+            # It needs a database: it reads rows, or SQLite copies the table.
             return False
-        made = {name for one in statements for name in re.findall(r"^CREATE TABLE (\w+)", one)}
-        if not all(_adds(one, made) for one in statements):
+        created_tables = {
+            name for one in statements for name in re.findall(r"^CREATE TABLE (\w+)", one)
+        }
+        if not all(_adds(one, created_tables) for one in statements):
             return False
     return True
 
@@ -49,26 +51,26 @@ def _statements(upgrade: Upgrade, dialect: str) -> list[str]:
     return [one.strip() for one in buffer.getvalue().split(";\n") if one.strip()]
 
 
-def _adds(statement: str, made: cabc.Set[str]) -> bool:
+def _adds(statement: str, created_tables: cabc.Set[str]) -> bool:
     if statement.startswith("CREATE TABLE "):
         return True
     if index := _INDEX.match(statement):
-        return index[1] is None or index[2] in made
+        return index[1] is None or index[2] in created_tables
     if column := _COLUMN.match(statement):
-        wants = re.search(r"\b(UNIQUE|REFERENCES|PRIMARY KEY|CONSTRAINT|CHECK)\b", column[2])
-        empty = "NOT NULL" not in column[2] or " DEFAULT " in column[2]
-        return column[1] in made or (empty and not wants)
+        constraints = re.search(r"\b(UNIQUE|REFERENCES|PRIMARY KEY|CONSTRAINT|CHECK)\b", column[2])
+        optional = "NOT NULL" not in column[2] or " DEFAULT " in column[2]
+        return column[1] in created_tables or (optional and not constraints)
     return False
 
 
 def _scripts() -> list[alembic.script.Script]:
-    found = alembic.script.ScriptDirectory(str(schema.MIGRATIONS)).walk_revisions()
-    return sorted(found, key=lambda one: one.revision)
+    scripts = alembic.script.ScriptDirectory(str(schema.MIGRATIONS)).walk_revisions()
+    return sorted(scripts, key=lambda one: one.revision)
 
 
 @pytest.mark.parametrize("script", _scripts(), ids=lambda script: script.revision)
-def test_migration_expands_or_says_that_it_rebuilds(script: alembic.script.Script) -> None:
-    """Every migration that does more than add sets ``REBUILDS = True``, and no other does."""
+def test_migration_expands_or_sets_rebuilds(script: alembic.script.Script) -> None:
+    """A migration sets ``REBUILDS = True`` if, and only if, it does more than add."""
     rebuilds = getattr(script.module, "REBUILDS", False)
     assert rebuilds is not is_expanding(script.module.upgrade)
 
@@ -97,8 +99,8 @@ EXPANDING: list[Upgrade] = [_nullable_column, _column_with_default, _table_with_
 
 
 @pytest.mark.parametrize("upgrade", EXPANDING)
-def test_what_only_adds_is_expanding(upgrade: Upgrade) -> None:
-    """Workers that do not know of it write and read as before."""
+def test_additions_are_expanding(upgrade: Upgrade) -> None:
+    """A migration that only adds leaves the reads and writes of older workers valid."""
     assert is_expanding(upgrade)
 
 
@@ -118,7 +120,7 @@ REBUILDING: dict[str, Upgrade] = {
     "column with key": lambda: op.add_column(
         "woo_event", sa.Column("user_id", sa.BigInteger(), sa.ForeignKey("woo_user.id"))
     ),
-    # SQLite gets it by a copy of the table.
+    # SQLite copies the table to add it.
     "default that is computed": _in_batch(
         lambda batch: batch.add_column(sa.Column("at", sa.DateTime(), server_default=sa.func.now()))
     ),
@@ -138,6 +140,6 @@ REBUILDING: dict[str, Upgrade] = {
 
 
 @pytest.mark.parametrize("upgrade", REBUILDING.values(), ids=REBUILDING)
-def test_what_does_more_is_not_expanding(upgrade: Upgrade) -> None:
-    """A worker that does not know of it may fail, or undo it."""
+def test_other_changes_are_not_expanding(upgrade: Upgrade) -> None:
+    """A migration that does more than add can make older workers fail."""
     assert not is_expanding(upgrade)

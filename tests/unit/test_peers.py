@@ -1,4 +1,4 @@
-"""The comparison with other pollers: its actions change what they changed on a real store."""
+"""The comparison with other pollers: its actions change the same objects as on a real store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.peers.judge import Kind, differences
 from benchmarks.peers.shop import Shop
 from flask_woo_events.simulation.store import SimClock
 
-#: Actions that do not change exactly one object: what changed on a real WooCommerce 11.0.1.
+#: Actions that do not change exactly one object, and their changes on a real WooCommerce 11.0.1.
 SEVERAL: dict[str, list[tuple[str, Kind]]] = {
     "subscriber registered": [],
     "order note added in the store": [],
@@ -33,7 +33,7 @@ SEVERAL: dict[str, list[tuple[str, Kind]]] = {
 
 @pytest.fixture
 def shop() -> Shop:
-    """A store with the sizes of the comparison, at a fixed time."""
+    """Create a store with the sizes of the comparison, at a fixed time."""
     return Shop(SimClock(dt.datetime(2026, 1, 1, tzinfo=dt.UTC)), **running.SHOP)
 
 
@@ -53,7 +53,7 @@ def _changes(shop: Shop, played: cabc.Iterable[Action]) -> dict[str, list[tuple[
 
 
 def test_actions_make_the_changes_of_a_real_store(shop: Shop) -> None:
-    """Forty actions make 46 changes: a simulator that makes more or fewer spoils the comparison."""
+    """Forty actions make 46 changes, as on a real store; others would distort the comparison."""
     changes = _changes(shop, actions())
     several = {name: found for name, found in changes.items() if len(found) != 1}
     assert several == SEVERAL

@@ -1,4 +1,4 @@
-"""The settings and the messages for wrong ones."""
+"""The settings, and the error messages for invalid values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "read"),
+    ("name", "value", "expected"),
     [
         ("poll_overlap", "60", 60),
         ("poll_overlap", 0, 0),
@@ -36,9 +36,9 @@ def test_defaults() -> None:
         ("url_prefix", "", ""),
     ],
 )
-def test_values(name: str, value: object, read: object) -> None:
-    """A value may be Python's or the text of an environment variable."""
-    assert getattr(read_settings({f"WOO_EVENTS_{name.upper()}": value}), name) == read
+def test_values(name: str, value: object, expected: object) -> None:
+    """A value can be a Python object or the text of an environment variable."""
+    assert getattr(read_settings({f"WOO_EVENTS_{name.upper()}": value}), name) == expected
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_wrong_values(key: str, value: object) -> None:
     ],
 )
 def test_messages(key: str, value: object, expected: str) -> None:
-    """A message says what is expected, and quotes a value that is not secret."""
+    """A message says what is expected, and quotes the value unless it is secret."""
     with pytest.raises(ConfigurationError) as caught:
         read_settings({f"WOO_EVENTS_{key}": value})
     assert str(caught.value) == f"WOO_EVENTS_{key} {expected}"

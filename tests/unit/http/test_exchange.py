@@ -1,4 +1,4 @@
-"""Transport: answers end in time and size, and connections go only where they may."""
+"""Outgoing HTTP: responses are limited in time and size, and only allowed addresses are called."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from flask_woo_events.http.exchange import (
     make_session,
 )
 from tests import raw_server
-from tests.raw_server import Connection, Peer, answer, answers, peer, says
+from tests.raw_server import Connection, RawServer, respond, respond_and_wait, response, serve_raw
 from tests.waiting import HANG_SECONDS
 
 QUICK = Timeouts(connect=2, read=2, total=4)  # seconds
@@ -30,39 +30,39 @@ QUICK = Timeouts(connect=2, read=2, total=4)  # seconds
 
 @pytest.fixture
 def session() -> cabc.Iterator[requests.Session]:
-    with make_session(guard=None) as made:
-        yield made
+    with make_session(guard=None) as opened:
+        yield opened
 
 
-def ask(session: requests.Session, url: str, method: str = "GET", **options: t.Any) -> Exchange:
-    chosen: dict[str, t.Any] = {"timeouts": QUICK, "max_bytes": 10_000} | options
-    return exchange(session, method, url, **chosen)
+def send(session: requests.Session, url: str, method: str = "GET", **options: t.Any) -> Exchange:
+    arguments: dict[str, t.Any] = {"timeouts": QUICK, "max_bytes": 10_000} | options
+    return exchange(session, method, url, **arguments)
 
 
-def wait(line: Connection) -> None:
-    """Say nothing until the test is over."""
-    line.stop.wait(HANG_SECONDS)
+def stay_silent(connection: Connection) -> None:
+    """Keep the connection open without a response until the test ends."""
+    connection.stop.wait(HANG_SECONDS)
 
 
-def test_answer_comes_back_whole(session: requests.Session) -> None:
-    """Status, headers in any case, and the body."""
-    with peer(answers(answer(b"hello", "201 Created", "X-Total: 5"))) as there:
-        came = ask(session, there.url)
-    assert (came.status, came.headers["x-TOTAL"], came.body) == (201, "5", b"hello")
-    assert not came.truncated and 0 < came.seconds < 2
+def test_response_is_complete(session: requests.Session) -> None:
+    """A response has its status, its body, and headers that are found in any case."""
+    with serve_raw(respond(response(b"hello", "201 Created", "X-Total: 5"))) as server:
+        result = send(session, server.url)
+    assert (result.status, result.headers["x-TOTAL"], result.body) == (201, "5", b"hello")
+    assert not result.truncated and 0 < result.seconds < 2
 
 
-def test_request_is_what_was_asked_for(session: requests.Session) -> None:
-    """Method, query, headers, credentials and body arrive; nothing else is added."""
-    with peer(answers(answer())) as there:
-        ask(session, there.url + "a", "POST", params={"q": "ä b"}, headers={"X-A": "1"},
+def test_request_is_complete(session: requests.Session) -> None:
+    """Method, query, headers, credentials and body are sent, and nothing else is added."""
+    with serve_raw(respond(response())) as server:
+        send(session, server.url + "a", "POST", params={"q": "ä b"}, headers={"X-A": "1"},
             data=b"{}", auth=("me", "pw"))  # fmt: skip
-    head, _, body = there.requests[0].partition(b"\r\n\r\n")
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
     assert (lines[0], body) == ("POST /a?q=%C3%A4+b HTTP/1.1", b"{}")
     assert sorted(lines[1:]) == sorted(
         [
-            f"Host: 127.0.0.1:{there.port}",
+            f"Host: 127.0.0.1:{server.port}",
             f"User-Agent: {USER_AGENT}",
             "Accept-Encoding: gzip, deflate",
             "X-A: 1",
@@ -72,161 +72,162 @@ def test_request_is_what_was_asked_for(session: requests.Session) -> None:
     )
 
 
-def test_connection_is_used_again(session: requests.Session) -> None:
-    """Requests in a row share a connection."""
-    with peer(answers(answer(b"1"), answer(b"2"), answer(b""))) as there:
-        assert [ask(session, there.url).body for _ in range(3)] == [b"1", b"2", b""]
-    assert there.connections == 1
+def test_connection_is_reused(session: requests.Session) -> None:
+    """Consecutive requests share a connection."""
+    with serve_raw(respond(response(b"1"), response(b"2"), response(b""))) as server:
+        assert [send(session, server.url).body for _ in range(3)] == [b"1", b"2", b""]
+    assert server.connections == 1
 
 
 @pytest.mark.parametrize(("cap", "truncated"), [(4, True), (5, False), (6, False)])
-def test_cap_counts_the_body(session: requests.Session, cap: int, truncated: bool) -> None:
-    """An answer of exactly the cap is whole; of a longer one the beginning is kept."""
-    with peer(answers(answer(b"hello"))) as there:
-        came = ask(session, there.url, max_bytes=cap)
-    assert (came.body, came.truncated) == (b"hello"[:cap], truncated)
+def test_limit_counts_the_body(session: requests.Session, cap: int, truncated: bool) -> None:
+    """A body of exactly the limit is complete; a longer one is truncated."""
+    with serve_raw(respond(response(b"hello"))) as server:
+        result = send(session, server.url, max_bytes=cap)
+    assert (result.body, result.truncated) == (b"hello"[:cap], truncated)
 
 
-def test_truncated_answer_ends_its_connection(session: requests.Session) -> None:
-    """The rest of a body must not be taken for the next answer."""
-    with peer(answers(answer(b"x" * 300_000), answer(b"y"))) as there:
-        came = [ask(session, there.url, max_bytes=10) for _ in range(2)]
-    assert [each.truncated for each in came] == [True, True]
-    assert there.connections == 2
+def test_truncated_response_closes_its_connection(session: requests.Session) -> None:
+    """The rest of a truncated body is not read as the next response."""
+    with serve_raw(respond(response(b"x" * 300_000), response(b"y"))) as server:
+        results = [send(session, server.url, max_bytes=10) for _ in range(2)]
+    assert [each.truncated for each in results] == [True, True]
+    assert server.connections == 2
 
 
-def test_endless_body_ends_at_the_cap(session: requests.Session) -> None:
-    """A body without an end costs no more than its cap."""
+def test_endless_body_ends_at_the_limit(session: requests.Session) -> None:
+    """No more than the limit is read of an endless body."""
 
-    def handle(line: Connection) -> None:
-        line.read()
-        line.send(b"HTTP/1.1 200 OK\r\n\r\n")
-        line.pour(b"x" * 65536)
+    def handle(connection: Connection) -> None:
+        connection.read()
+        connection.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        connection.send_endlessly(b"x" * 65536)
 
-    with peer(handle) as there:
-        came = ask(session, there.url)
-    assert came.truncated and len(came.body) == 10_000
+    with serve_raw(handle) as server:
+        result = send(session, server.url)
+    assert result.truncated and len(result.body) == 10_000
 
 
 def test_keep_bytes_reads_on(session: requests.Session) -> None:
-    """Only the beginning is kept, and the connection stays good."""
-    with peer(answers(answer(b"x" * 9000), answer(b"ok"))) as there:
-        first = ask(session, there.url, keep_bytes=100)
-        second = ask(session, there.url, keep_bytes=100)
+    """With ``keep_bytes`` the rest is read and dropped, so the connection is reused."""
+    with serve_raw(respond(response(b"x" * 9000), response(b"ok"))) as server:
+        first = send(session, server.url, keep_bytes=100)
+        second = send(session, server.url, keep_bytes=100)
     assert (len(first.body), first.truncated) == (100, True)
     assert (second.body, second.truncated) == (b"ok", False)
-    assert there.connections == 1
+    assert server.connections == 1
 
 
-def encoded(body: bytes, encoding: str) -> bytes:
-    return answer(body, "200 OK", f"Content-Encoding: {encoding}")
+def encoded_response(body: bytes, encoding: str) -> bytes:
+    return response(body, "200 OK", f"Content-Encoding: {encoding}")
 
 
-def packed(body: bytes) -> bytes:
-    """Pack without the time, which would give a test another name at each run."""
+def compressed(body: bytes) -> bytes:
+    """Compress without the time, so that the test's name is the same in each run."""
     return gzip.compress(body, mtime=0)
 
 
-RAW = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+RAW_DEFLATE = zlib.compressobj(wbits=-zlib.MAX_WBITS)
 
 
 @pytest.mark.parametrize(
     ("body", "encoding"),
     [
-        (packed(b"hello"), "gzip"),
-        (packed(b"hello"), "X-GZIP "),
-        (packed(b"hel") + packed(b"lo"), "gzip"),
-        (packed(b"hello") + b"\0\0padding", "gzip"),
+        (compressed(b"hello"), "gzip"),
+        (compressed(b"hello"), "X-GZIP "),
+        (compressed(b"hel") + compressed(b"lo"), "gzip"),
+        (compressed(b"hello") + b"\0\0padding", "gzip"),
         (zlib.compress(b"hello"), "deflate"),
-        (RAW.compress(b"hello") + RAW.flush(), "deflate"),
+        (RAW_DEFLATE.compress(b"hello") + RAW_DEFLATE.flush(), "deflate"),
         (b"hello", "identity"),
         (b"hello", ""),
         (b"hello", "br"),
     ],
 )
-def test_body_is_unpacked(session: requests.Session, body: bytes, encoding: str) -> None:
-    """What we asked for is undone; what we did not ask for stays as it is."""
-    with peer(answers(encoded(body, encoding))) as there:
-        assert ask(session, there.url).body == b"hello"
+def test_body_is_decompressed(session: requests.Session, body: bytes, encoding: str) -> None:
+    """Accepted encodings are decoded; a body with any other stays as it is."""
+    with serve_raw(respond(encoded_response(body, encoding))) as server:
+        assert send(session, server.url).body == b"hello"
 
 
-def test_empty_body_needs_no_unpacking(session: requests.Session) -> None:
-    """PHP names an encoding even when there is nothing."""
-    with peer(answers(encoded(b"", "gzip"))) as there:
-        assert ask(session, there.url).body == b""
+def test_empty_body_is_not_decompressed(session: requests.Session) -> None:
+    """An empty body with an encoding, as PHP sends it, is not an error."""
+    with serve_raw(respond(encoded_response(b"", "gzip"))) as server:
+        assert send(session, server.url).body == b""
 
 
-def test_bomb_ends_at_the_cap(session: requests.Session) -> None:
-    """The cap counts unpacked bytes, and no more are unpacked."""
-    with peer(answers(encoded(packed(b"\0" * 50_000_000), "gzip"))) as there:
-        came = ask(session, there.url)
-    assert came.truncated and len(came.body) == 10_000
+def test_compression_bomb_ends_at_the_limit(session: requests.Session) -> None:
+    """The limit counts decompressed bytes, and decompression stops there."""
+    with serve_raw(respond(encoded_response(compressed(b"\0" * 50_000_000), "gzip"))) as server:
+        result = send(session, server.url)
+    assert result.truncated and len(result.body) == 10_000
 
 
-@pytest.mark.parametrize("body", [b"no gzip at all", packed(b"hello" * 99)[:-9]])
-def test_broken_packing_is_no_answer(session: requests.Session, body: bytes) -> None:
-    """A stream that is cut off or none at all is an error."""
-    with peer(answers(encoded(body, "gzip"))) as there:
+@pytest.mark.parametrize("body", [b"no gzip at all", compressed(b"hello" * 99)[:-9]])
+def test_invalid_compression_is_an_error(session: requests.Session, body: bytes) -> None:
+    """A body that is not gzip, or a truncated one, is an error."""
+    with serve_raw(respond(encoded_response(body, "gzip"))) as server:
         with pytest.raises(UnreachableError, match="unpacked"):
-            ask(session, there.url)
+            send(session, server.url)
 
 
-def test_redirect_is_an_answer(session: requests.Session) -> None:
-    """It is not followed, and its body, which requests would read whole, keeps to the cap."""
+def test_redirect_is_not_followed(session: requests.Session) -> None:
+    """A redirect is returned, and its body keeps to the limit, unlike in requests."""
 
-    def handle(line: Connection) -> None:
-        line.read()
-        line.send(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\n\r\n")
-        line.pour(b"x" * 65536)
+    def handle(connection: Connection) -> None:
+        connection.read()
+        connection.send(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\n\r\n")
+        connection.send_endlessly(b"x" * 65536)
 
-    with peer(handle) as there:
-        came = ask(session, there.url)
-    assert (came.status, came.headers["Location"], came.truncated) == (302, "/elsewhere", True)
-    assert len(there.requests) == 1
+    with serve_raw(handle) as server:
+        result = send(session, server.url)
+    assert (result.status, result.headers["Location"]) == (302, "/elsewhere")
+    assert result.truncated
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nX-A: ", b"HTTP/1.1 200 OK\r\n\r\n"])
-def test_dripping_ends_at_the_deadline(session: requests.Session, start: bytes) -> None:
-    """A byte now and then keeps no request alive: in the first line, the header or the body."""
+def test_slow_response_ends_at_the_deadline(session: requests.Session, start: bytes) -> None:
+    """Single bytes do not extend the deadline: in the first line, the headers or the body."""
 
-    def handle(line: Connection) -> None:
-        line.read()
-        line.send(start)
-        line.drip(b"HTTP/1.1 200 OK\r\nX-B: " + b"x" * 400, 0.05)
+    def handle(connection: Connection) -> None:
+        connection.read()
+        connection.send(start)
+        connection.send_slowly(b"HTTP/1.1 200 OK\r\nX-B: " + b"x" * 400, 0.05)
 
-    with peer(handle) as there:
+    with serve_raw(handle) as server:
         with pytest.raises(UnreachableError, match="not complete after 0.3 s"):
-            ask(session, there.url, timeouts=Timeouts(2, 2, 0.3))
+            send(session, server.url, timeouts=Timeouts(2, 2, 0.3))
 
 
 def test_endless_continue_ends_at_the_deadline(session: requests.Session) -> None:
-    """Interim answers do not start the time anew."""
+    """Interim responses do not restart the deadline."""
 
-    def handle(line: Connection) -> None:
-        line.read()
-        line.drip(b"HTTP/1.1 100 Continue\r\n\r\n" * 40, 0.002)
+    def handle(connection: Connection) -> None:
+        connection.read()
+        connection.send_slowly(b"HTTP/1.1 100 Continue\r\n\r\n" * 40, 0.002)
 
-    with peer(handle) as there:
+    with serve_raw(handle) as server:
         with pytest.raises(UnreachableError, match="not complete after 0.2 s"):
-            ask(session, there.url, timeouts=Timeouts(2, 2, 0.2))
+            send(session, server.url, timeouts=Timeouts(2, 2, 0.2))
 
 
 def test_silence_ends_at_the_read_timeout(session: requests.Session) -> None:
-    """Nothing for so long is the end, although the total would allow more."""
-    with peer(says()) as there:
+    """The read timeout ends a request although its deadline is later."""
+    with serve_raw(respond_and_wait()) as server:
         with pytest.raises(UnreachableError, match=r"nothing came from 127.0.0.1:\d+ for 0.1 s"):
-            ask(session, there.url, timeouts=Timeouts(2, 0.1, 4))
+            send(session, server.url, timeouts=Timeouts(2, 0.1, 4))
 
 
-def test_upload_that_nobody_reads_ends_at_the_deadline(session: requests.Session) -> None:
-    """Sending is limited as receiving is."""
-    with peer(wait) as there:
+def test_unread_upload_ends_at_the_deadline(session: requests.Session) -> None:
+    """The deadline also limits the sending of a body."""
+    with serve_raw(stay_silent) as server:
         with pytest.raises(UnreachableError):
-            ask(session, there.url, "POST", data=b"x" * 30_000_000, timeouts=Timeouts(2, 2, 0.3))
+            send(session, server.url, "POST", data=b"x" * 30_000_000, timeouts=Timeouts(2, 2, 0.3))
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("received", "words"),
     [
         (b"", "closed the connection"),
         (b"SSH-2.0-OpenSSH\r\n", "HTTP"),
@@ -237,24 +238,26 @@ def test_upload_that_nobody_reads_ends_at_the_deadline(session: requests.Session
         (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", "HTTP"),
     ],
 )
-def test_broken_answer_is_no_answer(session: requests.Session, said: bytes, words: str) -> None:
-    """What is not HTTP to its end is an error of ours."""
-    with peer(answers(said)) as there:
+def test_malformed_response_is_an_error(
+    session: requests.Session, received: bytes, words: str
+) -> None:
+    """A response that is not complete, valid HTTP raises our own error."""
+    with serve_raw(respond(received)) as server:
         with pytest.raises(UnreachableError, match=words):
-            ask(session, there.url)
+            send(session, server.url)
 
 
-def test_reset_is_no_answer(session: requests.Session) -> None:
-    """A connection that is torn down while we read is an error of ours."""
+def test_reset_is_an_error(session: requests.Session) -> None:
+    """A connection that is reset during the read raises our own error."""
 
-    def handle(line: Connection) -> None:
-        line.read()
-        line.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhel")
-        line.reset()
+    def handle(connection: Connection) -> None:
+        connection.read()
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhel")
+        connection.reset()
 
-    with peer(handle) as there:
+    with serve_raw(handle) as server:
         with pytest.raises(UnreachableError):
-            ask(session, there.url)
+            send(session, server.url)
 
 
 @pytest.mark.parametrize(
@@ -266,169 +269,171 @@ def test_reset_is_no_answer(session: requests.Session) -> None:
     ],
 )
 def test_endless_framing_is_cut_off(session: requests.Session, start: bytes, more: bytes) -> None:
-    """A chunk's size, a trailer or interim answers without an end are no body to be capped."""
+    """The limit also stops an endless chunk size, trailer, or series of interim responses."""
 
-    def handle(line: Connection) -> None:
-        line.read()
-        line.send(start)
-        line.pour(more)
+    def handle(connection: Connection) -> None:
+        connection.read()
+        connection.send(start)
+        connection.send_endlessly(more)
 
-    with peer(handle) as there:
+    with serve_raw(handle) as server:
         with pytest.raises(UnreachableError, match="more than any answer needs|HTTP"):
-            ask(session, there.url)
+            send(session, server.url)
 
 
 def test_refused_connection(session: requests.Session) -> None:
-    """Where nobody listens is said in words, without query and user."""
+    """The error of a refused connection names the URL without credentials and query."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(UnreachableError, match="refuses connections") as caught:
-        ask(session, f"http://me:s3cret@127.0.0.1:{port}/a?consumer_secret=cs_1#f")
+        send(session, f"http://me:s3cret@127.0.0.1:{port}/a?consumer_secret=cs_1#f")
     assert caught.value.url == f"http://127.0.0.1:{port}/a"
     assert "s3cret" not in str(caught.value) and "cs_1" not in str(caught.value)
 
 
-def test_unknown_name(session: requests.Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that nobody knows is said in words."""
+def test_unknown_host(session: requests.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error of a host that cannot be resolved names the host."""
 
     def unknown(*args: object) -> t.NoReturn:
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(UnreachableError, match="shop.example cannot be resolved"):
-        ask(session, "http://shop.example/?a=1")
+        send(session, "http://shop.example/?a=1")
 
 
 @pytest.mark.parametrize(
     "url", ["ftp://a/", "nothing", "http://", "http://[::1/", "http://a b/", "http://a:x/",
             f"http://{'a' * 70}.com/", "http://.example/", ""],
 )  # fmt: skip
-def test_address_that_cannot_be_called(session: requests.Session, url: str) -> None:
-    """What is no URL is our error, too."""
+def test_invalid_url(session: requests.Session, url: str) -> None:
+    """An invalid URL raises our own error, not one of requests."""
     with pytest.raises(TransportError, match="not an address"):
-        ask(session, url)
+        send(session, url)
 
 
 @pytest.mark.parametrize("headers", [{"X": "a\r\nY: b"}, {"X\n": "a"}, {"X": "ä\u20ac"}])
-def test_header_that_cannot_be_sent(session: requests.Session, headers: dict[str, str]) -> None:
-    """A header cannot smuggle in another one."""
-    with peer(answers(answer())) as there:
+def test_invalid_header(session: requests.Session, headers: dict[str, str]) -> None:
+    """A header cannot inject another one."""
+    with serve_raw(respond(response())) as server:
         with pytest.raises(TransportError):
-            ask(session, there.url, headers=headers)
-    assert not any(b"Y:" in request for request in there.requests)
+            send(session, server.url, headers=headers)
+    assert not any(b"Y:" in request for request in server.requests)
 
 
 def test_cookies_are_not_kept(session: requests.Session) -> None:
-    """Stores set cookies; conversations do not depend on each other."""
-    with peer(answers(answer(b"", "200 OK", "Set-Cookie: a=b; Path=/"), answer())) as there:
-        ask(session, there.url)
-        ask(session, there.url)
-    assert b"cookie" not in there.requests[1].lower()
+    """A cookie of one response is not sent with the next request."""
+    with serve_raw(
+        respond(response(b"", "200 OK", "Set-Cookie: a=b; Path=/"), response())
+    ) as server:
+        send(session, server.url)
+        send(session, server.url)
+    assert b"cookie" not in server.requests[1].lower()
 
 
 def test_environment_is_ignored(
     session: requests.Session, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
-    """No proxy and no .netrc of the machine takes part."""
+    """No proxy setting and no .netrc of the machine is used."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9/")
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password pw")
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
-    with peer(answers(answer(b"ok"))) as there:
-        assert ask(session, there.url).body == b"ok"
-    assert b"authorization" not in there.requests[0].lower()
+    with serve_raw(respond(response(b"ok"))) as server:
+        assert send(session, server.url).body == b"ok"
+    assert b"authorization" not in server.requests[0].lower()
 
 
-def drop_second(line: Connection) -> None:
-    """Answer the first request of the first connection and close at the second."""
-    line.read()
-    line.send(answer(b"first"))
-    if line.number == 1:
-        line.read()
+def drop_second(connection: Connection) -> None:
+    """Respond to the first request of a connection; at its second, close the first connection."""
+    connection.read()
+    connection.send(response(b"first"))
+    if connection.number == 1:
+        connection.read()
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_stale_connection_is_replaced_once(method: str) -> None:
-    """A kept-alive connection that was closed at the other side costs a GET nothing."""
-    with make_session(guard=None, retries=True) as session, peer(drop_second) as there:
-        assert [ask(session, there.url, method).status for _ in range(2)] == [200, 200]
-    assert len(there.requests) == 3
+    """A GET is repeated when its kept-alive connection was closed by the server."""
+    with make_session(guard=None, retries=True) as session, serve_raw(drop_second) as server:
+        assert [send(session, server.url, method).status for _ in range(2)] == [200, 200]
+    assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize(("method", "retries"), [("POST", True), ("GET", False)])
 def test_other_requests_are_not_repeated(method: str, retries: bool) -> None:
-    """What may have been done is not done twice, nor is anything without being asked."""
-    with make_session(guard=None, retries=retries) as session, peer(drop_second) as there:
-        ask(session, there.url)
+    """A POST may have had an effect, and without ``retries`` no request is repeated."""
+    with make_session(guard=None, retries=retries) as session, serve_raw(drop_second) as server:
+        send(session, server.url)
         with pytest.raises(UnreachableError, match="closed"):
-            ask(session, there.url, method)
-    assert len(there.requests) == 2
+            send(session, server.url, method)
+    assert len(server.requests) == 2
 
 
 def test_new_connection_that_is_dropped_is_not_repeated() -> None:
-    """Only a connection that was used before can be stale."""
-    with make_session(guard=None, retries=True) as session, peer(answers(b"")) as there:
+    """A request is repeated only if its connection was used before."""
+    with make_session(guard=None, retries=True) as session, serve_raw(respond(b"")) as server:
         with pytest.raises(UnreachableError):
-            ask(session, there.url)
-    assert len(there.requests) == 1
+            send(session, server.url)
+    assert len(server.requests) == 1
 
 
 def test_tls_needs_a_valid_certificate(session: requests.Session, tmp_path: pathlib.Path) -> None:
-    """A certificate that nobody vouches for ends it, and the error says so."""
+    """An untrusted certificate ends the connection, and the error says so."""
     context, _authorities = raw_server.self_signed(tmp_path)
-    with peer(answers(answer(b"ok")), tls=context) as there:
+    with serve_raw(respond(response(b"ok")), tls=context) as server:
         with pytest.raises(UnreachableError, match="certificate of .* is not valid: self-signed"):
-            ask(session, there.url)
-    assert there.requests == []
+            send(session, server.url)
+    assert server.requests == []
 
 
 def test_tls_with_own_authority(session: requests.Session, tmp_path: pathlib.Path) -> None:
-    """A session may trust an authority of its own; connections are kept."""
+    """A session can trust its own CA, and its connections are reused."""
     context, session.verify = raw_server.self_signed(tmp_path)
-    with peer(answers(answer(b"1"), answer(b"2")), tls=context) as there:
-        assert [ask(session, there.url).body for _ in range(2)] == [b"1", b"2"]
-    assert there.connections == 1
+    with serve_raw(respond(response(b"1"), response(b"2")), tls=context) as server:
+        assert [send(session, server.url).body for _ in range(2)] == [b"1", b"2"]
+    assert server.connections == 1
 
 
 @pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\n\r\n"])
-def test_tls_dripping_ends_at_the_deadline(
+def test_slow_tls_response_ends_at_the_deadline(
     session: requests.Session, tmp_path: pathlib.Path, start: bytes
 ) -> None:
-    """The deadline holds inside TLS as well."""
+    """The deadline also applies to TLS connections."""
     context, session.verify = raw_server.self_signed(tmp_path)
 
-    def handle(line: Connection) -> None:
-        line.read()
-        line.send(start)
-        line.drip(b"HTTP/1.1 200 OK\r\nX-B: " + b"x" * 400, 0.05)
+    def handle(connection: Connection) -> None:
+        connection.read()
+        connection.send(start)
+        connection.send_slowly(b"HTTP/1.1 200 OK\r\nX-B: " + b"x" * 400, 0.05)
 
-    with peer(handle, tls=context) as there:
+    with serve_raw(handle, tls=context) as server:
         with pytest.raises(UnreachableError, match="not complete after 0.3 s"):
-            ask(session, there.url, timeouts=Timeouts(2, 2, 0.3))
+            send(session, server.url, timeouts=Timeouts(2, 2, 0.3))
 
 
 def test_tls_handshake_ends_at_the_connect_timeout(session: requests.Session) -> None:
-    """A peer that accepts and says nothing does not hold a handshake open."""
+    """A silent server does not keep a TLS handshake open."""
     limits = Timeouts(0.1, HANG_SECONDS, HANG_SECONDS)
-    with peer(wait) as there:
+    with serve_raw(stay_silent) as server:
         with pytest.raises(UnreachableError):
-            ask(session, f"https://127.0.0.1:{there.port}/", timeouts=limits)
+            send(session, f"https://127.0.0.1:{server.port}/", timeouts=limits)
 
 
-def test_plain_peer_on_tls(session: requests.Session) -> None:
-    """Plain HTTP behind https:// is said in words."""
-    with peer(lambda line: line.send(b"HTTP/1.1 400 Bad\r\n\r\n")) as there:
+def test_plain_server_at_an_https_url(session: requests.Session) -> None:
+    """The error of a plain HTTP server at an https URL says that there is no TLS."""
+    with serve_raw(lambda connection: connection.send(b"HTTP/1.1 400 Bad\r\n\r\n")) as server:
         with pytest.raises(UnreachableError, match="no TLS with"):
-            ask(session, f"https://127.0.0.1:{there.port}/")
+            send(session, f"https://127.0.0.1:{server.port}/")
 
 
 def test_clock_is_a_parameter(session: requests.Session) -> None:
-    """Seconds and deadline are those of the clock given."""
+    """Duration and deadline are measured with the given clock."""
     ticks = iter(range(0, 100))
-    with peer(answers(answer(b"ok"))) as there:
-        came = ask(
-            session, there.url, clock=lambda: float(next(ticks)), timeouts=Timeouts(2, 2, 90)
+    with serve_raw(respond(response(b"ok"))) as server:
+        result = send(
+            session, server.url, clock=lambda: float(next(ticks)), timeouts=Timeouts(2, 2, 90)
         )
-    assert came.seconds >= 2
+    assert result.seconds >= 2
 
 
 REFUSED = [
@@ -448,33 +453,33 @@ ALLOWED = ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111", "::ffff:8.8.8.8", "192.
 
 
 @pytest.mark.parametrize("ip", REFUSED + NEVER)
-def test_guard_refuses_what_leads_inside(ip: str) -> None:
+def test_guard_refuses_internal_addresses(ip: str) -> None:
     """Private, local, shared and tunnelled addresses are refused."""
     with pytest.raises(AddressRefusedError):
         AddressGuard().check(ip)
 
 
 @pytest.mark.parametrize("ip", ALLOWED)
-def test_guard_allows_the_public(ip: str) -> None:
-    """Public addresses are fine, written as they may be."""
+def test_guard_allows_public_addresses(ip: str) -> None:
+    """Public addresses are allowed in each notation."""
     AddressGuard().check(ip)
 
 
 @pytest.mark.parametrize("ip", REFUSED)
 def test_guard_can_allow_private_addresses(ip: str) -> None:
-    """Development calls its own machine."""
+    """``allow_private`` allows internal addresses, for development."""
     AddressGuard(allow_private=True).check(ip)
 
 
 @pytest.mark.parametrize("ip", NEVER)
-def test_guard_never_allows_some(ip: str) -> None:
-    """No setting opens the metadata service of a cloud, multicast or the unspecified address."""
+def test_guard_never_allows_special_addresses(ip: str) -> None:
+    """No setting allows a cloud's metadata service, multicast or the unspecified address."""
     with pytest.raises(AddressRefusedError, match="never called"):
         AddressGuard(allow_private=True).check(ip)
 
 
 def test_guard_allows_named_hosts() -> None:
-    """Single hosts can be let through."""
+    """``allow_hosts`` allows single hosts and no others."""
     guard = AddressGuard(allow_hosts=frozenset({"hooks.internal", "10.0.0.5"}))
     guard.check("10.0.0.1", "Hooks.Internal.")
     guard.check("10.0.0.5")
@@ -494,36 +499,38 @@ def test_refusal_names_the_setting_and_not_the_address() -> None:
              "0.0.0.0", "[::]"],
 )  # fmt: skip
 def test_guarded_session_does_not_connect(host: str) -> None:
-    """However loopback is written, no packet goes there."""
-    with make_session(guard=AddressGuard()) as session, peer(answers(answer())) as there:
+    """In no notation of loopback is a connection opened."""
+    with make_session(guard=AddressGuard()) as session, serve_raw(respond(response())) as server:
         with pytest.raises(AddressRefusedError) as caught:
-            ask(session, f"http://{host}:{there.port}/a?b=c")
-    assert caught.value.url == f"http://{host}:{there.port}/a"
-    assert there.connections == 0
+            send(session, f"http://{host}:{server.port}/a?b=c")
+    assert caught.value.url == f"http://{host}:{server.port}/a"
+    assert server.connections == 0
 
 
-def resolve_to(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
-    """Let each look-up give the next list of addresses; return the names asked for."""
-    asked: list[str] = []
+def resolve_to(monkeypatch: pytest.MonkeyPatch, *results: list[str]) -> list[str]:
+    """Have each look-up return the next list of addresses; return the names looked up."""
+    names: list[str] = []
 
     def lookup(host: str, port: int, *rest: object) -> list[t.Any]:
-        asked.append(host)
-        found = answers[min(len(asked), len(answers)) - 1]
+        names.append(host)
+        found = results[min(len(names), len(results)) - 1]
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port)) for ip in found]
 
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
-    return asked
+    return names
 
 
 @pytest.fixture
-def there() -> cabc.Iterator[Peer]:
-    with peer(answers(answer(b"ok"))) as made:
-        yield made
+def server() -> cabc.Iterator[RawServer]:
+    with serve_raw(respond(response(b"ok"))) as opened:
+        yield opened
 
 
-def test_only_allowed_addresses_are_used(monkeypatch: pytest.MonkeyPatch, there: Peer) -> None:
-    """Of a name's addresses the refused ones are left out; nothing is looked up again."""
-    asked = resolve_to(monkeypatch, ["10.0.0.1", "127.0.0.1"], ["10.0.0.1"])
+def test_only_allowed_addresses_are_used(
+    monkeypatch: pytest.MonkeyPatch, server: RawServer
+) -> None:
+    """Refused addresses of a name are skipped, and the name is not resolved a second time."""
+    names = resolve_to(monkeypatch, ["10.0.0.1", "127.0.0.1"], ["10.0.0.1"])
     monkeypatch.setattr(
         AddressGuard, "check", lambda self, ip, host: None if ip == "127.0.0.1" else refuse()
     )
@@ -532,13 +539,13 @@ def test_only_allowed_addresses_are_used(monkeypatch: pytest.MonkeyPatch, there:
         raise AddressRefusedError("no")
 
     with make_session(guard=AddressGuard()) as session:
-        assert ask(session, f"http://rebinding.example:{there.port}/").body == b"ok"
-    assert asked == ["rebinding.example"]
+        assert send(session, f"http://rebinding.example:{server.port}/").body == b"ok"
+    assert names == ["rebinding.example"]
 
 
 def test_next_address_is_tried(
-    monkeypatch: pytest.MonkeyPatch, there: Peer, session: requests.Session
+    monkeypatch: pytest.MonkeyPatch, server: RawServer, session: requests.Session
 ) -> None:
-    """A name's first address may be down."""
+    """When a name's first address is down, the next one is called."""
     resolve_to(monkeypatch, ["127.0.0.2", "127.0.0.1"])
-    assert ask(session, f"http://two.example:{there.port}/").body == b"ok"
+    assert send(session, f"http://two.example:{server.port}/").body == b"ok"

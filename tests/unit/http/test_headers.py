@@ -1,4 +1,4 @@
-"""``Retry-After``, of stores and of callbacks."""
+"""The ``Retry-After`` header of stores and callbacks."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ IN_TWO_MINUTES = "Mon, 23 Nov 2026 12:02:00 GMT"
     ],
 )
 def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
-    """Seconds, or a date relative to the response's own date if it has one."""
+    """The value is seconds, or a date, which is compared with the response's own date."""
     assert retry_after(headers, NOW) == seconds

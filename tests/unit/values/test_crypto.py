@@ -1,4 +1,4 @@
-"""Crypto: what is stored stays secret, and signatures are those of others' definitions."""
+"""Encryption of stored secrets, tokens, and signatures that follow public definitions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NOW = dt.datetime.now(dt.UTC)
 
 @given(st.text())
 def test_cipher_round_trip(text: str) -> None:
-    """What is encrypted comes back; the text itself does not show."""
+    """A decrypted token is the text again, and the token does not contain the text."""
     cipher = Cipher([OLD])
     token = cipher.encrypt(text)
     assert cipher.decrypt(token) == text
@@ -40,18 +40,18 @@ def test_cipher_round_trip(text: str) -> None:
 
 
 def test_newest_key_encrypts() -> None:
-    """The last key of the list is the one that encrypts."""
+    """The last key of the list encrypts."""
     token = Cipher([OLD, NEW]).encrypt("cs_1")
     assert Cipher([NEW]).decrypt(token) == "cs_1"
 
 
 def test_older_keys_decrypt() -> None:
-    """Secrets stay readable while their key is in the list."""
+    """A secret can be decrypted while its key is in the list."""
     assert Cipher([OLD, NEW]).decrypt(Cipher([OLD]).encrypt("cs_1")) == "cs_1"
 
 
 def test_rotate_moves_to_the_newest_key() -> None:
-    """After a rotation the old key can go."""
+    """After a rotation the old key is not needed."""
     rotated = Cipher([OLD, NEW]).rotate(Cipher([OLD]).encrypt("cs_1"))
     assert Cipher([NEW]).decrypt(rotated) == "cs_1"
 
@@ -61,7 +61,7 @@ def test_rotate_moves_to_the_newest_key() -> None:
     ["", "x", "gAAAAA", "é", "\udc80", pytest.param(Cipher([NEW]).encrypt("a"), id="another-key")],
 )
 def test_unreadable_secret_names_the_setting(token: str) -> None:
-    """Decrypting and rotating tell which setting lacks a key."""
+    """The error of a secret without its key names the setting and the command."""
     for call in (Cipher([OLD]).decrypt, Cipher([OLD]).rotate):
         with pytest.raises(SecretError, match="WOO_EVENTS_ENCRYPTION_KEYS.*flask woo keys"):
             call(token)
@@ -69,19 +69,19 @@ def test_unreadable_secret_names_the_setting(token: str) -> None:
 
 @pytest.mark.parametrize("keys", [[], [""], ["short"], ["é"], [OLD, OLD[:-2]]])
 def test_bad_key_names_the_setting(keys: list[str]) -> None:
-    """A key that is none is an error of the configuration, which does not quote it."""
+    """An invalid key is a configuration error, which does not quote the key."""
     with pytest.raises(ConfigurationError, match="WOO_EVENTS_ENCRYPTION_KEYS") as caught:
         Cipher(keys)
     assert not any(key and key in str(caught.value) for key in keys)
 
 
 def test_cipher_does_not_show_its_keys() -> None:
-    """The repr holds no key."""
+    """The repr contains no key."""
     assert OLD not in repr(Cipher([OLD]))
 
 
 def test_tokens_are_long_and_different() -> None:
-    """A token holds 256 bits, and its hash is what the database compares."""
+    """A token has 256 random bits, and its hash is SHA-256."""
     first, second = new_token(), new_token()
     assert first != second and len(base64.urlsafe_b64decode(first + "=")) == 32
     assert hash_token(first) == hashlib.sha256(first.encode()).hexdigest()
@@ -89,19 +89,19 @@ def test_tokens_are_long_and_different() -> None:
 
 @given(st.text(), st.text())
 def test_same(left: str, right: str) -> None:
-    """Any two texts can be compared."""
+    """Any two texts are compared as by ``==``."""
     assert same(left, left) and same(left, right) == (left == right)
 
 
 @pytest.mark.parity(47)
 def test_sign_body_golden_vector() -> None:
-    """The signature is the one that Cloud Elements' documentation shows."""
+    """The signature equals the example of the Cloud Elements documentation."""
     signature = sign_body(b"<INSERT_EVENT_NOTIFICATION_RESPONSE_BODY>", "MySecretEventSignatureKey")
     assert signature == "sha256=jHdbRx5EZAsOfTwAPJOGkNUzQMVVdu5VJlxcsk+G6jQ="
 
 
 def test_verify_body_with_any_key() -> None:
-    """Each key of the list is accepted, one alone as well."""
+    """A signature with any key of a list, or with a single key, is accepted."""
     header = sign_body(b"{}", "old")
     assert verify_body(b"{}", ["old", "new"], header)
     assert verify_body(b"{}", "old", header)
@@ -110,15 +110,15 @@ def test_verify_body_with_any_key() -> None:
 
 
 def test_empty_key_verifies_nothing() -> None:
-    """A secret that was never set does not make forging easy."""
+    """A signature with an empty secret is refused, so it cannot be forged."""
     assert not verify_body(b"{}", "", sign_body(b"{}", ""))
     assert not verify_woocommerce(b"{}", [""], base64.b64encode(
         hmac.digest(b"", b"{}", "sha256")).decode())  # fmt: skip
 
 
 @given(st.none() | st.text())
-def test_verifying_garbage_never_raises(header: str | None) -> None:
-    """A header can hold anything."""
+def test_invalid_signature_never_raises(header: str | None) -> None:
+    """Any other text in the header is an invalid signature, not an exception."""
     assert not verify_body(b"{}", ["key"], header)
     assert not verify_woocommerce(b"{}", ["key"], header)
 
@@ -127,11 +127,11 @@ def test_verifying_garbage_never_raises(header: str | None) -> None:
 @pytest.mark.parametrize("body", [b"{}", b'{"id":1}', "é".encode()])
 @pytest.mark.parametrize("key", ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "My key, as it is: é"])
 def test_standard_headers_satisfy_the_library(body: bytes, key: str) -> None:
-    """The package of Standard Webhooks verifies what we sign."""
-    theirs = key if key.startswith("whsec_") else base64.b64encode(key.encode()).decode()
-    now = dt.datetime.now(dt.UTC)  # The library refuses what is older than five minutes.
+    """The Standard Webhooks library accepts our signatures."""
+    library_key = key if key.startswith("whsec_") else base64.b64encode(key.encode()).decode()
+    now = dt.datetime.now(dt.UTC)  # The library refuses timestamps older than five minutes.
     headers = standard_headers("msg_1", now, body, [key])
-    webhook = standardwebhooks.Webhook(theirs)
+    webhook = standardwebhooks.Webhook(library_key)
     if body.startswith(b"{"):
         assert webhook.verify(body, headers) == json.loads(body)
     expected = webhook.sign("msg_1", now, body.decode())
@@ -139,22 +139,22 @@ def test_standard_headers_satisfy_the_library(body: bytes, key: str) -> None:
 
 
 def test_standard_headers_sign_with_all_keys_newest_first() -> None:
-    """While keys change, receivers with the old and with the new one are served."""
+    """During a key rotation, receivers with either key can verify the signature."""
     old, new = (standard_headers("m", NOW, b"", [key]) for key in ("old", "new"))
     both = standard_headers("m", NOW, b"", ["old", "new"])
     assert both["webhook-signature"] == (f"{new['webhook-signature']} {old['webhook-signature']}")
 
 
-def test_standard_headers_are_of_the_instant() -> None:
-    """The zone of a timestamp makes no difference; a missing one is refused."""
+def test_standard_headers_do_not_depend_on_the_zone() -> None:
+    """The time zone of a timestamp makes no difference, and a naive one is refused."""
     tokyo = NOW.astimezone(zoneinfo.ZoneInfo("Asia/Tokyo"))
     assert standard_headers("m", tokyo, b"", ["k"]) == standard_headers("m", NOW, b"", ["k"])
     with pytest.raises(ValueError, match="time zone"):
         standard_headers("m", NOW.replace(tzinfo=None), b"", ["k"])
 
 
-def test_whsec_that_is_no_base64_is_a_plain_key() -> None:
-    """A key that only looks like one of theirs still signs."""
+def test_whsec_without_base64_is_a_plain_key() -> None:
+    """A key with the prefix ``whsec_`` but no Base64 signs as plain text."""
     headers = standard_headers("m", NOW, b"", ["whsec_not base64!"])
     signed = f"m.{headers['webhook-timestamp']}.".encode()
     digest = hmac.digest(b"whsec_not base64!", signed, "sha256")
@@ -174,7 +174,7 @@ def test_whsec_that_is_no_base64_is_a_plain_key() -> None:
     ],
 )
 def test_verify_woocommerce_unescapes_as_wordpress_does(secret: str, key: str) -> None:
-    """The key is the secret after wp_specialchars_decode, which knows five characters."""
+    """The key is the secret after wp_specialchars_decode, which decodes five characters."""
     body = b'{"id":10}'
     header = base64.b64encode(hmac.digest(key.encode(), body, "sha256")).decode()
     assert verify_woocommerce(body, ["other", secret], header)

@@ -1,4 +1,4 @@
-"""Dates: Java patterns against vectors from a JVM, macros, zones and the store's own forms."""
+"""Dates: Java patterns compared with a JVM, macros, time zones, and the store's formats."""
 
 from __future__ import annotations
 
@@ -34,32 +34,32 @@ VECTORS: list[tuple[str, str, int, str, int | None]] = json.loads(
 NEW_YORK = zoneinfo.ZoneInfo("America/New_York")
 
 
-def millis(date: dt.datetime) -> int:
+def milliseconds(date: dt.datetime) -> int:
     return (date - EPOCH) // dt.timedelta(milliseconds=1)
 
 
 @pytest.mark.parity(14)
 @pytest.mark.parametrize("pattern", sorted({row[0] for row in VECTORS}))
 def test_format_writes_what_java_writes(pattern: str) -> None:
-    """Every pattern of the table gives Java's text in every zone."""
+    """Every pattern of the table formats dates as Java does, in every zone."""
     rows = [row for row in VECTORS if row[0] == pattern]
-    written = [
+    formatted = [
         DatePattern(pattern).format(EPOCH + dt.timedelta(milliseconds=ms), parse_zone(zone))
-        for _pattern, zone, ms, _text, _back in rows
+        for _pattern, zone, ms, _text, _parsed in rows
     ]
-    assert written == [text for _pattern, _zone, _ms, text, _back in rows]
+    assert formatted == [text for _pattern, _zone, _ms, text, _parsed in rows]
 
 
 @pytest.mark.parity(14)
 @pytest.mark.parametrize("pattern", sorted({row[0] for row in VECTORS}))
 def test_parse_reads_what_java_reads(pattern: str) -> None:
-    """Every text of the table is the instant that Java takes it for."""
+    """Every text of the table is parsed as the instant that Java reads."""
     rows = [row for row in VECTORS if row[0] == pattern and row[4] is not None]
-    read = [
-        millis(DatePattern(pattern).parse(text, parse_zone(zone)))
-        for _pattern, zone, _ms, text, _back in rows
+    parsed = [
+        milliseconds(DatePattern(pattern).parse(text, parse_zone(zone)))
+        for _pattern, zone, _ms, text, _parsed in rows
     ]
-    assert read == [back for *_rest, back in rows]
+    assert parsed == [expected for *_rest, expected in rows]
 
 
 @pytest.mark.parity(14, 15)
@@ -88,22 +88,22 @@ def test_parse_reads_what_java_reads(pattern: str) -> None:
         ("epoch:us", "1534778974000000", "2018-08-20T15:29:34Z"),
     ],
 )
-def test_parse_takes_what_pollers_meet(pattern: str, text: str, expected: str) -> None:
-    """Sloppy patterns of real configurations and zones that a pattern leaves out are read."""
+def test_parse_accepts_real_configurations(pattern: str, text: str, expected: str) -> None:
+    """Inexact patterns of real configurations, and zones missing in a pattern, are accepted."""
     assert iso_z(DatePattern(pattern).parse(text)) == expected
 
 
 @pytest.mark.parametrize(
     ("text", "microsecond"), [("07.5", 500_000), ("07.123456", 123_456), ("07.123456789", 123_456)]
 )
-def test_fraction_is_a_fraction(text: str, microsecond: int) -> None:
-    """``.5`` is half a second; Java would take it for five milliseconds."""
+def test_fraction_of_a_second(text: str, microsecond: int) -> None:
+    """``.5`` is half a second; Java reads five milliseconds."""
     assert DatePattern("ss.SSS").parse(text).microsecond == microsecond
     assert DatePattern("ss").parse(text).microsecond == microsecond
 
 
-def test_number_is_read_as_text() -> None:
-    """A date that JSON holds as a number is read, too."""
+def test_number_is_parsed_as_text() -> None:
+    """A date that is a number in JSON is parsed, too."""
     assert iso_z(DatePattern("yyyyMMdd").parse(20180820)) == "2018-08-20T00:00:00Z"
 
 
@@ -137,13 +137,13 @@ def test_number_is_read_as_text() -> None:
     ],
 )
 def test_parse_refuses(pattern: str, text: str) -> None:
-    """What is no date in this form is an error of ours, never a guess."""
+    """A text that does not match the pattern raises ``DatePatternError``."""
     with pytest.raises(DatePatternError):
         DatePattern(pattern).parse(text)
 
 
 @pytest.mark.parametrize(
-    ("pattern", "words"),
+    ("pattern", "message"),
     [
         ("YYYY-MM-dd", "yyyy"),
         ("DD", "write dd"),
@@ -154,14 +154,14 @@ def test_parse_refuses(pattern: str, text: str) -> None:
         ("y" * 101, "100"),
     ],
 )
-def test_pattern_error_says_what_to_write(pattern: str, words: str) -> None:
-    """A pattern that cannot be used is refused when it is made, with the way out."""
-    with pytest.raises(DatePatternError, match=words):
+def test_pattern_error_suggests_a_fix(pattern: str, message: str) -> None:
+    """An invalid pattern is refused when it is created, and the error suggests a fix."""
+    with pytest.raises(DatePatternError, match=message):
         DatePattern(pattern)
 
 
 def test_naive_dates_are_refused() -> None:
-    """No function guesses the zone of a naive datetime."""
+    """A naive datetime is refused, as its zone would be a guess."""
     naive = POLL.replace(tzinfo=None)
     for call in (DatePattern("yyyy").format, iso_z, store_param, java_date_string):
         with pytest.raises(ValueError, match="time zone"):
@@ -171,7 +171,7 @@ def test_naive_dates_are_refused() -> None:
 
 
 def test_daylight_saving_of_a_zone() -> None:
-    """An hour that comes twice is its first one; an hour left out is counted from winter time."""
+    """A repeated hour is its first occurrence; a skipped hour is read as winter time."""
     pattern = DatePattern("yyyy-MM-dd HH:mm")
     assert iso_z(pattern.parse("2018-11-04 01:30", NEW_YORK)) == "2018-11-04T05:30:00Z"
     assert iso_z(pattern.parse("2018-03-11 02:30", NEW_YORK)) == "2018-03-11T07:30:00Z"
@@ -195,25 +195,25 @@ def test_daylight_saving_of_a_zone() -> None:
     ),
 )
 def test_round_trip(date: dt.datetime, pattern: str) -> None:
-    """What a pattern with an offset writes, it reads again as the same instant."""
-    # A lone X keeps whole hours only.
+    """A pattern with an offset parses its own output as the same instant."""
+    # A single X writes only whole hours.
     zone = dt.UTC if pattern.endswith("SX") else parse_zone("+05:45")
     compiled = DatePattern(pattern)
-    # As UTC: Python holds an ambiguous hour of one zone for unequal to any of another.
+    # In UTC, as Python compares an ambiguous hour as unequal to any time of another zone.
     assert compiled.parse(compiled.format(date, zone)) == date.astimezone(dt.UTC)
 
 
 @given(st.text(max_size=120), st.text(alphabet="yMdHhmsSazZXE'-: 0123456789", max_size=120))
-def test_garbage_is_a_date_pattern_error(text: str, pattern: str) -> None:
-    """No pattern and no text leads to any other exception."""
+def test_any_input_parses_or_raises_a_date_pattern_error(text: str, pattern: str) -> None:
+    """No pattern and no text raises any other exception."""
     try:
         DatePattern(pattern).parse(text)
     except DatePatternError:
         pass
 
 
-def test_long_texts_cost_nothing() -> None:
-    """Reading has no backtracking: the worst pattern and text allowed take milliseconds."""
+def test_long_texts_are_parsed_fast() -> None:
+    """Parsing does not backtrack: the worst allowed pattern and text take milliseconds."""
     began = time.process_time()
     with pytest.raises(DatePatternError):
         DatePattern("MMM" + "a" * 96).parse("may" + "am" * 48)
@@ -245,7 +245,7 @@ def test_long_texts_cost_nothing() -> None:
     ],
 )
 def test_parse_zone_in_july(name: str, minutes: int) -> None:
-    """Names mean what Java's TimeZone makes of them: PST has daylight saving, EST has not."""
+    """Names have their meaning in Java's TimeZone: PST has daylight saving time, EST has not."""
     offset = dt.datetime(2018, 7, 15, 12, tzinfo=parse_zone(name)).utcoffset()
     assert offset == dt.timedelta(minutes=minutes)
 
@@ -256,7 +256,7 @@ def test_parse_zone_in_july(name: str, minutes: int) -> None:
      "A" * 300, "\0", "+٠١:00"],
 )  # fmt: skip
 def test_parse_zone_refuses(name: str) -> None:
-    """What is no zone is an error, whatever the file system makes of it."""
+    """An invalid zone is an error, also if its name is a path to a file."""
     with pytest.raises(DatePatternError):
         parse_zone(name)
 
@@ -287,7 +287,7 @@ def test_parse_zone_refuses(name: str) -> None:
     ],
 )
 def test_macro(macro: str, expected: str) -> None:
-    """Each macro gives its date, which a query carries unharmed."""
+    """Each macro is replaced by its date, encoded for a query."""
     url = expand_macros(
         f"/orders?since={macro}&x={{1}}", last_poll=POLL, now=POLL + dt.timedelta(hours=1)
     )
@@ -296,13 +296,13 @@ def test_macro(macro: str, expected: str) -> None:
 
 
 def test_macros_in_a_row() -> None:
-    """Several macros and the text around them stay in order."""
+    """Several macros and the text between them stay in order."""
     text = expand_macros("a${epoch:s}b${date:yyyy}$c", last_poll=POLL, now=POLL)
     assert text == "a1534779007b2018$c"
 
 
 def test_macro_default_format() -> None:
-    """A macro without a format takes the caller's."""
+    """A macro without a format uses the caller's default."""
     text = expand_macros("${date}", last_poll=POLL, now=POLL, default_format="milliseconds")
     assert text == "1534779007123"
 
@@ -313,7 +313,7 @@ def test_macro_default_format() -> None:
      "${dateTimeZone}", "${dateTimeZone:{PST:HH}", "${date:YYYY}", "${}", "${milliseconds:s}"],
 )  # fmt: skip
 def test_macro_refuses(macro: str) -> None:
-    """A macro that is not known, or whose parts are not, is an error."""
+    """An unknown macro, or one with an unknown zone or format, is an error."""
     with pytest.raises(DatePatternError):
         expand_macros(macro, last_poll=POLL, now=POLL)
 
@@ -327,7 +327,7 @@ def test_macro_refuses(macro: str) -> None:
     ],
 )
 def test_parse_store_date(text: str, expected: str) -> None:
-    """A date without a zone is UTC; one with a zone is what it says."""
+    """A date without a zone is UTC; a date with an offset is converted to UTC."""
     date = parse_store_date(text)
     assert date is not None and date.tzinfo is dt.UTC and iso_z(date) == expected
 
@@ -335,17 +335,17 @@ def test_parse_store_date(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     "value", [None, "", "0000-00-00T00:00:00", "yesterday", 5, "0001-01-01T00:00:00+23:00"]
 )
-def test_parse_store_date_of_nothing(value: object) -> None:
-    """Null, WordPress' zero date and garbage are no date."""
+def test_parse_store_date_of_an_invalid_value(value: object) -> None:
+    """Null, WordPress' zero date and invalid texts are read as None."""
     assert parse_store_date(value) is None
 
 
 def test_store_param_is_naive_utc() -> None:
-    """WooCommerce compares naive UTC rightly, and nothing else."""
+    """A date parameter is naive UTC, the only form that WooCommerce compares correctly."""
     assert store_param(POLL.astimezone(NEW_YORK)) == "2018-08-20T15:30:07"
 
 
 @pytest.mark.parity(36)
 def test_java_date_string_of_the_captured_body() -> None:
-    """A notification's createdDate is that of Java's Date.toString."""
+    """A notification's createdDate has the format of Java's Date.toString."""
     assert java_date_string(POLL) == "Mon Aug 20 15:30:07 UTC 2018"

@@ -1,4 +1,4 @@
-"""Reading ``where``, and the store's parameters for it."""
+"""The parser of ``where``, and the conversion of its conditions to a store's parameters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from flask_woo_events.woocommerce.ceql import LENGTH_MOST, Condition, read_where
     ],
 )  # fmt: skip
 def test_conditions(text: str, conditions: list[tuple[str, str, tuple[str, ...]]]) -> None:
-    """Conditions are joined by ``and``, and their values can be any text."""
+    """Conditions are joined by ``and``, and a value can be any text."""
     assert [(one.field, one.op, one.values) for one in read_where(text)] == conditions
 
 
@@ -39,8 +39,8 @@ def test_conditions(text: str, conditions: list[tuple[str, str, tuple[str, ...]]
         "x" * (LENGTH_MOST + 1),
     ],
 )  # fmt: skip
-def test_invalid_lists_of_conditions(text: str) -> None:
-    """Anything else is refused, and the error names the parameter."""
+def test_invalid_conditions(text: str) -> None:
+    """A text that is no list of conditions is refused, and the error names the parameter."""
     with pytest.raises(InputError) as caught:
         read_where(text, "url")
     assert caught.value.field == "url"
@@ -50,8 +50,8 @@ def test_invalid_lists_of_conditions(text: str) -> None:
     "text", ["a='" * 1300, "a in (" + "'',", "a in (" + "1 , " * 950, "a" + " " * 3900, "`" * 3000]
 )
 @pytest.mark.timeout(2)
-def test_hostile_texts_take_no_time(text: str) -> None:
-    """No text makes the reader slow."""
+def test_hostile_texts_are_refused_fast(text: str) -> None:
+    """No text makes the parser slow."""
     with pytest.raises(InputError):
         read_where(text)
 
@@ -82,7 +82,7 @@ def _native(name: str, where: str) -> dict[str, str]:
     ],
 )  # fmt: skip
 def test_parity_84_native_parameters(where: str, params: dict[str, str]) -> None:
-    """Conditions become the store's parameters, whose ends are exclusive."""
+    """Conditions become parameters of the store, whose date limits are exclusive."""
     assert _native("orders", where) == params
 
 
@@ -96,13 +96,13 @@ def test_parity_84_native_parameters(where: str, params: dict[str, str]) -> None
     ],
 )  # fmt: skip
 def test_unsupported_conditions(name: str, where: str) -> None:
-    """A condition that a store would ignore is refused."""
+    """A condition that the store would ignore is refused."""
     with pytest.raises(InputError):
         _native(name, where)
 
 
-def test_same_condition_twice_is_one() -> None:
-    """The same condition twice is accepted."""
+def test_repeated_condition() -> None:
+    """A repeated condition is accepted, and two different ones for a parameter are refused."""
     assert _native("orders", "status='a' and status='a'") == {"status": "a"}
     condition = Condition("status", "=", ("b",), "status")
     with pytest.raises(InputError, match="status twice"):

@@ -1,4 +1,4 @@
-"""The store's client: addresses, authentication, and answers of every kind."""
+"""The client of a store's REST API: URLs, authentication, and every kind of response."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ from flask_woo_events.errors import (
 from flask_woo_events.http.exchange import Timeouts
 from flask_woo_events.woocommerce.client import StoreClient, store_root
 from flask_woo_events.woocommerce.oauth import sign
-from tests.raw_server import Connection, answer, answers, peer
+from tests.raw_server import Connection, respond, response, serve_raw
 
 KEY, SECRET = "ck_0123456789abcdef", "cs_fedcba9876543210"
 DATE = "Mon, 23 Nov 2026 21:03:50 GMT"
 
 
 @dataclasses.dataclass
-class Seen:
-    """A request as the store gets it."""
+class StoreRequest:
+    """A request as the store receives it."""
 
     method: str
     url: str
@@ -56,8 +56,8 @@ class Seen:
 
 
 @dataclasses.dataclass
-class Said:
-    """An answer of the store."""
+class StubResponse:
+    """A response of the store."""
 
     body: object = dataclasses.field(default_factory=list)
     status: int = 200
@@ -68,54 +68,58 @@ class Said:
         return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
 
 
-Rule = cabc.Callable[[Seen], Said]
+Rule = cabc.Callable[[StoreRequest], StubResponse]
 
 
-class Shop(requests.adapters.BaseAdapter):
-    """A store in place of the network, https included."""
+class StubStore(requests.adapters.BaseAdapter):
+    """An adapter that responds in place of the network, also for https URLs."""
 
     def __init__(self, rule: Rule) -> None:
         super().__init__()
         self.rule = rule
-        self.seen: list[Seen] = []
+        self.requests: list[StoreRequest] = []
 
     def send(self, request: requests.PreparedRequest, *args: t.Any, **kw: t.Any) -> t.Any:
-        query = urllib.parse.urlsplit(request.url or "").query
-        pairs = dict(urllib.parse.parse_qsl(str(query), keep_blank_values=True))
-        seen = Seen(request.method or "", request.url or "", pairs, request.headers,
-                    t.cast("bytes | None", request.body))  # fmt: skip
-        self.seen.append(seen)
-        said = self.rule(seen)
+        url = request.url or ""
+        query = dict(urllib.parse.parse_qsl(url.partition("?")[2], keep_blank_values=True))
+        body = t.cast("bytes | None", request.body)
+        received = StoreRequest(request.method or "", url, query, request.headers, body)
+        self.requests.append(received)
+        chosen = self.rule(received)
         response = requests.Response()
-        response.status_code = said.status
-        response.headers.update({"Date": DATE} | dict(said.headers))
-        body = b"" if seen.method == "HEAD" else said.bytes
-        response.raw = urllib3.HTTPResponse(io.BytesIO(body), preload_content=False)
+        response.status_code = chosen.status
+        response.headers.update({"Date": DATE} | dict(chosen.headers))
+        content = b"" if received.method == "HEAD" else chosen.bytes
+        response.raw = urllib3.HTTPResponse(io.BytesIO(content), preload_content=False)
         return response
 
     def close(self) -> None:
         pass
 
 
-def shop_of(*said: Said) -> Shop:
-    """A store that gives these answers in turn, the last one for ever."""
-    shop = Shop(lambda seen: said[min(len(shop.seen), len(said)) - 1])
-    return shop
+def store_with(*responses: StubResponse) -> StubStore:
+    """Return a store that sends these responses in turn, and repeats the last one."""
+    store = StubStore(lambda _: responses[min(len(store.requests), len(responses)) - 1])
+    return store
 
 
-def client_of(shop: Shop, url: str = "https://shop.example", **options: t.Any) -> StoreClient:
+def client_for(
+    store: StubStore, url: str = "https://shop.example", **options: t.Any
+) -> StoreClient:
     session = requests.Session()
     session.trust_env = False
-    session.mount("https://", shop)
-    session.mount("http://", shop)
+    session.mount("https://", store)
+    session.mount("http://", store)
     return StoreClient(url, KEY, SECRET, session=session, **options)
 
 
-def refusal(code: str, message: str = "Sorry.", status: int = 401, **headers: str) -> Said:
-    return Said({"code": code, "message": message, "data": {"status": status}}, status, headers)
+def refusal(code: str, message: str = "Sorry.", status: int = 401, **headers: str) -> StubResponse:
+    return StubResponse(
+        {"code": code, "message": message, "data": {"status": status}}, status, headers
+    )
 
 
-BLIND = refusal("woocommerce_rest_cannot_view", "Sorry, you cannot list resources.")
+CANNOT_VIEW = refusal("woocommerce_rest_cannot_view", "Sorry, you cannot list resources.")
 BAD_SIGNATURE = refusal("woocommerce_rest_authentication_error", "Firma no válida.")
 
 
@@ -135,7 +139,7 @@ BAD_SIGNATURE = refusal("woocommerce_rest_authentication_error", "Firma no váli
     ],
 )
 def test_store_root(text: str, expected: str) -> None:
-    """Addresses come in all shapes and are kept in one."""
+    """Every accepted form of a store's URL is stored in one form."""
     assert store_root(text) == expected
 
 
@@ -147,47 +151,58 @@ def test_store_root(text: str, expected: str) -> None:
      "https://shop.example:99999/", "javascript:alert(1)", "https://shop.example/\x00"],
 )  # fmt: skip
 def test_store_root_refuses(text: str) -> None:
-    """What cannot be a store is refused, with the field's name."""
+    """A URL that cannot be a store's is refused, and the error names the field."""
     with pytest.raises(InputError) as caught:
         store_root(text)
     assert caught.value.field == "store.url"
 
 
 @pytest.mark.parametrize("key", ["", " ", "<consumer key>", "ck_1:2", "ck_é", "ck_1\r\nX: y"])
-def test_key_that_cannot_be_one_is_refused(key: str) -> None:
-    """Placeholders and slips of the clipboard are found before a request is sent."""
+def test_invalid_key_is_refused(key: str) -> None:
+    """A placeholder or a badly copied key is refused before a request is sent."""
     with pytest.raises(InputError):
         StoreClient("shop.example", key, SECRET)
     with pytest.raises(InputError):
         StoreClient("shop.example", KEY, key)
 
 
-def test_unknown_way_to_authenticate_is_refused() -> None:
-    """The four ways are named."""
+def test_unknown_authentication_method_is_refused() -> None:
+    """The error for an unknown method names the valid ones."""
     with pytest.raises(InputError, match="oauth"):
         StoreClient("shop.example", KEY, SECRET, auth="digest")
 
 
 def test_repr_masks_the_keys() -> None:
-    """The repr of a client holds no secret."""
+    """The repr of a client contains no key, so a log cannot either."""
     with StoreClient("shop.example", KEY, SECRET) as client:
         assert KEY not in repr(client) and SECRET not in repr(client)
 
 
-def test_answer_has_the_stores_clock_and_counts() -> None:
-    """Totals and date come from the headers."""
-    shop = shop_of(Said([{"id": 1}], 200, {"X-WP-Total": "101", "X-WP-TotalPages": "2"}))
-    got = client_of(shop).get("orders")
-    assert (got.status, got.data, got.total, got.pages) == (200, [{"id": 1}], 101, 2)
-    assert got.date == dt.datetime(2026, 11, 23, 21, 3, 50, tzinfo=dt.UTC)
-    assert got.headers["x-wp-total"] == "101" and got.bytes == 11 and got.notices == ""
+def test_response_has_the_stores_date_and_totals() -> None:
+    """Totals and date are read from the headers."""
+    store = store_with(
+        StubResponse([{"id": 1}], 200, {"X-WP-Total": "101", "X-WP-TotalPages": "2"})
+    )
+    response = client_for(store).get("orders")
+    assert (response.status, response.data, response.total, response.pages) == (
+        200,
+        [{"id": 1}],
+        101,
+        2,
+    )
+    assert response.date == dt.datetime(2026, 11, 23, 21, 3, 50, tzinfo=dt.UTC)
+    assert (
+        response.headers["x-wp-total"] == "101" and response.bytes == 11 and response.notices == ""
+    )
 
 
 @pytest.mark.parametrize("value", ["", "many", "-1", "5, 5", "٣", "9" * 30])
-def test_counts_that_are_none(value: str) -> None:
-    """Garbage in a header is no number, and a bad date is no date."""
-    got = client_of(shop_of(Said([], 200, {"X-WP-Total": value, "Date": value}))).get("orders")
-    assert (got.total, got.date) == (None, None)
+def test_invalid_totals_and_dates(value: str) -> None:
+    """An invalid total or date in a header is read as None."""
+    response = client_for(
+        store_with(StubResponse([], 200, {"X-WP-Total": value, "Date": value}))
+    ).get("orders")
+    assert (response.total, response.date) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -200,239 +215,249 @@ def test_counts_that_are_none(value: str) -> None:
     ],
 )
 def test_paths_are_under_the_api(path: str, expected: str) -> None:
-    """A sub-folder of the store stays in front."""
-    shop = shop_of(Said())
-    client_of(shop, "https://shop.example/shop/").get(path)
-    assert shop.seen[0].path == expected
+    """A store in a sub-folder keeps the folder in front of the API's path."""
+    store = store_with(StubResponse())
+    client_for(store, "https://shop.example/shop/").get(path)
+    assert store.requests[0].path == expected
 
 
 @pytest.mark.parametrize("path", ["", "a?b=c", "a#b", "../users", "a b", "a%2fb", "é", "a\n"])
-def test_path_that_is_none_is_refused(path: str) -> None:
-    """A path comes from a configuration and must not lead elsewhere."""
-    shop = shop_of(Said())
+def test_invalid_path_is_refused(path: str) -> None:
+    """A path of a configuration cannot reach anything outside of the store's API."""
+    store = store_with(StubResponse())
     with pytest.raises(InputError):
-        client_of(shop).get(path)
-    assert shop.seen == []
+        client_for(store).get(path)
+    assert store.requests == []
 
 
 def test_parameters_are_written_as_the_store_reads_them() -> None:
-    """Lists with commas, truth in lower case, nothing for None."""
-    shop = shop_of(Said())
-    client_of(shop).get(
+    """Lists are joined by commas, booleans are in lower case, and None is left out."""
+    store = store_with(StubResponse())
+    client_for(store).get(
         "orders",
         {"include": [1, 2], "dates_are_gmt": True, "force": False, "page": 2, "search": "a b+ü",
          "status": None, "none": ()},
     )  # fmt: skip
-    assert shop.seen[0].url.partition("?")[2] == (
+    assert store.requests[0].url.partition("?")[2] == (
         "include=1%2C2&dates_are_gmt=true&force=false&page=2&search=a%20b%2B%C3%BC&none="
     )
 
 
 def test_brackets_are_refused() -> None:
-    """They would be signed differently by different versions."""
+    """WooCommerce versions sign brackets differently, so a signature could be wrong."""
     with pytest.raises(InputError, match="commas"):
-        client_of(shop_of(Said())).get("orders", {"include[]": 1})
+        client_for(store_with(StubResponse())).get("orders", {"include[]": 1})
 
 
 @pytest.mark.parametrize(
     ("path", "skips"), [("products", True), ("products/5/variations", True), ("orders", False)]
 )
 def test_products_are_read_past_the_cache(path: str, skips: bool) -> None:
-    """WooCommerce may keep products in a cache that direct writes do not touch."""
-    shop = shop_of(Said())
-    client = client_of(shop)
+    """Products are read with ``_skip_cache``, as writes to the database leave a cache stale."""
+    store = store_with(StubResponse())
+    client = client_for(store)
     client.get(path)
     client.post(path, {})
-    assert ["_skip_cache" in seen.query for seen in shop.seen] == [skips, False]
+    assert ["_skip_cache" in request.query for request in store.requests] == [skips, False]
 
 
 def test_basic_over_https() -> None:
-    """The key goes into the header, not into the address."""
-    shop = shop_of(Said())
-    client = client_of(shop)
+    """The keys are in the header, not in the URL."""
+    store = store_with(StubResponse())
+    client = client_for(store)
     client.get("orders")
     expected = base64.b64encode(f"{KEY}:{SECRET}".encode()).decode()
-    assert shop.seen[0].headers["Authorization"] == f"Basic {expected}"
-    assert shop.seen[0].query == {} and client.auth_used == "basic"
+    assert store.requests[0].headers["Authorization"] == f"Basic {expected}"
+    assert store.requests[0].query == {} and client.auth_used == "basic"
 
 
 def test_writing_sends_json() -> None:
-    """POST and PUT carry JSON, DELETE its parameters."""
-    shop = shop_of(Said({"id": 1}))
-    client = client_of(shop)
+    """POST and PUT send JSON, DELETE sends parameters."""
+    store = store_with(StubResponse({"id": 1}))
+    client = client_for(store)
     client.post("orders", {"a": "ü"})
     client.put("orders/1", {"b": 2})
     client.delete("orders/1", {"force": True})
-    assert [(seen.method, seen.body) for seen in shop.seen] == [
+    assert [(request.method, request.body) for request in store.requests] == [
         ("POST", '{"a":"ü"}'.encode()),
         ("PUT", b'{"b":2}'),
         ("DELETE", None),
     ]
-    assert shop.seen[0].headers["Content-Type"] == "application/json"
-    assert shop.seen[2].query == {"force": "true"}
+    assert store.requests[0].headers["Content-Type"] == "application/json"
+    assert store.requests[2].query == {"force": "true"}
 
 
 def test_head_needs_no_body() -> None:
-    """HEAD brings the total."""
-    got = client_of(shop_of(Said([], 200, {"X-WP-Total": "7"}))).head("orders")
-    assert (got.data, got.total) == (None, 7)
+    """A response to HEAD has the total and no data."""
+    response = client_for(store_with(StubResponse([], 200, {"X-WP-Total": "7"}))).head("orders")
+    assert (response.data, response.total) == (None, 7)
 
 
 def test_stripped_header_falls_back_to_the_query() -> None:
-    """When the store does not see the header, the query is tried once and stays."""
-    shop = Shop(lambda seen: Said() if "consumer_secret" in seen.query else BLIND)
-    client = client_of(shop)
+    """When the store does not get the header, the keys go into the query from then on."""
+    store = StubStore(
+        lambda request: StubResponse() if "consumer_secret" in request.query else CANNOT_VIEW
+    )
+    client = client_for(store)
     client.get("orders")
     client.get("orders")
-    assert ["Authorization" in seen.headers for seen in shop.seen] == [True, False, False]
-    assert shop.seen[1].query == {"consumer_key": KEY, "consumer_secret": SECRET}
+    assert ["Authorization" in request.headers for request in store.requests] == [
+        True,
+        False,
+        False,
+    ]
+    assert store.requests[1].query == {"consumer_key": KEY, "consumer_secret": SECRET}
     assert (client.auth_used, client.requests_made) == ("query", 3)
 
 
-def test_wrong_keys_are_not_tried_for_ever() -> None:
-    """After all ways failed, each request costs one again."""
-    shop = shop_of(BLIND)
-    client = client_of(shop)
+def test_wrong_keys_do_not_multiply_requests() -> None:
+    """After all methods have failed, each call sends one request again."""
+    store = store_with(CANNOT_VIEW)
+    client = client_for(store)
     with pytest.raises(StoreAccessError):
         client.get("orders")
-    after = len(shop.seen)
+    after = len(store.requests)
     with pytest.raises(StoreAccessError):
         client.get("orders")
-    assert (after, len(shop.seen)) == (3, 4)
+    assert (after, len(store.requests)) == (3, 4)
 
 
-def test_missing_permission_is_no_reason_to_change() -> None:
-    """Once a way has worked, a refusal means what it says."""
-    shop = Shop(lambda seen: BLIND if seen.path.endswith("customers") else Said())
-    client = client_of(shop)
+def test_missing_permission_keeps_the_method() -> None:
+    """Once a method has worked, a refusal does not make the client try others."""
+    store = StubStore(
+        lambda request: CANNOT_VIEW if request.path.endswith("customers") else StubResponse()
+    )
+    client = client_for(store)
     client.get("orders")
     with pytest.raises(StoreAccessError):
         client.get("customers")
-    assert len(shop.seen) == 2 and client.auth_used == "basic"
+    assert len(store.requests) == 2 and client.auth_used == "basic"
 
 
-def test_chosen_way_is_kept() -> None:
-    """Who configures one way gets that one."""
-    shop = shop_of(BLIND)
+def test_configured_method_is_kept() -> None:
+    """A configured method is used alone, also when it fails."""
+    store = store_with(CANNOT_VIEW)
     with pytest.raises(StoreAccessError):
-        client_of(shop, auth="query").get("orders")
-    assert [sorted(seen.query) for seen in shop.seen] == [["consumer_key", "consumer_secret"]]
+        client_for(store, auth="query").get("orders")
+    assert [sorted(request.query) for request in store.requests] == [
+        ["consumer_key", "consumer_secret"]
+    ]
 
 
 def rfc3986(text: str) -> str:
     return urllib.parse.quote(text, safe="-._~")
 
 
-def signed_for(seen: Seen, root: str) -> bool:
+def is_signed_for(request: StoreRequest, root: str) -> bool:
     """Check a signature as WC_REST_Authentication::check_oauth_signature does."""
-    query = dict(seen.query)
+    query = dict(request.query)
     given = query.pop("oauth_signature", "")
     ordered = sorted(query.items(), key=lambda pair: pair[0].encode())
     joined = "%26".join(
         rfc3986(rfc3986(key)) + "%3D" + rfc3986(rfc3986(value)) for key, value in ordered
     )
-    base = f"{seen.method}&{rfc3986(root + seen.path)}&{joined}"
+    base = f"{request.method}&{rfc3986(root + request.path)}&{joined}"
     digest = hmac.digest(f"{SECRET}&".encode(), base.encode(), "sha256")
     return given == base64.b64encode(digest).decode()
 
 
 @pytest.mark.parametrize("method", ["get", "head", "delete"])
 def test_oauth_over_http(method: str) -> None:
-    """Over plain HTTP requests are signed, so that the secret does not travel."""
-    shop = shop_of(Said())
-    client = client_of(shop, "http://shop.example")
+    """Over plain HTTP requests are signed, so the secret is not sent."""
+    store = store_with(StubResponse())
+    client = client_for(store, "http://shop.example")
     getattr(client, method)(
         "orders", {"search": "a b&c=ü%41+", "include": [1, 2], "page": 10, "pa": "", "per-page": 3}
     )
-    [seen] = shop.seen
-    assert signed_for(seen, "http://shop.example") and client.auth_used == "oauth"
-    assert seen.query["oauth_consumer_key"] == KEY and SECRET not in seen.url
-    assert abs(int(seen.query["oauth_timestamp"]) - time.time()) < 5
+    [request] = store.requests
+    assert is_signed_for(request, "http://shop.example") and client.auth_used == "oauth"
+    assert request.query["oauth_consumer_key"] == KEY and SECRET not in request.url
+    assert abs(int(request.query["oauth_timestamp"]) - time.time()) < 5
 
 
-# No parameter of the store's begins with oauth_: those are the signature's own.
+# Parameters that begin with oauth_ belong to the signature.
 _names = st.text().filter(lambda key: "[" not in key and not key.startswith("oauth_"))
 
 
 @given(st.dictionaries(_names, st.text(), max_size=8))
-def test_any_parameters_are_signed_rightly(params: dict[str, str]) -> None:
-    """The store's own check accepts whatever is asked."""
+def test_any_parameters_have_a_valid_signature(params: dict[str, str]) -> None:
+    """WooCommerce's check accepts the signature of any parameters."""
     params.pop("", None)
-    shop = shop_of(Said())
-    client_of(shop, "http://shop.example").get("orders", params)
-    assert signed_for(shop.seen[0], "http://shop.example")
+    store = store_with(StubResponse())
+    client_for(store, "http://shop.example").get("orders", params)
+    assert is_signed_for(store.requests[0], "http://shop.example")
 
 
 def test_nonces_differ() -> None:
-    """WooCommerce refuses a nonce that it has seen."""
-    shop = shop_of(Said())
-    client = client_of(shop, "http://shop.example")
+    """Each request has a new nonce, as WooCommerce refuses one that was used."""
+    store = store_with(StubResponse())
+    client = client_for(store, "http://shop.example")
     client.get("orders")
     client.get("orders")
-    assert shop.seen[0].query["oauth_nonce"] != shop.seen[1].query["oauth_nonce"]
+    assert store.requests[0].query["oauth_nonce"] != store.requests[1].query["oauth_nonce"]
 
 
-def store_signing_for(root: str, home: str) -> Shop:
-    def rule(seen: Seen) -> Said:
-        if seen.path == "/wp-json/":
-            return Said({"home": home, "namespaces": ["wc/v3"]})
-        return Said() if signed_for(seen, root) else BAD_SIGNATURE
+def store_that_checks(root: str, home: str) -> StubStore:
+    def rule(request: StoreRequest) -> StubResponse:
+        if request.path == "/wp-json/":
+            return StubResponse({"home": home, "namespaces": ["wc/v3"]})
+        return StubResponse() if is_signed_for(request, root) else BAD_SIGNATURE
 
-    return Shop(rule)
+    return StubStore(rule)
 
 
 @pytest.mark.parametrize("root", ["http://www.shop.example", "https://www.shop.example"])
-def test_store_with_another_home_is_signed_for(root: str) -> None:
-    """The store checks against its home URL; it is asked for once, in any language."""
-    shop = store_signing_for(root, "https://www.shop.example/")
-    client = client_of(shop, "http://10.0.0.5:8080")
+def test_requests_are_signed_for_the_home_url(root: str) -> None:
+    """The store checks signatures against its home URL, which is read once, in any language."""
+    store = store_that_checks(root, "https://www.shop.example/")
+    client = client_for(store, "http://10.0.0.5:8080")
     client.get("orders")
-    before = len(shop.seen)
+    before = len(store.requests)
     client.get("orders")
-    assert len(shop.seen) == before + 1
-    assert sum(seen.path == "/wp-json/" for seen in shop.seen) == 1
+    assert len(store.requests) == before + 1
+    assert sum(request.path == "/wp-json/" for request in store.requests) == 1
 
 
-def test_wrong_secret_ends() -> None:
-    """When no address makes the signature right, the store's refusal is raised."""
-    shop = store_signing_for("http://nobody.example", "http://www.shop.example")
-    client = client_of(shop, "http://shop.example")
+def test_wrong_secret_raises_the_refusal() -> None:
+    """When no URL makes the signature valid, the store's refusal is raised."""
+    store = store_that_checks("http://other.example", "http://www.shop.example")
+    client = client_for(store, "http://shop.example")
     with pytest.raises(StoreAccessError, match="Firma no válida"):
         client.get("orders")
-    assert len(shop.seen) < 8
-    shop.seen.clear()
+    assert len(store.requests) < 8
+    store.requests.clear()
     with pytest.raises(StoreAccessError):
         client.get("orders")
-    assert len(shop.seen) == 1
+    assert len(store.requests) == 1
 
 
-def test_proxy_that_ends_tls_is_signed_through() -> None:
-    """PHP sees plain HTTP behind such a proxy, takes no plain keys, and signs for http."""
+def test_store_behind_a_tls_proxy() -> None:
+    """PHP sees plain HTTP behind such a proxy, so requests are signed for an http URL."""
 
-    def rule(seen: Seen) -> Said:
-        if seen.path == "/wp-json/":
-            return Said({"home": "https://shop.example"})
-        if "oauth_signature" not in seen.query:
-            return BLIND
-        return Said() if signed_for(seen, "http://shop.example") else BAD_SIGNATURE
+    def rule(request: StoreRequest) -> StubResponse:
+        if request.path == "/wp-json/":
+            return StubResponse({"home": "https://shop.example"})
+        if "oauth_signature" not in request.query:
+            return CANNOT_VIEW
+        return StubResponse() if is_signed_for(request, "http://shop.example") else BAD_SIGNATURE
 
-    client = client_of(Shop(rule))
+    client = client_for(StubStore(rule))
     client.get("orders")
     assert client.auth_used == "oauth"
 
 
-def test_clock_that_is_wrong_is_put_right() -> None:
-    """A store allows fifteen minutes; its Date header gives its time."""
+def test_wrong_clock_is_corrected() -> None:
+    """Signatures use the time of the store's Date header, as it refuses 15 minutes of skew."""
 
-    def rule(seen: Seen) -> Said:
+    def rule(request: StoreRequest) -> StubResponse:
         store_time = dt.datetime(2026, 11, 23, 21, 3, 50, tzinfo=dt.UTC).timestamp()
-        late = abs(int(seen.query["oauth_timestamp"]) - store_time) > 900
+        late = abs(int(request.query["oauth_timestamp"]) - store_time) > 900
         return refusal("woocommerce_rest_authentication_error", "Invalid timestamp.") if late \
-            else Said()  # fmt: skip
+            else StubResponse()  # fmt: skip
 
-    shop = Shop(rule)
-    client_of(shop, "http://shop.example").get("orders")
-    assert len(shop.seen) <= 2
+    store = StubStore(rule)
+    client_for(store, "http://shop.example").get("orders")
+    assert len(store.requests) <= 2
 
 
 @pytest.mark.parametrize(
@@ -452,10 +477,10 @@ def test_clock_that_is_wrong_is_put_right() -> None:
     ],
 )
 def test_status_decides_the_error(status: int, kind: type[StoreError]) -> None:
-    """Each kind of refusal is an exception of its own, with what the store said."""
-    shop = shop_of(refusal("some_code", "Because <b>of</b>\nthis &amp; that.", status))
+    """Each kind of status has its own exception, with the store's message."""
+    store = store_with(refusal("some_code", "Because <b>of</b>\nthis &amp; that.", status))
     with pytest.raises(kind, match=f"{status}: Because of this & that") as caught:
-        client_of(shop).get("orders", {"search": "x"})
+        client_for(store).get("orders", {"search": "x"})
     error = caught.value
     assert type(error) is kind
     assert (error.status, error.code) == (status, "some_code")
@@ -464,7 +489,7 @@ def test_status_decides_the_error(status: int, kind: type[StoreError]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (b"<html><head><TITLE>Just a moment...</TITLE></head><body>x</body>", "Just a moment..."),
         (b"<body><script>var a = '<p>';</script><style>p{}</style><p>No&nbsp;way</p>", "No way"),
@@ -479,28 +504,28 @@ def test_status_decides_the_error(status: int, kind: type[StoreError]) -> None:
         (b'{"message": {"a": 1}}', "{'a': 1}"),
     ],
 )
-def test_said_of_pages(body: bytes, said: str | None) -> None:
-    """Of a page the title or the first text is kept, short and without markup."""
+def test_message_of_an_html_page(body: bytes, message: str | None) -> None:
+    """The error's message is the page's title or first text, short and without markup."""
     began = time.process_time()
     with pytest.raises(StoreBusyError) as caught:
-        client_of(shop_of(Said(body, 503))).get("orders")
-    assert said is None or caught.value.said == said
+        client_for(store_with(StubResponse(body, 503))).get("orders")
+    assert message is None or caught.value.said == message
     assert len(caught.value.said) <= 300 and time.process_time() - began < 0.5
 
 
-def test_said_hides_our_keys() -> None:
-    """An error page that quotes the request does not bring the secret into a log."""
+def test_message_masks_the_keys() -> None:
+    """An error page that quotes the request does not put the keys into a log."""
     body = f"<title>Bad {KEY} in /?consumer_secret={SECRET}</title>".encode()
     with pytest.raises(StoreRejectedError) as caught:
-        client_of(shop_of(Said(body, 400))).get("orders")
+        client_for(store_with(StubResponse(body, 400))).get("orders")
     assert SECRET not in str(caught.value) and KEY not in str(caught.value)
     assert "***" in caught.value.said
 
 
 def test_missing_api_hints_at_the_permalinks() -> None:
-    """A 404 that is no JSON comes from the web server, not from WooCommerce."""
+    """A 404 without JSON comes from the web server, so the error mentions permalinks."""
     with pytest.raises(StoreRejectedError, match="permalinks"):
-        client_of(shop_of(Said(b"<title>Not Found</title>", 404))).get("orders")
+        client_for(store_with(StubResponse(b"<title>Not Found</title>", 404))).get("orders")
 
 
 @pytest.mark.parametrize(
@@ -518,9 +543,9 @@ def test_missing_api_hints_at_the_permalinks() -> None:
     ],
 )
 def test_retry_after(value: str, seconds: float | None) -> None:
-    """Seconds, or a date by the store's own clock, at most six hours."""
+    """``Retry-After`` is seconds or a date by the store's clock, at most six hours."""
     with pytest.raises(StoreBusyError) as caught:
-        client_of(shop_of(Said(b"", 429, {"Retry-After": value}))).get("orders")
+        client_for(store_with(StubResponse(b"", 429, {"Retry-After": value}))).get("orders")
     assert caught.value.retry_after == seconds
 
 
@@ -535,11 +560,11 @@ def test_retry_after(value: str, seconds: float | None) -> None:
     ],
 )
 def test_redirect_is_not_followed(location: str, words: str) -> None:
-    """A redirect's message has the address for store.url."""
-    shop = shop_of(Said(b"", 301, {"Location": location}))
+    """A redirect raises an error that names the URL to configure, without the keys."""
+    store = store_with(StubResponse(b"", 301, {"Location": location}))
     with pytest.raises(StoreRejectedError, match=words) as caught:
-        client_of(shop).get("orders")
-    assert len(shop.seen) == 1 and "consumer_secret" not in str(caught.value)
+        client_for(store).get("orders")
+    assert len(store.requests) == 1 and "consumer_secret" not in str(caught.value)
 
 
 NOTICE = (
@@ -564,11 +589,11 @@ PLAIN = "\nNotice: Function x was called <strong>incorrectly</strong>. in /a/b.p
 )  # fmt: skip
 @pytest.mark.parametrize("data", [[{"id": 1}, {"id": 2}], [], {"id": 3}])
 def test_json_behind_notices_is_found(before: str, data: object) -> None:
-    """A site that shows PHP's notices still answers; they are kept aside."""
+    """PHP notices before the JSON are separated from it, and do not fail the read."""
     body = (before + json.dumps(data)).encode()
-    got = client_of(shop_of(Said(body))).get("orders")
-    assert got.data == data
-    assert bool(got.notices) == ("on line" in before) and "<" not in got.notices
+    response = client_for(store_with(StubResponse(body))).get("orders")
+    assert response.data == data
+    assert bool(response.notices) == ("on line" in before) and "<" not in response.notices
 
 
 @pytest.mark.parametrize(
@@ -591,19 +616,19 @@ def test_json_behind_notices_is_found(before: str, data: object) -> None:
         b"Warning: on line " * 5000,
     ],
 )
-def test_what_is_not_json_is_garbled(body: bytes) -> None:
-    """Only complete JSON is accepted, not a truncated list."""
+def test_invalid_json_is_garbled(body: bytes) -> None:
+    """Only complete JSON is accepted; a truncated list would look like deletions."""
     began = time.process_time()
     with pytest.raises(StoreGarbledError) as caught:
-        client_of(shop_of(Said(body))).get("orders")
+        client_for(store_with(StubResponse(body))).get("orders")
     assert caught.value.status == 200 and time.process_time() - began < 0.5
 
 
 @given(st.binary(max_size=200))
-def test_any_body_is_an_answer_or_garbled(body: bytes) -> None:
-    """No body leads to any other exception."""
+def test_any_body_is_read_or_garbled(body: bytes) -> None:
+    """No body raises any other exception."""
     try:
-        client_of(shop_of(Said(body))).get("orders")
+        client_for(store_with(StubResponse(body))).get("orders")
     except StoreGarbledError:
         pass
 
@@ -611,71 +636,71 @@ def test_any_body_is_an_answer_or_garbled(body: bytes) -> None:
 @pytest.mark.parametrize(
     "data", [{"id": 1}, None, "x", [1], [[]], [{"id": 1}, None], {"code": "a", "message": "b"}]
 )
-def test_get_list_wants_objects(data: object) -> None:
-    """A collection that is something else is garbled."""
+def test_get_list_requires_objects(data: object) -> None:
+    """A collection that is not a list of objects is garbled."""
     with pytest.raises(StoreGarbledError, match="list of objects"):
-        client_of(shop_of(Said(data))).get_list("orders")
+        client_for(store_with(StubResponse(data))).get_list("orders")
 
 
 @pytest.mark.parametrize("row", [{}, {"id": "1"}, {"id": None}, {"id": True}])
-def test_get_list_can_want_ids(row: dict[str, object]) -> None:
-    """Rows without a whole number as id are refused where ids matter."""
-    client = client_of(shop_of(Said([row])))
+def test_get_list_can_require_ids(row: dict[str, object]) -> None:
+    """With ``ids=True`` a row whose id is no integer is refused."""
+    client = client_for(store_with(StubResponse([row])))
     assert client.get_list("orders").data == [row]
     with pytest.raises(StoreGarbledError, match="ids"):
         client.get_list("orders", ids=True)
 
 
 def test_index_is_read_without_keys() -> None:
-    """What everybody may read needs no secret."""
-    shop = shop_of(Said({"home": "https://shop.example"}))
-    assert client_of(shop).index().data["home"] == "https://shop.example"
-    assert "Authorization" not in shop.seen[0].headers and shop.seen[0].query == {}
+    """The public index is requested without the keys."""
+    store = store_with(StubResponse({"home": "https://shop.example"}))
+    assert client_for(store).index().data["home"] == "https://shop.example"
+    assert "Authorization" not in store.requests[0].headers and store.requests[0].query == {}
 
 
-def test_answer_that_is_too_large_is_garbled() -> None:
-    """The cap is named together with the ways out."""
-    client = client_of(shop_of(Said(["x" * 1000])), max_bytes=100)
+def test_response_that_is_too_large_is_garbled() -> None:
+    """A body above the limit is refused, and the error names the setting."""
+    client = client_for(store_with(StubResponse(["x" * 1000])), max_bytes=100)
     with pytest.raises(StoreGarbledError, match="WOO_EVENTS_STORE_MAX_BYTES"):
         client.get("orders")
 
 
 def test_real_connection_is_kept_and_closed() -> None:
-    """Over a socket requests share a connection, which the client closes in the end."""
-    with peer(answers(answer(b"[]"), answer(b"[]"))) as there:
-        with StoreClient(there.url, KEY, SECRET, timeouts=Timeouts(2, 2, 4)) as client:
+    """Requests share a connection, which the client closes with its own session."""
+    with serve_raw(respond(response(b"[]"), response(b"[]"))) as server:
+        with StoreClient(server.url, KEY, SECRET, timeouts=Timeouts(2, 2, 4)) as client:
             client.get("orders")
             client.get("orders")
-    assert there.connections == 1
-    assert b"GET /wp-json/wc/v3/orders?oauth_consumer_key=" in there.requests[0]
+    assert server.connections == 1
+    assert b"GET /wp-json/wc/v3/orders?oauth_consumer_key=" in server.requests[0]
 
 
-def test_stale_connection_costs_nothing() -> None:
-    """A store may close a kept connection whenever it likes."""
+def test_stale_connection_is_replaced() -> None:
+    """A store may close a kept-alive connection at any time without failing a read."""
 
-    def handle(line: Connection) -> None:
-        line.read()
-        line.send(answer(b"[]"))
-        if line.number == 1:
-            line.read()
+    def handle(connection: Connection) -> None:
+        connection.read()
+        connection.send(response(b"[]"))
+        if connection.number == 1:
+            connection.read()
 
-    with peer(handle) as there:
-        with StoreClient(there.url, KEY, SECRET, timeouts=Timeouts(2, 2, 4)) as client:
+    with serve_raw(handle) as server:
+        with StoreClient(server.url, KEY, SECRET, timeouts=Timeouts(2, 2, 4)) as client:
             client.get("orders")
             assert client.get("orders").data == []
 
 
-def test_cut_off_answer_is_unreachable() -> None:
-    """A body that breaks off is no answer, even where its beginning would parse."""
+def test_truncated_response_is_unreachable() -> None:
+    """A truncated body is an error, even where its beginning is valid JSON."""
     cut = b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n[]"
-    with peer(answers(cut)) as there:
-        with StoreClient(there.url, KEY, SECRET, timeouts=Timeouts(2, 2, 4)) as client:
+    with serve_raw(respond(cut)) as server:
+        with StoreClient(server.url, KEY, SECRET, timeouts=Timeouts(2, 2, 4)) as client:
             with pytest.raises(UnreachableError):
                 client.get("orders")
 
 
 def test_signature_of_a_known_request() -> None:
-    """The signature of a fixed request does not change by accident."""
+    """The signature of a fixed request is the HMAC of its written-out base string."""
     pairs = sign("GET", "http://shop.example/wp-json/wc/v3/orders", [("page", "1")],
                  "ck_1", "cs_1", timestamp=1, nonce="n")  # fmt: skip
     base = (

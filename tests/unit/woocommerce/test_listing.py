@@ -1,4 +1,4 @@
-"""The parameters with which a store is asked for everything."""
+"""The parameters of requests that read all objects of a collection."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _filters(query: str) -> Filters:
 
 @pytest.mark.parity(11)
 @pytest.mark.parametrize(
-    ("query", "params", "feed"),
+    ("query", "params", "is_feed"),
     [
         ("", {}, False),
         ("?status=completed", {"status": "completed"}, False),
@@ -43,18 +43,18 @@ def _filters(query: str) -> Filters:
         ("?where=created_date>='${gmtDate}'", {"after": "2026-11-23T12:00:00"}, True),
         ("?after=${gmtDate:yyyy-MM-dd}", {"after": "2026-11-23"}, True),
         ("?before=${nowTimeZone:UTC:HH:mm}", {"before": "12:15"}, True),
-        # The poller's own window replaces these, so that the listing is whole without them.
+        # The poller's own window replaces these conditions.
         ("?where=date_modified>='${gmtDate}'", {}, False),
         ("?where=modified_after>='${gmtDate}' and status='a'", {"status": "a"}, False),
         ("?status=a&where=date_modified_gmt>'${epoch}'", {"status": "a"}, False),
-        # Pages and their order are the poller's own.
+        # The poller sets pages and their order.
         ("?page=2&per_page=1&offset=5&order=asc&orderby=date&_fields=id&role=all",
          {"role": "all"}, False),
     ],
 )  # fmt: skip
-def test_parity_11_filters(query: str, params: dict[str, str], feed: bool) -> None:
-    """The query of a url becomes parameters of the store."""
-    assert _filters(query) == Filters(params, feed)
+def test_parity_11_filters(query: str, params: dict[str, str], is_feed: bool) -> None:
+    """The query of a poller's url is converted to parameters of the store."""
+    assert _filters(query) == Filters(params, is_feed)
 
 
 @pytest.mark.parity(11)
@@ -62,8 +62,8 @@ def test_parity_11_filters(query: str, params: dict[str, str], feed: bool) -> No
     "query",
     ["?where=", "?where=nonsense", "?where=total>5", "?where=a='1' or b='2'", "?where=a like 'x'"],
 )
-def test_parity_11_filters_that_a_store_does_not_have(query: str) -> None:
-    """What the store cannot filter by is refused."""
+def test_parity_11_unsupported_filters(query: str) -> None:
+    """A filter that the store does not support is refused."""
     with pytest.raises(InputError) as caught:
         _filters(query)
     assert caught.value.field == "url"
@@ -74,30 +74,30 @@ def test_parity_11_filters_that_a_store_does_not_have(query: str) -> None:
     [("11.0.1", (11, 0, 1)), ("9.9.0-rc.2", (9, 9, 0)), ("", ()), ("dev", ()), ("10", (10,))],
 )
 def test_parse_version(text: str, version: tuple[int, ...]) -> None:
-    """A version is as many numbers as it has, at most three."""
+    """A version is a tuple of its first three numbers, or of fewer."""
     assert parse_version(text) == version
 
 
-class Recorder:
-    """A client that keeps what it is asked and answers with what it is given."""
+class RecordingClient:
+    """A client that records its requests and returns the given data."""
 
     def __init__(self, data: object = ()) -> None:
-        self.asked: list[tuple[str, dict[str, t.Any]]] = []
+        self.requests: list[tuple[str, dict[str, t.Any]]] = []
         self.data = data
 
     def get_list(self, path: str, params: dict[str, t.Any] | None = None) -> StoreResponse:
-        """Answer a list."""
+        """Return the data, as a list."""
         return self.get(path, params)
 
     def get(self, path: str, params: dict[str, t.Any] | None = None) -> StoreResponse:
-        """Answer anything."""
-        self.asked.append((path, dict(params or {})))
+        """Return the data, or raise it if it is an exception."""
+        self.requests.append((path, dict(params or {})))
         if isinstance(self.data, Exception):
             raise self.data
-        return t.cast(StoreResponse, _Answer(self.data))
+        return t.cast(StoreResponse, _StubResponse(self.data))
 
 
-class _Answer:
+class _StubResponse:
     status = 200
 
     def __init__(self, data: object) -> None:
@@ -106,48 +106,48 @@ class _Answer:
 
 def _listing(
     name: str, data: object = (), filters: dict[str, str] | None = None, **options: t.Any
-) -> tuple[Listing, Recorder]:
-    recorder = Recorder(data)
+) -> tuple[Listing, RecordingClient]:
+    client = RecordingClient(data)
     collection = endpoints.resolve(f"/hubs/ecommerce/{name}")
-    client = t.cast(StoreClient, recorder)
-    return Listing(client, collection, Filters(filters or {}, False), **options), recorder
+    store_client = t.cast(StoreClient, client)
+    return Listing(store_client, collection, Filters(filters or {}, False), **options), client
 
 
 def _windows(name: str, **options: t.Any) -> list[dict[str, t.Any]]:
-    listing, recorder = _listing(name, **options)
+    listing, client = _listing(name, **options)
     for fetch in listing.windows(LAST):
         fetch(0, 100)
-    return [params for _, params in recorder.asked]
+    return [params for _, params in client.requests]
 
 
 @pytest.mark.parametrize("version", ["9.9.5", "9.9.0", "11.0.1", "10.0"])
 def test_products_in_one_window(version: str) -> None:
-    """From 9.9 on one listing has products of every status."""
+    """Since WooCommerce 9.9 one window lists products of every status."""
     assert [one["include_status"] for one in _windows("products", version=version)] == ["any,trash"]
 
 
 @pytest.mark.parametrize("version", ["", "5.9.0", "9.4.2", "9.8.9", "dev"])
 def test_products_in_two_windows(version: str) -> None:
-    """Before, and where the version is not known, the trash is listed by itself."""
+    """Before 9.9, or with an unknown version, the trash has its own window."""
     assert [one["status"] for one in _windows("products", version=version)] == ["any", "trash"]
 
 
 def test_orders_by_their_statuses() -> None:
-    """Where the statuses are known, one window has all of them and the trash."""
+    """With known statuses one window lists all of them and the trash."""
     windows = _windows("orders", statuses=["pending", "custom"])
     assert [one["status"] for one in windows] == ["pending,custom,trash"]
     assert [one["status"] for one in _windows("orders")] == ["any", "trash"]
 
 
 def test_chosen_status_is_the_only_window() -> None:
-    """A url that chooses a status is asked for nothing else."""
+    """A url that selects a status is read in one window, with that status."""
     windows = _windows("orders", filters={"status": "completed"}, statuses=["pending"])
     assert [one["status"] for one in windows] == ["completed"]
 
 
 @pytest.mark.parity(30)
 def test_window_asks_for_dates_in_utc() -> None:
-    """The date goes out naive with ``dates_are_gmt``, and only light fields come back."""
+    """A window sends naive UTC with ``dates_are_gmt``, and reads only a few fields."""
     window = _windows("orders", statuses=["pending"])[0]
     assert window["modified_after"] == "2026-11-23T12:00:00"
     assert window["dates_are_gmt"] == "true"
@@ -155,12 +155,12 @@ def test_window_asks_for_dates_in_utc() -> None:
     assert (window["orderby"], window["order"], window["per_page"]) == ("id", "asc", 100)
 
 
-def test_offset_of_nothing_is_left_out() -> None:
-    """The first page has no offset, as some hosts' firewalls refuse more than they need."""
-    listing, recorder = _listing("customers")
+def test_zero_offset_is_left_out() -> None:
+    """The first page has no offset, as some firewalls refuse unusual parameters."""
+    listing, client = _listing("customers")
     listing.page(0, 50)
     listing.page(50, 50)
-    assert [params.get("offset") for _, params in recorder.asked] == [None, 50]
+    assert [params.get("offset") for _, params in client.requests] == [None, 50]
 
 
 @pytest.mark.parametrize(
@@ -174,17 +174,17 @@ def test_offset_of_nothing_is_left_out() -> None:
     ],
 )
 def test_live_objects(name: str, options: dict[str, t.Any], status: str | None) -> None:
-    """Live objects are those outside of the trash, or of the status that was chosen."""
-    listing, recorder = _listing(name, **options)
-    for ask in (listing.page, listing.newest, listing.numbered):
-        ask(1, 10)
+    """Live objects are those outside of the trash, or those with the selected status."""
+    listing, client = _listing(name, **options)
+    for read_page in (listing.page, listing.newest, listing.numbered):
+        read_page(1, 10)
     listing.by_ids([3, 5])
-    assert [params.get("status") for _, params in recorder.asked] == [status] * 4
-    assert recorder.asked[-1][1]["include"] == "3,5"
+    assert [params.get("status") for _, params in client.requests] == [status] * 4
+    assert client.requests[-1][1]["include"] == "3,5"
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "filters", "live"),
+    ("name", "data", "filters", "exists"),
     [
         ("orders", {"id": 7, "status": "pending"}, {}, True),
         ("orders", {"id": 7, "status": "trash"}, {}, False),
@@ -198,31 +198,31 @@ def test_live_objects(name: str, options: dict[str, t.Any], status: str | None) 
         ("orders", StoreRejectedError("gone", status=410), {}, False),
     ],
 )
-def test_exists(name: str, data: object, filters: dict[str, str], live: bool) -> None:
-    """An object is there when its own address says so and its list would show it."""
+def test_exists(name: str, data: object, filters: dict[str, str], exists: bool) -> None:
+    """An object exists when the store returns it and the listing would include it."""
     listing, _ = _listing(name, data, filters)
-    assert listing.exists(7) is live
+    assert listing.exists(7) is exists
 
 
 @pytest.mark.parametrize("data", [[], {"id": 8}, StoreRejectedError("no", status=400)])
-def test_exists_is_not_known(data: object) -> None:
-    """Any other answer says nothing of the object."""
+def test_existence_is_unknown(data: object) -> None:
+    """Any other response raises an error, as the object may still exist."""
     listing, _ = _listing("orders", data)
     with pytest.raises((StoreGarbledError, StoreRejectedError)):
         listing.exists(7)
 
 
 def test_order_statuses() -> None:
-    """The store's own statuses come with those of its plugins."""
-    recorder = Recorder([{"slug": "pending"}, {"slug": "custom"}])
-    assert order_statuses(t.cast(StoreClient, recorder)) == ("pending", "custom")
+    """The statuses include those that plugins add."""
+    client = RecordingClient([{"slug": "pending"}, {"slug": "custom"}])
+    assert order_statuses(t.cast(StoreClient, client)) == ("pending", "custom")
 
 
 @pytest.mark.parametrize("data", [[], [{}], [{"slug": 7}], [{"slug": ""}]])
-def test_order_statuses_that_are_none(data: object) -> None:
-    """A list of statuses that is none is an error, not a listing of nothing."""
+def test_invalid_order_statuses(data: object) -> None:
+    """An empty or invalid list of statuses is an error, as no order would be listed."""
     with pytest.raises(StoreGarbledError):
-        order_statuses(t.cast(StoreClient, Recorder(data)))
+        order_statuses(t.cast(StoreClient, RecordingClient(data)))
 
 
 @pytest.mark.parametrize(
@@ -240,12 +240,12 @@ def test_order_statuses_that_are_none(data: object) -> None:
     ],
 )
 def test_resolve(url: str, path: str) -> None:
-    """Hub paths, bare paths and the store's own lead to a collection."""
+    """Paths of the hub, short paths and the store's own paths name a collection."""
     assert endpoints.resolve(url).path == path
 
 
 @pytest.mark.parametrize("url", ["", "orders", "/", "/hubs", "/hubs/x", "/a b", "//evil.test/x"])
-def test_resolve_nothing(url: str) -> None:
-    """What leads to no collection is refused."""
+def test_resolve_refuses(url: str) -> None:
+    """A path that names no collection is refused."""
     with pytest.raises(InputError):
         endpoints.resolve(url)

@@ -1,4 +1,4 @@
-"""Load generator: many connections that send prepared requests, and count the answers."""
+"""Load generator: sends prepared requests over many connections, and counts the responses."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import dataclasses
 import statistics
 import time
 
-#: Time-out of a request, seconds, as in WooCommerce (5.9 to 11.0: 5, without retries).
-PATIENCE = 5.0
+#: Time-out of a request, seconds; WooCommerce 5.9 to 11.0 use 5 for webhooks, without retries.
+TIMEOUT = 5.0
 
 
 @dataclasses.dataclass
@@ -19,30 +19,30 @@ class SendCounts:
 
     seconds: float = 0.0
     statuses: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
-    #: Times of successful answers, seconds.
+    #: Times of successful responses, seconds.
     took: list[float] = dataclasses.field(default_factory=list)
-    #: Requests without an answer in time.
+    #: Requests without a response in time.
     failed: int = 0
 
     @property
     def rate(self) -> float:
-        """Successful answers a second."""
+        """Successful responses a second."""
         return self.statuses[200] / self.seconds
 
     def percentile(self, hundredth: int) -> float:
-        """Return a percentile of the answer times, milliseconds."""
+        """Return a percentile of the response times, milliseconds."""
         return statistics.quantiles(self.took, n=100)[hundredth - 1] * 1000
 
 
-def request(path: str, headers: cabc.Mapping[str, str], body: bytes) -> bytes:
+def build_request(path: str, headers: cabc.Mapping[str, str], body: bytes) -> bytes:
     """Return the bytes of a request."""
     lines = [f"POST {path} HTTP/1.1", "Host: bench", f"Content-Length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-async def answer_of(reader: asyncio.StreamReader) -> tuple[int, bool]:
-    """Read the next answer; return its status, and whether the connection stays open."""
+async def read_response(reader: asyncio.StreamReader) -> tuple[int, bool]:
+    """Read the next response; return its status, and whether the connection stays open."""
     head = await reader.readuntil(b"\r\n\r\n")
     lines = head.decode("latin-1").split("\r\n")
     headers = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
@@ -55,26 +55,27 @@ async def connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter
     return await asyncio.open_connection("127.0.0.1", port, limit=2**20)
 
 
-async def hammer(
-    port: int, wire: bytes, connections: int, seconds: float, every: float = 0.0
+async def send_repeatedly(
+    port: int, request: bytes, connections: int, seconds: float, every: float = 0.0
 ) -> SendCounts:
     """Send a request repeatedly.
 
-    :param connections: at a time.
-    :param every: seconds between two requests of one connection; 0 for as fast as it is answered.
+    :param connections: number of parallel connections.
+    :param every: seconds between two requests of a connection; 0 sends after each response.
     """
-    tally, began = SendCounts(), time.perf_counter()
+    counts, began = SendCounts(), time.perf_counter()
     end = began + seconds
-    ones = (
-        _one(port, wire, tally, end, every, number / connections) for number in range(connections)
+    clients = (
+        _send_repeatedly(port, request, counts, end, every, number / connections)
+        for number in range(connections)
     )
-    await asyncio.gather(*ones)
-    tally.seconds = time.perf_counter() - began
-    return tally
+    await asyncio.gather(*clients)
+    counts.seconds = time.perf_counter() - began
+    return counts
 
 
-async def _one(
-    port: int, wire: bytes, tally: SendCounts, end: float, every: float, offset: float
+async def _send_repeatedly(
+    port: int, request: bytes, counts: SendCounts, end: float, every: float, offset: float
 ) -> None:
     reader = writer = None
     due = time.perf_counter() + offset * every
@@ -84,37 +85,42 @@ async def _one(
             due += every
         began = time.perf_counter()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 if writer is None or reader is None:
                     reader, writer = await connect(port)
-                writer.write(wire)
-                status, goes_on = await answer_of(reader)
+                writer.write(request)
+                status, stays_open = await read_response(reader)
         except (OSError, asyncio.IncompleteReadError, TimeoutError):
-            tally.failed += 1
-            goes_on = False
+            counts.failed += 1
+            stays_open = False
         else:
-            tally.statuses[status] += 1
+            counts.statuses[status] += 1
             if status == 200:
-                tally.took.append(time.perf_counter() - began)
-        if not goes_on and writer is not None:
+                counts.took.append(time.perf_counter() - began)
+        if not stays_open and writer is not None:
             writer.close()
             reader = writer = None
 
 
-async def drip(port: int, head: bytes, connections: int, seconds: float) -> int:
-    """Send a byte a second, half of the clients after their headers; return how many were cut."""
+async def send_slowly(port: int, head: bytes, connections: int, seconds: float) -> int:
+    """Send one byte a second, on half of the connections only of the body.
+
+    :return: how many connections the server closed.
+    """
     end = time.perf_counter() + seconds
-    ends = [_drip(port, head, end, whole=number % 2 == 0) for number in range(connections)]
+    ends = [
+        _send_slowly(port, head, end, send_head=number % 2 == 0) for number in range(connections)
+    ]
     return sum(await asyncio.gather(*ends))
 
 
-async def _drip(port: int, head: bytes, end: float, *, whole: bool) -> int:
+async def _send_slowly(port: int, head: bytes, end: float, *, send_head: bool) -> int:
     cut = 0
     while time.perf_counter() < end:
         try:
             _reader, writer = await connect(port)
             rest = head
-            if whole:
+            if send_head:
                 writer.write(head)
                 rest = b"x" * 10_000
             for byte in rest:

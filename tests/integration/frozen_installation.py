@@ -1,4 +1,4 @@
-"""An application on a database that was dumped, with the stores and callbacks of that time."""
+"""An application on a dumped database of an earlier release, with its stores and callbacks."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from flask_woo_events.runtime import Runtime
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.worker.worker import Worker
 from tests.integration import tables
-from tests.integration.frozen import Frozen, FrozenStore
+from tests.integration.frozen import FrozenDatabase, FrozenStore
 from tests.integration.host_app import dispose, make_app, runtime_of
 
-#: Later than every retry that waits in a dump, and sooner than anything expires.
+#: Longer than every delay before a retry in a dump, and shorter than every retention.
 LATER = dt.timedelta(hours=1)
 
 Change = tuple[str, str, str, str]
@@ -27,16 +27,16 @@ Rows = list[dict[str, t.Any]]
 
 
 @dataclasses.dataclass
-class Installation:
-    """An application, its stores and its callbacks."""
+class FrozenInstallation:
+    """An application on a dumped database, its stores and its callbacks."""
 
     app: flask.Flask
-    frozen: Frozen
+    frozen: FrozenDatabase
     stores: dict[str, FrozenStore]
     receivers: dict[str, CallbackReceiver]
     #: Primary keys of all rows before the upgrade.
     before: dict[str, set[tuple[t.Any, ...]]]
-    #: Our own clock.
+    #: The application's clock.
     now: dt.datetime
     #: Ids of events that the application's handler was called with.
     handled: list[int] = dataclasses.field(default_factory=list)
@@ -46,29 +46,29 @@ class Installation:
         return runtime_of(self.app)
 
     def wait(self, time: dt.timedelta) -> None:
-        """Let time pass, here and at the stores."""
+        """Advance the clocks of the application and the stores."""
         self.now += time
         for store in self.stores.values():
             store.date += time
 
-    def settle(self) -> None:
-        """Process the webhooks that wait."""
+    def process_webhooks(self) -> None:
+        """Process the webhooks that are stored."""
         assert [one.error for one in Worker(self.runtime).settle_once() if one.error] == []
 
     def woo(self, *args: str, code: int = 0) -> str:
-        """Run a command that ends with this exit status; returns what it printed."""
+        """Run a command that ends with this exit status; return its output."""
         result = self.app.test_cli_runner().invoke(args=["woo", *args])
         assert result.exit_code == code, result.output
         return str(result.output)
 
     def query(self, statement: str, **values: t.Any) -> Rows:
-        """Read rows."""
+        """Return the rows of a query."""
         with self.runtime.database.engine.connect() as connection:
             rows = connection.execute(sa.text(statement), values)
             return [dict(row) for row in rows.mappings()]
 
     def new_events(self) -> list[Change]:
-        """Events that were recorded since the upgrade, as instance, resource, object and type."""
+        """Return events recorded since the upgrade, as instance, resource, object and type."""
         rows = self.query(
             "SELECT e.id, i.name, e.resource, e.object_id, e.event_type FROM woo_event e "
             "JOIN woo_instance i ON i.id = e.instance_id ORDER BY e.id"
@@ -80,7 +80,7 @@ class Installation:
         )
 
     def deliveries(self, *statuses: str) -> Rows:
-        """Deliveries in one of these states, with their instance and what they deliver."""
+        """Return the deliveries in one of these states, with instance and notification."""
         rows = self.query(
             "SELECT d.status, d.handled, s.channel, i.name, n.id AS notification, n.event_id "
             "FROM woo_delivery d JOIN woo_subscription s ON s.id = d.subscription_id "
@@ -90,17 +90,19 @@ class Installation:
         return [row for row in rows if row["status"] in statuses]
 
     def received(self, name: str) -> list[str]:
-        """Ids of the notifications that a callback got."""
+        """Return the ids of the notifications that a callback received."""
         return sorted(one.json["message"]["eventId"] for one in self.receivers[name].received)
 
 
 @contextlib.contextmanager
-def install(url: str, folder: pathlib.Path, revision: str) -> cabc.Iterator[Installation]:
+def open_installation(
+    url: str, folder: pathlib.Path, revision: str
+) -> cabc.Iterator[FrozenInstallation]:
     """Load a dump into an empty database, and serve its stores and callbacks.
 
-    :param folder: for files of the application.
+    :param folder: the application's instance folder.
     """
-    frozen = Frozen.read(revision)
+    frozen = FrozenDatabase.read(revision)
     stores, receivers = frozen.stores(), {"one": CallbackReceiver(), "two": CallbackReceiver()}
     with contextlib.ExitStack() as stack:
         hosts = {
@@ -119,10 +121,10 @@ def install(url: str, folder: pathlib.Path, revision: str) -> cabc.Iterator[Inst
         )
         stack.callback(dispose, app)
         before = tables.keys(runtime_of(app).database.engine)
-        one = Installation(app, frozen, stores, receivers, before, frozen.date)
-        one.runtime.clock = lambda: one.now
-        one.runtime.handlers.on("products", ("UPDATED",), "stock-keeper")(
-            lambda event: one.handled.append(event.id)
+        installed = FrozenInstallation(app, frozen, stores, receivers, before, frozen.date)
+        installed.runtime.clock = lambda: installed.now
+        installed.runtime.handlers.on("products", ("UPDATED",), "stock-keeper")(
+            lambda event: installed.handled.append(event.id)
         )
-        one.wait(LATER)
-        yield one
+        installed.wait(LATER)
+        yield installed
