@@ -35,12 +35,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCS = sorted(ROOT.joinpath("docs").glob("*.md"))
 READMES = [ROOT / folder / "README.md" for folder in (".", "example_app", "wp-plugin-stub")]
 PAGES = [*READMES, ROOT / "CHANGES.md", ROOT / "CONTRIBUTING.md", *DOCS]
-#: Pages that name files of the package; other pages name files of their readers' own.
+#: Pages that name files of the package; others name files of a reader's own project.
 CODE_PAGES = [
     ROOT / "CONTRIBUTING.md",
     *(ROOT / "docs" / f"{one}.md" for one in ("architecture", "security")),
 ]
-#: Terms that every page uses and only the glossary defines.
+#: Terms that the glossary defines for all pages.
 TERMS = (
     "attempt", "baseline", "delivery", "event", "journal", "ledger", "notification", "poll",
     "subscription", "webhook",
