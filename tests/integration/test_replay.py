@@ -29,16 +29,16 @@ from tests.integration.store_to_callback import StoreToCallback
 from tests.integration.test_dispatch import DeliveryEnv, open_env
 
 
-def _plan(env: DeliveryEnv, **chosen: t.Any) -> list[list[tuple[str, int]]]:
-    with env.ledger.database.read() as session:
+def _plan(delivery_env: DeliveryEnv, **chosen: t.Any) -> list[list[tuple[str, int]]]:
+    with delivery_env.ledger.database.read() as session:
         planned = replay.plan(session, ReplaySelection(**chosen), 100)
     return [[(event.object_id, event.version) for event in one.events] for one in planned]
 
 
-def _replay(env: DeliveryEnv, **chosen: t.Any) -> int:
-    with env.ledger.database.write() as session:
+def _replay(delivery_env: DeliveryEnv, **chosen: t.Any) -> int:
+    with delivery_env.ledger.database.write() as session:
         planned = replay.plan(session, ReplaySelection(**chosen), 100)
-        return replay.to_callbacks(session, planned, env.clock())
+        return replay.to_callbacks(session, planned, delivery_env.clock())
 
 
 @pytest.fixture
@@ -47,88 +47,88 @@ def receiver() -> CallbackReceiver:
 
 
 @pytest.fixture
-def env(any_database: Database, receiver: CallbackReceiver) -> t.Iterator[DeliveryEnv]:
+def delivery_env(any_database: Database, receiver: CallbackReceiver) -> t.Iterator[DeliveryEnv]:
     """Three notifications, delivered: 1 and 2 created, 1 updated, 2 deleted."""
     with receiver.serve() as url:
-        env = open_env(any_database, url)
-        env.ledger.see({"id": 1, "v": 1}, {"id": 2, "v": 1})
-        env.clock.move(60)
-        env.ledger.see({"id": 1, "v": 2}, seconds=60)
-        env.clock.move(60)
-        env.ledger.see(gone=("2",), seconds=120)
-        env.dispatch()
-        assert env.statuses() == {"delivered": 3}
-        yield env
+        delivery_env = open_env(any_database, url)
+        delivery_env.ledger.see({"id": 1, "v": 1}, {"id": 2, "v": 1})
+        delivery_env.clock.move(60)
+        delivery_env.ledger.see({"id": 1, "v": 2}, seconds=60)
+        delivery_env.clock.move(60)
+        delivery_env.ledger.see(gone=("2",), seconds=120)
+        delivery_env.dispatch()
+        assert delivery_env.statuses() == {"delivered": 3}
+        yield delivery_env
 
 
-def test_events_are_selected(env: DeliveryEnv) -> None:
+def test_events_are_selected(delivery_env: DeliveryEnv) -> None:
     """By id, object, type, resource and time of recording."""
     everything = [[("1", 1), ("2", 1)], [("1", 2)], [("2", 2)]]
-    assert _plan(env, instance_id=env.ledger.stream.instance_id) == everything
-    assert _plan(env, object_id="1") == [[("1", 1)], [("1", 2)]]
-    assert _plan(env, types=("DELETED",)) == [[("2", 2)]]
-    assert _plan(env, event_ids=(2,)) == [[("2", 1)]]
-    assert _plan(env, resource="products") == []
-    assert _plan(env, since=at(30)) == [[("1", 2)], [("2", 2)]]
-    assert _plan(env, since=at(30), until=at(90)) == [[("1", 2)]]
+    assert _plan(delivery_env, instance_id=delivery_env.ledger.stream.instance_id) == everything
+    assert _plan(delivery_env, object_id="1") == [[("1", 1)], [("1", 2)]]
+    assert _plan(delivery_env, types=("DELETED",)) == [[("2", 2)]]
+    assert _plan(delivery_env, event_ids=(2,)) == [[("2", 1)]]
+    assert _plan(delivery_env, resource="products") == []
+    assert _plan(delivery_env, since=at(30)) == [[("1", 2)], [("2", 2)]]
+    assert _plan(delivery_env, since=at(30), until=at(90)) == [[("1", 2)]]
 
 
 def test_replayed_notifications_are_delivered_again(
-    env: DeliveryEnv, receiver: CallbackReceiver
+    delivery_env: DeliveryEnv, receiver: CallbackReceiver
 ) -> None:
     """Whole notifications, with the ids that they had."""
     before = sorted((one.json for one in receiver.received), key=lambda one: int(one["id"]))
     receiver.clear()
-    assert _replay(env, object_id="1") == 2
-    env.dispatch()
+    assert _replay(delivery_env, object_id="1") == 2
+    delivery_env.dispatch()
     assert [one.json for one in receiver.received] == before[:2]
-    assert env.statuses() == {"delivered": 3}
+    assert delivery_env.statuses() == {"delivered": 3}
 
 
 def test_an_unsettled_delivery_is_not_repeated(
-    env: DeliveryEnv, receiver: CallbackReceiver
+    delivery_env: DeliveryEnv, receiver: CallbackReceiver
 ) -> None:
     """A notification that waits for its retry keeps its state."""
     receiver.answer = lambda _: 500
-    env.ledger.see({"id": 3}, seconds=180)
-    env.clock.move(60)
-    env.dispatch()
-    assert _replay(env, object_id="3") == 0
+    delivery_env.ledger.see({"id": 3}, seconds=180)
+    delivery_env.clock.move(60)
+    delivery_env.dispatch()
+    assert _replay(delivery_env, object_id="3") == 0
 
 
 def test_replay_reaches_a_callback_that_was_not_there(any_database: Database) -> None:
     """Events that were recorded without a callback can be sent once there is one."""
     receiver = CallbackReceiver()
     with receiver.serve() as url:
-        env = open_env(any_database, url)
+        delivery_env = open_env(any_database, url)
         with any_database.write() as session:
             session.execute(sa.update(Subscription).values(current=False))
-        env.ledger.see({"id": 1})
+        delivery_env.ledger.see({"id": 1})
         with any_database.write() as session:
             session.execute(sa.update(Subscription).values(current=True))
-        assert env.statuses() == {}
-        assert _replay(env, object_id="1") == 1
-        env.dispatch()
+        assert delivery_env.statuses() == {}
+        assert _replay(delivery_env, object_id="1") == 1
+        delivery_env.dispatch()
     assert receiver.events == [("orders", "1", "CREATED")]
 
 
 @pytest.mark.parity(88)
 def test_old_notifications_are_deleted_unless_unsettled(
-    env: DeliveryEnv, receiver: CallbackReceiver
+    delivery_env: DeliveryEnv, receiver: CallbackReceiver
 ) -> None:
     """After the retention delivered notifications are deleted with their rows, and no others."""
     receiver.answer = lambda _: 500
-    env.ledger.see({"id": 3}, seconds=180)
-    env.ledger.see({"id": 3, "v": 2}, seconds=181)
-    env.clock.move(120)
-    env.dispatch()
-    with env.ledger.database.write() as session:
-        number = env.ledger.stream.instance_id
+    delivery_env.ledger.see({"id": 3}, seconds=180)
+    delivery_env.ledger.see({"id": 3, "v": 2}, seconds=181)
+    delivery_env.clock.move(120)
+    delivery_env.dispatch()
+    with delivery_env.ledger.database.write() as session:
+        number = delivery_env.ledger.stream.instance_id
         session.add(Usage(instance_id=number, hour=NOW, turns=1, requests=2, seconds=0.5))
-    env.clock.move(8 * 86_400)
-    env.ledger.see({"id": 4}, seconds=8 * 86_400)
-    assert retention.purge(env.runtime).notifications == 3
-    with env.ledger.database.read() as session:
+    delivery_env.clock.move(8 * 86_400)
+    delivery_env.ledger.see({"id": 4}, seconds=8 * 86_400)
+    assert retention.purge(delivery_env.runtime).notifications == 3
+    with delivery_env.ledger.database.read() as session:
         objects = session.scalars(sa.select(StoredEvent.object_id).order_by(StoredEvent.id)).all()
         counts = [
             session.scalar(sa.select(sa.func.count()).select_from(table))
@@ -140,13 +140,15 @@ def test_old_notifications_are_deleted_unless_unsettled(
     assert set(attempts) == {500}
 
 
-def test_a_purge_commits_in_small_steps(env: DeliveryEnv, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_purge_commits_in_small_steps(
+    delivery_env: DeliveryEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It deletes everything that is old, and can be stopped between two commits."""
     monkeypatch.setattr(retention, "AT_ONCE", 1)
-    env.clock.move(8 * 86_400)
+    delivery_env.clock.move(8 * 86_400)
     answers = iter([False, True])
-    assert retention.purge(env.runtime, lambda: next(answers)).notifications == 1
-    assert retention.purge(env.runtime).notifications == 2
+    assert retention.purge(delivery_env.runtime, lambda: next(answers)).notifications == 1
+    assert retention.purge(delivery_env.runtime).notifications == 2
 
 
 def _run(env: StoreToCallback, *args: str) -> click.testing.Result:
