@@ -1,7 +1,6 @@
 <?php
 /**
  * Plugin Name: Flask Woo Events
- * Plugin URI: https://pypi.org/project/flask-woo-events/
  * Description: Reports every change of products, orders, customers and coupons to a Flask application, and connects the store without copying keys.
  * Version: 1.0.0
  * Author: The authors of flask_woo_events
