@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 
+from tests.ports import reserve_port
+
 _NGINX = """
 daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log; worker_processes 2;
 events {{ worker_connections 4096; }}
@@ -38,7 +40,10 @@ def gunicorn(
     :param key: for ``WOO_EVENTS_ENCRYPTION_KEYS``.
     :param options: of gunicorn, in place of 16 threads.
     """
-    port, scratch = free_port(), pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / f"b{os.getpid()}"
+    port, scratch = (
+        reserve_port(),
+        pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / f"b{os.getpid()}",
+    )
     environment = {
         **os.environ,
         "FLASK_SQLALCHEMY_DATABASE_URI": uri,
@@ -54,7 +59,7 @@ def gunicorn(
         if nginx:
             scratch.mkdir(exist_ok=True)
             stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-            outer = free_port()
+            outer = reserve_port()
             conf = scratch / "nginx.conf"
             conf.write_text(_NGINX.format(folder=scratch, inner=port, port=outer))
             stack.enter_context(_process(["nginx", "-c", str(conf)], environment, outer))
@@ -79,7 +84,10 @@ http {{
 @contextlib.contextmanager
 def sink() -> cabc.Iterator[str]:
     """Serve a fast callback that accepts every request; yield its URL."""
-    port, scratch = free_port(), pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / f"s{os.getpid()}"
+    port, scratch = (
+        reserve_port(),
+        pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / f"s{os.getpid()}",
+    )
     scratch.mkdir(exist_ok=True)
     conf = scratch / "nginx.conf"
     conf.write_text(_SINK.format(folder=scratch, port=port))
@@ -110,10 +118,3 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
             break
         time.sleep(0.1)
     raise RuntimeError("the server did not start")
-
-
-def free_port() -> int:
-    """Return an unused port of the loopback interface."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])

@@ -16,9 +16,10 @@ import sqlalchemy as sa
 
 from flask_woo_events.db.models import Delivery
 from tests import servers
+from tests.ports import reserve_port
 
 from . import deliveries, fairness
-from .serving import free_port, sink
+from .serving import sink
 from .store import store_process
 
 #: Numbers of workers, and how often each is measured, alternately.
@@ -138,7 +139,7 @@ def _run_server(port: int) -> None:
 @contextlib.contextmanager
 def distant_callback() -> cabc.Iterator[str]:
     """Serve a callback that responds after a delay; yield its URL."""
-    port = free_port()
+    port = reserve_port()
     process = multiprocessing.get_context("spawn").Process(target=_run_server, args=(port,))
     process.start()
     try:

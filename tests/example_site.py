@@ -12,7 +12,7 @@ import sys
 
 import requests
 
-from tests.servers import free_port
+from tests.ports import reserve_port
 from tests.waiting import wait_until
 
 
@@ -23,7 +23,7 @@ class ExampleSite:
     """
 
     def __init__(self, folder: pathlib.Path, **settings: str) -> None:
-        self.port = free_port()
+        self.port = reserve_port()
         self.url = f"http://127.0.0.1:{self.port}"
         #: What the processes printed.
         self.log = folder / "log.txt"

@@ -18,6 +18,8 @@ import typing as t
 import pytest
 import sqlalchemy as sa
 
+from tests.ports import reserve_port
+
 #: Time-out for the start of a server, seconds.
 START_SECONDS = 60.0
 
@@ -37,13 +39,6 @@ def require(create: cabc.Callable[[], Server]) -> Server:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(str(exc))
-
-
-def free_port() -> int:
-    """Find a port of loopback that is free now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _owned_by(user: str, folder: pathlib.Path) -> dict[str, str | int]:
@@ -103,7 +98,7 @@ class Postgresql:
         self._run_as = _owned_by("postgres", folder)
         self._programs = pathlib.Path(initdb).parent
         self._settings = settings
-        self.port = free_port()
+        self.port = reserve_port()
         self._process: subprocess.Popen[bytes] | None = None
         #: URL of an empty database.
         self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres"
@@ -203,7 +198,7 @@ class Redis:
         program = shutil.which("redis-server")
         if program is None:
             raise UnavailableError("Redis is not installed (Debian: apt-get install redis-server)")
-        self._program, self._port = program, free_port()
+        self._program, self._port = program, reserve_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"redis://127.0.0.1:{self._port}/0"
 
@@ -244,7 +239,7 @@ class Rabbitmq:
         folder.mkdir()
         self._program, self._epmd, self._folder = program, epmd, folder
         self._run_as = _owned_by("rabbitmq", folder)
-        self._port, distribution_port, epmd_port = (free_port() for _ in range(3))
+        self._port, distribution_port, epmd_port = (reserve_port() for _ in range(3))
         variables = {
             "NODENAME": "chaos@localhost",
             "NODE_PORT": self._port,
@@ -310,7 +305,7 @@ def mariadb(folder: pathlib.Path) -> cabc.Iterator[str]:
         raise UnavailableError("MariaDB is not installed (Debian: apt-get install mariadb-server)")
     folder.mkdir()
     run_as = _owned_by("mysql", folder)
-    port = free_port()
+    port = reserve_port()
     data = folder / "data"
     subprocess.run(
         [

@@ -21,8 +21,8 @@ import time
 import traceback
 import typing as t
 
-from benchmarks.serving import free_port
 from tests import servers
+from tests.ports import reserve_port
 
 from . import kills
 from .installation import Installation
@@ -121,7 +121,7 @@ def _intake(
     do: cabc.Callable[[Installation, Intake], KillResult],
 ) -> cabc.Callable[[str], KillResult]:
     def run(database: str) -> KillResult:
-        intake = Intake(free_port())
+        intake = Intake(reserve_port())
         public = f"http://127.0.0.1:{intake.port}"
         with installation_on(database, public=public, settings=QUICK) as installation:
             intake.start(installation.environment)
@@ -141,7 +141,7 @@ def _celery(
     settings: cabc.Mapping[str, str] = QUICK,
 ) -> cabc.Callable[[str], KillResult]:
     def run(database: str) -> KillResult:
-        public = f"http://127.0.0.1:{free_port()}" if hooked else None
+        public = f"http://127.0.0.1:{reserve_port()}" if hooked else None
         with (
             installation_on(database, public=public, settings=settings) as installation,
             _broker(name) as broker,
@@ -173,7 +173,7 @@ def _broker(name: str) -> cabc.Iterator[Broker]:
 
 def _takeovers(database: str) -> KillResult:
     """Measure takeovers of polls, webhooks, deliveries, and checks of registered webhooks."""
-    intake = Intake(free_port())
+    intake = Intake(reserve_port())
     public = f"http://127.0.0.1:{intake.port}"
     with installation_on(database, public=public) as installation:
         intake.start(installation.environment)

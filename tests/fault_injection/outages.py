@@ -21,8 +21,8 @@ import sys
 import tempfile
 import time
 
-from benchmarks.serving import free_port
 from tests import servers
+from tests.ports import reserve_port
 from tests.waiting import wait_until
 
 from . import failing_databases, kills
@@ -125,7 +125,7 @@ def _go_on(installation: Installation, seconds: float) -> None:
 
 def run(name: str, seconds: float) -> OutageResult:
     """Run one of the outages, with an installation of its own."""
-    intake = Intake(free_port())
+    intake = Intake(reserve_port())
     with contextlib.ExitStack() as stack:
         path = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="woo-outage-", ignore_cleanup_errors=True)
@@ -144,7 +144,7 @@ def power_cuts(cuts: int, *, synchronous_normal: bool = False) -> KillResult:
 
     :param synchronous_normal: with ``synchronous`` at ``NORMAL``, which the package does not use.
     """
-    intake = Intake(free_port())
+    intake = Intake(reserve_port())
     if synchronous_normal:
         os.environ[SYNCHRONOUS_NORMAL] = "1"
     with contextlib.ExitStack() as stack:

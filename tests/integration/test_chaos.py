@@ -6,7 +6,6 @@ import pathlib
 
 import pytest
 
-from benchmarks.serving import free_port
 from flask_woo_events.settings import Settings
 from flask_woo_events.worker import worker
 from tests.conftest import BACKENDS
@@ -15,6 +14,7 @@ from tests.fault_injection.installation import Installation
 from tests.fault_injection.kills import KillResult
 from tests.fault_injection.server_processes import Intake
 from tests.fault_injection.takeover import Takeover
+from tests.ports import reserve_port
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("any_url", BACKENDS[:2], indirect=True)]
@@ -50,7 +50,7 @@ def test_workers_that_are_killed_at_a_commit_lose_nothing(
 
 def test_an_intake_that_is_killed_loses_nothing(any_url: str, tmp_path: pathlib.Path) -> None:
     """Acknowledged webhooks are delivered without a poll, and a poll finds the other changes."""
-    port = free_port()
+    port = reserve_port()
     intake = Intake(port)
     public = f"http://127.0.0.1:{port}"
     with Installation(

@@ -9,7 +9,6 @@ import threading
 import celery
 import pytest
 
-from benchmarks.serving import free_port
 from flask_woo_events import Flask
 from flask_woo_events.db.database import Work
 from flask_woo_events.errors import ConfigurationError
@@ -21,6 +20,7 @@ from tests.fault_injection.installation import Installation
 from tests.fault_injection.kill_series import QUICK
 from tests.fault_injection.server_processes import Intake, ServerProcesses
 from tests.integration.host_app import runtime_of
+from tests.ports import reserve_port
 from tests.waiting import HANG_SECONDS, wait_until
 
 
@@ -39,7 +39,7 @@ def test_killed_workers_and_a_killed_broker_lose_nothing(
     any_url: str, tmp_path: pathlib.Path, redis: servers.Redis
 ) -> None:
     """The next check replaces messages that are lost with the broker or a worker."""
-    port = free_port()
+    port = reserve_port()
     intake, public = Intake(port), f"http://127.0.0.1:{port}"
     with Installation(
         any_url, tmp_path, seed=3, public=public, settings=QUICK

@@ -8,7 +8,6 @@ import dataclasses
 import datetime as dt
 import pathlib
 import shutil
-import socket
 import sqlite3
 import threading
 import time
@@ -31,6 +30,7 @@ from flask_woo_events.worker import worker as workers
 from flask_woo_events.worker.worker import Worker
 from tests.integration.host_app import PREFIX, runtime_of
 from tests.integration.store_to_callback import Event, StoreToCallback, open_env
+from tests.ports import reserve_port
 from tests.waiting import HANG_SECONDS
 
 Make = cabc.Callable[..., StoreToCallback]
@@ -60,9 +60,7 @@ class WebProcess:
     """The web process at one address, started and stopped by a test, with a chosen uptime."""
 
     def __init__(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._port = reserve_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._up = contextlib.ExitStack()
         #: Uptimes of the processes that respond in turn, in seconds; empty for the real one.

@@ -22,6 +22,7 @@ from flask_woo_events.http.exchange import (
     make_session,
 )
 from tests import raw_server
+from tests.ports import reserve_port
 from tests.raw_server import Connection, RawServer, respond, respond_and_wait, response, serve_raw
 from tests.waiting import HANG_SECONDS
 
@@ -283,8 +284,7 @@ def test_endless_framing_is_cut_off(session: requests.Session, start: bytes, mor
 
 def test_refused_connection(session: requests.Session) -> None:
     """The error of a refused connection names the URL without credentials and query."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = reserve_port()
     with pytest.raises(UnreachableError, match="refuses connections") as caught:
         send(session, f"http://me:s3cret@127.0.0.1:{port}/a?consumer_secret=cs_1#f")
     assert caught.value.url == f"http://127.0.0.1:{port}/a"
