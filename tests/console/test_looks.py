@@ -88,13 +88,17 @@ def _wrong_json(page: Page) -> None:
     text = page.locator("#poller_json")
     text.fill(text.input_value().replace("yyyy-MM-dd'T'HH:mm:ss", "YYYY-MM-dd", 1))
     preview = page.get_by_role("button", name="Preview")
+    problem = page.locator("#json-problem .field-error")
+    # Without a script the button shows the problem; the end of the page may not be there yet.
+    problem.or_(preview).first.wait_for()
     if preview.is_visible():
         preview.click()
-    page.locator("#json-problem .field-error").wait_for()
+    problem.wait_for()
 
 
 def _open_sheet(page: Page) -> None:
     page.locator("[title='Configure orders']").click()
+    page.locator(".sheet:visible").first.wait_for()
 
 
 def _missing(page: Page) -> None:
@@ -102,6 +106,7 @@ def _missing(page: Page) -> None:
     page.locator("#store_url").fill("shop")
     page.evaluate("document.getElementById('store').noValidate = true")
     page.locator(".finish .btn-primary").click()
+    page.locator(".invalid-feedback:visible").first.wait_for()
 
 
 def _fill(page: Page) -> None:
@@ -116,6 +121,7 @@ def _dry_run(page: Page) -> None:
     page.locator("#since").fill("2026-11-23T12:00")
     page.locator("#resource").fill("orders")
     page.locator("button[value=dry]").click()
+    page.locator("#result").wait_for()
 
 
 #: Each picture: its page, and what is done there before it is taken.

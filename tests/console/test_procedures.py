@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.console.browser import Watched
 from tests.console.live_site import KEY, SECRET, SIGNATURE_KEY, LiveSite
-from tests.waiting import HANG_SECONDS
+from tests.waiting import HANG_SECONDS, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -77,12 +77,13 @@ def _arrives(page: Page, site: LiveSite, event: tuple[str, str, str]) -> None:
     assert site.receiver.events == [event]
     assert site.receiver.received[0].is_signed_with(SIGNATURE_KEY)
     row = page.get_by_role("row").filter(has_text=event[2])
-    for _ in range(40):
-        # The callback has it a moment before the log says so.
+
+    def listed() -> bool:
         page.goto(f"{site.console}/events?status=delivered")
-        if row.count():
-            break
-        page.wait_for_timeout(250)
+        return row.count() > 0
+
+    # The callback receives the event a moment before the log shows it as delivered.
+    wait_until(listed)
     expect(row.get_by_text(f"{event[0]} {event[1]}")).to_be_visible()
     expect(row.get_by_text("Delivered")).to_be_visible()
 
