@@ -554,6 +554,18 @@ def test_unreachable_store_keeps_webhooks_pending(env: StoreToCallback) -> None:
     assert env.hooks() == {("products", str(product), "UPDATED")}
 
 
+def test_missing_encryption_key_keeps_webhooks_pending(env: StoreToCallback) -> None:
+    """Webhooks wait for the key of the instance's secret, and the instance is released."""
+    product = env.first("products")
+    env.store.acts.stock(product, 5)
+    env.store.webhooks.run_queue()
+    with env.without_key():
+        assert Worker(runtime_of(env.app)).settle_once() == []
+    with runtime_of(env.app).database.read() as session:
+        assert session.get_one(Instance, env.instance_id).lease_until is None
+    assert env.hooks() == {("products", str(product), "UPDATED")}
+
+
 def test_polling_instance_has_no_webhooks(env: StoreToCallback) -> None:
     """Changing the type to polling removes the webhooks from the store."""
     answer = env.api.call(
