@@ -12,6 +12,7 @@ from sqlalchemy import orm
 from ..db.clock import DatabaseClock
 from ..db.models import Arrival, Delivery, DeliveryStatus, Instance, Subscription
 from ..errors import (
+    ConfigurationError,
     SecretError,
     StoreAccessError,
     StoreError,
@@ -69,8 +70,10 @@ class JournalReport:
 def of_installation(runtime: Runtime) -> cabc.Iterator[Finding]:
     """Check what concerns all stores."""
     settings = runtime.settings
-    if not settings.encryption_keys:
-        yield Finding("WOO_EVENTS_ENCRYPTION_KEYS is empty", "flask woo keys generate")
+    try:
+        _ = runtime.cipher
+    except ConfigurationError as exc:
+        yield Finding(str(exc), "flask woo keys generate")
     clock = runtime.clock
     if isinstance(clock, DatabaseClock) and abs(off := clock.offset().total_seconds()) > CLOCK_OFF:
         what = f"this machine's clock differs by {-off:+.0f} s from the database's"
@@ -134,8 +137,8 @@ def _store(runtime: Runtime, view: InstanceView) -> cabc.Iterator[Finding]:
         )
     except SecretError as exc:
         yield Finding(str(exc), "add that key to WOO_EVENTS_ENCRYPTION_KEYS, or " + keys)
-    except WooEventsError as exc:
-        yield Finding(str(exc), "flask woo keys generate")
+    except ConfigurationError:
+        pass  # of_installation reports the keys.
     else:
         if not facts.get("version"):
             what = "the keys' user may not read system_status, which costs two more requests"

@@ -68,6 +68,18 @@ def test_secret_cannot_be_decrypted(env: StoreToCallback) -> None:
         assert "redeliver" in _fix(env, "410 Gone")
 
 
+@pytest.mark.parametrize("keys", [(), ("not-a-key",)])
+def test_encryption_keys_are_wrong(env: StoreToCallback, keys: tuple[str, ...]) -> None:
+    """Keys that cannot encrypt are a problem of the installation, and end no check."""
+    runtime = runtime_of(env.app)
+    runtime.settings = dataclasses.replace(runtime.settings, encryption_keys=keys)
+    del runtime.cipher
+    assert _fix(env, "WOO_EVENTS_ENCRYPTION_KEYS") == "flask woo keys generate"
+    output = env.app.test_cli_runner().invoke(args=["woo", "doctor"]).output
+    assert output.startswith("installation, tables at version 0001: 1 problem\n")
+    assert output.count("    fix: ") == 1
+
+
 def test_poller_is_disabled(env: StoreToCallback) -> None:
     """The fix of a disabled resource is the command that resumes it."""
     _set(env, Poller, state=PollerState.DISABLED, error="no answer")
