@@ -233,6 +233,12 @@ def test_replay_explains_wrong_calls(
     assert result.exit_code != 0 and said in result.output
 
 
+def test_list_refuses_a_limit_below_one(env: StoreToCallback) -> None:
+    """PostgreSQL refuses a negative limit, and SQLite takes it for none."""
+    result = _run(env, "events", "list", "--limit", "-1")
+    assert result.exit_code != 0 and "-1 is not in the range" in result.output
+
+
 def test_deliveries_by_command(env: StoreToCallback) -> None:
     """Unsettled deliveries are listed and sent again."""
     env.receiver.answer = lambda _: 410
