@@ -6,10 +6,12 @@ import collections.abc as cabc
 import contextlib
 import dataclasses
 import json
+import re
 import typing as t
+import urllib.parse
 
 import pydantic
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from .errors import ConfigurationError
 
@@ -43,7 +45,24 @@ def _split_keys(value: object) -> object:
     return tuple(key.strip() for key in value if key.strip())
 
 
+def _check_url(value: str) -> str:
+    with contextlib.suppress(ValueError):  # a host such as [x
+        parts = urllib.parse.urlsplit(value)
+        if not value or (parts.scheme in ("http", "https") and parts.hostname):
+            return value
+    raise ValueError("Input should be a URL that begins with http:// or https://")
+
+
+def _check_prefix(value: str) -> str:
+    # Flask would take <x> for a variable; no request has the others in its path.
+    if re.search(r"[\s<>?#]", value):
+        raise ValueError("Input should be a path such as /woo")
+    return value
+
+
 Keys = t.Annotated[tuple[str, ...], BeforeValidator(_split_keys)]
+Url = t.Annotated[str, AfterValidator(_check_url)]
+Prefix = t.Annotated[str, AfterValidator(_check_prefix)]
 Flag = t.Annotated[bool, BeforeValidator(_strip)]
 Number = t.Annotated[int, BeforeValidator(_refuse_bool)]
 Threads = t.Annotated[Number, Field(ge=1, le=256)]
@@ -61,7 +80,7 @@ class Settings:
     """
 
     #: URL prefix of the API. The default is the path of the Cloud Elements service.
-    url_prefix: str = "/elements/api-v2"
+    url_prefix: Prefix = "/elements/api-v2"
     #: Fernet keys, oldest first; the last one encrypts. ``flask woo keys generate`` makes one.
     encryption_keys: Keys = dataclasses.field(default=(), repr=False)
     #: Flask-SQLAlchemy bind key of the extension's tables; ``None`` is the default database.
@@ -72,7 +91,7 @@ class Settings:
     #: Rows per page of a poll; WooCommerce allows at most 100.
     poll_page_size: t.Annotated[Number, Field(ge=2, le=100)] = 100
     #: URL at which stores reach the API, with its prefix; ``None``: the address of the request.
-    public_url: str | None = None
+    public_url: Url | None = None
     #: Largest body of a store's webhook, bytes.
     hook_max_bytes: Bytes = 8 * 1024 * 1024
     #: Minutes between two checks of an instance's webhooks at its store.
@@ -129,7 +148,7 @@ class Settings:
     #: Serve the console, HTML pages for operators; needs the extra ``console``.
     console: Flag = False
     #: URL prefix of the console.
-    console_prefix: str = "/woo"
+    console_prefix: Prefix = "/woo"
     #: Minutes without a request after which a user of the console must sign in again.
     console_idle_minutes: t.Annotated[Number, Field(ge=1, le=1440)] = 30
     #: Hours after which a user of the console must sign in again in any case.

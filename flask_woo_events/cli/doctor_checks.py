@@ -12,6 +12,8 @@ from sqlalchemy import orm
 from ..db.clock import DatabaseClock
 from ..db.models import Arrival, Delivery, DeliveryStatus, Instance, Subscription
 from ..errors import (
+    ConfigurationError,
+    SecretError,
     StoreAccessError,
     StoreError,
     StoreRejectedError,
@@ -68,8 +70,10 @@ class JournalReport:
 def of_installation(runtime: Runtime) -> cabc.Iterator[Finding]:
     """Check what concerns all stores."""
     settings = runtime.settings
-    if not settings.encryption_keys:
-        yield Finding("WOO_EVENTS_ENCRYPTION_KEYS is empty", "flask woo keys generate")
+    try:
+        _ = runtime.cipher
+    except ConfigurationError as exc:
+        yield Finding(str(exc), "flask woo keys generate")
     clock = runtime.clock
     if isinstance(clock, DatabaseClock) and abs(off := clock.offset().total_seconds()) > CLOCK_OFF:
         what = f"this machine's clock differs by {-off:+.0f} s from the database's"
@@ -131,8 +135,10 @@ def _store(runtime: Runtime, view: InstanceView) -> cabc.Iterator[Finding]:
             f"the store cannot be reached: {exc}",
             f"curl -I '{exc.url or 'https://store/wp-json/'}'",
         )
-    except WooEventsError as exc:
-        yield Finding(str(exc), "flask woo keys rotate")
+    except SecretError as exc:
+        yield Finding(str(exc), "add that key to WOO_EVENTS_ENCRYPTION_KEYS, or " + keys)
+    except ConfigurationError:
+        pass  # of_installation reports the keys.
     else:
         if not facts.get("version"):
             what = "the keys' user may not read system_status, which costs two more requests"
@@ -145,16 +151,16 @@ def _store(runtime: Runtime, view: InstanceView) -> cabc.Iterator[Finding]:
 def journal_of(runtime: Runtime, view: InstanceView) -> JournalReport:
     """Ask a store for the companion plugin; return the state of its journal."""
     with runtime.database.read() as session:
-        access = instance_access.load_access(session, runtime.cipher, view.id)
         kept = session.get_one(Instance, view.id).journal
         chosen = [one for one in pollers.of_instance(session, view.id) if one.selected]
         names = {one.id: one.resource for one in chosen}
     covered = tuple(sorted(names[one] for one in kept.get("covered", ()) if one in names))
     polled = tuple(sorted(set(names.values()) - set(covered)))
     try:
+        access, _collections = _access(runtime, view.id)
         with runtime.store_client(access) as client:
             status = plugin_journal.status(client)
-    except TransportError as exc:
+    except WooEventsError as exc:
         return dataclasses.replace(_no_journal(exc), polled=tuple(sorted(names.values())))
     read, why = view.journal["head"], ""
     if read is None:
@@ -173,7 +179,7 @@ def journal_of(runtime: Runtime, view: InstanceView) -> JournalReport:
     )
 
 
-def _no_journal(exc: TransportError) -> JournalReport:
+def _no_journal(exc: WooEventsError) -> JournalReport:
     if isinstance(exc, StoreRejectedError) and exc.status == 404:
         what = "to save requests, build it with make plugin and upload it at Plugins > Add New"
         return JournalReport(why=f"the plugin is not installed; {what}")

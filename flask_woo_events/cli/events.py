@@ -30,7 +30,13 @@ _instance = click.option(
 @click.option(
     "--object", "object_id", metavar="ID", help="Only list events of the object with this id."
 )
-@click.option("--limit", default=50, show_default=True, help="Maximum number of events.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="Maximum number of events.",
+)
 @as_json_option
 @errors_as_messages
 def list_events(

@@ -8,7 +8,9 @@ import typing as t
 
 import click
 import orjson
+import sqlalchemy as sa
 
+from ..db.database import is_away, words
 from ..errors import WooEventsError
 from ..values.wording import counted
 
@@ -20,7 +22,7 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSO
 
 
 def errors_as_messages(command: cabc.Callable[P, R]) -> cabc.Callable[P, R]:
-    """Turn an exception of the extension into a message and exit status 1."""
+    """Turn an error of the extension or of the database into a message and exit status 1."""
 
     @functools.wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -28,6 +30,11 @@ def errors_as_messages(command: cabc.Callable[P, R]) -> cabc.Callable[P, R]:
             return command(*args, **kwargs)
         except WooEventsError as exc:
             raise click.ClickException(str(exc)) from exc
+        except sa.exc.SQLAlchemyError as exc:
+            if not is_away(exc):
+                raise
+            message = f"the database does not answer: {words(exc).splitlines()[0]}"
+            raise click.ClickException(message) from exc
 
     return wrapper
 

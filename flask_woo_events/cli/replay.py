@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import datetime as dt
 import sys
 import typing as t
@@ -17,6 +18,7 @@ from ..events.notifications import NotificationRecord
 from ..instances.requests import web_address
 from ..runtime import Runtime, current_runtime
 from ..values.dates import parse_iso
+from ..values.wording import counted
 from .output import as_json_option, echo_json, echo_scheduled, errors_as_messages
 
 #: The default maximum of notifications.
@@ -91,12 +93,15 @@ def replay_(
     runtime = current_runtime()
     with runtime.database.read() as session:
         planned = replay.plan(session, selection, limit + 1)
+        left_out = replay.left_out(session, planned[:limit]) if url is None else {}
     if len(planned) > limit:
         click.echo(f"Only the first {limit} notifications; raise --limit for more.", err=True)
     planned = planned[:limit]
     if dry_run:
         for one in planned:
-            _echo(one, "would be sent", as_json)
+            reason = left_out.get(one.id)
+            outcome = "would be sent" if reason is None else f"would not be sent: {reason}"
+            _echo(one, outcome, as_json)
     elif url is not None:
         _elsewhere(runtime, planned, url, as_json)
     else:
@@ -106,6 +111,8 @@ def replay_(
             echo_json({"notifications": len(planned), "deliveries": count})
         else:
             echo_scheduled(count)
+            for reason, number in collections.Counter(left_out.values()).items():
+                click.echo(f"{counted(number, 'notification')} left out: {reason}.", err=True)
 
 
 def _named(chosen: dict[str, t.Any]) -> dict[str, t.Any]:

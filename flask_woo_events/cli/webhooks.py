@@ -36,8 +36,10 @@ def register(instance_id: int, rotate: bool, as_json: bool) -> None:
     found = act(runtime, instance_id)
     _echo(found.webhooks, as_json)
     if not as_json:
+        lacking = {one.topic for one in found.webhooks if one.status != "active"}
         for line in found.repaired:
-            click.echo(f"repaired: {line}")
+            outcome = "not repaired" if line.partition(" ")[0] in lacking else "repaired"
+            click.echo(f"{outcome}: {line}")
     if not found.healthy:
         sys.exit(1)
 

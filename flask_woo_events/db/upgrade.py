@@ -15,9 +15,12 @@ from .models import UtcDateTime
 
 if t.TYPE_CHECKING:
     import alembic.config
+    import alembic.script
 
 #: A version table of our own, apart from that of the application's Alembic.
 VERSION_TABLE = "woo_version"
+#: The table that the first migration creates first.
+_FIRST_TABLE = "woo_organization"
 #: A script there that sets ``REBUILDS = True`` does more than add tables, indexes and columns
 #: that may be left out: workers of the release before it would fail.
 MIGRATIONS = pathlib.Path(__file__).parent / "migrations"
@@ -32,8 +35,8 @@ _LEASES = tuple(
 def upgrade(engine: sa.Engine) -> None:
     """Create our tables, or upgrade them to this release.
 
-    :raises SchemaError: a newer release made the tables, or a migration rebuilds them while a
-        worker holds a lease.
+    :raises SchemaError: a newer release made the tables, their version is not known, or a
+        migration rebuilds them while a worker holds a lease.
     """
     import alembic.command  # not at the top: the import takes 0.3 s
 
@@ -57,19 +60,13 @@ def check(engine: sa.Engine) -> str:
 
     :raises SchemaError: the tables are missing, or of an older or newer release.
     """
-    import alembic.runtime.migration
-    import alembic.script
-
     with engine.connect() as connection:
-        head = alembic.script.ScriptDirectory.from_config(_config(connection)).get_current_head()
-        context = alembic.runtime.migration.MigrationContext.configure(
-            connection, opts={"version_table": VERSION_TABLE}
-        )
-        current = context.get_current_revision()
-    if current != head:
+        current, coming = _state(_config(connection), connection)
+    if coming:
         found = f"at version {current}" if current else "missing"
         raise SchemaError(
-            f"The tables are {found}, this release needs {head}. Run: flask woo db upgrade"
+            f"The tables are {found}, this release needs {coming[-1].revision}. "
+            "Run: flask woo db upgrade"
         )
     return str(current)
 
@@ -90,25 +87,37 @@ def _refuse_rebuilding(config: alembic.config.Config, connection: sa.Connection)
 
 def _rebuilding(config: alembic.config.Config, connection: sa.Connection) -> list[str]:
     """Return the migrations still to come that workers must not see, the first one first."""
+    current, coming = _state(config, connection)
+    if current is None:
+        return []
+    return [one.revision for one in coming if getattr(one.module, "REBUILDS", False)]
+
+
+def _state(
+    config: alembic.config.Config, connection: sa.Connection
+) -> tuple[str | None, list[alembic.script.Script]]:
+    """Return the version of the tables and the migrations still to come, the first one first."""
     import alembic.runtime.migration
     import alembic.script
     import alembic.script.revision
 
-    context = alembic.runtime.migration.MigrationContext.configure(
+    current = alembic.runtime.migration.MigrationContext.configure(
         connection, opts={"version_table": VERSION_TABLE}
-    )
-    current = context.get_current_revision()
-    if current is None:
-        return []
+    ).get_current_revision()
+    if current is None and sa.inspect(connection).has_table(_FIRST_TABLE):
+        raise SchemaError(
+            f"There are tables, but {VERSION_TABLE} does not hold their version, as after a first "
+            "upgrade that was interrupted. Restore it from a backup, or drop the tables whose "
+            "names begin with woo_, then run flask woo db upgrade again."
+        )
     scripts = alembic.script.ScriptDirectory.from_config(config)
     try:
-        coming = list(scripts.iterate_revisions("head", current))
+        return current, list(scripts.iterate_revisions("head", current or "base"))[::-1]
     except alembic.script.revision.RevisionError as exc:
         raise SchemaError(
             f"The tables are at version {current}, which this release does not know. "
             "Install the release that made them."
         ) from exc
-    return [one.revision for one in coming[::-1] if getattr(one.module, "REBUILDS", False)]
 
 
 def _config(connection: sa.Connection) -> alembic.config.Config:

@@ -9,7 +9,15 @@ import datetime as dt
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import Channel, Instance, Notification, StoredEvent, Subscription
+from ..db.models import (
+    UNSETTLED,
+    Channel,
+    Delivery,
+    Instance,
+    Notification,
+    StoredEvent,
+    Subscription,
+)
 from ..events import delivery_states, notifications, outbox
 from ..events.notifications import NotificationRecord
 from ..runtime import Runtime
@@ -81,23 +89,42 @@ def to_callbacks(
     They keep their ids, so that a receiver that stores them recognises them. Unsettled deliveries
     are left as they are. A worker sends the others.
     """
-    instances = {one.instance_id for one in planned}
-    current = session.scalars(
-        sa.select(Subscription)
-        .where(
-            Subscription.instance_id.in_(instances),
-            Subscription.current,
-            Subscription.channel == Channel.WEBHOOK,
-        )
-        .order_by(Subscription.id)
-        .with_for_update()
-    ).all()
+    current = session.scalars(_current(planned).with_for_update()).all()
     count = 0
     for subscription in current:
         numbers = [one.id for one in planned if one.instance_id == subscription.instance_id]
         count += delivery_states.replay(session, subscription, numbers, now)
     outbox.wake(session, current, now)
     return count
+
+
+def left_out(session: orm.Session, planned: cabc.Sequence[NotificationRecord]) -> dict[int, str]:
+    """Return why :func:`to_callbacks` would leave notifications as they are, by their ids."""
+    current = {one.instance_id: one.id for one in session.scalars(_current(planned))}
+    reasons = {
+        one.id: "there is no callback URL" for one in planned if one.instance_id not in current
+    }
+    waiting = sa.select(Delivery.notification_id, Delivery.status).where(
+        Delivery.subscription_id.in_(current.values()),
+        Delivery.notification_id.in_([one.id for one in planned]),
+        Delivery.status.in_(UNSETTLED),
+    )
+    for number, status in session.execute(waiting):
+        reasons[number] = f"not delivered yet ({status})"
+    return reasons
+
+
+def _current(planned: cabc.Sequence[NotificationRecord]) -> sa.Select[Subscription]:
+    """Select the current callbacks of the instances."""
+    return (
+        sa.select(Subscription)
+        .where(
+            Subscription.instance_id.in_({one.instance_id for one in planned}),
+            Subscription.current,
+            Subscription.channel == Channel.WEBHOOK,
+        )
+        .order_by(Subscription.id)
+    )
 
 
 def to_address(

@@ -6,9 +6,10 @@ The API, the console, the commands and the connect flow all go through this modu
 from __future__ import annotations
 
 import contextlib
+import logging
 import typing as t
 
-from ..errors import TransportError
+from ..errors import SecretError, TransportError
 from ..runtime import Runtime
 from ..woocommerce import endpoints
 from ..woocommerce.connection_check import check_store
@@ -16,6 +17,8 @@ from . import lifecycle, specification, views, webhooks
 from .accounts import Caller
 from .requests import InstanceRequest
 from .specification import CurrentSpec, InstanceSpec
+
+_log = logging.getLogger(__name__)
 
 
 def create(
@@ -131,6 +134,11 @@ def register(runtime: Runtime, instance_id: int, base: str, *, later: bool = Fal
 
 
 def _unregister(runtime: Runtime, instance_id: int) -> None:
-    # An unreachable store keeps them. Their deliveries get 404, after which it disables them.
-    with contextlib.suppress(TransportError):
+    try:
         webhooks.remove(runtime, instance_id)
+    except (TransportError, SecretError) as exc:
+        # Their deliveries get 404, after which the store disables them.
+        extra = {"action": "unregister", "instance": instance_id}
+        _log.warning(
+            "the webhooks of instance %d stay at its store: %s", instance_id, exc, extra=extra
+        )

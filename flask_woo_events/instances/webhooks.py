@@ -13,7 +13,13 @@ from sqlalchemy import orm
 
 from ..db.leases import GuardLease, LeaseRenewer
 from ..db.models import Instance, PollerState
-from ..errors import ConfigurationError, ConflictError, LeaseLostError, TransportError
+from ..errors import (
+    ConfigurationError,
+    ConflictError,
+    LeaseLostError,
+    SecretError,
+    TransportError,
+)
 from ..runtime import Runtime
 from ..woocommerce import endpoints
 from ..woocommerce.access import StoreAccess
@@ -138,7 +144,7 @@ def guard(runtime: Runtime, keeper: LeaseRenewer, instance_id: int) -> None:
     try:
         with keeper.hold(lease):
             reconcile(runtime, instance_id)
-    except (TransportError, ConfigurationError, ConflictError) as exc:
+    except (TransportError, ConfigurationError, ConflictError, SecretError) as exc:
         extra = {"action": "guard", "instance": instance_id}
         _log.warning("webhooks of instance %d: %s", instance_id, exc, extra=extra)
     finally:

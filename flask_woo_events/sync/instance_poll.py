@@ -11,7 +11,7 @@ from sqlalchemy import orm
 
 from ..db.leases import InstanceLease, LeaseRenewer, is_free
 from ..db.models import Instance, Poller, PollerState, Source
-from ..errors import StoreError, StoreRestoredError
+from ..errors import SecretError, StoreError, StoreRestoredError
 from ..instances import notices, pollers
 from ..runtime import Runtime
 from ..signals import poller_disabled
@@ -123,7 +123,10 @@ class InstancePoll(InstanceRun):
 
         :param restarts: raise the ``StoreRestoredError``, so that the caller polls once more.
         """
-        poll, journal = self._open(lease, started)
+        try:
+            poll, journal = self._open(lease, started)
+        except SecretError as exc:
+            return self._fail_all(lease, started, exc)
         try:
             self._read_all(poll, journal)
         except StoreRestoredError as exc:
@@ -180,8 +183,7 @@ class InstancePoll(InstanceRun):
 
     def _open(self, lease: InstanceLease, started: dt.datetime) -> tuple[PollSession, JournalSync]:
         with self._database.read() as session:
-            instance = session.get_one(Instance, lease.instance_id)
-            regular = instance.regular_poll_at is None or instance.regular_poll_at <= started
+            regular = _is_regular(session.get_one(Instance, lease.instance_id), started)
         poll = open_poll_session(
             self._runtime,
             self._renewer,
@@ -211,26 +213,51 @@ class InstancePoll(InstanceRun):
     def _failed(self, poll: PollSession, run: ResourceRun, exc: Exception) -> None:
         with run.recorder.transaction() as session:
             row = session.get_one(Poller, run.stream.poller_id)
-            row.failures += 1
-            row.error = str(exc)
-            # Outdated facts about the store may be the reason: they are read again.
-            row.memory = {name: value for name, value in row.memory.items() if name != "statuses"}
-            if "own_route" in row.memory:
-                row.memory = {**row.memory, "route_failed": True}
-            retry_after = exc.retry_after if isinstance(exc, StoreError) else None
-            delay = retry_delay(row.failures, interval=poll.interval, retry_after=retry_after)
-            row.retry_at = self._runtime.clock() + delay
-            if row.failures >= self._runtime.settings.poll_failures_allowed:
-                row.state = PollerState.DISABLED
-                row.error = f"disabled after {row.failures} failures in a row; the last: {exc}"
-            disabled = row.error if row.state == PollerState.DISABLED else None
+            disabled = self._count_failure(row, exc, poll.interval)
         if disabled is not None:
-            self._runtime.send(
-                poller_disabled,
-                instance_id=run.stream.instance_id,
-                resource=run.stream.resource,
-                reason=disabled,
-            )
+            self._send_disabled(run.stream.instance_id, run.stream.resource, disabled)
+
+    def _fail_all(
+        self, lease: InstanceLease, started: dt.datetime, exc: SecretError
+    ) -> list[PollReport]:
+        """Count a failure of each resource that is due: without the keys none can be read."""
+        reports, disabled = [], {}
+        with self._database.write() as session:
+            lease.renew(session, self._renewer.until())
+            instance = session.get_one(Instance, lease.instance_id)
+            regular = _is_regular(instance, started)
+            interval = dt.timedelta(minutes=instance.refresh_minutes)
+            for row in pollers.of_instance(session, instance.id):
+                if row.selected and self._is_due(row, started, regular):
+                    disabled[row.resource] = self._count_failure(row, exc, interval)
+                    report = PollReport(instance=instance.id, resource=row.resource, error=str(exc))
+                    reports.append(report)
+        for report in reports:
+            _log.warning("polling %s: %s", report.resource, exc, extra=extra_of(report))
+            if (reason := disabled[report.resource]) is not None:
+                self._send_disabled(report.instance, report.resource, reason)
+        return reports
+
+    def _count_failure(self, row: Poller, exc: Exception, interval: dt.timedelta) -> str | None:
+        """Schedule the next attempt of a resource; return the reason if it was disabled."""
+        row.failures += 1
+        row.error = str(exc)
+        # Outdated facts about the store may be the reason: they are read again.
+        row.memory = {name: value for name, value in row.memory.items() if name != "statuses"}
+        if "own_route" in row.memory:
+            row.memory = {**row.memory, "route_failed": True}
+        retry_after = exc.retry_after if isinstance(exc, StoreError) else None
+        delay = retry_delay(row.failures, interval=interval, retry_after=retry_after)
+        row.retry_at = self._runtime.clock() + delay
+        if row.failures >= self._runtime.settings.poll_failures_allowed:
+            row.state = PollerState.DISABLED
+            row.error = f"disabled after {row.failures} failures in a row; the last: {exc}"
+        return row.error if row.state == PollerState.DISABLED else None
+
+    def _send_disabled(self, instance_id: int, resource: str, reason: str) -> None:
+        self._runtime.send(
+            poller_disabled, instance_id=instance_id, resource=resource, reason=reason
+        )
 
     def _start_over(self, lease: InstanceLease, exc: StoreRestoredError) -> None:
         """Take a restored store as the new baseline; changes since the last poll are emitted."""
@@ -243,3 +270,8 @@ class InstancePoll(InstanceRun):
                     pollers.start_over(session, poller, since=poller.polled_at)
             instance = session.get_one(Instance, lease.instance_id)
             notices.add(instance, "restored", str(exc), self._runtime.clock())
+
+
+def _is_regular(instance: Instance, started: dt.datetime) -> bool:
+    """Return whether a poll that started then is the regular one, not one after a failure."""
+    return instance.regular_poll_at is None or instance.regular_poll_at <= started

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import contextlib
 import dataclasses
 import pathlib
@@ -11,11 +12,12 @@ import flask
 import orjson
 import sqlalchemy as sa
 
-from flask_woo_events.db.models import Instance, Poller
+from flask_woo_events.db.models import Configuration, Instance, Poller
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.simulation.store.webhook_sender import Headers, Sender
 from flask_woo_events.sync.report import PollReport
+from flask_woo_events.values.crypto import Cipher
 from flask_woo_events.worker.worker import Worker
 from tests.integration.host_app import PREFIX, Api, add_account, dispose, make_app, runtime_of
 
@@ -92,6 +94,19 @@ class StoreToCallback:
         """Return the row of a resource's poller."""
         with runtime_of(self.app).database.read() as session:
             return session.scalars(sa.select(Poller).where(Poller.resource == resource)).one()
+
+    @contextlib.contextmanager
+    def without_key(self) -> cabc.Iterator[None]:
+        """Encrypt the stored secrets with a key that the application lacks, in the block."""
+        cipher, lost = runtime_of(self.app).cipher, Cipher([Cipher.generate_key()])
+        self._encrypt(lambda stored: lost.encrypt(cipher.decrypt(stored)))
+        yield
+        self._encrypt(lambda stored: cipher.encrypt(lost.decrypt(stored)))
+
+    def _encrypt(self, again: cabc.Callable[[str], str]) -> None:
+        with runtime_of(self.app).database.write() as session:
+            for row in session.scalars(sa.select(Configuration).where(Configuration.sealed)):
+                row.value = again(row.value)
 
     @property
     def notices(self) -> list[dict[str, t.Any]]:

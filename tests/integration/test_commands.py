@@ -210,6 +210,17 @@ def test_db_upgrade_and_check(tmp_path: pathlib.Path) -> None:
         dispose(app)
 
 
+@pytest.mark.parametrize("args", ["db upgrade", "db check", "instances list", "poll --once"])
+def test_database_is_away(tmp_path: pathlib.Path, args: str) -> None:
+    """A database that cannot be opened is reported in one sentence, without a traceback."""
+    uri = f"sqlite:///{tmp_path}/missing/folder/host.sqlite3"
+    app = make_app(tmp_path, SQLALCHEMY_DATABASE_URI=uri)
+    result = _run(app, *args.split())
+    expected = "Error: the database does not answer: unable to open database file\n"
+    assert (result.exit_code, result.stderr) == (1, expected)
+    dispose(app)
+
+
 def test_keys_generate(app: flask.Flask) -> None:
     """A generated key encrypts and decrypts."""
     key = _good(app, "keys", "generate").strip()

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from flask_woo_events.db.clock import DatabaseClock, utc_now
-from flask_woo_events.db.models import Instance, Poller, PollerState, WebhookCoverage
+from flask_woo_events.db.models import Instance, Poller, PollerState, Subscription, WebhookCoverage
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.woocommerce.plugin_journal import STATUS_PATH
 from tests.integration.host_app import runtime_of
@@ -58,6 +58,26 @@ def test_keys_are_rejected(env: StoreToCallback) -> None:
     env.store.faults.clear()
     env.store.faults.add("reset", times=100)
     assert "curl" in _fix(env, "the store cannot be reached")
+
+
+def test_secret_cannot_be_decrypted(env: StoreToCallback) -> None:
+    """A secret without its key is a problem of its instance; the other checks go on."""
+    _set(env, Subscription, active=False, reason="410 Gone")
+    with env.without_key():
+        assert "WOO_EVENTS_ENCRYPTION_KEYS" in _fix(env, "cannot be decrypted")
+        assert "redeliver" in _fix(env, "410 Gone")
+
+
+@pytest.mark.parametrize("keys", [(), ("not-a-key",)])
+def test_encryption_keys_are_wrong(env: StoreToCallback, keys: tuple[str, ...]) -> None:
+    """Keys that cannot encrypt are a problem of the installation, and end no check."""
+    runtime = runtime_of(env.app)
+    runtime.settings = dataclasses.replace(runtime.settings, encryption_keys=keys)
+    del runtime.cipher
+    assert _fix(env, "WOO_EVENTS_ENCRYPTION_KEYS") == "flask woo keys generate"
+    output = env.app.test_cli_runner().invoke(args=["woo", "doctor"]).output
+    assert output.startswith("installation, tables at version 0001: 1 problem\n")
+    assert output.count("    fix: ") == 1
 
 
 def test_poller_is_disabled(env: StoreToCallback) -> None:

@@ -554,6 +554,30 @@ def test_unreachable_store_keeps_webhooks_pending(env: StoreToCallback) -> None:
     assert env.hooks() == {("products", str(product), "UPDATED")}
 
 
+def test_register_with_read_only_keys(env: StoreToCallback) -> None:
+    """A webhook that the store refuses is not reported as repaired."""
+    for row in env.store.shop.tables["webhooks"]:
+        row.status = "disabled"
+    env.store.add_key("ck_test", "cs_test", "read")
+    args = ["woo", "webhooks", "register", str(env.instance_id)]
+    result = env.app.test_cli_runner().invoke(args=args)
+    assert result.exit_code == 1
+    assert "\nnot repaired: order.created was disabled\n" in result.output
+    assert "\nrepaired: " not in result.output
+
+
+def test_missing_encryption_key_keeps_webhooks_pending(env: StoreToCallback) -> None:
+    """Webhooks wait for the key of the instance's secret, and the instance is released."""
+    product = env.first("products")
+    env.store.acts.stock(product, 5)
+    env.store.webhooks.run_queue()
+    with env.without_key():
+        assert Worker(runtime_of(env.app)).settle_once() == []
+    with runtime_of(env.app).database.read() as session:
+        assert session.get_one(Instance, env.instance_id).lease_until is None
+    assert env.hooks() == {("products", str(product), "UPDATED")}
+
+
 def test_polling_instance_has_no_webhooks(env: StoreToCallback) -> None:
     """Changing the type to polling removes the webhooks from the store."""
     answer = env.api.call(

@@ -47,11 +47,21 @@ def test_delete_removes_the_webhooks_at_the_store(env: StoreToCallback) -> None:
     assert (result.exit_code, _webhooks(env)) == (0, [])
 
 
-def test_delete_works_without_the_store(env: StoreToCallback) -> None:
+def test_delete_works_without_the_store(
+    env: StoreToCallback, caplog: pytest.LogCaptureFixture
+) -> None:
     """An unreachable store does not prevent the deletion; it keeps its webhooks."""
     env.store.faults.add("reset", times=100)
     result = _run(env, "delete", str(env.instance_id), "--yes")
     assert (result.exit_code, len(_webhooks(env)) > 0) == (0, True)
+    assert env.api.call("GET", f"/instances/{env.instance_id}").status_code == 404
+    assert "the webhooks of instance 1 stay at its store" in caplog.text
+
+
+def test_delete_works_without_the_encryption_key(env: StoreToCallback) -> None:
+    """An instance whose secret cannot be decrypted can be deleted."""
+    with env.without_key():
+        assert _run(env, "delete", str(env.instance_id), "--yes").exit_code == 0
     assert env.api.call("GET", f"/instances/{env.instance_id}").status_code == 404
 
 

@@ -47,6 +47,20 @@ def _first(env: StoreToCallback, kind: str) -> int:
     return min(env.store.truth(kind))
 
 
+def test_a_missing_encryption_key_fails_the_resources(env: StoreToCallback) -> None:
+    """An instance whose secret cannot be decrypted is tried again, and is not leased meanwhile."""
+    with env.without_key():
+        errors = env.errors()
+    assert set(errors) == {"customers", "discounts", "orders", "products"}
+    assert all("WOO_EVENTS_ENCRYPTION_KEYS" in error for error in errors.values())
+    assert (env.poller("orders").failures, env.poller("orders").retry_at is None) == (1, False)
+    with runtime_of(env.app).database.read() as session:
+        assert session.get_one(Instance, env.instance_id).lease_until is None
+    env.store.acts.status(order := _first(env, "orders"), "completed")
+    assert ("orders", str(order), "UPDATED") in env.arrivals()
+    assert env.poller("orders").failures == 0
+
+
 @pytest.mark.parity(28)
 @pytest.mark.parametrize("version", VERSIONS)
 def test_ordinary_changes_arrive(

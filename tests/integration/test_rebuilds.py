@@ -138,7 +138,19 @@ def test_tables_of_a_newer_release(
     revision = add_migration(EXPANSION)
     upgrade.upgrade(engine)
     monkeypatch.undo()
-    with pytest.raises(
-        SchemaError, match=f"at version {revision}, which this release does not know"
-    ):
-        upgrade.upgrade(engine)
+    for refusing in (upgrade.upgrade, upgrade.check):
+        with pytest.raises(
+            SchemaError, match=f"at version {revision}, which this release does not know"
+        ):
+            refusing(engine)
+
+
+def test_tables_without_their_version(any_url: str) -> None:
+    """A first upgrade that was interrupted between two tables is not taken for no tables."""
+    engine = sa.create_engine(any_url, poolclass=sa.pool.NullPool)
+    upgrade.upgrade(engine)
+    with engine.begin() as connection:
+        connection.execute(sa.delete(sa.table(upgrade.VERSION_TABLE)))
+    for refusing in (upgrade.upgrade, upgrade.check):
+        with pytest.raises(SchemaError, match="woo_version does not hold their version"):
+            refusing(engine)

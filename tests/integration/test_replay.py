@@ -24,6 +24,7 @@ from flask_woo_events.delivery import replay
 from flask_woo_events.delivery.replay import ReplaySelection
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.worker import retention
+from tests.integration.host_app import runtime_of
 from tests.integration.ledger_env import NOW, at
 from tests.integration.store_to_callback import StoreToCallback
 from tests.integration.test_dispatch import DeliveryEnv, open_env
@@ -170,6 +171,33 @@ def test_replay_by_command(env: StoreToCallback) -> None:
     assert ("orders", str(number), "UPDATED") in env.delivered()
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"status": "retry"}, "not delivered yet (retry)"),
+        ({"status": "queued"}, "not delivered yet (queued)"),
+        (None, "there is no callback URL"),
+    ],
+)
+def test_dry_run_agrees_with_the_replay(
+    env: StoreToCallback, changes: dict[str, str] | None, reason: str
+) -> None:
+    """A notification that the replay leaves out is not shown as one that would be sent."""
+    env.store.acts.status(number := env.first("orders"), "completed")
+    env.arrivals()
+    with runtime_of(env.app).database.write() as session:
+        if changes is None:
+            session.execute(sa.update(Subscription).values(current=False))
+        else:
+            session.execute(sa.update(Delivery).values(**changes))
+    selected = ("events", "replay", "--object", str(number))
+    dry = _run(env, *selected, "--dry-run")
+    assert dry.output.endswith(f"v2: would not be sent: {reason}\n")
+    done = _run(env, *selected)
+    assert done.stdout.startswith("0 deliveries scheduled")
+    assert done.stderr == f"1 notification left out: {reason}.\n"
+
+
 def test_replay_to_another_address(env: StoreToCallback) -> None:
     """Only the selected events are posted, signed, and nothing is written."""
     env.store.acts.new_coupon("one")
@@ -203,6 +231,12 @@ def test_replay_explains_wrong_calls(
     """The message says what is missing or wrong."""
     result = _run(env, "events", "replay", *args)
     assert result.exit_code != 0 and said in result.output
+
+
+def test_list_refuses_a_limit_below_one(env: StoreToCallback) -> None:
+    """PostgreSQL refuses a negative limit, and SQLite takes it for none."""
+    result = _run(env, "events", "list", "--limit", "-1")
+    assert result.exit_code != 0 and "-1 is not in the range" in result.output
 
 
 def test_deliveries_by_command(env: StoreToCallback) -> None:

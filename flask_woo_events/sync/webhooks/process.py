@@ -12,7 +12,7 @@ from sqlalchemy import orm
 
 from ...db.leases import InstanceLease, LeaseRenewer
 from ...db.models import Instance, PollerState, Source
-from ...errors import StoreError, StoreRestoredError
+from ...errors import SecretError, StoreError, StoreRestoredError
 from ...events import webhook_coverage
 from ...runtime import Runtime
 from ...woocommerce.webhooks import GONE_BELOW
@@ -95,9 +95,16 @@ class HintProcessor(InstanceRun):
             pending = inbox.pending(session, lease.instance_id)
         if pending is None:
             return False
-        poll = open_poll_session(
-            self._runtime, self._renewer, lease, lambda poller: poller.state != PollerState.DISABLED
-        )
+        try:
+            poll = open_poll_session(
+                self._runtime,
+                self._renewer,
+                lease,
+                lambda poller: poller.state != PollerState.DISABLED,
+            )
+        except SecretError as exc:
+            self._postpone(lease.instance_id, exc, dt.timedelta())
+            return False
         named = {
             run.stream.poller_id: hint_routing.route(
                 run, pending.hints, shared_ids=hint_routing.POSTS
@@ -144,12 +151,15 @@ class HintProcessor(InstanceRun):
         return True
 
     def _failed(self, poll: PollSession, run: ResourceRun, exc: Exception) -> None:
+        self._postpone(poll.lease.instance_id, exc, poll.interval)
+
+    def _postpone(self, instance_id: int, exc: Exception, interval: dt.timedelta) -> None:
         """Keep the webhooks pending until the next attempt."""
-        instance_id, now = poll.lease.instance_id, self._runtime.clock()
+        now = self._runtime.clock()
         retry_after = exc.retry_after if isinstance(exc, StoreError) else None
         with self._lock:
             failures = self._failing.get(instance_id, (0, now))[0] + 1
-            delay = retry_delay(failures, interval=poll.interval, retry_after=retry_after)
+            delay = retry_delay(failures, interval=interval, retry_after=retry_after)
             self._failing[instance_id] = (failures, now + delay / _SOONER)
         extra = {"action": "settle", "instance": instance_id}
         _log.warning("webhooks of instance %d wait: %s", instance_id, exc, extra=extra)
