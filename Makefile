@@ -8,6 +8,8 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# Tests start many processes, which would compile the package each time.
+unexport PYTHONDONTWRITEBYTECODE
 # Many tests wait for servers and browsers: more of them than cores run at once.
 PYTEST_ARGS ?= -n 4 --dist worksteal
 
@@ -64,8 +66,10 @@ oldest-sqlalchemy: $(VENV)-sqlalchemy20/.test
 
 # The long forms: every scenario on every version, thousands of histories, kills and outages.
 soak: packages $(VENV)/.test
-	HISTORIES=2048 ALL_VERSIONS=1 $(BIN)/python -m pytest $(PYTEST_ARGS) tests/model \
-	  tests/integration/test_prove.py
+	ALL_VERSIONS=1 EXAMPLES=16 $(BIN)/python -m pytest $(PYTEST_ARGS) tests/model \
+	  tests/integration/test_prove.py tests/integration/test_openapi.py \
+	  tests/integration/test_api_bad_input.py tests/integration/test_ledger.py \
+	  tests/unit/woocommerce/test_paging.py tests/unit/sync/test_missing.py
 	$(MAKE) chaos outages
 
 # Asks an advisory service about every installed package; needs the network.

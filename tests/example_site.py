@@ -28,14 +28,13 @@ class ExampleSite:
         #: What the processes printed.
         self.log = folder / "log.txt"
         self.database = folder / "woo.sqlite3"
-        self._environment = {
-            **os.environ,
-            "FLASK_APP": "example_app",
+        self.settings = {
             "FLASK_SQLALCHEMY_DATABASE_URI": f"sqlite:///{self.database}",
             "FLASK_WOO_EVENTS_ENCRYPTION_KEYS": json.dumps(["A" * 43 + "="]),
             "FLASK_WOO_EVENTS_ALLOW_PRIVATE_CALLBACKS": "true",
             **settings,
         }
+        self._environment = {**os.environ, "FLASK_APP": "example_app", **self.settings}
 
     def command(self, *args: str) -> str:
         """Run ``flask woo ...`` to its end; return what it printed."""

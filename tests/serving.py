@@ -22,9 +22,9 @@ def serve_handler(handler: type[http.server.BaseHTTPRequestHandler]) -> cabc.Ite
 
 
 @contextlib.contextmanager
-def serve_app(app: flask.Flask) -> cabc.Iterator[tuple[str, int]]:
+def serve_app(app: flask.Flask, port: int = 0) -> cabc.Iterator[tuple[str, int]]:
     """Serve an application over sockets; yield host and port."""
-    server = werkzeug.serving.make_server("127.0.0.1", 0, app, threaded=True)
+    server = werkzeug.serving.make_server("127.0.0.1", port, app, threaded=True)
     with _running(server):
         yield "127.0.0.1", server.server_port
 

@@ -10,9 +10,14 @@ import pathlib
 import shutil
 import sqlite3
 
+import pytest
+
+import example_app
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.simulation.store import SimulatedStore
 from tests.example_site import ExampleSite
+from tests.integration.host_app import dispose
+from tests.serving import serve_app
 
 KEY, SECRET = "ck_" + "a" * 40, "cs_" + "b" * 40
 SIGNATURE_KEY = "0123456789abcdef0123456789abcdef"
@@ -34,6 +39,17 @@ class LiveSite(ExampleSite):
         self.receiver, self.callback_url = receiver, callback_url
         self.console = f"{self.url}/woo"
         self.user_secret = self.organization_secret = ""
+
+    @contextlib.contextmanager
+    def serving(self) -> cabc.Iterator[None]:
+        """Serve the application from a thread, which starts sooner than a process."""
+        with pytest.MonkeyPatch.context() as environment:
+            for name, value in self.settings.items():
+                environment.setenv(name, value)
+            app = example_app.create_app()
+        with serve_app(app, self.port):
+            yield
+        dispose(app)
 
     def add_user(self, name: str, organization: str) -> None:
         """Add the user of the console."""

@@ -24,8 +24,19 @@ from tests.integration.host_app import (
     make_app,
     runtime_of,
 )
-from tests.integration.store_to_callback import StoreToCallback, open_env
+from tests.integration.store_to_callback import VERSIONS, StoreToCallback, open_env
 from tests.serving import serve_handler
+
+FOLDER = pathlib.Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave older versions of stores out of ``make check``."""
+    for item in items:
+        called = getattr(item, "callspec", None)
+        version = called and called.params.get("version")
+        if version in VERSIONS[:-1] and FOLDER in item.path.parents:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from hypothesis import strategies as st
 
 from flask_woo_events.db.models import Configuration, Instance
+from tests.examples import examples
 from tests.integration.host_app import PREFIX, Api, Body, Headers, body_for, runtime_of
 from tests.serving import serve_app
 
@@ -361,7 +362,7 @@ _CHANGES = st.fixed_dictionaries(
     },
 )
 _FUZZ = hypothesis.settings(
-    max_examples=200,
+    max_examples=examples(60),
     deadline=None,
     database=None,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
@@ -393,7 +394,7 @@ def test_random_json(app: flask.Flask, api: Api, value: object) -> None:
     _survives(app, api, orjson.dumps(value), _first(app, api))
 
 
-@hypothesis.settings(_FUZZ, max_examples=100)
+@hypothesis.settings(_FUZZ, max_examples=examples(30))
 @hypothesis.given(changes=_CHANGES)
 def test_random_changes_of_a_good_body(app: flask.Flask, api: Api, changes: Body) -> None:
     """A valid body with random values in it is answered."""

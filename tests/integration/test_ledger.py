@@ -12,6 +12,7 @@ from flask_woo_events.db.database import Database
 from flask_woo_events.db.models import Delivery, Notification, Object, Source, StoredEvent, Wait
 from flask_woo_events.events import outbox
 from flask_woo_events.sync.ledger import lookup, observation, record
+from tests.examples import examples
 from tests.integration.ledger_env import NOW, LedgerEnv, at, build
 
 
@@ -168,7 +169,7 @@ HISTORY = st.lists(st.dictionaries(st.sampled_from("12345"), BODY, max_size=5), 
 
 @pytest.mark.parity(29)
 @settings(
-    max_examples=60,
+    max_examples=examples(30),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

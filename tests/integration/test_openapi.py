@@ -24,6 +24,7 @@ from flask_woo_events.api.openapi import document as openapi
 from flask_woo_events.api.openapi.instance_operations import OPERATIONS
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.worker.worker import Worker
+from tests.examples import examples
 from tests.integration.host_app import (
     PREFIX,
     Account,
@@ -247,7 +248,7 @@ class _Switch:
 
 
 #: Keys of a configuration that are varied; each adds some hundred calls.
-VARIED = ("store.url", "event.notification.enabled", "event.poller.configuration")
+VARIED = ("event.poller.configuration", "store.url", "event.notification.enabled")[: examples(1)]
 
 
 def _read_description() -> t.Any:
@@ -289,9 +290,10 @@ def _aim(case: Case, instance: dict[str, t.Any], entry: int, shop: Store) -> Non
             body |= {"element": {"key": "woocommercerest"}}
 
 
+@pytest.mark.slow
 @SCHEMA.parametrize()  # type: ignore[untyped-decorator]
 @hypothesis.settings(
-    max_examples=6,
+    max_examples=examples(3),
     deadline=None,
     derandomize=True,
     database=None,

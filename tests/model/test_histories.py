@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections.abc as cabc
-import os
 import typing as t
 
 import hypothesis
@@ -15,11 +14,12 @@ from flask_woo_events.settings import Settings
 from flask_woo_events.simulation.loss_suite.harness import CrashableDatabase
 from flask_woo_events.simulation.store.faults import Kind
 from flask_woo_events.sync.reading import missing
+from tests.examples import examples
 from tests.integration.host_app import dispose, make_app, runtime_of
 from tests.model.history_env import ACTS, DuringPoll, HistoryEnv
 
 #: Histories in all; ``make soak`` plays 2,048.
-HISTORIES = int(os.environ.get("HISTORIES", "128"))
+HISTORIES = examples(128)
 #: Polls after which everything was compared once, with 5 rows per page.
 ENOUGH_POLLS = 12
 FAULTS: tuple[Kind, ...] = (

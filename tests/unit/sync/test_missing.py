@@ -10,6 +10,7 @@ import hypothesis
 from hypothesis import strategies as st
 
 from flask_woo_events.sync.reading.missing import MAX_SEARCH_REQUESTS, _Search
+from tests.examples import examples
 
 PAGE = 100
 
@@ -48,7 +49,7 @@ def _search(reading: FakeReading) -> _Search:
 _ids = st.sets(st.integers(1, 3000), max_size=600)
 
 
-@hypothesis.settings(deadline=None, max_examples=300)
+@hypothesis.settings(deadline=None, max_examples=examples(150))
 @hypothesis.given(_ids, _ids, _ids, st.integers(2, 100))
 def test_deletions_are_found(both: set[int], gone: set[int], new: set[int], size: int) -> None:
     """Without additions every deletion is found; with them, only differences are found."""

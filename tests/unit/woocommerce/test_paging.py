@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from flask_woo_events.errors import StoreGarbledError
 from flask_woo_events.woocommerce.client import StoreResponse
 from flask_woo_events.woocommerce.paging import Page, walk
+from tests.examples import examples
 
 DATE = dt.datetime(2026, 11, 23, 21, 3, 50, tzinfo=dt.UTC)
 
@@ -213,7 +214,7 @@ def test_page_of_one_row_cannot_overlap() -> None:
 Changes = list[tuple[list[int], list[int]]]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     start=st.sets(st.integers(1, 200), max_size=60),
     changes=st.lists(
