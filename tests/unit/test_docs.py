@@ -283,6 +283,14 @@ def test_pages_are_plain(page: pathlib.Path) -> None:
     assert not re.search(r"[ \t]+$", text, re.MULTILINE)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_numbers_begin_no_list(page: pathlib.Path) -> None:
+    """A sentence that ends with a number does not turn the next lines into a list."""
+    prose = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    numbers = [int(number) for number in re.findall(r"^ *(\d+)\. ", prose, re.MULTILINE)]
+    assert [number for number in numbers if number > 12] == []
+
+
 @pytest.mark.parametrize("term", TERMS)
 def test_glossary_defines_a_term_once(term: str) -> None:
     """The glossary has one definition of each central term."""
