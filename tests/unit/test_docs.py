@@ -267,6 +267,18 @@ def test_code_is_valid(page: pathlib.Path) -> None:
             json.loads(code)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_imports_of_the_package_work(page: pathlib.Path) -> None:
+    """Python examples import only names that the package has."""
+    for language, code in _fences(page):
+        if language != "python":
+            continue
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE.name):
+                for name in node.names:
+                    assert _is_importable(f"{node.module}.{name.name}"), name.name
+
+
 def test_index_lists_every_page() -> None:
     """Each page is in a table of contents of the index."""
     entries = set(_text("index.md").splitlines())
