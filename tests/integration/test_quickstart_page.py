@@ -7,6 +7,7 @@ import json
 import pathlib
 import re
 import types
+import typing as t
 
 import cryptography.fernet
 import flask
@@ -48,10 +49,10 @@ def _run(app: flask.Flask, *args: str, stdin: str | None = None) -> None:
 
 def test_a_completed_order_sends_the_events_of_the_page(shop: flask.Flask) -> None:
     """The callback receives the events that the page lists, and no other."""
-    numbers = {option.name: option.default for option in simulate.params}
+    sizes = {option.name: option.default for option in simulate.params}
     store = SimulatedStore("11.0", consumer_key="ck_simulated", consumer_secret="cs_simulated")
     names = ("orders", "products", "coupons", "customers")
-    store.populate(**{name: numbers[name] for name in names})
+    store.populate(**{name: t.cast(int, sizes[name]) for name in names})
     receiver = CallbackReceiver()
     with store.serve() as url, receiver.serve() as callback:
         request = re.findall(r"-d '(.*)'", _block("bash", "/instances"), re.DOTALL)[0]
