@@ -58,7 +58,10 @@ def _date(ctx: click.Context, param: click.Parameter, value: str | None) -> dt.d
     help="Only replay events recorded at or after this date, UTC.",
 )
 @click.option(
-    "--until", metavar="DATE", callback=_date, help="Only replay events recorded before it, UTC."
+    "--until",
+    metavar="DATE",
+    callback=_date,
+    help="Only replay events recorded before this date, UTC.",
 )
 @click.option(
     "--to", "url", metavar="URL", help="Post the events to this URL instead, immediately and once."

@@ -15,6 +15,7 @@ from ..errors import SecretError, StoreError, StoreRestoredError
 from ..instances import notices, pollers
 from ..runtime import Runtime
 from ..signals import poller_disabled
+from ..values.wording import counted
 from . import hint_routing, usage
 from .backoff import retry_delay
 from .instance_run import InstanceRun, extra_of
@@ -179,7 +180,8 @@ class InstancePoll(InstanceRun):
         if report.error is not None:
             _log.warning("polling %s: %s", report.resource, report.error, extra=extra_of(report))
             return
-        _log.info("polled %s: %d events", report.resource, report.events, extra=extra_of(report))
+        found = counted(report.events, "event")
+        _log.info("polled %s: %s", report.resource, found, extra=extra_of(report))
 
     def _open(self, lease: InstanceLease, started: dt.datetime) -> tuple[PollSession, JournalSync]:
         with self._database.read() as session:

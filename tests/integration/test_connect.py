@@ -7,6 +7,7 @@ import contextlib
 import datetime as dt
 import json
 import pathlib
+import re
 import shutil
 import typing as t
 import urllib.parse
@@ -26,6 +27,7 @@ from flask_woo_events.simulation.store import SimulatedStore
 from tests.integration.host_app import PREFIX, add_account, dispose, make_app, runtime_of
 
 BASE = f"https://events.test{PREFIX}"
+PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "companion.md"
 
 
 class Desk:
@@ -298,6 +300,21 @@ def test_rubbish_is_refused(desk: Desk, body: bytes) -> None:
         f"{PREFIX}/connect/callback", data=body, content_type="application/json"
     )
     assert answer.status_code in (400, 413)
+
+
+def test_the_page_shows_a_view_that_works(desk: Desk) -> None:
+    """The example of the documentation leads to a store, which is then connected."""
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    [code] = [block for block in blocks if "wc_auth.begin(" in block]
+    namespace: dict[str, t.Any] = {}
+    add_account(desk.app, "alice", "example")
+    exec(code, namespace)
+    with desk.app.test_request_context():
+        location = namespace["connect_store"](desk.url).location
+    state = urllib.parse.parse_qs(urllib.parse.urlsplit(location).query)["user_id"][0]
+    assert desk.send(state) == 200
+    [instance] = desk.instances()
+    assert instance.name == "Their shop"
 
 
 def test_the_console_begins_by_itself(desk: Desk) -> None:

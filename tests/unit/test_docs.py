@@ -267,6 +267,18 @@ def test_code_is_valid(page: pathlib.Path) -> None:
             json.loads(code)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_imports_of_the_package_work(page: pathlib.Path) -> None:
+    """Python examples import only names that the package has."""
+    for language, code in _fences(page):
+        if language != "python":
+            continue
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE.name):
+                for name in node.names:
+                    assert _is_importable(f"{node.module}.{name.name}"), name.name
+
+
 def test_index_lists_every_page() -> None:
     """Each page is in a table of contents of the index."""
     entries = set(_text("index.md").splitlines())
@@ -281,6 +293,14 @@ def test_pages_are_plain(page: pathlib.Path) -> None:
     prose = re.sub(r"`[^`\n]*`|<[^>]*>", "", _FENCE.sub("", text))
     assert "!" not in prose.replace("![", "[")
     assert not re.search(r"[ \t]+$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_numbers_begin_no_list(page: pathlib.Path) -> None:
+    """A sentence that ends with a number does not turn the next lines into a list."""
+    prose = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    numbers = [int(number) for number in re.findall(r"^ *(\d+)\. ", prose, re.MULTILINE)]
+    assert [number for number in numbers if number > 12] == []
 
 
 @pytest.mark.parametrize("term", TERMS)
