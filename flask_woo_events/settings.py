@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import contextlib
 import dataclasses
+import functools
 import json
 import re
 import typing as t
@@ -172,13 +173,18 @@ def read_settings(config: cabc.Mapping[str, object]) -> Settings:
         if key.startswith(PREFIX):
             values[name] = value
     try:
-        return _normalise(pydantic.TypeAdapter(Settings).validate_python(values))
+        return _normalise(_checks().validate_python(values))
     except pydantic.ValidationError as exc:
         error = exc.errors(include_url=False, include_context=False)[0]
     name = str(error["loc"][0])
     expected = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be", 1)
     shown = "" if name in _SECRET else f", not {values[name]!r}"
     raise ConfigurationError(f"{PREFIX}{name.upper()} {expected}{shown}.")
+
+
+@functools.cache
+def _checks() -> pydantic.TypeAdapter[Settings]:
+    return pydantic.TypeAdapter(Settings)
 
 
 def _normalise(settings: Settings) -> Settings:

@@ -10,6 +10,8 @@ import typing as t
 import pytest
 import sqlalchemy as sa
 import werkzeug.routing
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.util import LRUCache
 
 from flask_woo_events.db.database import Database
 from flask_woo_events.db.models import Base
@@ -117,17 +119,42 @@ def _empty_tables(url: str) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def compiled_rules() -> cabc.Iterator[None]:
     """Compile each URL rule once: thousands of tests make an application with the same rules."""
-    compiled: dict[object, t.Any] = {}
-    compile_builder = werkzeug.routing.Rule._compile_builder
+    compiled: dict[object, dict[str, t.Any]] = {}
+    compile_rule = werkzeug.routing.Rule.compile
 
-    def compile_once(rule: werkzeug.routing.Rule, append_unknown: bool = True) -> t.Any:
-        converters = tuple((name, type(one)) for name, one in rule._converters.items())
+    def compile_once(rule: werkzeug.routing.Rule) -> None:
         defaults = tuple(sorted((rule.defaults or {}).items()))
-        key = (rule.rule, rule.subdomain, rule.host, defaults, converters, append_unknown)
+        converters = frozenset(rule.map.converters.items())
+        options = (rule.subdomain, rule.host, rule.map.host_matching, rule.merge_slashes)
+        key = (rule.rule, defaults, converters, *options)
         if key not in compiled:
-            compiled[key] = compile_builder(rule, append_unknown)
-        return compiled[key]
+            compile_rule(rule)
+            compiled[key] = {
+                name: vars(rule)[name] for name in ("_parts", "_trace", "_converters", "arguments")
+            } | {name: vars(rule)[name].__func__ for name in ("_build", "_build_unknown")}
+            return
+        for name, value in compiled[key].items():
+            bound = value.__get__(rule) if name.startswith("_build") else value
+            setattr(rule, name, bound)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(werkzeug.routing.Rule, "_compile_builder", compile_once)
+        patch.setattr(werkzeug.routing.Rule, "compile", compile_once)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_statements() -> cabc.Iterator[None]:
+    """Compile each statement for SQLite once, as one process of an application does."""
+    shared: LRUCache[t.Any, t.Any] = LRUCache(5_000)
+
+    def share(connection: sa.Connection) -> None:
+        if type(connection.dialect) is SQLiteDialect_pysqlite:
+            connection.engine._compiled_cache = shared
+
+    with pytest.MonkeyPatch.context() as patch:
+        # A statement's key holds the dialect, of which each engine has its own.
+        patch.setattr(SQLiteDialect_pysqlite, "__eq__", lambda one, other: type(one) is type(other))
+        patch.setattr(SQLiteDialect_pysqlite, "__hash__", lambda one: hash(type(one)))
+        sa.event.listen(sa.Engine, "engine_connect", share)
+        yield
+        sa.event.remove(sa.Engine, "engine_connect", share)
