@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Many tests wait for servers and browsers: more of them than cores run at once.
 PYTEST_ARGS ?= -n 4 --dist worksteal
 
-.PHONY: demo check test lint types docs quick all-tests oldest-sqlalchemy soak packages audit \
+.PHONY: demo check test lint types docs quick operations all-tests oldest-sqlalchemy soak packages audit \
   plugin plugin-test bench peers screenshots chaos outages clean
 
 demo: $(VENV)/.demo
@@ -24,7 +24,7 @@ check: lint types quick
 
 # What has to pass before a change lands: fourteen minutes on two idle cores; eight are the aim.
 test: packages
-	@$(MAKE) --no-print-directory -j 2 lint docs types
+	@$(MAKE) --no-print-directory -j 2 lint docs operations types
 	@$(MAKE) --no-print-directory all-tests oldest-sqlalchemy
 
 packages:
@@ -42,11 +42,15 @@ docs: $(VENV)/.test
 
 # Unit tests, and on SQLite those integration tests that start no process.
 quick: $(VENV)/.test
-	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/unit tests/integration \
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -p no:schemathesis tests/unit tests/integration \
 	  -m "not slow and not postgresql and not mariadb and not browser"
 
+# Every test but those of the API's description, which Schemathesis makes.
 all-tests: $(VENV)/.test
-	$(BIN)/python -m pytest $(PYTEST_ARGS) --durations 20
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -p no:schemathesis --ignore tests/openapi --durations 20
+
+operations: $(VENV)/.test
+	$(BIN)/python -m pytest tests/openapi
 
 # The companion plugin as a zip that WordPress installs, and its tests on a real WordPress, which
 # `make test` runs too.
@@ -67,7 +71,7 @@ oldest-sqlalchemy: $(VENV)-sqlalchemy20/.test
 # The long forms: every scenario on every version, thousands of histories, kills and outages.
 soak: packages $(VENV)/.test
 	ALL_VERSIONS=1 EXAMPLES=16 $(BIN)/python -m pytest $(PYTEST_ARGS) tests/model \
-	  tests/integration/test_prove.py tests/integration/test_openapi.py \
+	  tests/integration/test_prove.py tests/openapi \
 	  tests/integration/test_api_bad_input.py tests/integration/test_ledger.py \
 	  tests/unit/woocommerce/test_paging.py tests/unit/sync/test_missing.py
 	$(MAKE) chaos outages
