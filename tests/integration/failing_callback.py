@@ -57,6 +57,7 @@ class FailingCallback:
         self.seen: set[Mode] = set()
         self._lock = threading.Lock()
         self._over = threading.Event()
+        self._connections: list[socket.socket] = []
 
     @contextlib.contextmanager
     def serve(self) -> cabc.Iterator[str]:
@@ -66,8 +67,10 @@ class FailingCallback:
             thread.start()
             yield f"http://127.0.0.1:{listener.getsockname()[1]}/events"
             self._over.set()
-            with contextlib.suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
+            # Clients keep connections open, whose threads wait for another request.
+            for one in (listener, *self._connections):
+                with contextlib.suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
         thread.join()
 
     def _accept(self, listener: socket.socket) -> None:
@@ -77,6 +80,7 @@ class FailingCallback:
                 connection, _ = listener.accept()
             except OSError:
                 break
+            self._connections.append(connection)
             threads.append(threading.Thread(target=self._serve, args=(connection,), daemon=True))
             threads[-1].start()
         for thread in threads:

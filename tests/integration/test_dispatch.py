@@ -29,12 +29,14 @@ from tests.integration.failing_callback import MODES, FailingCallback, Mode
 from tests.integration.ledger_env import NOW, LedgerEnv, build
 from tests.waiting import HANG_SECONDS, wait_until
 
-#: Time-outs of callbacks in real seconds; the clock of the tests is set by hand.
+#: Time-outs in real seconds of callbacks that do not answer; the clock is set by hand.
 QUICK = {
     "callback_connect_timeout": 0.3,
     "callback_read_timeout": 0.15,
     "callback_total_timeout": 0.3,
 }
+#: Time-outs of the others.
+PATIENT = dict.fromkeys(QUICK, HANG_SECONDS)
 
 
 class Clock:
@@ -98,7 +100,7 @@ def open_env(database: Database, url: str, **settings: t.Any) -> DeliveryEnv:
     chosen = Settings(
         encryption_keys=(Cipher.generate_key(),),
         allow_private_callbacks=True,
-        **(QUICK | settings),
+        **(PATIENT | settings),
     )
     runtime = Runtime(chosen, database, clock)
     return DeliveryEnv(build(database, callback=url), runtime, clock)
@@ -118,7 +120,7 @@ def test_an_hour_of_failures_loses_nothing(any_database: Database) -> None:
     callback = FailingCallback(choose, lambda: env.clock().timestamp())
     versions: collections.Counter[int] = collections.Counter()
     with callback.serve() as url:
-        env = open_env(any_database, url)
+        env = open_env(any_database, url, **QUICK)
         for _minute in range(60):
             for number in chance.sample(range(1, 13), 3):
                 versions[number] += 1
@@ -183,8 +185,7 @@ def test_one_notification_that_fails_does_not_hold_the_others(any_database: Data
     """A callback that rejects one object still gets all the others."""
     receiver = CallbackReceiver(lambda one: 500 if one.events[0]["objectId"] == "7" else 200)
     with receiver.serve() as url:
-        patience = {"callback_read_timeout": HANG_SECONDS, "callback_total_timeout": HANG_SECONDS}
-        env = open_env(any_database, url, **patience)
+        env = open_env(any_database, url)
         for number in range(20):
             env.ledger.see({"id": number})
         env.dispatch()
@@ -228,8 +229,6 @@ def test_a_slow_callback_gets_several_threads_but_not_all(any_database: Database
             any_database,
             url,
             deliver_threads=6,
-            callback_read_timeout=HANG_SECONDS,
-            callback_total_timeout=HANG_SECONDS,
         )
         for number in range(12):
             env.ledger.see({"id": number})
@@ -247,8 +246,6 @@ def test_a_result_does_not_wait_for_a_slow_callback(any_database: Database) -> N
             any_database,
             quick_url,
             deliver_threads=1,
-            callback_read_timeout=HANG_SECONDS,
-            callback_total_timeout=HANG_SECONDS,
         )
         env.ledger.see({"id": 1})
         build(any_database, callback=slow_url).see({"id": 2}, seconds=1)
@@ -271,8 +268,7 @@ def test_a_process_claims_a_limited_number_ahead(any_database: Database) -> None
         return 200 if go.wait(HANG_SECONDS) else 500
 
     with CallbackReceiver(answer).serve() as url:
-        patience = {"callback_read_timeout": HANG_SECONDS, "callback_total_timeout": HANG_SECONDS}
-        env = open_env(any_database, url, deliver_threads=2, **patience)
+        env = open_env(any_database, url, deliver_threads=2)
         ledgers = [env.ledger, *(build(any_database, callback=url) for _ in range(3))]
         for ledger in ledgers:
             for number in range(40):
@@ -385,7 +381,9 @@ def test_every_attempt_is_recorded(any_database: Database) -> None:
     with callback.serve() as url:
         env = open_env(any_database, url)
         env.ledger.see({"id": 1})
-        for _ in range(4):
+        for mode in tuple(modes):
+            limits = QUICK if mode == "silent" else PATIENT
+            env.runtime.settings = dataclasses.replace(env.runtime.settings, **limits)
             env.dispatch()
             env.clock.move(3 * 3600)
     with any_database.read() as session:
