@@ -27,11 +27,12 @@ ARGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 _AXE = pathlib.Path(axe_playwright_python.__file__).with_name("axe.min.js")
-_RUN = """async () => {
+_RUN = """async colours => {
   // Rows of a table are alike; to look at the colours of fifty takes most of the time.
   const found = await axe.run({exclude: [["tbody tr:nth-child(n+9)"]]}, {
     runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"],
     resultTypes: ["violations"],
+    rules: {"color-contrast": {enabled: colours}},
   });
   return found.violations.map(one => ({
     id: one.id, impact: one.impact, nodes: one.nodes.map(node => node.html.slice(0, 200)),
@@ -54,10 +55,13 @@ def find() -> str:
     :raises MissingBrowser: nowhere.
     """
     named = os.environ.get("WOO_TEST_BROWSER")
-    for one in filter(None, (named, shutil.which("chromium"), shutil.which("chromium-browser"))):
+    programs = ("chromium-headless-shell", "chromium", "chromium-browser")
+    for one in filter(None, (named, *map(shutil.which, programs))):
         if pathlib.Path(one).exists():
             return one
-    raise MissingBrowser("Chromium is not installed (Debian: apt-get install chromium)")
+    raise MissingBrowser(
+        "Chromium is not installed (Debian: apt-get install chromium-headless-shell)"
+    )
 
 
 @contextlib.contextmanager
@@ -78,9 +82,13 @@ class Watched:
     """A browser context that records errors.
 
     :param host: the only host that may be asked.
+    :param colours: check their contrast, too, which takes longer than all other checks.
     """
 
-    def __init__(self, browser: Browser, host: str, **options: t.Any) -> None:
+    def __init__(
+        self, browser: Browser, host: str, *, colours: bool = False, **options: t.Any
+    ) -> None:
+        self._colours = colours
         self.context: BrowserContext = browser.new_context(**options)
         self.context.set_default_timeout(HANG_SECONDS * 1000)
         self.page: Page = self.context.new_page()
@@ -115,7 +123,7 @@ class Watched:
         """Check accessibility, and that nothing is wider than the window."""
         if self._scripts:
             self.page.evaluate(_AXE.read_text(encoding="utf-8"))
-            found = self.page.evaluate(_RUN)
+            found = self.page.evaluate(_RUN, self._colours)
             hard = [one for one in found if one["impact"] in ("serious", "critical")]
             assert not hard, hard
         wide = self.page.evaluate(

@@ -41,8 +41,8 @@ HIGHEST = 1500
 
 #: How a page is looked at: options of the browser's context.
 LOOKS: dict[str, dict[str, t.Any]] = {
-    "light": {"viewport": DESKTOP},
-    "dark": {"viewport": DESKTOP, "color_scheme": "dark"},
+    "light": {"viewport": DESKTOP, "colours": True},
+    "dark": {"viewport": DESKTOP, "color_scheme": "dark", "colours": True},
     "phone": {"viewport": PHONE, "device_scale_factor": 1, "is_mobile": True, "has_touch": True},
     "no-script": {"viewport": DESKTOP, "java_script_enabled": False},
 }
@@ -86,12 +86,13 @@ def _act(name: str) -> cabc.Callable[[Page], None]:
 def _wrong_json(page: Page) -> None:
     _act("json")(page)
     text = page.locator("#poller_json")
+    text.wait_for()
+    # Before the end of the page has come, the text may lack its end, and the form its buttons.
+    page.wait_for_load_state()
     text.fill(text.input_value().replace("yyyy-MM-dd'T'HH:mm:ss", "YYYY-MM-dd", 1))
     preview = page.get_by_role("button", name="Preview")
     problem = page.locator("#json-problem .field-error")
-    # Without a script the button shows the problem; the end of the page may not be there yet.
-    problem.or_(preview).first.wait_for()
-    if preview.is_visible():
+    if preview.is_visible():  # Without a script the button shows the problem.
         preview.click()
     problem.wait_for()
 

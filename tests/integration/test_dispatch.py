@@ -106,6 +106,7 @@ def open_env(database: Database, url: str, **settings: t.Any) -> DeliveryEnv:
     return DeliveryEnv(build(database, callback=url), runtime, clock)
 
 
+@pytest.mark.slow
 def test_an_hour_of_failures_loses_nothing(any_database: Database) -> None:
     """Each version is delivered in order, and twice only after a lost answer.
 
@@ -308,6 +309,7 @@ def test_gone_stops_and_redelivery_starts(any_database: Database) -> None:
     assert [one for one in versions if one > 1] == [2, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parity(54)
 def test_a_callback_that_never_recovers_is_stopped(any_database: Database) -> None:
     """After the 75 hours of the schedule the subscription stops, also with few attempts of each."""
@@ -382,7 +384,7 @@ def test_every_attempt_is_recorded(any_database: Database) -> None:
         env = open_env(any_database, url)
         env.ledger.see({"id": 1})
         for mode in tuple(modes):
-            limits = QUICK if mode == "silent" else PATIENT
+            limits: dict[str, t.Any] = {**(QUICK if mode == "silent" else PATIENT)}
             env.runtime.settings = dataclasses.replace(env.runtime.settings, **limits)
             env.dispatch()
             env.clock.move(3 * 3600)

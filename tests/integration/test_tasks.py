@@ -49,7 +49,7 @@ def test_killed_workers_and_a_killed_broker_lose_nothing(
     ).running() as installation:
         processes = ServerProcesses(installation.environment, redis, tmp_path)
         try:
-            outcome = kills.with_celery(installation, processes, redis, intake, 5)
+            outcome = kills.with_celery(installation, processes, redis, intake, 3)
         finally:
             processes.end()
         assert outcome.wrong == [], outcome.log
