@@ -19,10 +19,10 @@ PYTEST_ARGS ?= -n 4 --dist worksteal
 demo: $(VENV)/.demo
 	$(BIN)/flask --app example_app woo demo $(ARGS)
 
-# For every change: four minutes on two idle cores; two are the aim.
+# For every change: two minutes on two idle cores.
 check: lint types quick
 
-# What has to pass before a change lands: fourteen minutes on two idle cores; eight are the aim.
+# What has to pass before a change lands: twelve minutes on two idle cores; eight are the aim.
 test: packages
 	@$(MAKE) --no-print-directory -j 2 lint docs types operations $(VENV)-sqlalchemy20/.test
 	@$(MAKE) --no-print-directory all-tests oldest-sqlalchemy
