@@ -12,7 +12,8 @@ command -v phpunit >/dev/null 2>&1 || wanted+=(phpunit)
 command -v phpcs >/dev/null 2>&1 || wanted+=(php-codesniffer)
 command -v xgettext >/dev/null 2>&1 || wanted+=(gettext)
 # Without the browser's own windows, which take more time than the pages.
-command -v chromium-headless-shell >/dev/null 2>&1 ||
+command -v chromium-headless-shell >/dev/null 2>&1 || command -v chromium >/dev/null 2>&1 ||
+  command -v chromium-browser >/dev/null 2>&1 ||
   wanted+=(chromium-headless-shell fonts-dejavu-core fonts-noto-color-emoji)
 command -v redis-server >/dev/null 2>&1 || wanted+=(redis-server)
 command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || wanted+=(nginx)

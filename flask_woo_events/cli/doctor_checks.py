@@ -136,7 +136,8 @@ def _store(runtime: Runtime, view: InstanceView) -> cabc.Iterator[Finding]:
             f"curl -I '{exc.url or 'https://store/wp-json/'}'",
         )
     except SecretError as exc:
-        yield Finding(str(exc), "add that key to WOO_EVENTS_ENCRYPTION_KEYS, or " + keys)
+        fix = "add that key to WOO_EVENTS_ENCRYPTION_KEYS"
+        yield Finding(str(exc), f"{fix}; if it is lost: flask woo instances delete {view.id}")
     except ConfigurationError:
         pass  # of_installation reports the keys.
     else:

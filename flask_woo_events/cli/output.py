@@ -33,8 +33,8 @@ def errors_as_messages(command: cabc.Callable[P, R]) -> cabc.Callable[P, R]:
         except sa.exc.SQLAlchemyError as exc:
             if not is_away(exc):
                 raise
-            message = f"the database does not answer: {words(exc).splitlines()[0]}"
-            raise click.ClickException(message) from exc
+            said = words(exc).partition("\n")[0]
+            raise click.ClickException(f"the database does not answer: {said}") from exc
 
     return wrapper
 

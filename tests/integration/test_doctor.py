@@ -64,8 +64,12 @@ def test_secret_cannot_be_decrypted(env: StoreToCallback) -> None:
     """A secret without its key is a problem of its instance; the other checks go on."""
     _set(env, Subscription, active=False, reason="410 Gone")
     with env.without_key():
-        assert "WOO_EVENTS_ENCRYPTION_KEYS" in _fix(env, "cannot be decrypted")
+        fix = _fix(env, "cannot be decrypted")
+        assert "WOO_EVENTS_ENCRYPTION_KEYS" in fix
         assert "redeliver" in _fix(env, "410 Gone")
+        command = fix.partition("flask ")[2].split()
+        done = env.app.test_cli_runner().invoke(args=[*command, "--yes"])
+        assert done.exit_code == 0, done.output
 
 
 @pytest.mark.parametrize("keys", [(), ("not-a-key",)])
