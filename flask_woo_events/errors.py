@@ -22,9 +22,7 @@
             ├── StoreRejectedError  another 4xx: the store does not support the request
             ├── StoreFailedError    5xx
             ├── StoreGarbledError   not the expected JSON
-            ├── MassDeletionError   many objects are missing; must be confirmed
-            ├── AnotherStoreError   the address now answers for another store
-            ├── StoreRestoredError  the store was restored from a backup
+            ├── AnotherStoreError   the store that answers is not proved to be the known one
             └── JournalBrokenError  the companion plugin's journal lacks rows
 """
 
@@ -155,16 +153,17 @@ class StoreGarbledError(StoreError):
     """The answer is not the expected JSON."""
 
 
-class MassDeletionError(StoreError):
-    """Many objects are missing at the same time; a second poll or an operator must confirm it."""
-
-
 class AnotherStoreError(StoreError):
-    """The address answers for another store than the one in the ledger."""
+    """The store that answers is not proved to be the one in the ledger.
 
+    :param verdict: ``another`` or ``unknown``; empty if only the address differs.
+    :param root: the address that the store gives as its own, if it is another than before.
+    """
 
-class StoreRestoredError(StoreError):
-    """The store is older than the ledger: it was restored from a backup."""
+    def __init__(self, message: str, *, verdict: str = "", root: str = "", url: str = "") -> None:
+        super().__init__(message, url=url)
+        self.verdict = verdict
+        self.root = root
 
 
 class JournalBrokenError(StoreError):

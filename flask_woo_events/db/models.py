@@ -177,6 +177,8 @@ class Instance(Base):
     hooks: orm.Mapped[list[dict[str, t.Any]]] = orm.mapped_column(default=list)
     #: URL at which the store reaches the API; null before the first registration.
     hooks_base: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
+    #: What the store is recognized by, and whether the instance holds; see ``sync/belief.py``.
+    belief: orm.Mapped[dict[str, t.Any] | None] = orm.mapped_column(sa.JSON(none_as_null=True))
     #: Number of the webhooks' secret; incremented when it is replaced.
     hooks_epoch: orm.Mapped[int] = orm.mapped_column(default=1)
     #: Time of the next check of the webhooks; null for instances without webhooks.
@@ -283,6 +285,11 @@ class Object(Base):
     revision: orm.Mapped[int] = orm.mapped_column("stamp", sa.BigInteger)
     #: The last notification with an event of the object, to keep its versions in order.
     notification_id: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+    #: Whether the store's lists show it; otherwise only its own address does.
+    listed: orm.Mapped[bool] = orm.mapped_column(default=True, server_default=sa.true())
+    #: When a reading first contradicted what is known, by our clock: the object was missing, or
+    #: as it was before. A second reading decides.
+    held_at: orm.Mapped[dt.datetime | None]
 
 
 class Arrival(Base):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
+import itertools
 import secrets
 import typing as t
 
@@ -71,10 +72,7 @@ def post(
     """
     if not changes:
         return {}
-    batches = [
-        changes[start : start + rules.batch_size]
-        for start in range(0, len(changes), rules.batch_size)
-    ]
+    batches = _in_batches(changes, rules.batch_size)
     notifications = [
         Notification(
             instance_id=origin.instance_id,
@@ -98,6 +96,17 @@ def post(
     session.execute(sa.insert(StoredEvent), rows)
     _create_deliveries(session, origin, notifications, batches, rules)
     return recorded
+
+
+def _in_batches(changes: cabc.Sequence[Change], size: int) -> list[list[Change]]:
+    """Split changes into batches; two changes of one object stay together."""
+    batches: list[list[Change]] = []
+    for _object_id, group in itertools.groupby(changes, key=lambda change: change.object_id):
+        together = list(group)
+        if not batches or len(batches[-1]) + len(together) > size:
+            batches.append([])
+        batches[-1] += together
+    return batches
 
 
 def _event_row(

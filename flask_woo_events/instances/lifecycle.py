@@ -173,21 +173,33 @@ def backfill(session: orm.Session, caller: Caller, instance_id: int, now: dt.dat
 
 
 def accept(session: orm.Session, caller: Caller, instance_id: int, now: dt.datetime) -> list[str]:
-    """Accept a mass deletion, so that the next poll sends its DELETED events.
+    """Accept what an instance holds back: another store, or the objects that are missing now.
 
-    :return: the resources with missing objects.
+    :return: the resources whose missing objects are sent as deleted, or ``["*"]`` for a store.
     """
     instance = find(session, caller, instance_id, lock=True)
-    missing = []
-    for poller in pollers.of_instance(session, instance_id):
-        if "missing_since" in poller.memory:
-            _interrupt(instance)
-            poller.memory = {**poller.memory, "accept_missing": True}
+    belief, rows = dict(instance.belief or {}), pollers.of_instance(session, instance_id)
+    accepted: list[str] = []
+    if hold := belief.pop("hold", None):
+        accepted = ["*"]
+        if hold["verdict"] == "copy":
+            belief["root"] = hold["root"]
+        else:
+            belief = {"adopting": True}
+            for poller in rows:
+                poller.memory = {**poller.memory, "compare_all": now.isoformat()}
+    else:
+        accepted = [poller.resource for poller in rows if pollers.holds(session, poller)]
+        if accepted:
+            belief["accepted"] = now.isoformat()
+    if accepted:
+        instance.belief = belief
+        _interrupt(instance)
+        for poller in rows:
             poller.retry_at = None
-            missing.append(poller.resource)
     _schedule(instance, now)
     session.flush()
-    return missing
+    return accepted
 
 
 def delete(session: orm.Session, caller: Caller, instance_id: int) -> None:

@@ -80,6 +80,14 @@ def synchronize(
     return changed
 
 
+def holds(session: orm.Session, poller: Poller) -> bool:
+    """Return whether objects of a resource wait for a second reading."""
+    waiting = sa.select(Object.object_id).where(
+        Object.poller_id == poller.id, Object.live, Object.held_at.is_not(None)
+    )
+    return bool(poller.memory.get("held")) and session.scalar(waiting.limit(1)) is not None
+
+
 def start_over(session: orm.Session, poller: Poller, *, since: dt.datetime | None = None) -> None:
     """Discard the ledger's contents, so that the next poll is a baseline; versions continue.
 

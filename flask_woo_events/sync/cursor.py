@@ -12,6 +12,7 @@ from sqlalchemy import orm
 
 from ..db.models import Poller, PollerState
 from ..instances.polled_resources import PollerConfiguration
+from ..woocommerce import endpoints
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class Stream:
     #: The ledger's revision when the resource was started over; objects not seen since then are
     #: unknown to the baseline.
     forgotten: int = 0
+    #: Whether every change of the objects sets their modified date.
+    dated: bool = False
     #: When the store was first seen with its present version of WooCommerce, by the store's
     #: clock, if that is not its first.
     upgraded_at: dt.datetime | None = None
@@ -77,11 +80,13 @@ _COLUMNS = (
 
 def load_cursor(row: Poller) -> tuple[Stream, Cursor]:
     """Return the stream and the cursor in a poller's row."""
+    configuration = PollerConfiguration.model_validate(row.configuration)
     stream = Stream(
         poller_id=row.id,
         instance_id=row.instance_id,
         resource=row.resource,
-        configuration=PollerConfiguration.model_validate(row.configuration),
+        configuration=configuration,
+        dated=endpoints.resolve(configuration.url).has_date_filter,
         backfill=row.backfill,
         forgotten=int(row.memory.get("forgotten", 0)),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import contextlib
 import datetime as dt
 import logging
 
@@ -11,21 +12,28 @@ from sqlalchemy import orm
 
 from ..db.leases import InstanceLease, LeaseRenewer, is_free
 from ..db.models import Instance, Poller, PollerState, Source
-from ..errors import SecretError, StoreError, StoreRestoredError
-from ..instances import notices, pollers
+from ..errors import AnotherStoreError, SecretError, StoreError, TransportError
+from ..instances import pollers
 from ..runtime import Runtime
 from ..signals import poller_disabled
 from ..values.wording import counted
 from . import hint_routing, usage
 from .backoff import retry_delay
+from .belief import Hold
+from .gate import Gate
 from .instance_run import InstanceRun, extra_of
 from .journal.follow import JournalSync, open_journal
+from .ledger.observation import AGAIN_AFTER
 from .poll_session import PollSession, ResourceRun, open_poll_session
 from .reading.base import Batch
 from .report import PollReport
 
 _log = logging.getLogger(__name__)
 
+#: How soon a store is read again whose answers were older than what is known.
+SOON = dt.timedelta(minutes=1)
+#: How often, in one interval, an instance that holds asks whether its store is back.
+PROBES = 3
 #: When an instance without regular polls is polled next.
 NEVER = dt.timedelta(days=3650)
 
@@ -80,6 +88,12 @@ class InstancePoll(InstanceRun):
         self._only = only
         self._forced = forced
         self._progress = progress
+        #: Whether this is the regular poll, not one after a failure.
+        self._regular = False
+        #: Whether the poll ended with a hold.
+        self._is_held = False
+        #: Whether the store must be read again soon.
+        self._again = False
 
     def _not_run(self, instance_id: int, error: str, reports: list[PollReport]) -> list[PollReport]:
         return [PollReport(instance=instance_id, resource=self._only or "*", error=error)]
@@ -97,6 +111,13 @@ class InstancePoll(InstanceRun):
         if self._stopped() or self._only is not None or instance is None:
             lease.release(session, None, None)
             return
+        if self._is_held or self._again:
+            wait = (
+                dt.timedelta(minutes=instance.refresh_minutes) / PROBES if self._is_held else SOON
+            )
+            at = self._runtime.clock() + max(wait, SOON)
+            lease.release(session, at, at)
+            return
         regular = instance.regular_poll_at
         # If it became due during this poll, it stays due: a poll was asked for after the start.
         ahead = self._forced and regular is not None and regular > self._runtime.clock()
@@ -113,42 +134,96 @@ class InstancePoll(InstanceRun):
 
     def _work(self, lease: InstanceLease, started: dt.datetime, reports: list[PollReport]) -> None:
         try:
-            reports += self._poll(lease, started, restarts=True)
-        except StoreRestoredError:
-            reports += self._poll(lease, started, restarts=False)
+            poll = self._open(lease, started)
+        except SecretError as exc:
+            reports += self._fail_all(lease, started, exc)
+            return
+        belief, before = poll.judge.belief, poll.judge.belief.to_json()
+        try:
+            if belief.hold is None or self._is_back(poll):
+                reports += self._poll(lease, poll, started)
+            else:
+                reports += self._held(lease, poll, belief.hold)
+        except AnotherStoreError as exc:
+            reports += self._held(lease, poll, self._hold(lease, poll, exc, started))
+        if belief.to_json() != before:
+            with self._database.write() as session:
+                lease.renew(session, self._renewer.until())
+                belief.save(session, lease.instance_id)
 
     def _poll(
-        self, lease: InstanceLease, started: dt.datetime, *, restarts: bool
+        self, lease: InstanceLease, poll: PollSession, started: dt.datetime
     ) -> list[PollReport]:
-        """Poll once; start over when the store was restored.
-
-        :param restarts: raise the ``StoreRestoredError``, so that the caller polls once more.
-        """
-        try:
-            poll, journal = self._open(lease, started)
-        except SecretError as exc:
-            return self._fail_all(lease, started, exc)
-        try:
-            self._read_all(poll, journal)
-        except StoreRestoredError as exc:
-            self._start_over(lease, exc)
-            if restarts:
-                raise
+        """Poll once."""
+        judge = poll.judge
+        if judge.is_new:
+            with contextlib.suppress(TransportError):
+                judge.learn()
+        regular_reads = (self._regular or self._forced) and self._only is None
+        journal = open_journal(self._runtime, poll, started, reads_journal=regular_reads)
+        gate = self._read_all(poll, journal)
         for run in poll.runs:
-            self._close(run, journal)
+            self._close(run, journal, gate.waiting.get(run.stream.poller_id))
         if journal.changed:
             with self._database.write() as session:
                 journal.save(session, lease, self._renewer.until())
+        self._conclude(poll, gate)
+        self._again = any(
+            run.recorder.older and run.recorder.again_after == AGAIN_AFTER for run in poll.runs
+        )
         reports = [run.report for run in poll.runs if run.reading is not None or run.report.error]
         return [journal.report, *reports] if journal.report.requests else reports
 
-    def _read_all(self, poll: PollSession, journal: JournalSync) -> None:
+    def _conclude(self, poll: PollSession, gate: Gate) -> None:
+        """Keep what this poll has shown of the store; an operator's acceptance is used up."""
+        judge, belief = poll.judge, poll.judge.belief
+        failed = any(run.report.error for run in poll.runs) or self._stopped()
+        if not failed and not gate.waiting:
+            belief.accepted_at = None
+        both = (*poll.runs, *poll.waiting)
+        if belief.adopting and not any("compare_all" in run.recorder.notes for run in both):
+            belief.adopting = False
+        if not judge.is_learned and judge.proved and not belief.adopting:
+            with contextlib.suppress(TransportError):
+                judge.learn()
+
+    def _is_back(self, poll: PollSession) -> bool:
+        """Return whether the known store answers again; then the hold ends.
+
+        :raises AnotherStoreError: it gives another address as its own.
+        """
+        try:
+            back = poll.judge.probe()
+        except AnotherStoreError:
+            raise
+        except TransportError:
+            back = False
+        if back:
+            poll.judge.belief.hold = None
+            _log.info("instance %d: its store is back", poll.lease.instance_id,
+                      extra=poll.lease.extra)  # fmt: skip
+        return back
+
+    def _held(self, lease: InstanceLease, poll: PollSession, hold: Hold) -> list[PollReport]:
+        """Report the hold of each resource; it is no failure of theirs."""
+        self._is_held = True
+        with self._database.write() as session:
+            lease.renew(session, self._renewer.until())
+            for row in pollers.of_instance(session, lease.instance_id):
+                if row.state != PollerState.DISABLED:
+                    row.error = hold.text(lease.instance_id)
+        for run in poll.runs:
+            run.report.error = hold.text(lease.instance_id)
+        return [run.report for run in poll.runs]
+
+    def _read_all(self, poll: PollSession, journal: JournalSync) -> Gate:
         """Poll the resources that need it, and read the objects that the journal names."""
         followed = journal.followed()
         for run in poll.in_order():
             if not journal.is_followed(run):
                 self._step(poll, run, poll.read)
         for run in followed:
+            poll.add_waiting(run)
             if run.followups.names_objects:
                 self._check(poll, run)
         for run in poll.in_search_order():
@@ -157,6 +232,7 @@ class InstancePoll(InstanceRun):
         for run in hint_routing.rerun(poll, followed):
             if run.report.error is None:
                 self._check(poll, run)
+        return self._pass_gate(poll)
 
     def _check(self, poll: PollSession, run: ResourceRun) -> None:
         self._step(poll, run, lambda named: poll.check(named, Source.JOURNAL))
@@ -171,29 +247,35 @@ class InstancePoll(InstanceRun):
         if not self._stopped():
             self._record(poll, run, read(run))
 
-    def _close(self, run: ResourceRun, journal: JournalSync) -> None:
+    def _close(self, run: ResourceRun, journal: JournalSync, waiting: str | None) -> None:
         report = run.report
         if report.error is None and not self._stopped():
             journal.complete(run)
         if report.error is None and run.reading is not None:
             run.recorder.save(ended=not self._stopped())
+            if waiting is not None:
+                self._note_waiting(run, waiting)
         if report.error is not None:
             _log.warning("polling %s: %s", report.resource, report.error, extra=extra_of(report))
             return
         found = counted(report.events, "event")
         _log.info("polled %s: %s", report.resource, found, extra=extra_of(report))
 
-    def _open(self, lease: InstanceLease, started: dt.datetime) -> tuple[PollSession, JournalSync]:
+    def _note_waiting(self, run: ResourceRun, reason: str) -> None:
+        """Show what waits at the gate; it is no failure of the resource."""
+        run.report.error = reason
+        with run.recorder.transaction() as session:
+            session.get_one(Poller, run.stream.poller_id).error = reason
+
+    def _open(self, lease: InstanceLease, started: dt.datetime) -> PollSession:
         with self._database.read() as session:
-            regular = _is_regular(session.get_one(Instance, lease.instance_id), started)
-        poll = open_poll_session(
+            self._regular = _is_regular(session.get_one(Instance, lease.instance_id), started)
+        return open_poll_session(
             self._runtime,
             self._renewer,
             lease,
-            lambda poller: self._is_due(poller, started, regular),
+            lambda poller: self._is_due(poller, started, self._regular),
         )
-        reads_journal = (regular or self._forced) and self._only is None
-        return poll, open_journal(self._runtime, poll, started, reads_journal=reads_journal)
 
     def _is_due(self, poller: Poller, now: dt.datetime, regular: bool) -> bool:
         if poller.state == PollerState.DISABLED:
@@ -260,18 +342,6 @@ class InstancePoll(InstanceRun):
         self._runtime.send(
             poller_disabled, instance_id=instance_id, resource=resource, reason=reason
         )
-
-    def _start_over(self, lease: InstanceLease, exc: StoreRestoredError) -> None:
-        """Take a restored store as the new baseline; changes since the last poll are emitted."""
-        extra = {"action": "restored", "instance": lease.instance_id}
-        _log.warning("instance %d: %s", lease.instance_id, exc, extra=extra)
-        with self._database.write() as session:
-            lease.renew(session, self._renewer.until())
-            for poller in pollers.of_instance(session, lease.instance_id):
-                if poller.state == PollerState.ACTIVE:
-                    pollers.start_over(session, poller, since=poller.polled_at)
-            instance = session.get_one(Instance, lease.instance_id)
-            notices.add(instance, "restored", str(exc), self._runtime.clock())
 
 
 def _is_regular(instance: Instance, started: dt.datetime) -> bool:

@@ -14,8 +14,12 @@ from sqlalchemy import orm
 
 from ..db.database import is_away
 from ..db.leases import InstanceLease, LeaseRenewer, claim_instance
-from ..errors import LeaseLostError, StoreRestoredError, WooEventsError
+from ..db.models import Instance
+from ..errors import AnotherStoreError, LeaseLostError, WooEventsError
+from ..instances import notices
 from ..runtime import Runtime
+from .belief import Hold, Verdict
+from .gate import Gate
 from .poll_session import PollSession, ResourceRun
 from .reading.base import Batch
 from .report import PollReport
@@ -90,6 +94,34 @@ class InstanceRun(abc.ABC):
     def _failed(self, poll: PollSession, run: ResourceRun, exc: Exception) -> None:
         """Schedule the next attempt of a resource that failed."""
 
+    def _hold(
+        self, lease: InstanceLease, poll: PollSession, exc: AnotherStoreError, now: dt.datetime
+    ) -> Hold:
+        """Record nothing of the store until it is proved to be the known one."""
+        belief, before = poll.judge.belief, poll.judge.belief.hold
+        if exc.root:
+            hold = poll.judge.examine(exc.root, now, before)
+        else:
+            since = now if before is None else before.since
+            hold = Hold(Verdict(exc.verdict), since, str(exc))
+        belief.hold = hold
+        _log.warning("instance %d: %s", lease.instance_id, hold.reason, extra=lease.extra)
+        with self._database.write() as session:
+            lease.renew(session, self._renewer.until())
+            belief.save(session, lease.instance_id)
+            if before is None or before.verdict is not hold.verdict:
+                text = hold.text(lease.instance_id)
+                notices.add(session.get_one(Instance, lease.instance_id), "hold", text, now)
+        return hold
+
+    def _pass_gate(self, poll: PollSession) -> Gate:
+        """Record the deletions that the gate lets pass."""
+        gate = Gate(poll, poll.judge.belief, self._runtime.clock())
+        for run, gone in gate.weigh():
+            if run.report.error is None and not self._stopped():
+                self._record(poll, run, gate.confirm(run, gone))
+        return gate
+
     def _record(self, poll: PollSession, run: ResourceRun, batches: cabc.Generator[Batch]) -> None:
         """Record what a resource yields; report its cost and its failure."""
         report = run.report
@@ -100,7 +132,7 @@ class InstanceRun(abc.ABC):
                     run.recorder.record(batch, self._runtime.clock())
                     if not self._recorded(poll, run, batch):
                         break
-        except (LeaseLostError, StoreRestoredError):
+        except (LeaseLostError, AnotherStoreError):
             raise
         except WooEventsError as exc:
             report.error = str(exc)

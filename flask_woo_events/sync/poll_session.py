@@ -6,6 +6,7 @@ import collections.abc as cabc
 import contextlib
 import dataclasses
 import datetime as dt
+import functools
 
 from ..db.leases import InstanceLease, LeaseRenewer
 from ..db.models import Instance, Poller, PollerState, Source
@@ -23,7 +24,9 @@ from ..woocommerce.client import StoreClient
 from ..woocommerce.connection_check import read_system
 from ..woocommerce.endpoints import Collection, ParentLink
 from ..woocommerce.listing import Filters, Listing, order_statuses, read_filters
+from .belief import Belief
 from .cursor import Cursor, ListPosition, Stream, load_cursor
+from .judge import Judge
 from .ledger.lookup import LedgerView
 from .reading import children, missing, modified
 from .reading.base import Batch, Followups, Reading
@@ -36,6 +39,12 @@ STATUSES_MAX_AGE = dt.timedelta(hours=1)
 DEFAULT_INTERVAL = dt.timedelta(hours=1)
 #: The share that compares a whole resource; above 1, since it may grow during the read.
 COMPARE_ALL = 2.0
+#: More objects than this, and more than this part of a resource, that were read as they were
+#: before, wait longer for their second reading: a backup may be being restored.
+MANY_HELD, MANY_HELD_PART = 20, 0.2
+MANY_AGAIN_AFTER = dt.timedelta(minutes=10)
+#: Waiting objects that are read in one poll.
+HELD_AT_ONCE = 970
 #: How long it is assumed that a store has no route for the variations or refunds of all parents.
 ROUTE_MAX_AGE = dt.timedelta(hours=24)
 
@@ -67,11 +76,13 @@ class PollSession:
         runtime: Runtime,
         lease: InstanceLease,
         client: StoreClient,
+        belief: Belief,
         version: str,
         interval: dt.timedelta,
     ) -> None:
         self.lease = lease
         self.client = client
+        self.judge = Judge(client, belief)
         self.interval = interval
         self.runs: list[ResourceRun] = []
         #: Selected resources that are not part of this session.
@@ -125,11 +136,13 @@ class PollSession:
         if reading is None or reading.listing.is_feed:
             return
         self.add_related(run)
+        self.add_waiting(run)
         with self._fail_fast():
             if reading.by_parent:
                 yield from children.search(reading, run.recorder.cursor, run.followups)
             elif run.collection.orders_by_id:
                 yield from missing.read(reading, run.recorder.cursor, run.followups)
+                yield from self._unlisted(run, reading)
 
     def check(self, run: ResourceRun, source: Source) -> cabc.Generator[Batch]:
         """Yield the present state of the objects in the run's follow-ups."""
@@ -140,8 +153,32 @@ class PollSession:
             if run.reading.by_parent:
                 yield from children.check(run.reading, cursor, run.followups, source)
             else:
-                named = run.followups.candidates | run.followups.reread
-                yield from missing.check(run.reading, cursor, named, source)
+                yield from missing.check(run.reading, cursor, run.followups, source)
+                yield from self._unlisted(run, run.reading)
+
+    def _unlisted(self, run: ResourceRun, reading: Reading) -> cabc.Iterator[Batch]:
+        if run.recorder.notes.get("unlisted"):
+            yield from missing.unlisted(reading, run.recorder.cursor, run.followups)
+
+    def add_waiting(self, run: ResourceRun) -> None:
+        """Add the objects that wait for a second reading to a run's follow-ups."""
+        if not run.recorder.notes.get("held"):
+            return
+        held = run.ledger.held()
+        if not held:
+            run.recorder.notes.pop("held")
+            return
+        if len(held) > MANY_HELD and len(held) > run.ledger.count_live() * MANY_HELD_PART:
+            run.recorder.again_after = MANY_AGAIN_AFTER
+        waiting = sorted(held.items(), key=lambda item: item[1])
+        numbers = [int(one) for one, _ in waiting if one.isdecimal()]
+        run.followups.candidates.update(numbers[:HELD_AT_ONCE])
+
+    def reading_of(self, run: ResourceRun) -> Reading | None:
+        """Return how a resource is read; ``None`` if that is not known yet."""
+        if run.reading is None and run.collection.below is None:
+            return self._reading(run, run.recorder.cursor)
+        return run.reading
 
     def add_related(self, run: ResourceRun) -> None:
         """Add the parents and children of changed objects to a run's follow-ups.
@@ -152,10 +189,10 @@ class PollSession:
         below = run.collection.below
         for other in self.runs:
             if other.collection.below and other.collection.below.parent == run.collection.hub_name:
-                numbers = _numbers(other.recorder.changed) + list(other.followups.candidates)
+                numbers = _numbers(other.recorder.changed | other.followups.gone)
                 run.followups.reread.update(other.ledger.parents_of(numbers).values())
             if below and below.parent == other.collection.hub_name:
-                changed = _numbers(other.recorder.changed)
+                changed = _numbers(other.recorder.changed | other.followups.gone)
                 run.followups.parents.update(changed)
                 if below.inherits and not (run.reading and run.reading.by_parent):
                     run.followups.reread.update(run.ledger.children(changed))
@@ -314,6 +351,7 @@ def open_poll_session(
             runtime,
             lease,
             runtime.store_client(store),
+            Belief.from_json(instance.belief),
             str(instance.store_facts.get("version") or ""),
             dt.timedelta(minutes=instance.refresh_minutes),
         )
@@ -327,7 +365,7 @@ def open_poll_session(
             recorder.counts_missed, recorder.routes = has_webhooks, routes
             recorder.upgraded_at = poll.upgraded_at
             (poll.runs if wanted(poller) else poll.waiting).append(
-                ResourceRun(
+                run := ResourceRun(
                     stream=stream,
                     ledger=ledger,
                     recorder=recorder,
@@ -335,4 +373,7 @@ def open_poll_session(
                     report=PollReport(instance=stream.instance_id, resource=stream.resource),
                 )
             )
+            recorder.prove = functools.partial(poll.judge.prove, run)
+            recorder.trusts_nothing = poll.judge.trusts_nothing
+    poll.judge.attend((*poll.runs, *poll.waiting), poll.reading_of)
     return poll

@@ -17,14 +17,19 @@ from ..events import outbox, webhook_coverage
 from ..handlers import Route
 from .cursor import Cursor, Stream, save_cursor
 from .ledger import record
+from .ledger.identity import Evidence
 from .ledger.lookup import LedgerView
-from .ledger.observation import ObservationBatch
+from .ledger.observation import AGAIN_AFTER, ObservationBatch
 from .ledger.record import Recorded
-from .ledger.store_identity import StoreEvidence
 from .reading.base import Batch
 
 #: Seconds after which the cursor is written although nothing changed.
 SAVE_AFTER = 5.0
+#: Members of a cursor's memory that the recorder writes: whether objects wait for a second
+#: reading, or are in no list, since when all is to be compared, and the DELETED events by hour.
+NOTES = ("held", "unlisted", "compare_all", "deleted")
+#: How long DELETED events count against a mass deletion.
+DELETED_HOURS = 24
 #: Sources whose events no webhook has announced.
 _POLLED = (Source.POLL, Source.COMPARE, Source.JOURNAL)
 
@@ -51,21 +56,31 @@ class PollRecorder:
         self.events = 0
         #: Ids of objects for which an event was emitted.
         self.changed: set[str] = set()
-        #: Live objects of the ledger that the store showed.
+        #: Live objects of the ledger that the store showed as they are known.
         self.matched = 0
+        #: Objects read as they were before what is known; a second reading decides.
+        self.older = 0
         self.cursor = cursor
+        #: Members of the cursor's memory that are written here, whatever way of reading writes it.
+        self.notes = {name: cursor.memory[name] for name in NOTES if name in cursor.memory}
+        #: How long after an older reading a second one counts.
+        self.again_after = AGAIN_AFTER
+        #: Returns what of a batch may be recorded, or raises.
+        self.prove: cabc.Callable[[ObservationBatch, Evidence], ObservationBatch] = (
+            lambda observed, _: observed
+        )
+        #: Whether an answer without any object may move the cursor.
+        self.trusts_nothing: cabc.Callable[[], bool] = lambda: True
         #: Handlers of the application.
         self.routes: tuple[Route, ...] = ()
         #: Count changes that no webhook announced: the store has webhooks of ours.
         self.counts_missed = False
         #: Returns when the store was upgraded, given the date of a batch that looks like it.
         self.upgraded_at: cabc.Callable[[dt.datetime], dt.datetime | None] = lambda _: None
-        self._evidence = StoreEvidence()
         self._database = database
         self._lease = lease
         self._renewer = renewer
         self._ledger = ledger
-        self._polled_at = cursor.polled_at
         self._saved = time.monotonic()
 
     @contextlib.contextmanager
@@ -76,27 +91,65 @@ class PollRecorder:
         """
         with self._database.write() as session:
             self._lease.renew(session, self._renewer.until())
-            save_cursor(session, self.stream.poller_id, self.cursor, ended=ended)
+            self._save_cursor(session, ended=ended)
             yield session
         self._saved = time.monotonic()
+
+    def _save_cursor(self, session: orm.Session, *, ended: bool = False) -> None:
+        memory = {name: kept for name, kept in self.cursor.memory.items() if name not in NOTES}
+        self.cursor = dataclasses.replace(self.cursor, memory={**memory, **self.notes})
+        save_cursor(session, self.stream.poller_id, self.cursor, ended=ended)
 
     def record(self, batch: Batch, now: dt.datetime) -> None:
         """Commit a batch with its cursor; keep only the cursor if nothing changed.
 
-        :raises AnotherStoreError: another store answered; nothing of the batch is recorded.
-        :raises StoreRestoredError: the store was restored from a backup.
+        :raises AnotherStoreError: the store is not proved to be ours; nothing is recorded.
         :raises LeaseLostError: another worker has the instance.
         """
         unrecorded = self._screen(batch.observed) if batch.observed is not None else None
-        self.cursor = batch.cursor
+        before, self.cursor = self.cursor, batch.cursor
+        if unrecorded is None and not self.matched and not self.trusts_nothing():
+            # Nothing of this answer shows whose it is.
+            self.cursor = dataclasses.replace(self.cursor, at=before.at, polled_at=before.polled_at)
         if unrecorded is not None:
             with self.transaction() as session:
                 recorded = self._write(session, unrecorded, now)
+                if self._note(recorded, unrecorded, now):
+                    self._save_cursor(session)
             self.events += len(recorded.emitted)
             self.changed.update(recorded.emitted)
             self._ledger.revision = recorded.revision
         elif time.monotonic() - self._saved > SAVE_AFTER:
             self.save()
+
+    def hold(self, object_ids: cabc.Collection[str], now: dt.datetime) -> None:
+        """Let missing objects wait for a second reading."""
+        with self.transaction() as session:
+            record.hold(session, self.stream.poller_id, object_ids, now)
+            self.notes["held"] = True
+            self._save_cursor(session)
+
+    def _note(self, recorded: Recorded, observed: ObservationBatch, now: dt.datetime) -> bool:
+        unlisted = any(not seen.listed for seen in observed.observations)
+        if unlisted:
+            self.notes["unlisted"] = True
+        self.older += len(recorded.older)
+        if recorded.older:
+            self.notes["held"] = True
+            # Other objects may be older, too, and no date shows which.
+            self.notes["compare_all"] = now.isoformat()
+        if recorded.deleted:
+            hour = now.replace(minute=0, second=0, microsecond=0).isoformat()
+            counts = dict(self.notes.get("deleted", {}))
+            counts[hour] = counts.get(hour, 0) + recorded.deleted
+            self.notes["deleted"] = dict(sorted(counts.items())[-DELETED_HOURS:])
+        return bool(unlisted or recorded.older or recorded.deleted)
+
+    def deleted_lately(self, now: dt.datetime) -> int:
+        """Return how many DELETED events were recorded in the last 24 hours."""
+        since = (now - dt.timedelta(hours=DELETED_HOURS)).isoformat()
+        counts = self.notes.get("deleted", {})
+        return sum(count for hour, count in counts.items() if hour > since)
 
     def save(self, *, ended: bool = False) -> None:
         """Write the cursor.
@@ -108,18 +161,19 @@ class PollRecorder:
 
     def _screen(self, observed: ObservationBatch) -> ObservationBatch | None:
         self.observed += len(observed.observations)
-        if observed.source is Source.BASELINE or not observed.observations:
-            return observed if observed.observations else None
+        if not observed.observations:
+            return None
         with self._database.read() as session:
-            screened = record.screen(session, self.stream.poller_id, observed, self._polled_at)
+            screened = record.screen(session, self.stream.poller_id, observed)
         self._ledger.revision = screened.revision
-        self.matched += screened.evidence.matched
-        self._evidence += screened.evidence
-        self._evidence.judge(self.stream.resource)
+        self.matched += screened.matched
+        if screened.unrecorded is None:
+            return None
         if screened.reshaped:
             upgraded_at = self.upgraded_at(observed.poll_date)
             self.stream = dataclasses.replace(self.stream, upgraded_at=upgraded_at)
-        return screened.unrecorded
+        unrecorded = self.prove(screened.unrecorded, screened.evidence)
+        return dataclasses.replace(unrecorded, again_after=self.again_after)
 
     def _write(
         self, session: orm.Session, observed: ObservationBatch, now: dt.datetime

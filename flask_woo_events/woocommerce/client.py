@@ -18,7 +18,13 @@ import urllib.parse
 import orjson
 import requests
 
-from ..errors import InputError, StoreAccessError, StoreGarbledError, TransportError
+from ..errors import (
+    AnotherStoreError,
+    InputError,
+    StoreAccessError,
+    StoreGarbledError,
+    TransportError,
+)
 from ..http.exchange import Timeouts, exchange, make_session
 from ..http.headers import http_date
 from .oauth import Pairs, encode_query, sign
@@ -126,6 +132,10 @@ class StoreClient:
         # Seconds that the store's clock is ahead of ours.
         self._ahead = 0
         self._store_date: dt.datetime | None = None
+        #: The store's own address in its last answer that had one, normalised.
+        self.root = ""
+        #: The address that its answers must have, if they have one; empty for any.
+        self.expected_root = ""
         #: Requests sent so far, including those for authentication.
         self.requests_made = 0
 
@@ -228,7 +238,18 @@ class StoreClient:
             else:
                 # This kind works, so a later refusal is about permissions.
                 self._other_kinds, self._other_roots = [], []
+                self._check_root(answer)
                 return answer
+
+    def _check_root(self, answer: StoreResponse) -> None:
+        self.root = answer.root or self.root
+        if self.expected_root and answer.root and answer.root != self.expected_root:
+            raise AnotherStoreError(
+                f"the store at {self.url} gives {answer.root} as its address, "
+                f"not {self.expected_root}",
+                root=answer.root,
+                url=self.url,
+            )
 
     def _set_clock(self, exc: StoreAccessError) -> bool:
         """Switch to the store's clock for signatures if ours is far from it."""

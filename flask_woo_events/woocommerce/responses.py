@@ -37,6 +37,8 @@ _NOTICE = re.compile(
     rb"(?:<b>)?(?:PHP )?(?:User )?"
     rb"(?:Warning|Notice|Deprecated|Strict Standards|Recoverable fatal error)(?:</b>)?:"
 )
+_ROOT_LINK = re.compile(r'<([^<>]*)>; *rel="https://api\.w\.org/"')
+_LANGUAGE = re.compile(r"/[a-z]{2}([_-][A-Za-z]{2,4})?\Z")
 _ON_LINE = re.compile(rb" on line (?:<b>)?\d+(?:</b>)?")
 
 
@@ -52,6 +54,8 @@ class StoreResponse:
     :param seconds: duration of the exchange.
     :param bytes: length of the unpacked body.
     :param notices: PHP's notices before the JSON.
+    :param root: the store's own address in the ``Link`` header, normalised; empty without one
+        (WooCommerce 5.9 to 11.0 send it; a proxy may remove it).
     """
 
     status: int
@@ -63,6 +67,7 @@ class StoreResponse:
     seconds: float
     bytes: int
     notices: str = ""
+    root: str = ""
 
 
 def read_answer(
@@ -103,7 +108,25 @@ def read_answer(
         seconds=exchange.seconds,
         bytes=len(exchange.body),
         notices=hide(notices),
+        root=read_root(headers.get("Link", "")),
     )
+
+
+def read_root(link: str) -> str:
+    """Return the address of WordPress in a ``Link`` header; empty if there is none.
+
+    Without scheme, ``www``, port and language, which one store may have several of.
+    """
+    found = _ROOT_LINK.search(link)
+    if found is None:
+        return ""
+    try:
+        parts = urllib.parse.urlsplit(found[1])
+        host = (parts.hostname or "").removeprefix("www.")
+    except ValueError:
+        return ""
+    path = parts.path.partition("/wp-json")[0].removesuffix("/index.php").rstrip("/")
+    return host + _LANGUAGE.sub("", path)
 
 
 def parse_json(body: bytes) -> tuple[t.Any, str]:

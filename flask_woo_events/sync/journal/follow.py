@@ -71,6 +71,8 @@ class JournalSync:
         self._followed: set[int] = set()
         #: Resources that received the hints of this poll.
         self._routed: set[int] = set()
+        #: Since when all of a resource was to be compared as this poll began.
+        self._asked: dict[int, object] = {}
         self.report = PollReport(instance=poll.lease.instance_id, resource="journal")
 
     def open(self) -> None:
@@ -79,6 +81,9 @@ class JournalSync:
         state = self._state
         for run in self._poll.runs:
             number = run.stream.poller_id
+            if "compare_all" in run.recorder.notes:
+                state.compare_all.add(number)
+            self._asked[number] = run.recorder.notes.get("compare_all")
             if self._can_follow(run):
                 self._route(run, hints)
             else:
@@ -140,7 +145,9 @@ class JournalSync:
         if run.compare_all and cursor.compare == ListPosition():
             kept = {name: value for name, value in cursor.memory.items() if name != "whole"}
             run.recorder.cursor = dataclasses.replace(cursor, memory=kept)
-            state.compare_all.discard(number)
+            if run.recorder.notes.get("compare_all") == self._asked.get(number):
+                run.recorder.notes.pop("compare_all", None)
+                state.compare_all.discard(number)
             state.full_at[number] = self._started
         if self._trusted and self._can_follow(run):
             state.covered.add(number)

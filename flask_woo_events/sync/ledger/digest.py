@@ -60,7 +60,7 @@ def content_of(body: cabc.Mapping[str, t.Any]) -> Content:
     checksums = []
     for name, value in kept.items():
         checksums.append(_checksum(name))
-        checksums.append(zlib.crc32(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)))
+        checksums.append(_value(value))
     return Content(
         hashlib.blake2b(data, digest_size=16).digest(),
         struct.pack(f">{len(checksums)}I", *checksums),
@@ -92,6 +92,10 @@ def _checksum(name: str) -> int:
     return zlib.crc32(name.encode())
 
 
+def _value(value: object) -> int:
+    return zlib.crc32(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
+
+
 def changed_fields(before: bytes, after: bytes, body: cabc.Mapping[str, t.Any]) -> tuple[str, ...]:
     """Name the top-level fields that differ between two ``Content.fields``.
 
@@ -104,6 +108,14 @@ def changed_fields(before: bytes, after: bytes, body: cabc.Mapping[str, t.Any]) 
     return tuple(
         name for name in sorted(body) if name not in VOLATILE and _checksum(name) in changed
     )
+
+
+def split_by_checksum(before: bytes, values: cabc.Mapping[str, t.Any]) -> tuple[set[str], set[str]]:
+    """Return which of these fields agree with a ``Content.fields``, and which differ from it."""
+    kept = dict(_PAIR.iter_unpack(before))
+    known = {name: value for name, value in values.items() if _checksum(name) in kept}
+    same = {name for name, value in known.items() if kept[_checksum(name)] == _value(value)}
+    return same, known.keys() - same
 
 
 def only_names_differ(before: bytes, after: bytes) -> bool:

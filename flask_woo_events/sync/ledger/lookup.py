@@ -36,6 +36,8 @@ class Known:
     revision: int = 0
     notification_id: int | None = None
     created_at: dt.datetime | None = None
+    listed: bool = True
+    held_at: dt.datetime | None = None
 
     @property
     def settled(self) -> bool:
@@ -56,6 +58,8 @@ _KNOWN = sa.select(
     Object.revision,
     Object.notification_id,
     Object.created_at,
+    Object.listed,
+    Object.held_at,
 ).where(
     Object.poller_id == sa.bindparam("poller_id"),
     Object.object_id.in_(sa.bindparam("object_ids", expanding=True)),
@@ -65,6 +69,7 @@ _NUMBERS = (
     .where(
         Object.poller_id == sa.bindparam("poller_id"),
         Object.live,
+        Object.listed,
         Object.number > sa.bindparam("after"),
         Object.number <= sa.bindparam("until"),
     )
@@ -73,7 +78,20 @@ _NUMBERS = (
 _COUNT = (
     sa.select(sa.func.count())
     .select_from(Object)
-    .where(Object.poller_id == sa.bindparam("poller_id"), Object.live)
+    .where(Object.poller_id == sa.bindparam("poller_id"), Object.live, Object.listed)
+)
+_HELD = sa.select(Object.object_id, Object.live, Object.held_at).where(
+    Object.poller_id == sa.bindparam("poller_id"), Object.held_at.is_not(None)
+)
+_UNLISTED = (
+    sa.select(Object.number)
+    .where(
+        Object.poller_id == sa.bindparam("poller_id"),
+        Object.live,
+        Object.listed.is_(False),
+        Object.number.is_not(None),
+    )
+    .order_by(Object.number)
 )
 _MODIFIED = (
     sa.select(Object.number)
@@ -81,6 +99,7 @@ _MODIFIED = (
         Object.poller_id == sa.bindparam("poller_id"),
         Object.modified_at > sa.bindparam("after"),
         Object.live,
+        Object.listed,
         Object.number.is_not(None),
     )
     .order_by(Object.modified_at.desc())
@@ -120,18 +139,52 @@ class LedgerView:
             return known(session, self._poller_id, object_ids)
 
     def live_numbers(self, after: int | None = None, until: int | None = None) -> list[int]:
-        """Return the numeric ids of the live objects in ``(after, until]``, ascending."""
+        """Return the numeric ids of the listed live objects in ``(after, until]``, ascending."""
         bounds = {"after": _lower(after), "until": _upper(until)}
         return [int(row[0]) for row in self._rows(_NUMBERS, **bounds)]
 
     def live_ids(self) -> list[str]:
-        """Return the ids of the live objects, numeric or not."""
-        query = sa.select(Object.object_id).where(Object.poller_id == self._poller_id, Object.live)
+        """Return the ids of the listed live objects, numeric or not."""
+        query = sa.select(Object.object_id).where(
+            Object.poller_id == self._poller_id, Object.live, Object.listed
+        )
         return [row[0] for row in self._rows(query)]
 
     def count_live(self) -> int:
-        """Return the number of live objects."""
+        """Return the number of listed live objects."""
         return int(self._rows(_COUNT)[0][0])
+
+    def held(self) -> dict[str, tuple[bool, dt.datetime]]:
+        """Return the objects that wait for a second reading: whether each is live, since when."""
+        return {row[0]: (row[1], row[2]) for row in self._rows(_HELD)}
+
+    def unlisted(self) -> list[int]:
+        """Return the numeric ids of the live objects that no list shows, ascending."""
+        return [int(row[0]) for row in self._rows(_UNLISTED)]
+
+    def anchors(self) -> list[int]:
+        """Return the ids of the oldest, the middle and the newest listed live object."""
+        # Two short steps through the index instead of a count of all rows.
+        first, last = self._edge(Object.number), self._edge(Object.number.desc())
+        if first is None or last is None:
+            return []
+        middle = self._edge(Object.number, Object.number >= (first + last) // 2)
+        return sorted({first, last, first if middle is None else middle})
+
+    def _edge(
+        self,
+        order: sa.ColumnElement[t.Any] | orm.InstrumentedAttribute[int | None],
+        *conditions: sa.ColumnElement[bool],
+    ) -> int | None:
+        query = sa.select(Object.number).where(
+            Object.poller_id == self._poller_id,
+            Object.live,
+            Object.listed,
+            Object.number.is_not(None),
+            *conditions,
+        )
+        rows = self._rows(query.order_by(order).limit(1))
+        return int(rows[0][0]) if rows else None
 
     def modified_after(self, after: dt.datetime, most: int) -> list[int]:
         """Return the numeric ids of at most ``most`` live objects modified later, latest first."""

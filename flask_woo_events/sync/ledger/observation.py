@@ -9,6 +9,9 @@ import typing as t
 
 from ...db.models import Source
 
+#: How long a replica or a cache of a store may be behind.
+AGAIN_AFTER = dt.timedelta(seconds=10)
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
@@ -23,6 +26,8 @@ class Observation:
     created_at: dt.datetime | None = None
     #: The id of the order or product that a refund or variation belongs to.
     parent: int | None = None
+    #: Whether a list of the store shows it; otherwise only its own address does.
+    listed: bool = True
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +38,8 @@ class ObservationBatch:
     :param poll_date: when the poll began, by the store's clock.
     :param since: objects that are unknown to the ledger and not newer than this existed before
         the baseline; they are recorded without an event. ``None``: every unknown object is new.
+    :param again_after: how long after a reading that is older than what is known a second one
+        counts.
     """
 
     source: Source
@@ -40,3 +47,4 @@ class ObservationBatch:
     read_revision: int
     poll_date: dt.datetime
     since: dt.datetime | None = None
+    again_after: dt.timedelta = AGAIN_AFTER

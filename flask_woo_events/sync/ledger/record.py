@@ -15,11 +15,10 @@ from ...db.models import EventType, Object, Poller
 from ...events import outbox
 from ...values.validation import whole_number
 from ..cursor import Stream
-from . import lookup
+from . import identity, lookup
 from .digest import NOTHING, Content, changed_fields, content_of, digest_of, only_names_differ
 from .lookup import Known
 from .observation import Observation, ObservationBatch
-from .store_identity import StoreEvidence, read_evidence
 
 #: How long an upgrade of WooCommerce explains fields that appear or vanish. By default every
 #: object is compared within a day.
@@ -34,6 +33,10 @@ class Recorded:
     emitted: tuple[str, ...] = ()
     #: Objects changed by another source during this read; read them again.
     stale: tuple[str, ...] = ()
+    #: Objects read as they were before what is known; a second reading decides.
+    older: tuple[str, ...] = ()
+    #: Number of DELETED events.
+    deleted: int = 0
     #: The ledger's revision afterwards.
     revision: int = 0
 
@@ -46,27 +49,27 @@ class Screened:
     unrecorded: ObservationBatch | None
     #: The ledger's revision now.
     revision: int
-    evidence: StoreEvidence
+    #: What the objects say about their store; complete only if something is unrecorded.
+    evidence: identity.Evidence
+    #: Number of live objects of the ledger that are as they are known.
+    matched: int = 0
     #: Some differ only by fields that appeared or vanished, as after an upgrade.
     reshaped: bool = False
 
 
-def screen(
-    session: orm.Session, poller_id: int, observed: ObservationBatch, polled_at: dt.datetime | None
-) -> Screened:
-    """Leave out what the ledger already holds, without locking anything.
-
-    :param polled_at: when the last complete poll began, by the store's clock.
-    """
+def screen(session: orm.Session, poller_id: int, observed: ObservationBatch) -> Screened:
+    """Leave out what the ledger already holds, without locking anything."""
     before = lookup.known(session, poller_id, [seen.object_id for seen in observed.observations])
     revision = lookup.revision(session, poller_id)
     unrecorded = [
         seen for seen in observed.observations if not _holds(before.get(seen.object_id), seen)
     ]
+    live = {object_id for object_id, known in before.items() if known.live}
     return Screened(
         dataclasses.replace(observed, observations=unrecorded) if unrecorded else None,
         revision,
-        read_evidence(before, observed, polled_at),
+        identity.gather(before, observed.observations) if unrecorded else identity.Evidence(),
+        len(live - {seen.object_id for seen in unrecorded}),
         any(_is_reshaped(before.get(seen.object_id), seen) for seen in unrecorded),
     )
 
@@ -78,10 +81,15 @@ def _is_reshaped(before: Known | None, seen: Observation) -> bool:
 
 
 def _holds(before: Known | None, seen: Observation) -> bool:
-    if before is None or not before.live:
+    if before is None:
+        return seen.body is None
+    if before.held_at is not None:
+        return False
+    if not before.live:
         return seen.body is None
     return (
         seen.body is not None
+        and before.listed == seen.listed
         and before.modified_at == seen.modified_at
         and before.settled
         and before.digest == digest_of(seen.body)
@@ -103,7 +111,7 @@ def record(
     revision = session.scalars(query).one()
     latest = {seen.object_id: seen for seen in observed.observations}
     before = lookup.known(session, stream.poller_id, list(latest))
-    recorder = Recorder(stream, observed, revision + 1)
+    recorder = Recorder(stream, observed, revision + 1, rules.now)
     for object_id, seen in latest.items():
         recorder.process(seen, before.get(object_id))
     notification_ids = outbox.post(session, stream, recorder.events, observed.poll_date, rules)
@@ -111,26 +119,47 @@ def record(
     return Recorded(
         tuple(change.object_id for change in recorder.events),
         tuple(recorder.stale),
+        tuple(row["object_id"] for row in recorder.holds),
+        sum(change.event_type is EventType.DELETED for change in recorder.events),
         revision + bool(recorder.inserts or recorder.updates),
     )
+
+
+def hold(
+    session: orm.Session, poller_id: int, object_ids: cabc.Collection[str], now: dt.datetime
+) -> None:
+    """Let live objects wait for a second reading; those that wait already keep their date."""
+    rows = [
+        {"poller_id": poller_id, "object_id": object_id, "held_at": now}
+        for object_id, known in lookup.known(session, poller_id, list(object_ids)).items()
+        if known.live and known.held_at is None
+    ]
+    if rows:
+        session.execute(sa.update(Object), rows)
 
 
 class Recorder:
     """The rows and events of one batch: decides what each observation changes.
 
     :param revision: the revision that the ledger gets if anything changes.
+    :param now: our own clock.
     """
 
-    def __init__(self, stream: Stream, observed: ObservationBatch, revision: int) -> None:
+    def __init__(
+        self, stream: Stream, observed: ObservationBatch, revision: int, now: dt.datetime
+    ) -> None:
         self.stream = stream
         self.observed = observed
         self.revision = revision
+        self.now = now
         self.events: list[outbox.Change] = []
         self.stale: list[str] = []
         self.inserts: list[dict[str, t.Any]] = []
         self.updates: list[dict[str, t.Any]] = []
         #: Rows whose content is the same, read at a later date.
         self.touched: list[dict[str, t.Any]] = []
+        #: Rows that wait for a second reading.
+        self.holds: list[dict[str, t.Any]] = []
 
     def process(self, seen: Observation, before: Known | None) -> None:
         """Decide what one observation changes."""
@@ -139,12 +168,19 @@ class Recorder:
         elif before is None or self._is_forgotten(before):
             if seen.body is not None:
                 self._add(seen, content_of(seen.body), before)
+        elif self._is_older(seen, before) and not self._is_second(before):
+            self.holds.append(self._key(seen) | {"held_at": before.held_at or self.now})
         elif seen.body is None:
             if before.live:
                 self._change(seen, before, NOTHING)
+            elif before.held_at is not None:
+                self.holds.append(self._key(seen) | {"held_at": None})
         elif before.live and before.digest == digest_of(seen.body):
-            if before.modified_at != seen.modified_at or not before.settled:
-                self.touched.append(self._row(seen) | {"seen_at": seen.seen_at})
+            if not _holds(before, seen):
+                self.touched.append(
+                    self._row(seen)
+                    | {"seen_at": seen.seen_at, "listed": seen.listed, "held_at": None}
+                )
         else:
             content = content_of(seen.body)
             if before.live and self._is_explained_by_upgrade(seen, before, content):
@@ -166,6 +202,20 @@ class Recorder:
             and seen.seen_at - upgraded_at < UPGRADE_EXPLAINS
             and only_names_differ(before.fields, content.fields)
         )
+
+    def _is_older(self, seen: Observation, before: Known) -> bool:
+        """Return whether a replica, a cache or a restored backup may have shown the object."""
+        if seen.body is None or seen.modified_at is None:
+            return False
+        if before.live:
+            return before.modified_at is not None and seen.modified_at < before.modified_at
+        # To take an order, product or coupon out of the trash sets its date (WooCommerce 5.9 to
+        # 11.0); a customer who gets the role again has the old one.
+        return self.stream.dated and seen.modified_at < before.seen_at
+
+    def _is_second(self, before: Known) -> bool:
+        wait = self.observed.again_after
+        return before.held_at is not None and self.now - before.held_at >= wait
 
     def _is_forgotten(self, before: Known) -> bool:
         """Return whether this is the baseline's first sight of it since the resource restarted."""
@@ -190,6 +240,11 @@ class Recorder:
 
     def _change(self, seen: Observation, before: Known, content: Content) -> None:
         changed: tuple[str, ...] = ()
+        if identity.compare(before, seen) is identity.Likeness.OTHER:
+            # Another object has the id now.
+            gone = dataclasses.replace(seen, body=None)
+            self._emit(gone, EventType.DELETED, before.version + 1, before.notification_id, ())
+            before = dataclasses.replace(before, live=False, version=before.version + 1)
         if seen.body is None:
             kind = EventType.DELETED
         elif before.live:
@@ -226,10 +281,11 @@ class Recorder:
             )
         )
 
+    def _key(self, seen: Observation) -> dict[str, t.Any]:
+        return {"poller_id": self.stream.poller_id, "object_id": seen.object_id}
+
     def _row(self, seen: Observation) -> dict[str, t.Any]:
-        return {
-            "poller_id": self.stream.poller_id,
-            "object_id": seen.object_id,
+        return self._key(seen) | {
             "modified_at": seen.modified_at,
             "created_at": seen.created_at,
         }
@@ -245,6 +301,8 @@ class Recorder:
             "version": version,
             "revision": self.revision,
             "notification_id": None,
+            "listed": seen.listed,
+            "held_at": None,
         }
 
     def write(self, session: orm.Session, notification_ids: cabc.Mapping[str, int]) -> None:
@@ -257,6 +315,8 @@ class Recorder:
             session.execute(sa.update(Object), self.updates)
         if self.touched:
             session.execute(sa.update(Object), self.touched)
+        if self.holds:
+            session.execute(sa.update(Object), self.holds)
         if self.inserts or self.updates:
             mine = sa.update(Poller).where(Poller.id == self.stream.poller_id)
             session.execute(mine.values(revision=self.revision))

@@ -6,17 +6,20 @@ import collections.abc as cabc
 import concurrent.futures
 import dataclasses
 import datetime as dt
+import functools
 import typing as t
 
 from ...db.models import Source
 from ...errors import StoreGarbledError
 from ...values.dates import parse_store_date
-from ...woocommerce.listing import Listing
+from ...woocommerce.listing import INCLUDE_AT_ONCE, Listing
 from ...woocommerce.paging import Page
 from ..cursor import Cursor, Stream
 from ..ledger.lookup import LedgerView
 from ..ledger.observation import Observation, ObservationBatch
 
+#: Ids in one ``include``, beside the anchors.
+IDS_AT_ONCE = INCLUDE_AT_ONCE - 3
 #: Requests for one listing; more means that it never ends.
 MAX_REQUESTS = 100_000
 #: Pages of a collection that is read whole at every poll; more means that it never ends.
@@ -51,8 +54,14 @@ def batch_of(
 class Followups:
     """Objects that one way of reading leaves to the next."""
 
-    #: Ids that only the ledger or only the store has.
+    #: Ids to ask the store for: they are named, or only the ledger or only the store has them.
     candidates: set[int] = dataclasses.field(default_factory=set)
+    #: Ids of known objects that a list lacks; the gate decides whether they are deleted.
+    gone: set[str] = dataclasses.field(default_factory=set)
+    #: Those of them that are in the trash.
+    trashed: set[str] = dataclasses.field(default_factory=set)
+    #: How many more objects the ledger holds than the store counts.
+    shortfall: int = 0
     #: Ids to read again, since their parent or a child changed.
     reread: set[int] = dataclasses.field(default_factory=set)
     #: Ids of changed parents: their children must be read again.
@@ -68,7 +77,7 @@ class Followups:
         return bool(self.candidates or self.reread or self.parents)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Reading:
     """One poll of one resource: what it reads, and its limits."""
 
@@ -90,6 +99,34 @@ class Reading:
     parents: Listing | None = None
     #: Whether the store lists them only by parent.
     by_parent: bool = False
+
+    @functools.cached_property
+    def anchors(self) -> list[int]:
+        """The oldest, the middle and the newest known object: the store is recognized by them."""
+        return self.ledger.anchors()
+
+    @property
+    def can_include(self) -> bool:
+        """Whether objects can be read by their ids."""
+        return self.listing.collection.orders_by_id and not self.by_parent
+
+    def read_by_ids(self, ids: cabc.Sequence[int]) -> tuple[list[Observation], dt.datetime]:
+        """Read live objects by their ids, each request with the anchors; return the first date.
+
+        Deleted objects are left out.
+        """
+        observations: dict[str, Observation] = {}
+        first: dt.datetime | None = None
+        for start in range(0, max(len(ids), 1), IDS_AT_ONCE):
+            wanted = list(dict.fromkeys((*ids[start : start + IDS_AT_ONCE], *self.anchors)))
+            if not wanted:
+                break
+            answer = self.listing.by_ids(wanted)
+            date = self.date_of(answer.date)
+            first = first or date
+            seen = [self.observe(row, date) for row in answer.data]
+            observations |= {one.object_id: one for one in seen}
+        return list(observations.values()), first or self.clock()
 
     def date_of(self, date: dt.datetime | None) -> dt.datetime:
         """Return the date of a response, by the store's clock."""
@@ -115,7 +152,12 @@ class Reading:
         return not self.listing.collection.dated and self.anchored()
 
     def observe(
-        self, row: cabc.Mapping[str, t.Any], seen_at: dt.datetime, *, parent: int | None = None
+        self,
+        row: cabc.Mapping[str, t.Any],
+        seen_at: dt.datetime,
+        *,
+        parent: int | None = None,
+        listed: bool = True,
     ) -> Observation:
         """Return the observation of a row that was read in full."""
         collection = self.listing.collection
@@ -128,6 +170,7 @@ class Reading:
             modified_at=parse_store_date(row.get(collection.modified_field)),
             created_at=parse_store_date(row.get(collection.created_field)),
             parent=parent if parent is not None else _whole(row.get("parent_id")),
+            listed=listed,
         )
 
 

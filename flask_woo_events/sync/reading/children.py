@@ -20,7 +20,6 @@ from ..ledger.lookup import SETTLED_AFTER
 from ..ledger.observation import Observation
 from . import comparison, modified
 from .base import MAX_REQUESTS, Batch, Followups, Reading, batch_of
-from .mass_deletion import guard_mass_deletion
 
 #: Parents whose date at the last read is kept; the others in the window are read again.
 MAX_DATES = 2_000
@@ -44,19 +43,30 @@ def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterato
 
 
 def search(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterator[Batch]:
-    """Read the children of the parents that changed, and confirm deletions."""
-    nested = _Nested(reading, followups)
-    yield from nested.named_parents(cursor)
-    cursor = yield from guard_mass_deletion(reading, cursor, len(followups.candidates))
-    yield from nested.check(cursor)
+    """Read the children of the parents that changed, and note those that are missing."""
+    return check(reading, cursor, followups, Source.COMPARE)
 
 
 def check(
     reading: Reading, cursor: Cursor, followups: Followups, source: Source
 ) -> cabc.Iterator[Batch]:
-    """Yield the present state of the named objects, and of the children of the named parents."""
+    """Yield the present state of the named objects, and of the children of the named parents.
+
+    Missing ones are noted.
+    """
     nested = _Nested(reading, followups, source)
     yield from nested.named_parents(cursor)
+    for batch in nested.check(cursor):
+        assert batch.observed is not None
+        seen = batch.observed.observations
+        followups.gone.update(one.object_id for one in seen if one.body is None)
+        there = [one for one in seen if one.body is not None]
+        yield Batch(batch.cursor, dataclasses.replace(batch.observed, observations=there))
+
+
+def confirm(reading: Reading, cursor: Cursor, missing: cabc.Sequence[str]) -> cabc.Iterator[Batch]:
+    """Yield the present state of objects that the list of their parent lacks."""
+    nested = _Nested(reading, Followups(candidates={int(one) for one in missing}))
     yield from nested.check(cursor)
 
 
@@ -116,7 +126,7 @@ class _Nested:
             shown = {row["id"] for row in page.rows}
             for child, parent in reading.ledger.children_between(position.after_id, until).items():
                 if parent not in shown:
-                    self._followups.candidates.add(child)
+                    self._followups.gone.add(str(child))
             position = ListPosition(page.offset + len(page.rows), page.last_id)
             if page.last:
                 position = ListPosition()
@@ -160,7 +170,7 @@ class _Nested:
 
     def _changed(self, parents: cabc.Sequence[Row], cursor: Cursor, date: dt.datetime) -> Batch:
         gone = [row["id"] for row in parents if row.get("status") == "trash"]
-        self._followups.candidates.update(self._reading.ledger.children(gone))
+        self._followups.gone.update(map(str, self._reading.ledger.children(gone)))
         live = [row for row in parents if row.get("status") != "trash"]
         return self._children_of(live, cursor, date)
 
@@ -172,13 +182,13 @@ class _Nested:
             answer = self._parents.by_ids(ids, self._fields)
             there = {row["id"] for row in answer.data}
             held = self._reading.ledger.children([number for number in ids if number not in there])
-            self._followups.candidates.update(held)
+            self._followups.gone.update(map(str, held))
             date = self._reading.date_of(answer.date)
             # A product names its variations from a cache, which is late when one is moved to it.
             yield self._children_of(answer.data, cursor, date, unnamed=self._below.inherits)
 
     def check(self, cursor: Cursor) -> cabc.Iterator[Batch]:
-        """Read the candidates again, parent by parent, and yield the deletions."""
+        """Yield the present state of the candidates, parent by parent."""
         parents = self._reading.ledger.parents_of(sorted(self._followups.candidates))
         groups: dict[int, list[int]] = collections.defaultdict(list)
         for child, parent in sorted(parents.items()):
@@ -234,8 +244,8 @@ class _Nested:
                 continue
             observations, _date = self._children(row["id"])
             shown = {seen.object_id for seen in observations}
-            self._followups.candidates.update(
-                child for child in held[row["id"]] if str(child) not in shown
+            self._followups.gone.update(
+                str(child) for child in held[row["id"]] if str(child) not in shown
             )
             found += observations
         return batch_of(self._source, cursor, found, revision, date) if found else Batch(cursor)

@@ -7,11 +7,9 @@ import dataclasses
 import time
 
 from ...db.models import Source
-from ...errors import AnotherStoreError
 from ...woocommerce.paging import Fetch, Page, walk
 from ..cursor import Cursor, ListPosition
 from ..ledger.observation import Observation
-from ..ledger.store_identity import ENOUGH, LONG_SEEN
 from .base import MAX_PAGES, Batch, Followups, Reading, batch_of
 
 #: Seconds after which the comparison of a slow store pauses until the next poll.
@@ -22,7 +20,7 @@ def compare(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iter
     """Compare the next pages of the listing with the ledger; the next poll continues there.
 
     A page in the order of ids covers every id up to its last one. An object that the ledger holds
-    as live in that range and the page does not show becomes a candidate for a deletion.
+    as live in that range and the page does not show may be deleted.
     """
     collection, began = reading.listing.collection, time.monotonic()
     count = reading.ledger.count_live()
@@ -37,7 +35,7 @@ def compare(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iter
         reached = page.offset + len(page.rows)
         ended = page.last or (page.total is not None and reached >= page.total)
         id_range = position.after_id, None if ended else page.last_id
-        _note_absent(reading, cursor, followups, id_range, observations)
+        _note_absent(reading, followups, id_range, observations)
         # The store's count is wrong on a page past the end.
         followups.total = page.total if page.rows or not page.offset else followups.total
         position = ListPosition() if ended else ListPosition(reached, page.last_id)
@@ -99,7 +97,6 @@ def _newest(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
 
 def _note_absent(
     reading: Reading,
-    cursor: Cursor,
     followups: Followups,
     id_range: tuple[int | None, int | None],
     observations: cabc.Sequence[Observation],
@@ -107,19 +104,7 @@ def _note_absent(
     """Note the objects that the ledger holds in a page's range of ids and the page does not show.
 
     :param id_range: the ids above the first and up to the second; ``None`` is no bound.
-    :raises AnotherStoreError: the page shows no known object, but unknown ones of the same age.
     """
-    shown = {int(seen.object_id) for seen in observations}
-    known = reading.ledger.live_numbers(*id_range)
-    absent = [number for number in known if number not in shown]
-    if len(known) >= ENOUGH and len(absent) == len(known):
-        before = cursor.polled_at
-        old = [seen for seen in observations
-               if before and seen.created_at and seen.created_at < before - LONG_SEEN]  # fmt: skip
-        if len(old) >= ENOUGH:
-            raise AnotherStoreError(
-                f"the store shows {len(old)} old {reading.stream.resource} in place of "
-                f"{len(known)} known ones: another store answers at store.url. Nothing of it was "
-                "recorded. To connect that store, create an instance for it"
-            )
-    followups.candidates.update(absent)
+    shown = {seen.object_id for seen in observations}
+    known = map(str, reading.ledger.live_numbers(*id_range))
+    followups.gone.update(number for number in known if number not in shown)

@@ -11,31 +11,21 @@ from ...errors import StoreGarbledError, StoreRejectedError
 from ...woocommerce.client import StoreResponse
 from ..cursor import Cursor
 from ..ledger.observation import Observation, ObservationBatch
-from .base import MAX_PAGES, Batch, Reading
-from .mass_deletion import guard_mass_deletion
+from .base import MAX_PAGES, Batch, Followups, Reading, batch_of
 
 
-def read(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
-    """Read a collection whole and compare it with the ledger.
+def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterator[Batch]:
+    """Read a collection whole, compare it with the ledger, and note what is missing.
 
-    An object that is missing counts as deleted if a second read lacks it too. A feed, whose URL
-    contains the date of the last poll, shows only new objects, so none can be missing from it.
+    A feed, whose URL contains the date of the last poll, shows only new objects, so none can be
+    missing from it.
     """
     revision = reading.ledger.revision
     observations, date = _everything(reading)
     began = reading.began(cursor, date, observations)
     baseline = cursor.state is PollerState.BASELINE
     if not baseline and not reading.listing.is_feed:
-        missing = _missing(reading, observations)
-        cursor = yield from guard_mass_deletion(reading, cursor, len(missing))
-        if missing:
-            again, date = _everything(reading)
-            observations |= again
-            for object_id in _missing(reading, again):
-                if object_id in missing:
-                    observations[object_id] = Observation(
-                        object_id=object_id, body=None, seen_at=date
-                    )
+        followups.gone |= _missing(reading, observations)
     observed = ObservationBatch(
         source=Source.BASELINE if baseline else Source.COMPARE,
         observations=list(observations.values()),
@@ -49,6 +39,17 @@ def read(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
         dataclasses.replace(cursor, state=state, baseline_at=began, at=began, polled_at=date),
         observed,
     )
+
+
+def confirm(reading: Reading, cursor: Cursor, missing: cabc.Sequence[str]) -> cabc.Iterator[Batch]:
+    """Yield what a second read of the whole collection says of missing objects."""
+    revision = reading.ledger.revision
+    again, date = _everything(reading)
+    observations = dict(again)
+    for object_id in missing:
+        if object_id not in again:
+            observations[object_id] = Observation(object_id=object_id, body=None, seen_at=date)
+    yield batch_of(Source.COMPARE, cursor, list(observations.values()), revision, date)
 
 
 def _everything(reading: Reading) -> tuple[dict[str, Observation], dt.datetime]:

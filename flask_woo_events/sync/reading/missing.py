@@ -6,24 +6,26 @@ import bisect
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
+import math
+import typing as t
 
 from ...db.models import Source
-from ...errors import StoreGarbledError
-from ...woocommerce.listing import INCLUDE_AT_ONCE
 from ..cursor import Cursor
 from ..ledger.observation import Observation
-from .base import Batch, Followups, Reading, batch_of
-from .mass_deletion import guard_mass_deletion
+from .base import IDS_AT_ONCE, Batch, Followups, Reading, batch_of
 
+#: Missing objects that are each requested by their own addresses.
+EACH = 20
+#: Objects that no list shows, read in one poll.
+UNLISTED_AT_ONCE = 5
 #: Requests of one search; the next poll finds the rest.
 MAX_SEARCH_REQUESTS = 200
 
 
 def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterator[Batch]:
-    """Yield deleted objects, and objects unknown to the ledger, after the other ways of reading.
+    """Note objects that are missing, and yield those unknown to the ledger.
 
-    The listing is searched only if the store's count differs from the ledger's. An object that the
-    listing does not show is asked for by its id before it counts as deleted.
+    The listing is searched only if the store's count differs from the ledger's.
     """
     hidden = int(cursor.memory.get("hidden", 0))
     count = reading.ledger.count_live()
@@ -32,73 +34,123 @@ def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterato
         # The count is older than the objects that this poll found.
         followups.total = reading.listing.total()
         differs = followups.total is not None and followups.total != count + hidden
-    fewer = count + hidden - (followups.total or count) if differs else 0
-    missing = max(len(followups.candidates), fewer)
-    cursor = yield from guard_mass_deletion(reading, cursor, missing)
     search = None
     if differs and followups.total is not None:
+        followups.shortfall = max(count + hidden - followups.total, 0)
         search = _Search(reading, followups.total)
         search.run()
         followups.candidates |= search.found
-    for batch in check(reading, cursor, followups.candidates | followups.reread):
+    for batch in check(reading, cursor, followups):
         cursor = batch.cursor
         yield batch
     if search is not None and search.ended and followups.total is not None:
         # WooCommerce counts rows that it does not show; do not search for them at every poll.
-        hidden = followups.total - reading.ledger.count_live()
+        hidden = followups.total - (reading.ledger.count_live() - len(followups.gone))
         yield Batch(dataclasses.replace(cursor, memory={**cursor.memory, "hidden": hidden}))
 
 
 def check(
-    reading: Reading, cursor: Cursor, candidates: set[int], source: Source = Source.COMPARE
+    reading: Reading, cursor: Cursor, followups: Followups, source: Source = Source.COMPARE
 ) -> cabc.Iterator[Batch]:
-    """Yield the present state of these objects."""
-    asked = sorted(candidates)
-    for start in range(0, len(asked), INCLUDE_AT_ONCE):
+    """Yield the present state of the objects in the follow-ups; note those that are missing."""
+    named = sorted(followups.candidates | followups.reread)
+    for start in range(0, len(named), IDS_AT_ONCE):
+        asked = named[start : start + IDS_AT_ONCE]
         revision = reading.ledger.revision
-        observations, date = confirm(reading, asked[start : start + INCLUDE_AT_ONCE])
+        observations, date = reading.read_by_ids(asked)
+        observations += _absent(reading, followups, asked, observations, date)
         yield batch_of(source, cursor, observations, revision, date)
 
 
+def _absent(
+    reading: Reading,
+    followups: Followups,
+    asked: cabc.Sequence[int],
+    shown: cabc.Sequence[Observation],
+    date: dt.datetime,
+) -> list[Observation]:
+    """Note the known objects that a list lacks; read at their own address those never listed."""
+    found = {seen.object_id for seen in shown}
+    lacking = [str(number) for number in asked if str(number) not in found]
+    observations = []
+    for object_id, known in reading.ledger.known(lacking).items():
+        if known.live and not known.listed and not reading.listing.is_filtered:
+            observations += _at_own_address(reading, followups, int(object_id), date)
+        elif known.live:
+            followups.gone.add(object_id)
+        elif known.held_at is not None:
+            observations.append(Observation(object_id=object_id, body=None, seen_at=date))
+    return observations
+
+
+def _at_own_address(
+    reading: Reading, followups: Followups, number: int, date: dt.datetime
+) -> list[Observation]:
+    body = reading.listing.one(number)
+    if body is None or reading.listing.excludes(body):
+        followups.gone.add(str(number))
+        return []
+    return [reading.observe(body, date, listed=False)]
+
+
+def unlisted(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterator[Batch]:
+    """Read the next of the objects that no list shows at their own addresses."""
+    hidden = [] if reading.listing.is_filtered else reading.ledger.unlisted()
+    after = int(cursor.memory.get("unlisted_after", 0))
+    ahead = [number for number in hidden if number > after] or hidden
+    observations: list[Observation] = []
+    revision, date = reading.ledger.revision, reading.clock()
+    for number in ahead[:UNLISTED_AT_ONCE]:
+        observations += _at_own_address(reading, followups, number, date)
+    memory = {name: kept for name, kept in cursor.memory.items() if name != "unlisted_after"}
+    if len(ahead) > UNLISTED_AT_ONCE:
+        memory["unlisted_after"] = ahead[UNLISTED_AT_ONCE - 1]
+    cursor = dataclasses.replace(cursor, memory=memory)
+    yield batch_of(Source.COMPARE, cursor, observations, revision, date)
+
+
 def confirm(
-    reading: Reading, candidates: cabc.Sequence[int]
-) -> tuple[list[Observation], dt.datetime]:
-    """Ask the store for at most ``INCLUDE_AT_ONCE`` objects by their ids.
+    reading: Reading, cursor: Cursor, missing: cabc.Sequence[str], trashed: cabc.Set[str]
+) -> cabc.Iterator[Batch]:
+    """Yield what a second witness says of objects that a list lacks: own addresses, and a list.
 
-    Those that it lists are observed; the others are deleted. The first and the last deleted one
-    are also requested by their own URL: if the store has one of them, its list is wrong.
+    Up to ``EACH`` objects are requested by their own addresses; of more, a part, and all of them
+    if the store has one of these.
 
-    :raises StoreGarbledError: the store's responses contradict each other.
+    :param trashed: those that the store has shown in the trash.
     """
-    answer = reading.listing.by_ids(candidates)
-    date = reading.date_of(answer.date)
-    found = {row["id"]: row for row in answer.data}
-    known = reading.ledger.known([str(number) for number in candidates])
-    gone = [
-        number
-        for number in candidates
-        if number not in found and (one := known.get(str(number))) is not None and one.live
-    ]
-    for witness in sorted({gone[0], gone[-1]}) if gone else ():
-        if _exists(reading, witness):
-            raise StoreGarbledError(
-                f"the store's list of {reading.listing.collection.path} lacks {witness}, "
-                "although the store has it",
-                status=200,
-            )
-    return [reading.observe(row, date) for row in found.values()] + [
-        Observation(object_id=str(number), body=None, seen_at=date) for number in gone
-    ], date
+    revision = reading.ledger.revision
+    numbers = sorted(int(one) for one in missing)
+    alone = [number for number in numbers if str(number) not in trashed]
+    some = _spread(alone, max(EACH, math.isqrt(len(alone))))
+    bodies = {number: reading.listing.one(number) for number in some}
+    if any(_is_there(reading, body) for body in bodies.values()):
+        bodies |= {number: reading.listing.one(number) for number in alone if number not in bodies}
+    for start in range(0, len(numbers), IDS_AT_ONCE):
+        asked = numbers[start : start + IDS_AT_ONCE]
+        shown, date = reading.read_by_ids(asked)
+        found = {seen.object_id for seen in shown}
+        for number in asked:
+            if str(number) in found:
+                continue
+            body = bodies.get(number)
+            if body is not None and _is_there(reading, body):
+                shown.append(reading.observe(body, date, listed=False))
+            else:
+                shown.append(Observation(object_id=str(number), body=None, seen_at=date))
+        yield batch_of(Source.COMPARE, cursor, shown, revision, date)
+        revision = reading.ledger.revision
 
 
-def _exists(reading: Reading, number: int) -> bool:
-    """Return whether the store has an object, by its own URL or as its parent names it."""
-    below, parents = reading.listing.collection.below, reading.parents
-    parent = reading.ledger.parents_of([number]).get(number)
-    if below is None or parents is None or parent is None:
-        return reading.listing.exists(number)
-    body = parents.one(parent, f"id,status,{below.named_in}")
-    return body is not None and body.get("status") != "trash" and number in below.names(body)
+def _is_there(reading: Reading, body: cabc.Mapping[str, t.Any] | None) -> bool:
+    return body is not None and not reading.listing.excludes(body)
+
+
+def _spread(numbers: cabc.Sequence[int], most: int) -> list[int]:
+    """Return at most this many of the numbers, the first and the last among them."""
+    if len(numbers) <= most:
+        return list(numbers)
+    return [numbers[index * (len(numbers) - 1) // (most - 1)] for index in range(most)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -9,15 +9,15 @@ import typing as t
 
 from ...db.models import PollerState, Source
 from ...values.dates import parse_store_date
-from ...woocommerce.client import StoreResponse
-from ...woocommerce.listing import INCLUDE_AT_ONCE, Fetch
+from ...woocommerce.listing import Fetch
 from ...woocommerce.paging import Page, walk
 from ..cursor import Cursor, ListPosition
 from ..ledger.observation import Observation, ObservationBatch
-from ..ledger.store_identity import CLOCK_STEP
 from . import comparison, full
 from .base import MAX_REQUESTS, Batch, Followups, Reading, batch_of, read_ahead
 
+#: How far behind the window the store's clock must be to count as set back.
+CLOCK_STEP = dt.timedelta(minutes=1)
 #: Rows of a window that every poll may read again; a window with more is narrowed.
 WIDE_ROWS = 500
 
@@ -32,7 +32,7 @@ def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterato
     """
     collection = reading.listing.collection
     if reading.listing.is_feed or not collection.orders_by_id:
-        yield from full.read(reading, cursor)
+        yield from full.read(reading, cursor, followups)
         return
     if cursor.state is PollerState.BASELINE:
         for batch in baseline(reading, cursor):
@@ -107,7 +107,7 @@ def window(
                     return
             poll_date = poll_date or date
             shown.update(row["id"] for row in page.rows)
-            observations = _read_changed(reading, page.rows, date)
+            observations = _read_changed(reading, followups, page.rows)
             dates = [modified for row in page.rows if (modified := _modified(row))]
             greatest = max([*dates, greatest or begin])
             if observations:
@@ -133,7 +133,7 @@ def _vanished(
         revision = reading.ledger.revision
         observations = read_in_full(reading, absent)
         there = {int(seen.object_id) for seen in observations}
-        followups.candidates.update(number for number in absent if number not in there)
+        followups.gone.update(str(number) for number in absent if number not in there)
         yield batch_of(Source.POLL, cursor, observations, revision, poll_date)
 
 
@@ -179,39 +179,31 @@ def window_pages(fetch: Fetch, reading: Reading) -> cabc.Iterator[Page]:
 
 
 def _read_changed(
-    reading: Reading, rows: cabc.Sequence[cabc.Mapping[str, t.Any]], date: dt.datetime
+    reading: Reading, followups: Followups, rows: cabc.Sequence[cabc.Mapping[str, t.Any]]
 ) -> list[Observation]:
-    """Read in full what the ledger does not hold at the row's date; a trashed row is a deletion."""
+    """Read in full what the ledger does not hold at the row's date; note trashed rows."""
     known = reading.ledger.known([str(row["id"]) for row in rows])
-    observations, wanted = [], []
+    wanted = []
     for row in rows:
         before = known.get(str(row["id"]))
-        modified = _modified(row)
         if row.get("status") == "trash":
             if before is not None and before.live:
-                observations.append(
-                    Observation(
-                        object_id=str(row["id"]), body=None, seen_at=date, modified_at=modified
-                    )
-                )
+                followups.gone.add(str(row["id"]))
+                followups.trashed.add(str(row["id"]))
         elif (
             before is None
             or not before.live
-            or before.modified_at != modified
+            or before.modified_at != _modified(row)
+            or before.held_at is not None
             or not before.settled
         ):
             wanted.append(row["id"])
-    return observations + read_in_full(reading, wanted)
+    return read_in_full(reading, wanted)
 
 
 def read_in_full(reading: Reading, ids: cabc.Sequence[int]) -> list[Observation]:
-    """Read live objects by their ids; deleted ones are left out."""
-    observations = []
-    for start in range(0, len(ids), INCLUDE_AT_ONCE):
-        answer: StoreResponse = reading.listing.by_ids(ids[start : start + INCLUDE_AT_ONCE])
-        date = reading.date_of(answer.date)
-        observations += [reading.observe(row, date) for row in answer.data]
-    return observations
+    """Read live objects by their ids, with the anchors; deleted ones are left out."""
+    return reading.read_by_ids(ids)[0] if ids else []
 
 
 def _modified(row: cabc.Mapping[str, t.Any]) -> dt.datetime | None:

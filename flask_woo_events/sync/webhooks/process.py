@@ -12,7 +12,7 @@ from sqlalchemy import orm
 
 from ...db.leases import InstanceLease, LeaseRenewer
 from ...db.models import Instance, PollerState, Source
-from ...errors import SecretError, StoreError, StoreRestoredError
+from ...errors import AnotherStoreError, SecretError, StoreError
 from ...events import webhook_coverage
 from ...runtime import Runtime
 from ...woocommerce.webhooks import GONE_BELOW
@@ -105,6 +105,10 @@ class HintProcessor(InstanceRun):
         except SecretError as exc:
             self._postpone(lease.instance_id, exc, dt.timedelta())
             return False
+        if (hold := poll.judge.belief.hold) is not None:
+            # The poll asks whether the store is back.
+            self._postpone(lease.instance_id, AnotherStoreError(hold.reason), poll.interval)
+            return False
         named = {
             run.stream.poller_id: hint_routing.route(
                 run, pending.hints, shared_ids=hint_routing.POSTS
@@ -116,11 +120,10 @@ class HintProcessor(InstanceRun):
                 if run.followups.names_objects:
                     self._record(poll, run, poll.check(run, Source.WEBHOOK))
                     run.followups.reread.clear()
-        except StoreRestoredError as exc:
-            # The poll starts over and reads what these webhooks name.
-            extra = {"action": "restored", "instance": lease.instance_id}
-            _log.warning("instance %d: %s", lease.instance_id, exc, extra=extra)
-            self._finish(lease, poll, pending, {}, poll_soon=True)
+            gate = self._pass_gate(poll)
+        except AnotherStoreError as exc:
+            self._hold(lease, poll, exc, self._runtime.clock())
+            self._postpone(lease.instance_id, exc, poll.interval)
             return False
         finally:
             reports += [run.report for run in poll.runs if run.reading is not None]
@@ -128,7 +131,9 @@ class HintProcessor(InstanceRun):
             return False
         with self._lock:
             self._failing.pop(lease.instance_id, None)
-        self._finish(lease, poll, pending, named, poll_soon=_needs_poll(poll, pending.hints))
+        again = bool(gate.waiting) or any(run.recorder.older for run in poll.runs)
+        poll_soon = again or _needs_poll(poll, pending.hints)
+        self._finish(lease, poll, pending, named, poll_soon=poll_soon)
         return True
 
     def _recorded(self, poll: PollSession, run: ResourceRun, batch: Batch) -> bool:

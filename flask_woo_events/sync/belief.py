@@ -1,0 +1,102 @@
+"""The belief: what an instance recognizes its store by, and why it holds."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import datetime as dt
+import enum
+import hashlib
+import typing as t
+
+from sqlalchemy import orm
+
+from ..db.models import Instance
+
+
+class Verdict(enum.StrEnum):
+    """What is believed of a store whose answers cannot be recorded."""
+
+    COPY = "copy"  #: known objects under another address: a clone, or the store has moved
+    ANOTHER = "another"  #: other objects under known ids
+    UNKNOWN = "unknown"  #: nothing that is known, and nothing that contradicts it
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hold:
+    """Since when and why nothing of a store is recorded."""
+
+    verdict: Verdict
+    since: dt.datetime
+    reason: str
+    #: The address that the store gives as its own, if it was another.
+    root: str = ""
+
+    def text(self, instance_id: int) -> str:
+        """Return the reason with what a person can do."""
+        wish = "If it has moved" if self.verdict is Verdict.COPY else "To take over that store"
+        return (
+            f"{self.reason}. Nothing is recorded until the known store answers again. "
+            f"{wish}: flask woo instances accept {instance_id}"
+        )
+
+
+@dataclasses.dataclass(slots=True)
+class Belief:
+    """What an instance recognizes its store by; changed in place and saved with the lease."""
+
+    #: The address that the store gives as its own, normalised; empty until an answer has it.
+    root: str = ""
+    #: Digests of the oldest users; ``None`` until they were asked for.
+    users: tuple[str, ...] | None = None
+    hold: Hold | None = None
+    #: An operator has accepted what is missing since this, by our clock.
+    accepted_at: dt.datetime | None = None
+    #: An operator has accepted the store that answers now; it is compared as a whole.
+    adopting: bool = False
+
+    @classmethod
+    def from_json(cls, stored: cabc.Mapping[str, t.Any] | None) -> t.Self:
+        """Return what ``to_json`` returned."""
+        stored = stored or {}
+        hold, users, accepted = stored.get("hold"), stored.get("users"), stored.get("accepted")
+        return cls(
+            root=str(stored.get("root", "")),
+            users=None if users is None else tuple(users),
+            hold=None if hold is None else Hold(
+                Verdict(hold["verdict"]),
+                dt.datetime.fromisoformat(hold["since"]),
+                str(hold["reason"]),
+                str(hold.get("root", "")),
+            ),
+            accepted_at=None if accepted is None else dt.datetime.fromisoformat(accepted),
+            adopting=bool(stored.get("adopting")),
+        )  # fmt: skip
+
+    def to_json(self) -> dict[str, t.Any]:
+        """Return what an instance's row keeps."""
+        kept: dict[str, t.Any] = {"root": self.root}
+        if self.users is not None:
+            kept["users"] = list(self.users)
+        if (hold := self.hold) is not None:
+            kept["hold"] = {
+                "verdict": hold.verdict.value,
+                "since": hold.since.isoformat(),
+                "reason": hold.reason,
+                "root": hold.root,
+            }
+        if self.accepted_at is not None:
+            kept["accepted"] = self.accepted_at.isoformat()
+        if self.adopting:
+            kept["adopting"] = True
+        return kept
+
+    def save(self, session: orm.Session, instance_id: int) -> None:
+        """Write it to the instance's row."""
+        session.get_one(Instance, instance_id).belief = self.to_json()
+
+
+def user_digest(row: cabc.Mapping[str, t.Any]) -> str:
+    """Return what is kept of a user: nothing that names a person."""
+    text = f"{row.get('id')} {row.get('username')} {row.get('date_created_gmt')}"
+    return f"{row.get('id')}:{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"

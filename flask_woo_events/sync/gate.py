@@ -1,0 +1,156 @@
+"""The gate: every DELETED event passes it, whatever found that an object is missing.
+
+==============================================  ==================  ============================
+What is missing                                 What is believed    What is sent
+==============================================  ==================  ============================
+up to 20, or a fifth of a resource; up to half  they are deleted    DELETED, after a second
+of an instance of five or more                                      witness
+more                                            nothing yet         DELETED of those that a
+                                                                    reading ten minutes later
+                                                                    misses, too
+all of up to 20                                 nothing yet         the same
+all of more than 20                             nothing             DELETED after ``flask woo
+                                                                    instances accept``
+missing, but at its own address                 hidden, or out of   UPDATED if it changed
+                                                the filter
+==============================================  ==================  ============================
+
+What is missing counts together with the DELETED events of the last 24 hours, and at least as the
+store's own count says. The witnesses are a list that lacks an object, or shows it in the trash,
+and its own address.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import datetime as dt
+
+from ..db.models import PollerState
+from .belief import Belief
+from .poll_session import PollSession, ResourceRun
+from .reading import children, full, missing
+from .reading.base import Batch
+
+#: More missing objects than this, and more than this part of a resource, wait.
+MANY, MANY_PART = 20, 0.2
+#: More than this part of an instance waits, if it has at least so many objects.
+INSTANCE_PART, INSTANCE_SIZE = 0.5, 5
+#: How long they must be missing: the store may be in the middle of a move or a restore.
+SECOND_READING = dt.timedelta(minutes=10)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Missing:
+    """What one resource lacks."""
+
+    #: Live objects in the ledger.
+    known: int
+    #: Those of them that a list lacks.
+    gone: frozenset[str]
+    #: As many as count: by the store's own count, with those sent in the last 24 hours.
+    count: int
+    #: Sent in the last 24 hours.
+    sent: int
+
+    @property
+    def is_many(self) -> bool:
+        """Whether it is a mass deletion of this resource alone."""
+        return self.count > MANY and self.count > (self.known + self.sent) * MANY_PART
+
+
+class Gate:
+    """Decides for one session which missing objects are deleted.
+
+    :param now: our own clock.
+    """
+
+    def __init__(self, poll: PollSession, belief: Belief, now: dt.datetime) -> None:
+        self._poll = poll
+        self._belief = belief
+        self._now = now
+        #: Resources of which something waits, each with the reason.
+        self.waiting: dict[int, str] = {}
+
+    def weigh(self) -> list[tuple[ResourceRun, list[str]]]:
+        """Return the missing objects of each resource that may be deleted; hold the others."""
+        runs = [run for run in self._poll.runs if run.followups.gone and run.reading is not None]
+        if not runs:
+            return []
+        found = {run.stream.poller_id: self._missing(run) for run in self._complete()}
+        total, known = (
+            sum(one.count for one in found.values()),
+            sum(one.known + one.sent for one in found.values()),
+        )
+        everything = sum(len(one.gone) for one in found.values()) >= sum(
+            one.known for one in found.values()
+        )
+        much = known >= INSTANCE_SIZE and total > known * INSTANCE_PART
+        passed = []
+        for run in runs:
+            lacks = found.get(run.stream.poller_id)
+            if lacks is None or not lacks.gone:
+                continue
+            ripe = lacks.gone
+            if (everything or much or lacks.is_many) and not self._belief.adopting:
+                ripe = self._ripe(run, lacks.gone, everything and total > MANY)
+                self._hold(run, lacks, ripe, everything and total > MANY)
+            if ripe:
+                passed.append((run, sorted(ripe)))
+        return passed
+
+    def confirm(self, run: ResourceRun, gone: cabc.Sequence[str]) -> cabc.Generator[Batch]:
+        """Yield what the second witness says of missing objects."""
+        reading, cursor = run.reading, run.recorder.cursor
+        assert reading is not None
+        if reading.by_parent:
+            yield from children.confirm(reading, cursor, gone)
+        elif reading.can_include:
+            yield from missing.confirm(reading, cursor, gone, run.followups.trashed)
+        else:
+            yield from full.confirm(reading, cursor, gone)
+
+    def _complete(self) -> list[ResourceRun]:
+        """Return the resources that were read completely once."""
+        both = (*self._poll.runs, *self._poll.waiting)
+        return [run for run in both if run.recorder.cursor.state is PollerState.ACTIVE]
+
+    def _missing(self, run: ResourceRun) -> Missing:
+        followups, known = run.followups, run.ledger.count_live()
+        held = run.ledger.known(sorted(followups.gone)) if followups.gone else {}
+        gone = frozenset(object_id for object_id, one in held.items() if one.live)
+        sent = run.recorder.deleted_lately(self._now)
+        return Missing(known, gone, max(len(gone), followups.shortfall) + sent, sent)
+
+    def _ripe(self, run: ResourceRun, gone: frozenset[str], all_gone: bool) -> frozenset[str]:
+        """Return those that a person has accepted, or that an earlier reading missed, too."""
+        held = run.ledger.known(sorted(gone))
+        accepted = self._belief.accepted_at
+        return frozenset(
+            object_id
+            for object_id, known in held.items()
+            if known.held_at is not None
+            and (
+                (accepted is not None and known.held_at <= accepted)
+                or (not all_gone and self._now - known.held_at >= SECOND_READING)
+            )
+        )
+
+    def _hold(self, run: ResourceRun, lacks: Missing, ripe: frozenset[str], all_gone: bool) -> None:
+        waiting = lacks.gone - ripe
+        if not waiting:
+            return
+        run.recorder.hold(waiting, self._now)
+        number, resource = run.stream.instance_id, run.stream.resource
+        words = f"{len(lacks.gone)} of {lacks.known} {resource} are missing from the store"
+        if all_gone:
+            self.waiting[run.stream.poller_id] = (
+                f"{words} and it shows no other known object: it is empty, or broken. No event "
+                f"was sent. If they were deleted: flask woo instances accept {number}"
+            )
+            return
+        minutes = int(SECOND_READING.total_seconds()) // 60
+        self.waiting[run.stream.poller_id] = (
+            f"{words}; events are sent if they stay missing for {minutes} minutes. "
+            f"To send them at the next poll: flask woo instances accept {number}"
+        )

@@ -1,0 +1,217 @@
+"""The judge: whether an answer is of the store that the ledger knows, before it is recorded.
+
+=====================================  ===============  ===================================
+What was read                          What is believed  What is done
+=====================================  ===============  ===================================
+nothing that differs from the ledger   nothing           nothing is recorded, so no proof
+one unique field, or two creation      ours              it is recorded
+dates with a name, agree
+no agreement                           not clear         the objects are read again with the
+                                                         oldest, middle and newest known one;
+                                                         then the oldest users are read, then
+                                                         known objects of other resources
+still none, two contradict             another store     the instance holds
+still none                             unknown           the instance holds
+another address in ``Link``            a copy, or        the instance holds
+                                       another store
+=====================================  ===============  ===================================
+
+An instance that holds records nothing, counts no failure, and asks at each poll whether its store
+is back.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import datetime as dt
+import typing as t
+
+from ..errors import AnotherStoreError, StoreAccessError, StoreGarbledError, StoreRejectedError
+from ..woocommerce.client import StoreClient
+from .belief import Belief, Hold, Verdict, user_digest
+from .ledger import identity
+from .ledger.identity import Evidence
+from .ledger.lookup import LedgerView
+from .ledger.observation import Observation, ObservationBatch
+from .reading.base import Reading
+
+#: Requests of one instance for which a proof by other objects than the answer's own holds.
+PROOF_REQUESTS = 5
+#: Oldest users that are kept and asked for.
+USERS = 3
+#: Other resources that are asked for known objects.
+OTHERS = 2
+
+
+class Subject(t.Protocol):
+    """One resource of a poll session."""
+
+    @property
+    def ledger(self) -> LedgerView: ...
+
+
+class Judge:
+    """Proves for one poll session that the known store answers."""
+
+    def __init__(self, client: StoreClient, belief: Belief) -> None:
+        self.belief = belief
+        #: Whether an answer of this session was proved.
+        self.proved = False
+        self._client = client
+        self._others: cabc.Sequence[Subject] = ()
+        self._reading_of: cabc.Callable[[t.Any], Reading | None] = lambda _: None
+        self._proved_at: int | None = None
+        self._nothing: bool | None = None
+        client.expected_root = belief.root
+
+    def attend(
+        self,
+        subjects: cabc.Sequence[Subject],
+        reading_of: cabc.Callable[[t.Any], Reading | None],
+    ) -> None:
+        """Set the resources whose known objects may prove the store, and how each is read."""
+        self._others, self._reading_of = subjects, reading_of
+
+    def prove(
+        self, subject: Subject, observed: ObservationBatch, evidence: Evidence
+    ) -> ObservationBatch:
+        """Return what may be recorded of a batch, which is perhaps read again.
+
+        :param evidence: what its objects say.
+        :raises AnotherStoreError: the store is not proved to be ours; nothing may be recorded.
+        """
+        if self.belief.adopting or evidence.is_ours:
+            self.proved = True
+            return observed
+        reading = self._reading_of(subject)
+        if reading is not None and reading.can_include and reading.anchors:
+            observed, evidence = _read_again(reading, observed)
+            if evidence.is_ours:
+                self.proved = True
+                return observed
+        if not evidence.is_another and self._is_proved_elsewhere(subject):
+            self.proved = True
+            return observed
+        verdict = Verdict.ANOTHER if evidence.is_another else Verdict.UNKNOWN
+        raise AnotherStoreError(_REASONS[verdict], verdict=verdict)
+
+    def trusts_nothing(self) -> bool:
+        """Return whether an answer without any object counts: nothing is known that it lacks."""
+        return self.proved or self.belief.adopting or self._knows_nothing()
+
+    def probe(self) -> bool:
+        """Return whether the store that answers now is ours; at most three requests.
+
+        :raises AnotherStoreError: it gives another address as its own.
+        """
+        return self._is_proved_elsewhere(None)
+
+    def examine(self, root: str, since: dt.datetime, before: Hold | None) -> Hold:
+        """Return the hold of an instance whose store gives another address as its own."""
+        self._client.expected_root = ""
+        ours = self._is_proved_elsewhere(None)
+        self._client.expected_root = self.belief.root
+        verdict = Verdict.COPY if ours else Verdict.ANOTHER
+        reason = f"the store gives {root} as its address, not {self.belief.root}: " + (
+            "a copy of it answers, or it has moved"
+            if ours
+            else "another store answers at store.url"
+        )
+        return Hold(verdict, since if before is None else before.since, reason, root)
+
+    def learn(self) -> None:
+        """Keep the store's address and oldest users if they are not known yet.
+
+        Call it before a first baseline, or after a proof.
+        """
+        if self.belief.users is None:
+            self.belief.users = tuple(user_digest(row) for row in self._users() or ())
+        if not self.belief.root and self._client.root:
+            self.belief.root = self._client.expected_root = self._client.root
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether the store's address and oldest users are known, as far as it gives them."""
+        return self.belief.users is not None and bool(self.belief.root or not self._client.root)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing is known of the store, not even its users."""
+        return self.belief.users is None and self._knows_nothing()
+
+    def _is_proved_elsewhere(self, subject: Subject | None) -> bool:
+        """Ask for the oldest users, then for known objects of other resources."""
+        made, recent = self._client.requests_made, self._proved_at
+        if subject is not None and recent is not None and made - recent < PROOF_REQUESTS:
+            return True
+        known = self.belief.users or ()
+        shown = self._users() if known else None
+        if shown is not None:
+            if {user_digest(row) for row in shown} & set(known):
+                return self._proved()
+            if len(shown) >= len(known):
+                return False
+        asked = 0
+        for other in self._others:
+            reading = None if other is subject else self._reading_of(other)
+            if reading is None or not reading.can_include or asked >= OTHERS:
+                continue
+            if not reading.anchors or not reading.listing.collection.dated:
+                continue
+            asked += 1
+            if _evidence(reading, reading.read_by_ids(())[0]).is_ours:
+                return self._proved()
+        return not known and not asked and self._knows_nothing() and self._proved()
+
+    def _knows_nothing(self) -> bool:
+        if self._nothing is None:
+            self._nothing = not any(other.ledger.anchors() for other in self._others)
+        return self._nothing
+
+    def _proved(self) -> bool:
+        self._proved_at = self._client.requests_made
+        return True
+
+    def _users(self) -> list[dict[str, t.Any]] | None:
+        """Return the oldest users of any role; ``None`` if the keys may not read them."""
+        query: dict[str, str | int] = {
+            "role": "all",
+            "orderby": "id",
+            "order": "asc",
+            "per_page": USERS,
+            "_fields": "id,username,date_created_gmt",
+        }
+        try:
+            rows = self._client.get_list("customers", query, ids=True).data
+        except (StoreAccessError, StoreRejectedError, StoreGarbledError):
+            return None
+        return list(rows)
+
+
+_REASONS = {
+    Verdict.ANOTHER: "another store answers at store.url: it has other objects under known ids",
+    Verdict.UNKNOWN: "nothing that is known of the store is in its answers: another store answers, "
+    "or it is broken",
+}
+
+
+def _read_again(reading: Reading, observed: ObservationBatch) -> tuple[ObservationBatch, Evidence]:
+    """Read the objects of a batch together with known ones, in the same answers."""
+    shown = {seen.object_id for seen in observed.observations if seen.body is not None}
+    numbers = sorted(int(one) for one in shown if one.isdecimal())
+    revision = reading.ledger.revision
+    again, _date = reading.read_by_ids(numbers)
+    found = {seen.object_id: seen for seen in again}
+    kept = [
+        found.get(seen.object_id, seen)
+        for seen in observed.observations
+        if seen.body is None or seen.object_id in found or not seen.listed
+    ]
+    evidence = _evidence(reading, again)
+    return dataclasses.replace(observed, observations=kept, read_revision=revision), evidence
+
+
+def _evidence(reading: Reading, observations: cabc.Sequence[Observation]) -> Evidence:
+    before = reading.ledger.known([seen.object_id for seen in observations])
+    return identity.gather(before, observations)
