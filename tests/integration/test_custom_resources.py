@@ -42,7 +42,8 @@ def test_life_of_an_object(
     shutil.copy(tables, tmp_path / "host.sqlite3")
     url = name if name.startswith("/") else f"/hubs/ecommerce/{name}"
     with contextlib.ExitStack() as stack:
-        env = open_env(version, tmp_path, stack, resources={"mine": {"url": url}})
+        both = {"mine": {"url": url}, "orders": {"url": "/hubs/ecommerce/orders"}}
+        env = open_env(version, tmp_path, stack, resources=both)
         if "review" in body:
             body = {**body, "product_id": env.first("products")}
         number = env.rest("POST", path, **body)["id"]

@@ -13,7 +13,7 @@ from flask_woo_events.db import upgrade
 from flask_woo_events.settings import Settings
 from flask_woo_events.simulation.loss_suite.harness import CrashableDatabase
 from flask_woo_events.simulation.store.faults import Kind
-from flask_woo_events.sync.reading import missing
+from flask_woo_events.sync import gate
 from tests.examples import examples
 from tests.integration.host_app import dispose, make_app, runtime_of
 from tests.model.history_env import ACTS, DuringPoll, HistoryEnv
@@ -81,9 +81,9 @@ def test_histories(
 def test_a_lost_event_is_noticed(
     shared: tuple[Settings, CrashableDatabase], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the search for missing objects, the judge reports the lost deletion."""
+    """If the gate lets no deletion pass, the judge reports the lost one."""
     env = HistoryEnv(*shared, "11.0")
-    monkeypatch.setattr(missing, "read", lambda *_: iter(()))
+    monkeypatch.setattr(gate.Gate, "weigh", lambda _: [])
     env.act(("delete product", 0, 0))
     with pytest.raises(AssertionError, match=r"lost=\('products"):
         env.converge(ENOUGH_POLLS)
