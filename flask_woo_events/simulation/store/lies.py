@@ -17,7 +17,7 @@ import orjson
 from .responses import SimulatedResponse
 from .routes import Routes
 from .state import KINDS, Shop
-from .store_side import StoreSide
+from .store_side import Backup, StoreSide
 from .tables import Row
 
 Keep = cabc.Callable[[str, Row], bool]
@@ -106,15 +106,16 @@ class Lies:
             self._current, self._number = self._planned.pop(0)[1], 0
 
 
-def copy_of(live: Routes, home: str | None = None) -> Routes:
+def copy_of(live: Routes, home: str | None = None, backup: Backup | None = None) -> Routes:
     """Return a copy of a shop with its webhooks and its journal, which lives on by itself.
 
     :param home: the copy's own address; by default it has the shop's.
+    :param backup: copy the shop as of this backup instead of now.
     """
     shop = live.shop
     with shop.lock:
         routes = _new_routes(shop, home or shop.home)
-        StoreSide(routes).restore_backup(StoreSide(live).snapshot(journal=True))
+        StoreSide(routes).restore_backup(backup or StoreSide(live).snapshot(journal=True))
         routes.journal.installed = live.journal.installed
         routes.shop.tables["webhooks"].replace(shop.tables["webhooks"].copy())
         routes.shop.counters["webhooks"] = shop.counters["webhooks"]

@@ -105,8 +105,13 @@ class SimulatedStore:
         """
         self._keys.add(Key(key, secret, permissions))
 
-    def populate(self, *, orders: int, products: int, coupons: int, customers: int) -> None:
-        """Add objects with dates in the past two years; no webhooks are sent for them."""
+    def populate(
+        self, *, orders: int, products: int, coupons: int, customers: int, seed: int = 7
+    ) -> None:
+        """Add objects with dates in the past two years; no webhooks are sent for them.
+
+        :param seed: stores of different seeds have different objects.
+        """
         with self.shop.lock, self.journal.muted():
             populate(
                 self.routes,
@@ -114,6 +119,7 @@ class SimulatedStore:
                 products=products,
                 coupons=coupons,
                 customers=customers,
+                seed=seed,
             )
 
     def truth(self, resource: str) -> dict[int, Json]:

@@ -122,13 +122,14 @@ def test_a_status_whose_plugin_is_off(shop: SimulatedStore, path: str) -> None:
 def test_another_shop(shop: SimulatedStore, make_store: MakeStore, home: str) -> None:
     """Another shop answers for the same ids, at its own address or at the same one."""
     other = make_store()
-    other.populate(orders=9, products=9, coupons=9, customers=9)
+    other.populate(orders=9, products=9, coupons=9, customers=9, seed=8)
     other.move(home)
     shop.lies.begin(AnotherShop(other.routes))
     assert len(ids(shop, "products")) == 9
     assert root_of(shop) == home
     assert shown(shop, "system_status")["environment"]["home_url"] == home
     number = min(shop.truth("products"))
+    assert shown(shop, f"products/{number}") != stable(shop.truth("products")[number])
     assert shown(shop, f"products/{number}") == stable(other.truth("products")[number])
 
 
@@ -145,6 +146,14 @@ def test_a_copy_at_another_address(shop: SimulatedStore) -> None:
     assert root_of(shop) == COPY
     paged = ask(shop, "products", per_page=1).headers["Link"]
     assert paged == f'<{COPY}/wp-json/wc/v3/products?per_page=1&page=2>; rel="next"'
+
+
+def test_a_copy_of_a_backup(shop: SimulatedStore) -> None:
+    """A copy can show the shop as of an earlier time."""
+    backup = shop.acts.snapshot()
+    shop.acts.new_product("Later")
+    shop.lies.begin(AnotherShop(copy_of(shop.routes, backup=backup)))
+    assert len(ids(shop, "products")) == 4
 
 
 def test_a_copy_lives_on_by_itself(shop: SimulatedStore) -> None:
