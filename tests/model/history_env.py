@@ -51,11 +51,28 @@ class HistoryEnv:
     """A store and its instance in one history.
 
     :param database: shared by many histories.
+    :param journal: whether the store has the companion plugin.
+    :param counts: numbers of orders, products, coupons and customers in the store.
     """
 
-    def __init__(self, settings: Settings, database: CrashableDatabase, version: str) -> None:
-        self.store = SimulatedStore(version, consumer_key="ck_test", consumer_secret="cs_test")
-        self.store.populate(orders=9, products=7, coupons=3, customers=5)
+    #: The polled resources.
+    resources: tuple[str, ...] = tuple(KINDS)
+    vendor_type = "polling"
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: CrashableDatabase,
+        version: str,
+        *,
+        journal: bool = False,
+        counts: tuple[int, int, int, int] = (9, 7, 3, 5),
+    ) -> None:
+        self.store = SimulatedStore(
+            version, consumer_key="ck_test", consumer_secret="cs_test", journal=journal
+        )
+        orders, products, coupons, customers = counts
+        self.store.populate(orders=orders, products=products, coupons=coupons, customers=customers)
         self.store.move(in_process_store.URL)
         self.store.clock.freeze()
         self._now = self.store.clock.now()
@@ -69,6 +86,7 @@ class HistoryEnv:
         )
         self._variable()
         self._connect()
+        self._record_baseline()
 
     def truth(self) -> dict[ObjectKey, bytes]:
         """Return the content of every live object."""
@@ -91,8 +109,9 @@ class HistoryEnv:
             "oauth.api.key": "ck_test",
             "oauth.api.secret": "cs_test",
             "event.notification.enabled": True,
+            "event.vendor.type": self.vendor_type,
             "event.poller.configuration": {
-                name: {"url": f"/hubs/ecommerce/{name}"} for name in KINDS
+                name: {"url": f"/hubs/ecommerce/{name}"} for name in self.resources
             },
         }
         request = {"element": {"key": "woocommercerest"}, "name": "s", "configuration": keys}
@@ -105,6 +124,8 @@ class HistoryEnv:
             self.instance_id, _token = lifecycle.create(
                 session, self._runtime.cipher, who, plan, facts, now
             )
+
+    def _record_baseline(self) -> None:
         self.judge = Judge(self.truth())
         assert not [one.error for one in self.poll() if one.error]
         self.judge = Judge(self.truth())
@@ -133,9 +154,11 @@ class HistoryEnv:
         first = self._requests + request
         self.store.faults.add(kind, match=lambda *_: self._requests > first, times=times)
 
-    def poll(self, meanwhile: DuringPoll | None = None) -> list[PollReport]:
+    def poll(
+        self, meanwhile: DuringPoll | None = None, interval: dt.timedelta = INTERVAL
+    ) -> list[PollReport]:
         """Poll after an interval; the process may crash meanwhile."""
-        self.pass_time(INTERVAL.total_seconds(), INTERVAL.total_seconds())
+        self.pass_time(interval.total_seconds(), interval.total_seconds())
         self._meanwhile = meanwhile or DuringPoll()
         self._first_request = self._requests
         reports: list[PollReport] = []

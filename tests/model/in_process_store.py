@@ -33,12 +33,15 @@ class InProcessStore(requests.adapters.BaseAdapter):
         self._before(self._requests)
         self._requests += 1
         parts = urllib.parse.urlsplit(str(request.url))
+        content = request.body or b""
+        content = content.encode() if isinstance(content, str) else content
         environ = {
             "REQUEST_METHOD": request.method,
             "PATH_INFO": urllib.parse.unquote(parts.path),
             "QUERY_STRING": parts.query,
             "wsgi.url_scheme": "https",
-            "wsgi.input": io.BytesIO(),
+            "wsgi.input": io.BytesIO(content),
+            "CONTENT_LENGTH": str(len(content)),
             "HTTP_AUTHORIZATION": request.headers.get("Authorization", ""),
         }
         given: list[t.Any] = []

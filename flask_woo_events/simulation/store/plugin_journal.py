@@ -56,6 +56,17 @@ class JournalEntry:
     at: dt.datetime
 
 
+@dataclasses.dataclass(frozen=True)
+class JournalTable:
+    """A copy of the journal, as in a backup of the database."""
+
+    entries: tuple[JournalEntry, ...]
+    next: int
+    pruned: int
+    epoch: str
+    since: dt.datetime
+
+
 class Journal:
     """Holds the rows that the plugin wrote; it is not installed until :meth:`install`.
 
@@ -101,6 +112,16 @@ class Journal:
         """Empty the table without the plugin; numbers restart at 1."""
         with self._shop.lock:
             self.entries, self._next = [], 1
+
+    def copy(self) -> JournalTable:
+        """Return a copy of the table."""
+        entries = tuple(self.entries)
+        return JournalTable(entries, self._next, self._pruned, self._epoch, self._since)
+
+    def restore(self, table: JournalTable) -> None:
+        """Restore a copy; its epoch goes on, and numbers are used again."""
+        self.entries, self._next, self._pruned = list(table.entries), table.next, table.pruned
+        self._epoch, self._since = table.epoch, table.since
 
     def prune(self, keep: int = 1) -> None:
         """Delete all rows but the newest ``keep``."""

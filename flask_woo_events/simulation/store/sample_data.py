@@ -18,9 +18,11 @@ _STATUSES = (
 _NAMES = ("Ann", "Bob", "Cem", "Dee", "Eva", "Fay", "Gil", "Hal", "Ida", "Jon")
 
 
-def populate(routes: Routes, *, orders: int, products: int, coupons: int, customers: int) -> None:
+def populate(
+    routes: Routes, *, orders: int, products: int, coupons: int, customers: int, seed: int = 7
+) -> None:
     """Add objects with dates in the past two years; no hooks fire."""
-    shop, rng = routes.shop, random.Random(7)
+    shop, rng = routes.shop, random.Random(seed)
     now = shop.now()
 
     def add(kind: str, status: str, fields: dict[str, object]) -> Row:

@@ -17,6 +17,7 @@ from .auth import Key, Keys
 from .clock import SimClock
 from .encoding import Json
 from .faults import Fault, Faults, Reset, spoil
+from .lies import Lies
 from .plugin_journal import PATHS
 from .responses import RestError, SimulatedResponse, no_route
 from .routes import Routes
@@ -80,6 +81,8 @@ class SimulatedStore:
             self.journal.install()
         #: Faults of the next requests.
         self.faults = Faults()
+        #: The lie of the next requests.
+        self.lies = Lies()
         #: The received requests, the newest last; status 0 if the connection was closed.
         self.requests: collections.deque[Logged] = collections.deque(maxlen=LOGGED)
         self._keys = Keys(self.shop)
@@ -102,8 +105,13 @@ class SimulatedStore:
         """
         self._keys.add(Key(key, secret, permissions))
 
-    def populate(self, *, orders: int, products: int, coupons: int, customers: int) -> None:
-        """Add objects with dates in the past two years; no webhooks are sent for them."""
+    def populate(
+        self, *, orders: int, products: int, coupons: int, customers: int, seed: int = 7
+    ) -> None:
+        """Add objects with dates in the past two years; no webhooks are sent for them.
+
+        :param seed: stores of different seeds have different objects.
+        """
         with self.shop.lock, self.journal.muted():
             populate(
                 self.routes,
@@ -111,6 +119,7 @@ class SimulatedStore:
                 products=products,
                 coupons=coupons,
                 customers=customers,
+                seed=seed,
             )
 
     def truth(self, resource: str) -> dict[int, Json]:
@@ -153,7 +162,10 @@ class SimulatedStore:
             if name not in _HIDDEN and not name.startswith("oauth_")
         }
         fault = self.faults.take(method, path, shown)
-        answer = self._answer(environ, method, path, query, fault)
+        lie, asked = self.lies.take(method, path, shown)
+        routes = lie.routes(self.routes, asked)
+        answer = self._answer(routes, environ, method, path, query, fault)
+        answer = lie.alter(self.routes, asked, answer)
         self.webhooks.ping_waiting()
         if fault is not None:
             try:
@@ -162,28 +174,33 @@ class SimulatedStore:
                 self.requests.append(Logged(method, path, shown, 0))
                 raise
         self.requests.append(Logged(method, path, shown, answer.status))
-        start_response(f"{answer.status} {_reason(answer.status)}", self._headers(answer))
+        start_response(
+            f"{answer.status} {_reason(answer.status)}", self._headers(routes.shop.home, answer)
+        )
         return [b""] if method == "HEAD" else [answer.body]
 
-    def _headers(self, answer: SimulatedResponse) -> list[tuple[str, str]]:
+    def _headers(self, home: str, answer: SimulatedResponse) -> list[tuple[str, str]]:
         given = dict(answer.headers)
-        root = f'<{self.shop.home}/wp-json/>; rel="https://api.w.org/"'
+        root = f'<{home}/wp-json/>; rel="https://api.w.org/"'
         headers = [
             ("Content-Type", given.pop("Content-Type", "application/json; charset=UTF-8")),
+            # WordPress replaces the header of the root by the links to other pages.
             ("Link", given.pop("Link", root)),
         ]
-        allow = given.pop("Allow", None)
+        allow, date = given.pop("Allow", None), given.pop("Date", None)
         headers.extend(given.items())
         if allow is not None:
             headers.append(("Allow", allow))
         if answer.authenticated:
             headers.append(("Cache-Control", self.shop.version.cache_control))
-        headers.append(("Date", email.utils.format_datetime(self.clock.now(), usegmt=True)))
+        now = email.utils.format_datetime(self.clock.now(), usegmt=True)
+        headers.append(("Date", date or now))
         headers.append(("Content-Length", str(len(answer.body))))
         return headers
 
     def _answer(
         self,
+        routes: Routes,
         environ: dict[str, t.Any],
         method: str,
         path: str,
@@ -192,7 +209,7 @@ class SimulatedStore:
     ) -> SimulatedResponse:
         try:
             if path.rstrip("/") == "/wp-json":
-                return dataclasses.replace(self.routes.index(), authenticated=False)
+                return dataclasses.replace(routes.index(), authenticated=False)
             if not path.startswith(_API) and path not in PATHS:
                 raise no_route()
             refused = self._refused(environ, method, path, query)
@@ -202,13 +219,13 @@ class SimulatedStore:
                 return SimulatedResponse(200, b"")
             if fault is not None and fault.kind == "endless_pages":
                 query = [pair for pair in query if pair[0] not in ("page", "offset")]
-            url = f"{self.shop.home}{path}?{environ.get('QUERY_STRING', '')}"
+            url = f"{routes.shop.home}{path}?{environ.get('QUERY_STRING', '')}"
             reading = "GET" if method == "HEAD" else method
             body = _body(environ)
-            with self.shop.lock:
+            with self.shop.lock, routes.shop.lock:
                 if path in PATHS:
-                    return self.journal.respond(path, dict(query))
-                return self.routes.answer(reading, path.removeprefix(_API), url, dict(query), body)
+                    return routes.journal.respond(path, dict(query))
+                return routes.answer(reading, path.removeprefix(_API), url, dict(query), body)
         except RestError as exc:
             return exc.answer()
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import dataclasses
+import datetime as dt
 import functools
 import typing as t
 
 from .encoding import money, number
+from .plugin_journal import JournalTable
 from .resource import Resource
 from .responses import RestError
 from .routes import Routes
@@ -32,6 +34,8 @@ class Backup:
     tables: dict[str, list[Row]]
     counters: dict[str, int]
     slugs: dict[str, int]
+    #: The table of the companion plugin, if the copy includes it.
+    journal: JournalTable | None = None
 
 
 class StoreSide:
@@ -197,6 +201,18 @@ class StoreSide:
         return self._set(kind, row_id, **fields)
 
     @_locked
+    def edit_date(self, kind: str, row_id: int, moment: dt.datetime) -> int:
+        """Write a modified date as by SQL; nothing else changes and no hook fires."""
+        self._row(kind, row_id).modified = int(moment.timestamp())
+        return self.sql_update(kind, row_id)
+
+    @_locked
+    def sql_status(self, kind: str, row_id: int, status: str) -> int:
+        """Write a status as by SQL; no list shows the status of a plugin that is off."""
+        self._row(kind, row_id).status = status
+        return self.sql_update(kind, row_id)
+
+    @_locked
     def place_order(
         self, customer_id: int, product_ids: cabc.Sequence[int], coupons: cabc.Sequence[str] = ()
     ) -> int:
@@ -252,12 +268,16 @@ class StoreSide:
         return product_id
 
     @_locked
-    def snapshot(self) -> Backup:
-        """Copy the database, for :meth:`restore_backup`."""
+    def snapshot(self, *, journal: bool = False) -> Backup:
+        """Copy the database, for :meth:`restore_backup`.
+
+        :param journal: whether to copy the companion plugin's table.
+        """
         tables = {
             kind: table.copy() for kind, table in self._shop.tables.items() if kind != "webhooks"
         }
-        return Backup(tables, dict(self._shop.counters), dict(self._shop.slugs))
+        kept = self._routes.journal.copy() if journal else None
+        return Backup(tables, dict(self._shop.counters), dict(self._shop.slugs), kept)
 
     @_locked
     def restore_backup(self, backup: Backup) -> None:
@@ -275,6 +295,8 @@ class StoreSide:
             # Copied again, so that the backup can be restored twice.
             self._shop.tables[kind].replace(rows)
             self._shop.tables[kind].replace(self._shop.tables[kind].copy())
+        if backup.journal is not None:
+            self._routes.journal.restore(backup.journal)
 
     @_locked
     def timezone(self, name: str) -> None:

@@ -1,0 +1,210 @@
+"""Random histories in which the store's answers are wrong for a while, and every kind of lie."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import datetime as dt
+import typing as t
+
+from hypothesis import strategies as st
+
+from flask_woo_events.simulation.store import lies
+from tests.model import in_process_store
+from tests.model.history_env import ACTS, Act, DuringPoll
+from tests.model.lying_env import ELSEWHERE, MODES, LyingEnv, Start
+
+VERSIONS = ("5.9", "8.0", "9.4", "11.0")
+#: Resources, and the simulator's names of them.
+_KINDS = (("orders", "orders"), ("products", "products"), ("discounts", "coupons"))
+_DATES = (
+    lambda now: now - dt.timedelta(days=30),
+    lambda now: now,
+    lambda now: dt.datetime(2030, 1, 1, tzinfo=dt.UTC),
+)
+
+MakeLie = cabc.Callable[[LyingEnv, int], lies.Lie | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Poll:
+    """A poll, and what happens meanwhile."""
+
+    minutes: int
+    meanwhile: DuringPoll
+
+
+@dataclasses.dataclass(frozen=True)
+class Episode:
+    """A lie, what happens while it lasts, and afterwards."""
+
+    kind: str
+    value: int
+    #: The request of the next poll with which it begins; 0 is before the poll.
+    begins: int
+    during: list[t.Any]
+    #: The request of the next poll with which it ends; 0 is before the poll.
+    ends: int
+    afterwards: list[t.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class History:
+    """What happens to one store."""
+
+    start: Start
+    before: list[t.Any]
+    episodes: list[Episode]
+
+
+def play(env: LyingEnv, history: History) -> None:
+    """Play a history to its end."""
+    _take_all(env, history.before)
+    for episode in history.episodes:
+        lie = LIES[episode.kind](env, episode.value)
+        if lie is not None:
+            env.begin(episode.kind, lie, episode.begins)
+        _take_all(env, episode.during)
+        env.end(episode.ends)
+        _take_all(env, episode.afterwards)
+
+
+def _take_all(env: LyingEnv, steps: cabc.Iterable[t.Any]) -> None:
+    for step in steps:
+        match step:
+            case Poll():
+                env.poll(step.meanwhile, dt.timedelta(minutes=step.minutes))
+            case ("settle", _):
+                env.settle()
+            case ("change copy", value):
+                env.change_copy(value)
+            case (str() as name, which, value):
+                env.act((name, which, value))
+                env.keep_backup()
+
+
+# The kinds of lies
+
+
+def _hole(env: LyingEnv, value: int) -> lies.Lie:
+    kind = ("orders", "products", "coupons", "customers")[value % 4]
+    rows = env.store.shop.tables[kind].sorted()
+    return lies.hole(kind, {row.id for row in rows[value % 3 :: 1 + value % 5]})
+
+
+def _restore(env: LyingEnv, value: int) -> None:
+    env.restore(value)
+
+
+def _reuse(env: LyingEnv, value: int) -> None:
+    """Restore a backup, and create objects that get the ids of others."""
+    env.act(("new product", 0, value))
+    env.act(("place order", value, 0))
+    env.act(("new customer", 0, value))
+    env.poll()
+    env.restore(value)
+    for name in ("new coupon", "place order", "new product", "new customer"):
+        env.act((name, value, value + 1))
+
+
+def _edit_dates(env: LyingEnv, value: int) -> None:
+    moment = _DATES[value % 3](env.store.clock.now())
+    for _resource, kind in _KINDS:
+        for row in env.store.shop.tables[kind].sorted()[value % 4 :: 1 + value % 3]:
+            env.store.acts.edit_date(kind, row.id, moment)
+    env.record()
+
+
+def _hide(env: LyingEnv, value: int) -> None:
+    """Give an object a status of no list, or give all of these a known one."""
+    resource, kind = _KINDS[value % 3]
+    rows = [row for row in env.store.shop.tables[kind] if row.status != "trash"]
+    if rows:
+        env.hide(resource, kind, rows[value % len(rows)].id, "parked")
+
+
+#: A function that makes the lie, or makes a real change that looks like one and returns None.
+LIES: dict[str, MakeLie] = {
+    "empty": lambda env, value: lies.empty(),
+    "half": lambda env, value: lies.half(value % 2),
+    "hole": _hole,
+    "other shop": lambda env, value: lies.AnotherShop(env.another_shop(value, ELSEWHERE)),
+    "other shop, same root": lambda env, value: lies.AnotherShop(
+        env.another_shop(value, in_process_store.URL)
+    ),
+    "copy": lambda env, value: lies.AnotherShop(env.copy(value, ELSEWHERE)),
+    "copy, same root": lambda env, value: lies.AnotherShop(env.copy(value)),
+    "replica": lambda env, value: lies.Replica(
+        env.store.routes, (30, 300, 1_200, 7_200)[value % 4]
+    ),
+    "alternating": lambda env, value: lies.Alternating(
+        env.copy(value, ELSEWHERE if value % 2 else None)
+    ),
+    "repeated rows": lambda env, value: lies.GarbledLists("repeated"),
+    "reversed rows": lambda env, value: lies.GarbledLists("reversed"),
+    "short pages": lambda env, value: lies.GarbledLists("short"),
+    "cached lists": lambda env, value: lies.CachedLists(3_600, age=bool(value % 2)),
+    "restore": _restore,
+    "reused ids": _reuse,
+    "edited dates": _edit_dates,
+    "hidden": _hide,
+}
+
+
+# Strategies
+
+_act: st.SearchStrategy[Act] = st.tuples(
+    st.sampled_from(sorted(ACTS)), st.integers(0, 30), st.integers(0, 10_000)
+)
+_request = st.integers(0, 25)
+_poll = st.builds(
+    Poll,
+    minutes=st.sampled_from((1, 3, 15)),
+    meanwhile=st.builds(DuringPoll, acts=st.dictionaries(_request, _act, max_size=2)),
+)
+_settle = st.just(("settle", 0))
+_step = _act | _act | _poll | _settle
+_small = st.integers(0, 1_000)
+_begin = st.just(0) | _request
+
+
+def _episode(kinds: cabc.Sequence[str]) -> st.SearchStrategy[Episode]:
+    during = st.lists(_step | st.tuples(st.just("change copy"), _small), max_size=4)
+    return st.builds(
+        lambda kind, value, begins, steps, poll, ends, afterwards: Episode(
+            kind, value, begins, [*steps, poll], ends, afterwards
+        ),
+        st.sampled_from(kinds),
+        _small,
+        _begin,
+        during,
+        _poll,
+        _begin,
+        st.lists(_step, max_size=3),
+    )
+
+
+def histories(
+    kinds: cabc.Sequence[str], modes: cabc.Sequence[str] = MODES, most: int = 2
+) -> st.SearchStrategy[History]:
+    """Return a strategy for histories with lies of these kinds, or of none.
+
+    :param most: the greatest number of lies in one history.
+    """
+    start = st.builds(
+        Start,
+        mode=st.sampled_from(modes),
+        version=st.sampled_from(VERSIONS),
+        nested=st.sampled_from((False, False, True)),
+        large=st.sampled_from((False, False, False, True)),
+    )
+    acts = st.lists(_act, min_size=1, max_size=4)
+    episodes = st.lists(_episode(kinds), min_size=1, max_size=most) if kinds else st.just([])
+    return st.builds(
+        lambda start, acts, poll, more, episodes: History(start, [*acts, poll, *more], episodes),
+        start,
+        acts,
+        _poll,
+        acts,
+        episodes,
+    )

@@ -1,0 +1,61 @@
+"""Stores whose answers are wrong for a while: nothing is lost, and nothing stays false."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from tests.examples import examples
+from tests.model.lying_env import LyingEnv, Shared, open_shared
+from tests.model.lying_histories import LIES, History, histories, play
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> cabc.Iterator[Shared]:
+    with open_shared(tmp_path_factory.mktemp("lies")) as opened:
+        yield opened
+
+
+def _check(shared: Shared, history: History) -> None:
+    hypothesis.note(repr(history))
+    env = LyingEnv(shared, history.start)
+    play(env, history)
+    counts = env.finish()
+    assert counts.clean, counts
+
+
+@pytest.mark.parametrize("kind", LIES)
+@hypothesis.settings(
+    max_examples=examples(2),
+    deadline=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+@hypothesis.given(data=st.data())
+def test_one_kind_of_lie(shared: Shared, kind: str, data: st.DataObject) -> None:
+    """Every lie is corrected, and those that can be recognised cause no false event."""
+    _check(shared, data.draw(histories([kind])))
+
+
+@hypothesis.settings(
+    max_examples=examples(16),
+    deadline=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+@hypothesis.given(history=histories(list(LIES), most=4))
+def test_many_kinds_of_lies(shared: Shared, history: History) -> None:
+    """Lies of several kinds follow each other, among changes of the store."""
+    _check(shared, history)
+
+
+@hypothesis.settings(
+    max_examples=examples(8),
+    deadline=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+@hypothesis.given(history=histories([]))
+def test_without_lies(shared: Shared, history: History) -> None:
+    """The receiver agrees with a store that never lies."""
+    _check(shared, history)
