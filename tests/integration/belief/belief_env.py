@@ -141,8 +141,8 @@ class BeliefEnv:
 
     def read_baseline(self) -> None:
         """Poll until regular polls, or the journal's, have begun; there are no events."""
-        assert self.polls(3 if self._setup.journal else 2) == []
-        assert self.errors == {}
+        events = self.polls(3 if self._setup.journal else 2)
+        assert not events and not self.errors, (events, self.errors)
         self.known = self.truth()
 
     # The store
@@ -356,8 +356,9 @@ class BeliefEnv:
             events += self.poll()
             if not self.differences():
                 break
-        assert self.differences() == {}
-        assert self.poll() == []
+        assert not self.differences(), (self.differences(), self.errors)
+        late = self.poll()
+        assert not late, late
         return events
 
 
