@@ -107,7 +107,7 @@ class BeliefEnv:
         #: Errors of the last poll by resource.
         self.errors: dict[str, str] = {}
         self._versions: dict[ObjectKey, int] = {}
-        self._last_event = 0
+        self._last_event = self._edits = 0
         self._connect()
         if setup.baseline:
             self.read_baseline()
@@ -171,6 +171,12 @@ class BeliefEnv:
             answer = self.store.routes.answer(method, path, path, {}, body)
         assert answer.status < 300, answer.body
         return orjson.loads(answer.body)
+
+    def edit(self, kind: str, number: int) -> None:
+        """Change one object with the store's REST API, and no other object."""
+        self._edits += 1
+        entry = {"key": "edited", "value": str(self._edits)}
+        self.rest("PUT", f"{kind}/{number}", meta_data=[entry])
 
     @property
     def time(self) -> int:

@@ -19,7 +19,7 @@ def test_other_shop_answers(connect: Connect, home: str) -> None:
     order = env.ids("orders")[0]
     with env.answered_by(env.other_shop(40, 15, 9, 50, home=home)):
         assert env.poll() == []
-        env.acts.status(order, "on-hold")
+        env.edit("orders", order)
         assert env.poll() == []
     assert env.poll() == [("orders", str(order), "UPDATED")]
 
@@ -41,7 +41,7 @@ def test_other_shop_answers_in_the_middle(connect: Connect) -> None:
     other = env.other_shop(40, 15, 9, 50)
     for requests in range(10):
         order = env.ids("orders")[requests]
-        env.acts.status(order, "on-hold")
+        env.edit("orders", order)
         with env.answered_by(other, after=requests):
             events = env.poll()
         assert events + env.poll() == [("orders", str(order), "UPDATED")]
@@ -67,7 +67,7 @@ def test_hold_ends_by_itself(connect: Connect) -> None:
     with env.answered_by(env.other_shop(40, 15, 0, 0)):
         assert env.polls(52) == []
     order = env.ids("orders")[0]
-    env.acts.status(order, "on-hold")
+    env.edit("orders", order)
     assert env.poll() == [("orders", str(order), "UPDATED")]
     assert len(env.notices) == 1
 
@@ -92,7 +92,7 @@ def test_copy_at_another_address(connect: Connect) -> None:
     env.pass_time(60)
     for product in env.ids("products")[:3]:
         env.acts.post_update(product, "After the copy")
-    env.acts.status(env.ids("orders")[0], "on-hold")
+    env.edit("orders", env.ids("orders")[0])
     env.acts.new_customer("eve")
     env.acts.delete_for_good("coupons", env.ids("coupons")[0])
     env.converge()

@@ -74,7 +74,7 @@ def test_changes_after_a_restore(connect: Connect) -> None:
     env.acts.restore_backup(backup)
     env.pass_time(1)
     order, coupon = env.ids("orders")[0], env.ids("coupons")[0]
-    env.acts.status(order, "on-hold")
+    env.edit("orders", order)
     env.acts.delete_for_good("coupons", coupon)
     events = env.converge()
     assert events.count(("orders", str(order), "UPDATED")) == 1
