@@ -38,6 +38,8 @@ Event = tuple[str, str, str]
 FOUR = ("orders", "products", "discounts", "customers")
 DAY = 86_400
 LEASE = dt.timedelta(minutes=30)
+#: Failures of a resource in a row after which its poller is disabled.
+FAILURES_ALLOWED = 5
 
 
 class Address(requests.adapters.BaseAdapter):
@@ -95,7 +97,9 @@ class BeliefEnv:
         self.address = Address(self.store)
         self._now = self.store.clock.now()
         settings = Settings(
-            encryption_keys=(Cipher.generate_key(),), poll_page_size=setup.page_size
+            encryption_keys=(Cipher.generate_key(),),
+            poll_page_size=setup.page_size,
+            poll_failures_allowed=FAILURES_ALLOWED,
         )
         self.runtime = Runtime(settings, database, lambda: self._now)
         session = requests.Session()

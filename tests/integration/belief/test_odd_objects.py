@@ -16,7 +16,7 @@ NAMES = {
 def test_hidden_object(connect: Connect, mode: str, resource: str) -> None:
     """An object that only its own address shows stops neither its resource nor the others."""
     kind = NAMES[resource]
-    env = connect(journal=mode == "journal", counts=(12, 8, 6, 8))
+    env = connect(resources=(resource,), journal=mode == "journal", counts=(12, 8, 6, 8))
     odd, edited, gone, last = env.ids(kind)[:4]
     with env.hidden(kind, odd):
         env.edit(kind, odd)
@@ -83,7 +83,7 @@ def test_caches_see_no_request_twice(connect: Connect) -> None:
     """Each poll sends requests that no cache has answered before."""
     env = connect()
     env.store.requests.clear()
-    env.polls(3)
+    env.polls(2)
     requests = [(one.path, tuple(sorted(one.params.items()))) for one in env.store.requests]
     assert len(requests) == len(set(requests))
 

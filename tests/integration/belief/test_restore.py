@@ -48,17 +48,18 @@ def test_repaired_dates_of_2030(connect: Connect) -> None:
 def test_restored_backup(connect: Connect) -> None:
     """What a restore reverted, removed and brought back is sent, once each."""
     env = connect(counts=(12, 8, 3, 5))
+    products, spare = env.ids("products"), env.acts.new_product("In no order")
+    env.converge()
     backup = env.acts.snapshot()
     env.pass_time(180)
-    products = env.ids("products")
     for product in products[:4]:
         env.acts.post_update(product, "After the backup")
-    env.acts.delete_for_good("products", products[5])
+    env.acts.delete_for_good("products", spare)
     new = env.acts.new_customer("eve")
     env.converge()
     env.acts.restore_backup(backup)
     expected: list[Event] = [("products", str(product), "UPDATED") for product in products[:4]]
-    expected.append(("products", str(products[5]), "CREATED"))
+    expected.append(("products", str(spare), "CREATED"))
     expected.append(("customers", str(new), "DELETED"))
     assert sorted(env.converge()) == sorted(expected)
 
@@ -84,7 +85,7 @@ def test_changes_after_a_restore(connect: Connect) -> None:
 
 def test_restore_of_many_objects(connect: Connect) -> None:
     """A large restore waits for a second reading, is sent in full, and delays no new order."""
-    env = connect(counts=(12, 60, 3, 5), page_size=10)
+    env = connect(resources=("orders", "products"), counts=(12, 60, 0, 0), page_size=10)
     backup = env.acts.snapshot()
     env.pass_time(180)
     for product in env.ids("products")[:30]:
@@ -101,26 +102,28 @@ def test_restore_of_many_objects(connect: Connect) -> None:
 
 def test_restore_reverts_changes_without_dates(connect: Connect) -> None:
     """After a restore all is compared soon: a price that moved no date goes back, too."""
-    env = connect(counts=(12, 200, 3, 5), page_size=10)
+    env = connect(resources=("orders", "products"), counts=(12, 100, 0, 0), page_size=10)
     backup = env.acts.snapshot()
     env.pass_time(180)
     products = env.ids("products")
-    env.acts.price_meta(products[150], "99.00")
-    env.converge(25)
+    env.acts.price_meta(products[95], "99.00")
+    env.receive_webhooks("product.updated", "products", products[95])
+    assert env.process_webhooks() == [("products", str(products[95]), "UPDATED")]
     env.acts.post_update(products[0], "After the backup")
     assert env.poll() == [("products", str(products[0]), "UPDATED")]
     env.acts.restore_backup(backup)
-    assert ("products", str(products[150]), "UPDATED") in env.converge()
+    assert ("products", str(products[95]), "UPDATED") in env.converge()
 
 
 def test_newest_object_is_missing_after_a_restore(connect: Connect) -> None:
     """A restore that shows only by its missing newest order is compared in full, too."""
-    env = connect(counts=(12, 200, 3, 5), page_size=10)
+    env = connect(resources=("orders", "products"), counts=(12, 100, 0, 0), page_size=10)
     backup = env.acts.snapshot()
     env.pass_time(180)
-    product = env.ids("products")[150]
+    product = env.ids("products")[95]
     env.acts.price_meta(product, "99.00")
-    env.polls(16)
+    env.receive_webhooks("product.updated", "products", product)
+    assert env.process_webhooks() == [("products", str(product), "UPDATED")]
     order = int(env.rest("POST", "orders", status="pending")["id"])
     env.converge()
     env.acts.restore_backup(backup)

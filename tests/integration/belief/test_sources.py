@@ -49,7 +49,7 @@ def test_webhooks_while_a_table_is_away(connect: Connect) -> None:
 def test_parents_are_away(connect: Connect) -> None:
     """Order notes are not deleted while the store shows no orders."""
     env = connect(
-        resources=("orders-comments", "products"), counts=(40, 6, 0, 0), page_size=10,
+        resources=("orders-comments", "products"), counts=(30, 6, 0, 0), page_size=10,
         baseline=False,
     )  # fmt: skip
     env.store.clock.advance(-DAY)
@@ -57,7 +57,7 @@ def test_parents_are_away(connect: Connect) -> None:
         env.acts.note(order)
     env.store.clock.advance(DAY)
     env.read_baseline()
-    for _ in range(5):
+    for _ in range(3):
         with env.without("orders"):
             assert env.poll() == []
         assert env.poll() == []
@@ -164,7 +164,7 @@ def test_new_shop_without_objects(connect: Connect) -> None:
 def test_other_shop_answers_the_rest_of_a_baseline(connect: Connect) -> None:
     """A baseline that goes on in another shop takes over nothing of it."""
     env = connect(
-        resources=("orders", "customers"), counts=(60, 6, 0, 60), page_size=10, baseline=False
+        resources=("orders", "customers"), counts=(40, 6, 0, 40), page_size=10, baseline=False
     )
     env.store.faults.add("status", match=_is_later_page, times=100, code=500)
     assert env.poll() == []
@@ -172,18 +172,18 @@ def test_other_shop_answers_the_rest_of_a_baseline(connect: Connect) -> None:
     with env.answered_by(env.other_shop(90, 6, 0, 90)):
         assert env.polls(2) == []
     env.read_baseline()
-    assert env.polls(7) == []
+    assert env.polls(4) == []
     assert env.differences() == {}
 
 
 def _is_later_page(_method: str, _path: str, params: object) -> bool:
-    return isinstance(params, dict) and int(params.get("offset", 0)) >= 30
+    return isinstance(params, dict) and int(params.get("offset", 0)) >= 20
 
 
 def test_changes_while_a_baseline_is_interrupted(connect: Connect) -> None:
     """What changes between two parts of a baseline is sent after it, and deletes nothing twice."""
     env = connect(
-        resources=("orders", "customers"), counts=(60, 6, 0, 60), page_size=10, baseline=False
+        resources=("orders", "customers"), counts=(40, 6, 0, 40), page_size=10, baseline=False
     )
     env.store.faults.add("status", match=_is_later_page, times=100, code=500)
     known = env.truth()
