@@ -1,0 +1,109 @@
+"""What is odd about one object costs the other objects no events."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.belief.conftest import Connect
+
+NAMES = {
+    "orders": "orders", "products": "products", "discounts": "coupons", "customers": "customers"
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["polling", "journal", "webhook"])
+@pytest.mark.parametrize("resource", NAMES)
+def test_hidden_object(connect: Connect, mode: str, resource: str) -> None:
+    """An object that only its own address shows stops neither its resource nor the others."""
+    kind = NAMES[resource]
+    env = connect(resources=(resource,), journal=mode == "journal", counts=(12, 8, 6, 8))
+    odd, edited, gone, last = env.ids(kind)[:4]
+    with env.hidden(kind, odd):
+        env.edit(kind, odd)
+        for number, change in ((edited, "UPDATED"), (gone, "DELETED"), (last, "UPDATED")):
+            if change == "DELETED":
+                env.acts.delete_for_good(kind, number)
+            else:
+                env.edit(kind, number)
+            env.pass_time(1)
+            if mode == "webhook":
+                env.receive_webhooks("updated", resource, odd, number)
+                events = env.process_webhooks()
+            else:
+                events = env.poll()
+            sent = [one for one in events if one[0] == resource and one[1] != str(odd)]
+            assert sent == [(resource, str(number), change)]
+    env.converge()
+
+
+@pytest.mark.parametrize("query", ["dp=2", "lang=en", "context=edit"])
+def test_list_leaves_out_an_order_once(connect: Connect, query: str) -> None:
+    """An order that a list left out once is not DELETED, whatever the ``url`` asks for."""
+    env = connect(resources={"orders": f"/hubs/ecommerce/orders?{query}"}, counts=(12, 6, 0, 5))
+    with env.hidden("orders", env.ids("orders")[4]):
+        assert env.poll() == []
+    assert env.poll() == []
+
+
+def test_read_that_is_older_than_a_webhook(connect: Connect) -> None:
+    """A replica that lags behind does not send an old version between two new ones."""
+    env = connect(counts=(12, 8, 3, 5))
+    product, old = env.ids("products")[0], env.copy()
+    env.pass_time(1)
+    env.rest("PUT", f"products/{product}", name="New")
+    env.receive_webhooks("product.updated", "products", product)
+    assert env.process_webhooks() == [("products", str(product), "UPDATED")]
+    env.pass_time(1 / 12)
+    env.receive_webhooks("product.updated", "products", product)
+    with env.answered_by(old):
+        assert env.process_webhooks() == []
+    env.pass_time(1 / 12)
+    assert env.process_webhooks() == []
+    assert env.polls(2) == []
+
+
+def test_answers_of_a_cache(connect: Connect) -> None:
+    """A cache that says the age of its answers does not take changes back."""
+    env = connect(counts=(12, 8, 3, 5))
+    cached, product = env.copy(), env.ids("products")[0]
+    env.pass_time(60)
+    env.acts.post_update(product, "New")
+    new = env.acts.new_customer("eve")
+    assert sorted(env.poll()) == [
+        ("customers", str(new), "CREATED"), ("products", str(product), "UPDATED"),
+    ]  # fmt: skip
+    env.address.headers["Age"] = "4500"
+    with env.answered_by(cached):
+        assert env.polls(2) == []
+    env.address.headers.clear()
+    assert env.polls(2) == []
+
+
+def test_caches_see_no_request_twice(connect: Connect) -> None:
+    """Each poll sends requests that no cache has answered before."""
+    env = connect()
+    env.store.requests.clear()
+    env.polls(2)
+    requests = [(one.path, tuple(sorted(one.params.items()))) for one in env.store.requests]
+    assert len(requests) == len(set(requests))
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_reused_ids(connect: Connect, number: int) -> None:
+    """New customers with the ids of deleted ones are sent, and hide no other change."""
+    env = connect()
+    env.pass_time(5)
+    customers, coupon = env.ids("customers")[-number:], env.ids("coupons")[0]
+    for customer in customers:
+        env.acts.delete_for_good("customers", customer)
+    env.store.shop.counters["users"] -= number
+    assert [env.acts.new_customer(f"new{one}") for one in range(number)] == customers
+    env.acts.delete_for_good("coupons", coupon)
+    expected = [("discounts", str(coupon), "DELETED")]
+    for customer in customers:
+        expected += [("customers", str(customer), kind) for kind in ("DELETED", "CREATED")]
+    events = env.converge()
+    assert sorted(events) == sorted(expected)
+    for customer in customers:
+        kinds = [one[2] for one in events if one[:2] == ("customers", str(customer))]
+        assert kinds == ["DELETED", "CREATED"]
