@@ -6,6 +6,7 @@ import collections.abc as cabc
 import re
 import time
 import typing as t
+import weakref
 
 import flask
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from ..instances.webhook_urls import Hook
 from ..runtime import Runtime, current_runtime
 from ..sync.webhooks import inbox, parse
 from ..sync.webhooks.inbox import ReceivedWebhook
+from ..sync.webhooks.origin import Origins
 from ..values import crypto
 from ..values.validation import whole_number
 from .request import caller, raw_body
@@ -26,6 +28,8 @@ from .responses import EmptyResponse, MessageResponse, TakenResponse, dump
 _PING = re.compile(rb"webhook_id=\d+\Z")
 #: A Base64 SHA-256.
 _SIGNATURE = re.compile(r"[A-Za-z0-9+/]{43}=\Z")
+
+_ORIGINS: weakref.WeakKeyDictionary[Runtime, Origins] = weakref.WeakKeyDictionary()
 
 Answer = tuple[dict[str, t.Any], int]
 
@@ -85,10 +89,17 @@ def _receive(runtime: Runtime, address: str) -> Answer:
             "X-WC-Webhook-Signature does not match; the secret is the one that "
             f"'flask woo webhooks url {hook.instance_id}' prints"
         )
+    source = request.headers.get("X-WC-Webhook-Source", "")
+    if not _origins(runtime).admits(hook.instance_id, source):
+        return _answered(known=True)
     hint = parse.read(request.headers.get("X-WC-Webhook-Topic", ""), body)
     known = runtime.group_commit(inbox.add).write(ReceivedWebhook(hook, hint, runtime.clock()))
     runtime.database.notify(Work.ARRIVALS)
     return _answered(known)
+
+
+def _origins(runtime: Runtime) -> Origins:
+    return _ORIGINS.get(runtime) or _ORIGINS.setdefault(runtime, Origins(runtime))
 
 
 def _distrust(runtime: Runtime, hook: Hook, number: int | None) -> None:

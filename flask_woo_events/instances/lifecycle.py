@@ -43,6 +43,7 @@ def create(
         refresh_minutes=wanted.refresh_minutes,
         created_at=now,
         store_facts=_shown(facts),
+        belief={"root": facts.get("root", ""), "users": facts.get("users", [])},
     )
     session.add(instance)
     session.flush()
@@ -73,6 +74,8 @@ def change(
     instance.refresh_minutes = wanted.refresh_minutes
     if facts is not None:
         instance.store_facts = _shown(facts)
+        # Another address of the same store: its users prove that.
+        instance.belief = {**(instance.belief or {}), "root": facts.get("root", "")}
     if wanted.reconnects or not instance.events_enabled:
         _interrupt(instance)
     configuration.retire_key(session, cipher, instance_id, wanted.texts, now)
@@ -246,7 +249,8 @@ def _apply(
 
 def _shown(facts: cabc.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Return the facts of a checked store that are stored with the instance."""
-    return {name: value for name, value in facts.items() if name != "totals"}
+    left_out = ("totals", "users", "root")
+    return {name: value for name, value in facts.items() if name not in left_out}
 
 
 def _interrupt(instance: Instance) -> None:

@@ -6,7 +6,6 @@ import collections.abc as cabc
 import dataclasses
 import datetime as dt
 import enum
-import hashlib
 import typing as t
 
 from sqlalchemy import orm
@@ -94,9 +93,3 @@ class Belief:
     def save(self, session: orm.Session, instance_id: int) -> None:
         """Write it to the instance's row."""
         session.get_one(Instance, instance_id).belief = self.to_json()
-
-
-def user_digest(row: cabc.Mapping[str, t.Any]) -> str:
-    """Return what is kept of a user: nothing that names a person."""
-    text = f"{row.get('id')} {row.get('username')} {row.get('date_created_gmt')}"
-    return f"{row.get('id')}:{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"

@@ -71,6 +71,8 @@ class Gate:
         self._now = now
         #: Resources of which something waits, each with the reason.
         self.waiting: dict[int, str] = {}
+        #: Whether the newest known object of a resource may be deleted: perhaps by a restore.
+        self.newest_gone = False
 
     def weigh(self) -> list[tuple[ResourceRun, list[str]]]:
         """Return the missing objects of each resource that may be deleted; hold the others."""
@@ -103,6 +105,8 @@ class Gate:
         """Yield what the second witness says of missing objects."""
         reading, cursor = run.reading, run.recorder.cursor
         assert reading is not None
+        newest = {str(number) for number in reading.anchors[-1:]}
+        self.newest_gone = self.newest_gone or not newest.isdisjoint(gone)
         if reading.by_parent:
             yield from children.confirm(reading, cursor, gone)
         elif reading.can_include:

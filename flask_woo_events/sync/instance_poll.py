@@ -155,10 +155,6 @@ class InstancePoll(InstanceRun):
         self, lease: InstanceLease, poll: PollSession, started: dt.datetime
     ) -> list[PollReport]:
         """Poll once."""
-        judge = poll.judge
-        if judge.is_new:
-            with contextlib.suppress(TransportError):
-                judge.learn()
         regular_reads = (self._regular or self._forced) and self._only is None
         journal = open_journal(self._runtime, poll, started, reads_journal=regular_reads)
         gate = self._read_all(poll, journal)
@@ -186,23 +182,6 @@ class InstancePoll(InstanceRun):
         if not judge.is_learned and judge.proved and not belief.adopting:
             with contextlib.suppress(TransportError):
                 judge.learn()
-
-    def _is_back(self, poll: PollSession) -> bool:
-        """Return whether the known store answers again; then the hold ends.
-
-        :raises AnotherStoreError: it gives another address as its own.
-        """
-        try:
-            back = poll.judge.probe()
-        except AnotherStoreError:
-            raise
-        except TransportError:
-            back = False
-        if back:
-            poll.judge.belief.hold = None
-            _log.info("instance %d: its store is back", poll.lease.instance_id,
-                      extra=poll.lease.extra)  # fmt: skip
-        return back
 
     def _held(self, lease: InstanceLease, poll: PollSession, hold: Hold) -> list[PollReport]:
         """Report the hold of each resource; it is no failure of theirs."""

@@ -15,7 +15,7 @@ from sqlalchemy import orm
 from ..db.database import is_away
 from ..db.leases import InstanceLease, LeaseRenewer, claim_instance
 from ..db.models import Instance
-from ..errors import AnotherStoreError, LeaseLostError, WooEventsError
+from ..errors import AnotherStoreError, LeaseLostError, TransportError, WooEventsError
 from ..instances import notices
 from ..runtime import Runtime
 from .belief import Hold, Verdict
@@ -114,12 +114,31 @@ class InstanceRun(abc.ABC):
                 notices.add(session.get_one(Instance, lease.instance_id), "hold", text, now)
         return hold
 
+    def _is_back(self, poll: PollSession) -> bool:
+        """Return whether the known store answers again; then the hold ends.
+
+        :raises AnotherStoreError: it gives another address as its own.
+        """
+        try:
+            back = poll.judge.probe()
+        except AnotherStoreError:
+            raise
+        except TransportError:
+            back = False
+        if back:
+            poll.judge.belief.hold = None
+            _log.info("instance %d: its store is back", poll.lease.instance_id,
+                      extra=poll.lease.extra)  # fmt: skip
+        return back
+
     def _pass_gate(self, poll: PollSession) -> Gate:
-        """Record the deletions that the gate lets pass."""
+        """Record the deletions that the gate lets pass; notice what a restore looks like."""
         gate = Gate(poll, poll.judge.belief, self._runtime.clock())
         for run, gone in gate.weigh():
             if run.report.error is None and not self._stopped():
                 self._record(poll, run, gate.confirm(run, gone))
+        if gate.newest_gone or any(run.recorder.older for run in poll.runs):
+            poll.compare_all_next(self._runtime.clock())
         return gate
 
     def _record(self, poll: PollSession, run: ResourceRun, batches: cabc.Generator[Batch]) -> None:

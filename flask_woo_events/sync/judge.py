@@ -27,9 +27,10 @@ import dataclasses
 import datetime as dt
 import typing as t
 
-from ..errors import AnotherStoreError, StoreAccessError, StoreGarbledError, StoreRejectedError
+from ..errors import AnotherStoreError
 from ..woocommerce.client import StoreClient
-from .belief import Belief, Hold, Verdict, user_digest
+from ..woocommerce.connection_check import oldest_users
+from .belief import Belief, Hold, Verdict
 from .ledger import identity
 from .ledger.identity import Evidence
 from .ledger.lookup import LedgerView
@@ -38,8 +39,6 @@ from .reading.base import Reading
 
 #: Requests of one instance for which a proof by other objects than the answer's own holds.
 PROOF_REQUESTS = 5
-#: Oldest users that are kept and asked for.
-USERS = 3
 #: Other resources that are asked for known objects.
 OTHERS = 2
 
@@ -121,12 +120,9 @@ class Judge:
         return Hold(verdict, since if before is None else before.since, reason, root)
 
     def learn(self) -> None:
-        """Keep the store's address and oldest users if they are not known yet.
-
-        Call it before a first baseline, or after a proof.
-        """
+        """Keep the address and the oldest users of a proved store if they are not known yet."""
         if self.belief.users is None:
-            self.belief.users = tuple(user_digest(row) for row in self._users() or ())
+            self.belief.users = oldest_users(self._client) or ()
         if not self.belief.root and self._client.root:
             self.belief.root = self._client.expected_root = self._client.root
 
@@ -135,20 +131,15 @@ class Judge:
         """Whether the store's address and oldest users are known, as far as it gives them."""
         return self.belief.users is not None and bool(self.belief.root or not self._client.root)
 
-    @property
-    def is_new(self) -> bool:
-        """Whether nothing is known of the store, not even its users."""
-        return self.belief.users is None and self._knows_nothing()
-
     def _is_proved_elsewhere(self, subject: Subject | None) -> bool:
         """Ask for the oldest users, then for known objects of other resources."""
         made, recent = self._client.requests_made, self._proved_at
         if subject is not None and recent is not None and made - recent < PROOF_REQUESTS:
             return True
         known = self.belief.users or ()
-        shown = self._users() if known else None
+        shown = oldest_users(self._client) if known else None
         if shown is not None:
-            if {user_digest(row) for row in shown} & set(known):
+            if set(shown) & set(known):
                 return self._proved()
             if len(shown) >= len(known):
                 return False
@@ -172,21 +163,6 @@ class Judge:
     def _proved(self) -> bool:
         self._proved_at = self._client.requests_made
         return True
-
-    def _users(self) -> list[dict[str, t.Any]] | None:
-        """Return the oldest users of any role; ``None`` if the keys may not read them."""
-        query: dict[str, str | int] = {
-            "role": "all",
-            "orderby": "id",
-            "order": "asc",
-            "per_page": USERS,
-            "_fields": "id,username,date_created_gmt",
-        }
-        try:
-            rows = self._client.get_list("customers", query, ids=True).data
-        except (StoreAccessError, StoreRejectedError, StoreGarbledError):
-            return None
-        return list(rows)
 
 
 _REASONS = {

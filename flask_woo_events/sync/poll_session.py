@@ -174,6 +174,13 @@ class PollSession:
         numbers = [int(one) for one, _ in waiting if one.isdecimal()]
         run.followups.candidates.update(numbers[:HELD_AT_ONCE])
 
+    def compare_all_next(self, now: dt.datetime) -> None:
+        """Have the next polls compare everything: a backup may have been restored."""
+        for run in (*self.runs, *self.waiting):
+            if run.recorder.cursor.state is PollerState.ACTIVE:
+                run.recorder.notes["compare_all"] = now.isoformat()
+                run.recorder.save()
+
     def reading_of(self, run: ResourceRun) -> Reading | None:
         """Return how a resource is read; ``None`` if that is not known yet."""
         if run.reading is None and run.collection.below is None:

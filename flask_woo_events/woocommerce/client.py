@@ -27,6 +27,7 @@ from ..errors import (
 )
 from ..http.exchange import Timeouts, exchange, make_session
 from ..http.headers import http_date
+from ..values.validation import whole_number
 from .oauth import Pairs, encode_query, sign
 from .responses import StoreResponse, read_answer
 
@@ -226,9 +227,12 @@ class StoreClient:
     ) -> StoreResponse:
         path = _full(path)
         pairs = _pairs(params or {})
-        if method in ("GET", "HEAD") and path.startswith(f"{_API}products"):
-            # WooCommerce 10.5 and later may answer from a cache that direct writes leave stale.
-            pairs.append(("_skip_cache", "true"))
+        if method in ("GET", "HEAD"):
+            # So that no cache before the store has seen the request.
+            pairs.append(("_", f"{time.time_ns():x}"))
+            if path.startswith(f"{_API}products"):
+                # WooCommerce 10.5 and later may answer from a cache that direct writes leave stale.
+                pairs.append(("_skip_cache", "true"))
         while True:
             try:
                 answer = self._send(method, path, pairs, json, self._kind)
@@ -239,7 +243,18 @@ class StoreClient:
                 # This kind works, so a later refusal is about permissions.
                 self._other_kinds, self._other_roots = [], []
                 self._check_root(answer)
+                self._check_age(path, answer)
                 return answer
+
+    def _check_age(self, path: str, answer: StoreResponse) -> None:
+        age = whole_number(answer.headers.get("Age", "").strip())
+        if age:
+            raise StoreGarbledError(
+                f"a cache before {self.url} gave an answer that is {age} seconds old; exclude "
+                "/wp-json/ from caching",
+                url=self.url + path,
+                status=answer.status,
+            )
 
     def _check_root(self, answer: StoreResponse) -> None:
         self.root = answer.root or self.root

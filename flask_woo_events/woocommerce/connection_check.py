@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import hashlib
 import typing as t
 
-from ..errors import StoreError, StoreGarbledError, StoreRejectedError
+from ..errors import StoreAccessError, StoreError, StoreGarbledError, StoreRejectedError
 from .client import StoreClient
 from .endpoints import Collection, named
 from .plugin_journal import NAMESPACE
+
+#: Oldest users by which a store is recognized.
+USERS = 3
 
 
 def check_store(client: StoreClient, collections: cabc.Iterable[Collection]) -> dict[str, t.Any]:
@@ -36,6 +40,8 @@ def check_store(client: StoreClient, collections: cabc.Iterable[Collection]) -> 
         "date": index.date.isoformat() if index.date is not None else "",
         "journal": NAMESPACE in namespaces,
         "timezone": str(index.data.get("timezone_string", ""))[:100],
+        "users": list(oldest_users(client) or ()),
+        "root": client.root,
         **read_system(client),
     }
 
@@ -67,6 +73,28 @@ def _totals(
 
 def _total(client: StoreClient, collection: Collection, **filters: str) -> int | None:
     return client.get_list(collection.path, {"per_page": 1, "_fields": "id", **filters}).total
+
+
+def oldest_users(client: StoreClient) -> tuple[str, ...] | None:
+    """Return digests of the oldest users of any role; ``None`` if the keys may not read them."""
+    query: dict[str, str | int] = {
+        "role": "all",
+        "orderby": "id",
+        "order": "asc",
+        "per_page": USERS,
+        "_fields": "id,username,date_created_gmt",
+    }
+    try:
+        rows = client.get_list("customers", query, ids=True).data
+    except (StoreAccessError, StoreRejectedError, StoreGarbledError):
+        return None
+    return tuple(_user_digest(row) for row in rows)
+
+
+def _user_digest(row: cabc.Mapping[str, t.Any]) -> str:
+    """Return what is kept of a user: nothing that names a person."""
+    text = f"{row.get('id')} {row.get('username')} {row.get('date_created_gmt')}"
+    return f"{row.get('id')}:{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"
 
 
 def read_system(client: StoreClient) -> dict[str, t.Any]:

@@ -30,6 +30,8 @@ def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterato
     hidden = int(cursor.memory.get("hidden", 0))
     count = reading.ledger.count_live()
     differs = False
+    if followups.total is None and followups.gone:
+        followups.total = reading.listing.total()
     if followups.total is not None and not followups.complete and followups.total != count + hidden:
         # The count is older than the objects that this poll found.
         followups.total = reading.listing.total()

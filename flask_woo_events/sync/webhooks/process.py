@@ -105,10 +105,6 @@ class HintProcessor(InstanceRun):
         except SecretError as exc:
             self._postpone(lease.instance_id, exc, dt.timedelta())
             return False
-        if (hold := poll.judge.belief.hold) is not None:
-            # The poll asks whether the store is back.
-            self._postpone(lease.instance_id, AnotherStoreError(hold.reason), poll.interval)
-            return False
         named = {
             run.stream.poller_id: hint_routing.route(
                 run, pending.hints, shared_ids=hint_routing.POSTS
@@ -116,6 +112,8 @@ class HintProcessor(InstanceRun):
             for run in poll.runs
         }
         try:
+            if not self._is_ours(lease, poll):
+                return False
             for run in _twice(poll):
                 if run.followups.names_objects:
                     self._record(poll, run, poll.check(run, Source.WEBHOOK))
@@ -134,6 +132,19 @@ class HintProcessor(InstanceRun):
         again = bool(gate.waiting) or any(run.recorder.older for run in poll.runs)
         poll_soon = again or _needs_poll(poll, pending.hints)
         self._finish(lease, poll, pending, named, poll_soon=poll_soon)
+        return True
+
+    def _is_ours(self, lease: InstanceLease, poll: PollSession) -> bool:
+        """Return whether the instance does not hold, or its store is back."""
+        belief = poll.judge.belief
+        if (hold := belief.hold) is None:
+            return True
+        if not self._is_back(poll):
+            self._postpone(lease.instance_id, AnotherStoreError(hold.reason), poll.interval)
+            return False
+        with self._database.write() as session:
+            lease.renew(session, self._renewer.until())
+            belief.save(session, lease.instance_id)
         return True
 
     def _recorded(self, poll: PollSession, run: ResourceRun, batch: Batch) -> bool:
