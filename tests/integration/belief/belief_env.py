@@ -279,11 +279,14 @@ class BeliefEnv:
         self._now += dt.timedelta(minutes=minutes)
         self.store.clock.advance(minutes * 60)
 
-    def poll(self, minutes: float = 15) -> list[Event]:
-        """Poll after so many minutes, and return the events."""
+    def poll(self, minutes: float = 15, *, only: str | None = None) -> list[Event]:
+        """Poll after so many minutes, and return the events.
+
+        :param only: the one resource to poll; ``None``: all.
+        """
         self.pass_time(minutes)
         with LeaseRenewer(self.database, self.runtime.clock, LEASE) as renewer:
-            poll = InstancePoll(self.runtime, renewer, forced=True)
+            poll = InstancePoll(self.runtime, renewer, only=only, forced=True)
             reports = poll.run(self.instance_id)
         self.errors = {one.resource: one.error for one in reports if one.error}
         return self._receive()

@@ -135,15 +135,23 @@ def test_limit_of_one_resource(
 
 
 @pytest.mark.parametrize(
-    ("products", "coupons", "held"), [(2, 2, False), (3, 2, True), (4, 2, False)]
+    ("known", "gone", "held"),
+    [
+        ((4, 0), (3, 0), False),
+        ((3, 2), (2, 1), True),
+        ((6, 0), (3, 0), False),
+        ((5, 6), (4, 1), False),
+    ],
 )
-def test_limit_of_the_instance(connect: Connect, products: int, coupons: int, held: bool) -> None:
+def test_limit_of_the_instance(
+    connect: Connect, known: tuple[int, int], gone: tuple[int, int], held: bool
+) -> None:
     """More than half of an instance, from five objects on, wait for a second reading."""
-    env = connect(resources=("products", "discounts"), counts=(0, products, coupons, 0))
-    gone_products, gone_coupon = env.ids("products")[:2], env.ids("coupons")[:1]
-    expected = deleted("discounts", gone_coupon) + deleted("products", gone_products)
-    _delete(env, "products", gone_products)
-    _delete(env, "coupons", gone_coupon)
+    env = connect(resources=("products", "discounts"), counts=(0, *known, 0))
+    products, coupons = env.ids("products")[: gone[0]], env.ids("coupons")[: gone[1]]
+    _delete(env, "products", products)
+    _delete(env, "coupons", coupons)
+    expected = deleted("discounts", coupons) + deleted("products", products)
     events = env.poll()
     assert sorted(events) == ([] if held else expected)
     assert sorted(events + env.polls(2, 6)) == expected

@@ -24,6 +24,15 @@ def test_other_shop_answers(connect: Connect, home: str) -> None:
     assert env.poll() == [("orders", str(order), "UPDATED")]
 
 
+@pytest.mark.parametrize("resource", ["customers", "discounts"])
+def test_other_shop_answers_the_poll_of_one_resource(connect: Connect, resource: str) -> None:
+    """A poll of one resource proves the store, too."""
+    env = connect(counts=(12, 6, 2, 2))
+    with env.answered_by(env.other_shop(40, 15, 9, 50)):
+        assert env.poll(only=resource) == []
+    assert env.poll() == []
+
+
 @pytest.mark.parametrize("resources", [("customers",), FOUR])
 def test_smaller_shop_with_other_ids(connect: Connect, resources: tuple[str, ...]) -> None:
     """A smaller shop deletes nothing, wherever the comparison is when it answers."""

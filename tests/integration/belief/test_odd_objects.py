@@ -27,7 +27,9 @@ def test_hidden_object(connect: Connect, mode: str, resource: str) -> None:
                 env.edit(kind, number)
             env.pass_time(1)
             if mode == "webhook":
-                env.receive_webhooks("updated", resource, odd, number)
+                topic = kind.removesuffix("s")
+                env.receive_webhooks(f"{topic}.updated", resource, odd)
+                env.receive_webhooks(f"{topic}.{change.lower()}", resource, number)
                 events = env.process_webhooks()
             else:
                 events = env.poll()
