@@ -102,7 +102,6 @@ class LyingEnv(HistoryEnv):
         self._lie, self._ends = "", False
         self._false: list[str] = []
         self._lied_since: dt.datetime | None = None
-        self._replica: lies.Replica | None = None
         self._copy: Routes | None = None
         super().__init__(
             shared.settings,
@@ -126,8 +125,7 @@ class LyingEnv(HistoryEnv):
     def record(self) -> None:
         """Record the state of the store after an act."""
         self.receiver.record(self.truth(), self.unlisted)
-        if self._replica is not None:
-            self._replica.record()
+        self.replica.record()
 
     def keep_backup(self) -> None:
         """Back up the database, for copies and restores of the present state."""
@@ -159,7 +157,6 @@ class LyingEnv(HistoryEnv):
         """Begin a lie now, or within the next poll after some requests."""
         self.end()
         self._lie, self._ends = name, False
-        self._replica = lie if isinstance(lie, lies.Replica) else None
         self._lied_since = None if after else self._now
         self.store.lies.begin(lie, after=after)
 
@@ -176,7 +173,7 @@ class LyingEnv(HistoryEnv):
         if self._lie in ALWAYS_NOTICED or (self._lie in NOTICED_IF_SHORT and lasted < SHORT):
             self.counts.forbidden += self._false
         self.counts.false += self._false
-        self._lie, self._false, self._replica = "", [], None
+        self._lie, self._false = "", []
 
     def copy(self, value: int, home: str | None = None) -> Routes:
         """Return a copy of the store as of one of the backups, and remember it."""
@@ -214,6 +211,8 @@ class LyingEnv(HistoryEnv):
     def _record_baseline(self) -> None:
         self._backups: list[tuple[Backup, frozenset[ObjectKey]]] = []
         self.receiver = Receiver(self.truth())
+        #: The replica of the store.
+        self.replica = lies.Replica(self.store.routes, 0)
         self._app.extensions["woo_events"] = self._runtime
         self.store.webhooks.send = sender(self._app)
         if self._start.mode == "webhooks":

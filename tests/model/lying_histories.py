@@ -92,6 +92,11 @@ def _hole(env: LyingEnv, value: int) -> lies.Lie:
     return lies.hole(kind, {row.id for row in rows[value % 3 :: 1 + value % 5]})
 
 
+def _replica(env: LyingEnv, value: int) -> lies.Lie:
+    env.replica.seconds = (30, 300, 1_200, 7_200)[value % 4]
+    return env.replica
+
+
 def _restore(env: LyingEnv, value: int) -> None:
     env.restore(value)
 
@@ -134,9 +139,7 @@ LIES: dict[str, MakeLie] = {
     ),
     "copy": lambda env, value: lies.AnotherShop(env.copy(value, ELSEWHERE)),
     "copy, same root": lambda env, value: lies.AnotherShop(env.copy(value)),
-    "replica": lambda env, value: lies.Replica(
-        env.store.routes, (30, 300, 1_200, 7_200)[value % 4]
-    ),
+    "replica": _replica,
     "alternating": lambda env, value: lies.Alternating(
         env.copy(value, ELSEWHERE if value % 2 else None)
     ),

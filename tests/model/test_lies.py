@@ -8,8 +8,9 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
+from flask_woo_events.sync.reading import missing
 from tests.examples import examples
-from tests.model.lying_env import LyingEnv, Shared, open_shared
+from tests.model.lying_env import LyingEnv, Shared, Start, open_shared
 from tests.model.lying_histories import LIES, History, histories, play
 
 
@@ -40,7 +41,7 @@ def test_one_kind_of_lie(shared: Shared, kind: str, data: st.DataObject) -> None
 
 
 @hypothesis.settings(
-    max_examples=examples(16),
+    max_examples=examples(12),
     deadline=None,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
@@ -51,7 +52,7 @@ def test_many_kinds_of_lies(shared: Shared, history: History) -> None:
 
 
 @hypothesis.settings(
-    max_examples=examples(8),
+    max_examples=examples(4),
     deadline=None,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
@@ -59,3 +60,11 @@ def test_many_kinds_of_lies(shared: Shared, history: History) -> None:
 def test_without_lies(shared: Shared, history: History) -> None:
     """The receiver agrees with a store that never lies."""
     _check(shared, history)
+
+
+def test_a_lost_event_is_noticed(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the search for missing objects, a deletion is lost."""
+    env = LyingEnv(shared, Start())
+    monkeypatch.setattr(missing, "read", lambda *_: iter(()))
+    env.act(("delete product", 0, 0))
+    assert len(env.finish().lost) == 1

@@ -5,7 +5,6 @@ Unlike a fault, a lie is a well-formed answer, and it lasts until it ends.
 
 from __future__ import annotations
 
-import collections
 import collections.abc as cabc
 import dataclasses
 import email.utils
@@ -152,16 +151,19 @@ class Alternating(AnotherShop):
 class Replica(Lie):
     """A replica of the database that lags behind; writes reach the shop itself.
 
+    It remembers the shop's states from when it is made, also while another lie answers.
+
     :param seconds: its delay, by the store's clock.
     """
 
     def __init__(self, live: Routes, seconds: float) -> None:
         self._live = live
-        self._seconds = seconds
+        #: Its delay.
+        self.seconds = seconds
         self._changed = False
         self._changed_at = live.shop.clock.timestamp()
         #: States of the shop, each with the time of its last change.
-        self._states = collections.deque([(self._changed_at, copy_of(live))])
+        self._states = [(self._changed_at, copy_of(live))]
         for table in live.shop.tables.values():
             table.listeners.append(self._note_change)
 
@@ -180,10 +182,9 @@ class Replica(Lie):
         if not asked.reads:
             return live
         self.record()
-        limit = live.shop.clock.timestamp() - self._seconds
-        while len(self._states) > 1 and self._states[1][0] <= limit:
-            self._states.popleft()
-        return self._states[0][1]
+        limit = live.shop.clock.timestamp() - self.seconds
+        old = [routes for at, routes in self._states if at <= limit]
+        return old[-1] if old else self._states[0][1]
 
 
 class Missing(Lie):

@@ -215,6 +215,17 @@ def test_a_replica_lags_behind(shop: SimulatedStore) -> None:
     assert name() == "Second"
 
 
+def test_a_replica_can_answer_late(shop: SimulatedStore) -> None:
+    """A replica that lagged behind before it answers shows an older state than seen before."""
+    number = ids(shop, "products")[0]
+    replica = Replica(shop.routes, 60)
+    before = shown(shop, f"products/{number}")
+    shop.acts.post_update(number, "Changed")
+    assert shown(shop, f"products/{number}")["name"] == "Changed"
+    shop.lies.begin(replica)
+    assert shown(shop, f"products/{number}") == before
+
+
 def test_a_restored_backup_uses_ids_again(make_store: MakeStore) -> None:
     """The shop is restored with its journal, lives on, and gives ids to other objects."""
     store = make_store(journal=True)
