@@ -165,21 +165,25 @@ def resume(instance_id: int) -> None:
 @click.argument("instance_id", type=_ID)
 @errors_as_messages
 def accept(instance_id: int) -> None:
-    """Confirm a mass deletion.
+    """Accept missing objects, or another store.
 
-    If a large part of a store is missing at once, polls hold back the deletions. This command
-    confirms them, and the next poll sends them.
+    If a large part of a store is missing at once, polls hold back the deletions. If the store
+    cannot be recognized, or has moved, nothing is recorded. This command accepts what the store
+    shows now.
     """
     runtime = current_runtime()
     with runtime.database.write() as session:
         caller = access.owner(session, instance_id)
-        doubted = lifecycle.accept(session, caller, instance_id, runtime.clock())
-    if not doubted:
+        accepted = lifecycle.accept(session, caller, instance_id, runtime.clock())
+    if not accepted:
         raise click.ClickException(
-            f"No deletions of instance {instance_id} are held back; "
+            f"Nothing of instance {instance_id} is held back; "
             f"see flask woo instances show {instance_id}"
         )
-    click.echo(f"The next poll sends the deletions of: {', '.join(doubted)}.")
+    if accepted == ["*"]:
+        click.echo("The next poll compares the store that answers with what is known.")
+    else:
+        click.echo(f"The next poll sends the deletions of: {', '.join(accepted)}.")
 
 
 @group.command("delete")

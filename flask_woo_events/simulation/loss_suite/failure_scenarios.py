@@ -123,7 +123,7 @@ def _other_store(env: Environment) -> None:
 
 @scenario(
     "a backup is restored",
-    "Dates and ids go back; the instance gets a notice, and no events are sent for it.",
+    "Dates and ids go back; what the backup reverted, removed and brought back is sent.",
     setup=Setup(orders=40, products=30),
     changes=1,
 )
@@ -141,14 +141,9 @@ def _backup(env: Environment) -> None:
     env.do(day)
     env.poll()
     env.pass_time(dt.timedelta(), dt.timedelta(hours=2))
-    before = env.judge.verdict(env.truth()).arrived
     env.do(lambda: env.acts.restore_backup(backup))
-    env.poll()
-    arrived = env.judge.verdict(env.truth()).arrived - before
-    assert arrived <= 6, f"{arrived} events arrived for the backup"
-    assert [notice["kind"] for notice in env.notices] == ["restored"], "no notice of the backup"
-    # The store's staff deal with what the backup took back: the receiver starts from here.
-    env.judge.known = dict(env.truth())
+    for _ in range(3):
+        env.poll()
     env.do(lambda: env.acts.status(env.ids("orders")[0], "completed"))
     env.do(lambda: env.acts.new_product("After the backup"))
 
