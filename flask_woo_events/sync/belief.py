@@ -13,7 +13,7 @@ from sqlalchemy import orm
 from ..db.models import Instance
 
 
-class Verdict(enum.StrEnum):
+class Doubt(enum.StrEnum):
     """What is believed of a store whose answers cannot be recorded."""
 
     COPY = "copy"  #: known objects under another address: a clone, or the store has moved
@@ -25,7 +25,7 @@ class Verdict(enum.StrEnum):
 class Hold:
     """Since when and why nothing of a store is recorded."""
 
-    verdict: Verdict
+    verdict: Doubt
     since: dt.datetime
     reason: str
     #: The address that the store gives as its own, if it was another.
@@ -33,7 +33,7 @@ class Hold:
 
     def text(self, instance_id: int) -> str:
         """Return the reason with what a person can do."""
-        wish = "If it has moved" if self.verdict is Verdict.COPY else "To take over that store"
+        wish = "If it has moved" if self.verdict is Doubt.COPY else "To take over that store"
         return (
             f"{self.reason}. Nothing is recorded until the known store answers again. "
             f"{wish}: flask woo instances accept {instance_id}"
@@ -63,7 +63,7 @@ class Belief:
             root=str(stored.get("root", "")),
             users=None if users is None else tuple(users),
             hold=None if hold is None else Hold(
-                Verdict(hold["verdict"]),
+                Doubt(hold["verdict"]),
                 dt.datetime.fromisoformat(hold["since"]),
                 str(hold["reason"]),
                 str(hold.get("root", "")),

@@ -41,7 +41,7 @@ SECOND_READING = dt.timedelta(minutes=10)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Missing:
+class MissingObjects:
     """What one resource lacks."""
 
     #: Live objects in the ledger.
@@ -106,7 +106,7 @@ class Gate:
         reading, cursor = run.reading, run.recorder.cursor
         assert reading is not None
         newest = {str(number) for number in reading.anchors[-1:]}
-        self.newest_gone = self.newest_gone or not newest.isdisjoint(gone)
+        self.newest_gone |= not run.by_hint and not newest.isdisjoint(gone)
         if reading.by_parent:
             yield from children.confirm(reading, cursor, gone)
         elif reading.can_include:
@@ -119,12 +119,12 @@ class Gate:
         both = (*self._poll.runs, *self._poll.waiting)
         return [run for run in both if run.recorder.cursor.state is PollerState.ACTIVE]
 
-    def _missing(self, run: ResourceRun) -> Missing:
+    def _missing(self, run: ResourceRun) -> MissingObjects:
         followups, known = run.followups, run.ledger.count_live()
         held = run.ledger.known(sorted(followups.gone)) if followups.gone else {}
         gone = frozenset(object_id for object_id, one in held.items() if one.live)
         sent = run.recorder.deleted_lately(self._now)
-        return Missing(known, gone, max(len(gone), followups.shortfall) + sent, sent)
+        return MissingObjects(known, gone, max(len(gone), followups.shortfall) + sent, sent)
 
     def _ripe(self, run: ResourceRun, gone: frozenset[str], all_gone: bool) -> frozenset[str]:
         """Return those that a person has accepted, or that an earlier reading missed, too."""
@@ -140,7 +140,9 @@ class Gate:
             )
         )
 
-    def _hold(self, run: ResourceRun, lacks: Missing, ripe: frozenset[str], all_gone: bool) -> None:
+    def _hold(
+        self, run: ResourceRun, lacks: MissingObjects, ripe: frozenset[str], all_gone: bool
+    ) -> None:
         waiting = lacks.gone - ripe
         if not waiting:
             return

@@ -18,7 +18,7 @@ from ..db.models import Instance
 from ..errors import AnotherStoreError, LeaseLostError, TransportError, WooEventsError
 from ..instances import notices
 from ..runtime import Runtime
-from .belief import Hold, Verdict
+from .belief import Doubt, Hold
 from .gate import Gate
 from .poll_session import PollSession, ResourceRun
 from .reading.base import Batch
@@ -103,7 +103,7 @@ class InstanceRun(abc.ABC):
             hold = poll.judge.examine(exc.root, now, before)
         else:
             since = now if before is None else before.since
-            hold = Hold(Verdict(exc.verdict), since, str(exc))
+            hold = Hold(Doubt(exc.verdict), since, str(exc))
         belief.hold = hold
         _log.warning("instance %d: %s", lease.instance_id, hold.reason, extra=lease.extra)
         with self._database.write() as session:

@@ -30,7 +30,7 @@ import typing as t
 from ..errors import AnotherStoreError
 from ..woocommerce.client import StoreClient
 from ..woocommerce.connection_check import oldest_users
-from .belief import Belief, Hold, Verdict
+from .belief import Belief, Doubt, Hold
 from .ledger import identity
 from .ledger.identity import Evidence
 from .ledger.lookup import LedgerView
@@ -50,7 +50,7 @@ class Subject(t.Protocol):
     def ledger(self) -> LedgerView: ...
 
 
-class Judge:
+class StoreJudge:
     """Proves for one poll session that the known store answers."""
 
     def __init__(self, client: StoreClient, belief: Belief) -> None:
@@ -92,7 +92,7 @@ class Judge:
         if not evidence.is_another and self._is_proved_elsewhere(subject):
             self.proved = True
             return observed
-        verdict = Verdict.ANOTHER if evidence.is_another else Verdict.UNKNOWN
+        verdict = Doubt.ANOTHER if evidence.is_another else Doubt.UNKNOWN
         raise AnotherStoreError(_REASONS[verdict], verdict=verdict)
 
     def trusts_nothing(self) -> bool:
@@ -111,7 +111,7 @@ class Judge:
         self._client.expected_root = ""
         ours = self._is_proved_elsewhere(None)
         self._client.expected_root = self.belief.root
-        verdict = Verdict.COPY if ours else Verdict.ANOTHER
+        verdict = Doubt.COPY if ours else Doubt.ANOTHER
         reason = f"the store gives {root} as its address, not {self.belief.root}: " + (
             "a copy of it answers, or it has moved"
             if ours
@@ -166,8 +166,8 @@ class Judge:
 
 
 _REASONS = {
-    Verdict.ANOTHER: "another store answers at store.url: it has other objects under known ids",
-    Verdict.UNKNOWN: "nothing that is known of the store is in its answers: another store answers, "
+    Doubt.ANOTHER: "another store answers at store.url: it has other objects under known ids",
+    Doubt.UNKNOWN: "nothing that is known of the store is in its answers: another store answers, "
     "or it is broken",
 }
 

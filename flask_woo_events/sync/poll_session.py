@@ -26,7 +26,7 @@ from ..woocommerce.endpoints import Collection, ParentLink
 from ..woocommerce.listing import Filters, Listing, order_statuses, read_filters
 from .belief import Belief
 from .cursor import Cursor, ListPosition, Stream, load_cursor
-from .judge import Judge
+from .judge import StoreJudge
 from .ledger.lookup import LedgerView
 from .reading import children, missing, modified
 from .reading.base import Batch, Followups, Reading
@@ -60,6 +60,8 @@ class ResourceRun:
     report: PollReport
     followups: Followups = dataclasses.field(default_factory=Followups)
     reading: Reading | None = None
+    #: Something named the objects that are read.
+    by_hint: bool = False
     #: Compare all of it, in this poll and the next ones until the end is reached.
     compare_all: bool = False
 
@@ -82,7 +84,7 @@ class PollSession:
     ) -> None:
         self.lease = lease
         self.client = client
-        self.judge = Judge(client, belief)
+        self.judge = StoreJudge(client, belief)
         self.interval = interval
         self.runs: list[ResourceRun] = []
         #: Selected resources that are not part of this session.
@@ -146,6 +148,7 @@ class PollSession:
 
     def check(self, run: ResourceRun, source: Source) -> cabc.Generator[Batch]:
         """Yield the present state of the objects in the run's follow-ups."""
+        run.by_hint = True
         with self._fail_fast():
             cursor = self._with_route(run, self._with_statuses(run, run.recorder.cursor))
             run.reading = self._reading(run, cursor)

@@ -229,7 +229,7 @@ class StoreClient:
         pairs = _pairs(params or {})
         if method in ("GET", "HEAD"):
             # So that no cache before the store has seen the request.
-            pairs.append(("_", f"{time.time_ns():x}"))
+            pairs = [("_", f"{time.time_ns():x}"), *(pair for pair in pairs if pair[0] != "_")]
             if path.startswith(f"{_API}products"):
                 # WooCommerce 10.5 and later may answer from a cache that direct writes leave stale.
                 pairs.append(("_skip_cache", "true"))

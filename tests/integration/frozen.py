@@ -22,7 +22,7 @@ import sqlalchemy as sa
 DATA = pathlib.Path(__file__).parent.parent / "data" / "frozen"
 Row = dict[str, t.Any]
 #: Parameters without an effect here: credentials and the store's cache.
-IGNORED_PARAMETERS = {"consumer_key", "consumer_secret", "_skip_cache"}
+IGNORED_PARAMETERS = {"_", "consumer_key", "consumer_secret", "_skip_cache"}
 COLLECTIONS = {"orders", "products", "coupons", "customers"}
 SUPPORTED_PARAMETERS = {
     "orderby", "order", "per_page", "page", "offset", "include", "status", "include_status",

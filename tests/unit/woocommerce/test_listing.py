@@ -184,32 +184,53 @@ def test_live_objects(name: str, options: dict[str, t.Any], status: str | None) 
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "filters", "exists"),
+    ("name", "body", "filters", "excluded"),
     [
-        ("orders", {"id": 7, "status": "pending"}, {}, True),
-        ("orders", {"id": 7, "status": "trash"}, {}, False),
-        ("discounts", {"id": 7}, {}, False),
-        ("customers", {"id": 7, "role": "customer"}, {}, True),
-        ("customers", {"id": 7, "role": "editor"}, {}, False),
-        ("customers", {"id": 7, "role": "editor"}, {"role": "all"}, True),
-        ("customers", {"id": 7, "role": "editor"}, {"role": "editor"}, True),
-        ("taxes", {"id": 7}, {}, True),
-        ("orders", StoreRejectedError("gone", status=404), {}, False),
-        ("orders", StoreRejectedError("gone", status=410), {}, False),
+        ("orders", {"status": "pending"}, {}, False),
+        ("orders", {"status": "trash"}, {}, True),
+        ("orders", {"status": "pending"}, {"status": "completed"}, False),
+        ("products", {"status": "publish", "type": "variation"}, {}, True),
+        ("discounts", {}, {}, True),
+        ("customers", {"role": "customer"}, {}, False),
+        ("customers", {"role": ""}, {}, True),
+        ("customers", {"role": "editor"}, {}, True),
+        ("customers", {"role": "editor"}, {"role": "all"}, False),
+        ("customers", {"role": "editor"}, {"role": "editor"}, False),
+        ("products-reviews", {"status": "spam"}, {}, True),
+        ("taxes", {}, {}, False),
     ],
 )
-def test_exists(name: str, data: object, filters: dict[str, str], exists: bool) -> None:
-    """An object exists when the store returns it and the listing would include it."""
-    listing, _ = _listing(name, data, filters)
-    assert listing.exists(7) is exists
+def test_excludes(
+    name: str, body: dict[str, t.Any], filters: dict[str, str], excluded: bool
+) -> None:
+    """An object that the store has counts as deleted if its collection does not include it."""
+    listing, _ = _listing(name, body, filters)
+    assert listing.excludes(body) is excluded
 
 
-@pytest.mark.parametrize("data", [[], {"id": 8}, StoreRejectedError("no", status=400)])
+@pytest.mark.parametrize("status", [404, 410])
+def test_no_object(status: int) -> None:
+    """WooCommerce names the reason with a code of its own."""
+    code = "woocommerce_rest_shop_order_invalid_id"
+    listing, _ = _listing("orders", StoreRejectedError("gone", status=status, code=code))
+    assert listing.one(7) is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [],
+        {"id": 8},
+        StoreRejectedError("no", status=400),
+        StoreRejectedError("a page of the web server", status=404),
+        StoreRejectedError("WooCommerce is off", status=404, code="rest_no_route"),
+    ],
+)
 def test_existence_is_unknown(data: object) -> None:
     """Any other response raises an error, as the object may still exist."""
     listing, _ = _listing("orders", data)
     with pytest.raises((StoreGarbledError, StoreRejectedError)):
-        listing.exists(7)
+        listing.one(7)
 
 
 def test_order_statuses() -> None:
