@@ -25,7 +25,7 @@ from ..woocommerce.endpoints import Collection, ParentLink
 from ..woocommerce.listing import Filters, Listing, order_statuses, read_filters
 from .cursor import Cursor, ListPosition, Stream, load_cursor
 from .ledger.lookup import LedgerView
-from .reading import children, missing, modified
+from .reading import children, comparison, missing, modified
 from .reading.base import Batch, Followups, Reading
 from .recorder import PollRecorder
 from .report import PollReport
@@ -34,8 +34,6 @@ from .report import PollReport
 STATUSES_MAX_AGE = dt.timedelta(hours=1)
 #: The interval assumed for an instance without regular polls.
 DEFAULT_INTERVAL = dt.timedelta(hours=1)
-#: The share that compares a whole resource; above 1, since it may grow during the read.
-COMPARE_ALL = 2.0
 #: How long it is assumed that a store has no route for the variations or refunds of all parents.
 ROUTE_MAX_AGE = dt.timedelta(hours=24)
 
@@ -221,18 +219,16 @@ class PollSession:
             clock=self._runtime.clock,
             overlap=dt.timedelta(seconds=settings.poll_overlap),
             compare_pages=settings.compare_pages,
-            compare_share=self._share(run),
+            compare_polls=1 if run.compare_all else self._compare_polls,
             anchored=lambda: any(other.recorder.matched for other in self.runs),
             parents=self._parents(run.collection.below, cursor),
             by_parent=run.collection.below is not None and not cursor.memory["own_route"],
         )
 
-    def _share(self, run: ResourceRun) -> float:
-        """Return the part of a resource that this poll compares; 1 is all of it."""
-        if run.compare_all:
-            return COMPARE_ALL
+    @property
+    def _compare_polls(self) -> int:
         hours = self._runtime.settings.compare_hours
-        return (self.interval or DEFAULT_INTERVAL) / dt.timedelta(hours=hours)
+        return comparison.polls_within(hours, self.interval or DEFAULT_INTERVAL)
 
     def _parents(self, below: ParentLink | None, cursor: Cursor) -> Listing | None:
         if below is None:

@@ -81,9 +81,8 @@ class Reading:
     overlap: dt.timedelta
     #: The fewest pages that the rolling comparison covers in one poll.
     compare_pages: int
-    #: The part of a resource that it covers in one poll, so that all of it is compared within the
-    #: configured time.
-    compare_share: float = 0.0
+    #: The polls in which it covers the whole resource.
+    compare_polls: int = 1
     #: Whether the store showed any object of the ledger in this poll, in any resource.
     anchored: cabc.Callable[[], bool] = lambda: True
     #: The listing of their parents, if the objects have any.
@@ -94,6 +93,15 @@ class Reading:
     def date_of(self, date: dt.datetime | None) -> dt.datetime:
         """Return the date of a response, by the store's clock."""
         return date or self.clock()
+
+    def compare_rows(self, count: int) -> int:
+        """Return the fewest of ``count`` objects to compare in this poll, to compare all in time.
+
+        If one poll compares all of them, there is no limit: more may appear during the read.
+        """
+        if self.compare_polls <= 1:
+            return MAX_PAGES * self.listing.page_size
+        return -(-count // self.compare_polls)  # Rounded up; a float may be off by one.
 
     def began(self, cursor: Cursor, date: dt.datetime, rows: cabc.Sized) -> dt.datetime:
         """Return the date after which the store's objects are new: that of the first page.
