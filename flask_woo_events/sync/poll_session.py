@@ -204,7 +204,9 @@ class PollSession:
     def _reading(self, run: ResourceRun, cursor: Cursor) -> Reading:
         settings, configuration = self._runtime.settings, run.stream.configuration
         now = self._runtime.clock()
-        last_poll = (cursor.polled_at or now) - dt.timedelta(seconds=configuration.poll_delay)
+        overlap = _overlap(settings.poll_overlap, configuration.poll_delay)
+        # The baseline of a feed reads further back, so that later polls find only what is new.
+        last_poll = (cursor.polled_at or now - overlap) - overlap
         return Reading(
             stream=run.stream,
             listing=Listing(
@@ -217,7 +219,7 @@ class PollSession:
             ),
             ledger=run.ledger,
             clock=self._runtime.clock,
-            overlap=dt.timedelta(seconds=settings.poll_overlap),
+            overlap=overlap,
             compare_pages=settings.compare_pages,
             compare_polls=1 if run.compare_all else self._compare_polls,
             anchored=lambda: any(other.recorder.matched for other in self.runs),
@@ -287,6 +289,11 @@ class PollSession:
             statuses = ()  # The key may not read reports: fall back to "any" and "trash".
         memory = {"statuses": list(statuses), "statuses_at": now.isoformat()}
         return dataclasses.replace(cursor, memory={**cursor.memory, **memory})
+
+
+def _overlap(overlap: int, delay: int) -> dt.timedelta:
+    # Filters by date are exclusive, and the store's dates have no fractions.
+    return dt.timedelta(seconds=max(overlap, delay), minutes=1)
 
 
 def _numbers(object_ids: cabc.Iterable[str]) -> list[int]:

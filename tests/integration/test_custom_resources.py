@@ -94,3 +94,23 @@ def test_a_collection_with_equal_dates(
             assert env.arrivals() == set()
         env.store.acts.delete_for_good("products", number := env.first("products"))
         assert env.arrivals() == {("mine", str(number), "DELETED")}
+
+
+@pytest.mark.parametrize("macro", ["${gmtDate:yyyy-MM-dd'T'HH:mm:ss}", "${date}"])
+def test_late_changes_in_a_feed(tmp_path: pathlib.Path, tables: pathlib.Path, macro: str) -> None:
+    """A feed shows a change in the second of a poll, and one that is committed two hours late."""
+    shutil.copy(tables, tmp_path / "host.sqlite3")
+    url = f"/hubs/ecommerce/orders?modified_after={macro}&dates_are_gmt=true"
+    with contextlib.ExitStack() as stack:
+        env = open_env("9.4", tmp_path, stack, resources={"mine": {"url": url}})
+        acts, order = env.store.acts, env.first("orders")
+        env.store.clock.freeze()
+        acts.status(order, "completed")
+        assert {one[1] for one in env.arrivals()} == {str(order)}
+        acts.status(order, "cancelled")
+        assert env.arrivals() == {("mine", str(order), "UPDATED")}
+        for number, seconds in enumerate([901, 7199]):
+            env.store.clock.advance(900)
+            acts.late_commit("orders", order, seconds, customer_note=f"late {number}")
+            assert env.arrivals() == {("mine", str(order), "UPDATED")}
+            assert env.arrivals() == set()

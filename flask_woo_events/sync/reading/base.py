@@ -77,7 +77,7 @@ class Reading:
     ledger: LedgerView
     #: Our own clock, for stores that send no ``Date``.
     clock: cabc.Callable[[], dt.datetime]
-    #: How far before the cursor a window begins.
+    #: How far before the cursor a window begins, and a feed before the last poll.
     overlap: dt.timedelta
     #: The fewest pages that the rolling comparison covers in one poll.
     compare_pages: int
