@@ -94,15 +94,6 @@ class Reading:
         """Return the date of a response, by the store's clock."""
         return date or self.clock()
 
-    def compare_rows(self, count: int) -> int:
-        """Return the fewest of ``count`` objects to compare in this poll, to compare all in time.
-
-        If one poll compares all of them, there is no limit: more may appear during the read.
-        """
-        if self.compare_polls <= 1:
-            return MAX_PAGES * self.listing.page_size
-        return -(-count // self.compare_polls)  # Rounded up; a float may be off by one.
-
     def began(self, cursor: Cursor, date: dt.datetime, rows: cabc.Sized) -> dt.datetime:
         """Return the date after which the store's objects are new: that of the first page.
 

@@ -107,7 +107,7 @@ class _Nested:
         """Read the children of the next parents; note those whose parent is gone."""
         reading, position, compared = self._reading, cursor.compare, 0
         parents = int(cursor.memory.get("parents", cursor.baseline.offset))
-        count = max(self._below.parents_at_once, reading.compare_rows(parents))
+        count = max(self._below.parents_at_once, -(-parents // reading.compare_polls))
         for page in comparison.pages(self._page, self._size(count), position):
             ended = comparison.is_end(page)
             until = None if ended else page.last_id
@@ -122,7 +122,8 @@ class _Nested:
             cursor = dataclasses.replace(cursor, compare=position, memory=memory)
             yield self._children_of(page.rows, cursor, reading.date_of(page.date))
             compared += len(page.rows)
-            if compared >= count or (ended and not comparison.is_past_end(page)):
+            enough = compared >= count and reading.compare_polls > 1
+            if enough or (ended and not comparison.is_past_end(page)):
                 return
 
     def window(self, cursor: Cursor, start: dt.datetime | None = None) -> cabc.Iterator[Batch]:

@@ -32,15 +32,13 @@ def compare(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iter
     """
     listing, collection, began = reading.listing, reading.listing.collection, time.monotonic()
     count = reading.ledger.count_live()
-    fewest_pages, fewest_rows = _limits(reading, count)
     position = start = cursor.compare
+    turn = int(cursor.memory.get("compare_turn", 0)) if position.offset else 0
     revision = reading.ledger.revision
-    compared = 0
     found = pages(listing.page, listing.page_size, position)
     for number, page in enumerate(found, start=1):
         date = reading.date_of(page.date)
         observations = [reading.observe(row, date) for row in page.rows]
-        compared += len(page.rows)
         ended = is_end(page)
         id_range = position.after_id, None if ended else page.last_id
         _note_absent(reading, cursor, followups, id_range, observations)
@@ -48,18 +46,21 @@ def compare(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iter
         followups.total = page.total if page.rows or not page.offset else followups.total
         position = ListPosition() if ended else _after(page)
         if is_past_end(page):
-            start = ListPosition()
+            start, turn = ListPosition(), 0
         followups.complete = ended and not is_past_end(page) and start == ListPosition()
-        cursor = dataclasses.replace(cursor, compare=position)
+        memory = {**cursor.memory, "compare_turn": turn + 1}
+        cursor = dataclasses.replace(cursor, compare=position, memory=memory)
         if not collection.has_date_filter:
             cursor = dataclasses.replace(cursor, polled_at=date)
         yield batch_of(Source.COMPARE, cursor, observations, revision, date)
+        if is_past_end(page):
+            continue
         slow = time.monotonic() - began > MAX_SECONDS and not collection.compare_whole
-        enough = number >= fewest_pages and compared >= fewest_rows
-        if slow or enough or (ended and not is_past_end(page)):
+        enough = number >= reading.compare_pages and _is_enough(reading, count, turn, position)
+        if slow or enough or ended:
             break
         revision = reading.ledger.revision
-    if collection.compare_newest and count > max(fewest_rows, fewest_pages * listing.page_size):
+    if collection.compare_newest and not followups.complete:
         yield from _newest(reading, cursor)
 
 
@@ -96,11 +97,16 @@ def _after(page: Page) -> ListPosition:
     return ListPosition(page.offset + len(page.rows), page.last_id)
 
 
-def _limits(reading: Reading, count: int) -> tuple[int, int]:
-    """Return the fewest pages and the fewest rows to compare in this poll."""
-    if reading.listing.collection.compare_whole:
-        return MAX_PAGES, MAX_PAGES * reading.listing.page_size
-    return reading.compare_pages, reading.compare_rows(count)
+def _is_enough(reading: Reading, count: int, turn: int, position: ListPosition) -> bool:
+    """Return whether this poll may end its comparison: the next ones have time for the rest.
+
+    :param turn: the polls since the comparison's start.
+    """
+    polls = reading.compare_polls
+    if reading.listing.collection.compare_whole or turn + 1 >= polls:
+        return False
+    # A poll may lag by less than a page, so that most polls read the same number of pages.
+    return position.offset + reading.listing.page_size > count * (turn + 1) / polls
 
 
 def _newest(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
