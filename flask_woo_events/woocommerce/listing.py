@@ -217,6 +217,11 @@ class Listing:
             )
         return answer.data
 
+    def count(self, ids: cabc.Sequence[int]) -> int | None:
+        """Return the store's count of those of these objects that are live, at any number."""
+        include: Params = {"include": ",".join(str(one) for one in ids), "_fields": "id"}
+        return self._get(self._live() | _by_id(0, 1) | include).total
+
     def included(self, object_ids: cabc.Sequence[str]) -> StoreResponse:
         """Read those of at most 100 objects that the list holds, if it supports ``include``."""
         include: Params = {"include": ",".join(object_ids), "per_page": INCLUDE_AT_ONCE}

@@ -75,6 +75,7 @@ _COUNT = (
     .select_from(Object)
     .where(Object.poller_id == sa.bindparam("poller_id"), Object.live)
 )
+_COUNT_UNTIL = _COUNT.where(Object.number <= sa.bindparam("until"))
 _MODIFIED = (
     sa.select(Object.number)
     .where(
@@ -124,14 +125,21 @@ class LedgerView:
         bounds = {"after": _lower(after), "until": _upper(until)}
         return [int(row[0]) for row in self._rows(_NUMBERS, **bounds)]
 
+    def next_numbers(self, after: int | None, most: int) -> list[int]:
+        """Return at most ``most`` numeric ids of live objects above ``after``, ascending."""
+        query = _NUMBERS.limit(most)
+        return [int(row[0]) for row in self._rows(query, after=_lower(after), until=_MAX_NUMBER)]
+
     def live_ids(self) -> list[str]:
         """Return the ids of the live objects, numeric or not."""
         query = sa.select(Object.object_id).where(Object.poller_id == self._poller_id, Object.live)
         return [row[0] for row in self._rows(query)]
 
-    def count_live(self) -> int:
-        """Return the number of live objects."""
-        return int(self._rows(_COUNT)[0][0])
+    def count_live(self, until: int | None = None) -> int:
+        """Return the number of live objects, or of those with an id up to ``until``."""
+        if until is None:
+            return int(self._rows(_COUNT)[0][0])
+        return int(self._rows(_COUNT_UNTIL, until=until)[0][0])
 
     def modified_after(self, after: dt.datetime, most: int) -> list[int]:
         """Return the numeric ids of at most ``most`` live objects modified later, latest first."""

@@ -13,7 +13,7 @@ from ...errors import StoreGarbledError
 from ...values.dates import parse_store_date
 from ...woocommerce.listing import Listing
 from ...woocommerce.paging import Page
-from ..cursor import Cursor, Stream
+from ..cursor import Cursor, ListPosition, Stream
 from ..ledger.lookup import LedgerView
 from ..ledger.observation import Observation, ObservationBatch
 
@@ -59,6 +59,9 @@ class Followups:
     parents: set[int] = dataclasses.field(default_factory=set)
     #: The store's own count of the objects; ``None`` if it sent none.
     total: int | None = None
+    #: Where the comparison began: the rows of the listing before it, and an id that is not less
+    #: than theirs.
+    edge: ListPosition | None = None
     #: Every object was compared in this poll, so there are no other candidates.
     complete: bool = False
 

@@ -44,6 +44,8 @@ def compare(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iter
         _note_absent(reading, cursor, followups, id_range, observations)
         # The store's count is wrong on a page past the end.
         followups.total = page.total if page.rows or not page.offset else followups.total
+        if number == 1 and page.offset and page.first_id is not None:
+            followups.edge = ListPosition(page.offset, page.first_id - 1)
         position = ListPosition() if ended else _after(page)
         if is_past_end(page):
             start, turn = ListPosition(), 0

@@ -6,11 +6,12 @@ import bisect
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
+import itertools
 
 from ...db.models import Source
 from ...errors import StoreGarbledError
 from ...woocommerce.listing import INCLUDE_AT_ONCE
-from ..cursor import Cursor
+from ..cursor import Cursor, ListPosition
 from ..ledger.observation import Observation
 from .base import Batch, Followups, Reading, batch_of
 from .mass_deletion import guard_mass_deletion
@@ -22,12 +23,14 @@ MAX_SEARCH_REQUESTS = 200
 def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterator[Batch]:
     """Yield deleted objects, and objects unknown to the ledger, after the other ways of reading.
 
-    The listing is searched only if the store's count differs from the ledger's. An object that the
-    listing does not show is asked for by its id before it counts as deleted.
+    The listing is searched only if the store's count differs from the ledger's, of all objects or
+    of those before the comparison's first page. An object that the listing does not show is asked
+    for by its id before it counts as deleted.
     """
     hidden = int(cursor.memory.get("hidden", 0))
     count = reading.ledger.count_live()
     differs = False
+    shifted = _is_shifted(reading, followups, hidden)
     if followups.total is not None and not followups.complete and followups.total != count + hidden:
         # The count is older than the objects that this poll found.
         followups.total = reading.listing.total()
@@ -36,8 +39,8 @@ def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterato
     missing = max(len(followups.candidates), fewer)
     cursor = yield from guard_mass_deletion(reading, cursor, missing)
     search = None
-    if differs and followups.total is not None:
-        search = _Search(reading, followups.total)
+    if (differs or shifted) and followups.total is not None:
+        search = _Search(reading, followups.total, followups.edge)
         search.run()
         followups.candidates |= search.found
     for batch in check(reading, cursor, followups.candidates | followups.reread):
@@ -47,6 +50,18 @@ def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterato
         # WooCommerce counts rows that it does not show; do not search for them at every poll.
         hidden = followups.total - reading.ledger.count_live()
         yield Batch(dataclasses.replace(cursor, memory={**cursor.memory, "hidden": hidden}))
+
+
+def _is_shifted(reading: Reading, followups: Followups, hidden: int) -> bool:
+    """Return whether additions and deletions that balance each other moved the comparison's page.
+
+    :param hidden: how many more rows the store counts than it shows, anywhere in the listing.
+    """
+    edge = followups.edge
+    if edge is None or followups.total is None or followups.complete:
+        return False
+    shift = edge.offset - reading.ledger.count_live(edge.after_id)
+    return not min(0, hidden) <= shift <= max(0, hidden)
 
 
 def check(
@@ -118,9 +133,10 @@ class _Search:
     unknown there. One gap among n pages costs about log2(n) requests instead of n.
     """
 
-    def __init__(self, reading: Reading, total: int) -> None:
+    def __init__(self, reading: Reading, total: int, edge: ListPosition | None = None) -> None:
         self._reading = reading
         self._total = total
+        self._known = edge
         self._size = reading.listing.page_size
         self._ids = reading.ledger.live_numbers()
         self._requests = 0
@@ -133,7 +149,11 @@ class _Search:
         """Fill ``found``."""
         first = _Edge(0, 0)
         last = _Edge(self._total, len(self._ids))
-        self._bisect([(first, last)])
+        edges = [first, last]
+        if self._known is not None and self._known.after_id is not None:
+            rank = bisect.bisect_right(self._ids, self._known.after_id)
+            edges.insert(1, _Edge(min(self._known.offset, self._total), rank))
+        self._bisect(list(itertools.pairwise(edges)))
 
     def _bisect(self, ranges: list[tuple[_Edge, _Edge]]) -> None:
         while ranges:

@@ -15,7 +15,7 @@ from ...woocommerce.paging import Page, walk
 from ..cursor import Cursor, ListPosition
 from ..ledger.observation import Observation, ObservationBatch
 from ..ledger.store_identity import CLOCK_STEP
-from . import comparison, full
+from . import comparison, full, presence
 from .base import MAX_REQUESTS, Batch, Followups, Reading, batch_of, read_ahead
 
 #: Rows of a window that every poll may read again; a window with more is narrowed.
@@ -43,6 +43,8 @@ def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterato
         for batch in comparison.compare(reading, cursor, followups):
             cursor = batch.cursor
             yield batch
+        cursor = presence.check(reading, cursor, followups)
+        yield Batch(cursor)
     if collection.has_date_filter:
         yield from window(reading, cursor, followups)
 
