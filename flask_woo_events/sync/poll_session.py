@@ -28,7 +28,7 @@ from .belief import Belief
 from .cursor import Cursor, ListPosition, Stream, load_cursor
 from .judge import StoreJudge
 from .ledger.lookup import LedgerView
-from .reading import children, missing, modified
+from .reading import children, comparison, missing, modified
 from .reading.base import Batch, Followups, Reading
 from .recorder import PollRecorder
 from .report import PollReport
@@ -37,8 +37,6 @@ from .report import PollReport
 STATUSES_MAX_AGE = dt.timedelta(hours=1)
 #: The interval assumed for an instance without regular polls.
 DEFAULT_INTERVAL = dt.timedelta(hours=1)
-#: The share that compares a whole resource; above 1, since it may grow during the read.
-COMPARE_ALL = 2.0
 #: More objects than this, and more than this part of a resource, that were read as they were
 #: before, wait longer for their second reading: a backup may be being restored.
 MANY_HELD, MANY_HELD_PART = 20, 0.2
@@ -253,7 +251,9 @@ class PollSession:
     def _reading(self, run: ResourceRun, cursor: Cursor) -> Reading:
         settings, configuration = self._runtime.settings, run.stream.configuration
         now = self._runtime.clock()
-        last_poll = (cursor.polled_at or now) - dt.timedelta(seconds=configuration.poll_delay)
+        overlap = _overlap(settings.poll_overlap, configuration.poll_delay)
+        # The baseline of a feed reads further back, so that later polls find only what is new.
+        last_poll = (cursor.polled_at or now - overlap) - overlap
         return Reading(
             stream=run.stream,
             listing=Listing(
@@ -266,20 +266,18 @@ class PollSession:
             ),
             ledger=run.ledger,
             clock=self._runtime.clock,
-            overlap=dt.timedelta(seconds=settings.poll_overlap),
+            overlap=overlap,
             compare_pages=settings.compare_pages,
-            compare_share=self._share(run),
+            compare_polls=1 if run.compare_all else self._compare_polls,
             anchored=lambda: any(other.recorder.matched for other in self.runs),
             parents=self._parents(run.collection.below, cursor),
             by_parent=run.collection.below is not None and not cursor.memory["own_route"],
         )
 
-    def _share(self, run: ResourceRun) -> float:
-        """Return the part of a resource that this poll compares; 1 is all of it."""
-        if run.compare_all:
-            return COMPARE_ALL
+    @property
+    def _compare_polls(self) -> int:
         hours = self._runtime.settings.compare_hours
-        return (self.interval or DEFAULT_INTERVAL) / dt.timedelta(hours=hours)
+        return comparison.polls_within(hours, self.interval or DEFAULT_INTERVAL)
 
     def _parents(self, below: ParentLink | None, cursor: Cursor) -> Listing | None:
         if below is None:
@@ -338,6 +336,11 @@ class PollSession:
             statuses = ()  # The key may not read reports: fall back to "any" and "trash".
         memory = {"statuses": list(statuses), "statuses_at": now.isoformat()}
         return dataclasses.replace(cursor, memory={**cursor.memory, **memory})
+
+
+def _overlap(overlap: int, delay: int) -> dt.timedelta:
+    # Filters by date are exclusive, and the store's dates have no fractions.
+    return dt.timedelta(seconds=max(overlap, delay), minutes=1)
 
 
 def _numbers(object_ids: cabc.Iterable[str]) -> list[int]:

@@ -59,6 +59,9 @@ class Collection:
     compare_whole: bool = False
     #: Every poll compares the newest objects, in addition to the rolling comparison.
     compare_newest: bool = False
+    #: Objects leave the list and return to it without being deleted or created, and no date shows
+    #: it.
+    rejoined: bool = False
     trash: Trash = Trash.NONE
     #: The list supports ``orderby=id``.
     orders_by_id: bool = False
@@ -81,7 +84,7 @@ _KNOWN = (
     Collection(
         "discounts", "coupons", compare_whole=True, trash=Trash.BY_STATUS, orders_by_id=True
     ),
-    Collection("customers", "customers", compare_newest=True, orders_by_id=True),
+    Collection("customers", "customers", compare_newest=True, rejoined=True, orders_by_id=True),
     Collection(
         "products-categories",
         "products/categories",
@@ -104,6 +107,7 @@ _KNOWN = (
         "products-reviews",
         "products/reviews",
         compare_newest=True,
+        rejoined=True,
         orders_by_id=True,
         forbids_missing=True,
     ),

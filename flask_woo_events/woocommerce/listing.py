@@ -27,8 +27,10 @@ LIGHT_FIELDS = "id,date_modified_gmt,status"
 _INCLUDE_STATUS_SINCE = (9, 9)
 #: Conditions of a ``where`` that have another name in WooCommerce.
 _NATIVE = {"created_date": "after", "date_created": "after", "after": "after"}
-#: Parameters of paging and order, which only the poller sets.
-_OURS = {"page", "per_page", "offset", "order", "orderby", "_fields", "pageSize", "nextPage"}
+#: Parameters of paging, which only the poller sets.
+_OURS = {"page", "per_page", "offset", "_fields", "pageSize", "nextPage"}
+#: Parameters of order, used only where the poller cannot set its own.
+_ORDER = ("orderby", "order")
 #: An offset that changes every field of a date.
 _STEP = dt.timedelta(days=400, hours=1, minutes=1, seconds=1, milliseconds=1)
 #: The field by which an object belongs to a collection, and the value that WooCommerce lists
@@ -45,6 +47,8 @@ class Filters:
     params: cabc.Mapping[str, str]
     #: The query depends on the last poll's date, so it never lists the whole collection.
     feed: bool
+    #: The order that the query names.
+    order: cabc.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def read_filters(url: str, *, last_poll: dt.datetime, now: dt.datetime) -> Filters:
@@ -56,7 +60,9 @@ def read_filters(url: str, *, last_poll: dt.datetime, now: dt.datetime) -> Filte
     params = _native_params(expand_macros(url, last_poll=last_poll, now=now))
     # Compared for two dates, because a macro may be in a part that has no effect.
     moved = _native_params(expand_macros(url, last_poll=last_poll - _STEP, now=now - _STEP))
-    return Filters(params, params != moved)
+    order = {name: params.pop(name) for name in _ORDER if name in params}
+    filters = {name: moved[name] for name in moved if name not in _ORDER}
+    return Filters(params, params != filters, order)
 
 
 def _native_params(url: str) -> dict[str, str]:
@@ -135,9 +141,18 @@ class Listing:
         chosen: Params = {"orderby": orderby, "order": order}
         return self._get(self._live() | _by_id(offset, limit) | chosen)
 
-    def numbered(self, page: int, limit: int) -> StoreResponse:
-        """Read one page of a collection that cannot be ordered by id."""
-        return self._get(self._live() | {"per_page": limit, "page": page})
+    @property
+    def orders(self) -> list[Params]:
+        """The orders in which to try to read it by page number: by id, as the url says, any."""
+        by_id: Params = {"orderby": "id", "order": "asc"}
+        if self.collection.orders_by_id:
+            return [by_id]
+        named: Params = {**self._filters.order}
+        return [by_id, named, {}] if named else [by_id, {}]
+
+    def numbered(self, page: int, limit: int, order: Params | None = None) -> StoreResponse:
+        """Read one page of a collection that may not support ``offset``."""
+        return self._get(self._live() | {"per_page": limit, "page": page} | (order or {}))
 
     def brief(self, offset: int, limit: int, fields: str) -> StoreResponse:
         """Read some fields of live objects, by ascending id."""
@@ -181,10 +196,11 @@ class Listing:
         chosen: Params = {"_fields": fields} if fields else {}
         return self._get(self._live() | _by_id(0, INCLUDE_AT_ONCE) | include | chosen)
 
-    def one(self, object_id: int, fields: str = "") -> dict[str, t.Any] | None:
+    def one(self, object_id: int | str, fields: str = "") -> dict[str, t.Any] | None:
         """Read one object, in the trash or not; return ``None`` if there is none.
 
         :raises StoreGarbledError: the store answers with another object.
+        :raises StoreRejectedError: the objects have no addresses of their own.
         """
         path = f"{self.collection.path}/{object_id}"
         try:
@@ -199,11 +215,35 @@ class Listing:
             if self.collection.forbids_missing and exc.code == "woocommerce_rest_cannot_view":
                 return None
             raise
-        if not isinstance(answer.data, dict) or answer.data.get("id") != object_id:
+        if not isinstance(answer.data, dict) or str(answer.data.get("id")) != str(object_id):
             raise StoreGarbledError(
                 f"the store answered {path} with another object", status=answer.status
             )
         return answer.data
+
+    def count(self, ids: cabc.Sequence[int]) -> int | None:
+        """Return the store's count of those of these objects that are live, at any number."""
+        include: Params = {"include": ",".join(str(one) for one in ids), "_fields": "id"}
+        return self._get(self._live() | _by_id(0, 1) | include).total
+
+    def included(self, object_ids: cabc.Sequence[str]) -> StoreResponse:
+        """Read those of at most 100 objects that the list holds, if it supports ``include``."""
+        include: Params = {"include": ",".join(object_ids), "per_page": INCLUDE_AT_ONCE}
+        return self._get(self._live() | include)
+
+    def matches(self, body: cabc.Mapping[str, t.Any]) -> bool | None:
+        """Return whether an object has the values that the url's filters name.
+
+        :return: ``None`` if a filter names something that is not a field of the object.
+        """
+        unknown = False
+        for name, value in self._filters.params.items():
+            field = body.get(name)
+            if isinstance(field, bool) or not isinstance(field, str | int):
+                unknown = True
+            elif str(field) not in value.split(",") and (name, value) != ("status", "any"):
+                return False
+        return None if unknown else True
 
     def excludes(self, body: cabc.Mapping[str, t.Any]) -> bool:
         """Return whether an object does not belong to the collection: it counts as deleted.

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import contextlib
+import dataclasses
 import itertools
 import pathlib
 import shutil
+import typing as t
 
 import pytest
 
+from flask_woo_events.simulation.store import SimulatedStore
+from flask_woo_events.simulation.store.products import Products
 from tests.integration.store_to_callback import open_env
 
 #: By hub name: the store's path, a body, and a change of it.
@@ -54,3 +59,59 @@ def test_life_of_an_object(
         env.rest("DELETE", f"{path}/{number}", force=True)
         assert env.arrivals() == {("mine", str(number), "DELETED")}
         assert env.arrivals() == set()
+
+
+def _populated(populate: cabc.Callable[..., None]) -> cabc.Callable[..., None]:
+    """Return a ``populate`` after which seven products share each date, as after an import."""
+
+    def populated(store: SimulatedStore, **counts: t.Any) -> None:
+        populate(store, **counts)
+        table = store.shop.tables["products"]
+        for number, row in enumerate(table):
+            row.created = row.modified = store.shop.now() - 90 * 86400 - number // 7 * 60
+        table.all_changed()
+
+    return populated
+
+
+@pytest.mark.parametrize("sortable", [True, False])
+def test_a_collection_with_equal_dates(
+    tmp_path: pathlib.Path,
+    tables: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sortable: bool,
+) -> None:
+    """Objects that change places between pages send nothing, and deletions are still found."""
+    if not sortable:
+        rules = dataclasses.replace(Products.rules, orderby=("date", "title"))
+        monkeypatch.setattr(Products, "rules", rules)
+    monkeypatch.setattr(SimulatedStore, "populate", _populated(SimulatedStore.populate))
+    shutil.copy(tables, tmp_path / "host.sqlite3")
+    url = "/wp-json/wc/v3/products?orderby=date"
+    with contextlib.ExitStack() as stack:
+        resources = {"mine": {"url": url}}
+        env = open_env("9.4", tmp_path, stack, resources=resources, counts=(0, 303, 0, 0))
+        for _ in range(12):
+            assert env.arrivals() == set()
+        env.store.acts.delete_for_good("products", number := env.first("products"))
+        assert env.arrivals() == {("mine", str(number), "DELETED")}
+
+
+@pytest.mark.parametrize("macro", ["${gmtDate:yyyy-MM-dd'T'HH:mm:ss}", "${date}"])
+def test_late_changes_in_a_feed(tmp_path: pathlib.Path, tables: pathlib.Path, macro: str) -> None:
+    """A feed shows a change in the second of a poll, and one that is committed two hours late."""
+    shutil.copy(tables, tmp_path / "host.sqlite3")
+    url = f"/hubs/ecommerce/orders?modified_after={macro}&dates_are_gmt=true"
+    with contextlib.ExitStack() as stack:
+        env = open_env("9.4", tmp_path, stack, resources={"mine": {"url": url}})
+        acts, order = env.store.acts, env.first("orders")
+        env.store.clock.freeze()
+        acts.status(order, "completed")
+        assert {one[1] for one in env.arrivals()} == {str(order)}
+        acts.status(order, "cancelled")
+        assert env.arrivals() == {("mine", str(order), "UPDATED")}
+        for number, seconds in enumerate([901, 7199]):
+            env.store.clock.advance(900)
+            acts.late_commit("orders", order, seconds, customer_note=f"late {number}")
+            assert env.arrivals() == {("mine", str(order), "UPDATED")}
+            assert env.arrivals() == set()

@@ -18,6 +18,7 @@ from flask_woo_events.db.leases import LeaseRenewer, claim_instance
 from flask_woo_events.db.models import Delivery, Instance, Poller
 from flask_woo_events.simulation.callback_receiver import Received
 from flask_woo_events.sync.instance_poll import InstancePoll
+from flask_woo_events.sync.reading import presence
 from flask_woo_events.worker import worker
 from flask_woo_events.worker.worker import Worker
 from tests.integration.host_app import runtime_of
@@ -129,6 +130,76 @@ def test_a_store_clock_that_is_set_back(env: StoreToCallback) -> None:
     order = _first(env, "orders")
     env.store.acts.status(order, "completed")
     assert ("orders", str(order), "UPDATED") in env.arrivals()
+
+
+def _compare_from(env: StoreToCallback, resource: str, offset: int) -> None:
+    """Poll until the rolling comparison reaches this offset."""
+    while env.poller(resource).compare_offset != offset:
+        assert env.arrivals() == set()
+
+
+def test_an_import_balanced_by_a_deletion(
+    make_env: cabc.Callable[..., StoreToCallback],
+) -> None:
+    """The next poll finds both: the number is equal, but the comparison's page has moved."""
+    env = make_env("11.0", counts=(0, 60, 0, 0), WOO_EVENTS_POLL_PAGE_SIZE=10)
+    _compare_from(env, "products", 30)
+    table = env.store.shop.tables["products"]
+    gone = list(table)[12].id
+    env.store.acts.delete_for_good("products", gone)
+    row = table.get(new := env.store.acts.new_product("Imported"))
+    assert row is not None
+    row.created = row.modified = env.store.shop.now() - 200 * 86400
+    table.changed(row)
+    assert env.arrivals() == {("products", str(gone), "DELETED"), ("products", str(new), "CREATED")}
+    assert env.arrivals() == set()
+
+
+@pytest.mark.parametrize("resource", ["customers", "products-reviews"])
+def test_one_object_returns_while_another_leaves(
+    make_env: cabc.Callable[..., StoreToCallback], monkeypatch: pytest.MonkeyPatch, resource: str
+) -> None:
+    """Two neighbours change places in the list; their number is checked before their page."""
+    monkeypatch.setattr(presence, "SHORT", 1)
+    monkeypatch.setattr(presence, "AT_ONCE", 30)
+    resources = {resource: {"url": f"/hubs/ecommerce/{resource}"}}
+    env = make_env("9.4", counts=(0, 1, 0, 80), WOO_EVENTS_POLL_PAGE_SIZE=10, resources=resources)
+    product = env.first("products")
+    kind, inside, outside = "customers", "customer", "subscriber"
+    switch: cabc.Callable[[int, str], int] = env.store.acts.role
+    if resource == "products-reviews":
+        kind, inside, outside = "reviews", "approved", "hold"
+        env.store.clock.advance(-86400 * 30)
+        for _ in range(80):
+            env.store.acts.review(product)
+        env.store.clock.advance(86400 * 30)
+        switch = _moderate(env)
+        env.arrivals()
+    ids = [row.id for row in env.store.shop.tables[kind]]
+    switch(ids[40], outside)
+    assert len(env.arrivals()) == 1
+    _compare_from(env, resource, 50)
+    env.store.requests.clear()
+    assert env.arrivals() == set()
+    assert len(env.store.requests) == 3
+    switch(ids[40], inside)
+    switch(ids[45], outside)
+    expected = {(resource, str(ids[40]), "CREATED"), (resource, str(ids[45]), "DELETED")}
+    found = [env.arrivals() for _ in range(4)]
+    assert set().union(*found) == expected
+    assert env.arrivals() == set()
+
+
+def _moderate(env: StoreToCallback) -> cabc.Callable[[int, str], int]:
+    def moderate(number: int, status: str) -> int:
+        table = env.store.shop.tables["reviews"]
+        row = table.get(number)
+        assert row is not None
+        row.status = status
+        table.changed(row)
+        return number
+
+    return moderate
 
 
 def _bare(env: StoreToCallback) -> int:

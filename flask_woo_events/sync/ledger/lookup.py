@@ -93,6 +93,7 @@ _UNLISTED = (
     )
     .order_by(Object.number)
 )
+_COUNT_UNTIL = _COUNT.where(Object.number <= sa.bindparam("until"))
 _MODIFIED = (
     sa.select(Object.number)
     .where(
@@ -143,6 +144,11 @@ class LedgerView:
         bounds = {"after": _lower(after), "until": _upper(until)}
         return [int(row[0]) for row in self._rows(_NUMBERS, **bounds)]
 
+    def next_numbers(self, after: int | None, most: int) -> list[int]:
+        """Return at most ``most`` numeric ids of live objects above ``after``, ascending."""
+        query = _NUMBERS.limit(most)
+        return [int(row[0]) for row in self._rows(query, after=_lower(after), until=_MAX_NUMBER)]
+
     def live_ids(self) -> list[str]:
         """Return the ids of the listed live objects, numeric or not."""
         query = sa.select(Object.object_id).where(
@@ -150,9 +156,11 @@ class LedgerView:
         )
         return [row[0] for row in self._rows(query)]
 
-    def count_live(self) -> int:
-        """Return the number of listed live objects."""
-        return int(self._rows(_COUNT)[0][0])
+    def count_live(self, until: int | None = None) -> int:
+        """Return the number of listed live objects, or of those with an id up to ``until``."""
+        if until is None:
+            return int(self._rows(_COUNT)[0][0])
+        return int(self._rows(_COUNT_UNTIL, until=until)[0][0])
 
     def held(self) -> dict[str, tuple[bool, dt.datetime]]:
         """Return the objects that wait for a second reading: whether each is live, since when."""

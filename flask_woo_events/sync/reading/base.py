@@ -14,7 +14,7 @@ from ...errors import StoreGarbledError
 from ...values.dates import parse_store_date
 from ...woocommerce.listing import INCLUDE_AT_ONCE, Listing
 from ...woocommerce.paging import Page
-from ..cursor import Cursor, Stream
+from ..cursor import Cursor, ListPosition, Stream
 from ..ledger.lookup import LedgerView
 from ..ledger.observation import Observation, ObservationBatch
 
@@ -68,6 +68,9 @@ class Followups:
     parents: set[int] = dataclasses.field(default_factory=set)
     #: The store's own count of the objects; ``None`` if it sent none.
     total: int | None = None
+    #: Where the comparison began: the rows of the listing before it, and an id that is not less
+    #: than theirs.
+    edge: ListPosition | None = None
     #: Every object was compared in this poll, so there are no other candidates.
     complete: bool = False
 
@@ -86,13 +89,12 @@ class Reading:
     ledger: LedgerView
     #: Our own clock, for stores that send no ``Date``.
     clock: cabc.Callable[[], dt.datetime]
-    #: How far before the cursor a window begins.
+    #: How far before the cursor a window begins, and a feed before the last poll.
     overlap: dt.timedelta
     #: The fewest pages that the rolling comparison covers in one poll.
     compare_pages: int
-    #: The part of a resource that it covers in one poll, so that all of it is compared within the
-    #: configured time.
-    compare_share: float = 0.0
+    #: The polls in which it covers the whole resource.
+    compare_polls: int = 1
     #: Whether the store showed any object of the ledger in this poll, in any resource.
     anchored: cabc.Callable[[], bool] = lambda: True
     #: The listing of their parents, if the objects have any.

@@ -6,7 +6,6 @@ import collections
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
-import math
 import typing as t
 
 from ...db.models import PollerState, Source
@@ -116,25 +115,25 @@ class _Nested:
 
     def compare(self, cursor: Cursor) -> cabc.Iterator[Batch]:
         """Read the children of the next parents; note those whose parent is gone."""
-        reading, position = self._reading, cursor.compare
-        share = math.ceil(int(cursor.memory.get("parents", 0)) * reading.compare_share)
-        count = max(self._below.parents_at_once, share)
-        size = self._size(count)
-        pages = comparison.pages(self._page, size, position, budget=math.ceil(count / size))
-        for number, page in enumerate(pages, start=1):
-            until = None if page.last else page.last_id
+        reading, position, compared = self._reading, cursor.compare, 0
+        parents = int(cursor.memory.get("parents", cursor.baseline.offset))
+        count = max(self._below.parents_at_once, -(-parents // reading.compare_polls))
+        for page in comparison.pages(self._page, self._size(count), position):
+            ended = comparison.is_end(page)
+            until = None if ended else page.last_id
             shown = {row["id"] for row in page.rows}
             for child, parent in reading.ledger.children_between(position.after_id, until).items():
                 if parent not in shown:
                     self._followups.gone.add(str(child))
-            position = ListPosition(page.offset + len(page.rows), page.last_id)
-            if page.last:
-                position = ListPosition()
-            total = page.total if page.rows or not page.offset else None
+            reached = page.offset + len(page.rows)
+            position = ListPosition() if ended else ListPosition(reached, page.last_id)
+            total = reached if ended else page.total
             memory = {**cursor.memory, **({} if total is None else {"parents": total})}
             cursor = dataclasses.replace(cursor, compare=position, memory=memory)
             yield self._children_of(page.rows, cursor, reading.date_of(page.date))
-            if page.last or number * size >= count:
+            compared += len(page.rows)
+            enough = compared >= count and reading.compare_polls > 1
+            if enough or (ended and not comparison.is_past_end(page)):
                 return
 
     def window(self, cursor: Cursor, start: dt.datetime | None = None) -> cabc.Iterator[Batch]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import dataclasses
+import datetime as dt
 import time
 
 from ...db.models import Source
@@ -16,69 +17,96 @@ from .base import MAX_PAGES, Batch, Followups, Reading, batch_of
 MAX_SECONDS = 60.0
 
 
+def polls_within(hours: int, interval: dt.timedelta) -> int:
+    """Return the number of polls in which everything is compared: those that fit into the time."""
+    return max(1, dt.timedelta(hours=hours) // interval)
+
+
 def compare(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterator[Batch]:
     """Compare the next pages of the listing with the ledger; the next poll continues there.
 
     A page in the order of ids covers every id up to its last one. An object that the ledger holds
     as live in that range and the page does not show may be deleted.
     """
-    collection, began = reading.listing.collection, time.monotonic()
+    listing, collection, began = reading.listing, reading.listing.collection, time.monotonic()
     count = reading.ledger.count_live()
-    budget = _budget(reading, count)
     position = start = cursor.compare
+    turn = int(cursor.memory.get("compare_turn", 0)) if position.offset else 0
     revision = reading.ledger.revision
-    listing = reading.listing
-    found = pages(listing.page, listing.page_size, position, budget)
+    found = pages(listing.page, listing.page_size, position)
     for number, page in enumerate(found, start=1):
         date = reading.date_of(page.date)
         observations = [reading.observe(row, date) for row in page.rows]
-        reached = page.offset + len(page.rows)
-        ended = page.last or (page.total is not None and reached >= page.total)
+        ended = is_end(page)
         id_range = position.after_id, None if ended else page.last_id
         _note_absent(reading, followups, id_range, observations)
         # The store's count is wrong on a page past the end.
         followups.total = page.total if page.rows or not page.offset else followups.total
-        position = ListPosition() if ended else ListPosition(reached, page.last_id)
-        followups.complete = ended and start == ListPosition()
-        cursor = dataclasses.replace(cursor, compare=position)
+        if number == 1 and page.offset and page.first_id is not None:
+            followups.edge = ListPosition(page.offset, page.first_id - 1)
+        position = ListPosition() if ended else _after(page)
+        if is_past_end(page):
+            start, turn = ListPosition(), 0
+        followups.complete = ended and not is_past_end(page) and start == ListPosition()
+        memory = {**cursor.memory, "compare_turn": turn + 1}
+        cursor = dataclasses.replace(cursor, compare=position, memory=memory)
         if not collection.has_date_filter:
             cursor = dataclasses.replace(cursor, polled_at=date)
         yield batch_of(Source.COMPARE, cursor, observations, revision, date)
+        if is_past_end(page):
+            continue
         slow = time.monotonic() - began > MAX_SECONDS and not collection.compare_whole
-        if ended or slow or number >= budget:
+        enough = number >= reading.compare_pages and _is_enough(reading, count, turn, position)
+        if slow or enough or ended:
             break
         revision = reading.ledger.revision
-    if collection.compare_newest and count > budget * reading.listing.page_size:
+    if collection.compare_newest and not followups.complete:
         yield from _newest(reading, cursor)
 
 
-def pages(fetch: Fetch, size: int, position: ListPosition, budget: int) -> cabc.Iterator[Page]:
-    """Yield the pages from a position on, or from the start if the listing ends before it.
+def pages(fetch: Fetch, size: int, position: ListPosition) -> cabc.Iterator[Page]:
+    """Yield the pages from a position on; those from the start follow if it is past the end.
 
     :param size: rows per page.
-    :param budget: the greatest number of pages.
     """
-    most = budget + 1
     for page in walk(
         fetch,
         page_size=size,
         start_offset=position.offset,
         after_id=position.after_id,
         overlap=False,
-        max_requests=most,
+        max_requests=MAX_PAGES + 1,
     ):
         yield page
-        if position.offset and not page.rows and page.offset <= position.offset:
-            yield from walk(fetch, page_size=size, overlap=False, max_requests=most)
+        if is_past_end(page) and page.offset <= position.offset:
+            yield from walk(fetch, page_size=size, overlap=False, max_requests=MAX_PAGES + 1)
             return
 
 
-def _budget(reading: Reading, count: int) -> int:
-    """Return the number of pages to compare in this poll."""
-    if reading.listing.collection.compare_whole:
-        return MAX_PAGES
-    pages = count / reading.listing.page_size
-    return max(reading.compare_pages, round(pages * reading.compare_share))
+def is_end(page: Page) -> bool:
+    """Return whether the listing ends with this page, by its rows or by the store's count."""
+    return page.last or (page.total is not None and page.offset + len(page.rows) >= page.total)
+
+
+def is_past_end(page: Page) -> bool:
+    """Return whether the listing ended before this page."""
+    return page.last and page.offset > 0 and not page.rows
+
+
+def _after(page: Page) -> ListPosition:
+    return ListPosition(page.offset + len(page.rows), page.last_id)
+
+
+def _is_enough(reading: Reading, count: int, turn: int, position: ListPosition) -> bool:
+    """Return whether this poll may end its comparison: the next ones have time for the rest.
+
+    :param turn: the polls since the comparison's start.
+    """
+    polls = reading.compare_polls
+    if reading.listing.collection.compare_whole or turn + 1 >= polls:
+        return False
+    # A poll may lag by less than a page, so that most polls read the same number of pages.
+    return position.offset + reading.listing.page_size > count * (turn + 1) / polls
 
 
 def _newest(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:

@@ -6,11 +6,12 @@ import bisect
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
+import itertools
 import math
 import typing as t
 
 from ...db.models import Source
-from ..cursor import Cursor
+from ..cursor import Cursor, ListPosition
 from ..ledger.observation import Observation
 from .base import IDS_AT_ONCE, Batch, Followups, Reading, batch_of
 
@@ -25,11 +26,13 @@ MAX_SEARCH_REQUESTS = 200
 def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterator[Batch]:
     """Note objects that are missing, and yield those unknown to the ledger.
 
-    The listing is searched only if the store's count differs from the ledger's.
+    The listing is searched only if the store's count differs from the ledger's, of all objects or
+    of those before the comparison's first page.
     """
     hidden = int(cursor.memory.get("hidden", 0))
     count = reading.ledger.count_live()
     differs = False
+    shifted = _is_shifted(reading, followups, hidden)
     if followups.total is None and followups.gone:
         followups.total = reading.listing.total()
     if followups.total is not None and not followups.complete and followups.total != count + hidden:
@@ -39,7 +42,8 @@ def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterato
     search = None
     if differs and followups.total is not None:
         followups.shortfall = max(count + hidden - followups.total, 0)
-        search = _Search(reading, followups.total)
+    if (differs or shifted) and followups.total is not None:
+        search = _Search(reading, followups.total, followups.edge)
         search.run()
         followups.candidates |= search.found
     for batch in check(reading, cursor, followups):
@@ -49,6 +53,18 @@ def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterato
         # WooCommerce counts rows that it does not show; do not search for them at every poll.
         hidden = followups.total - (reading.ledger.count_live() - len(followups.gone))
         yield Batch(dataclasses.replace(cursor, memory={**cursor.memory, "hidden": hidden}))
+
+
+def _is_shifted(reading: Reading, followups: Followups, hidden: int) -> bool:
+    """Return whether additions and deletions that balance each other moved the comparison's page.
+
+    :param hidden: how many more rows the store counts than it shows, anywhere in the listing.
+    """
+    edge = followups.edge
+    if edge is None or followups.total is None or followups.complete:
+        return False
+    shift = edge.offset - reading.ledger.count_live(edge.after_id)
+    return not min(0, hidden) <= shift <= max(0, hidden)
 
 
 def check(
@@ -172,9 +188,10 @@ class _Search:
     unknown there. One gap among n pages costs about log2(n) requests instead of n.
     """
 
-    def __init__(self, reading: Reading, total: int) -> None:
+    def __init__(self, reading: Reading, total: int, edge: ListPosition | None = None) -> None:
         self._reading = reading
         self._total = total
+        self._known = edge
         self._size = reading.listing.page_size
         self._ids = reading.ledger.live_numbers()
         self._requests = 0
@@ -187,7 +204,11 @@ class _Search:
         """Fill ``found``."""
         first = _Edge(0, 0)
         last = _Edge(self._total, len(self._ids))
-        self._bisect([(first, last)])
+        edges = [first, last]
+        if self._known is not None and self._known.after_id is not None:
+            rank = bisect.bisect_right(self._ids, self._known.after_id)
+            edges.insert(1, _Edge(min(self._known.offset, self._total), rank))
+        self._bisect(list(itertools.pairwise(edges)))
 
     def _bisect(self, ranges: list[tuple[_Edge, _Edge]]) -> None:
         while ranges:

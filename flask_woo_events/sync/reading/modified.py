@@ -13,7 +13,7 @@ from ...woocommerce.listing import Fetch
 from ...woocommerce.paging import Page, walk
 from ..cursor import Cursor, ListPosition
 from ..ledger.observation import Observation, ObservationBatch
-from . import comparison, full
+from . import comparison, full, presence
 from .base import MAX_REQUESTS, Batch, Followups, Reading, batch_of, read_ahead
 
 #: How far behind the window the store's clock must be to count as set back.
@@ -43,6 +43,8 @@ def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterato
         for batch in comparison.compare(reading, cursor, followups):
             cursor = batch.cursor
             yield batch
+        cursor = presence.check(reading, cursor, followups)
+        yield Batch(cursor)
     if collection.has_date_filter:
         yield from window(reading, cursor, followups)
 
@@ -137,20 +139,13 @@ def _vanished(
         yield batch_of(Source.POLL, cursor, observations, revision, poll_date)
 
 
-def reach(reading: Reading) -> dt.timedelta:
-    """Return how far before the cursor a window begins."""
-    # The store's filter is exclusive, and its dates have no fractions.
-    delay = dt.timedelta(seconds=reading.stream.configuration.poll_delay)
-    return max(reading.overlap, delay) + dt.timedelta(minutes=1)
-
-
 def wide_start(reading: Reading, cursor: Cursor) -> dt.datetime:
     """Return the overlap before the last known change, or before the last poll if earlier.
 
     A store's clock that was ahead for a while leaves dates in the future.
     """
     dates = [date for date in (cursor.at, cursor.polled_at) if date is not None]
-    return (min(dates) if dates else reading.clock()) - reach(reading)
+    return (min(dates) if dates else reading.clock()) - reading.overlap
 
 
 def _better_start(
@@ -162,14 +157,14 @@ def _better_start(
     if cursor.polled_at is not None and (page.total or 0) > WIDE_ROWS:
         # An import leaves thousands of objects near the last change. Those older than the overlap
         # before the last poll were visible to it.
-        narrow = cursor.polled_at - reach(reading)
+        narrow = cursor.polled_at - reading.overlap
         return narrow if narrow > begin else None
     return None
 
 
 def reset_start(reading: Reading, begin: dt.datetime, date: dt.datetime) -> dt.datetime | None:
     """Return where to begin if the store's clock was set back: the overlap before its new time."""
-    return date - reach(reading) if date < begin + reach(reading) - CLOCK_STEP else None
+    return date - reading.overlap if date < begin + reading.overlap - CLOCK_STEP else None
 
 
 def window_pages(fetch: Fetch, reading: Reading) -> cabc.Iterator[Page]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import random
 import typing as t
 
 import hypothesis
 from hypothesis import strategies as st
 
+from flask_woo_events.sync.cursor import ListPosition
 from flask_woo_events.sync.reading.missing import MAX_SEARCH_REQUESTS, _Search
 from tests.examples import examples
 
@@ -40,8 +42,8 @@ class FakeReading:
         return self.held
 
 
-def _search(reading: FakeReading) -> _Search:
-    search = _Search(t.cast("t.Any", reading), len(reading.shown))
+def _search(reading: FakeReading, edge: ListPosition | None = None) -> _Search:
+    search = _Search(t.cast("t.Any", reading), len(reading.shown), edge)
     search.run()
     return search
 
@@ -62,6 +64,31 @@ def test_deletions_are_found(both: set[int], gone: set[int], new: set[int], size
     assert mixed.found <= gone | new
     if mixed.ended and len(gone) != len(new):
         assert mixed.found
+
+
+@hypothesis.settings(deadline=None, max_examples=examples(150))
+@hypothesis.given(
+    st.sets(st.integers(1, 3000), min_size=20, max_size=600),
+    st.integers(1, 9),
+    st.integers(1, 1000),
+    st.randoms(use_true_random=False),
+)
+def test_balanced_changes_are_found(
+    ids: set[int], changes: int, offset: int, chance: random.Random
+) -> None:
+    """A page that moved shows on which side to search, although the number is the same."""
+    mixed = chance.sample(sorted(ids), len(ids))
+    gone, new, both = set(mixed[:changes]), set(mixed[changes : 2 * changes]), mixed[2 * changes :]
+    reading = FakeReading(sorted({*both, *new}), sorted({*both, *gone}), 5)
+    assert _search(reading).found == set()
+    offset %= len(reading.shown)
+    edge = ListPosition(offset, reading.shown[offset] - 1)
+    moved = sum(one <= reading.shown[offset] - 1 for one in reading.held) != offset
+    found = _search(reading, edge).found
+    assert found <= gone | new
+    assert bool(found) == moved
+    if changes == 1 and moved:
+        assert found == gone | new
 
 
 @hypothesis.settings(deadline=None, max_examples=50)

@@ -47,14 +47,26 @@ def _filters(query: str) -> Filters:
         ("?where=date_modified>='${gmtDate}'", {}, False),
         ("?where=modified_after>='${gmtDate}' and status='a'", {"status": "a"}, False),
         ("?status=a&where=date_modified_gmt>'${epoch}'", {"status": "a"}, False),
-        # The poller sets pages and their order.
-        ("?page=2&per_page=1&offset=5&order=asc&orderby=date&_fields=id&role=all",
-         {"role": "all"}, False),
+        # The poller sets pages.
+        ("?page=2&per_page=1&offset=5&_fields=id&role=all", {"role": "all"}, False),
     ],
 )  # fmt: skip
 def test_parity_11_filters(query: str, params: dict[str, str], is_feed: bool) -> None:
     """The query of a poller's url is converted to parameters of the store."""
     assert _filters(query) == Filters(params, is_feed)
+
+
+@pytest.mark.parity(11)
+def test_parity_11_the_order_of_the_url() -> None:
+    """The order of a url is no filter; only collections without an order by id use it."""
+    filters = _filters("?order=asc&orderby=date&role=all")
+    assert filters == Filters({"role": "all"}, False, {"orderby": "date", "order": "asc"})
+    by_id = {"orderby": "id", "order": "asc"}
+    client = t.cast(StoreClient, RecordingClient())
+    known = Listing(client, endpoints.resolve("/hubs/ecommerce/orders"), filters)
+    custom = Listing(client, endpoints.resolve("/wp-json/acme/v1/bookings"), filters)
+    assert known.orders == [by_id]
+    assert custom.orders == [by_id, {"orderby": "date", "order": "asc"}, {}]
 
 
 @pytest.mark.parity(11)
