@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import contextlib
 import dataclasses
+import datetime as dt
 import pathlib
 import typing as t
 
@@ -13,6 +14,7 @@ import orjson
 import sqlalchemy as sa
 
 from flask_woo_events.db.models import Configuration, Instance, Poller
+from flask_woo_events.runtime import Runtime
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.simulation.store.webhook_sender import Headers, Sender
@@ -27,6 +29,18 @@ KEY = "a-signature-key"
 PUBLIC = "https://events.test"
 
 Event = tuple[str, str, str]
+
+
+class OwnClock:
+    """The library's own clock, moved by a test."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._ahead = dt.timedelta()
+        runtime.clock = lambda: dt.datetime.now(dt.UTC) + self._ahead
+
+    def advance(self, **how: float) -> None:
+        """Move the clock forward."""
+        self._ahead += dt.timedelta(**how)
 
 
 @dataclasses.dataclass

@@ -14,7 +14,8 @@ import pytest
 
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.simulation.store.products import Products
-from tests.integration.store_to_callback import open_env
+from tests.integration.host_app import runtime_of
+from tests.integration.store_to_callback import OwnClock, open_env
 
 #: By hub name: the store's path, a body, and a change of it.
 RESOURCES: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
@@ -104,7 +105,7 @@ def test_late_changes_in_a_feed(tmp_path: pathlib.Path, tables: pathlib.Path, ma
     url = f"/hubs/ecommerce/orders?modified_after={macro}&dates_are_gmt=true"
     with contextlib.ExitStack() as stack:
         env = open_env("9.4", tmp_path, stack, resources={"mine": {"url": url}})
-        acts, order = env.store.acts, env.first("orders")
+        acts, order, own_clock = env.store.acts, env.first("orders"), OwnClock(runtime_of(env.app))
         env.store.clock.freeze()
         acts.status(order, "completed")
         assert {one[1] for one in env.arrivals()} == {str(order)}
@@ -113,5 +114,8 @@ def test_late_changes_in_a_feed(tmp_path: pathlib.Path, tables: pathlib.Path, ma
         for number, seconds in enumerate([901, 7199]):
             env.store.clock.advance(900)
             acts.late_commit("orders", order, seconds, customer_note=f"late {number}")
+            # It is dated before what is known, so that a second reading decides.
+            assert env.arrivals() == set()
+            own_clock.advance(minutes=15)
             assert env.arrivals() == {("mine", str(order), "UPDATED")}
             assert env.arrivals() == set()

@@ -11,22 +11,10 @@ import shutil
 import pytest
 
 from flask_woo_events.db.leases import LeaseRenewer
-from flask_woo_events.runtime import Runtime
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.sync.instance_poll import InstancePoll, due_instances
 from tests.integration.host_app import runtime_of
-from tests.integration.store_to_callback import Event, StoreToCallback, open_env
-
-
-class OwnClock:
-    """The library's own clock, moved by a test."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self._ahead = dt.timedelta()
-        runtime.clock = lambda: dt.datetime.now(dt.UTC) + self._ahead
-
-    def advance(self, **how: float) -> None:
-        self._ahead += dt.timedelta(**how)
+from tests.integration.store_to_callback import Event, OwnClock, StoreToCallback, open_env
 
 
 @pytest.fixture

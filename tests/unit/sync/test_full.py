@@ -22,7 +22,7 @@ from flask_woo_events.instances.polled_resources import PollerConfiguration
 from flask_woo_events.sync.cursor import Cursor, Stream
 from flask_woo_events.sync.reading import full
 from flask_woo_events.sync.reading.absence import MOST_ADDRESSES
-from flask_woo_events.sync.reading.base import Reading
+from flask_woo_events.sync.reading.base import Batch, Followups, Reading
 from flask_woo_events.woocommerce import endpoints
 from flask_woo_events.woocommerce.client import StoreClient, StoreResponse
 from flask_woo_events.woocommerce.listing import Listing, read_filters
@@ -139,7 +139,7 @@ class Env:
             clock=lambda: self.now, overlap=dt.timedelta(hours=2), compare_pages=1,
         )  # fmt: skip
         events: collections.Counter[str] = collections.Counter()
-        for batch in full.read(reading, self.cursor):
+        for batch in self._batches(reading):
             self.cursor = batch.cursor
             for seen in batch.observed.observations if batch.observed else ():
                 events[self._record(seen.object_id, seen.body)] += 1
@@ -147,6 +147,11 @@ class Env:
                 events.clear()
         del events["same"]
         return events
+
+    def _batches(self, reading: Reading) -> cabc.Iterator[Batch]:
+        followups = Followups()
+        yield from full.read(reading, self.cursor, followups)
+        yield from full.confirm(reading, self.cursor, sorted(followups.gone))
 
     def _record(self, object_id: str, body: cabc.Mapping[str, t.Any] | None) -> str:
         before = self.live.pop(object_id, None)
