@@ -41,7 +41,8 @@ class Asked:
     def listed(self) -> str:
         """The kind of the objects that the request lists; empty if it lists none."""
         name = self.path.rstrip("/").rpartition("/")[2]
-        return name if self.reads and name in KINDS else ""
+        listed = self.reads and self.path.startswith("/wp-json/wc/") and name in KINDS
+        return name if listed else ""
 
 
 class Lie:
