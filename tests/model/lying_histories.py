@@ -17,6 +17,7 @@ from tests.model.lying_env import ELSEWHERE, MODES, LyingEnv, Start
 VERSIONS = ("5.9", "8.0", "9.4", "11.0")
 #: Resources, and the simulator's names of them.
 _KINDS = (("orders", "orders"), ("products", "products"), ("discounts", "coupons"))
+_GARBLED: tuple[lies.Garbling, ...] = ("repeated", "reversed", "short")
 _DATES = (
     lambda now: now - dt.timedelta(days=30),
     lambda now: now,
@@ -95,7 +96,7 @@ _BUSY = (
 def _busy(env: LyingEnv, value: int) -> None:
     """Keep a backup, change some objects, wait, and poll."""
     env.keep_backup()
-    for number in range(value % 13):
+    for number in range(value % 9):
         env.pass_time(60, 60)
         env.act((_BUSY[(value + number) % len(_BUSY)], value + number, value + number))
     waited = (0, 700, 7_200)[value % 3]
@@ -132,7 +133,7 @@ def _restore(env: LyingEnv, value: int) -> None:
 
 def _reuse(env: LyingEnv, value: int) -> None:
     """Restore a backup, and create objects that get the ids of others."""
-    _busy(env, value % 13 | 6)
+    _busy(env, value % 9 | 6)
     env.restore(0)
     for name in ("new coupon", "place order", "new product", "new customer"):
         env.act((name, value, value + 1))
@@ -167,9 +168,7 @@ LIES: dict[str, MakeLie] = {
     "copy, same root": lambda env, value: _copy(env, value, None),
     "replica": _replica,
     "alternating": _alternating,
-    "repeated rows": lambda env, value: lies.GarbledLists("repeated"),
-    "reversed rows": lambda env, value: lies.GarbledLists("reversed"),
-    "short pages": lambda env, value: lies.GarbledLists("short"),
+    "garbled lists": lambda env, value: lies.GarbledLists(_GARBLED[value % 3]),
     "cached lists": lambda env, value: lies.CachedLists(3_600, age=bool(value % 2)),
     "restore": _restore,
     "reused ids": _reuse,

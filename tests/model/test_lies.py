@@ -41,7 +41,7 @@ def test_one_kind_of_lie(shared: Shared, kind: str, data: st.DataObject) -> None
 
 
 @hypothesis.settings(
-    max_examples=examples(4),
+    max_examples=examples(3),
     deadline=None,
     suppress_health_check=list(hypothesis.HealthCheck),
 )

@@ -20,6 +20,7 @@ from .store_side import Backup, StoreSide
 from .tables import Row
 
 Keep = cabc.Callable[[str, Row], bool]
+Garbling = t.Literal["repeated", "reversed", "short"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -251,7 +252,7 @@ class GarbledLists(Lie):
         second half is missing).
     """
 
-    def __init__(self, how: t.Literal["repeated", "reversed", "short"]) -> None:
+    def __init__(self, how: Garbling) -> None:
         self._how = how
 
     def alter(self, live: Routes, asked: Asked, answer: SimulatedResponse) -> SimulatedResponse:

@@ -15,6 +15,7 @@ from flask_woo_events.simulation.store.lies import (
     Asked,
     CachedLists,
     GarbledLists,
+    Garbling,
     Replica,
     copy_of,
     empty,
@@ -259,7 +260,7 @@ def test_garbled_lists(shop: SimulatedStore) -> None:
     """Rows repeat, change places or are missing; headers and objects are right."""
     order = {"orderby": "id", "order": "asc"}
     rows = ids(shop, "orders", **order)
-    expected: dict[t.Any, list[int]] = {
+    expected: dict[Garbling, list[int]] = {
         "repeated": [*rows[:3], rows[0]],
         "reversed": rows[::-1],
         "short": rows[:2],
