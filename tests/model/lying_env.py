@@ -133,8 +133,8 @@ class LyingEnv(HistoryEnv):
         self._backups.append((backup, frozenset(self.unlisted)))
 
     def restore(self, value: int) -> None:
-        """Restore one of the backups of the store, which lives on from there."""
-        backup, unlisted = self._backups[value % len(self._backups)]
+        """Restore one of the last backups of the store, which lives on from there."""
+        backup, unlisted = self._backups[-1 - value % min(3, len(self._backups))]
         self.store.acts.restore_backup(backup)
         self.unlisted = set(unlisted)
         self.record()
@@ -176,8 +176,8 @@ class LyingEnv(HistoryEnv):
         self._lie, self._false = "", []
 
     def copy(self, value: int, home: str | None = None) -> Routes:
-        """Return a copy of the store as of one of the backups, and remember it."""
-        backup, _unlisted = self._backups[value % len(self._backups)]
+        """Return a copy of the store as of one of the last backups, and remember it."""
+        backup, _unlisted = self._backups[-1 - value % min(3, len(self._backups))]
         self._copy = lies.copy_of(self.store.routes, home, backup)
         return self._copy
 

@@ -17,6 +17,7 @@ from tests.model.lying_env import ELSEWHERE, MODES, LyingEnv, Start
 VERSIONS = ("5.9", "8.0", "9.4", "11.0")
 #: Resources, and the simulator's names of them.
 _KINDS = (("orders", "orders"), ("products", "products"), ("discounts", "coupons"))
+_GARBLED: tuple[lies.Garbling, ...] = ("repeated", "reversed", "short")
 _DATES = (
     lambda now: now - dt.timedelta(days=30),
     lambda now: now,
@@ -85,6 +86,23 @@ def _take_all(env: LyingEnv, steps: cabc.Iterable[t.Any]) -> None:
 
 # The kinds of lies
 
+#: Changes between a backup and the lie that shows it.
+_BUSY = (
+    "status", "stock", "place order", "profile", "new product", "status", "delete order",
+    "use coupon", "category", "new customer", "delete product", "order meta",
+)  # fmt: skip
+
+
+def _busy(env: LyingEnv, value: int) -> None:
+    """Keep a backup, change some objects, wait, and poll."""
+    env.keep_backup()
+    for number in range(value % 9):
+        env.pass_time(60, 60)
+        env.act((_BUSY[(value + number) % len(_BUSY)], value + number, value + number))
+    waited = (0, 700, 7_200)[value % 3]
+    env.pass_time(waited, waited)
+    env.poll()
+
 
 def _hole(env: LyingEnv, value: int) -> lies.Lie:
     kind = ("orders", "products", "coupons", "customers")[value % 4]
@@ -93,21 +111,30 @@ def _hole(env: LyingEnv, value: int) -> lies.Lie:
 
 
 def _replica(env: LyingEnv, value: int) -> lies.Lie:
+    _busy(env, value)
     env.replica.seconds = (30, 300, 1_200, 7_200)[value % 4]
     return env.replica
 
 
+def _copy(env: LyingEnv, value: int, home: str | None) -> lies.AnotherShop:
+    _busy(env, value)
+    return lies.AnotherShop(env.copy(value, home))
+
+
+def _alternating(env: LyingEnv, value: int) -> lies.Lie:
+    _busy(env, value)
+    return lies.Alternating(env.copy(value, ELSEWHERE if value % 2 else None))
+
+
 def _restore(env: LyingEnv, value: int) -> None:
+    _busy(env, value)
     env.restore(value)
 
 
 def _reuse(env: LyingEnv, value: int) -> None:
     """Restore a backup, and create objects that get the ids of others."""
-    env.act(("new product", 0, value))
-    env.act(("place order", value, 0))
-    env.act(("new customer", 0, value))
-    env.poll()
-    env.restore(value)
+    _busy(env, value % 9 | 6)
+    env.restore(0)
     for name in ("new coupon", "place order", "new product", "new customer"):
         env.act((name, value, value + 1))
 
@@ -137,15 +164,11 @@ LIES: dict[str, MakeLie] = {
     "other shop, same root": lambda env, value: lies.AnotherShop(
         env.another_shop(value, in_process_store.URL)
     ),
-    "copy": lambda env, value: lies.AnotherShop(env.copy(value, ELSEWHERE)),
-    "copy, same root": lambda env, value: lies.AnotherShop(env.copy(value)),
+    "copy": lambda env, value: _copy(env, value, ELSEWHERE),
+    "copy, same root": lambda env, value: _copy(env, value, None),
     "replica": _replica,
-    "alternating": lambda env, value: lies.Alternating(
-        env.copy(value, ELSEWHERE if value % 2 else None)
-    ),
-    "repeated rows": lambda env, value: lies.GarbledLists("repeated"),
-    "reversed rows": lambda env, value: lies.GarbledLists("reversed"),
-    "short pages": lambda env, value: lies.GarbledLists("short"),
+    "alternating": _alternating,
+    "garbled lists": lambda env, value: lies.GarbledLists(_GARBLED[value % 3]),
     "cached lists": lambda env, value: lies.CachedLists(3_600, age=bool(value % 2)),
     "restore": _restore,
     "reused ids": _reuse,

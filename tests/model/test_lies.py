@@ -41,7 +41,7 @@ def test_one_kind_of_lie(shared: Shared, kind: str, data: st.DataObject) -> None
 
 
 @hypothesis.settings(
-    max_examples=examples(12),
+    max_examples=examples(3),
     deadline=None,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
@@ -52,7 +52,7 @@ def test_many_kinds_of_lies(shared: Shared, history: History) -> None:
 
 
 @hypothesis.settings(
-    max_examples=examples(4),
+    max_examples=examples(2),
     deadline=None,
     suppress_health_check=list(hypothesis.HealthCheck),
 )

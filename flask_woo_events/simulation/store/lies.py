@@ -20,6 +20,7 @@ from .store_side import Backup, StoreSide
 from .tables import Row
 
 Keep = cabc.Callable[[str, Row], bool]
+Garbling = t.Literal["repeated", "reversed", "short"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Asked:
     def listed(self) -> str:
         """The kind of the objects that the request lists; empty if it lists none."""
         name = self.path.rstrip("/").rpartition("/")[2]
-        return name if self.reads and name in KINDS else ""
+        listed = self.reads and self.path.startswith("/wp-json/wc/") and name in KINDS
+        return name if listed else ""
 
 
 class Lie:
@@ -250,7 +252,7 @@ class GarbledLists(Lie):
         second half is missing).
     """
 
-    def __init__(self, how: t.Literal["repeated", "reversed", "short"]) -> None:
+    def __init__(self, how: Garbling) -> None:
         self._how = how
 
     def alter(self, live: Routes, asked: Asked, answer: SimulatedResponse) -> SimulatedResponse:

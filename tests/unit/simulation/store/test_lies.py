@@ -12,8 +12,10 @@ from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.simulation.store.lies import (
     Alternating,
     AnotherShop,
+    Asked,
     CachedLists,
     GarbledLists,
+    Garbling,
     Replica,
     copy_of,
     empty,
@@ -258,7 +260,7 @@ def test_garbled_lists(shop: SimulatedStore) -> None:
     """Rows repeat, change places or are missing; headers and objects are right."""
     order = {"orderby": "id", "order": "asc"}
     rows = ids(shop, "orders", **order)
-    expected: dict[t.Any, list[int]] = {
+    expected: dict[Garbling, list[int]] = {
         "repeated": [*rows[:3], rows[0]],
         "reversed": rows[::-1],
         "short": rows[:2],
@@ -268,6 +270,23 @@ def test_garbled_lists(shop: SimulatedStore) -> None:
         assert ids(shop, "orders", **order) == shown
         assert ask(shop, "orders").headers["X-WP-Total"] == "4"
         assert ask(shop, f"orders/{rows[0]}").json == shop.truth("orders")[rows[0]]
+
+
+@pytest.mark.parametrize(
+    ("path", "listed"),
+    [
+        ("/wp-json/wc/v3/orders", "orders"),
+        ("/wp-json/wc/v3/orders/7/refunds", "refunds"),
+        ("/wp-json/wc/v3/products/categories", "categories"),
+        ("/wp-json/wc/v3/orders/7", ""),
+        ("/wp-json/wc/v3/reports/orders/totals", ""),
+        ("/wp-json/wc-flask-woo-events/v1/orders", ""),
+    ],
+)
+def test_lists_of_objects(path: str, listed: str) -> None:
+    """Only collections of the REST API are lists of objects, and only for reading."""
+    assert Asked("GET", path, {}).listed == listed
+    assert Asked("POST", path, {}).listed == ""
 
 
 @pytest.mark.parametrize("age", [True, False])
