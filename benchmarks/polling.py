@@ -93,7 +93,12 @@ def bare_reading(store_url: str) -> float:
     for path in SIZES:
         offset = 0
         while True:
-            params = {"orderby": "id", "order": "asc", "per_page": 100, "offset": offset}
+            params: dict[str, str | int] = {
+                "orderby": "id",
+                "order": "asc",
+                "per_page": 100,
+                "offset": offset,
+            }
             rows = client.get(path, params).data
             count, offset = count + len(rows), offset + len(rows)
             if len(rows) < 100:
