@@ -37,7 +37,8 @@ _NOTICE = re.compile(
     rb"(?:<b>)?(?:PHP )?(?:User )?"
     rb"(?:Warning|Notice|Deprecated|Strict Standards|Recoverable fatal error)(?:</b>)?:"
 )
-_ROOT_LINK = re.compile(r'<([^<>]*)>; *rel="https://api\.w\.org/"')
+#: WordPress replaces the link to its REST API by those to other pages of a list.
+_ROOT_LINK = re.compile(r'<([^<>?]*/wp-json/)[^<>]*>|<([^<>]*)>; *rel="https://api\.w\.org/"')
 _LANGUAGE = re.compile(r"/[a-z]{2}([_-][A-Za-z]{2,4})?\Z")
 _ON_LINE = re.compile(rb" on line (?:<b>)?\d+(?:</b>)?")
 
@@ -121,7 +122,7 @@ def read_root(link: str) -> str:
     if found is None:
         return ""
     try:
-        parts = urllib.parse.urlsplit(found[1])
+        parts = urllib.parse.urlsplit(found[1] or found[2])
         host = (parts.hostname or "").removeprefix("www.")
     except ValueError:
         return ""

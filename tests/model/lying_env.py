@@ -102,6 +102,8 @@ class LyingEnv(HistoryEnv):
         self._lie, self._ends = "", False
         self._false: list[str] = []
         self._lied_since: dt.datetime | None = None
+        #: When the first of the lies began that no true poll has followed.
+        self._alarmed_since: dt.datetime | None = None
         self._copy: Routes | None = None
         super().__init__(
             shared.settings,
@@ -157,7 +159,7 @@ class LyingEnv(HistoryEnv):
         """Begin a lie now, or within the next poll after some requests."""
         self.end()
         self._lie, self._ends = name, False
-        self._lied_since = None if after else self._now
+        self._lied_since = None if after else self._alarmed_since or self._now
         self.store.lies.begin(lie, after=after)
 
     def end(self, after: int = 0) -> None:
@@ -171,7 +173,10 @@ class LyingEnv(HistoryEnv):
         self.store.lies.end()
         lasted = self._now - (self._lied_since or self._now)
         if self._lie in ALWAYS_NOTICED or (self._lie in NOTICED_IF_SHORT and lasted < SHORT):
-            self.counts.forbidden += self._false
+            self.counts.forbidden += [
+                # An object that shows others, such as an order's refunds, changes with them.
+                one for one in self._false if self._lie != "half" or not one.startswith("UPDATED")
+            ]
         self.counts.false += self._false
         self._lie, self._false = "", []
 
@@ -233,7 +238,8 @@ class LyingEnv(HistoryEnv):
         self.receiver.begin_poll()
         self.record()
         if self._lie and self._lied_since is None:
-            self._lied_since = self._now + interval
+            self._lied_since = self._alarmed_since or self._now + interval
+        self._alarmed_since = self._lied_since if self._lie else None
         reports = super().poll(meanwhile, interval)
         if self._ends:
             self.end()

@@ -158,7 +158,7 @@ def _hide(env: LyingEnv, value: int) -> None:
 #: A function that makes the lie, or makes a real change that looks like one and returns None.
 LIES: dict[str, MakeLie] = {
     "empty": lambda env, value: lies.empty(),
-    "half": lambda env, value: lies.half(value % 2),
+    "half": lambda env, value: lies.half(value % 5),
     "hole": _hole,
     "other shop": lambda env, value: lies.AnotherShop(env.another_shop(value, ELSEWHERE)),
     "other shop, same root": lambda env, value: lies.AnotherShop(
