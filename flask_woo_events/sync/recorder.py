@@ -111,7 +111,7 @@ class PollRecorder:
         if observed.source is Source.BASELINE or not observed.observations:
             return observed if observed.observations else None
         with self._database.read() as session:
-            screened = record.screen(session, self.stream.poller_id, observed, self._polled_at)
+            screened = record.screen(session, self.stream, observed, self._polled_at)
         self._ledger.revision = screened.revision
         self.matched += screened.evidence.matched
         self._evidence += screened.evidence

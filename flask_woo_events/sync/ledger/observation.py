@@ -23,6 +23,10 @@ class Observation:
     created_at: dt.datetime | None = None
     #: The id of the order or product that a refund or variation belongs to.
     parent: int | None = None
+    #: It exists, but the resource's new filter excludes it; its body is that of the store.
+    excluded: bool = False
+    #: The filter before lists it, too, so that an unknown object is new, whatever its date.
+    is_new: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

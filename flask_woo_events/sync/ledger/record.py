@@ -52,16 +52,20 @@ class Screened:
 
 
 def screen(
-    session: orm.Session, poller_id: int, observed: ObservationBatch, polled_at: dt.datetime | None
+    session: orm.Session, stream: Stream, observed: ObservationBatch, polled_at: dt.datetime | None
 ) -> Screened:
     """Leave out what the ledger already holds, without locking anything.
 
     :param polled_at: when the last complete poll began, by the store's clock.
     """
-    before = lookup.known(session, poller_id, [seen.object_id for seen in observed.observations])
-    revision = lookup.revision(session, poller_id)
+    numbers = [seen.object_id for seen in observed.observations]
+    before = lookup.known(session, stream.poller_id, numbers)
+    revision = lookup.revision(session, stream.poller_id)
     unrecorded = [
-        seen for seen in observed.observations if not _holds(before.get(seen.object_id), seen)
+        seen
+        for seen in observed.observations
+        if not _holds(before.get(seen.object_id), seen)
+        or _is_backfilled(stream, before.get(seen.object_id), seen)
     ]
     return Screened(
         dataclasses.replace(observed, observations=unrecorded) if unrecorded else None,
@@ -77,11 +81,20 @@ def _is_reshaped(before: Known | None, seen: Observation) -> bool:
     return only_names_differ(before.fields, content_of(seen.body).fields)
 
 
+def _is_backfilled(stream: Stream, before: Known | None, seen: Observation) -> bool:
+    """Return whether a backfill emits a known object now, even if it is as before."""
+    mark = stream.comparison.backfill if stream.comparison is not None else None
+    if mark is None or before is None or before.revision > mark:
+        return False
+    return seen.body is not None and not seen.excluded
+
+
 def _holds(before: Known | None, seen: Observation) -> bool:
     if before is None or not before.live:
-        return seen.body is None
+        return seen.body is None or seen.excluded
     return (
         seen.body is not None
+        and not seen.excluded
         and before.modified_at == seen.modified_at
         and before.settled
         and before.digest == digest_of(seen.body)
@@ -137,21 +150,33 @@ class Recorder:
         if before is not None and before.revision > self.observed.read_revision:
             self.stale.append(seen.object_id)
         elif before is None or self._is_forgotten(before):
-            if seen.body is not None:
+            if seen.body is not None and not seen.excluded:
                 self._add(seen, content_of(seen.body), before)
         elif seen.body is None:
             if before.live:
                 self._change(seen, before, NOTHING)
+        elif _is_backfilled(self.stream, before, seen):
+            self._change(seen, before, content_of(seen.body), created=True)
+        elif seen.excluded or before.excluded:
+            if before.live or not seen.excluded:
+                self._filter(seen, before, content_of(seen.body))
         elif before.live and before.digest == digest_of(seen.body):
             if before.modified_at != seen.modified_at or not before.settled:
                 self.touched.append(self._row(seen) | {"seen_at": seen.seen_at})
         else:
             content = content_of(seen.body)
             if before.live and self._is_explained_by_upgrade(seen, before, content):
-                row = self._full_row(seen, content, before.version)
-                self.updates.append(row | {"notification_id": before.notification_id})
+                self._keep(seen, before, content)
             else:
                 self._change(seen, before, content)
+
+    def _filter(self, seen: Observation, before: Known, content: Content) -> None:
+        """Record that a new filter excludes an object, or includes it again."""
+        unchanged = content.digest == before.digest
+        if unchanged or self._is_explained_by_upgrade(seen, before, content):
+            self._keep(seen, before, content)
+        else:
+            self._change(seen, before, content)
 
     def _is_explained_by_upgrade(self, seen: Observation, before: Known, content: Content) -> bool:
         """Return whether the object differs only by the fields of the store's new version.
@@ -176,28 +201,44 @@ class Recorder:
         )
 
     def _add(self, seen: Observation, content: Content, before: Known | None) -> None:
-        since, kind = self.observed.since, EventType.CREATED
+        since, kind = self._baseline_end(), EventType.CREATED
         emits = True
-        if since is not None and not _later(seen.created_at, since) and not self.stream.backfill:
+        is_new = since is None or seen.is_new or _later(seen.created_at, since)
+        if since is not None and not is_new and not self.stream.backfill:
             kind = EventType.UPDATED
             emits = _later(seen.modified_at, since)
-        version = 1 if before is None else before.version + 1
+        version = self._next_version(before)
         after = None if before is None else before.notification_id
         row = self._full_row(seen, content, version) | {"notification_id": after}
         (self.inserts if before is None else self.updates).append(row)
         if emits:
             self._emit(seen, kind, version, after, ())
 
-    def _change(self, seen: Observation, before: Known, content: Content) -> None:
+    def _baseline_end(self) -> dt.datetime | None:
+        """Return until when unknown objects belong to the baseline; a new filter widens it."""
+        comparison = self.stream.comparison
+        return self.observed.since or (comparison.since if comparison is not None else None)
+
+    def _next_version(self, before: Known | None) -> int:
+        return max(0 if before is None else before.version, self.stream.version_floor) + 1
+
+    def _keep(self, seen: Observation, before: Known, content: Content) -> None:
+        """Record a state of which no event is emitted."""
+        row = self._full_row(seen, content, before.version)
+        self.updates.append(row | {"notification_id": before.notification_id})
+
+    def _change(
+        self, seen: Observation, before: Known, content: Content, *, created: bool = False
+    ) -> None:
         changed: tuple[str, ...] = ()
         if seen.body is None:
             kind = EventType.DELETED
-        elif before.live:
+        elif not created and (before.live or before.excluded):
             kind = EventType.UPDATED
             changed = changed_fields(before.fields, content.fields, seen.body)
         else:
             kind = EventType.CREATED
-        version = before.version + 1
+        version = self._next_version(before)
         self.updates.append(
             self._full_row(seen, content, version) | {"notification_id": before.notification_id}
         )
@@ -238,7 +279,7 @@ class Recorder:
         return self._row(seen) | {
             "number": whole_number(seen.object_id),
             "parent": seen.parent,
-            "live": seen.body is not None,
+            "live": seen.body is not None and not seen.excluded,
             "digest": content.digest,
             "fields": content.fields,
             "seen_at": seen.seen_at,

@@ -90,6 +90,8 @@ class Reading:
     parents: Listing | None = None
     #: Whether the store lists them only by parent.
     by_parent: bool = False
+    #: The listing of the filter before, if the ledger may still hold what it listed.
+    before: Listing | None = None
 
     def date_of(self, date: dt.datetime | None) -> dt.datetime:
         """Return the date of a response, by the store's clock."""

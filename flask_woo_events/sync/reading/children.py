@@ -60,6 +60,16 @@ def check(
     yield from nested.check(cursor)
 
 
+def excluded(
+    reading: Reading, cursor: Cursor, followups: Followups, source: Source
+) -> cabc.Iterator[Batch]:
+    """Yield the candidates that only another filter shows, and take them from the follow-ups."""
+    wide = dataclasses.replace(reading, listing=reading.listing.unfiltered())
+    nested, ledger = _Nested(wide, followups, source), reading.ledger
+    for parent in sorted(set(ledger.parents_of(sorted(followups.candidates)).values())):
+        yield nested.excluded(parent, cursor)
+
+
 class _Nested:
     """One read of the children of a store's parents."""
 
@@ -176,6 +186,15 @@ class _Nested:
             date = self._reading.date_of(answer.date)
             # A product names its variations from a cache, which is late when one is moved to it.
             yield self._children_of(answer.data, cursor, date, unnamed=self._below.inherits)
+
+    def excluded(self, parent: int, cursor: Cursor) -> Batch:
+        """Read all children of a parent, and yield the candidates among them as excluded."""
+        revision, candidates = self._reading.ledger.revision, self._followups.candidates
+        observations, date = self._children(parent)
+        found = [seen for seen in observations if int(seen.object_id) in candidates]
+        candidates -= {int(seen.object_id) for seen in found}
+        found = [dataclasses.replace(seen, excluded=True) for seen in found]
+        return batch_of(self._source, cursor, found, revision, date)
 
     def check(self, cursor: Cursor) -> cabc.Iterator[Batch]:
         """Read the candidates again, parent by parent, and yield the deletions."""

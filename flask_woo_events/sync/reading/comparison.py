@@ -33,7 +33,7 @@ def compare(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iter
     found = pages(listing.page, listing.page_size, position, budget)
     for number, page in enumerate(found, start=1):
         date = reading.date_of(page.date)
-        observations = [reading.observe(row, date) for row in page.rows]
+        observations = _new_ones(reading, [reading.observe(row, date) for row in page.rows])
         reached = page.offset + len(page.rows)
         ended = page.last or (page.total is not None and reached >= page.total)
         id_range = position.after_id, None if ended else page.last_id
@@ -75,9 +75,23 @@ def pages(fetch: Fetch, size: int, position: ListPosition, budget: int) -> cabc.
             return
 
 
+def _new_ones(reading: Reading, observations: list[Observation]) -> list[Observation]:
+    """Mark the unknown objects that the filter before lists, too, if they have no date."""
+    undated = [seen.object_id for seen in observations if seen.created_at is None]
+    if reading.before is None or not undated:
+        return observations
+    known = reading.ledger.known(undated)
+    unknown = [int(one) for one in undated if one not in known]
+    listed = {str(row["id"]) for row in reading.before.by_ids(unknown, "id").data}
+    return [
+        dataclasses.replace(seen, is_new=True) if seen.object_id in listed else seen
+        for seen in observations
+    ]
+
+
 def _budget(reading: Reading, count: int) -> int:
     """Return the number of pages to compare in this poll."""
-    if reading.listing.collection.compare_whole:
+    if reading.listing.collection.compare_whole or reading.stream.comparison is not None:
         return MAX_PAGES
     pages = count / reading.listing.page_size
     return max(reading.compare_pages, round(pages * reading.compare_share))
@@ -112,7 +126,7 @@ def _note_absent(
     shown = {int(seen.object_id) for seen in observations}
     known = reading.ledger.live_numbers(*id_range)
     absent = [number for number in known if number not in shown]
-    if len(known) >= ENOUGH and len(absent) == len(known):
+    if len(known) >= ENOUGH and len(absent) == len(known) and reading.before is None:
         before = cursor.polled_at
         old = [seen for seen in observations
                if before and seen.created_at and seen.created_at < before - LONG_SEEN]  # fmt: skip

@@ -25,12 +25,23 @@ def read(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
     observations, date = _everything(reading)
     began = reading.began(cursor, date, observations)
     baseline = cursor.state is PollerState.BASELINE
+    excluded: dict[str, Observation] = {}
     if not baseline and not reading.listing.is_feed:
-        missing = _missing(reading, observations)
+        before = _listed_before(reading)
+        observations = {
+            one: dataclasses.replace(seen, is_new=one in before)
+            for one, seen in observations.items()
+        }
+        excluded = {
+            one: dataclasses.replace(before[one], excluded=True)
+            for one in _missing(reading, observations) & before.keys()
+        }
+        missing = _missing(reading, observations | excluded)
         cursor = yield from guard_mass_deletion(reading, cursor, len(missing))
         if missing:
             again, date = _everything(reading)
             observations |= again
+            excluded = {one: seen for one, seen in excluded.items() if one not in again}
             for object_id in _missing(reading, again):
                 if object_id in missing:
                     observations[object_id] = Observation(
@@ -38,7 +49,7 @@ def read(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
                     )
     observed = ObservationBatch(
         source=Source.BASELINE if baseline else Source.COMPARE,
-        observations=list(observations.values()),
+        observations=[*observations.values(), *excluded.values()],
         read_revision=revision,
         poll_date=date,
         since=began if baseline else None,
@@ -49,6 +60,16 @@ def read(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
         dataclasses.replace(cursor, state=state, baseline_at=began, at=began, polled_at=date),
         observed,
     )
+
+
+def _listed_before(reading: Reading) -> dict[str, Observation]:
+    """Return what the filter before still lists, if it has changed."""
+    if reading.before is None:
+        return {}
+    try:
+        return _everything(dataclasses.replace(reading, listing=reading.before))[0]
+    except StoreRejectedError:
+        return {}  # The store no longer has that list.
 
 
 def _everything(reading: Reading) -> tuple[dict[str, Observation], dt.datetime]:
