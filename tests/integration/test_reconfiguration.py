@@ -620,7 +620,11 @@ def test_a_feed_becomes_a_whole_collection(database: Database) -> None:
 
 def test_a_filter_that_the_store_refuses_now(database: Database) -> None:
     """The list of the filter before is not needed to read the new one."""
-    shop = Shop(database, {"coupons": "/wp-json/wc/v3/coupons?search=coupon"})
+    shop = Shop(database, {"coupons": "/wp-json/wc/v3/coupons?orderby=id"}, first_poll=False)
+    code = shop.rest("GET", f"coupons/{shop.ids('coupons')[0]}")["code"]
+    shop.patch(coupons=f"/wp-json/wc/v3/coupons?search={code}")
+    assert shop.poll() == []
+    assert shop.live("coupons") == {shop.ids("coupons")[0]}
     shop.store.faults.add(
         "status", match=lambda *request: "search" in request[2], times=99, code=400
     )
