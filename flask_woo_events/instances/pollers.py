@@ -92,7 +92,7 @@ def _select(
         changed |= poller.selected is not selected
         if selected and not poller.selected:
             # Without polls, only a comparison finds what no date shows.
-            request(poller, comparison_of(poller))
+            request_comparison(poller, comparison_of(poller))
         poller.selected = selected
     return changed
 
@@ -155,7 +155,9 @@ def _filter(session: orm.Session, poller: Poller) -> None:
     if read_at is not None and (poller.polled_at or _has_ledger(session, poller)):
         # An object of that very second may have been created after the poll read the list.
         since = read_at - dt.timedelta(seconds=1)
-        request(poller, comparison_of(poller).with_filter(poller.configuration["url"], since))
+        request_comparison(
+            poller, comparison_of(poller).with_filter(poller.configuration["url"], since)
+        )
 
 
 def _version_floors(
@@ -191,21 +193,16 @@ def comparison_of(poller: Poller) -> WholeComparison:
     return WholeComparison.from_memory(poller.memory) or WholeComparison()
 
 
-def request(poller: Poller, comparison: WholeComparison) -> None:
-    """Make the next polls compare all of a resource with its ledger, from its beginning.
-
-    A baseline that has not ended begins again, since it holds objects under other conditions.
-    """
+def request_comparison(poller: Poller, comparison: WholeComparison) -> None:
+    """Make the next polls compare all of a resource with its ledger, once it has a baseline."""
     memory = {name: value for name, value in poller.memory.items() if name != "whole"}
     poller.memory = {**memory, MEMORY_KEY: comparison.to_json()}
-    if poller.polled_at is None:
-        poller.baseline_offset, poller.baseline_id, poller.baseline_total = 0, None, None
 
 
 def request_backfill(poller: Poller) -> None:
     """Make the next polls send CREATED for what is there, and DELETED for what is gone."""
     backfill = dataclasses.replace(comparison_of(poller), backfill=poller.revision)
-    request(poller, backfill)
+    request_comparison(poller, backfill)
     enable(poller)
 
 

@@ -33,6 +33,7 @@ from flask_woo_events.runtime import Runtime
 from flask_woo_events.settings import Settings
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.sync.instance_poll import InstancePoll
+from flask_woo_events.sync.reading import comparison
 from flask_woo_events.sync.webhooks.process import HintProcessor
 from flask_woo_events.values.crypto import Cipher
 from tests.model import in_process_store
@@ -470,6 +471,84 @@ def test_a_filter_without_common_objects(orders: Shop) -> None:
     assert orders.live("orders") == {*orders.ids("orders", "completed")}
 
 
+def test_a_filter_whose_objects_lie_between_those_of_before(database: Database) -> None:
+    """Old objects in place of all known ones are not another store."""
+    shop = Shop(database, {"orders": COMPLETED}, first_poll=False)
+    for count, number in enumerate(shop.ids("orders")):
+        shop.acts.status(number, ("completed", "cancelled")[count % 2])
+    shop.poll()
+    shop.patch(orders="/hubs/ecommerce/orders?status=cancelled")
+    assert shop.poll() == []
+    assert shop.live("orders") == {*shop.ids("orders", "cancelled")}
+
+
+def test_a_much_wider_filter_is_read_by_one_poll(database: Database) -> None:
+    """The number of pages does not depend on what the ledger holds."""
+    shop = Shop(database, {"orders": COMPLETED}, counts=(40, 6, 1, 1), first_poll=False)
+    completed = shop.with_status("completed", 2)
+    shop.poll()
+    # Later, no window of modified dates shows the others.
+    shop.wait(86_400)
+    shop.acts.order_meta(completed[0])
+    shop.poll()
+    shop.patch(orders=ORDERS)
+    assert shop.poll() == []
+    assert shop.live("orders") == {*shop.ids("orders")}
+
+
+def test_a_narrower_filter_of_a_slow_store(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A comparison that takes several polls does not count the objects that it has not reached."""
+    shop = Shop(database, {"orders": ORDERS}, counts=(40, 6, 1, 1), first_poll=False)
+    shop.with_status("completed", 0)
+    kept = shop.ids("orders")[::2]
+    for number in kept:
+        shop.acts.status(number, "completed")
+    shop.poll()
+    # Later, no window of modified dates shows the others.
+    shop.wait(86_400)
+    shop.acts.order_meta(kept[0])
+    shop.poll()
+    monkeypatch.setattr(comparison, "MAX_SECONDS", 0.0)
+    shop.patch(orders=COMPLETED)
+    assert shop.poll() == []
+    assert len(shop.live("orders")) > len(kept)
+    for _ in range(4):
+        assert shop.poll() == []
+    assert shop.live("orders") == {*kept}
+
+
+def test_a_filter_starts_without_what_was_noted_of_the_list_before(orders: Shop) -> None:
+    """A held or an accepted deletion concerns the objects of one filter."""
+    noted = {"hidden": 3, "missing_since": orders.now.isoformat(), "accept_missing": True}
+    with orders.database.write() as session:
+        session.execute(sa.update(Poller).values(memory=noted))
+    orders.patch(orders=COMPLETED)
+    assert not orders.pollers()["orders"].memory.keys() & noted.keys()
+
+
+def test_another_key_and_another_filter_in_one_request(orders: Shop) -> None:
+    """The ledger follows the collection."""
+    new, changed, gone = _change_three(orders)
+    orders.patch(done=COMPLETED)
+    assert orders.kinds() == {("done", changed, "UPDATED"), ("done", gone, "DELETED")}
+    assert new not in orders.live("done")
+
+
+def test_a_resource_that_is_selected_again_under_another_key(orders: Shop) -> None:
+    """A resource that comes back continues, also if its key is another one."""
+    orders.patch(coupons="/hubs/ecommerce/coupons")
+    assert orders.poll() == []
+    new, changed, gone = _change_three(orders)
+    orders.patch(coupons="/hubs/ecommerce/coupons", sales=ORDERS)
+    assert orders.kinds() == {
+        ("sales", new, "CREATED"),
+        ("sales", changed, "UPDATED"),
+        ("sales", gone, "DELETED"),
+    }
+
+
 def test_a_filter_that_comes_back(orders: Shop) -> None:
     """Objects that return with their filter send only what changed, with the next version."""
     kept = orders.with_status("completed", 4)
@@ -581,6 +660,17 @@ def test_a_collection_that_is_read_whole_gets_another_filter(database: Database)
     shop.patch(coupons=url)
     assert shop.poll() == []
     assert shop.live("coupons") == {*shop.ids("coupons")}
+
+
+def test_a_whole_collection_gets_two_filters_between_two_polls(database: Database) -> None:
+    """What the last poll listed counts, not what no poll has read."""
+    url = "/wp-json/wc/v3/coupons"
+    shop = Shop(database, {"coupons": url}, counts=(1, 1, 6, 1))
+    codes = [shop.rest("GET", f"coupons/{number}")["code"] for number in shop.ids("coupons")]
+    shop.patch(coupons=f"{url}?code={codes[0]}")
+    shop.patch(coupons=f"{url}?code={codes[1]}")
+    assert shop.poll() == []
+    assert shop.live("coupons") == {shop.ids("coupons")[1]}
 
 
 @pytest.mark.parametrize("url", ["/hubs/ecommerce/taxes", "/wp-json/wc/v3/taxes"])
@@ -745,6 +835,16 @@ def test_a_disabled_resource_is_polled_with_its_new_block(orders: Shop) -> None:
     orders.patch(orders={"url": ORDERS, "pageSize": 10})
     assert orders.kinds() == {("orders", new, "CREATED")}
     assert orders.pollers()["orders"].error is None
+
+
+def test_a_failing_resource_is_due_with_its_new_block(orders: Shop) -> None:
+    """A new block may be what helps, so that the resource does not wait for its next try."""
+    later = orders.now + dt.timedelta(days=1)
+    with orders.database.write() as session:
+        session.execute(sa.update(Poller).values(failures=9, error="x", retry_at=later))
+    orders.patch(orders={"url": ORDERS, "pageSize": 10})
+    poller = orders.pollers()["orders"]
+    assert (poller.failures, poller.error, poller.retry_at) == (0, None, None)
 
 
 def test_a_backfill_sends_what_is_there_and_what_is_gone(any_database: Database) -> None:

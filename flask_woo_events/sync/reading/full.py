@@ -27,15 +27,8 @@ def read(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
     baseline = cursor.state is PollerState.BASELINE
     excluded: dict[str, Observation] = {}
     if not baseline and not reading.listing.is_feed:
-        before = _listed_before(reading)
-        observations = {
-            one: dataclasses.replace(seen, is_new=one in before)
-            for one, seen in observations.items()
-        }
-        excluded = {
-            one: dataclasses.replace(before[one], excluded=True)
-            for one in _missing(reading, observations) & before.keys()
-        }
+        if reading.before is not None:
+            observations, excluded = _filtered(reading, observations)
         missing = _missing(reading, observations | excluded)
         cursor = yield from guard_mass_deletion(reading, cursor, len(missing))
         if missing:
@@ -62,14 +55,26 @@ def read(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
     )
 
 
-def _listed_before(reading: Reading) -> dict[str, Observation]:
-    """Return what the filter before still lists, if it has changed."""
-    if reading.before is None:
-        return {}
+def _filtered(
+    reading: Reading, observations: dict[str, Observation]
+) -> tuple[dict[str, Observation], dict[str, Observation]]:
+    """Compare with what the filter before still lists.
+
+    :return: the objects, those of both filters marked, and the known ones that only the filter
+        before lists.
+    """
+    assert reading.before is not None
     try:
-        return _everything(dataclasses.replace(reading, listing=reading.before))[0]
+        before, _date = _everything(dataclasses.replace(reading, listing=reading.before))
     except StoreRejectedError:
-        return {}  # The store no longer has that list.
+        return observations, {}  # The store no longer has that list.
+    excluded = {
+        one: dataclasses.replace(before[one], excluded=True)
+        for one in _missing(reading, observations) & before.keys()
+    }
+    both = observations.keys() & before.keys()
+    marked = {one: dataclasses.replace(observations[one], is_new=True) for one in both}
+    return observations | marked, excluded
 
 
 def _everything(reading: Reading) -> tuple[dict[str, Observation], dt.datetime]:
