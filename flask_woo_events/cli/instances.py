@@ -203,12 +203,15 @@ def delete(instance_id: int) -> None:
 @click.argument("instance_id", type=_ID)
 @errors_as_messages
 def backfill(instance_id: int) -> None:
-    """Send CREATED for every object in the store, with the next poll."""
+    """Send CREATED for what is in the store and DELETED for what is gone, with the next poll."""
     runtime = current_runtime()
     with runtime.database.write() as session:
         caller = access.owner(session, instance_id)
         lifecycle.backfill(session, caller, instance_id, runtime.clock())
-    click.echo(f"The next poll of instance {instance_id} sends CREATED for every object.")
+    click.echo(
+        f"The next poll of instance {instance_id} sends CREATED for every object, and DELETED "
+        "for those that are gone."
+    )
 
 
 def _switch(instance_id: int, *, enabled: bool) -> None:

@@ -63,26 +63,34 @@ def previous(session: orm.Session, event_id: int) -> t.Any | None:
 def versions(
     session: orm.Session, instance_id: int, resource: str, object_id: str
 ) -> tuple[ObjectVersion, ...]:
-    """Return the stored versions of an object, the newest first."""
+    """Return the stored versions of an object, the newest first.
+
+    :param resource: the resource's key, now or when the events were recorded.
+    """
     query = (
         sa.select(StoredEvent)
         .join(Poller, Poller.id == StoredEvent.poller_id)
         .where(
             Poller.instance_id == instance_id,
-            Poller.resource == resource,
+            (Poller.resource == resource) | (StoredEvent.resource == resource),
             StoredEvent.object_id == object_id,
         )
         .order_by(StoredEvent.version.desc(), StoredEvent.id.desc())
         .limit(VERSIONS_MOST)
     )
-    rows = session.scalars(query).all()
-    entries = entries_of(session, query)
-    bodies = {row.version: orjson.loads(row.body) for row in rows}
-    gone = {row.version for row in rows if row.event_type == EventType.DELETED}
+    rows = {row.id: row for row in session.scalars(query)}
+    entries = [entry for entry in entries_of(session, query) if entry.id in rows]
+    # A key may have named another collection before: its objects have pollers of their own.
+    bodies = {(row.poller_id, row.version): orjson.loads(row.body) for row in rows.values()}
+    gone = {
+        (row.poller_id, row.version) for row in rows.values() if row.event_type == EventType.DELETED
+    }
     found = []
     for entry in entries:
-        before = None if entry.version - 1 in gone else bodies.get(entry.version - 1)
-        body = bodies[entry.version]
+        row = rows[entry.id]
+        last = row.poller_id, row.version - 1
+        before = None if last in gone else bodies.get(last)
+        body = bodies[row.poller_id, row.version]
         comparable = entry.event_type == EventType.UPDATED and before is not None
         found.append(
             ObjectVersion(

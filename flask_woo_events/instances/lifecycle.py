@@ -8,7 +8,7 @@ import typing as t
 
 from sqlalchemy import orm
 
-from ..db.models import Instance, PollerState
+from ..db.models import Instance
 from ..errors import ConflictError, NotFoundError
 from ..values.crypto import Cipher, hash_token, new_token
 from . import configuration, pollers, subscriptions
@@ -141,11 +141,8 @@ def set_enabled(
 def enable_pollers(session: orm.Session, instance: Instance, now: dt.datetime) -> None:
     """Enable the pollers of an instance that were disabled after failures."""
     for poller in pollers.of_instance(session, instance.id):
-        if poller.state == PollerState.DISABLED:
+        if pollers.enable(poller):
             _interrupt(instance)
-            done = poller.polled_at is not None
-            poller.state = PollerState.ACTIVE if done else PollerState.BASELINE
-            poller.failures, poller.error, poller.retry_at = 0, None, None
     _schedule(instance, now)
     session.flush()
 
@@ -165,12 +162,12 @@ def poll_now(session: orm.Session, caller: Caller, instance_id: int, now: dt.dat
 
 
 def backfill(session: orm.Session, caller: Caller, instance_id: int, now: dt.datetime) -> None:
-    """Discard the ledger and send a CREATED event for every object of the store."""
+    """Send CREATED for every object of the store, and DELETED for the known ones that are gone."""
     instance = find(session, caller, instance_id, lock=True)
     _interrupt(instance)
     for poller in pollers.of_instance(session, instance_id):
-        pollers.start_over(session, poller)
-        poller.backfill = True
+        if poller.selected:
+            pollers.request_backfill(poller)
     _schedule(instance, now)
     session.flush()
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
+import secrets
 
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import GONE_DIGEST, GONE_FIELDS, Object, Poller, PollerState
-from ..values.validation import folded
+from ..db.models import Object, Poller, PollerState
+from ..values.validation import KEY_LENGTH, folded
 from ..woocommerce import endpoints
 from .polled_resources import PollerConfiguration
+from .resource_identity import ResourceIdentity, identity_of, match
+from .whole_comparison import MEMORY_KEY, WholeComparison
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,39 +47,38 @@ def synchronize(
     now: dt.datetime,
     seen: StoreSnapshot,
 ) -> bool:
-    """Make the pollers of an instance match its resources, and keep the cursors of those that stay.
+    """Make the pollers of an instance match its resources, and keep the ledgers of those that stay.
 
-    A resource that is new or has another collection begins with a baseline.
+    A resource is compared by what it resolves to. A resource of a new collection begins with a
+    baseline; the poller of one that is no longer named is kept, in case it comes back.
 
     :return: whether anything changed.
     """
-    changed = False
-    rows = {folded(poller.resource): poller for poller in of_instance(session, instance_id)}
-    named = {folded(configuration.resource) for configuration in wanted}
-    for resource, poller in rows.items():
-        changed |= poller.selected is not (resource in named)
-        poller.selected = resource in named
+    known = of_instance(session, instance_id)
+    continued = match(known, wanted)
+    floors = _version_floors(session, known, wanted, continued)
+    changed = _select(session, known, continued)
+    _rename(session, known, continued, wanted)
     for configuration in wanted:
         kept = configuration.model_dump(mode="json")
-        known = rows.get(folded(configuration.resource))
-        if known is None:
+        poller = continued.get(configuration.resource)
+        if poller is None:
             changed = True
-            session.add(
-                Poller(
-                    instance_id=instance_id,
-                    resource=configuration.resource,
-                    configuration=kept,
-                    state=PollerState.BASELINE,
-                    memory=seen.memory_of(configuration.url),
-                    baseline_at=seen.since,
-                    created_at=now,
-                )
+            poller = Poller(
+                instance_id=instance_id,
+                resource=configuration.resource,
+                configuration=kept,
+                state=PollerState.BASELINE,
+                memory=seen.memory_of(configuration.url),
+                baseline_at=seen.since,
+                created_at=now,
             )
-            continue
-        if any(known.configuration.get(key) != kept[key] for key in ("url", "id_field")):
-            forget(session, known)
-        changed |= (known.resource, known.configuration) != (configuration.resource, kept)
-        known.resource, known.configuration = configuration.resource, kept
+            session.add(poller)
+        elif poller.configuration != kept:
+            changed = True
+            _reconfigure(session, poller, configuration)
+        if floor := floors.get(configuration.resource):
+            poller.memory = {**poller.memory, "version_floor": floor}
     return changed
 
 
@@ -88,32 +90,135 @@ def holds(session: orm.Session, poller: Poller) -> bool:
     return bool(poller.memory.get("held")) and session.scalar(waiting.limit(1)) is not None
 
 
-def start_over(session: orm.Session, poller: Poller, *, since: dt.datetime | None = None) -> None:
-    """Discard the ledger's contents, so that the next poll is a baseline; versions continue.
+def _select(
+    session: orm.Session, known: cabc.Sequence[Poller], continued: cabc.Mapping[str, Poller]
+) -> bool:
+    """Select the pollers that continue; return whether that changes anything."""
+    ids, changed = {poller.id for poller in continued.values()}, False
+    for poller in known:
+        selected = poller.id in ids
+        changed |= poller.selected is not selected
+        if selected and not poller.selected:
+            # Without polls, only a comparison finds what no date shows.
+            request_comparison(poller, comparison_of(poller))
+        poller.selected = selected
+    return changed
 
-    :param since: objects that the store creates or changes after this are sent all the same.
-    """
-    poller.revision += 1
-    session.execute(
-        sa.update(Object)
-        .where(Object.poller_id == poller.id)
-        .values(live=False, digest=GONE_DIGEST, fields=GONE_FIELDS, revision=poller.revision)
-        .execution_options(synchronize_session=False)
-    )
-    poller.state = PollerState.BASELINE
-    poller.cursor_at = poller.polled_at = poller.baseline_total = None
-    poller.baseline_at = since
-    poller.baseline_offset = poller.compare_offset = 0
-    poller.baseline_id = poller.compare_id = None
-    poller.memory = {"forgotten": poller.revision}
+
+def _rename(
+    session: orm.Session,
+    known: cabc.Sequence[Poller],
+    continued: cabc.Mapping[str, Poller],
+    wanted: cabc.Sequence[PollerConfiguration],
+) -> None:
+    """Give the pollers their keys; an instance has one poller of a name."""
+    names = {poller.id: key for key, poller in continued.items()}
+    taken = {folded(configuration.resource) for configuration in wanted}
+    for poller in known:
+        if poller.id not in names and folded(poller.resource) in taken:
+            if _has_ledger(session, poller):
+                names[poller.id] = _unused(poller, taken)
+            else:
+                session.delete(poller)  # It was never read, so nothing was sent.
+    renamed = [one for one in known if names.get(one.id, one.resource) != one.resource]
+    for poller in renamed:
+        poller.resource = f"{poller.id}:{secrets.token_hex(8)}"
+    session.flush()
+    for poller in renamed:
+        poller.resource = names[poller.id]
+    session.flush()
+
+
+def _unused(poller: Poller, taken: cabc.Container[str]) -> str:
+    """Return a name for a poller whose key another resource takes."""
+    name = f"{poller.configuration['resource'][: KEY_LENGTH - 40]} (poller {poller.id})"
+    while folded(name) in taken:
+        name += "'"
+    return name
+
+
+def _has_ledger(session: orm.Session, poller: Poller) -> bool:
+    return bool(session.scalar(sa.select(sa.exists().where(Object.poller_id == poller.id))))
+
+
+def _reconfigure(session: orm.Session, poller: Poller, configuration: PollerConfiguration) -> None:
+    """Give a poller another configuration of its collection; its ledger is kept."""
+    before, after = identity_of(poller), ResourceIdentity.of(configuration)
+    memory = dict(poller.memory)
+    if before.key != after.key:
+        memory["keys"] = sorted({*memory.get("keys", ()), before.key} - {after.key})
+    poller.memory = memory
+    if before.membership != after.membership:
+        _filter(session, poller)
+    poller.configuration = configuration.model_dump(mode="json")
+    enable(poller)
     poller.failures, poller.error, poller.retry_at = 0, None, None
 
 
-def forget(session: orm.Session, poller: Poller) -> None:
-    """Start over with another collection, and delete the ledger of the old one."""
-    start_over(session, poller)
-    session.execute(
-        sa.delete(Object)
-        .where(Object.poller_id == poller.id)
-        .execution_options(synchronize_session=False)
-    )
+def _filter(session: orm.Session, poller: Poller) -> None:
+    """Prepare a poller for another filter: its ledger holds what the filter before listed."""
+    dropped = ("hidden", "missing_since", "accept_missing")
+    poller.memory = {name: one for name, one in poller.memory.items() if name not in dropped}
+    read_at = poller.polled_at or poller.baseline_at
+    if read_at is not None and (poller.polled_at or _has_ledger(session, poller)):
+        # An object of that very second may have been created after the poll read the list.
+        since = read_at - dt.timedelta(seconds=1)
+        request_comparison(
+            poller, comparison_of(poller).with_filter(poller.configuration["url"], since)
+        )
+
+
+def _version_floors(
+    session: orm.Session,
+    known: cabc.Sequence[Poller],
+    wanted: cabc.Sequence[PollerConfiguration],
+    continued: cabc.Mapping[str, Poller],
+) -> dict[str, int]:
+    """Return the greatest version that other pollers have used under a resource's key, by key.
+
+    A receiver knows objects by key and id, so that objects of another collection with the same ids
+    need greater versions.
+    """
+    used = {one.id: {identity_of(one).key, *one.memory.get("keys", ())} for one in known}
+    floors: dict[str, int] = {}
+    for configuration in wanted:
+        key, own = folded(configuration.resource), continued.get(configuration.resource)
+        if own is not None and folded(own.resource) == key:
+            continue  # Its key was its own since the last change.
+        others = [one for one in known if one is not own and key in used[one.id]]
+        if others:
+            ids = [one.id for one in others]
+            query = sa.select(sa.func.max(Object.version)).where(Object.poller_id.in_(ids))
+            set_before = [
+                one.memory.get("version_floor", 0) for one in known if one in (own, *others)
+            ]
+            floors[configuration.resource] = max(session.scalar(query) or 0, *set_before)
+    return floors
+
+
+def comparison_of(poller: Poller) -> WholeComparison:
+    """Return the comparison that is requested of a poller, or one without a reason."""
+    return WholeComparison.from_memory(poller.memory) or WholeComparison()
+
+
+def request_comparison(poller: Poller, comparison: WholeComparison) -> None:
+    """Make the next polls compare all of a resource with its ledger, once it has a baseline."""
+    memory = {name: value for name, value in poller.memory.items() if name != "whole"}
+    poller.memory = {**memory, MEMORY_KEY: comparison.to_json()}
+
+
+def request_backfill(poller: Poller) -> None:
+    """Make the next polls send CREATED for what is there, and DELETED for what is gone."""
+    backfill = dataclasses.replace(comparison_of(poller), backfill=poller.revision)
+    request_comparison(poller, backfill)
+    enable(poller)
+
+
+def enable(poller: Poller) -> bool:
+    """Enable a poller that was disabled after failures; return whether it was."""
+    if poller.state != PollerState.DISABLED:
+        return False
+    done = poller.polled_at is not None
+    poller.state = PollerState.ACTIVE if done else PollerState.BASELINE
+    poller.failures, poller.error, poller.retry_at = 0, None, None
+    return True

@@ -12,6 +12,7 @@ from sqlalchemy import orm
 
 from ..db.models import Poller, PollerState
 from ..instances.polled_resources import PollerConfiguration
+from ..instances.whole_comparison import WholeComparison
 from ..woocommerce import endpoints
 
 
@@ -52,10 +53,14 @@ class Stream:
     #: The configuration's key, ``objectType`` of its events.
     resource: str
     configuration: PollerConfiguration
-    #: Whether the baseline emits CREATED events.
+    #: Whether objects that existed before the baseline are emitted as CREATED, too.
     backfill: bool = False
-    #: The ledger's revision when the resource was started over; objects not seen since then are
-    #: unknown to the baseline.
+    #: Why all of the resource is compared with its ledger; ``None``: the usual comparison.
+    comparison: WholeComparison | None = None
+    #: The greatest version that other objects have under the resource's key.
+    version_floor: int = 0
+    #: The ledger's revision when an earlier release started the resource over; objects not seen
+    #: since then are unknown to the baseline.
     forgotten: int = 0
     #: Whether every change of the objects sets their modified date.
     dated: bool = False
@@ -81,13 +86,18 @@ _COLUMNS = (
 def load_cursor(row: Poller) -> tuple[Stream, Cursor]:
     """Return the stream and the cursor in a poller's row."""
     configuration = PollerConfiguration.model_validate(row.configuration)
+    comparison = WholeComparison.from_memory(row.memory)
+    # The column is set by earlier releases, for a baseline that emits events.
+    backfill = row.backfill and row.state == PollerState.BASELINE
     stream = Stream(
         poller_id=row.id,
         instance_id=row.instance_id,
         resource=row.resource,
         configuration=configuration,
         dated=endpoints.resolve(configuration.url).has_date_filter,
-        backfill=row.backfill,
+        backfill=backfill or (comparison is not None and comparison.backfill is not None),
+        comparison=comparison,
+        version_floor=int(row.memory.get("version_floor", 0)),
         forgotten=int(row.memory.get("forgotten", 0)),
     )
     cursor = Cursor(

@@ -28,7 +28,7 @@ from .belief import Belief
 from .cursor import Cursor, ListPosition, Stream, load_cursor
 from .judge import StoreJudge
 from .ledger.lookup import LedgerView
-from .reading import children, comparison, missing, modified
+from .reading import children, comparison, excluded, missing, modified
 from .reading.base import Batch, Followups, Reading
 from .recorder import PollRecorder
 from .report import PollReport
@@ -45,6 +45,8 @@ MANY_AGAIN_AFTER = dt.timedelta(minutes=10)
 HELD_AT_ONCE = 970
 #: How long it is assumed that a store has no route for the variations or refunds of all parents.
 ROUTE_MAX_AGE = dt.timedelta(hours=24)
+#: Before every change of a store.
+_LONG_AGO = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 
 @dataclasses.dataclass(slots=True)
@@ -138,6 +140,10 @@ class PollSession:
         self.add_related(run)
         self.add_waiting(run)
         with self._fail_fast():
+            if reading.before is not None:
+                # The ledger still holds what the filter before listed, so counts must differ.
+                run.followups.total = None
+                yield from excluded.read(reading, run.recorder.cursor, run.followups)
             if reading.by_parent:
                 yield from children.search(reading, run.recorder.cursor, run.followups)
             elif run.collection.orders_by_id:
@@ -151,6 +157,8 @@ class PollSession:
             cursor = self._with_route(run, self._with_statuses(run, run.recorder.cursor))
             run.reading = self._reading(run, cursor)
             self.add_related(run)
+            if run.reading.before is not None:
+                yield from excluded.read(run.reading, cursor, run.followups, source)
             if run.reading.by_parent:
                 yield from children.check(run.reading, cursor, run.followups, source)
             else:
@@ -272,7 +280,18 @@ class PollSession:
             anchored=lambda: any(other.recorder.matched for other in self.runs),
             parents=self._parents(run.collection.below, cursor),
             by_parent=run.collection.below is not None and not cursor.memory["own_route"],
+            before=self._before(run, now),
         )
+
+    def _before(self, run: ResourceRun, now: dt.datetime) -> Listing | None:
+        """Return the listing of the filter before, until all of the new one was compared."""
+        comparison = run.stream.comparison
+        if comparison is None or comparison.url_before is None:
+            return None
+        url, size = comparison.url_before, self._runtime.settings.poll_page_size
+        # Of a feed, everything that it ever listed.
+        filters = read_filters(url, last_poll=_LONG_AGO, now=now)
+        return Listing(self.client, endpoints.resolve(url), filters, page_size=max(2, size))
 
     @property
     def _compare_polls(self) -> int:

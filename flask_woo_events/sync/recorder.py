@@ -164,7 +164,7 @@ class PollRecorder:
         if not observed.observations:
             return None
         with self._database.read() as session:
-            screened = record.screen(session, self.stream.poller_id, observed)
+            screened = record.screen(session, self.stream, observed)
         self._ledger.revision = screened.revision
         self.matched += screened.matched
         if screened.unrecorded is None:

@@ -31,6 +31,9 @@ _NATIVE = {"created_date": "after", "date_created": "after", "after": "after"}
 _OURS = {"page", "per_page", "offset", "_fields", "pageSize", "nextPage"}
 #: Parameters of order, used only where the poller cannot set its own.
 _ORDER = ("orderby", "order")
+#: Parameters that decide how objects are shown, and not which. ``lang`` is not one of them:
+#: plugins for several languages list the objects of one.
+REPRESENTATION = frozenset({"_embed", "_envelope", "_jsonp", "_locale", "context", "dp"})
 #: An offset that changes every field of a date.
 _STEP = dt.timedelta(days=400, hours=1, minutes=1, seconds=1, milliseconds=1)
 #: The field by which an object belongs to a collection, and the value that WooCommerce lists
@@ -120,6 +123,20 @@ class Listing:
     def is_feed(self) -> bool:
         """Whether the list holds only objects changed since the last poll."""
         return self._filters.feed
+
+    def unfiltered(self) -> Listing:
+        """Return the listing of all objects of the collection."""
+        # Without these, a store lists customers of one role and approved reviews.
+        params = {"customers": {"role": "all"}, "products-reviews": {"status": "all"}}
+        shown = {name: one for name, one in self._filters.params.items() if name in REPRESENTATION}
+        return Listing(
+            self.client,
+            self.collection,
+            Filters({**params.get(self.collection.hub_name, {}), **shown}, feed=False),
+            page_size=self.page_size,
+            version=".".join(str(part) for part in self._version),
+            statuses=self._statuses,
+        )
 
     def below(self, parent: int) -> Listing:
         """Return the listing of one parent's children."""

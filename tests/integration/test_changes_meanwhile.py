@@ -113,7 +113,9 @@ def test_resource_that_gets_another_url_during_its_poll(
     env.poll()
     env.poll()
     assert env.rows(sa.select(StoredEvent.event_type)) == []
-    assert len(env.rows(sa.select(Object.object_id))) == 6
+    ledger = sa.select(Object.object_id).join(Poller, Poller.id == Object.poller_id)
+    assert len(env.rows(ledger.where(Poller.selected))) == 6
+    assert len(env.rows(ledger.where(Poller.selected.is_(False)))) == 12
 
 
 @pytest.mark.parametrize("at_check", CHECKS)

@@ -180,13 +180,13 @@ def test_instances_pause_and_resume(app: flask.Flask, api: Api) -> None:
 
 
 def test_instances_backfill(app: flask.Flask, api: Api) -> None:
-    """A backfill records new baselines and sends CREATED events."""
+    """A backfill is requested of every resource, which stays active."""
     created = api.create(**{"event.poller.urls": "orders"})
     with runtime_of(app).database.write() as session:
         session.execute(sa.update(Poller).values(state=PollerState.ACTIVE))
     _good(app, "instances", "backfill", str(created["id"]))
     poller = _one(app, sa.select(Poller))
-    assert (poller.state, poller.backfill) == (PollerState.BASELINE, True)
+    assert (poller.state, poller.memory["comparison"]["backfill"]) == (PollerState.ACTIVE, 0)
 
 
 def test_instances_delete_asks(app: flask.Flask, api: Api) -> None:

@@ -577,14 +577,16 @@ def test_resource_that_comes_back(app: flask.Flask, api: Api) -> None:
 
 
 def test_resource_that_points_elsewhere_starts_afresh(app: flask.Flask, api: Api) -> None:
-    """A resource with another url starts without the state of the old one."""
+    """A resource of another collection starts without the state of the old one, which is kept."""
     created = api.create(**{CONFIGURATION: _block("orders")})
     _advance(app)
     _stage(app, created).see({"id": 1})
     block = {"orders": {"url": "/hubs/ecommerce/products"}}
     api.call("PATCH", f"/instances/{created['id']}", {"configuration": {CONFIGURATION: block}})
     assert _pollers(app)["orders"].state == PollerState.BASELINE
-    assert _rows(app, sa.select(Object.object_id)) == []
+    ledger = sa.select(Object.object_id).join(Poller, Poller.id == Object.poller_id)
+    assert _rows(app, ledger.where(Poller.selected)) == []
+    assert _rows(app, ledger) == ["1"]
 
 
 def test_resource_in_other_letters_is_the_same(app: flask.Flask, api: Api) -> None:

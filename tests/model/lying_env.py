@@ -175,7 +175,9 @@ class LyingEnv(HistoryEnv):
         if self._lie in ALWAYS_NOTICED or (self._lie in NOTICED_IF_SHORT and lasted < SHORT):
             self.counts.forbidden += [
                 # An object that shows others, such as an order's refunds, changes with them.
-                one for one in self._false if self._lie != "half" or not one.startswith("UPDATED")
+                one
+                for one in self._false
+                if self._lie != "half" or not one.startswith("UPDATED")
             ]
         self.counts.false += self._false
         self._lie, self._false = "", []

@@ -17,6 +17,7 @@ from sqlalchemy import orm
 from ...db.leases import InstanceLease
 from ...db.models import Instance, PollerState
 from ...errors import JournalBrokenError, StoreAccessError, StoreRejectedError, TransportError
+from ...instances import whole_comparison
 from ...runtime import Runtime
 from ...woocommerce import plugin_journal
 from ...woocommerce.listing import read_filters
@@ -90,6 +91,7 @@ class JournalSync:
                 state.covered.discard(number)
             active = run.recorder.cursor.state is PollerState.ACTIVE
             compare_all = number in state.compare_all and number not in self._followed
+            compare_all |= run.stream.comparison is not None
             run.compare_all = active and compare_all
         for run in self._poll.waiting:
             if self._can_follow(run):
@@ -143,7 +145,8 @@ class JournalSync:
         if number in self._followed or cursor.state is not PollerState.ACTIVE:
             return
         if run.compare_all and cursor.compare == ListPosition():
-            kept = {name: value for name, value in cursor.memory.items() if name != "whole"}
+            done = ("whole", whole_comparison.MEMORY_KEY)
+            kept = {name: value for name, value in cursor.memory.items() if name not in done}
             run.recorder.cursor = dataclasses.replace(cursor, memory=kept)
             if run.recorder.notes.get("compare_all") == self._asked.get(number):
                 run.recorder.notes.pop("compare_all", None)
@@ -279,6 +282,8 @@ class JournalSync:
         """Return whether a resource needs a regular poll although there is a journal."""
         state, number = self._state, run.stream.poller_id
         if self._reads_journal and (self._page is None or self._clock_changed):
+            return True
+        if run.stream.comparison is not None:
             return True
         if number not in state.covered or run.recorder.cursor.state is not PollerState.ACTIVE:
             return True

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ...db.database import Database
-from ...db.models import Object, Poller
+from ...db.models import GONE_DIGEST, Object, Poller
 
 #: WooCommerce writes the date of a change before the rest of it, and the journal's plugin writes
 #: its row before the change. A read less than this after that date may show half of the change,
@@ -38,6 +38,11 @@ class Known:
     created_at: dt.datetime | None = None
     listed: bool = True
     held_at: dt.datetime | None = None
+
+    @property
+    def excluded(self) -> bool:
+        """Whether it left with a change of the filter, and not by a deletion."""
+        return not self.live and self.digest != GONE_DIGEST
 
     @property
     def settled(self) -> bool:

@@ -28,6 +28,10 @@ class Observation:
     parent: int | None = None
     #: Whether a list of the store shows it; otherwise only its own address does.
     listed: bool = True
+    #: It exists, but the resource's new filter excludes it; its body is that of the store.
+    excluded: bool = False
+    #: The filter before lists it, too, so that an unknown object is new, whatever its date.
+    is_new: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

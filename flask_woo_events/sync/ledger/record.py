@@ -57,12 +57,16 @@ class Screened:
     reshaped: bool = False
 
 
-def screen(session: orm.Session, poller_id: int, observed: ObservationBatch) -> Screened:
+def screen(session: orm.Session, stream: Stream, observed: ObservationBatch) -> Screened:
     """Leave out what the ledger already holds, without locking anything."""
-    before = lookup.known(session, poller_id, [seen.object_id for seen in observed.observations])
-    revision = lookup.revision(session, poller_id)
+    numbers = [seen.object_id for seen in observed.observations]
+    before = lookup.known(session, stream.poller_id, numbers)
+    revision = lookup.revision(session, stream.poller_id)
     unrecorded = [
-        seen for seen in observed.observations if not _holds(before.get(seen.object_id), seen)
+        seen
+        for seen in observed.observations
+        if not _holds(before.get(seen.object_id), seen)
+        or _is_backfilled(stream, before.get(seen.object_id), seen)
     ]
     live = {object_id for object_id, known in before.items() if known.live}
     return Screened(
@@ -80,15 +84,24 @@ def _is_reshaped(before: Known | None, seen: Observation) -> bool:
     return only_names_differ(before.fields, content_of(seen.body).fields)
 
 
+def _is_backfilled(stream: Stream, before: Known | None, seen: Observation) -> bool:
+    """Return whether a backfill emits a known object now, even if it is as before."""
+    mark = stream.comparison.backfill if stream.comparison is not None else None
+    if mark is None or before is None or before.revision > mark:
+        return False
+    return seen.body is not None and not seen.excluded
+
+
 def _holds(before: Known | None, seen: Observation) -> bool:
     if before is None:
-        return seen.body is None
+        return seen.body is None or seen.excluded
     if before.held_at is not None:
         return False
     if not before.live:
-        return seen.body is None
+        return seen.body is None or seen.excluded
     return (
         seen.body is not None
+        and not seen.excluded
         and before.listed == seen.listed
         and before.modified_at == seen.modified_at
         and before.settled
@@ -166,7 +179,7 @@ class Recorder:
         if before is not None and before.revision > self.observed.read_revision:
             self.stale.append(seen.object_id)
         elif before is None or self._is_forgotten(before):
-            if seen.body is not None:
+            if seen.body is not None and not seen.excluded:
                 self._add(seen, content_of(seen.body), before)
         elif self._is_older(seen, before) and not self._is_second(before):
             self.holds.append(self._key(seen) | {"held_at": before.held_at or self.now})
@@ -175,6 +188,11 @@ class Recorder:
                 self._change(seen, before, NOTHING)
             elif before.held_at is not None:
                 self.holds.append(self._key(seen) | {"held_at": None})
+        elif _is_backfilled(self.stream, before, seen):
+            self._change(seen, before, content_of(seen.body), created=True)
+        elif seen.excluded or before.excluded:
+            if before.live or not seen.excluded:
+                self._filter(seen, before, content_of(seen.body))
         elif before.live and before.digest == digest_of(seen.body):
             if not _holds(before, seen):
                 self.touched.append(
@@ -184,10 +202,17 @@ class Recorder:
         else:
             content = content_of(seen.body)
             if before.live and self._is_explained_by_upgrade(seen, before, content):
-                row = self._full_row(seen, content, before.version)
-                self.updates.append(row | {"notification_id": before.notification_id})
+                self._keep(seen, before, content)
             else:
                 self._change(seen, before, content)
+
+    def _filter(self, seen: Observation, before: Known, content: Content) -> None:
+        """Record that a new filter excludes an object, or includes it again."""
+        unchanged = content.digest == before.digest
+        if unchanged or self._is_explained_by_upgrade(seen, before, content):
+            self._keep(seen, before, content)
+        else:
+            self._change(seen, before, content)
 
     def _is_explained_by_upgrade(self, seen: Observation, before: Known, content: Content) -> bool:
         """Return whether the object differs only by the fields of the store's new version.
@@ -218,7 +243,7 @@ class Recorder:
         return before.held_at is not None and self.now - before.held_at >= wait
 
     def _is_forgotten(self, before: Known) -> bool:
-        """Return whether this is the baseline's first sight of it since the resource restarted."""
+        """Return whether an earlier release started the resource over, and this is its baseline."""
         return (
             self.observed.since is not None
             and not before.live
@@ -226,19 +251,35 @@ class Recorder:
         )
 
     def _add(self, seen: Observation, content: Content, before: Known | None) -> None:
-        since, kind = self.observed.since, EventType.CREATED
+        since, kind = self._baseline_end(), EventType.CREATED
         emits = True
-        if since is not None and not _later(seen.created_at, since) and not self.stream.backfill:
+        is_new = since is None or seen.is_new or _later(seen.created_at, since)
+        if since is not None and not is_new and not self.stream.backfill:
             kind = EventType.UPDATED
             emits = _later(seen.modified_at, since)
-        version = 1 if before is None else before.version + 1
+        version = self._next_version(before)
         after = None if before is None else before.notification_id
         row = self._full_row(seen, content, version) | {"notification_id": after}
         (self.inserts if before is None else self.updates).append(row)
         if emits:
             self._emit(seen, kind, version, after, ())
 
-    def _change(self, seen: Observation, before: Known, content: Content) -> None:
+    def _baseline_end(self) -> dt.datetime | None:
+        """Return until when unknown objects belong to the baseline; a new filter widens it."""
+        comparison = self.stream.comparison
+        return self.observed.since or (comparison.since if comparison is not None else None)
+
+    def _next_version(self, before: Known | None) -> int:
+        return max(0 if before is None else before.version, self.stream.version_floor) + 1
+
+    def _keep(self, seen: Observation, before: Known, content: Content) -> None:
+        """Record a state of which no event is emitted."""
+        row = self._full_row(seen, content, before.version)
+        self.updates.append(row | {"notification_id": before.notification_id})
+
+    def _change(
+        self, seen: Observation, before: Known, content: Content, *, created: bool = False
+    ) -> None:
         changed: tuple[str, ...] = ()
         if identity.compare(before, seen) is identity.Likeness.OTHER:
             # Another object has the id now.
@@ -247,12 +288,12 @@ class Recorder:
             before = dataclasses.replace(before, live=False, version=before.version + 1)
         if seen.body is None:
             kind = EventType.DELETED
-        elif before.live:
+        elif not created and (before.live or before.excluded):
             kind = EventType.UPDATED
             changed = changed_fields(before.fields, content.fields, seen.body)
         else:
             kind = EventType.CREATED
-        version = before.version + 1
+        version = self._next_version(before)
         self.updates.append(
             self._full_row(seen, content, version) | {"notification_id": before.notification_id}
         )
@@ -294,7 +335,7 @@ class Recorder:
         return self._row(seen) | {
             "number": whole_number(seen.object_id),
             "parent": seen.parent,
-            "live": seen.body is not None,
+            "live": seen.body is not None and not seen.excluded,
             "digest": content.digest,
             "fields": content.fields,
             "seen_at": seen.seen_at,

@@ -101,6 +101,8 @@ class Reading:
     parents: Listing | None = None
     #: Whether the store lists them only by parent.
     by_parent: bool = False
+    #: The listing of the filter before, if the ledger may still hold what it listed.
+    before: Listing | None = None
 
     @functools.cached_property
     def anchors(self) -> list[int]:

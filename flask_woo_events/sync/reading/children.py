@@ -69,6 +69,17 @@ def confirm(reading: Reading, cursor: Cursor, missing: cabc.Sequence[str]) -> ca
     yield from nested.check(cursor)
 
 
+def excluded(
+    reading: Reading, cursor: Cursor, followups: Followups, source: Source
+) -> cabc.Iterator[Batch]:
+    """Yield the candidates that only another filter shows, and take them from the follow-ups."""
+    wide = dataclasses.replace(reading, listing=reading.listing.unfiltered())
+    nested, ledger = _Nested(wide, followups, source), reading.ledger
+    named = sorted(followups.candidates | {int(one) for one in followups.gone})
+    for parent in sorted(set(ledger.parents_of(named).values())):
+        yield nested.excluded(parent, cursor)
+
+
 class _Nested:
     """One read of the children of a store's parents."""
 
@@ -185,6 +196,18 @@ class _Nested:
             date = self._reading.date_of(answer.date)
             # A product names its variations from a cache, which is late when one is moved to it.
             yield self._children_of(answer.data, cursor, date, unnamed=self._below.inherits)
+
+    def excluded(self, parent: int, cursor: Cursor) -> Batch:
+        """Read all children of a parent, and yield the candidates among them as excluded."""
+        revision, followups = self._reading.ledger.revision, self._followups
+        observations, date = self._children(parent)
+        named = {str(number) for number in followups.candidates} | followups.gone
+        found = [seen for seen in observations if seen.object_id in named]
+        shown = {seen.object_id for seen in found}
+        followups.candidates -= {int(number) for number in shown}
+        followups.gone -= shown
+        found = [dataclasses.replace(seen, excluded=True) for seen in found]
+        return batch_of(self._source, cursor, found, revision, date)
 
     def check(self, cursor: Cursor) -> cabc.Iterator[Batch]:
         """Yield the present state of the candidates, parent by parent."""

@@ -36,7 +36,7 @@ def compare(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iter
     found = pages(listing.page, listing.page_size, position)
     for number, page in enumerate(found, start=1):
         date = reading.date_of(page.date)
-        observations = [reading.observe(row, date) for row in page.rows]
+        observations = _new_ones(reading, [reading.observe(row, date) for row in page.rows])
         ended = is_end(page)
         id_range = position.after_id, None if ended else page.last_id
         _note_absent(reading, followups, id_range, observations)
@@ -107,6 +107,20 @@ def _is_enough(reading: Reading, count: int, turn: int, position: ListPosition) 
         return False
     # A poll may lag by less than a page, so that most polls read the same number of pages.
     return position.offset + reading.listing.page_size > count * (turn + 1) / polls
+
+
+def _new_ones(reading: Reading, observations: list[Observation]) -> list[Observation]:
+    """Mark the unknown objects that the filter before lists, too, if they have no date."""
+    undated = [seen.object_id for seen in observations if seen.created_at is None]
+    if reading.before is None or not undated:
+        return observations
+    known = reading.ledger.known(undated)
+    unknown = [int(one) for one in undated if one not in known]
+    listed = {str(row["id"]) for row in reading.before.by_ids(unknown, "id").data}
+    return [
+        dataclasses.replace(seen, is_new=True) if seen.object_id in listed else seen
+        for seen in observations
+    ]
 
 
 def _newest(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:

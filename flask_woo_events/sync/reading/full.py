@@ -55,13 +55,19 @@ def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterato
     baseline = cursor.state is PollerState.BASELINE
     if baseline and whole.total is not None and not reading.listing.is_feed:
         _complete(reading, cursor, whole)
+    excluded: dict[str, Observation] = {}
     if not baseline and not reading.listing.is_feed:
+        if reading.before is not None:
+            observations, excluded = _filtered(reading, cursor, observations)
         unlisted = [str(one) for one in cursor.memory.get("unshown", ())]
-        missing = _missing(reading, observations)
+        missing = _missing(reading, observations | excluded)
         if missing.difference(unlisted):
             whole, cursor = _read(reading, cursor)
             missing &= _missing(reading, whole.observations)
             observations |= whole.observations
+            excluded = {
+                one: seen for one, seen in excluded.items() if one not in whole.observations
+            }
         if missing:
             gone, unlisted = _gone(reading, cursor, missing, unlisted, whole)
             followups.gone |= gone
@@ -69,7 +75,7 @@ def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterato
         date = whole.date
     observed = ObservationBatch(
         source=Source.BASELINE if baseline else Source.COMPARE,
-        observations=list(observations.values()),
+        observations=[*observations.values(), *excluded.values()],
         read_revision=revision,
         poll_date=date,
         since=began if baseline else None,
@@ -80,6 +86,29 @@ def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterato
         dataclasses.replace(cursor, state=state, baseline_at=began, at=began, polled_at=date),
         observed,
     )
+
+
+def _filtered(
+    reading: Reading, cursor: Cursor, observations: dict[str, Observation]
+) -> tuple[dict[str, Observation], dict[str, Observation]]:
+    """Compare with what the filter before still lists.
+
+    :return: the objects, those of both filters marked, and the known ones that only the filter
+        before lists.
+    """
+    assert reading.before is not None
+    try:
+        whole, _cursor = _read(dataclasses.replace(reading, listing=reading.before), cursor)
+    except StoreRejectedError:
+        return observations, {}  # The store no longer has that list.
+    before = whole.observations
+    excluded = {
+        one: dataclasses.replace(before[one], excluded=True)
+        for one in _missing(reading, observations) & before.keys()
+    }
+    both = observations.keys() & before.keys()
+    marked = {one: dataclasses.replace(observations[one], is_new=True) for one in both}
+    return observations | marked, excluded
 
 
 def confirm(reading: Reading, cursor: Cursor, missing: cabc.Sequence[str]) -> cabc.Iterator[Batch]:

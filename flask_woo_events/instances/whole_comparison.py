@@ -1,0 +1,60 @@
+"""The whole comparison: a request to compare all of a resource with its ledger.
+
+A change of configuration and a backfill write it to the poller's memory; the polls that follow
+keep it until one has reached the resource's end.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import datetime as dt
+import typing as t
+
+#: Its name in ``Poller.memory``.
+MEMORY_KEY = "comparison"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class WholeComparison:
+    """Why all of a resource is compared with its ledger, and what the comparison sends."""
+
+    #: The url that the last complete poll read, if its filter has changed since.
+    url_before: str | None = None
+    #: When that poll began, by the store's clock: what only the new filter shows and is not newer
+    #: becomes part of the baseline.
+    since: dt.datetime | None = None
+    #: The ledger's revision when a backfill was requested: every object that was last recorded
+    #: before is sent as CREATED.
+    backfill: int | None = None
+
+    @property
+    def filter_changed(self) -> bool:
+        """Whether the ledger may hold objects that the filter excludes."""
+        return self.url_before is not None
+
+    def with_filter(self, url_before: str, since: dt.datetime | None) -> WholeComparison:
+        """Add a change of the filter; of several, the first one counts."""
+        if self.filter_changed:
+            return self
+        return dataclasses.replace(self, url_before=url_before, since=since)
+
+    def to_json(self) -> dict[str, t.Any]:
+        """Return it in the form that the memory keeps."""
+        return {
+            "url_before": self.url_before,
+            "since": self.since.isoformat() if self.since is not None else None,
+            "backfill": self.backfill,
+        }
+
+    @classmethod
+    def from_memory(cls, memory: cabc.Mapping[str, t.Any]) -> WholeComparison | None:
+        """Return the comparison that a poller's memory requests, if any."""
+        kept = memory.get(MEMORY_KEY)
+        if kept is None:
+            return None
+        return cls(
+            url_before=kept["url_before"],
+            since=dt.datetime.fromisoformat(kept["since"]) if kept["since"] else None,
+            backfill=kept["backfill"],
+        )
