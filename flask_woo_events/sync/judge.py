@@ -84,7 +84,7 @@ class StoreJudge:
             self.proved = True
             return observed
         reading = self._reading_of(subject)
-        if reading is not None and reading.can_include and reading.anchors:
+        if _can_vote(reading) and reading.anchors:
             observed, evidence = _read_again(reading, observed)
             if evidence.is_ours:
                 self.proved = True
@@ -146,9 +146,7 @@ class StoreJudge:
         asked = 0
         for other in self._others:
             reading = None if other is subject else self._reading_of(other)
-            if reading is None or not reading.can_include or asked >= OTHERS:
-                continue
-            if not reading.anchors or not reading.listing.collection.dated:
+            if not _can_vote(reading) or not reading.anchors or asked >= OTHERS:
                 continue
             asked += 1
             if _evidence(reading, reading.read_by_ids(())[0]).is_ours:
@@ -172,6 +170,11 @@ _REASONS = {
 }
 
 
+def _can_vote(reading: Reading | None) -> t.TypeGuard[Reading]:
+    """Return whether objects can be read by their ids, and say anything about their store."""
+    return reading is not None and reading.can_include and reading.listing.collection.dated
+
+
 def _read_again(reading: Reading, observed: ObservationBatch) -> tuple[ObservationBatch, Evidence]:
     """Read the objects of a batch together with known ones, in the same answers."""
     shown = {seen.object_id for seen in observed.observations if seen.body is not None}
@@ -179,11 +182,12 @@ def _read_again(reading: Reading, observed: ObservationBatch) -> tuple[Observati
     revision = reading.ledger.revision
     again, _date = reading.read_by_ids(numbers)
     found = {seen.object_id: seen for seen in again}
-    kept = [
-        found.get(seen.object_id, seen)
-        for seen in observed.observations
-        if seen.body is None or seen.object_id in found or not seen.listed
-    ]
+    kept = []
+    for seen in observed.observations:
+        if (fresh := found.get(seen.object_id)) is not None:
+            kept.append(dataclasses.replace(fresh, is_new=seen.is_new))
+        elif seen.body is None or seen.excluded or not seen.listed:
+            kept.append(seen)
     evidence = _evidence(reading, again)
     return dataclasses.replace(observed, observations=kept, read_revision=revision), evidence
 

@@ -232,7 +232,7 @@ class Recorder:
         """Return whether a replica, a cache or a restored backup may have shown the object."""
         if seen.body is None or seen.modified_at is None:
             return False
-        if before.live:
+        if before.live or before.excluded:
             return before.modified_at is not None and seen.modified_at < before.modified_at
         # To take an order, product or coupon out of the trash sets its date (WooCommerce 5.9 to
         # 11.0); a customer who gets the role again has the old one.
@@ -285,7 +285,8 @@ class Recorder:
             # Another object has the id now.
             gone = dataclasses.replace(seen, body=None)
             self._emit(gone, EventType.DELETED, before.version + 1, before.notification_id, ())
-            before = dataclasses.replace(before, live=False, version=before.version + 1)
+            version = before.version + 1
+            before = dataclasses.replace(before, live=False, digest=NOTHING.digest, version=version)
         if seen.body is None:
             kind = EventType.DELETED
         elif not created and (before.live or before.excluded):

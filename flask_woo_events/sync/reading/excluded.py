@@ -34,7 +34,9 @@ def read(
         listed = {row["id"] for row in answer.data}
         absent = [one for one in ids if one not in listed and str(one) in known]
         observations = [
-            dataclasses.replace(seen, excluded=True) for seen in read_in_full(wide, absent)
+            dataclasses.replace(seen, excluded=True)
+            for seen in read_in_full(wide, absent)
+            if int(seen.object_id) in absent
         ]
         shown = {int(seen.object_id) for seen in observations}
         followups.candidates -= shown
