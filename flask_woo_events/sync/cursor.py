@@ -12,6 +12,7 @@ from sqlalchemy import orm
 
 from ..db.models import Poller, PollerState
 from ..instances.polled_resources import PollerConfiguration
+from .ledger.representation import StoreState
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,9 +57,8 @@ class Stream:
     #: The ledger's revision when the resource was started over; objects not seen since then are
     #: unknown to the baseline.
     forgotten: int = 0
-    #: When the store was first seen with its present version of WooCommerce, by the store's
-    #: clock, if that is not its first.
-    upgraded_at: dt.datetime | None = None
+    #: The store's state as last seen.
+    store: StoreState = StoreState()
 
 
 _COLUMNS = (

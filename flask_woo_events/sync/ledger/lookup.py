@@ -12,6 +12,7 @@ from sqlalchemy import orm
 
 from ...db.database import Database
 from ...db.models import Object, Poller
+from .digest import FIRST
 
 #: WooCommerce writes the date of a change before the rest of it, and the journal's plugin writes
 #: its row before the change. A read less than this after that date may show half of the change,
@@ -36,11 +37,20 @@ class Known:
     revision: int = 0
     notification_id: int | None = None
     created_at: dt.datetime | None = None
+    digest_version: int = FIRST
+    store_version: str = ""
+    store_zone: str = ""
+    described_revision: int = 0
 
     @property
     def settled(self) -> bool:
         """Whether it was read long enough after its date to hold all of that change."""
         return self.modified_at is None or self.seen_at >= self.modified_at + SETTLED_AFTER
+
+    @property
+    def described(self) -> bool:
+        """Whether the digest's version and the store's belong to this content."""
+        return self.described_revision == self.revision
 
 
 # Statements are built once: building an ``IN`` of plain values costs more than the database does.
@@ -56,6 +66,10 @@ _KNOWN = sa.select(
     Object.revision,
     Object.notification_id,
     Object.created_at,
+    Object.digest_version,
+    Object.store_version,
+    Object.store_zone,
+    Object.described_revision,
 ).where(
     Object.poller_id == sa.bindparam("poller_id"),
     Object.object_id.in_(sa.bindparam("object_ids", expanding=True)),

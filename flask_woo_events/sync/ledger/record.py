@@ -15,15 +15,12 @@ from ...db.models import EventType, Object, Poller
 from ...events import outbox
 from ...values.validation import whole_number
 from ..cursor import Stream
-from . import lookup
-from .digest import NOTHING, Content, changed_fields, content_of, digest_of, only_names_differ
+from . import lookup, representation
+from .digest import NOTHING, Content, changed_fields, content_of, digest_of
 from .lookup import Known
 from .observation import Observation, ObservationBatch
+from .representation import StoreState
 from .store_identity import StoreEvidence, read_evidence
-
-#: How long an upgrade of WooCommerce explains fields that appear or vanish. By default every
-#: object is compared within a day.
-UPGRADE_EXPLAINS = dt.timedelta(days=7)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,43 +44,45 @@ class Screened:
     #: The ledger's revision now.
     revision: int
     evidence: StoreEvidence
-    #: Some differ only by fields that appeared or vanished, as after an upgrade.
-    reshaped: bool = False
+    #: What of the store would explain how some of them differ.
+    suspects: representation.Suspects
 
 
 def screen(
-    session: orm.Session, poller_id: int, observed: ObservationBatch, polled_at: dt.datetime | None
+    session: orm.Session,
+    poller_id: int,
+    observed: ObservationBatch,
+    polled_at: dt.datetime | None,
+    store: StoreState,
 ) -> Screened:
     """Leave out what the ledger already holds, without locking anything.
 
     :param polled_at: when the last complete poll began, by the store's clock.
+    :param store: the store's state as last seen.
     """
     before = lookup.known(session, poller_id, [seen.object_id for seen in observed.observations])
     revision = lookup.revision(session, poller_id)
     unrecorded = [
-        seen for seen in observed.observations if not _holds(before.get(seen.object_id), seen)
+        seen
+        for seen in observed.observations
+        if not _holds(before.get(seen.object_id), seen, store)
     ]
     return Screened(
         dataclasses.replace(observed, observations=unrecorded) if unrecorded else None,
         revision,
         read_evidence(before, observed, polled_at),
-        any(_is_reshaped(before.get(seen.object_id), seen) for seen in unrecorded),
+        representation.suspects((before.get(seen.object_id), seen.body) for seen in unrecorded),
     )
 
 
-def _is_reshaped(before: Known | None, seen: Observation) -> bool:
-    if before is None or not before.live or seen.body is None:
-        return False
-    return only_names_differ(before.fields, content_of(seen.body).fields)
-
-
-def _holds(before: Known | None, seen: Observation) -> bool:
+def _holds(before: Known | None, seen: Observation, store: StoreState) -> bool:
     if before is None or not before.live:
         return seen.body is None
     return (
         seen.body is not None
         and before.modified_at == seen.modified_at
         and before.settled
+        and representation.is_current(before, store)
         and before.digest == digest_of(seen.body)
     )
 
@@ -131,6 +130,9 @@ class Recorder:
         self.updates: list[dict[str, t.Any]] = []
         #: Rows whose content is the same, read at a later date.
         self.touched: list[dict[str, t.Any]] = []
+        #: Those that were read by an older function, or in another state of the store.
+        self.rewritten: list[dict[str, t.Any]] = []
+        self._description = representation.described(stream.store, revision)
 
     def process(self, seen: Observation, before: Known | None) -> None:
         """Decide what one observation changes."""
@@ -142,30 +144,27 @@ class Recorder:
         elif seen.body is None:
             if before.live:
                 self._change(seen, before, NOTHING)
-        elif before.live and before.digest == digest_of(seen.body):
-            if before.modified_at != seen.modified_at or not before.settled:
-                self.touched.append(self._row(seen) | {"seen_at": seen.seen_at})
+        elif before.live and representation.agrees(before, seen.body):
+            self._touch(seen, before, seen.body)
         else:
             content = content_of(seen.body)
-            if before.live and self._is_explained_by_upgrade(seen, before, content):
+            if before.live and representation.explains(
+                self.stream.store, before, seen.body, content, seen.seen_at
+            ):
                 row = self._full_row(seen, content, before.version)
                 self.updates.append(row | {"notification_id": before.notification_id})
             else:
                 self._change(seen, before, content)
 
-    def _is_explained_by_upgrade(self, seen: Observation, before: Known, content: Content) -> bool:
-        """Return whether the object differs only by the fields of the store's new version.
-
-        An object that was already read under the new version has no such excuse: a field that
-        appears in it is a change.
-        """
-        upgraded_at = self.stream.upgraded_at
-        return (
-            upgraded_at is not None
-            and before.seen_at < upgraded_at
-            and seen.seen_at - upgraded_at < UPGRADE_EXPLAINS
-            and only_names_differ(before.fields, content.fields)
-        )
+    def _touch(self, seen: Observation, before: Known, body: cabc.Mapping[str, t.Any]) -> None:
+        """Keep the date of a later read, and how the same content is written now."""
+        row = self._row(seen) | {"seen_at": seen.seen_at}
+        if representation.is_outdated(before, self.stream.store):
+            content = content_of(body)
+            row |= representation.described_again(self.stream.store, before)
+            self.rewritten.append(row | {"digest": content.digest, "fields": content.fields})
+        elif before.modified_at != seen.modified_at or not before.settled:
+            self.touched.append(row)
 
     def _is_forgotten(self, before: Known) -> bool:
         """Return whether this is the baseline's first sight of it since the resource restarted."""
@@ -194,7 +193,8 @@ class Recorder:
             kind = EventType.DELETED
         elif before.live:
             kind = EventType.UPDATED
-            changed = changed_fields(before.fields, content.fields, seen.body)
+            compared = representation.comparable(before, seen.body, content)
+            changed = changed_fields(before.fields, compared.fields, seen.body)
         else:
             kind = EventType.CREATED
         version = before.version + 1
@@ -245,6 +245,7 @@ class Recorder:
             "version": version,
             "revision": self.revision,
             "notification_id": None,
+            **self._description,
         }
 
     def write(self, session: orm.Session, notification_ids: cabc.Mapping[str, int]) -> None:
@@ -255,8 +256,8 @@ class Recorder:
             session.execute(sa.insert(Object), self.inserts)
         if self.updates:
             session.execute(sa.update(Object), self.updates)
-        if self.touched:
-            session.execute(sa.update(Object), self.touched)
+        for rows in filter(None, (self.touched, self.rewritten)):
+            session.execute(sa.update(Object), rows)
         if self.inserts or self.updates:
             mine = sa.update(Poller).where(Poller.id == self.stream.poller_id)
             session.execute(mine.values(revision=self.revision))
