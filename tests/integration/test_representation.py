@@ -276,14 +276,29 @@ def test_fields_of_a_row_without_a_version(ledger_env: LedgerEnv, days: int, sen
     assert len(_events(ledger_env)) == sent
 
 
-def test_version_is_kept_of_an_equal_object(ledger_env: LedgerEnv) -> None:
-    """An object that was read unchanged in the new version does not explain later fields."""
+@pytest.mark.parametrize(
+    "store", [NEW, StoreState(NEW.version, OLD.zone), StoreState(OLD.version, NEW.zone)]
+)
+def test_state_is_kept_of_an_equal_object(ledger_env: LedgerEnv, store: StoreState) -> None:
+    """An object that was read unchanged in the new state does not explain later fields."""
     ledger_env.see({"id": 1, "name": "Mug"})
-    upgraded = _in_state(ledger_env, NEW)
+    upgraded = _in_state(ledger_env, store)
     upgraded.see({"id": 1, "name": "Mug"}, seconds=60)
-    assert (_row(ledger_env).store_version, _row(ledger_env).store_zone) == (NEW.version, NEW.zone)
+    row = _row(ledger_env)
+    assert (row.store_version, row.store_zone) == (store.version, store.zone)
     upgraded.see({"id": 1, "name": "Mug", "brands": []}, seconds=120)
     assert _events(ledger_env)[1:] == [("1", "UPDATED", ["brands"])]
+
+
+def test_known_state_is_kept_while_it_cannot_be_read(
+    ledger_env: LedgerEnv, later: cabc.Callable[[], None]
+) -> None:
+    """A row that is rewritten while the store's state is unknown keeps what it holds of it."""
+    ledger_env.see({"id": 1, "name": "Mug"})
+    later()
+    _in_state(ledger_env, StoreState()).see({"id": 1, "name": "Mug"}, seconds=60)
+    row = _row(ledger_env)
+    assert (row.digest_version, row.store_version, row.store_zone) == (2, OLD.version, OLD.zone)
 
 
 def test_unknown_version_changes_no_row(ledger_env: LedgerEnv) -> None:
@@ -424,6 +439,14 @@ def test_drafts_of_a_site_that_moves(
         product = env.first("products")
         env.store.acts.stock(product, 3)
         assert env.arrivals() == {("products", str(product), "UPDATED")}
+
+
+def test_zone_that_objects_with_both_dates_show(env: StoreToCallback) -> None:
+    """The new zone is known before a draft shows it, so later rows hold the right one."""
+    env.store.acts.timezone("Asia/Tokyo")
+    assert env.arrivals() == set()
+    store = env.api.call("GET", f"/instances/{env.instance_id}").json["store"]
+    assert store["timezone"] == "Asia/Tokyo"
 
 
 def test_drafts_of_a_site_that_does_not_show_its_zone(env: StoreToCallback) -> None:

@@ -63,7 +63,8 @@ class DigestFunction:
 
     def kept(self, body: cabc.Mapping[str, t.Any]) -> dict[str, t.Any]:
         """Return the fields that count, each with the value that counts."""
-        left_out = self.volatile | _redundant_local_dates(body)
+        left_out = _redundant_local_dates(body)
+        left_out.update(self.volatile)
         kept = {name: value for name, value in body.items() if name not in left_out}
         if "average_rating" in kept:
             kept["average_rating"] = _rating(kept["average_rating"])
@@ -113,10 +114,16 @@ def _redundant_local_dates(body: cabc.Mapping[str, t.Any]) -> set[str]:
     A draft's ``*_gmt`` date is null (WooCommerce 5.9 to 11.0), so its local date is kept.
     """
     return {
-        name[:-4]
-        for name, value in body.items()
-        if name.endswith("_gmt") and (value is not None or body.get(name[:-4]) is None)
+        local
+        for local, utc in _twins(tuple(body))
+        if body[utc] is not None or body.get(local) is None
     }
+
+
+@functools.lru_cache(maxsize=256)
+def _twins(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    # Objects of one kind have the same fields.
+    return tuple((name[:-4], name) for name in names if name.endswith("_gmt"))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections.abc as cabc
-import dataclasses
 import datetime as dt
 import typing as t
 
@@ -24,9 +23,8 @@ _IDS_AT_ONCE = 500
 _MAX_NUMBER = 2**63 - 1
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Known:
-    """One object as the ledger holds it."""
+class Known(t.NamedTuple):
+    """One object as the ledger holds it: the columns of ``_KNOWN`` after the id, in their order."""
 
     live: bool
     digest: bytes
@@ -112,7 +110,7 @@ def known(session: orm.Session, poller_id: int, object_ids: cabc.Sequence[str]) 
     found: dict[str, Known] = {}
     for ids in _chunks(object_ids):
         for row in session.execute(_KNOWN, {"poller_id": poller_id, "object_ids": list(ids)}):
-            found[row[0]] = Known(*row[1:])  # type: ignore[call-arg, unused-ignore]
+            found[row[0]] = Known._make(row[1:])
     return found
 
 

@@ -13,6 +13,7 @@ from ...values.time_zones import parse_zone
 from . import digest
 from .digest import Content
 from .lookup import Known
+from .observation import Observation
 
 #: How long an upgrade of WooCommerce explains fields of rows that do not hold the store's version.
 UPGRADE_EXPLAINS = dt.timedelta(days=7)
@@ -189,21 +190,24 @@ def _has_moved(
     )
 
 
-def suspects(
-    rows: cabc.Iterable[tuple[Known | None, Body | None]],
-) -> Suspects:
+def suspects(before: cabc.Mapping[str, Known], seen: cabc.Iterable[Observation]) -> Suspects:
     """Return what would explain how objects differ from their rows, if it changed."""
     version = zone = False
-    for before, body in rows:
+    for one in seen:
         if version and zone:
             break
-        if before is None or not before.live or body is None:
+        row = before.get(one.object_id)
+        if row is None or not row.live or one.body is None or _was_modified(row, one, one.body):
             continue
-        found = differences(before, body, comparable(before, body, digest.content_of(body)))
-        if found is None or not _hold_dates(found.changed, body):
-            continue
-        version, zone = version or bool(found.one_sided), zone or bool(found.changed)
+        found = differences(row, one.body, comparable(row, one.body, digest.content_of(one.body)))
+        if found is not None and _hold_dates(found.changed, one.body):
+            version, zone = version or bool(found.one_sided), zone or bool(found.changed)
     return Suspects(version, zone)
+
+
+def _was_modified(before: Known, seen: Observation, body: Body) -> bool:
+    """Return whether a date in UTC shows that the object changed."""
+    return before.modified_at != seen.modified_at and bool(body.get("date_modified_gmt"))
 
 
 def _hold_dates(names: cabc.Iterable[str], body: Body) -> bool:
