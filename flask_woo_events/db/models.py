@@ -285,6 +285,14 @@ class Object(Base):
     revision: orm.Mapped[int] = orm.mapped_column("stamp", sa.BigInteger)
     #: The last notification with an event of the object, to keep its versions in order.
     notification_id: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+    #: Number of the function that made ``digest`` and ``fields``.
+    digest_version: orm.Mapped[int] = orm.mapped_column(sa.SmallInteger, server_default="1")
+    #: The store's version and time zone when it showed this content; empty if unknown.
+    store_version: orm.Mapped[str] = orm.mapped_column(sa.String(40), server_default="")
+    store_zone: orm.Mapped[str] = orm.mapped_column(sa.String(64), server_default="")
+    #: ``revision`` to which the three columns above belong. Releases before them change only
+    #: ``revision``; the columns then do not count.
+    described_revision: orm.Mapped[int] = orm.mapped_column(sa.BigInteger, server_default="0")
     #: Whether the store's lists show it; otherwise only its own address does.
     listed: orm.Mapped[bool] = orm.mapped_column(default=True, server_default=sa.true())
     #: When a reading first contradicted what is known, by our clock: the object was missing, or

@@ -14,6 +14,7 @@ from ..db.models import Poller, PollerState
 from ..instances.polled_resources import PollerConfiguration
 from ..instances.whole_comparison import WholeComparison
 from ..woocommerce import endpoints
+from .ledger.representation import StoreState
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,9 +65,8 @@ class Stream:
     forgotten: int = 0
     #: Whether every change of the objects sets their modified date.
     dated: bool = False
-    #: When the store was first seen with its present version of WooCommerce, by the store's
-    #: clock, if that is not its first.
-    upgraded_at: dt.datetime | None = None
+    #: The store's state as last seen.
+    store: StoreState = StoreState()
 
 
 _COLUMNS = (

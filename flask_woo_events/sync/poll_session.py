@@ -21,13 +21,13 @@ from ..instances import access, pollers
 from ..runtime import Runtime
 from ..woocommerce import endpoints
 from ..woocommerce.client import StoreClient
-from ..woocommerce.connection_check import read_system
 from ..woocommerce.endpoints import Collection, ParentLink
 from ..woocommerce.listing import Filters, Listing, order_statuses, read_filters
 from .belief import Belief
 from .cursor import Cursor, ListPosition, Stream, load_cursor
 from .judge import StoreJudge
 from .ledger.lookup import LedgerView
+from .present_store import PresentStore
 from .reading import children, comparison, excluded, missing, modified
 from .reading.base import Batch, Followups, Reading
 from .recorder import PollRecorder
@@ -69,7 +69,7 @@ class ResourceRun:
 class PollSession:
     """The resources of one instance, read with one client.
 
-    :param version: the store's version of WooCommerce, empty if unknown.
+    :param store: what the store last reported about itself.
     :param interval: the instance's poll interval.
     """
 
@@ -79,7 +79,7 @@ class PollSession:
         lease: InstanceLease,
         client: StoreClient,
         belief: Belief,
-        version: str,
+        store: PresentStore,
         interval: dt.timedelta,
     ) -> None:
         self.lease = lease
@@ -90,8 +90,7 @@ class PollSession:
         #: Selected resources that are not part of this session.
         self.waiting: list[ResourceRun] = []
         self._runtime = runtime
-        self._version = version
-        self._upgraded: tuple[dt.datetime | None] | None = None
+        self._store = store
         #: Why the store does not answer.
         self._unreachable: WooEventsError | None = None
 
@@ -224,27 +223,6 @@ class PollSession:
                 )
         return found
 
-    def upgraded_at(self, date: dt.datetime) -> dt.datetime | None:
-        """Return when the store was upgraded to its present version, if it ever was.
-
-        The store's version is read once a session, and only if an object looks upgraded.
-
-        :param date: the first date, by the store's clock, that may show the new version.
-        """
-        if self._upgraded is None:
-            found = read_system(self.client)
-            with self._runtime.database.write() as session:
-                instance = session.get_one(Instance, self.lease.instance_id, with_for_update=True)
-                facts = dict(instance.store_facts)
-                before, version = facts.get("version"), found.get("version")
-                if before and version and before != version:
-                    facts |= {**found, "upgraded": date.isoformat()}
-                    instance.store_facts = facts
-                    self._version = str(version)
-            known = facts.get("upgraded") if version else None
-            self._upgraded = (dt.datetime.fromisoformat(known) if known else None,)
-        return self._upgraded[0]
-
     @contextlib.contextmanager
     def _fail_fast(self) -> cabc.Iterator[None]:
         """Do not contact a store again that did not answer for another resource."""
@@ -269,7 +247,7 @@ class PollSession:
                 run.collection,
                 read_filters(configuration.url, last_poll=last_poll, now=now),
                 page_size=max(2, min(configuration.page_size or 100, settings.poll_page_size)),
-                version=self._version,
+                version=self._store.state.version,
                 statuses=cursor.memory.get("statuses") or (),
             ),
             ledger=run.ledger,
@@ -306,7 +284,7 @@ class PollSession:
             endpoints.named(below.parent),
             Filters(dict(below.parent_filter), feed=False),
             page_size=max(2, self._runtime.settings.poll_page_size),
-            version=self._version,
+            version=self._store.state.version,
             statuses=cursor.memory.get("statuses") or (),
         )
 
@@ -378,14 +356,11 @@ def open_poll_session(
     """
     with runtime.database.read() as session:
         instance = session.get_one(Instance, lease.instance_id)
-        store = access.load_access(session, runtime.cipher, lease.instance_id)
+        client = runtime.store_client(access.load_access(session, runtime.cipher, instance.id))
+        store = PresentStore(runtime.database, client, instance.id, instance.store_facts)
+        interval = dt.timedelta(minutes=instance.refresh_minutes)
         poll = PollSession(
-            runtime,
-            lease,
-            runtime.store_client(store),
-            Belief.from_json(instance.belief),
-            str(instance.store_facts.get("version") or ""),
-            dt.timedelta(minutes=instance.refresh_minutes),
+            runtime, lease, client, Belief.from_json(instance.belief), store, interval
         )
         has_webhooks, routes = bool(instance.hooks), runtime.handlers.routes()
         for poller in pollers.of_instance(session, lease.instance_id):
@@ -393,9 +368,8 @@ def open_poll_session(
                 continue
             stream, cursor = load_cursor(poller)
             ledger = LedgerView(runtime.database, poller.id, poller.revision)
-            recorder = PollRecorder(runtime.database, lease, renewer, stream, ledger, cursor)
+            recorder = PollRecorder(runtime.database, lease, renewer, stream, ledger, cursor, store)
             recorder.counts_missed, recorder.routes = has_webhooks, routes
-            recorder.upgraded_at = poll.upgraded_at
             (poll.runs if wanted(poller) else poll.waiting).append(
                 run := ResourceRun(
                     stream=stream,

@@ -21,6 +21,8 @@ from .ledger.identity import Evidence
 from .ledger.lookup import LedgerView
 from .ledger.observation import AGAIN_AFTER, ObservationBatch
 from .ledger.record import Recorded
+from .ledger.representation import Suspects, shows_zone
+from .present_store import PresentStore
 from .reading.base import Batch
 
 #: Seconds after which the cursor is written although nothing changed.
@@ -49,6 +51,7 @@ class PollRecorder:
         stream: Stream,
         ledger: LedgerView,
         cursor: Cursor,
+        store: PresentStore,
     ) -> None:
         self.stream = stream
         #: Objects read in full.
@@ -75,12 +78,11 @@ class PollRecorder:
         self.routes: tuple[Route, ...] = ()
         #: Count changes that no webhook announced: the store has webhooks of ours.
         self.counts_missed = False
-        #: Returns when the store was upgraded, given the date of a batch that looks like it.
-        self.upgraded_at: cabc.Callable[[dt.datetime], dt.datetime | None] = lambda _: None
         self._database = database
         self._lease = lease
         self._renewer = renewer
         self._ledger = ledger
+        self._store = store
         self._saved = time.monotonic()
 
     @contextlib.contextmanager
@@ -164,16 +166,25 @@ class PollRecorder:
         if not observed.observations:
             return None
         with self._database.read() as session:
-            screened = record.screen(session, self.stream, observed)
+            screened = record.screen(session, self.stream, observed, self._store.state)
         self._ledger.revision = screened.revision
         self.matched += screened.matched
-        if screened.unrecorded is None:
-            return None
-        if screened.reshaped:
-            upgraded_at = self.upgraded_at(observed.poll_date)
-            self.stream = dataclasses.replace(self.stream, upgraded_at=upgraded_at)
-        unrecorded = self.prove(screened.unrecorded, screened.evidence)
-        return dataclasses.replace(unrecorded, again_after=self.again_after)
+        unrecorded = screened.unrecorded
+        if unrecorded is not None:
+            unrecorded = self.prove(unrecorded, screened.evidence)
+            unrecorded = dataclasses.replace(unrecorded, again_after=self.again_after)
+        if observed.source is not Source.BASELINE:
+            self._check_store(observed, screened.suspects)
+        return unrecorded
+
+    def _check_store(self, observed: ObservationBatch, suspects: Suspects) -> None:
+        """Read the store's version and zone again if these objects look as if they changed."""
+        if suspects.version:
+            self._store.check_version(observed.poll_date)
+        bodies = (seen.body for seen in observed.observations if seen.body is not None)
+        fits = shows_zone(self._store.state, bodies)
+        if fits is False or (fits is None and suspects.zone):
+            self._store.check_zone()
 
     def _write(
         self, session: orm.Session, observed: ObservationBatch, now: dt.datetime
@@ -181,7 +192,8 @@ class PollRecorder:
         webhook = observed.source is Source.WEBHOOK
         size = outbox.WEBHOOK_BATCH if webhook else outbox.POLLING_BATCH
         rules = outbox.Rules(now=now, batch_size=size, routes=self.routes)
-        recorded = record.record(session, self.stream, observed, rules)
+        stream = dataclasses.replace(self.stream, store=self._store.state)
+        recorded = record.record(session, stream, observed, rules)
         if self.counts_missed and observed.source in _POLLED:
             missed = webhook_coverage.CoverageCounts(missed=len(recorded.emitted))
             names = self.stream.instance_id, self.stream.resource

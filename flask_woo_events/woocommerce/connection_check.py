@@ -39,11 +39,25 @@ def check_store(client: StoreClient, collections: cabc.Iterable[Collection]) -> 
         "totals": totals,
         "date": index.date.isoformat() if index.date is not None else "",
         "journal": NAMESPACE in namespaces,
-        "timezone": str(index.data.get("timezone_string", ""))[:100],
+        "timezone": read_zone(index.data),
         "users": list(oldest_users(client) or ()),
         "root": client.root,
         **read_system(client),
     }
+
+
+def read_zone(index: cabc.Mapping[str, t.Any]) -> str:
+    """Return the time zone of a site's index: a name, or an offset such as ``+05:30``.
+
+    :return: empty if the index has neither.
+    """
+    if name := str(index.get("timezone_string") or ""):
+        return name[:64]
+    try:
+        minutes = round(float(index["gmt_offset"]) * 60)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return ""
+    return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
 
 
 def _totals(

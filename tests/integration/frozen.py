@@ -112,6 +112,10 @@ class FrozenStore:
         self._bodies = bodies
         self.date = date
 
+    def objects(self) -> list[Row]:
+        """Return all objects of the collections."""
+        return [row for name in sorted(COLLECTIONS) for row in self._bodies[name]]
+
     def change(self, path: str, object_id: int, **fields: t.Any) -> None:
         """Change fields of an object at the store's current time."""
         now = self.date.replace(tzinfo=None).isoformat(timespec="seconds")

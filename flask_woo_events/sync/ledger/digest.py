@@ -30,6 +30,10 @@ VOLATILE = frozenset(
     }
 )
 
+#: The number of the function that rows without a number were written with.
+FIRST = 1
+#: The number of the function that rows are written with.
+CURRENT = 1
 _PAIR = struct.Struct(">II")
 
 
@@ -47,32 +51,61 @@ class Content:
 NOTHING = Content(GONE_DIGEST, GONE_FIELDS)
 
 
+class DigestFunction:
+    """One way to digest a representation.
+
+    A function that was released never changes, since the ledger holds its digests. A change gets
+    the next number in ``FUNCTIONS``, and ``CURRENT``.
+    """
+
+    #: Fields that are never part of a digest.
+    volatile: cabc.Set[str] = VOLATILE
+
+    def kept(self, body: cabc.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """Return the fields that count, each with the value that counts."""
+        left_out = _redundant_local_dates(body)
+        left_out.update(self.volatile)
+        kept = {name: value for name, value in body.items() if name not in left_out}
+        if "average_rating" in kept:
+            kept["average_rating"] = _rating(kept["average_rating"])
+        return kept
+
+    def digest(self, body: cabc.Mapping[str, t.Any]) -> bytes:
+        """Digest a representation without its volatile fields."""
+        data = orjson.dumps(self.kept(body), option=orjson.OPT_SORT_KEYS)
+        return hashlib.blake2b(data, digest_size=16).digest()
+
+    def content(self, body: cabc.Mapping[str, t.Any]) -> Content:
+        """Digest a representation and each of its fields."""
+        kept = self.kept(body)
+        data = orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)
+        checksums = []
+        for name, value in kept.items():
+            checksums.append(checksum_of_name(name))
+            checksums.append(zlib.crc32(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)))
+        return Content(
+            hashlib.blake2b(data, digest_size=16).digest(),
+            struct.pack(f">{len(checksums)}I", *checksums),
+        )
+
+
+#: All functions that rows of the ledger may have been written with, by number.
+FUNCTIONS: dict[int, DigestFunction] = {FIRST: DigestFunction()}
+
+
+def current() -> DigestFunction:
+    """Return the function that rows are written with."""
+    return FUNCTIONS[CURRENT]
+
+
 def digest_of(body: cabc.Mapping[str, t.Any]) -> bytes:
-    """Digest a representation without its volatile fields."""
-    data = orjson.dumps(_kept(body), option=orjson.OPT_SORT_KEYS)
-    return hashlib.blake2b(data, digest_size=16).digest()
+    """Digest a representation with the current function."""
+    return FUNCTIONS[CURRENT].digest(body)
 
 
 def content_of(body: cabc.Mapping[str, t.Any]) -> Content:
-    """Digest a representation and each of its fields."""
-    kept = _kept(body)
-    data = orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)
-    checksums = []
-    for name, value in kept.items():
-        checksums.append(_checksum(name))
-        checksums.append(_value(value))
-    return Content(
-        hashlib.blake2b(data, digest_size=16).digest(),
-        struct.pack(f">{len(checksums)}I", *checksums),
-    )
-
-
-def _kept(body: cabc.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    left_out = VOLATILE | _redundant_local_dates(body)
-    kept = {name: value for name, value in body.items() if name not in left_out}
-    if "average_rating" in kept:
-        kept["average_rating"] = _rating(kept["average_rating"])
-    return kept
+    """Digest a representation and each of its fields with the current function."""
+    return FUNCTIONS[CURRENT].content(body)
 
 
 def _redundant_local_dates(body: cabc.Mapping[str, t.Any]) -> set[str]:
@@ -81,19 +114,32 @@ def _redundant_local_dates(body: cabc.Mapping[str, t.Any]) -> set[str]:
     A draft's ``*_gmt`` date is null (WooCommerce 5.9 to 11.0), so its local date is kept.
     """
     return {
-        name[:-4]
-        for name, value in body.items()
-        if name.endswith("_gmt") and (value is not None or body.get(name[:-4]) is None)
+        local
+        for local, utc in _twins(tuple(body))
+        if body[utc] is not None or body.get(local) is None
     }
 
 
+@functools.lru_cache(maxsize=256)
+def _twins(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    # Objects of one kind have the same fields.
+    return tuple((name[:-4], name) for name in names if name.endswith("_gmt"))
+
+
 @functools.lru_cache(maxsize=4096)
-def _checksum(name: str) -> int:
+def checksum_of_name(name: str) -> int:
+    """Return the checksum of a field's name, as ``Content.fields`` has it."""
     return zlib.crc32(name.encode())
 
 
-def _value(value: object) -> int:
+def checksum_of_value(value: object) -> int:
+    """Return the checksum of a field's value, as ``Content.fields`` has it."""
     return zlib.crc32(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
+
+
+def checksums(fields: bytes) -> dict[int, int]:
+    """Return the checksums in ``Content.fields``: that of each value by that of its name."""
+    return dict(_PAIR.iter_unpack(fields))
 
 
 def changed_fields(before: bytes, after: bytes, body: cabc.Mapping[str, t.Any]) -> tuple[str, ...]:
@@ -102,28 +148,25 @@ def changed_fields(before: bytes, after: bytes, body: cabc.Mapping[str, t.Any]) 
     A field that vanished cannot be named: only its checksum was kept. Of a date and its
     ``*_gmt`` only the latter is named.
     """
-    old = dict(_PAIR.iter_unpack(before))
-    new = dict(_PAIR.iter_unpack(after))
+    old, new = checksums(before), checksums(after)
     changed = {name for name, value in new.items() if old.get(name) != value}
     return tuple(
-        name for name in sorted(body) if name not in VOLATILE and _checksum(name) in changed
+        name
+        for name in sorted(body)
+        if name not in current().volatile and checksum_of_name(name) in changed
     )
 
 
 def split_by_checksum(before: bytes, values: cabc.Mapping[str, t.Any]) -> tuple[set[str], set[str]]:
     """Return which of these fields agree with a ``Content.fields``, and which differ from it."""
-    kept = dict(_PAIR.iter_unpack(before))
-    known = {name: value for name, value in values.items() if _checksum(name) in kept}
-    same = {name for name, value in known.items() if kept[_checksum(name)] == _value(value)}
+    kept = checksums(before)
+    known = {name: value for name, value in values.items() if checksum_of_name(name) in kept}
+    same = {
+        name
+        for name, value in known.items()
+        if kept[checksum_of_name(name)] == checksum_of_value(value)
+    }
     return same, known.keys() - same
-
-
-def only_names_differ(before: bytes, after: bytes) -> bool:
-    """Return whether fields appeared or vanished while all that are in both are equal."""
-    old = dict(_PAIR.iter_unpack(before))
-    new = dict(_PAIR.iter_unpack(after))
-    both = old.keys() & new.keys()
-    return old.keys() != new.keys() and bool(both) and all(old[one] == new[one] for one in both)
 
 
 def _rating(value: object) -> object:

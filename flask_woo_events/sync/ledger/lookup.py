@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections.abc as cabc
-import dataclasses
 import datetime as dt
 import typing as t
 
@@ -12,6 +11,7 @@ from sqlalchemy import orm
 
 from ...db.database import Database
 from ...db.models import GONE_DIGEST, Object, Poller
+from .digest import FIRST
 
 #: WooCommerce writes the date of a change before the rest of it, and the journal's plugin writes
 #: its row before the change. A read less than this after that date may show half of the change,
@@ -23,9 +23,8 @@ _IDS_AT_ONCE = 500
 _MAX_NUMBER = 2**63 - 1
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Known:
-    """One object as the ledger holds it."""
+class Known(t.NamedTuple):
+    """One object as the ledger holds it: the columns of ``_KNOWN`` after the id, in their order."""
 
     live: bool
     digest: bytes
@@ -36,6 +35,10 @@ class Known:
     revision: int = 0
     notification_id: int | None = None
     created_at: dt.datetime | None = None
+    digest_version: int = FIRST
+    store_version: str = ""
+    store_zone: str = ""
+    described_revision: int = 0
     listed: bool = True
     held_at: dt.datetime | None = None
 
@@ -48,6 +51,11 @@ class Known:
     def settled(self) -> bool:
         """Whether it was read long enough after its date to hold all of that change."""
         return self.modified_at is None or self.seen_at >= self.modified_at + SETTLED_AFTER
+
+    @property
+    def described(self) -> bool:
+        """Whether the digest's version and the store's belong to this content."""
+        return self.described_revision == self.revision
 
 
 # Statements are built once: building an ``IN`` of plain values costs more than the database does.
@@ -63,6 +71,10 @@ _KNOWN = sa.select(
     Object.revision,
     Object.notification_id,
     Object.created_at,
+    Object.digest_version,
+    Object.store_version,
+    Object.store_zone,
+    Object.described_revision,
     Object.listed,
     Object.held_at,
 ).where(
@@ -123,7 +135,7 @@ def known(session: orm.Session, poller_id: int, object_ids: cabc.Sequence[str]) 
     found: dict[str, Known] = {}
     for ids in _chunks(object_ids):
         for row in session.execute(_KNOWN, {"poller_id": poller_id, "object_ids": list(ids)}):
-            found[row[0]] = Known(*row[1:])  # type: ignore[call-arg, unused-ignore]
+            found[row[0]] = Known._make(row[1:])
     return found
 
 

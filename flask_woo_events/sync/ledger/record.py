@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
+import functools
 import typing as t
 
 import orjson
@@ -15,14 +16,11 @@ from ...db.models import EventType, Object, Poller
 from ...events import outbox
 from ...values.validation import whole_number
 from ..cursor import Stream
-from . import identity, lookup
-from .digest import NOTHING, Content, changed_fields, content_of, digest_of, only_names_differ
+from . import identity, lookup, representation
+from .digest import NOTHING, Content, changed_fields, content_of, digest_of
 from .lookup import Known
 from .observation import Observation, ObservationBatch
-
-#: How long an upgrade of WooCommerce explains fields that appear or vanish. By default every
-#: object is compared within a day.
-UPGRADE_EXPLAINS = dt.timedelta(days=7)
+from .representation import StoreState
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,39 +47,38 @@ class Screened:
     unrecorded: ObservationBatch | None
     #: The ledger's revision now.
     revision: int
+    #: What of the store would explain how some of them differ.
+    suspects: representation.Suspects
     #: What the objects say about their store; complete only if something is unrecorded.
     evidence: identity.Evidence
     #: Number of live objects of the ledger that are as they are known.
     matched: int = 0
-    #: Some differ only by fields that appeared or vanished, as after an upgrade.
-    reshaped: bool = False
 
 
-def screen(session: orm.Session, stream: Stream, observed: ObservationBatch) -> Screened:
-    """Leave out what the ledger already holds, without locking anything."""
+def screen(
+    session: orm.Session, stream: Stream, observed: ObservationBatch, store: StoreState
+) -> Screened:
+    """Leave out what the ledger already holds, without locking anything.
+
+    :param store: the store's state as last seen.
+    """
     numbers = [seen.object_id for seen in observed.observations]
     before = lookup.known(session, stream.poller_id, numbers)
     revision = lookup.revision(session, stream.poller_id)
     unrecorded = [
         seen
         for seen in observed.observations
-        if not _holds(before.get(seen.object_id), seen)
+        if not _holds(before.get(seen.object_id), seen, store)
         or _is_backfilled(stream, before.get(seen.object_id), seen)
     ]
     live = {object_id for object_id, known in before.items() if known.live}
     return Screened(
         dataclasses.replace(observed, observations=unrecorded) if unrecorded else None,
         revision,
+        representation.suspects(before, unrecorded),
         identity.gather(before, observed.observations) if unrecorded else identity.Evidence(),
         len(live - {seen.object_id for seen in unrecorded}),
-        any(_is_reshaped(before.get(seen.object_id), seen) for seen in unrecorded),
     )
-
-
-def _is_reshaped(before: Known | None, seen: Observation) -> bool:
-    if before is None or not before.live or seen.body is None:
-        return False
-    return only_names_differ(before.fields, content_of(seen.body).fields)
 
 
 def _is_backfilled(stream: Stream, before: Known | None, seen: Observation) -> bool:
@@ -92,7 +89,7 @@ def _is_backfilled(stream: Stream, before: Known | None, seen: Observation) -> b
     return seen.body is not None and not seen.excluded
 
 
-def _holds(before: Known | None, seen: Observation) -> bool:
+def _holds(before: Known | None, seen: Observation, store: StoreState) -> bool:
     if before is None:
         return seen.body is None or seen.excluded
     if before.held_at is not None:
@@ -105,6 +102,7 @@ def _holds(before: Known | None, seen: Observation) -> bool:
         and before.listed == seen.listed
         and before.modified_at == seen.modified_at
         and before.settled
+        and representation.is_current(before, store)
         and before.digest == digest_of(seen.body)
     )
 
@@ -148,7 +146,7 @@ def hold(
         if known.live and known.held_at is None
     ]
     if rows:
-        session.execute(sa.update(Object), rows)
+        session.execute(_update(tuple(rows[0])), [_for_update(row) for row in rows])
 
 
 class Recorder:
@@ -171,8 +169,11 @@ class Recorder:
         self.updates: list[dict[str, t.Any]] = []
         #: Rows whose content is the same, read at a later date.
         self.touched: list[dict[str, t.Any]] = []
+        #: Those that were read by an older function, or in another state of the store.
+        self.rewritten: list[dict[str, t.Any]] = []
         #: Rows that wait for a second reading.
         self.holds: list[dict[str, t.Any]] = []
+        self._description = representation.described(stream.store, revision)
 
     def process(self, seen: Observation, before: Known | None) -> None:
         """Decide what one observation changes."""
@@ -192,41 +193,47 @@ class Recorder:
             self._change(seen, before, content_of(seen.body), created=True)
         elif seen.excluded or before.excluded:
             if before.live or not seen.excluded:
-                self._filter(seen, before, content_of(seen.body))
-        elif before.live and before.digest == digest_of(seen.body):
-            if not _holds(before, seen):
-                self.touched.append(
-                    self._row(seen)
-                    | {"seen_at": seen.seen_at, "listed": seen.listed, "held_at": None}
-                )
+                self._filter(seen, before, seen.body)
+        elif before.live and representation.agrees(before, seen.body):
+            self._touch(seen, before, seen.body)
         else:
             content = content_of(seen.body)
-            if before.live and self._is_explained_by_upgrade(seen, before, content):
+            if before.live and self._explains(seen, before, seen.body, content):
                 self._keep(seen, before, content)
             else:
                 self._change(seen, before, content)
 
-    def _filter(self, seen: Observation, before: Known, content: Content) -> None:
+    def _filter(self, seen: Observation, before: Known, body: cabc.Mapping[str, t.Any]) -> None:
         """Record that a new filter excludes an object, or includes it again."""
-        unchanged = content.digest == before.digest
-        if unchanged or self._is_explained_by_upgrade(seen, before, content):
+        content = content_of(body)
+        if representation.agrees(before, body) or self._explains(seen, before, body, content):
             self._keep(seen, before, content)
         else:
             self._change(seen, before, content)
 
-    def _is_explained_by_upgrade(self, seen: Observation, before: Known, content: Content) -> bool:
-        """Return whether the object differs only by the fields of the store's new version.
+    def _explains(
+        self, seen: Observation, before: Known, body: cabc.Mapping[str, t.Any], content: Content
+    ) -> bool:
+        return representation.explains(self.stream.store, before, body, content, seen.seen_at)
 
-        An object that was already read under the new version has no such excuse: a field that
-        appears in it is a change.
-        """
-        upgraded_at = self.stream.upgraded_at
-        return (
-            upgraded_at is not None
-            and before.seen_at < upgraded_at
-            and seen.seen_at - upgraded_at < UPGRADE_EXPLAINS
-            and only_names_differ(before.fields, content.fields)
-        )
+    def _touch(self, seen: Observation, before: Known, body: cabc.Mapping[str, t.Any]) -> None:
+        """Keep the date of a later read, and how the same content is written now."""
+        row = self._row(seen) | {
+            "seen_at": seen.seen_at,
+            "listed": seen.listed,
+            "held_at": None,
+        }
+        if representation.is_outdated(before, self.stream.store):
+            content = content_of(body)
+            row |= representation.described_again(self.stream.store, before)
+            self.rewritten.append(row | {"digest": content.digest, "fields": content.fields})
+        elif (
+            before.modified_at != seen.modified_at
+            or before.listed != seen.listed
+            or before.held_at is not None
+            or not before.settled
+        ):
+            self.touched.append(row)
 
     def _is_older(self, seen: Observation, before: Known) -> bool:
         """Return whether a replica, a cache or a restored backup may have shown the object."""
@@ -286,12 +293,13 @@ class Recorder:
             gone = dataclasses.replace(seen, body=None)
             self._emit(gone, EventType.DELETED, before.version + 1, before.notification_id, ())
             version = before.version + 1
-            before = dataclasses.replace(before, live=False, digest=NOTHING.digest, version=version)
+            before = before._replace(live=False, digest=NOTHING.digest, version=version)
         if seen.body is None:
             kind = EventType.DELETED
         elif not created and (before.live or before.excluded):
             kind = EventType.UPDATED
-            changed = changed_fields(before.fields, content.fields, seen.body)
+            compared = representation.comparable(before, seen.body, content)
+            changed = changed_fields(before.fields, compared.fields, seen.body)
         else:
             kind = EventType.CREATED
         version = self._next_version(before)
@@ -341,8 +349,9 @@ class Recorder:
             "fields": content.fields,
             "seen_at": seen.seen_at,
             "version": version,
-            "revision": self.revision,
+            "stamp": self.revision,
             "notification_id": None,
+            **self._description,
             "listed": seen.listed,
             "held_at": None,
         }
@@ -352,16 +361,33 @@ class Recorder:
         for row in (*self.inserts, *self.updates):
             row["notification_id"] = notification_ids.get(row["object_id"], row["notification_id"])
         if self.inserts:
-            session.execute(sa.insert(Object), self.inserts)
-        if self.updates:
-            session.execute(sa.update(Object), self.updates)
-        if self.touched:
-            session.execute(sa.update(Object), self.touched)
-        if self.holds:
-            session.execute(sa.update(Object), self.holds)
+            session.execute(_INSERT, self.inserts)
+        for rows in filter(None, (self.updates, self.touched, self.rewritten, self.holds)):
+            session.execute(_update(tuple(rows[0])), [_for_update(row) for row in rows])
         if self.inserts or self.updates:
             mine = sa.update(Poller).where(Poller.id == self.stream.poller_id)
             session.execute(mine.values(revision=self.revision))
+
+
+# Without the mapper, which costs more than the database does.
+_TABLE = t.cast(sa.Table, Object.__table__)
+_INSERT = sa.insert(_TABLE)
+_KEY = ("poller_id", "object_id")
+
+
+@functools.cache
+def _update(names: tuple[str, ...]) -> sa.Update:
+    """Return the statement that changes these columns of a row."""
+    key = [_TABLE.c[name] == sa.bindparam(f"its_{name}") for name in _KEY]
+    values: dict[str, t.Any] = {name: sa.bindparam(name) for name in names if name not in _KEY}
+    return sa.update(_TABLE).where(*key).values(values)
+
+
+def _for_update(row: dict[str, t.Any]) -> dict[str, t.Any]:
+    # Parameters with the name of a column would be set.
+    for name in _KEY:
+        row[f"its_{name}"] = row.pop(name)
+    return row
 
 
 def _later(date: dt.datetime | None, since: dt.datetime) -> bool:

@@ -1,0 +1,81 @@
+"""The present store: its version and time zone, which decide how it shows its objects."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import datetime as dt
+import typing as t
+
+from ..db.database import Database
+from ..db.models import Instance
+from ..errors import StoreError
+from ..woocommerce.client import StoreClient
+from ..woocommerce.connection_check import read_system, read_zone
+from .ledger.representation import StoreState
+
+
+class PresentStore:
+    """What one store last reported about itself, read again when its objects look different.
+
+    Version and zone are each read at most once in the object's life, which is a poll session.
+
+    :param facts: ``Instance.store_facts``.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        client: StoreClient,
+        instance_id: int,
+        facts: cabc.Mapping[str, t.Any],
+    ) -> None:
+        self.state = StoreState(
+            version=str(facts.get("version") or ""), zone=str(facts.get("timezone") or "")
+        )
+        self._database = database
+        self._client = client
+        self._instance_id = instance_id
+        self._asked: set[str] = set()
+
+    def check_version(self, date: dt.datetime) -> None:
+        """Read the version: objects have other fields than before.
+
+        :param date: the first date, by the store's clock, that may show a new version.
+        """
+        if "version" in self._asked:
+            return
+        self._asked.add("version")
+        found = read_system(self._client)
+        version = found.get("version")
+        if not version:
+            return
+        with self._database.write() as session:
+            instance = session.get_one(Instance, self._instance_id, with_for_update=True)
+            facts = dict(instance.store_facts)
+            before = facts.get("version")
+            if before != version:
+                facts |= found
+                facts |= {"upgraded": date.isoformat()} if before else {}
+                instance.store_facts = facts
+        upgraded = facts.get("upgraded")
+        self.state = dataclasses.replace(
+            self.state,
+            version=str(version),
+            upgraded_at=dt.datetime.fromisoformat(upgraded) if upgraded else None,
+        )
+
+    def check_zone(self) -> None:
+        """Read the time zone: objects have other local dates than before."""
+        if "zone" in self._asked:
+            return
+        self._asked.add("zone")
+        try:
+            zone = read_zone(self._client.index().data)
+        except StoreError:
+            return
+        if zone and zone != self.state.zone:
+            with self._database.write() as session:
+                instance = session.get_one(Instance, self._instance_id, with_for_update=True)
+                instance.store_facts = {**instance.store_facts, "timezone": zone}
+            self.state = dataclasses.replace(self.state, zone=zone)
