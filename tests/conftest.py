@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import gc
 import pathlib
 import tempfile
 import typing as t
@@ -24,6 +25,16 @@ BACKENDS = [
     pytest.param("postgresql", marks=pytest.mark.postgresql),
     pytest.param("mariadb", marks=pytest.mark.mariadb),
 ]
+
+
+def pytest_collection_finish() -> None:
+    """Exempt the modules and the collected tests, which stay to the end, from garbage collection.
+
+    Together with less frequent collections this saves a tenth of the time of most tests.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 @pytest.fixture(scope="session")
