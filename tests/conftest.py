@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import gc
 import pathlib
 import tempfile
 import typing as t
@@ -24,6 +25,16 @@ BACKENDS = [
     pytest.param("postgresql", marks=pytest.mark.postgresql),
     pytest.param("mariadb", marks=pytest.mark.mariadb),
 ]
+
+
+def pytest_collection_finish() -> None:
+    """Exempt the modules and the collected tests, which stay to the end, from garbage collection.
+
+    Together with less frequent collections this saves a tenth of the time of most tests.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 @pytest.fixture(scope="session")
@@ -140,6 +151,24 @@ def compiled_rules() -> cabc.Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(werkzeug.routing.Rule, "compile", compile_once)
         yield
+
+
+@pytest.fixture(autouse=True)
+def unsynced_commits(request: pytest.FixtureRequest) -> cabc.Iterator[None]:
+    """Commit to SQLite without waiting for the disk, but for tests that cut its power."""
+    if request.node.get_closest_marker("power_cut"):
+        yield
+        return
+    sa.event.listen(sa.Engine, "engine_connect", _leave_out_syncs)
+    yield
+    sa.event.remove(sa.Engine, "engine_connect", _leave_out_syncs)
+
+
+def _leave_out_syncs(connection: sa.Connection) -> None:
+    if connection.dialect.name == "sqlite" and "synced" not in connection.info:
+        # Not when the driver connects: the package sets the pragma itself after that.
+        connection.connection.cursor().execute("PRAGMA synchronous=OFF")
+        connection.info["synced"] = False
 
 
 @pytest.fixture(scope="session", autouse=True)

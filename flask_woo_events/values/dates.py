@@ -26,6 +26,7 @@ DEFAULT_FORMAT = "yyyy-MM-dd'T'HH:mm:ss"
 
 # Characters of a date that a query does not escape. A plus sign would be read as a space.
 _PLAIN = ":/,'"
+_BRACE = re.compile("[{}]")
 _ZONE_THEN_FORMAT = re.compile(
     r"(?:\{(?P<braced>[^{}]*)\}|(?P<zone>(?:[A-Za-z][A-Za-z0-9_/]*(?:-[A-Za-z][A-Za-z0-9_/]*)*)?"
     r"(?:[+-]\d{1,2}(?::?\d\d)?)?))(?::(?P<format>.*))?"
@@ -113,10 +114,10 @@ def expand_macros(
 
 def _closing_brace(url: str, place: int) -> int:
     depth = 1
-    for index in range(place, len(url)):
-        depth += {"{": 1, "}": -1}.get(url[index], 0)
+    for brace in _BRACE.finditer(url, place):
+        depth += 1 if brace[0] == "{" else -1
         if depth == 0:
-            return index
+            return brace.start()
     raise DatePatternError("a macro ${…} is not closed", "url")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
-import http.server
 import pathlib
 import shutil
 
@@ -25,7 +24,6 @@ from tests.integration.host_app import (
     runtime_of,
 )
 from tests.integration.store_to_callback import VERSIONS, StoreToCallback, open_env
-from tests.serving import serve_handler
 
 FOLDER = pathlib.Path(__file__).parent
 
@@ -42,23 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def store_server() -> cabc.Iterator[StubStore]:
     """Serve a stub store on loopback."""
-    store = StubStore()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, kind, body = store.answer(self.path)
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("X-WP-Total", "0")
-            self.send_header("X-WP-TotalPages", "0")
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with serve_handler(Handler) as store.url:
+    with StubStore().serving() as store:
         yield store
 
 

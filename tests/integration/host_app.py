@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
+import contextlib
 import copy
 import dataclasses
 import datetime as dt
+import http.server
 import pathlib
 import typing as t
 import urllib.parse
@@ -18,6 +21,7 @@ import flask_woo_events
 from flask_woo_events.instances import accounts
 from flask_woo_events.runtime import Runtime
 from flask_woo_events.values.crypto import Cipher
+from tests.serving import serve_handler
 
 NOW = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.UTC)
 SYSTEM_STATUS = {
@@ -48,6 +52,28 @@ class StubStore:
             "/wp-json/wc/v3/system_status": _json(200, SYSTEM_STATUS),
         }
         self._collection = _json(200, [])
+
+    @contextlib.contextmanager
+    def serving(self) -> cabc.Iterator[t.Self]:
+        """Serve the store on loopback."""
+        store = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                status, kind, body = store.answer(self.path)
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.send_header("X-WP-Total", "0")
+                self.send_header("X-WP-TotalPages", "0")
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        with serve_handler(Handler) as self.url:
+            yield self
 
     def refuse(self, path: str, status: int, code: str, message: str) -> None:
         """Answer one path with an error of WooCommerce's."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import contextlib
+import pathlib
+import shutil
 import socket
 import typing as t
 
@@ -16,7 +19,18 @@ from hypothesis import strategies as st
 
 from flask_woo_events.db.models import Configuration, Instance
 from tests.examples import examples
-from tests.integration.host_app import PREFIX, Api, Body, Headers, body_for, runtime_of
+from tests.integration.host_app import (
+    PREFIX,
+    Api,
+    Body,
+    Headers,
+    StubStore,
+    add_account,
+    body_for,
+    dispose,
+    make_app,
+    runtime_of,
+)
 from tests.serving import serve_app
 
 CONFIGURATION = "event.poller.configuration"
@@ -136,6 +150,28 @@ CONFIGURATIONS: list[tuple[Body, str]] = [
 ]
 
 
+@pytest.fixture(scope="module")
+def strict_app(
+    tmp_path_factory: pytest.TempPathFactory, tables: pathlib.Path
+) -> cabc.Iterator[flask.Flask]:
+    """Make an application for all tests whose input is refused, which leaves nothing behind."""
+    folder = tmp_path_factory.mktemp("strict")
+    shutil.copy(tables, folder / "host.sqlite3")
+    app = make_app(folder)
+    yield app
+    dispose(app)
+
+
+@pytest.fixture(scope="module")
+def strict_api(strict_app: flask.Flask) -> cabc.Iterator[Api]:
+    """Return its API as ann calls it, who has one instance."""
+    account = add_account(strict_app, "ann", "acme")
+    with StubStore().serving() as store:
+        api = Api(strict_app.test_client(), account.headers, store.url)
+        api.create()
+        yield api
+
+
 def _refused(response: t.Any, words: str) -> None:
     assert 400 <= response.status_code < 500, response.text
     assert words in response.json["message"]
@@ -143,19 +179,23 @@ def _refused(response: t.Any, words: str) -> None:
 
 
 @pytest.mark.parametrize(("keys", "words"), CONFIGURATIONS, ids=_label)
-def test_wrong_configuration(app: flask.Flask, api: Api, keys: Body, words: str) -> None:
+def test_wrong_configuration(
+    strict_app: flask.Flask, strict_api: Api, keys: Body, words: str
+) -> None:
     """An invalid value is refused with the name of its key."""
-    _refused(api.call("POST", "/instances", body_for(api.store, **keys)), words)
-    assert _stored(app) == []
+    stored = _stored(strict_app)
+    _refused(strict_api.call("POST", "/instances", body_for(strict_api.store, **keys)), words)
+    assert _stored(strict_app) == stored
 
 
 @pytest.mark.parametrize(("keys", "words"), CONFIGURATIONS, ids=_label)
-def test_wrong_change(app: flask.Flask, api: Api, keys: Body, words: str) -> None:
+def test_wrong_change(strict_app: flask.Flask, strict_api: Api, keys: Body, words: str) -> None:
     """An invalid value does not change an instance."""
-    created = api.create()
-    stored = _stored(app)
-    _refused(api.call("PATCH", f"/instances/{created['id']}", {"configuration": keys}), words)
-    assert _stored(app) == stored
+    stored = _stored(strict_app)
+    _refused(
+        strict_api.call("PATCH", _first(strict_app, strict_api), {"configuration": keys}), words
+    )
+    assert _stored(strict_app) == stored
 
 
 #: Changes of a valid body, and the name that the message must contain.
@@ -188,10 +228,11 @@ BODIES: list[tuple[Body, str]] = [
 
 
 @pytest.mark.parametrize(("changes", "words"), BODIES, ids=_label)
-def test_wrong_body(app: flask.Flask, api: Api, changes: Body, words: str) -> None:
+def test_wrong_body(strict_app: flask.Flask, strict_api: Api, changes: Body, words: str) -> None:
     """An invalid body is refused with the name of its field."""
-    _refused(api.call("POST", "/instances", body_for(api.store) | changes), words)
-    assert _stored(app) == []
+    stored = _stored(strict_app)
+    _refused(strict_api.call("POST", "/instances", body_for(strict_api.store) | changes), words)
+    assert _stored(strict_app) == stored
 
 
 def _nested(depth: int) -> bytes:
@@ -219,13 +260,15 @@ def _nested(depth: int) -> bytes:
     ids=_label,
 )
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_malformed_body(app: flask.Flask, api: Api, method: str, data: bytes, words: str) -> None:
+def test_malformed_body(
+    strict_app: flask.Flask, strict_api: Api, method: str, data: bytes, words: str
+) -> None:
     """A body that is not a JSON object, or that no database can store, is refused."""
-    path = f"/instances/{api.create()['id']}" if method == "PATCH" else "/instances"
-    stored = _stored(app)
-    response = _send(api.client, method, path, data, api.headers)
+    path = _first(strict_app, strict_api) if method == "PATCH" else "/instances"
+    stored = _stored(strict_app)
+    response = _send(strict_api.client, method, path, data, strict_api.headers)
     _refused(response, words)
-    assert _stored(app) == stored
+    assert _stored(strict_app) == stored
 
 
 def _send(

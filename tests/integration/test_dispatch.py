@@ -132,6 +132,11 @@ def test_an_hour_of_failures_loses_nothing(any_database: Database) -> None:
         for _hour in range(80):
             env.dispatch()
             env.clock.move(3600)
+            if set(env.statuses()) == {"delivered"}:
+                break
+        for _hour in range(3):
+            env.dispatch()  # Nothing is sent again.
+            env.clock.move(3600)
     assert env.statuses() == {"delivered": sum(versions.values())}
     assert callback.seen == set(MODES)
     _in_order_and_whole(callback, versions, env.too_late())
@@ -316,14 +321,14 @@ def test_a_callback_that_never_recovers_is_stopped(any_database: Database) -> No
     receiver = CallbackReceiver(lambda _: 500)
     with receiver.serve() as url:
         env = open_env(any_database, url)
-        for number in range(200):
+        for number in range(100):
             env.ledger.see({"id": number})
         for _ in range(100):
             env.dispatch()
             env.clock.move(3600)
             if not env.subscription().active:
                 break
-    assert env.statuses() == {"queued": 200}
+    assert env.statuses() == {"queued": 100}
     assert env.clock() - NOW > dt.timedelta(hours=75)
 
 
@@ -334,9 +339,9 @@ def test_one_notification_has_all_its_attempts(any_database: Database, schedule:
     with receiver.serve() as url:
         env = open_env(any_database, url, retry_schedule=schedule)
         env.ledger.see({"id": 1})
-        for _ in range(400):
+        for _ in range(100):
             env.dispatch()
-            env.clock.move(900)
+            env.clock.move(3600)
     assert len(receiver.received) == 10
     assert env.statuses() == {"queued": 1} and not env.subscription().active
 

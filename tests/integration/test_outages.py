@@ -199,6 +199,7 @@ def test_webhooks_are_refused_only_during_an_outage(
 
 
 @pytest.mark.slow
+@pytest.mark.power_cut
 @pytest.mark.parametrize("synchronous_normal", [False, True], ids=["FULL", "NORMAL"])
 def test_acknowledged_webhooks_survive_a_power_cut(
     synchronous_normal: bool, tmp_path: pathlib.Path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import collections.abc as cabc
 import contextlib
+import functools
 import gzip
 import pathlib
 import shutil
@@ -56,9 +57,29 @@ class WebhookEndpoint:
 @pytest.fixture
 def endpoint(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[WebhookEndpoint]:
     """Connect an instance that uses webhooks."""
+    with _connected(tmp_path, tables) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="module")
+def refusing(
+    tmp_path_factory: pytest.TempPathFactory, tables: pathlib.Path
+) -> cabc.Iterator[WebhookEndpoint]:
+    """Connect one for all tests whose webhooks are refused, which leaves nothing behind."""
+    with _connected(tmp_path_factory.mktemp("refusing"), tables) as endpoint:
+        yield endpoint
+
+
+@contextlib.contextmanager
+def _connected(folder: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[WebhookEndpoint]:
     with contextlib.ExitStack() as stack:
-        shutil.copy(tables, tmp_path / "host.sqlite3")
-        yield WebhookEndpoint(open_env("11.0", tmp_path, stack, hooked=True, counts=(1, 1, 1, 1)))
+        shutil.copy(tables, folder / "host.sqlite3")
+        yield WebhookEndpoint(open_env("11.0", folder, stack, hooked=True, counts=(1, 1, 1, 1)))
+
+
+@functools.cache
+def _bomb() -> bytes:
+    return gzip.compress(b"\0" * 50_000_000)
 
 
 def test_genuine_webhook_is_stored(endpoint: WebhookEndpoint) -> None:
@@ -101,10 +122,10 @@ def _forged(endpoint: WebhookEndpoint) -> dict[str, t.Any]:
      "in another case", "twice, the first one wrong", "twice, the second one wrong", "two in one",
      "in another header", "with an underscore"],
 )  # fmt: skip
-def test_forged(endpoint: WebhookEndpoint, forgery: str) -> None:
+def test_forged(refusing: WebhookEndpoint, forgery: str) -> None:
     """An invalid signature is a 401, and nothing is stored."""
-    assert endpoint.post(BODY, _forged(endpoint)[forgery]).status_code == 401
-    assert endpoint.stored() == 0
+    assert refusing.post(BODY, _forged(refusing)[forgery]).status_code == 401
+    assert refusing.stored() == 0
 
 
 def test_genuine_webhook_at_another_url(endpoint: WebhookEndpoint) -> None:
@@ -123,12 +144,12 @@ def test_genuine_webhook_at_another_url(endpoint: WebhookEndpoint) -> None:
     "address",
     ["", "1", "MQ", "MQ==x", "../1", "%2e%2e", "[1,1]", "WzEsMV0", "WzEsMV0.x", "Ⅷ", "a" * 5000],
 )
-def test_invalid_urls(endpoint: WebhookEndpoint, address: str) -> None:
+def test_invalid_urls(refusing: WebhookEndpoint, address: str) -> None:
     """A URL that the application did not sign is refused."""
     path = f"{PREFIX}{webhook_urls.PATH}/{address}"
-    response = endpoint.post(BODY, {SIGNATURE: endpoint.signature(hook=Hook(99, 1))}, path)
+    response = refusing.post(BODY, {SIGNATURE: refusing.signature(hook=Hook(99, 1))}, path)
     assert response.status_code in (401, 404), response.text
-    assert endpoint.stored() == 0
+    assert refusing.stored() == 0
 
 
 def test_altered_url(endpoint: WebhookEndpoint) -> None:
@@ -183,8 +204,7 @@ def test_content_types(endpoint: WebhookEndpoint, kind: str) -> None:
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "identity", "x"])
 def test_body_is_not_decompressed(endpoint: WebhookEndpoint, encoding: str) -> None:
     """A compressed body stays as it is, so a compression bomb costs nothing."""
-
-    body = gzip.compress(b"\0" * 50_000_000)
+    body = _bomb()
     headers = {SIGNATURE: endpoint.signature(body), "Content-Encoding": encoding}
     began = time.process_time()
     assert endpoint.post(body, headers).status_code == 200  # A hint that names nothing.
@@ -201,10 +221,10 @@ def test_largest_body(endpoint: WebhookEndpoint, more: int, status: int) -> None
 
 
 @pytest.mark.parametrize("headers", [{}, {SIGNATURE: "no signature"}])
-def test_large_body_without_a_signature(endpoint: WebhookEndpoint, headers: dict[str, str]) -> None:
+def test_large_body_without_a_signature(refusing: WebhookEndpoint, headers: dict[str, str]) -> None:
     """Without a well-formed signature, only a body as small as a ping's is read."""
-    assert endpoint.post(b"x" * 2000, headers).status_code in (401, 413)
-    assert endpoint.stored() == 0
+    assert refusing.post(b"x" * 2000, headers).status_code in (401, 413)
+    assert refusing.stored() == 0
 
 
 def _raw(endpoint: WebhookEndpoint, lines: list[str], *pieces: bytes) -> bytes:

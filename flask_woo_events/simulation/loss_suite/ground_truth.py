@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
+
+import orjson
 
 from ...sync.ledger.digest import digest_of
 from ..store import SimulatedStore
@@ -22,9 +25,9 @@ KINDS = {
 def truth(store: SimulatedStore) -> dict[ObjectKey, bytes]:
     """Return the digest of every live object of a store."""
     return {
-        (resource, str(number)): digest_of(_shown(store, kind, number, body))
+        (resource, str(number)): _digest(body, _shown_parent(store, kind, number))
         for resource, kind in KINDS.items()
-        for number, body in store.truth(kind).items()
+        for number, body in store.encoded(kind).items()
         if not _hidden(store, kind, number)
     }
 
@@ -45,9 +48,13 @@ def _hidden(store: SimulatedStore, kind: str, number: int) -> bool:
     return order is None or order.status == "trash"
 
 
-def _shown(
-    store: SimulatedStore, kind: str, number: int, body: dict[str, t.Any]
-) -> dict[str, t.Any]:
-    if kind in ("variations", "refunds"):
-        return {**body, "parent_id": parent_of(store, kind, number)}
-    return body
+def _shown_parent(store: SimulatedStore, kind: str, number: int) -> int | None:
+    """Return the parent that the extension adds to an object, if it has one."""
+    return parent_of(store, kind, number) if kind in ("variations", "refunds") else None
+
+
+@functools.lru_cache(4096)
+def _digest(encoded: bytes, parent: int | None) -> bytes:
+    """Digest one object; most are the same at each call of ``truth``."""
+    body: dict[str, t.Any] = orjson.loads(encoded)
+    return digest_of(body if parent is None else {**body, "parent_id": parent})

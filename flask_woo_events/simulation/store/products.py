@@ -127,9 +127,15 @@ class Products(Resource):
         if row.parent:
             # The row's cache belongs to the collection of variations.
             return encode(self.render(row))
+        return self._with_related(row, self.related(row))
+
+    def repeatable(self, row: Row) -> bytes:
+        """Return the representation without related ids."""
+        return self._with_related(row, [])
+
+    def _with_related(self, row: Row, related: list[int]) -> bytes:
         before, after = self.pieces(row)
-        related = ",".join(map(str, self.related(row)))
-        return b'%b"related_ids":[%b]%b' % (before, related.encode(), after)
+        return b'%b"related_ids":[%b]%b' % (before, ",".join(map(str, related)).encode(), after)
 
     def trimmed(self, row: Row, fields: str) -> bytes:
         """Return only some fields; related ids are never cached."""

@@ -121,6 +121,10 @@ class Resource:
         """Return the representation as bytes."""
         return self.pieces(row)[0]
 
+    def repeatable(self, row: Row) -> bytes:
+        """Return the representation without what is drawn at random."""
+        return self.encoded(row)
+
     def trimmed(self, row: Row, fields: str) -> bytes:
         """Return only the fields that ``_fields`` lists."""
         if self.cached and row.trimmed is not None and row.trimmed[0] == fields:

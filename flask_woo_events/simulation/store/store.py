@@ -19,16 +19,19 @@ from .encoding import Json
 from .faults import Fault, Faults, Reset, spoil
 from .lies import Lies
 from .plugin_journal import PATHS
+from .resource import Resource
 from .responses import RestError, SimulatedResponse, no_route
 from .routes import Routes
 from .sample_data import populate
 from .server import Server
 from .state import Shop
 from .store_side import StoreSide
+from .tables import Row
 from .webhook_sender import WebhookSender
 
 #: Maximum number of requests in the log.
 LOGGED = 100_000
+Shown = t.TypeVar("Shown")
 _API = "/wp-json/wc/v3/"
 _REALM = (
     "WooCommerce API. Use a consumer key in the username field and a consumer secret in the"
@@ -124,11 +127,22 @@ class SimulatedStore:
 
     def truth(self, resource: str) -> dict[int, Json]:
         """Return all live objects of a resource by id, as a client would read them now."""
-        source = getattr(self.routes, resource)
+        source: Resource = getattr(self.routes, resource)
+        return self._live(resource, lambda row: orjson.loads(source.encoded(row)))
+
+    def encoded(self, resource: str) -> dict[int, bytes]:
+        """Return the JSON of the same objects, which differs only when the object does.
+
+        The related ids of products, which the store draws at random, are left out.
+        """
+        source: Resource = getattr(self.routes, resource)
+        return self._live(resource, source.repeatable)
+
+    def _live(self, resource: str, show: cabc.Callable[[Row], Shown]) -> dict[int, Shown]:
         with self.shop.lock:
             return {
-                row.id: orjson.loads(source.encoded(row))
-                for row in source.table
+                row.id: show(row)
+                for row in getattr(self.routes, resource).table
                 if row.status != "trash"
                 and (resource != "customers" or row.fields.get("role") == "customer")
             }
