@@ -130,7 +130,7 @@ def record(
     return Recorded(
         tuple(change.object_id for change in recorder.events),
         tuple(recorder.stale),
-        tuple(row["object_id"] for row in recorder.holds),
+        tuple(recorder.older),
         sum(change.event_type is EventType.DELETED for change in recorder.events),
         revision + bool(recorder.inserts or recorder.updates),
     )
@@ -171,7 +171,8 @@ class Recorder:
         self.touched: list[dict[str, t.Any]] = []
         #: Those that were read by an older function, or in another state of the store.
         self.rewritten: list[dict[str, t.Any]] = []
-        #: Rows that wait for a second reading.
+        self.older: list[str] = []
+        #: Rows that wait for a second reading, or no longer do.
         self.holds: list[dict[str, t.Any]] = []
         self._description = representation.described(stream.store, revision)
 
@@ -183,6 +184,7 @@ class Recorder:
             if seen.body is not None and not seen.excluded:
                 self._add(seen, content_of(seen.body), before)
         elif self._is_older(seen, before) and not self._is_second(before):
+            self.older.append(seen.object_id)
             self.holds.append(self._key(seen) | {"held_at": before.held_at or self.now})
         elif seen.body is None:
             if before.live:
