@@ -43,6 +43,14 @@ SETTINGS = {
     "WOO_EVENTS_PUBLIC_URL": f"{PUBLIC}{PREFIX}",
 }
 RESOURCES = ("orders", "products", "discounts", "customers")
+#: A status of no list, as of a plugin that is off.
+PARKED = "parked"
+#: Resources that such a status hides, the simulator's names of them, and their children.
+HIDEABLE = (
+    ("orders", "orders", "refunds"),
+    ("products", "products", "variations"),
+    ("discounts", "coupons", ""),
+)
 #: Lies during which no event may be false, however long they last.
 ALWAYS_NOTICED = {"copy"}
 #: Lies during which no event may be false if they are short.
@@ -95,8 +103,6 @@ class LyingEnv(HistoryEnv):
         self._start = start
         self.vendor_type = "webhook" if start.mode == "webhooks" else "polling"
         self.resources = (*RESOURCES, "variations", "refunds") if start.nested else RESOURCES
-        #: Objects that no list shows although they exist.
-        self.unlisted: set[ObjectKey] = set()
         self.counts = Counts(histories=1)
         #: The kind of the current lie, and its false events.
         self._lie, self._ends = "", False
@@ -131,27 +137,31 @@ class LyingEnv(HistoryEnv):
 
     def keep_backup(self) -> None:
         """Back up the database, for copies and restores of the present state."""
-        backup = self.store.acts.snapshot(journal=True)
-        self._backups.append((backup, frozenset(self.unlisted)))
+        self._backups.append(self.store.acts.snapshot(journal=True))
+
+    def _backup(self, value: int) -> Backup:
+        return self._backups[-1 - value % min(3, len(self._backups))]
 
     def restore(self, value: int) -> None:
         """Restore one of the last backups of the store, which lives on from there."""
-        backup, unlisted = self._backups[-1 - value % min(3, len(self._backups))]
-        self.store.acts.restore_backup(backup)
-        self.unlisted = set(unlisted)
+        self.store.acts.restore_backup(self._backup(value))
         self.record()
 
-    def hide(self, resource: str, kind: str, number: int, status: str) -> None:
-        """Give an object another status, as by SQL; a status of no list hides it."""
+    def hide(self, kind: str, number: int, status: str = PARKED) -> None:
+        """Write the status of an object as by SQL; no list shows the default one."""
         self.store.acts.sql_status(kind, number, status)
-        below = {"orders": "refunds", "products": "variations"}.get(kind, "")
-        keys = {(resource, str(number))}
-        if below:
-            rows = self.store.shop.children_of(below, number)
-            keys |= {(below, str(row.id)) for row in rows}
-        # Children stay unlisted: a poll may read them while their parent is hidden.
-        self.unlisted |= keys
         self.record()
+
+    @property
+    def unlisted(self) -> set[ObjectKey]:
+        """The objects that no list shows although they exist, and their children."""
+        tables, found = self.store.shop.tables, set[ObjectKey]()
+        for resource, kind, below in HIDEABLE:
+            for row in tables[kind]:
+                if row.status == PARKED:
+                    children = self.store.shop.children_of(below, row.id) if below else []
+                    found |= {(resource, str(row.id)), *((below, str(one.id)) for one in children)}
+        return found
 
     # Lies
 
@@ -184,8 +194,7 @@ class LyingEnv(HistoryEnv):
 
     def copy(self, value: int, home: str | None = None) -> Routes:
         """Return a copy of the store as of one of the last backups, and remember it."""
-        backup, _unlisted = self._backups[-1 - value % min(3, len(self._backups))]
-        self._copy = lies.copy_of(self.store.routes, home, backup)
+        self._copy = lies.copy_of(self.store.routes, home, self._backup(value))
         return self._copy
 
     def another_shop(self, value: int, home: str) -> Routes:
@@ -216,7 +225,7 @@ class LyingEnv(HistoryEnv):
     # Our side
 
     def _record_baseline(self) -> None:
-        self._backups: list[tuple[Backup, frozenset[ObjectKey]]] = []
+        self._backups: list[Backup] = []
         self.receiver = Receiver(self.truth())
         #: The replica of the store.
         self.replica = lies.Replica(self.store.routes, 0)

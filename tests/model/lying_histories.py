@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from flask_woo_events.simulation.store import lies
 from tests.model import in_process_store
 from tests.model.history_env import ACTS, Act, DuringPoll
-from tests.model.lying_env import ELSEWHERE, MODES, LyingEnv, Start
+from tests.model.lying_env import ELSEWHERE, MODES, PARKED, LyingEnv, Start
 
 VERSIONS = ("5.9", "8.0", "9.4", "11.0")
-#: Resources, and the simulator's names of them.
-_KINDS = (("orders", "orders"), ("products", "products"), ("discounts", "coupons"))
+#: The kinds of objects with a status and a modified date.
+_KINDS = ("orders", "products", "coupons")
 _GARBLED: tuple[lies.Garbling, ...] = ("repeated", "reversed", "short")
 _DATES = (
     lambda now: now - dt.timedelta(days=30),
@@ -141,18 +141,21 @@ def _reuse(env: LyingEnv, value: int) -> None:
 
 def _edit_dates(env: LyingEnv, value: int) -> None:
     moment = _DATES[value % 3](env.store.clock.now())
-    for _resource, kind in _KINDS:
+    for kind in _KINDS:
         for row in env.store.shop.tables[kind].sorted()[value % 4 :: 1 + value % 3]:
             env.store.acts.edit_date(kind, row.id, moment)
     env.record()
 
 
 def _hide(env: LyingEnv, value: int) -> None:
-    """Give an object a status of no list, or give all of these a known one."""
-    resource, kind = _KINDS[value % 3]
+    """Give an object a status of no list, or give a hidden one its status back."""
+    kind = _KINDS[value % 3]
     rows = [row for row in env.store.shop.tables[kind] if row.status != "trash"]
-    if rows:
-        env.hide(resource, kind, rows[value % len(rows)].id, "parked")
+    hidden = [row for row in rows if row.status == PARKED]
+    if hidden and value % 2:
+        env.hide(kind, hidden[0].id, "processing" if kind == "orders" else "publish")
+    elif rows:
+        env.hide(kind, rows[value % len(rows)].id)
 
 
 #: A function that makes the lie, or makes a real change that looks like one and returns None.
