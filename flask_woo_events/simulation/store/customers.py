@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import hashlib
+import random
 
 from .encoding import Json, text
 from .listing import Keep, ListRules
@@ -48,7 +49,9 @@ class Customers(Resource):
         super().__init__(shop)
         admin = {"email": "admin@example.com", "username": "admin", "name": "admin"}
         fields = {**admin, "role": "administrator"}
-        self.table.add(Row(1, "publish", shop.now(), None, fields))
+        # No two stores were installed in the same second.
+        installed = shop.now() - random.SystemRandom().randrange(10**7)
+        self.table.add(Row(1, "publish", installed, None, fields))
 
     def unknown(self, method: str) -> RestError:
         """Return the error for an unknown id."""
