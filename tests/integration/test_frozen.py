@@ -14,7 +14,12 @@ import sqlalchemy as sa
 from flask_woo_events.db import upgrade
 from tests.integration import tables
 from tests.integration.frozen import FrozenDatabase
-from tests.integration.frozen_installation import FrozenInstallation, Rows, open_installation
+from tests.integration.frozen_installation import (
+    LATER,
+    FrozenInstallation,
+    Rows,
+    open_installation,
+)
 from tests.integration.host_app import PREFIX, Account
 
 REVISIONS = ["0001"]
@@ -94,6 +99,60 @@ def test_unchanged_stores_cause_no_event(installation: FrozenInstallation) -> No
         "JOIN woo_instance i ON i.id = p.instance_id WHERE i.name = 'halfway'"
     )
     assert len(read) == 15
+
+
+# One database is enough: the members of a poller's memory are JSON in all of them.
+@pytest.mark.parametrize("any_url", ["sqlite"], indirect=True)
+def test_doubts_of_the_earlier_release_end(any_url: str, tmp_path: pathlib.Path) -> None:
+    """Resources that were held back, started over or disabled are polled on, without an event."""
+    with open_installation(any_url, tmp_path, "0001") as installed:
+        held, restored, disabled = (f"name = 'polled' AND resource = '{one}'" for one in (
+            "products", "customers", "orders"))  # fmt: skip
+        since = (installed.now - LATER).isoformat()
+        old_guard = f'{{"missing_since": "{since}", "accept_missing": true}}'
+        # A restored backup was taken over: the ledger is forgotten, and read again.
+        baseline = (
+            "state = 'baseline', stamp = 9, cursor_at = NULL, polled_at = NULL, "
+            "baseline_at = NULL, baseline_id = NULL, baseline_offset = 0"
+        )
+        for where, change in (
+            (held, f"memory = '{old_guard}', failures = 2, error = '30 of 40 are missing'"),
+            (disabled, "state = 'disabled', failures = 10, error = 'another store answers'"),
+            (restored, f"memory = '{{\"forgotten\": 9}}', {baseline}"),
+        ):
+            _change_pollers(installed, where, change)
+        installed.woo("db", "upgrade")
+        before = len(_live(installed, restored))
+        assert before == 0
+        installed.woo("poll", "--once")
+        assert [one for one in installed.new_events() if one[0] == "polled"] == []
+        assert len(_live(installed, restored)) > 0
+        installed.woo("instances", "resume", str(installed.frozen.instances["polled"]))
+        installed.wait(dt.timedelta(minutes=20))
+        installed.stores["one"].change("orders", 24, status="on-hold")
+        installed.woo("poll", "--once")
+        changes = [one for one in installed.new_events() if one[0] == "polled"]
+        assert changes == [("polled", "orders", "24", "UPDATED")]
+
+
+def _change_pollers(installed: FrozenInstallation, where: str, change: str) -> None:
+    ids = (
+        "SELECT p.id FROM woo_poller p JOIN woo_instance i ON i.id = p.instance_id "
+        f"WHERE {where.replace('name', 'i.name')}"
+    )
+    with installed.runtime.database.engine.begin() as connection:
+        connection.execute(sa.text(f"UPDATE woo_poller SET {change} WHERE id IN ({ids})"))
+        if "forgotten" in change:
+            gone = "live = 0, digest = zeroblob(16), fields = x'', stamp = 9"
+            connection.execute(sa.text(f"UPDATE woo_object SET {gone} WHERE poller_id IN ({ids})"))
+
+
+def _live(installed: FrozenInstallation, where: str) -> Rows:
+    return installed.query(
+        "SELECT o.object_id FROM woo_object o JOIN woo_poller p ON p.id = o.poller_id "
+        "JOIN woo_instance i ON i.id = p.instance_id "
+        f"WHERE o.live AND {where.replace('name', 'i.name')}"
+    )
 
 
 def test_waiting_deliveries_are_sent(installation: FrozenInstallation) -> None:
