@@ -35,7 +35,8 @@ class Hold:
         """Return the reason with what a person can do."""
         wish = "If it has moved" if self.verdict is Doubt.COPY else "To take over that store"
         return (
-            f"{self.reason}. Nothing is recorded until the known store answers again. "
+            f"{self.reason}. Nothing is recorded since {self.since:%Y-%m-%d %H:%M} UTC, until the "
+            "known store answers again. "
             f"{wish}: flask woo instances accept {instance_id}"
         )
 

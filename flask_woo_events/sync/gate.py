@@ -148,10 +148,15 @@ class Gate:
             return
         run.recorder.hold(waiting, self._now)
         number, resource = run.stream.instance_id, run.stream.resource
-        words = f"{len(lacks.gone)} of {lacks.known} {resource} are missing from the store"
+        held = run.ledger.known(sorted(waiting)).values()
+        since = min((one.held_at for one in held if one.held_at is not None), default=self._now)
+        words = (
+            f"{len(lacks.gone)} of {lacks.known} {resource} are missing from the store since "
+            f"{since:%Y-%m-%d %H:%M} UTC"
+        )
         if all_gone:
             self.waiting[run.stream.poller_id] = (
-                f"{words} and it shows no other known object: it is empty, or broken. No event "
+                f"{words}, and it shows no other known object: it is empty, or broken. No event "
                 f"was sent. If they were deleted: flask woo instances accept {number}"
             )
             return
