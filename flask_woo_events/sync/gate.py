@@ -27,6 +27,7 @@ import dataclasses
 import datetime as dt
 
 from ..db.models import PollerState
+from ..errors import AnotherStoreError, TransportError
 from .belief import Belief
 from .poll_session import PollSession, ResourceRun
 from .reading import children, full, missing
@@ -79,6 +80,8 @@ class Gate:
         runs = [run for run in self._poll.runs if run.followups.gone and run.reading is not None]
         if not runs:
             return []
+        if any(run.followups.lacks_anchors for run in self._poll.runs):
+            self._count()
         found = {run.stream.poller_id: self._missing(run) for run in self._complete()}
         total, known = (
             sum(one.count for one in found.values()),
@@ -118,6 +121,21 @@ class Gate:
         """Return the resources that were read completely once."""
         both = (*self._poll.runs, *self._poll.waiting)
         return [run for run in both if run.recorder.cursor.state is PollerState.ACTIVE]
+
+    def _count(self) -> None:
+        """Compare the store's counts of all resources with the ledgers'."""
+        for run in self._complete():
+            reading = self._poll.reading_of(run)
+            if reading is not None and reading.can_include and not reading.listing.is_feed:
+                try:
+                    total = reading.listing.total()
+                except AnotherStoreError:
+                    raise
+                except TransportError:
+                    continue
+                hidden = int(run.recorder.cursor.memory.get("hidden", 0))
+                lacking = 0 if total is None else run.ledger.count_live() + hidden - total
+                run.followups.shortfall = max(run.followups.shortfall, lacking)
 
     def _missing(self, run: ResourceRun) -> MissingObjects:
         followups, known = run.followups, run.ledger.count_live()

@@ -27,7 +27,7 @@ import dataclasses
 import datetime as dt
 import typing as t
 
-from ..errors import AnotherStoreError
+from ..errors import AnotherStoreError, TransportError
 from ..woocommerce.client import StoreClient
 from ..woocommerce.connection_check import oldest_users
 from .belief import Belief, Doubt, Hold
@@ -109,15 +109,14 @@ class StoreJudge:
     def examine(self, root: str, since: dt.datetime, before: Hold | None) -> Hold:
         """Return the hold of an instance whose store gives another address as its own."""
         self._client.expected_root = ""
-        ours = self._is_proved_elsewhere(None)
-        self._client.expected_root = self.belief.root
-        verdict = Doubt.COPY if ours else Doubt.ANOTHER
-        reason = f"the store gives {root} as its address, not {self.belief.root}: " + (
-            "a copy of it answers, or it has moved"
-            if ours
-            else "another store answers at store.url"
-        )
-        return Hold(verdict, since if before is None else before.since, reason, root)
+        try:
+            doubt = Doubt.COPY if self._is_proved_elsewhere(None) else Doubt.ANOTHER
+        except TransportError:
+            doubt = Doubt.UNKNOWN if before is None else before.verdict
+        finally:
+            self._client.expected_root = self.belief.root
+        reason = f"the store gives {root} as its address, not {self.belief.root}: {_WHY[doubt]}"
+        return Hold(doubt, since if before is None else before.since, reason, root)
 
     def learn(self) -> None:
         """Keep the address and the oldest users of a proved store if they are not known yet."""
@@ -163,6 +162,11 @@ class StoreJudge:
         return True
 
 
+_WHY = {
+    Doubt.COPY: "a copy of it answers, or it has moved",
+    Doubt.ANOTHER: "another store answers at store.url",
+    Doubt.UNKNOWN: "a copy of it or another store answers, or it has moved",
+}
 _REASONS = {
     Doubt.ANOTHER: "another store answers at store.url: it has other objects under known ids",
     Doubt.UNKNOWN: "nothing that is known of the store is in its answers: another store answers, "

@@ -76,6 +76,8 @@ def check(
         asked = named[start : start + IDS_AT_ONCE]
         revision = reading.ledger.revision
         observations, date = reading.read_by_ids(asked)
+        absent = {str(one) for one in reading.anchors} - {seen.object_id for seen in observations}
+        followups.lacks_anchors |= not absent <= followups.gone.union(map(str, named))
         observations += _absent(reading, followups, asked, observations, date)
         yield batch_of(source, cursor, observations, revision, date)
 
