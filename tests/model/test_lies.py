@@ -13,6 +13,9 @@ from tests.examples import examples
 from tests.model.lying_env import LyingEnv, Shared, Start, open_shared
 from tests.model.lying_histories import LIES, History, histories, play
 
+#: Many histories are random; the few of each change are always the same.
+MANY = examples(1) > 1
+
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> cabc.Iterator[Shared]:
@@ -32,6 +35,7 @@ def _check(shared: Shared, history: History) -> None:
 @hypothesis.settings(
     max_examples=examples(2),
     deadline=None,
+    derandomize=not MANY,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
 @hypothesis.given(data=st.data())
@@ -43,6 +47,7 @@ def test_one_kind_of_lie(shared: Shared, kind: str, data: st.DataObject) -> None
 @hypothesis.settings(
     max_examples=examples(3),
     deadline=None,
+    derandomize=not MANY,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
 @hypothesis.given(history=histories(list(LIES), most=4))
@@ -54,6 +59,7 @@ def test_many_kinds_of_lies(shared: Shared, history: History) -> None:
 @hypothesis.settings(
     max_examples=examples(2),
     deadline=None,
+    derandomize=not MANY,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
 @hypothesis.given(history=histories([]))
