@@ -33,7 +33,8 @@ class Hold:
 
     def text(self, instance_id: int) -> str:
         """Return the reason with what a person can do."""
-        wish = "If it has moved" if self.verdict is Doubt.COPY else "To take over that store"
+        moved = self.verdict is Doubt.COPY
+        wish = "If it has moved" if moved else "To take over the store that answers"
         return (
             f"{self.reason}. Nothing is recorded since {self.since:%Y-%m-%d %H:%M} UTC, until the "
             "known store answers again. "

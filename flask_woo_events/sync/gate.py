@@ -8,9 +8,9 @@ of an instance of five or more                                      witness
 more                                            nothing yet         DELETED of those that a
                                                                     reading ten minutes later
                                                                     misses, too
-all of up to 20                                 nothing yet         the same
-all of more than 20                             nothing             DELETED after ``flask woo
-                                                                    instances accept``
+all of an instance of up to 20                  nothing yet         the same
+all of a resource, or of an instance, of more   nothing             DELETED after ``flask woo
+than 20                                                             instances accept``
 missing, but at its own address                 hidden, or out of   UPDATED if it changed
                                                 the filter
 ==============================================  ==================  ============================
@@ -59,6 +59,11 @@ class MissingObjects:
         """Whether it is a mass deletion of this resource alone."""
         return self.count > MANY and self.count > (self.known + self.sent) * MANY_PART
 
+    @property
+    def is_all_of_many(self) -> bool:
+        """Whether nothing is left of more than a few objects."""
+        return len(self.gone) > MANY and len(self.gone) >= self.known
+
 
 class Gate:
     """Decides for one session which missing objects are deleted.
@@ -98,8 +103,9 @@ class Gate:
                 continue
             ripe = lacks.gone
             if (everything or much or lacks.is_many) and not self._belief.adopting:
-                ripe = self._ripe(run, lacks.gone, everything and total > MANY)
-                self._hold(run, lacks, ripe, everything and total > MANY)
+                nothing_left = (everything and total > MANY) or lacks.is_all_of_many
+                ripe = self._ripe(run, lacks.gone, nothing_left)
+                self._hold(run, lacks, ripe, nothing_left)
             if ripe:
                 passed.append((run, sorted(ripe)))
         return passed
@@ -174,7 +180,7 @@ class Gate:
         )
         if all_gone:
             self.waiting[run.stream.poller_id] = (
-                f"{words}, and it shows no other known object: it is empty, or broken. No event "
+                f"{words}, and nothing else is left: it is empty, or broken. No event "
                 f"was sent. If they were deleted: flask woo instances accept {number}"
             )
             return

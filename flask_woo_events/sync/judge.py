@@ -84,12 +84,17 @@ class StoreJudge:
             self.proved = True
             return observed
         reading = self._reading_of(subject)
-        if _can_vote(reading) and reading.anchors:
-            observed, evidence = _read_again(reading, observed)
-            if evidence.is_ours:
+        votes = reading if _can_vote(reading) and reading.anchors else None
+        if votes is not None:
+            observed, evidence = _read_again(votes, observed)
+        if not evidence.is_ours and not evidence.is_another and self._is_proved_elsewhere(subject):
+            if votes is not None:
+                # These objects were read before the proof, perhaps from another store.
+                observed, evidence = _read_again(votes, observed)
+            if not evidence.is_another:
                 self.proved = True
                 return observed
-        if not evidence.is_another and self._is_proved_elsewhere(subject):
+        if evidence.is_ours:
             self.proved = True
             return observed
         verdict = Doubt.ANOTHER if evidence.is_another else Doubt.UNKNOWN
@@ -170,7 +175,7 @@ _WHY = {
 _REASONS = {
     Doubt.ANOTHER: "another store answers at store.url: it has other objects under known ids",
     Doubt.UNKNOWN: "nothing that is known of the store is in its answers: another store answers, "
-    "or it is broken",
+    "it is broken, or the key may no longer read customers",
 }
 
 
