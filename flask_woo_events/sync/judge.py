@@ -48,6 +48,8 @@ class Subject(t.Protocol):
 
     @property
     def ledger(self) -> LedgerView: ...
+    @property
+    def matched(self) -> int: ...
 
 
 class StoreJudge:
@@ -102,7 +104,8 @@ class StoreJudge:
 
     def trusts_nothing(self) -> bool:
         """Return whether an answer without any object counts: nothing is known that it lacks."""
-        return self.proved or self.belief.adopting or self._knows_nothing()
+        shown = self.proved or any(other.matched for other in self._others)
+        return shown or self.belief.adopting or self._knows_nothing()
 
     def probe(self) -> bool:
         """Return whether the store that answers now is ours; at most three requests.

@@ -65,6 +65,11 @@ class ResourceRun:
     #: Compare all of it, in this poll and the next ones until the end is reached.
     compare_all: bool = False
 
+    @property
+    def matched(self) -> int:
+        """Live objects of the ledger that the store showed as they are known."""
+        return self.recorder.matched
+
 
 class PollSession:
     """The resources of one instance, read with one client.

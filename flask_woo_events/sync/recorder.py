@@ -84,6 +84,8 @@ class PollRecorder:
         self._ledger = ledger
         self._store = store
         self._saved = time.monotonic()
+        #: The cursor after an answer without objects that nothing has proved yet.
+        self._withheld: Cursor | None = None
 
     @contextlib.contextmanager
     def transaction(self, *, ended: bool = False) -> cabc.Iterator[orm.Session]:
@@ -111,7 +113,8 @@ class PollRecorder:
         unrecorded = self._screen(batch.observed) if batch.observed is not None else None
         before, self.cursor = self.cursor, batch.cursor
         if unrecorded is None and not self.matched and not self.trusts_nothing():
-            # Nothing of this answer shows whose it is.
+            # Nothing of this answer shows whose it is; an answer of another resource may later.
+            self._withheld = batch.cursor
             self.cursor = dataclasses.replace(self.cursor, at=before.at, polled_at=before.polled_at)
         if unrecorded is not None:
             with self.transaction() as session:
@@ -158,6 +161,9 @@ class PollRecorder:
 
         :param ended: the poll reached its end.
         """
+        if ended and self._withheld is not None and self.trusts_nothing():
+            at, polled_at = self._withheld.at, self._withheld.polled_at
+            self.cursor = dataclasses.replace(self.cursor, at=at, polled_at=polled_at)
         with self.transaction(ended=ended):
             pass
 

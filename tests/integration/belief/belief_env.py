@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from flask_woo_events.db.database import Database
 from flask_woo_events.db.leases import LeaseRenewer
-from flask_woo_events.db.models import Instance, StoredEvent
+from flask_woo_events.db.models import Instance, Poller, StoredEvent
 from flask_woo_events.instances import accounts, lifecycle, provisioning
 from flask_woo_events.instances.requests import InstanceRequest
 from flask_woo_events.instances.webhook_urls import Hook
@@ -321,6 +321,12 @@ class BeliefEnv:
         """Notices of the instance about its store."""
         with self.database.read() as session:
             return session.get_one(Instance, self.instance_id).notices
+
+    def polled_at(self) -> dict[str, dt.datetime | None]:
+        """Return when the last complete poll of each resource began, by the store's clock."""
+        with self.database.read() as session:
+            rows = session.execute(sa.select(Poller.resource, Poller.polled_at))
+            return {resource: polled_at for resource, polled_at in rows}
 
     # The receiver
 

@@ -209,3 +209,14 @@ def test_changes_while_a_baseline_is_interrupted(connect: Connect) -> None:
             ("orders", str(new), "CREATED"),
         ]
     )
+
+
+def test_resource_without_objects_is_polled_like_others(connect: Connect) -> None:
+    """What is shown of other resources proves that an empty one was read, too."""
+    env = connect(counts=(0, 6, 0, 5))
+    env.polls(2)
+    polled_at = env.polled_at()
+    assert set(polled_at.values()) == {env.store.clock.now().replace(microsecond=0)}
+    with env.answered_by(env.other_shop(0, 0, 0, 0)):
+        env.poll()
+    assert env.polled_at() == polled_at
