@@ -30,7 +30,7 @@ BACKENDS = [
 def pytest_collection_finish() -> None:
     """Exempt the modules and the collected tests, which stay to the end, from garbage collection.
 
-    Together with less frequent collections this saves a tenth of the time of most tests.
+    Together with less frequent collections this saved about a tenth of two files' CPU time.
     """
     gc.collect()
     gc.freeze()
