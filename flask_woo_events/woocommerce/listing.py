@@ -278,6 +278,22 @@ class Listing:
         wanted = self._filters.params.get(field, default)
         return wanted not in ("", "all") and str(body.get(field)) not in wanted.split(",")
 
+    def without_role(self, ids: cabc.Sequence[int]) -> set[int]:
+        """Return those of these users, which the list lacks, that exist without the polled role.
+
+        The address of a user without any role shows ``customer`` (WooCommerce 8.0 and 11.0).
+        """
+        role = self._filters.params.get("role", "customer")
+        if self.collection.hub_name != "customers" or role == "all" or not ids:
+            return set()
+        found: set[int] = set()
+        for start in range(0, len(ids), INCLUDE_AT_ONCE):
+            include = ",".join(str(one) for one in ids[start : start + INCLUDE_AT_ONCE])
+            params: Params = {"include": include, "role": "all", "_fields": "id"}
+            rows = self._get(params | _by_id(0, INCLUDE_AT_ONCE)).data
+            found.update(row["id"] for row in rows)
+        return found & set(ids)
+
     @property
     def is_filtered(self) -> bool:
         """Whether the poller's ``url`` selects objects by their content."""

@@ -96,7 +96,8 @@ class Customers(Resource):
             "email": email,
             "first_name": get("first_name", ""),
             "last_name": get("last_name", ""),
-            "role": role,
+            # As WooCommerce shows a user without any role.
+            "role": role or "customer",
             "username": get("username", ""),
             "billing": {**BILLING, **get("billing", {})},
             "shipping": {**SHIPPING, **get("shipping", {})},

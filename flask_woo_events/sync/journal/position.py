@@ -62,6 +62,8 @@ class Position:
     marks: tuple[tuple[dt.datetime, int], ...] = ()
     #: When the last row up to ``after`` was written; ``None`` if unknown.
     anchor: dt.datetime | None = None
+    #: The newest row that was read, and when it was written; it may not be processed yet.
+    newest: tuple[int, dt.datetime] | None = None
     #: How far the store's clock is ahead of ours; ``None`` if unknown.
     ahead: dt.timedelta | None = None
     #: When this epoch was first read, by our clock.
@@ -80,6 +82,7 @@ class Position:
             "seen": [list(numbers) for numbers in self.seen],
             "marks": [[when.isoformat(), seq] for when, seq in self.marks],
             "anchor": self.anchor.isoformat() if self.anchor else None,
+            "newest": [self.newest[0], self.newest[1].isoformat()] if self.newest else None,
             "ahead": self.ahead.total_seconds() if self.ahead is not None else None,
             "began": self.began.isoformat(),
         }
@@ -87,13 +90,14 @@ class Position:
     @classmethod
     def from_json(cls, kept: cabc.Mapping[str, t.Any]) -> t.Self:
         """Return the position that the database keeps."""
-        ahead = kept["ahead"]
+        ahead, newest = kept["ahead"], kept.get("newest")
         return cls(
             epoch=kept["epoch"],
             after=kept["after"],
             seen=tuple((low, high) for low, high in kept["seen"]),
             marks=tuple((dt.datetime.fromisoformat(when), seq) for when, seq in kept["marks"]),
             anchor=dt.datetime.fromisoformat(kept["anchor"]) if kept["anchor"] else None,
+            newest=(newest[0], dt.datetime.fromisoformat(newest[1])) if newest else None,
             ahead=dt.timedelta(seconds=ahead) if ahead is not None else None,
             began=dt.datetime.fromisoformat(kept["began"]),
         )
@@ -151,6 +155,7 @@ def advance(position: Position, pages: cabc.Sequence[JournalPage], now: dt.datet
     moved = dt.timedelta()
     if ahead is not None and position.ahead is not None:
         moved = abs(ahead - position.ahead)
+    read = [(change.seq, change.at) for page in pages for change in page.changes]
     passed = [change for page in pages for change in page.changes if change.seq <= after]
     return JournalRead(
         dataclasses.replace(
@@ -159,6 +164,7 @@ def advance(position: Position, pages: cabc.Sequence[JournalPage], now: dt.datet
             seen=above,
             marks=tuple(mark for mark in marks if mark[1] > after)[-MAX_MARKS:],
             anchor=passed[-1].at if passed else first.anchor,
+            newest=read[-1] if read else position.newest,
             ahead=ahead,
         ),
         tuple(changes),
@@ -197,12 +203,28 @@ def _check(position: Position, pages: cabc.Sequence[JournalPage]) -> None:
             f"the journal ends at {last.head} but was read up to {position.top}: "
             "it was emptied, or the store was restored from a backup"
         )
+    if _lacks_newest(position, pages):
+        raise JournalBrokenError(
+            "the journal's newest row is not the one that was read: "
+            "the store was restored from a backup"
+        )
     gone = first.anchor is None and first.pruned < position.after
     if position.anchor is not None and (gone or first.anchor not in (None, position.anchor)):
         raise JournalBrokenError(
             f"the journal's rows up to {position.after} are not those that were read: "
             "the store was restored from a backup, or a transaction took very long"
         )
+
+
+def _lacks_newest(position: Position, pages: cabc.Sequence[JournalPage]) -> bool:
+    """Return whether the newest row that was read is gone, although its number is read again."""
+    if position.newest is None:
+        return False
+    seq, at = position.newest
+    if seq <= max(position.after, pages[0].pruned):
+        return False
+    rows = {change.seq: change.at for page in pages for change in page.changes}
+    return rows.get(seq) != at and not (pages[-1].more and seq > max(rows, default=0))
 
 
 def _within(ranges: cabc.Sequence[Range], seq: int) -> bool:

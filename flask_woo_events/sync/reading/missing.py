@@ -107,9 +107,10 @@ def _at_own_address(
     reading: Reading, followups: Followups, number: int, date: dt.datetime
 ) -> list[Observation]:
     body = reading.listing.one(number)
-    if body is None or reading.listing.excludes(body):
+    if not _is_there(reading, body) or reading.listing.without_role([number]):
         followups.gone.add(str(number))
         return []
+    assert body is not None
     return [reading.observe(body, date, listed=False)]
 
 
@@ -150,11 +151,13 @@ def confirm(
         asked = numbers[start : start + IDS_AT_ONCE]
         shown, date = reading.read_by_ids(asked)
         found = {seen.object_id for seen in shown}
+        there = [number for number in asked if _is_there(reading, bodies.get(number))]
+        without_role = reading.listing.without_role([one for one in there if str(one) not in found])
         for number in asked:
             if str(number) in found:
                 continue
             body = bodies.get(number)
-            if body is not None and _is_there(reading, body):
+            if body is not None and number in there and number not in without_role:
                 shown.append(reading.observe(body, date, listed=False))
             else:
                 shown.append(Observation(object_id=str(number), body=None, seen_at=date))

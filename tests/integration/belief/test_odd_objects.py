@@ -109,3 +109,19 @@ def test_reused_ids(connect: Connect, number: int) -> None:
     for customer in customers:
         kinds = [one[2] for one in events if one[:2] == ("customers", str(customer))]
         assert kinds == ["DELETED", "CREATED"]
+
+
+@pytest.mark.parametrize("mode", ["polling", "journal"])
+def test_customer_without_a_role(connect: Connect, mode: str) -> None:
+    """A user without any role is DELETED, although its own address shows ``customer``."""
+    env = connect(resources=("customers", "orders"), journal=mode == "journal")
+    customer, other = env.ids("customers")[:2]
+    env.acts.role(customer, "")
+    env.edit("customers", other)
+    sent = [one for one in env.polls(2, 240) if one[0] == "customers"]
+    assert sorted(sent) == sorted(
+        [("customers", str(customer), "DELETED"), ("customers", str(other), "UPDATED")]
+    )
+    env.acts.role(customer, "customer")
+    sent = [one for one in env.polls(2, 240) if one[0] == "customers"]
+    assert sent == [("customers", str(customer), "CREATED")]

@@ -83,6 +83,18 @@ def test_rows_with_future_dates_hold_the_floor_for_a_while() -> None:
     assert advance(position, [page], _minutes(15)).position.after == 5
 
 
+@pytest.mark.parametrize(
+    "changes", [(), (_change(5, age=1),), (_change(5, age=1), _change(6, age=0))]
+)
+def test_a_row_that_was_just_read_is_gone(changes: tuple[JournalChange, ...]) -> None:
+    """A restore right after a read is noticed, also if new rows have its numbers."""
+    position = advance(_at(4), [_page(_change(5, age=3))], NOW).position
+    assert position.after == 4
+    page = _page(*changes, head=max((one.seq for one in changes), default=4))
+    with pytest.raises(JournalBrokenError, match="restored from a backup"):
+        advance(Position.from_json(position.to_json()), [page], _minutes(1))
+
+
 def test_gaps_are_waited_for() -> None:
     """A missing number holds the floor for 15 minutes, and later numbers do not extend this."""
     position = advance(_at(4), [_page(_change(6))], NOW).position
