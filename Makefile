@@ -22,7 +22,7 @@ demo: $(VENV)/.demo
 # For every change: two minutes on two idle cores.
 check: lint types quick
 
-# What has to pass before a change lands: twelve minutes on two idle cores; eight are the aim.
+# What has to pass before a change lands: ten minutes on two idle cores; eight are the aim.
 test: packages
 	@$(MAKE) --no-print-directory -j 2 lint docs types operations $(VENV)-sqlalchemy20/.test
 	@$(MAKE) --no-print-directory all-tests oldest-sqlalchemy
