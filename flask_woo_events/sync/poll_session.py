@@ -384,6 +384,7 @@ def open_poll_session(
                     report=PollReport(instance=stream.instance_id, resource=stream.resource),
                 )
             )
+            ledger.lists_all = "unlisted" not in recorder.notes
             recorder.prove = functools.partial(poll.judge.prove, run)
             recorder.trusts_nothing = poll.judge.trusts_nothing
     poll.judge.attend((*poll.runs, *poll.waiting), poll.reading_of)

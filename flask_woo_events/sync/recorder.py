@@ -138,6 +138,7 @@ class PollRecorder:
         unlisted = any(not seen.listed for seen in observed.observations)
         if unlisted:
             self.notes["unlisted"] = True
+            self._ledger.lists_all = False
         self.older += len(recorded.older)
         if recorded.older:
             self.notes["held"] = True

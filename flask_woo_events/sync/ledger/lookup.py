@@ -86,7 +86,6 @@ _NUMBERS = (
     .where(
         Object.poller_id == sa.bindparam("poller_id"),
         Object.live,
-        Object.listed,
         Object.number > sa.bindparam("after"),
         Object.number <= sa.bindparam("until"),
     )
@@ -95,7 +94,7 @@ _NUMBERS = (
 _COUNT = (
     sa.select(sa.func.count())
     .select_from(Object)
-    .where(Object.poller_id == sa.bindparam("poller_id"), Object.live, Object.listed)
+    .where(Object.poller_id == sa.bindparam("poller_id"), Object.live)
 )
 _HELD = sa.select(Object.object_id, Object.live, Object.held_at).where(
     Object.poller_id == sa.bindparam("poller_id"), Object.held_at.is_not(None)
@@ -148,6 +147,8 @@ class LedgerView:
 
     def __init__(self, database: Database, poller_id: int, revision: int) -> None:
         self.revision = revision
+        #: Whether lists show every live object: then the index alone answers.
+        self.lists_all = False
         self._database = database
         self._poller_id = poller_id
 
@@ -159,11 +160,11 @@ class LedgerView:
     def live_numbers(self, after: int | None = None, until: int | None = None) -> list[int]:
         """Return the numeric ids of the listed live objects in ``(after, until]``, ascending."""
         bounds = {"after": _lower(after), "until": _upper(until)}
-        return [int(row[0]) for row in self._rows(_NUMBERS, **bounds)]
+        return [int(row[0]) for row in self._rows(self._listed(_NUMBERS), **bounds)]
 
     def next_numbers(self, after: int | None, most: int) -> list[int]:
         """Return at most ``most`` numeric ids of live objects above ``after``, ascending."""
-        query = _NUMBERS.limit(most)
+        query = self._listed(_NUMBERS).limit(most)
         return [int(row[0]) for row in self._rows(query, after=_lower(after), until=_MAX_NUMBER)]
 
     def live_ids(self) -> list[str]:
@@ -176,8 +177,8 @@ class LedgerView:
     def count_live(self, until: int | None = None) -> int:
         """Return the number of listed live objects, or of those with an id up to ``until``."""
         if until is None:
-            return int(self._rows(_COUNT)[0][0])
-        return int(self._rows(_COUNT_UNTIL, until=until)[0][0])
+            return int(self._rows(self._listed(_COUNT))[0][0])
+        return int(self._rows(self._listed(_COUNT_UNTIL), until=until)[0][0])
 
     def held(self) -> dict[str, tuple[bool, dt.datetime]]:
         """Return the objects that wait for a second reading: whether each is live, since when."""
@@ -233,6 +234,9 @@ class LedgerView:
         for ids in _chunks(numbers):
             found |= self._parents_where(Object.number.in_(ids))
         return found
+
+    def _listed(self, query: sa.Select[t.Any]) -> sa.Select[t.Any]:
+        return query if self.lists_all else query.where(Object.listed)
 
     def _parents_where(
         self, *conditions: sa.ColumnElement[bool] | orm.InstrumentedAttribute[bool]
