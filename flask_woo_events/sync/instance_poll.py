@@ -88,12 +88,11 @@ class InstancePoll(InstanceRun):
         self._only = only
         self._forced = forced
         self._progress = progress
-        #: Whether this is the regular poll, not one after a failure.
-        self._regular = False
-        #: Whether the poll ended with a hold.
-        self._is_held = False
-        #: Whether the store must be read again soon.
-        self._again = False
+        # By instance, since several threads poll several of them at the same time.
+        #: Those whose poll ended with a hold.
+        self._holding: set[int] = set()
+        #: Those whose stores must be read again soon.
+        self._again: set[int] = set()
 
     def _not_run(self, instance_id: int, error: str, reports: list[PollReport]) -> list[PollReport]:
         return [PollReport(instance=instance_id, resource=self._only or "*", error=error)]
@@ -107,14 +106,13 @@ class InstancePoll(InstanceRun):
     ) -> None:
         """Make the instance due when its interval ends or a failed poller may retry."""
         usage.add(session, lease.instance_id, reports, started)
+        held, again = lease.instance_id in self._holding, lease.instance_id in self._again
         instance = session.get(Instance, lease.instance_id)
         if self._stopped() or self._only is not None or instance is None:
             lease.release(session, None, None)
             return
-        if self._is_held or self._again:
-            wait = (
-                dt.timedelta(minutes=instance.refresh_minutes) / PROBES if self._is_held else SOON
-            )
+        if held or again:
+            wait = dt.timedelta(minutes=instance.refresh_minutes) / PROBES if held else SOON
             at = self._runtime.clock() + max(wait, SOON)
             lease.release(session, at, at)
             return
@@ -133,15 +131,17 @@ class InstancePoll(InstanceRun):
         lease.release(session, min(regular, retry or regular), regular)
 
     def _work(self, lease: InstanceLease, started: dt.datetime, reports: list[PollReport]) -> None:
+        self._holding.discard(lease.instance_id)
+        self._again.discard(lease.instance_id)
         try:
-            poll = self._open(lease, started)
+            poll, regular = self._open(lease, started)
         except SecretError as exc:
             reports += self._fail_all(lease, started, exc)
             return
         belief, before = poll.judge.belief, poll.judge.belief.to_json()
         try:
             if belief.hold is None or self._is_back(poll):
-                reports += self._poll(lease, poll, started)
+                reports += self._poll(lease, poll, started, regular)
             else:
                 reports += self._held(lease, poll, belief.hold)
         except AnotherStoreError as exc:
@@ -152,11 +152,14 @@ class InstancePoll(InstanceRun):
                 belief.save(session, lease.instance_id)
 
     def _poll(
-        self, lease: InstanceLease, poll: PollSession, started: dt.datetime
+        self, lease: InstanceLease, poll: PollSession, started: dt.datetime, regular: bool
     ) -> list[PollReport]:
-        """Poll once."""
-        regular_reads = (self._regular or self._forced) and self._only is None
-        journal = open_journal(self._runtime, poll, started, reads_journal=regular_reads)
+        """Poll once.
+
+        :param regular: this is the regular poll, not one after a failure.
+        """
+        reads_journal = (regular or self._forced) and self._only is None
+        journal = open_journal(self._runtime, poll, started, reads_journal=reads_journal)
         gate = self._read_all(poll, journal)
         for run in poll.runs:
             self._close(run, journal, gate.waiting.get(run.stream.poller_id))
@@ -164,9 +167,8 @@ class InstancePoll(InstanceRun):
             with self._database.write() as session:
                 journal.save(session, lease, self._renewer.until())
         self._conclude(poll, gate)
-        self._again = any(
-            run.recorder.older and run.recorder.again_after == AGAIN_AFTER for run in poll.runs
-        )
+        if any(run.recorder.older and run.recorder.again_after == AGAIN_AFTER for run in poll.runs):
+            self._again.add(lease.instance_id)
         reports = [run.report for run in poll.runs if run.reading is not None or run.report.error]
         return [journal.report, *reports] if journal.report.requests else reports
 
@@ -185,11 +187,11 @@ class InstancePoll(InstanceRun):
 
     def _held(self, lease: InstanceLease, poll: PollSession, hold: Hold) -> list[PollReport]:
         """Report the hold of each resource; it is no failure of theirs."""
-        self._is_held = True
+        self._holding.add(lease.instance_id)
         with self._database.write() as session:
             lease.renew(session, self._renewer.until())
             for row in pollers.of_instance(session, lease.instance_id):
-                if row.state != PollerState.DISABLED:
+                if row.selected and row.state != PollerState.DISABLED:
                     row.error = hold.text(lease.instance_id)
         for run in poll.runs:
             run.report.error = hold.text(lease.instance_id)
@@ -246,15 +248,16 @@ class InstancePoll(InstanceRun):
         with run.recorder.transaction() as session:
             session.get_one(Poller, run.stream.poller_id).error = reason
 
-    def _open(self, lease: InstanceLease, started: dt.datetime) -> PollSession:
+    def _open(self, lease: InstanceLease, started: dt.datetime) -> tuple[PollSession, bool]:
         with self._database.read() as session:
-            self._regular = _is_regular(session.get_one(Instance, lease.instance_id), started)
-        return open_poll_session(
+            regular = _is_regular(session.get_one(Instance, lease.instance_id), started)
+        poll = open_poll_session(
             self._runtime,
             self._renewer,
             lease,
-            lambda poller: self._is_due(poller, started, self._regular),
+            lambda poller: self._is_due(poller, started, regular),
         )
+        return poll, regular
 
     def _is_due(self, poller: Poller, now: dt.datetime, regular: bool) -> bool:
         if poller.state == PollerState.DISABLED:

@@ -145,11 +145,8 @@ class StoreJudge:
             return True
         known = self.belief.users or ()
         shown = oldest_users(self._client) if known else None
-        if shown is not None:
-            if set(shown) & set(known):
-                return self._proved()
-            if len(shown) >= len(known):
-                return False
+        if set(shown or ()) & set(known):
+            return self._proved()
         asked = 0
         for other in self._others:
             reading = None if other is subject else self._reading_of(other)

@@ -11,6 +11,7 @@ import shutil
 import pytest
 
 from flask_woo_events.db.leases import LeaseRenewer
+from flask_woo_events.db.models import Instance
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.sync.instance_poll import InstancePoll, due_instances
 from tests.integration.host_app import runtime_of
@@ -180,3 +181,28 @@ def test_retry_after_is_respected(env: StoreToCallback, own_clock: OwnClock) -> 
     assert retry_at is not None
     left = retry_at - runtime_of(env.app).clock()
     assert dt.timedelta(minutes=59) < left <= dt.timedelta(hours=1)
+
+
+def test_a_hold_concerns_one_instance(env: StoreToCallback, own_clock: OwnClock) -> None:
+    """One poll object serves many instances: a hold changes when its own instance is due."""
+    runtime = runtime_of(env.app)
+    with LeaseRenewer(runtime.database, runtime.clock, dt.timedelta(seconds=10)) as renewer:
+        poll = InstancePoll(runtime, renewer)
+        other = SimulatedStore("11.0", consumer_key="ck_test", consumer_secret="cs_test")
+        ours, env.store.routes = env.store.routes, other.routes
+        own_clock.advance(minutes=16)
+        poll.run(env.instance_id)
+        assert _due_in(env) == dt.timedelta(minutes=5)
+        env.store.routes = ours
+        own_clock.advance(minutes=6)
+        assert not [one.error for one in poll.run(env.instance_id) if one.error]
+        assert _due_in(env) == dt.timedelta(minutes=15)
+
+
+def _due_in(env: StoreToCallback) -> dt.timedelta:
+    runtime = runtime_of(env.app)
+    with runtime.database.read() as session:
+        due = session.get_one(Instance, env.instance_id).next_poll_at
+    assert due is not None
+    left = due - runtime.clock()
+    return dt.timedelta(minutes=round(left.total_seconds() / 60))

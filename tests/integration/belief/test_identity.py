@@ -243,3 +243,14 @@ def test_dates_are_edited(connect: Connect, number: int, days: int) -> None:
     env.acts.delete_for_good("coupons", coupon)
     expected: list[Event] = [("products", str(product), "UPDATED") for product in products]
     assert sorted(env.poll()) == sorted([*expected, ("discounts", str(coupon), "DELETED")])
+
+
+def test_oldest_users_are_deleted(connect: Connect) -> None:
+    """A shop whose oldest users are gone is recognized by its other objects."""
+    env = connect(resources=("orders", "products-tags"), baseline=False)
+    env.read_baseline()
+    for user in env.ids("customers")[:2]:
+        env.acts.delete_for_good("customers", user)
+    env.store.shop.tables["customers"].remove(1)
+    env.rest("POST", "products/tags", name="new")
+    assert [one[0] for one in env.poll() if one[2] == "CREATED"] == ["products-tags"]
