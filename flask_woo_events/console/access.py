@@ -30,6 +30,8 @@ EVENT = f"<int(max={LARGEST_ID}):event_id>"
 #: Our key of the session and our field of forms; the host has its own.
 SESSION = "woo_console"
 TOKEN = "woo_csrf_token"
+#: The key of the session that holds which form created which instance, and how many it holds.
+CREATED, CREATED_KEPT = "woo_created", 8
 _KEPT = {"id", "user", "organization", "fingerprint", "since", "seen"}
 #: Endpoints that need no user.
 _OPEN = frozenset({"woo_console.sign_in", "woo_console.static", "woo_console.bootstrap"})
@@ -111,8 +113,19 @@ def end() -> None:
 
 def forget() -> None:
     """Remove the session from the cookie."""
-    flask.session.pop(SESSION, None)
-    flask.session.pop(TOKEN, None)
+    for key in (SESSION, TOKEN, CREATED):
+        flask.session.pop(key, None)
+
+
+def remember_created(form_id: str, instance_id: int) -> None:
+    """Keep in the session which instance a form created, for its last few forms."""
+    kept = [*flask.session.get(CREATED, []), [form_id, instance_id]]
+    flask.session[CREATED] = kept[-CREATED_KEPT:]
+
+
+def created_by(form_id: str) -> int | None:
+    """Return the instance that a form created in this session."""
+    return dict(flask.session.get(CREATED, [])).get(form_id)
 
 
 def onward(target: str) -> str:

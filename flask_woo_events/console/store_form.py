@@ -164,6 +164,10 @@ def _connect(page: StorePage) -> Answer:
 
 
 def _create(page: StorePage) -> Answer:
+    created = access.created_by(page.form_id)
+    if created is not None:
+        # The browser sent the form again, as it does when the page with the token is reloaded.
+        return flask.redirect(flask.url_for("woo_console.instance", instance_id=created))
     if store_page.check(page) is None or not store_page.may_call(page):
         return rendered(page)
     runtime, caller = current_runtime(), access.caller()
@@ -173,6 +177,7 @@ def _create(page: StorePage) -> Answer:
     except TransportError as exc:
         page.store_error = exc
         return rendered(page)
+    access.remember_created(page.form_id, instance_id)
     with runtime.database.read() as session:
         view = views.get(session, caller, instance_id)
     # No redirect: the token is shown once, and only its hash is stored.

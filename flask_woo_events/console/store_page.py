@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import secrets
 import typing as t
 import urllib.parse
 
@@ -49,6 +50,8 @@ class StorePage:
     instance: views.InstanceView | None = None
     reveal: bool = False
     optional: bool = False
+    #: Identifies the form, so that submitting it again does not create a second instance.
+    form_id: str = dataclasses.field(default_factory=lambda: secrets.token_urlsafe(16))
     #: Error messages by field name; ``""`` is the whole form.
     errors: dict[str, str] = dataclasses.field(default_factory=dict)
     problem: Problem | None = None
@@ -108,6 +111,7 @@ def submitted_page(view: views.InstanceView | None, calls: RateLimiter) -> Store
         form=form,
         calls=calls,
         instance=view,
+        form_id=fields.get("form_id") or secrets.token_urlsafe(16),
         reveal=fields.get("reveal") == "1",
         optional=any(form[field].data for field in forms.OPTIONAL),
     )

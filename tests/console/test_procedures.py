@@ -248,14 +248,24 @@ def _tab_to(page: Page, selector: str) -> None:
     raise AssertionError(f"{selector} is not reached by Tab")
 
 
-def test_reloading_connects_once(desk: Watched, site: LiveSite) -> None:
+def test_reloading_connects_once(either: Watched, site: LiveSite) -> None:
     """Reloading the page with the token does not connect the store again."""
-    page = desk.page
+    page = either.page
     _basics(page, site)
     page.locator(".finish").get_by_role("button", name="Create Instance").click()
     expect(page.get_by_role("heading", name="Teapots is connected")).to_be_visible()
     page.reload()
     assert page.url == f"{site.console}/instances/1"
+    page.goto(f"{site.console}/instances")
+    expect(page.get_by_role("link", name="Teapots")).to_have_count(1)
+
+
+def test_a_second_click_connects_once(desk: Watched, site: LiveSite) -> None:
+    """A second click while the store is asked does not connect it again."""
+    page = desk.page
+    _basics(page, site)
+    page.locator(".finish").get_by_role("button", name="Create Instance").dblclick()
+    expect(page.get_by_role("heading", name="Teapots is connected")).to_be_visible()
     page.goto(f"{site.console}/instances")
     expect(page.get_by_role("link", name="Teapots")).to_have_count(1)
 

@@ -6,7 +6,7 @@ document.documentElement.classList.add("js");
 const menu = document.querySelector(".menu");
 if (menu && matchMedia("(max-width: 800px)").matches) menu.open = false;
 
-// The page that shows the token: reloading it must not create a second instance.
+// The page that shows the token: reloading it shows the instance.
 const created = document.querySelector("[data-address]");
 if (created) history.replaceState(null, "", created.dataset.address);
 
@@ -38,6 +38,13 @@ const form = document.getElementById("store");
 if (form) prepare(form);
 
 function prepare(form) {
+  // A second click must not send the form twice, because the store's answer may take seconds.
+  form.addEventListener("submit", (event) => {
+    if (form.dataset.sent) event.preventDefault();
+    form.dataset.sent = "1";
+  });
+  addEventListener("pageshow", () => { delete form.dataset.sent; });
+
   let waiting = 0;
   let asked = 0;
   const refresh = () => {
