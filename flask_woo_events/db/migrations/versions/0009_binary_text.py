@@ -10,6 +10,9 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
+# MariaDB locks each table for as long as it copies it.
+REBUILDS = True
+
 
 def upgrade() -> None:
     bind = op.get_bind()
