@@ -98,8 +98,12 @@ def _count_on_sqlite(connection: sa.Connection) -> None:
     for table in _COUNTED:
         created = sa.text("SELECT sql FROM sqlite_master WHERE name = :name")
         if "AUTOINCREMENT" not in str(connection.scalar(created, {"name": table})):
-            counting = {"sqlite_autoincrement": True}
-            with op.batch_alter_table(table, recreate="always", table_kwargs=counting):
+            with op.batch_alter_table(
+                table,
+                recreate="always",
+                reflect_kwargs={"resolve_fks": False},
+                table_kwargs={"sqlite_autoincrement": True},
+            ):
                 pass
     op.execute("PRAGMA legacy_alter_table = OFF")
 
