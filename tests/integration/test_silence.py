@@ -23,8 +23,8 @@ PURGED = (Notification, StoredEvent, Delivery, Attempt)
 Highest = dict[str, int]
 
 
-def _change(env: StoreToCallback, name: str) -> Event:
-    number = env.first("products")
+def _change(env: StoreToCallback, name: str, product: int = 0) -> Event:
+    number = [row.id for row in env.store.shop.tables["products"]][product]
     env.store.acts.post_update(number, name)
     return ("products", str(number), "UPDATED")
 
@@ -101,6 +101,20 @@ def test_change_after_a_silence_is_sent(
         versions = [event["version"] for one in again.receiver.received for event in one.events]
         assert versions == [4, 5]
         _check_ids(again, highest)
+
+
+def test_change_after_a_silence_waits_for_no_other_object(env: StoreToCallback) -> None:
+    """A new notification of another object does not hold back the next version of a known one."""
+    clock = OwnClock(runtime_of(env.app))
+    _change(env, "first")
+    env.arrivals()
+    _fall_silent(env, clock, 31)
+    env.receiver.answer = lambda _received: 500
+    _change(env, "refused", 1)
+    env.arrivals()
+    env.receiver.answer = lambda _received: 200
+    change = _change(env, "second")
+    assert env.arrivals() == {change}
 
 
 def test_change_after_a_silence_and_a_move_is_sent(
