@@ -18,14 +18,14 @@ import itsdangerous
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import Configuration, Connection, Instance, User
+from ..db.models import Configuration, Connection, Instance
 from ..errors import ConfigurationError, InputError, NotFoundError, WooEventsError
 from ..runtime import Runtime
 from ..values.crypto import Cipher, hash_token, new_token
 from ..values.validation import validated
 from ..woocommerce.access import StoreAccess
 from ..woocommerce.client import store_root
-from . import provisioning, specification
+from . import accounts, provisioning, specification
 from .accounts import Caller
 from .requests import InstanceRequest
 
@@ -94,6 +94,7 @@ def invite(
         {
             "o": caller.organization_id,
             "u": caller.user_id,
+            "f": _fingerprint(runtime, caller),
             "s": root,
             "r": runtime.cipher.encrypt(json.dumps(wanted)) if wanted else "",
             "e": int((runtime.clock() + valid).timestamp()),
@@ -114,18 +115,27 @@ def read_invitation(runtime: Runtime, token: str) -> Invitation:
     try:
         said = _serializer(runtime).loads(token)
         caller = Caller(organization_id=said["o"], user_id=said["u"])
-        expires, store, request = said["e"], said["s"], said["r"]
+        user, expires, store, request = said["f"], said["e"], said["s"], said["r"]
     except (itsdangerous.BadData, KeyError, TypeError) as exc:
         raise refused from exc
-    query = sa.select(User.id).where(
-        User.id == caller.user_id, User.organization_id == caller.organization_id
-    )
-    with runtime.database.read() as session:
-        known = session.scalars(query).one_or_none()
-    if known is None or expires <= runtime.clock().timestamp():
+    try:
+        known = _fingerprint(runtime, caller)
+    except NotFoundError as exc:
+        raise refused from exc
+    if known != user or expires <= runtime.clock().timestamp():
         raise refused
     wanted = json.loads(runtime.cipher.decrypt(request)) if request else {}
     return Invitation(caller=caller, store_url=store, request=wanted)
+
+
+def _fingerprint(runtime: Runtime, caller: Caller) -> str:
+    """Return what another user does not have, even with the same id.
+
+    :raises NotFoundError: the user was removed.
+    """
+    with runtime.database.read() as session:
+        person = accounts.person(session, caller)
+    return hash_token(f"invitation {person.fingerprint}")[:16]
 
 
 def begin(

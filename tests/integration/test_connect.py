@@ -260,6 +260,19 @@ def test_invitations_that_do_not_work(desk: Desk) -> None:
     assert desk.open(good, store_url=desk.url).status_code == 404
 
 
+def test_invitation_of_a_removed_user(desk: Desk) -> None:
+    """Another user does not get the store of an invitation, even with the id of its sender."""
+    sent = desk.invite()
+    with desk.runtime.database.write() as session:
+        user = session.scalars(sa.select(User).where(User.name == "ann")).one()
+        again = {"organization_id": user.organization_id, "created_at": user.created_at}
+        session.delete(user)
+        session.flush()
+        session.add(User(id=user.id, name="ann", secret_hash="another", **again))
+    assert desk.open(sent, store_url=desk.url).status_code == 404
+    assert desk.open(desk.invite(), store_url=desk.url).status_code == 303
+
+
 def test_without_the_plugin_the_page_asks_for_the_store(desk: Desk) -> None:
     """A page asks for the store's address, and escapes it."""
     token = desk.invite()
