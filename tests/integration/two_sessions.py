@@ -17,7 +17,8 @@ from tests.waiting import HANG_SECONDS, wait_until
 
 #: The number of sessions that wait for a lock of another one.
 _BLOCKED = {
-    "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'",
+    "postgresql": "SELECT count(*) FROM pg_stat_activity "
+    "WHERE wait_event_type = 'Lock' AND backend_type = 'client backend'",
     "mariadb": "SELECT CAST(variable_value AS INTEGER) FROM information_schema.global_status "
     "WHERE variable_name = 'Innodb_row_lock_current_waits'",
 }
