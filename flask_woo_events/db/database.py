@@ -14,6 +14,8 @@ from ..errors import SchemaError
 from .clock import DatabaseClock
 
 T = t.TypeVar("T")
+#: How often a transaction is tried that deadlocks end.
+TRIES = 4
 #: Seconds that a connection waits for SQLite's write lock.
 SQLITE_BUSY_SECONDS = 60
 #: Key of ``session.info`` for the work that a commit announces.
@@ -39,6 +41,14 @@ def is_away(exc: BaseException) -> bool:
             sa.exc.TimeoutError,
         ),
     )
+
+
+def is_deadlock(exc: BaseException) -> bool:
+    """Return whether the database ended a transaction so that another one could go on."""
+    said = getattr(exc, "orig", None)
+    # The SQLSTATE of PostgreSQL's drivers, and the number of MariaDB's.
+    state = getattr(said, "sqlstate", None) or getattr(said, "pgcode", None)
+    return state == "40P01" or (isinstance(said, Exception) and said.args[:1] == (1213,))
 
 
 def words(exc: Exception) -> str:
@@ -100,6 +110,21 @@ class Database:
             session.commit()
         for work in session.info.pop(_ANNOUNCED, ()):
             self.notify(work)
+
+    def transact(self, work: cabc.Callable[[orm.Session], T]) -> T:
+        """Run a function in a transaction, and repeat it if a deadlock ended the transaction.
+
+        :param work: writes with the session that it is given; it may run several times.
+        """
+        for _ in range(TRIES - 1):
+            try:
+                with self.write() as session:
+                    return work(session)
+            except sa.exc.DBAPIError as exc:
+                if not is_deadlock(exc):
+                    raise
+        with self.write() as session:
+            return work(session)
 
     @contextlib.contextmanager
     def begin(self) -> cabc.Iterator[sa.Connection]:

@@ -40,6 +40,8 @@ class InstanceLease:
     instance_id: int
     #: Each claim increments it; a writer must hold the number in the row.
     fence: int
+    #: When all resources were due as it was claimed; another time in the row is a new request.
+    regular_poll_at: dt.datetime | None = None
 
     @property
     def extra(self) -> dict[str, object]:
@@ -78,9 +80,12 @@ class InstanceLease:
         held = held.execution_options(synchronize_session=False)
         session.execute(held.values(lease_until=None))
         if next_poll_at is not None:
+            # Not in the condition: MariaDB would lock rows of other instances to look for it.
+            paused = Instance.next_poll_at.is_(None)
             session.execute(
-                held.where(Instance.next_poll_at.is_not(None)).values(
-                    next_poll_at=next_poll_at, regular_poll_at=regular_poll_at
+                held.values(
+                    next_poll_at=_unless(paused, next_poll_at),
+                    regular_poll_at=_unless(paused, regular_poll_at),
                 )
             )
 
@@ -136,10 +141,15 @@ def is_free(
     return sa.or_(lease_until.is_(None), lease_until < now)
 
 
+def is_enabled() -> sa.ColumnElement[bool]:
+    """Return the condition that requests may go to an instance's store."""
+    return sa.and_(Instance.events_enabled, sa.not_(Instance.disabled))
+
+
 def claim_instance(
     session: orm.Session, instance_id: int, now: dt.datetime, length: dt.timedelta
 ) -> InstanceLease | None:
-    """Claim an instance for polling; return ``None`` if another worker holds it."""
+    """Claim an instance; return ``None`` if another worker holds it, or if it is not polled."""
     fence = session.scalars(
         sa.select(Instance.lease_fence).where(Instance.id == instance_id)
     ).one_or_none()
@@ -151,11 +161,24 @@ def claim_instance(
             Instance.id == instance_id,
             Instance.lease_fence == fence,
             is_free(Instance.lease_until, now),
+            is_enabled(),
         )
         .values(lease_fence=fence + 1, lease_until=now + length)
         .execution_options(synchronize_session=False)
     )
-    return InstanceLease(instance_id, fence + 1) if _rows(taken) == 1 else None
+    if _rows(taken) != 1:
+        return None
+    # After the update, which locked the row.
+    regular = session.scalars(
+        sa.select(Instance.regular_poll_at).where(Instance.id == instance_id)
+    ).one()
+    return InstanceLease(instance_id, fence + 1, regular)
+
+
+def _unless(
+    condition: sa.ColumnElement[bool], date: dt.datetime | None
+) -> sa.ColumnElement[dt.datetime | None]:
+    return sa.case((condition, None), else_=sa.literal(date, Instance.next_poll_at.type))
 
 
 def _rows(result: sa.Result[t.Any]) -> int:

@@ -10,10 +10,11 @@ import datetime as dt
 import logging
 import time
 
+import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.database import is_away
-from ..db.leases import InstanceLease, LeaseRenewer, claim_instance
+from ..db.leases import InstanceLease, LeaseRenewer, claim_instance, is_enabled
 from ..db.models import Instance
 from ..errors import AnotherStoreError, LeaseLostError, TransportError, WooEventsError
 from ..instances import notices
@@ -52,11 +53,9 @@ class InstanceRun(abc.ABC):
         A failing resource is reported and does not stop the others.
         """
         reports: list[PollReport] = []
-        with self._database.write() as session:
-            length = self._renewer.length
-            lease = claim_instance(session, instance_id, self._runtime.clock(), length)
+        lease = self._database.transact(lambda session: self._claim(session, instance_id))
         if lease is None:
-            return self._not_run(instance_id, "another worker is polling this instance", reports)
+            return self._not_run(instance_id, self._why_not(instance_id), reports)
         started = self._runtime.clock()
         try:
             with self._renewer.hold(lease):
@@ -64,9 +63,27 @@ class InstanceRun(abc.ABC):
         except LeaseLostError as exc:
             _log.warning("%s", exc, extra={"action": "lease_lost", "instance": instance_id})
             return self._not_run(instance_id, str(exc), reports)
-        with self._database.write() as session:
-            self._release(session, lease, started, reports)
+
+        def release(session: orm.Session) -> None:
+            # Locked first: a request for another poll must not be overwritten, and another worker
+            # that has the instance by now counts its usage after us.
+            locked = {"key_share": True}
+            instance = session.get(Instance, instance_id, with_for_update=locked)
+            if instance is not None:
+                self._release(session, instance, lease, started, reports)
+
+        self._database.transact(release)
         return reports
+
+    def _claim(self, session: orm.Session, instance_id: int) -> InstanceLease | None:
+        return claim_instance(session, instance_id, self._runtime.clock(), self._renewer.length)
+
+    def _why_not(self, instance_id: int) -> str:
+        with self._database.read() as session:
+            query = sa.select(Instance.id).where(Instance.id == instance_id, is_enabled())
+            if session.scalar(query) is None:
+                return "this instance is paused, or its events are off"
+        return "another worker is polling this instance"
 
     @abc.abstractmethod
     def _not_run(self, instance_id: int, error: str, reports: list[PollReport]) -> list[PollReport]:
@@ -80,11 +97,12 @@ class InstanceRun(abc.ABC):
     def _release(
         self,
         session: orm.Session,
+        instance: Instance,
         lease: InstanceLease,
         started: dt.datetime,
         reports: list[PollReport],
     ) -> None:
-        """Count the run and release the instance."""
+        """Count the run and release the instance, whose row is locked."""
 
     @abc.abstractmethod
     def _recorded(self, poll: PollSession, run: ResourceRun, batch: Batch) -> bool:

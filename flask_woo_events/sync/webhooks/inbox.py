@@ -9,7 +9,7 @@ import datetime as dt
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ...db.leases import is_free
+from ...db.leases import is_enabled, is_free
 from ...db.models import Arrival, Instance
 from ...instances.webhook_urls import Hook
 from ..hint import Hint
@@ -37,6 +37,11 @@ class PendingWebhooks:
     ids: tuple[int, ...]
 
 
+#: Instances with the secret of a webhook, or with the one after it.
+_KNOWN = (
+    Instance.id == sa.bindparam("instance_id"),
+    Instance.hooks_epoch - sa.bindparam("epoch", type_=sa.Integer) <= 1,
+)
 # Built once, and a single statement: the store waits for it.
 _ADD = (
     sa.insert(Arrival)
@@ -49,22 +54,27 @@ _ADD = (
             sa.bindparam("object_id", type_=sa.BigInteger),
             sa.bindparam("parent", type_=sa.BigInteger),
             sa.bindparam("received_at", type_=Arrival.received_at.type),
-        ).where(
-            Instance.id == sa.bindparam("instance_id"),
-            Instance.hooks_epoch - sa.bindparam("epoch", type_=sa.Integer) <= 1,
-        ),
+        ).where(*_KNOWN, is_enabled()),
     )
     .execution_options(preserve_rowcount=True)
 )  # Otherwise it is -1 on PostgreSQL.
+_FIND = sa.select(Instance.id).where(*_KNOWN)
 
 
 def add(connection: sa.Connection, received: cabc.Sequence[ReceivedWebhook]) -> list[bool]:
-    """Store webhooks.
+    """Store webhooks, but none of a paused instance: the poll after the pause reads everything.
 
-    :return: for each, whether it was stored: not if the instance does not exist or its secret is
+    :return: for each, whether it was accepted: not if the instance does not exist or its secret is
         too old.
     """
-    return [connection.execute(_ADD, _values(one)).rowcount == 1 for one in received]
+    return [_add(connection, _values(one)) for one in received]
+
+
+def _add(connection: sa.Connection, values: dict[str, object]) -> bool:
+    return (
+        connection.execute(_ADD, values).rowcount == 1
+        or connection.execute(_FIND, values).first() is not None
+    )
 
 
 def _values(one: ReceivedWebhook) -> dict[str, object]:
@@ -128,11 +138,10 @@ def due_instances(
 
     :param instance_id: only this one.
     """
-    free = is_free(Instance.lease_until, now)
     query = (
         sa.select(Arrival.instance_id)
         .join(Instance, Instance.id == Arrival.instance_id)
-        .where(free, Instance.events_enabled, sa.not_(Instance.disabled))
+        .where(is_free(Instance.lease_until, now), is_enabled())
         .group_by(Arrival.instance_id)
         .order_by(sa.func.min(Arrival.id))
     )

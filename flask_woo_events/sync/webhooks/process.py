@@ -70,6 +70,7 @@ class HintProcessor(InstanceRun):
     def _release(
         self,
         session: orm.Session,
+        instance: Instance,
         lease: InstanceLease,
         started: dt.datetime,
         reports: list[PollReport],
@@ -127,11 +128,11 @@ class HintProcessor(InstanceRun):
             reports += [run.report for run in poll.runs if run.reading is not None]
         if any(run.report.error for run in poll.runs):
             return False
-        with self._lock:
-            self._failing.pop(lease.instance_id, None)
         again = bool(gate.waiting) or any(run.recorder.older for run in poll.runs)
         poll_soon = again or _needs_poll(poll, pending.hints)
         self._finish(lease, poll, pending, named, poll_soon=poll_soon)
+        with self._lock:
+            self._failing.pop(lease.instance_id, None)
         return True
 
     def _is_ours(self, lease: InstanceLease, poll: PollSession) -> bool:
@@ -190,7 +191,8 @@ class HintProcessor(InstanceRun):
         poll_soon: bool,
     ) -> None:
         now = self._runtime.clock()
-        with self._database.write() as session:
+
+        def write(session: orm.Session) -> None:
             lease.renew(session, self._renewer.until())
             inbox.remove(session, processed)
             for run in poll.runs:
@@ -203,6 +205,8 @@ class HintProcessor(InstanceRun):
                     )
             if poll_soon:
                 _poll_soon(session, lease.instance_id, now)
+
+        self._database.transact(write)
 
 
 def _twice(poll: PollSession) -> cabc.Iterator[ResourceRun]:
@@ -228,10 +232,16 @@ def _needs_poll(poll: PollSession, hints: cabc.Sequence[Hint]) -> bool:
 
 
 def _poll_soon(session: orm.Session, instance_id: int, now: dt.datetime) -> None:
-    due = now + _POLL_WITHIN
+    """Bring the regular poll forward, also when failed resources are tried again before it."""
+    due = sa.literal(now + _POLL_WITHIN, Instance.next_poll_at.type)
     session.execute(
         sa.update(Instance)
-        .where(Instance.id == instance_id, Instance.next_poll_at > due)
-        .values(next_poll_at=due, regular_poll_at=due)
+        .where(Instance.id == instance_id)
+        .values(
+            next_poll_at=sa.case((Instance.next_poll_at > due, due), else_=Instance.next_poll_at),
+            regular_poll_at=sa.case(
+                (Instance.regular_poll_at > due, due), else_=Instance.regular_poll_at
+            ),
+        )
         .execution_options(synchronize_session=False)
     )

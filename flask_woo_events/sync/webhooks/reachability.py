@@ -17,6 +17,7 @@ import time
 import orjson
 import sqlalchemy as sa
 
+from ...db.leases import is_enabled
 from ...db.models import Instance
 from ...errors import TransportError
 from ...http.exchange import Timeouts, exchange
@@ -33,7 +34,7 @@ _TIMEOUTS = Timeouts(connect=5.0, read=5.0, total=10.0)
 #: The largest response, in bytes.
 _MAX_BYTES = 4096
 #: Instances that receive webhooks.
-_HOOKED = (Instance.vendor_type == "webhook", Instance.events_enabled, sa.not_(Instance.disabled))
+_HOOKED = (Instance.vendor_type == "webhook", is_enabled())
 
 
 @dataclasses.dataclass(slots=True)
