@@ -20,7 +20,7 @@ import itsdangerous
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import Configuration, Connection, Instance, Organization, User
+from ..db.models import Configuration, Connection, Instance, Organization
 from ..errors import (
     ConfigurationError,
     InputError,
