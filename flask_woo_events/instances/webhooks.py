@@ -11,7 +11,7 @@ import urllib.parse
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.leases import GuardLease, LeaseRenewer
+from ..db.leases import LeaseRenewer, claim_guard
 from ..db.models import Instance, PollerState
 from ..errors import (
     ConfigurationError,
@@ -131,16 +131,10 @@ def guard(runtime: Runtime, keeper: LeaseRenewer, instance_id: int) -> None:
 
     :param keeper: renews the claim, so that another worker takes over if this one is killed.
     """
-    until = keeper.until()
     with runtime.database.write() as session:
-        taken = session.connection().execute(
-            sa.update(Instance)
-            .where(Instance.id == instance_id, Instance.hooks_due_at <= runtime.clock())
-            .values(hooks_due_at=until)
-        )
-    if taken.rowcount != 1:
+        lease = claim_guard(session, instance_id, runtime.clock, keeper.length)
+    if lease is None:
         return
-    lease = GuardLease(instance_id, until)
     try:
         with keeper.hold(lease):
             reconcile(runtime, instance_id)
@@ -150,7 +144,7 @@ def guard(runtime: Runtime, keeper: LeaseRenewer, instance_id: int) -> None:
     finally:
         # Without effect if the result was written, because that set the next due time.
         with contextlib.suppress(LeaseLostError), runtime.database.write() as session:
-            lease.renew(session, runtime.clock() + RETRY_AFTER)
+            lease.release(session, lambda: runtime.clock() + RETRY_AFTER)
 
 
 def _read_wanted(runtime: Runtime, instance_id: int) -> _Wanted:
@@ -224,11 +218,11 @@ def require_base(base: str | None) -> str:
 
 def _keep(runtime: Runtime, instance_id: int, found: WebhookCheck) -> None:
     """Store the state of the webhooks and the time of the next check."""
-    now = runtime.clock()
     with runtime.database.write() as session:
         instance = session.get(Instance, instance_id, with_for_update=True)
         if instance is None:
             return
+        now = runtime.clock()
         before = {str(one.get("topic")): one for one in instance.hooks}
         instance.hooks = [dataclasses.asdict(one) for one in found.webhooks]
         minutes = dt.timedelta(minutes=runtime.settings.hook_check_minutes)

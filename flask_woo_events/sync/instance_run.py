@@ -15,7 +15,13 @@ from sqlalchemy import orm
 from ..db.database import is_away
 from ..db.leases import InstanceLease, LeaseRenewer, claim_instance
 from ..db.models import Instance
-from ..errors import AnotherStoreError, LeaseLostError, TransportError, WooEventsError
+from ..errors import (
+    AnotherStoreError,
+    LeaseLostError,
+    SchemaError,
+    TransportError,
+    WooEventsError,
+)
 from ..instances import notices
 from ..runtime import Runtime
 from .belief import Doubt, Hold
@@ -54,19 +60,32 @@ class InstanceRun(abc.ABC):
         reports: list[PollReport] = []
         with self._database.write() as session:
             length = self._renewer.length
-            lease = claim_instance(session, instance_id, self._runtime.clock(), length)
+            lease = claim_instance(session, instance_id, self._runtime.clock, length)
         if lease is None:
             return self._not_run(instance_id, "another worker is polling this instance", reports)
         started = self._runtime.clock()
         try:
             with self._renewer.hold(lease):
                 self._work(lease, started, reports)
+            with self._database.write() as session:
+                self._release(session, lease, started, reports)
         except LeaseLostError as exc:
             _log.warning("%s", exc, extra={"action": "lease_lost", "instance": instance_id})
             return self._not_run(instance_id, str(exc), reports)
-        with self._database.write() as session:
-            self._release(session, lease, started, reports)
+        except BaseException as exc:
+            self._abandon(lease, exc)
+            raise
         return reports
+
+    def _abandon(self, lease: InstanceLease, exc: BaseException) -> None:
+        """Give an instance back whose run failed, so that other work need not wait for it."""
+        try:
+            with self._database.write() as session:
+                self._give_back(session, lease, exc)
+        except Exception:
+            # The lease ends by itself.
+            extra = {"action": "give_back", **lease.extra}
+            _log.warning("an instance could not be given back", exc_info=True, extra=extra)
 
     @abc.abstractmethod
     def _not_run(self, instance_id: int, error: str, reports: list[PollReport]) -> list[PollReport]:
@@ -85,6 +104,10 @@ class InstanceRun(abc.ABC):
         reports: list[PollReport],
     ) -> None:
         """Count the run and release the instance."""
+
+    @abc.abstractmethod
+    def _give_back(self, session: orm.Session, lease: InstanceLease, exc: BaseException) -> None:
+        """Release the instance after an error, so that it is tried again, but not at once."""
 
     @abc.abstractmethod
     def _recorded(self, poll: PollSession, run: ResourceRun, batch: Batch) -> bool:
@@ -107,7 +130,7 @@ class InstanceRun(abc.ABC):
         belief.hold = hold
         _log.warning("instance %d: %s", lease.instance_id, hold.reason, extra=lease.extra)
         with self._database.write() as session:
-            lease.renew(session, self._renewer.until())
+            lease.renew(session, self._renewer.until)
             belief.save(session, lease.instance_id)
             if before is None or before.verdict is not hold.verdict:
                 text = hold.text(lease.instance_id)
@@ -151,7 +174,7 @@ class InstanceRun(abc.ABC):
                     run.recorder.record(batch, self._runtime.clock())
                     if not self._recorded(poll, run, batch):
                         break
-        except (LeaseLostError, AnotherStoreError):
+        except (LeaseLostError, AnotherStoreError, SchemaError):
             raise
         except WooEventsError as exc:
             report.error = str(exc)

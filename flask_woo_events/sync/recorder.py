@@ -94,7 +94,7 @@ class PollRecorder:
         :param ended: the poll reached its end.
         """
         with self._database.write() as session:
-            self._lease.renew(session, self._renewer.until())
+            self._lease.renew(session, self._renewer.until)
             self._save_cursor(session, ended=ended)
             yield session
         self._saved = time.monotonic()

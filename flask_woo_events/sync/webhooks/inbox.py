@@ -16,6 +16,9 @@ from ..hint import Hint
 
 #: Webhooks that are processed together.
 BATCH_SIZE = 1_000
+#: How long the processing of webhooks stays away from an instance whose poll is due, so that every
+#: poller that looks once a second can claim it.
+LEFT_TO_POLLS = dt.timedelta(seconds=5)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -126,9 +129,14 @@ def due_instances(
 ) -> list[int]:
     """Return the instances whose pending webhooks can be processed, the longest waiting first.
 
+    An instance whose poll is due is left to it for a time after webhooks were processed.
+
     :param instance_id: only this one.
     """
-    free = is_free(Instance.lease_until, now)
+    free = sa.or_(
+        is_free(Instance.lease_until, now - LEFT_TO_POLLS),
+        sa.and_(is_free(Instance.lease_until, now), Instance.next_poll_at > now),
+    )
     query = (
         sa.select(Arrival.instance_id)
         .join(Instance, Instance.id == Arrival.instance_id)
