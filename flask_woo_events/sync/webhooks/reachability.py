@@ -18,7 +18,7 @@ import orjson
 import sqlalchemy as sa
 
 from ...db.models import Instance
-from ...errors import TransportError
+from ...errors import SchemaError, TransportError
 from ...http.exchange import Timeouts, exchange
 from ...instances import webhook_urls, webhooks
 from ...runtime import Runtime
@@ -73,10 +73,11 @@ class Watch:
             self._bases = {base: self._bases.get(base) or _Address() for base in found}
             for base, address in self._bases.items():
                 self._check(base, address)
-        except sa.exc.SQLAlchemyError:
+        except (sa.exc.SQLAlchemyError, SchemaError):
             # Webhooks are stored in this database, so those sent meanwhile were rejected.
             for address in self._bases.values():
                 address.reached = False
+            raise
 
     def _check(self, base: str, address: _Address) -> None:
         up = seconds_up(self._runtime, base)
