@@ -185,7 +185,8 @@ def test_a_process_does_not_claim_what_it_is_sending(
 ) -> None:
     """It knows its own attempts, also when their lease could not be renewed in time."""
     env = sqlite_env
-    looks, sent = threading.Semaphore(0), []
+    looks = threading.Semaphore(0)
+    sent: list[None] = []
     claim = claims.claim
 
     def look(*given: t.Any, **named: t.Any) -> list[claims.ClaimedDelivery]:
@@ -385,7 +386,8 @@ def test_running_threads_go_on_if_no_other_can_be_started(
     """Deliveries wait for the threads that there are."""
     env = sqlite_env
     env.ledger.see(*({"id": number} for number in range(1, 31)))
-    start, started = threading.Thread.start, []
+    start = threading.Thread.start
+    started: list[threading.Thread] = []
 
     def start_one(thread: threading.Thread) -> None:
         if started:

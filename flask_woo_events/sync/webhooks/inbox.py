@@ -67,7 +67,17 @@ def add(connection: sa.Connection, received: cabc.Sequence[ReceivedWebhook]) -> 
     :return: for each, whether it was stored: not if the instance does not exist or its secret is
         too old.
     """
-    return [connection.execute(_ADD, _values(one)).rowcount == 1 for one in received]
+    instances = [one.hook.instance_id for one in received]
+    return _by_instance(
+        instances, lambda at: connection.execute(_ADD, _values(received[at])).rowcount == 1
+    )
+
+
+def _by_instance(instances: cabc.Sequence[int], do: cabc.Callable[[int], bool]) -> list[bool]:
+    """Call a function for the index of each instance, in the order in which all lock instances."""
+    order = sorted(range(len(instances)), key=instances.__getitem__)
+    done = {at: do(at) for at in order}
+    return [done[at] for at in range(len(instances))]
 
 
 def _values(one: ReceivedWebhook) -> dict[str, object]:
@@ -89,10 +99,9 @@ def ping(connection: sa.Connection, pings: cabc.Sequence[tuple[Hook, dt.datetime
     """
     query = sa.update(Instance).where(Instance.id == sa.bindparam("number"))
     query = query.values(pinged_at=sa.bindparam("now", type_=Instance.pinged_at.type))
-    return [
-        connection.execute(query, {"number": hook.instance_id, "now": now}).rowcount == 1
-        for hook, now in pings
-    ]
+    numbers = [hook.instance_id for hook, _ in pings]
+    rows = [{"number": hook.instance_id, "now": now} for hook, now in pings]
+    return _by_instance(numbers, lambda at: connection.execute(query, rows[at]).rowcount == 1)
 
 
 def trusted(session: orm.Session, instance_id: int, webhook_id: int) -> bool:

@@ -95,12 +95,16 @@ class Watch:
             self._fill(base, address, now)
 
     def _fill(self, base: str, address: _Address, now: float) -> None:
-        settings, clock = self._runtime.settings, self._runtime.clock()
+        settings = self._runtime.settings
         lease = dt.timedelta(seconds=settings.lease_seconds)
+        which = _HOOKED if settings.public_url else (*_HOOKED, Instance.hooks_base == base)
+        # By id, as all do that lock several instances.
+        locked = sa.select(Instance.id).where(*which).order_by(Instance.id)
         with self._runtime.database.write() as session:
-            mine = [] if settings.public_url else [Instance.hooks_base == base]
-            webhooks.poll_missed(session, clock, *_HOOKED, *mine)
-            webhooks.check_soon(session, clock, lease, *_HOOKED, *mine)
+            session.execute(locked.with_for_update(key_share=True)).all()
+            clock = self._runtime.clock()
+            webhooks.poll_missed(session, clock, *which)
+            webhooks.check_soon(session, clock, lease, *which)
         # Wait longer each time when processes restart or fail again and again.
         repeated = now < address.quiet_until + MIN_PAUSE
         address.pause = min(2 * address.pause, MAX_PAUSE) if repeated else MIN_PAUSE
