@@ -51,9 +51,10 @@ def is_deadlock(exc: BaseException) -> bool:
 
 
 def _code(exc: sa.exc.DBAPIError) -> object:
-    """Return PostgreSQL's code or MariaDB's number of an error; of SQLite, its message."""
-    code = getattr(exc.orig, "sqlstate", None)
-    return code or (exc.orig.args[0] if exc.orig is not None and exc.orig.args else None)
+    """Return MariaDB's number or PostgreSQL's code of an error; of SQLite, its message."""
+    first = exc.orig.args[0] if exc.orig is not None and exc.orig.args else None
+    # MariaDB's driver may have a code, too, which says less.
+    return first if isinstance(first, int) else getattr(exc.orig, "sqlstate", None) or first
 
 
 def _is_schema_missing(exc: sa.exc.DBAPIError) -> bool:

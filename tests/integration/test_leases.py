@@ -253,8 +253,9 @@ def test_a_released_instance_is_not_revived(env: Env) -> None:
     )
 
 
-def test_a_guard_lease_survives_a_failed_commit(env: Env) -> None:
+def test_a_guard_lease_survives_a_failed_commit(sqlite_env: Env) -> None:
     """A time that was not committed is not the lease's; one that may be committed is."""
+    env = sqlite_env
     env.set(hooks_due_at=at(10))
     lease = GuardLease(env.instance_id, at(10))
 
@@ -278,8 +279,9 @@ def test_a_guard_lease_survives_a_failed_commit(env: Env) -> None:
         renew(70)
 
 
-def test_released_webhooks_are_not_revived(env: Env) -> None:
+def test_released_webhooks_are_not_revived(sqlite_env: Env) -> None:
     """A renewal that waited for the end of the check leaves the next due time as it is."""
+    env = sqlite_env
     env.set(hooks_due_at=at(10))
     lease = GuardLease(env.instance_id, at(10))
     with env.database.write() as session:
