@@ -12,7 +12,7 @@ import urllib.parse
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.leases import GuardLease, LeaseRenewer, is_enabled
+from ..db.leases import LeaseRenewer, claim_guard, is_enabled
 from ..db.models import Instance, PollerState
 from ..errors import (
     ConfigurationError,
@@ -136,12 +136,9 @@ def guard(runtime: Runtime, keeper: LeaseRenewer, instance_id: int) -> None:
     :param keeper: renews the claim, so that another worker takes over if this one is killed.
     """
     with runtime.database.write() as session:
-        instance = session.get(Instance, instance_id, with_for_update={"key_share": True})
-        due = None if instance is None else instance.hooks_due_at
-        if instance is None or due is None or due > runtime.clock():
-            return
-        until = instance.hooks_due_at = keeper.until()
-    lease = GuardLease(instance_id, until)
+        lease = claim_guard(session, instance_id, runtime.clock, keeper.length)
+    if lease is None:
+        return
     try:
         with keeper.hold(lease):
             reconcile(runtime, instance_id)
@@ -151,7 +148,7 @@ def guard(runtime: Runtime, keeper: LeaseRenewer, instance_id: int) -> None:
     finally:
         # Without effect if the result was written, because that set the next due time.
         with contextlib.suppress(LeaseLostError), runtime.database.write() as session:
-            lease.renew(session, runtime.clock() + RETRY_AFTER)
+            lease.release(session, lambda: runtime.clock() + RETRY_AFTER)
 
 
 def _read_wanted(runtime: Runtime, instance_id: int) -> _Wanted:

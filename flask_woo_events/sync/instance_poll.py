@@ -10,6 +10,7 @@ import logging
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from ..db.database import is_away
 from ..db.leases import InstanceLease, LeaseRenewer, is_free
 from ..db.models import Instance, Poller, PollerState, Source
 from ..errors import AnotherStoreError, SecretError, StoreError, TransportError
@@ -131,6 +132,11 @@ class InstancePoll(InstanceRun):
         ).one()
         lease.release(session, min(regular, retry or regular), regular)
 
+    def _give_back(self, session: orm.Session, lease: InstanceLease, exc: BaseException) -> None:
+        # Not sooner than after a killed worker, so that the store is not read again and again.
+        wait = self._renewer.length if is_away(exc) else SOON
+        lease.postpone(session, self._runtime.clock() + wait)
+
     def _work(self, lease: InstanceLease, started: dt.datetime, reports: list[PollReport]) -> None:
         self._holding.discard(lease.instance_id)
         self._again.discard(lease.instance_id)
@@ -149,7 +155,7 @@ class InstancePoll(InstanceRun):
             reports += self._held(lease, poll, self._hold(lease, poll, exc, started))
         if belief.to_json() != before:
             with self._database.write() as session:
-                lease.renew(session, self._renewer.until())
+                lease.renew(session, self._renewer.until)
                 belief.save(session, lease.instance_id)
 
     def _poll(
@@ -166,7 +172,7 @@ class InstancePoll(InstanceRun):
             self._close(run, journal, gate.waiting.get(run.stream.poller_id))
         if journal.changed:
             with self._database.write() as session:
-                journal.save(session, lease, self._renewer.until())
+                journal.save(session, lease, self._renewer.until)
         self._conclude(poll, gate)
         if any(run.recorder.older and run.recorder.again_after == AGAIN_AFTER for run in poll.runs):
             self._again.add(lease.instance_id)
@@ -190,7 +196,7 @@ class InstancePoll(InstanceRun):
         """Report the hold of each resource; it is no failure of theirs."""
         self._holding.add(lease.instance_id)
         with self._database.write() as session:
-            lease.renew(session, self._renewer.until())
+            lease.renew(session, self._renewer.until)
             for row in pollers.of_instance(session, lease.instance_id):
                 if row.selected and row.state != PollerState.DISABLED:
                     row.error = hold.text(lease.instance_id)
@@ -294,7 +300,7 @@ class InstancePoll(InstanceRun):
         """Count a failure of each resource that is due: without the keys none can be read."""
         reports, disabled = [], {}
         with self._database.write() as session:
-            lease.renew(session, self._renewer.until())
+            lease.renew(session, self._renewer.until)
             instance = session.get_one(Instance, lease.instance_id)
             regular = _is_regular(lease, started)
             interval = dt.timedelta(minutes=instance.refresh_minutes)

@@ -87,5 +87,5 @@ class PresentStore:
     def _locked(self) -> cabc.Iterator[Instance]:
         """Yield the instance's row in a transaction; another store may be connected by now."""
         with self._database.write() as session:
-            self._lease.renew(session, self._renewer.until())
+            self._lease.renew(session, self._renewer.until)
             yield session.get_one(Instance, self._lease.instance_id)

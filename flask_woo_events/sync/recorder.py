@@ -98,7 +98,7 @@ class PollRecorder:
         cursor = _with_notes(self.cursor, self.notes)
 
         def work(session: orm.Session) -> T:
-            self._lease.renew(session, self._renewer.until())
+            self._lease.renew(session, self._renewer.until)
             save_cursor(session, self.stream.poller_id, cursor, ended=ended)
             return write(session)
 
@@ -126,7 +126,7 @@ class PollRecorder:
 
     def _commit(self, cursor: Cursor, unrecorded: ObservationBatch, now: dt.datetime) -> None:
         def work(session: orm.Session) -> tuple[Recorded, Notes, Cursor]:
-            self._lease.renew(session, self._renewer.until())
+            self._lease.renew(session, self._renewer.until)
             recorded = self._write(session, unrecorded, now)
             notes = self._noted(recorded, unrecorded, now)
             saved = _with_notes(cursor, notes)
@@ -146,7 +146,7 @@ class PollRecorder:
         cursor = _with_notes(self.cursor, {**self.notes, "held": True})
 
         def work(session: orm.Session) -> None:
-            self._lease.renew(session, self._renewer.until())
+            self._lease.renew(session, self._renewer.until)
             save_cursor(session, self.stream.poller_id, cursor)
             record.hold(session, self.stream.poller_id, object_ids, now)
 

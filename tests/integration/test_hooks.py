@@ -417,14 +417,14 @@ def test_killed_reconciliation_is_taken_over(env: StoreToCallback) -> None:
     lease = GuardLease(env.instance_id, due())
     for _ in range(2):
         with runtime.database.write() as session:
-            lease.renew(session, runtime.clock() + LEASE)
+            lease.renew(session, lambda: runtime.clock() + LEASE)
         assert due() <= runtime.clock() + LEASE
     assert webhooks.due(runtime) == []
     with runtime.database.write() as session:
         session.get_one(Instance, env.instance_id).hooks_due_at = runtime.clock()
         session.flush()
         with pytest.raises(LeaseLostError):
-            lease.renew(session, runtime.clock() + LEASE)
+            lease.renew(session, lambda: runtime.clock() + LEASE)
 
 
 def test_notices_while_webhooks_cannot_be_repaired(env: StoreToCallback) -> None:

@@ -162,7 +162,7 @@ def test_deadlock_does_not_end_a_poll(env: LedgerEnv, runtime: Runtime) -> None:
     database, stream, now = env.database, env.stream, runtime.clock()
     renewer = LeaseRenewer(database, runtime.clock, LEASE)
     with database.write() as session:
-        lease = claim_instance(session, stream.instance_id, now, LEASE)
+        lease = claim_instance(session, stream.instance_id, runtime.clock, LEASE)
     assert lease is not None
     ledger, store = LedgerView(database, stream.poller_id, 0), SimpleNamespace(state=StoreState())
     recorder = PollRecorder(

@@ -370,7 +370,7 @@ def test_one_worker_polls_an_instance(env: StoreToCallback) -> None:
     runtime = runtime_of(env.app)
     with runtime.database.write() as session:
         hour = dt.timedelta(hours=1)
-        assert claim_instance(session, env.instance_id, runtime.clock(), hour)
+        assert claim_instance(session, env.instance_id, runtime.clock, hour)
     (report,) = env.poll()
     assert report.requests == 0
     assert "another worker" in str(report.error)

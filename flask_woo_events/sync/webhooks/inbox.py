@@ -16,6 +16,9 @@ from ..hint import Hint
 
 #: Webhooks that are processed together.
 BATCH_SIZE = 1_000
+#: How long the processing of webhooks stays away from an instance whose poll is due, so that every
+#: poller that looks once a second can claim it.
+LEFT_TO_POLLS = dt.timedelta(seconds=5)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,7 +70,8 @@ def add(connection: sa.Connection, received: cabc.Sequence[ReceivedWebhook]) -> 
     :return: for each, whether it was accepted: not if the instance does not exist or its secret is
         too old.
     """
-    return [_add(connection, _values(one)) for one in received]
+    instances = [one.hook.instance_id for one in received]
+    return _by_instance(instances, lambda at: _add(connection, _values(received[at])))
 
 
 def _add(connection: sa.Connection, values: dict[str, object]) -> bool:
@@ -75,6 +79,13 @@ def _add(connection: sa.Connection, values: dict[str, object]) -> bool:
         connection.execute(_ADD, values).rowcount == 1
         or connection.execute(_FIND, values).first() is not None
     )
+
+
+def _by_instance(instances: cabc.Sequence[int], do: cabc.Callable[[int], bool]) -> list[bool]:
+    """Call a function for the index of each instance, in the order in which all lock instances."""
+    order = sorted(range(len(instances)), key=instances.__getitem__)
+    done = {at: do(at) for at in order}
+    return [done[at] for at in range(len(instances))]
 
 
 def _values(one: ReceivedWebhook) -> dict[str, object]:
@@ -96,10 +107,9 @@ def ping(connection: sa.Connection, pings: cabc.Sequence[tuple[Hook, dt.datetime
     """
     query = sa.update(Instance).where(Instance.id == sa.bindparam("number"))
     query = query.values(pinged_at=sa.bindparam("now", type_=Instance.pinged_at.type))
-    return [
-        connection.execute(query, {"number": hook.instance_id, "now": now}).rowcount == 1
-        for hook, now in pings
-    ]
+    numbers = [hook.instance_id for hook, _ in pings]
+    rows = [{"number": hook.instance_id, "now": now} for hook, now in pings]
+    return _by_instance(numbers, lambda at: connection.execute(query, rows[at]).rowcount == 1)
 
 
 def trusted(session: orm.Session, instance_id: int, webhook_id: int) -> bool:
@@ -136,12 +146,18 @@ def due_instances(
 ) -> list[int]:
     """Return the instances whose pending webhooks can be processed, the longest waiting first.
 
+    An instance whose poll is due is left to it for a time after webhooks were processed.
+
     :param instance_id: only this one.
     """
+    free = sa.or_(
+        is_free(Instance.lease_until, now - LEFT_TO_POLLS),
+        sa.and_(is_free(Instance.lease_until, now), Instance.next_poll_at > now),
+    )
     query = (
         sa.select(Arrival.instance_id)
         .join(Instance, Instance.id == Arrival.instance_id)
-        .where(is_free(Instance.lease_until, now), is_enabled())
+        .where(free, is_enabled())
         .group_by(Arrival.instance_id)
         .order_by(sa.func.min(Arrival.id))
     )
