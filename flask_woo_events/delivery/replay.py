@@ -87,9 +87,9 @@ def to_callbacks(
     """Deliver whole notifications again to the current callbacks; return how many deliveries.
 
     They keep their ids, so that a receiver that stores them recognises them. Unsettled deliveries
-    are left as they are. A worker sends the others.
+    are left as they are. A worker sends the others, the versions of one object in their order.
     """
-    current = session.scalars(_current(planned).with_for_update()).all()
+    current = delivery_states.lock_subscriptions(session, *_current(planned))
     count = 0
     for subscription in current:
         numbers = [one.id for one in planned if one.instance_id == subscription.instance_id]
@@ -100,7 +100,10 @@ def to_callbacks(
 
 def left_out(session: orm.Session, planned: cabc.Sequence[NotificationRecord]) -> dict[int, str]:
     """Return why :func:`to_callbacks` would leave notifications as they are, by their ids."""
-    current = {one.instance_id: one.id for one in session.scalars(_current(planned))}
+    current = {
+        one.instance_id: one.id
+        for one in session.scalars(sa.select(Subscription).where(*_current(planned)))
+    }
     reasons = {
         one.id: "there is no callback URL" for one in planned if one.instance_id not in current
     }
@@ -114,17 +117,15 @@ def left_out(session: orm.Session, planned: cabc.Sequence[NotificationRecord]) -
     return reasons
 
 
-def _current(planned: cabc.Sequence[NotificationRecord]) -> sa.Select[Subscription]:
-    """Select the current callbacks of the instances."""
-    return (
-        sa.select(Subscription)
-        .where(
-            Subscription.instance_id.in_({one.instance_id for one in planned}),
-            Subscription.current,
-            Subscription.channel == Channel.WEBHOOK,
-        )
-        .order_by(Subscription.id)
-    )
+def _current(
+    planned: cabc.Sequence[NotificationRecord],
+) -> list[sa.ColumnExpressionArgument[bool]]:
+    """Return the conditions of the instances' current callbacks."""
+    return [
+        Subscription.instance_id.in_({one.instance_id for one in planned}),
+        Subscription.current,
+        Subscription.channel == Channel.WEBHOOK,
+    ]
 
 
 def to_address(
