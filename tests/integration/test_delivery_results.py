@@ -210,7 +210,7 @@ def test_a_task_that_ends_in_an_outage_writes_its_results(
     woo_callback: ServedCallback,
 ) -> None:
     """Its seconds are over while the database is away: what was sent is not sent again."""
-    write, refused = results.write, []
+    write, refused = results.write, list[object]()
 
     def away(*args: t.Any) -> list[WrittenResult]:
         if len(refused) < 3:
