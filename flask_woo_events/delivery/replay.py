@@ -89,7 +89,10 @@ def to_callbacks(
     They keep their ids, so that a receiver that stores them recognises them. Unsettled deliveries
     are left as they are. A worker sends the others, the versions of one object in their order.
     """
-    current = delivery_states.lock_subscriptions(session, *_current(planned))
+    numbers = session.scalars(_current(planned).with_only_columns(Subscription.id)).all()
+    current = delivery_states.lock_subscriptions(
+        session, Subscription.id.in_(numbers), Subscription.current
+    )
     count = 0
     for subscription in current:
         numbers = [one.id for one in planned if one.instance_id == subscription.instance_id]
@@ -100,10 +103,7 @@ def to_callbacks(
 
 def left_out(session: orm.Session, planned: cabc.Sequence[NotificationRecord]) -> dict[int, str]:
     """Return why :func:`to_callbacks` would leave notifications as they are, by their ids."""
-    current = {
-        one.instance_id: one.id
-        for one in session.scalars(sa.select(Subscription).where(*_current(planned)))
-    }
+    current = {one.instance_id: one.id for one in session.scalars(_current(planned))}
     reasons = {
         one.id: "there is no callback URL" for one in planned if one.instance_id not in current
     }
@@ -117,15 +117,13 @@ def left_out(session: orm.Session, planned: cabc.Sequence[NotificationRecord]) -
     return reasons
 
 
-def _current(
-    planned: cabc.Sequence[NotificationRecord],
-) -> list[sa.ColumnExpressionArgument[bool]]:
-    """Return the conditions of the instances' current callbacks."""
-    return [
+def _current(planned: cabc.Sequence[NotificationRecord]) -> sa.Select[Subscription]:
+    """Select the current callbacks of the instances."""
+    return sa.select(Subscription).where(
         Subscription.instance_id.in_({one.instance_id for one in planned}),
         Subscription.current,
         Subscription.channel == Channel.WEBHOOK,
-    ]
+    )
 
 
 def to_address(

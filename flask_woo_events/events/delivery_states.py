@@ -135,7 +135,11 @@ class DeliveryLease:
 def lock_subscriptions(
     session: orm.Session, *conditions: sa.ColumnExpressionArgument[bool]
 ) -> cabc.Sequence[Subscription]:
-    """Lock subscriptions until the commit, and return them as they are then, by id."""
+    """Lock subscriptions until the commit, and return them as they are then, by id.
+
+    :param conditions: name one instance, or ids: MariaDB locks rows in the order of the index by
+        which it finds them.
+    """
     query = sa.select(Subscription).where(*conditions).order_by(Subscription.id).with_for_update()
     return session.scalars(query.execution_options(populate_existing=True)).all()
 

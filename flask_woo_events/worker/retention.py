@@ -67,7 +67,10 @@ def _oldest(session: orm.Session, before: dt.datetime, after: int) -> tuple[list
         return [], 0
     rows = [row.id for row in found]
     instances = {row.instance_id for row in found}
-    delivery_states.lock_subscriptions(session, Subscription.instance_id.in_(instances))
+    numbers = session.scalars(
+        sa.select(Subscription.id).where(Subscription.instance_id.in_(instances))
+    ).all()
+    delivery_states.lock_subscriptions(session, Subscription.id.in_(numbers))
     unsettled = set(
         session.scalars(
             sa.select(Delivery.notification_id).where(
