@@ -114,6 +114,14 @@ class Base(orm.DeclarativeBase):
         list[int] | None: sa.JSON(none_as_null=True),
     }
 
+    @classmethod
+    def __table_cls__(cls, *args: t.Any, **options: t.Any) -> sa.Table:
+        """Return a table that compares text by its bytes, as SQLite and PostgreSQL do."""
+        for dialect in ("mysql", "mariadb"):
+            options[f"{dialect}_charset"] = "utf8mb4"
+            options[f"{dialect}_collate"] = "utf8mb4_nopad_bin"
+        return sa.Table(*args, **options)
+
 
 def _key() -> orm.MappedColumn[int]:
     return orm.mapped_column(_BIG, primary_key=True, autoincrement=True)

@@ -29,6 +29,8 @@ queued, retry -> created   ``redeliver``            An operator redelivers it.
 delivered, new -> created  ``replay``               An operator replays its events (*).
 unsettled -> created       ``move``                 The callback URL was changed.
 unsettled -> queued        ``move``                 The callback URL was removed.
+created, retry -> due      ``make_due``             Its row was repaired.
+leased -> as before        ``end_leases``           Its row was repaired.
 =========================  =======================  ============================================
 
 (*) ``queued`` if the subscription is inactive. Unsettled: created, retry and queued.
@@ -287,5 +289,25 @@ def move(
         .where(Delivery.subscription_id.in_(subscription_ids), Delivery.status.in_(UNSETTLED))
         # A worker that is delivering to the old URL at this moment loses its lease.
         .values(**values, lease_token=None, lease_until=None, updated_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def make_due(session: orm.Session, delivery_ids: cabc.Sequence[int], now: dt.datetime) -> None:
+    """Make deliveries due now that would never be, as after a clock that was wrong."""
+    session.execute(
+        sa.update(Delivery)
+        .where(Delivery.id.in_(delivery_ids), Delivery.status.in_(TRYABLE))
+        .values(due_at=now, updated_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def end_leases(session: orm.Session, delivery_ids: cabc.Sequence[int]) -> None:
+    """End leases that would not end by themselves, as after a clock that was wrong."""
+    session.execute(
+        sa.update(Delivery)
+        .where(Delivery.id.in_(delivery_ids))
+        .values(lease_token=None, lease_until=None)
         .execution_options(synchronize_session=False)
     )
