@@ -35,6 +35,10 @@ leased -> as before        ``end_leases``           Its row was repaired.
 
 (*) ``queued`` if the subscription is inactive. Unsettled: created, retry and queued.
 
+Due dates order the deliveries of a subscription. A retry is not attempted before its date. A
+created delivery may be, if nothing else is due: those of a backlog, as after a restored backup, get
+a later date, so that changes that happen meanwhile go first.
+
 A delivery that is created or retried is not claimed while it is held: behind an earlier delivery
 with a version of the same object (``woo_wait``, which ``create`` writes), or because its
 subscription is held after repeated failures (``held_until``).
@@ -54,6 +58,8 @@ from ..db.models import UNSETTLED, Delivery, DeliveryStatus, Subscription, Wait
 
 #: Statuses in which a delivery is attempted when it is due.
 TRYABLE = (DeliveryStatus.CREATED, DeliveryStatus.RETRY)
+#: How long changes that happen meanwhile go before a delivery of a backlog.
+BACKLOG_WAIT = dt.timedelta(hours=1)
 #: Deliveries of one statement, so that no database refuses the number of its parameters.
 AT_ONCE = 1_000
 
@@ -124,11 +130,13 @@ def create(
     subscription: Subscription,
     notifications: cabc.Mapping[int, cabc.Set[int]],
     now: dt.datetime,
+    backlog: cabc.Set[int] = frozenset(),
 ) -> int:
     """Create the deliveries of new notifications to a subscription; return how many.
 
     :param notifications: ids, each with the ids of the earlier notifications that hold versions
         of the same objects: while one of those is unsettled, the new delivery is held back.
+    :param backlog: ids of those whose deliveries are a backlog.
     """
     deliveries = [
         Delivery(notification_id=number, subscription_id=subscription.id, created_at=now)
@@ -136,6 +144,8 @@ def create(
     ]
     for one in deliveries:
         _begin(one, subscription, now)
+        if one.notification_id in backlog and one.due_at is not None:
+            one.due_at += BACKLOG_WAIT
     session.add_all(deliveries)
     session.flush()
     if earlier := set[int]().union(*notifications.values()):
