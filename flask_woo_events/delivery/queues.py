@@ -15,8 +15,8 @@ from .claims import ClaimedDelivery
 from .retry import HELD_AFTER, AttemptOutcome
 
 Item = t.TypeVar("Item")
-#: Deliveries of one claim, at most, and seconds that one subscription needs for them: a delivery
-#: that becomes due meanwhile goes before those that are claimed later. Below half, more are claimed.
+#: Deliveries of one claim at most, and seconds that one subscription may need for them: what is
+#: claimed goes before what becomes due meanwhile. Below half, more are claimed.
 CLAIMED_AT_ONCE, CLAIMED_SECONDS = 100, 4.0
 #: Attempts slower than this spend their time waiting on the network, so that another thread
 #: helps; seconds.
