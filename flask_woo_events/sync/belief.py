@@ -19,6 +19,20 @@ class Doubt(enum.StrEnum):
     COPY = "copy"  #: known objects under another address: a clone, or the store has moved
     ANOTHER = "another"  #: other objects under known ids
     UNKNOWN = "unknown"  #: nothing that is known, and nothing that contradicts it
+    ALTERNATING = "alternating"  #: the known store, in turn with another one or an old copy
+
+
+#: How many times in how long the store becomes another one, or an older one, until it holds.
+REVERSALS, REVERSED_WITHIN = 3, dt.timedelta(hours=1)
+ALTERNATING_REASON = (
+    "the known store and another one, or an old copy of it, answer at store.url in turn: their "
+    "answers cannot be told apart; it goes on after an hour without the other one"
+)
+#: What accepting a hold means.
+_WISHES = {
+    Doubt.COPY: "If it has moved",
+    Doubt.ALTERNATING: "To go on at once",
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,8 +47,7 @@ class Hold:
 
     def text(self, instance_id: int) -> str:
         """Return the reason with what a person can do."""
-        moved = self.verdict is Doubt.COPY
-        wish = "If it has moved" if moved else "To take over the store that answers"
+        wish = _WISHES.get(self.verdict, "To take over the store that answers")
         return (
             f"{self.reason}. Nothing is recorded since {self.since:%Y-%m-%d %H:%M} UTC, until the "
             "known store answers again. "
@@ -55,6 +68,21 @@ class Belief:
     accepted_at: dt.datetime | None = None
     #: An operator has accepted the store that answers now; it is compared as a whole.
     adopting: bool = False
+    #: When the store became another one, or an older one, lately.
+    reversals: tuple[dt.datetime, ...] = ()
+
+    def reverse(self, now: dt.datetime) -> None:
+        """Note that the store has become another one, or an older one."""
+        self.reversals = (*self.reversals, now)[-REVERSALS:]
+
+    def alternates(self, now: dt.datetime) -> bool:
+        """Return whether that happened so often that several stores answer in turn."""
+        if not self.reversals or now - self.reversals[-1] >= REVERSED_WITHIN:
+            return False
+        if self.hold is not None and self.hold.verdict is Doubt.ALTERNATING:
+            return True
+        often = len(self.reversals) == REVERSALS
+        return often and self.reversals[-1] - self.reversals[0] < REVERSED_WITHIN
 
     @classmethod
     def from_json(cls, stored: cabc.Mapping[str, t.Any] | None) -> t.Self:
@@ -72,6 +100,7 @@ class Belief:
             ),
             accepted_at=None if accepted is None else dt.datetime.fromisoformat(accepted),
             adopting=bool(stored.get("adopting")),
+            reversals=tuple(map(dt.datetime.fromisoformat, stored.get("reversals", ()))),
         )  # fmt: skip
 
     def to_json(self) -> dict[str, t.Any]:
@@ -90,6 +119,8 @@ class Belief:
             kept["accepted"] = self.accepted_at.isoformat()
         if self.adopting:
             kept["adopting"] = True
+        if self.reversals:
+            kept["reversals"] = [one.isoformat() for one in self.reversals]
         return kept
 
     def save(self, session: orm.Session, instance_id: int) -> None:

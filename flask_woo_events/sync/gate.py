@@ -188,22 +188,20 @@ class Gate:
         waiting = lacks.gone - ripe
         if not waiting:
             return
-        run.recorder.hold(waiting, self._now)
-        number, resource = run.stream.instance_id, run.stream.resource
         held = run.ledger.known(sorted(waiting)).values()
         since = min((one.held_at for one in held if one.held_at is not None), default=self._now)
-        words = (
-            f"{len(lacks.gone)} of {lacks.known} {resource} are missing from the store since "
-            f"{since:%Y-%m-%d %H:%M} UTC"
-        )
-        if all_gone:
-            self.waiting[run.stream.poller_id] = (
-                f"{words}, and nothing else is left: it is empty, or broken. No event "
-                f"was sent. If they were deleted: flask woo instances accept {number}"
-            )
-            return
         minutes = int(SECOND_READING.total_seconds()) // 60
-        self.waiting[run.stream.poller_id] = (
-            f"{words}; events are sent if they stay missing for {minutes} minutes. "
-            f"To send them at the next poll: flask woo instances accept {number}"
+        until = (
+            ", and nothing else is left: it is empty, or broken. No event was sent. If they were "
+            "deleted"
+            if all_gone
+            else f"; events are sent if they stay missing for {minutes} minutes. To send them at "
+            "the next poll"
         )
+        reason = (
+            f"{len(lacks.gone)} of {lacks.known} {run.stream.resource} are missing from the store "
+            f"since {since:%Y-%m-%d %H:%M} UTC{until}: "
+            f"flask woo instances accept {run.stream.instance_id}"
+        )
+        run.recorder.hold(waiting, reason, self._now)
+        self.waiting[run.stream.poller_id] = reason

@@ -142,6 +142,10 @@ class InstancePoll(InstanceRun):
         try:
             if belief.hold is None or self._is_back(poll):
                 reports += self._poll(lease, poll, started, regular)
+                if any(run.recorder.reverses for run in poll.runs):
+                    belief.reverse(started)
+                if (hold := self._alternation(lease, poll, started)) is not None:
+                    self._held(lease, poll, hold)
             else:
                 reports += self._held(lease, poll, belief.hold)
         except AnotherStoreError as exc:
@@ -233,6 +237,8 @@ class InstancePoll(InstanceRun):
         if report.error is None and not self._stopped():
             journal.complete(run)
         if report.error is None and run.reading is not None:
+            if waiting is None:
+                run.recorder.end_hold(self._runtime.clock())
             run.recorder.save(ended=not self._stopped())
             if waiting is not None:
                 self._note_waiting(run, waiting)

@@ -14,6 +14,8 @@ still none, two contradict             another store     the instance holds
 still none                             unknown           the instance holds
 another address in ``Link``            a copy, or        the instance holds
                                        another store
+ours and others in turn, three times   several stores    the instance holds, until an hour
+within an hour                                           without the others
 =====================================  ===============  ===================================
 
 An instance that holds records nothing, counts no failure, and asks at each poll whether its store

@@ -12,9 +12,12 @@ from sqlalchemy import orm
 
 from ..db.database import Database
 from ..db.leases import InstanceLease, LeaseRenewer
-from ..db.models import Source
+from ..db.models import Instance, Source
 from ..events import outbox, webhook_coverage
 from ..handlers import Route
+from ..instances import notices
+from ..instances.holds import MISSING
+from .belief import REVERSED_WITHIN
 from .cursor import Cursor, Stream, save_cursor
 from .ledger import record
 from .ledger.identity import Evidence
@@ -28,8 +31,11 @@ from .reading.base import Batch
 #: Seconds after which the cursor is written although nothing changed.
 SAVE_AFTER = 5.0
 #: Members of a cursor's memory that the recorder writes: whether objects wait for a second
-#: reading, or are in no list, since when all is to be compared, and the DELETED events by hour.
-NOTES = ("held", "unlisted", "compare_all", "deleted")
+#: reading, are missing, or are in no list, since when all is to be compared, the DELETED events by
+#: hour, and which objects became older when.
+NOTES = ("held", MISSING, "unlisted", "compare_all", "deleted", "reverted")
+#: Objects that became older of which the date is kept.
+MOST_REVERTED = 20
 #: How long DELETED events count against a mass deletion.
 DELETED_HOURS = 24
 #: Sources whose events no webhook has announced.
@@ -63,6 +69,8 @@ class PollRecorder:
         self.matched = 0
         #: Objects read as they were before what is known; a second reading decides.
         self.older = 0
+        #: Whether an object became older that had become older a short time ago.
+        self.reverses = False
         self.cursor = cursor
         #: Members of the cursor's memory that are written here, whatever way of reading writes it.
         self.notes = {name: cursor.memory[name] for name in NOTES if name in cursor.memory}
@@ -127,12 +135,26 @@ class PollRecorder:
         elif time.monotonic() - self._saved > SAVE_AFTER:
             self.save()
 
-    def hold(self, object_ids: cabc.Collection[str], now: dt.datetime) -> None:
-        """Let missing objects wait for a second reading."""
+    def hold(self, object_ids: cabc.Collection[str], reason: str, now: dt.datetime) -> None:
+        """Let missing objects wait for a second reading.
+
+        :param reason: for a notice, if none of the resource waited before.
+        """
         with self.transaction() as session:
             record.hold(session, self.stream.poller_id, object_ids, now)
-            self.notes["held"] = True
+            if MISSING not in self.notes:
+                instance = session.get_one(Instance, self.stream.instance_id)
+                notices.add(instance, "hold", reason, now)
+            self.notes |= {"held": True, MISSING: True}
             self._save_cursor(session)
+
+    def end_hold(self, now: dt.datetime) -> None:
+        """Note that no object is missing any more, if one was."""
+        if self.notes.pop(MISSING, None):
+            with self.transaction() as session:
+                text = f"No {self.stream.resource} wait any more: they are shown again, or deleted."
+                instance = session.get_one(Instance, self.stream.instance_id)
+                notices.add(instance, "hold ended", text, now)
 
     def _note(self, recorded: Recorded, observed: ObservationBatch, now: dt.datetime) -> bool:
         unlisted = any(not seen.listed for seen in observed.observations)
@@ -144,12 +166,18 @@ class PollRecorder:
             self.notes["held"] = True
             # Other objects may be older, too, and no date shows which.
             self.notes["compare_all"] = now.isoformat()
+        if recorded.reverted:
+            before = self.notes.get("reverted", {})
+            since = (now - REVERSED_WITHIN).isoformat()
+            self.reverses |= any(before.get(one, "") > since for one in recorded.reverted)
+            dates = before | dict.fromkeys(recorded.reverted, now.isoformat())
+            self.notes["reverted"] = dict(list(dates.items())[-MOST_REVERTED:])
         if recorded.deleted:
             hour = now.replace(minute=0, second=0, microsecond=0).isoformat()
             counts = dict(self.notes.get("deleted", {}))
             counts[hour] = counts.get(hour, 0) + recorded.deleted
             self.notes["deleted"] = dict(sorted(counts.items())[-DELETED_HOURS:])
-        return bool(unlisted or recorded.older or recorded.deleted)
+        return bool(unlisted or recorded.older or recorded.reverted or recorded.deleted)
 
     def deleted_lately(self, now: dt.datetime) -> int:
         """Return how many DELETED events were recorded in the last 24 hours."""
