@@ -72,8 +72,9 @@ class Belief:
     reversals: tuple[dt.datetime, ...] = ()
 
     def reverse(self, now: dt.datetime) -> None:
-        """Note that the store has become another one, or an older one."""
-        self.reversals = (*self.reversals, now)[-REVERSALS:]
+        """Note that another store answers, or an older copy; once for each ordinary hold."""
+        if self.hold is None or self.hold.verdict is Doubt.ALTERNATING:
+            self.reversals = (*self.reversals, now)[-REVERSALS:]
 
     def alternates(self, now: dt.datetime) -> bool:
         """Return whether that happened so often that several stores answer in turn."""

@@ -99,10 +99,8 @@ class InstanceRun(abc.ABC):
     ) -> Hold:
         """Record nothing of the store until it is proved to be the known one."""
         belief, before = poll.judge.belief, poll.judge.belief.hold
-        alternated = before is not None and before.verdict is Doubt.ALTERNATING
-        if before is None or alternated:
-            belief.reverse(now)
-        if alternated and (alternation := self._alternation(lease, poll, now)):
+        belief.reverse(now)
+        if before is not None and (alternation := self._alternation(lease, poll, now)):
             return alternation
         if exc.root:
             hold = poll.judge.examine(exc.root, now, before)
@@ -140,20 +138,22 @@ class InstanceRun(abc.ABC):
 
         :raises AnotherStoreError: it gives another address as its own.
         """
-        now = self._runtime.clock()
+        belief, now = poll.judge.belief, self._runtime.clock()
         try:
             back = poll.judge.probe()
         except AnotherStoreError:
             raise
         except TransportError:
-            back = False
+            return False
+        if not back:
+            belief.reverse(now)
         if not back or self._alternation(poll.lease, poll, now) is not None:
             return False
-        poll.judge.belief.hold = None
-        number = poll.lease.instance_id
+        belief.hold, number = None, poll.lease.instance_id
         _log.info("instance %d: its store is back", number, extra=poll.lease.extra)
         with self._database.write() as session:
             poll.lease.renew(session, self._renewer.until())
+            belief.save(session, number)
             text = "The known store answers again; what happened meanwhile is read."
             notices.add(session.get_one(Instance, number), "hold ended", text, now)
         return True
