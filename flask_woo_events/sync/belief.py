@@ -8,6 +8,7 @@ import datetime as dt
 import enum
 import typing as t
 
+import pydantic
 from sqlalchemy import orm
 
 from ..db.models import Instance
@@ -65,7 +66,7 @@ class Belief:
     users: tuple[str, ...] | None = None
     hold: Hold | None = None
     #: An operator has accepted what is missing since this, by our clock.
-    accepted_at: dt.datetime | None = None
+    accepted: dt.datetime | None = None
     #: An operator has accepted the store that answers now; it is compared as a whole.
     adopting: bool = False
     #: When the store became another one, or an older one, lately.
@@ -86,44 +87,18 @@ class Belief:
         return often and self.reversals[-1] - self.reversals[0] < REVERSED_WITHIN
 
     @classmethod
-    def from_json(cls, stored: cabc.Mapping[str, t.Any] | None) -> t.Self:
+    def from_json(cls, stored: cabc.Mapping[str, t.Any] | None) -> Belief:
         """Return what ``to_json`` returned."""
-        stored = stored or {}
-        hold, users, accepted = stored.get("hold"), stored.get("users"), stored.get("accepted")
-        return cls(
-            root=str(stored.get("root", "")),
-            users=None if users is None else tuple(users),
-            hold=None if hold is None else Hold(
-                Doubt(hold["verdict"]),
-                dt.datetime.fromisoformat(hold["since"]),
-                str(hold["reason"]),
-                str(hold.get("root", "")),
-            ),
-            accepted_at=None if accepted is None else dt.datetime.fromisoformat(accepted),
-            adopting=bool(stored.get("adopting")),
-            reversals=tuple(map(dt.datetime.fromisoformat, stored.get("reversals", ()))),
-        )  # fmt: skip
+        return _JSON.validate_python(stored or {})
 
     def to_json(self) -> dict[str, t.Any]:
         """Return what an instance's row keeps."""
-        kept: dict[str, t.Any] = {"root": self.root}
-        if self.users is not None:
-            kept["users"] = list(self.users)
-        if (hold := self.hold) is not None:
-            kept["hold"] = {
-                "verdict": hold.verdict.value,
-                "since": hold.since.isoformat(),
-                "reason": hold.reason,
-                "root": hold.root,
-            }
-        if self.accepted_at is not None:
-            kept["accepted"] = self.accepted_at.isoformat()
-        if self.adopting:
-            kept["adopting"] = True
-        if self.reversals:
-            kept["reversals"] = [one.isoformat() for one in self.reversals]
+        kept: dict[str, t.Any] = _JSON.dump_python(self, mode="json", exclude_defaults=True)
         return kept
 
     def save(self, session: orm.Session, instance_id: int) -> None:
         """Write it to the instance's row."""
         session.get_one(Instance, instance_id).belief = self.to_json()
+
+
+_JSON = pydantic.TypeAdapter(Belief)

@@ -171,7 +171,7 @@ class Gate:
     def _ripe(self, run: ResourceRun, gone: frozenset[str], all_gone: bool) -> frozenset[str]:
         """Return those that a person has accepted, or that an earlier reading missed, too."""
         held = run.ledger.known(sorted(gone))
-        accepted = self._belief.accepted_at
+        accepted = self._belief.accepted
         return frozenset(
             object_id
             for object_id, known in held.items()

@@ -181,11 +181,11 @@ class InstancePoll(InstanceRun):
         judge, belief = poll.judge, poll.judge.belief
         failed = any(run.report.error for run in poll.runs) or self._stopped()
         if not failed and not gate.waiting:
-            belief.accepted_at = None
+            belief.accepted = None
         both = (*poll.runs, *poll.waiting)
         if belief.adopting and not any("compare_all" in run.recorder.notes for run in both):
             belief.adopting = False
-        if not judge.is_learned and judge.proved and not belief.adopting:
+        if judge.proved and not belief.adopting:
             with contextlib.suppress(TransportError):
                 judge.learn()
 
