@@ -115,12 +115,19 @@ class DeliveryLease:
         """Fields of a log record."""
         return {"claim": self.token}
 
-    def renew(self, session: orm.Session, until: dt.datetime) -> None:
-        """Extend the lease of those deliveries whose attempt has not ended."""
+    def renew(self, session: orm.Session, until: cabc.Callable[[], dt.datetime]) -> None:
+        """Extend the lease of those deliveries whose attempt has not ended.
+
+        :param until: returns the end of the lease; called once the rows are locked.
+        """
+        mine = sa.select(Delivery.subscription_id).where(Delivery.lease_token == self.token)
+        numbers = session.scalars(mine.distinct()).all()
+        locked = sa.select(Subscription.id).where(Subscription.id.in_(numbers))
+        session.execute(locked.order_by(Subscription.id).with_for_update()).all()
         session.execute(
             sa.update(Delivery)
             .where(Delivery.lease_token == self.token)
-            .values(lease_until=until)
+            .values(lease_until=until())
             .execution_options(synchronize_session=False)
         )
 
