@@ -274,6 +274,24 @@ class WebhookResponse(ApiResponse):
     error: str | None
 
 
+class HeldResourceResponse(ApiResponse):
+    """What accepting a hold may send for one resource."""
+
+    resource: str
+    objects: int
+    eventType: t.Annotated[str, Attribute("event_type")]
+
+
+class HoldResponse(ApiResponse):
+    """What an instance holds back."""
+
+    kind: t.Literal["copy", "another", "unknown", "alternating", "deletions"]
+    since: Date
+    reason: str
+    resources: list[HeldResourceResponse]
+    command: str = pydantic.Field(description="Accepts what is held")
+
+
 class InstanceResponse(ApiResponse):
     """A connected store."""
 
@@ -306,6 +324,7 @@ class InstanceResponse(ApiResponse):
     webhookTally: list[dict[str, t.Any]]
     journal: dict[str, t.Any]
     notices: list[dict[str, t.Any]]
+    hold: HoldResponse | None
     token: str | None = pydantic.Field(
         None, description="Only in the answer to the request that creates the instance"
     )
@@ -332,6 +351,12 @@ class InstanceResponse(ApiResponse):
                 {"resource": resource, **dataclasses.asdict(counts), "since": iso_z(since)}
                 for resource, (counts, since) in view.tally.items()
             ],
+            hold=None
+            if view.hold is None
+            else HoldResponse.of(
+                view.hold,
+                resources=[HeldResourceResponse.of(one) for one in view.hold.resources],
+            ),
             token=token,
         )
 

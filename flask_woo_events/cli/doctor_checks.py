@@ -106,6 +106,7 @@ def of_instance(
 
     :param silent: base URLs of the API that do not respond.
     """
+    yield from of_hold(view)
     yield from _polls(view)
     yield from _store(runtime, view)
     if view.vendor_type == "webhook":
@@ -116,11 +117,20 @@ def of_instance(
         yield from _deliveries(session, view.id, runtime.clock())
 
 
+def of_hold(view: InstanceView) -> cabc.Iterator[Finding]:
+    """Check whether the instance holds anything back."""
+    if (hold := view.hold) is not None:
+        sent = ", ".join(f"{one.objects} {one.resource} as {one.event_type}"
+                         for one in hold.resources)  # fmt: skip
+        what = f"{hold.kind} held since {hold.since:%Y-%m-%d %H:%M} UTC: {hold.reason}"
+        yield Finding(f"{what} (accepting it sends {sent})" if sent else what, hold.command)
+
+
 def _polls(view: InstanceView) -> cabc.Iterator[Finding]:
     for one in view.pollers:
         if one.state == "disabled":
             yield Finding(f"{one.resource}: {one.error}", f"flask woo instances resume {view.id}")
-        elif one.error:
+        elif one.error and (one.failures or view.hold is None):
             when = f" (next attempt at {one.retry_at:%Y-%m-%d %H:%M:%S})" if one.retry_at else ""
             fix = f"flask woo poll --once --instance {view.id} --resource '{one.resource}'"
             yield Finding(f"{one.resource}: {one.error}{when}", fix)

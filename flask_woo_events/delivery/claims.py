@@ -42,6 +42,8 @@ class ClaimedDelivery:
     failures: int = 0
     #: Attempts before this one.
     attempts: int
+    #: Its place among the deliveries of the subscription.
+    due_at: dt.datetime
     #: Ids of events that a handler has accepted already.
     handled: frozenset[int] = frozenset()
     notification: NotificationRecord
@@ -69,15 +71,12 @@ _HELD_BACK = (
 def _due(status: DeliveryStatus) -> sa.Subquery:
     # One status at a time, so that an index has them in order: of a hundred thousand that wait,
     # only these are read.
+    conditions = [Delivery.subscription_id == _SUBSCRIPTION, Delivery.status == status]
+    if status is DeliveryStatus.RETRY:
+        conditions.append(Delivery.due_at <= _NOW)
     return (
         sa.select(Delivery.id, Delivery.due_at)
-        .where(
-            Delivery.subscription_id == _SUBSCRIPTION,
-            Delivery.status == status,
-            Delivery.due_at <= _NOW,
-            _FREE,
-            ~_HELD_BACK,
-        )
+        .where(*conditions, _FREE, ~_HELD_BACK)
         .order_by(Delivery.due_at, Delivery.id)
         .limit(_MOST)
         .subquery()
@@ -86,7 +85,7 @@ def _due(status: DeliveryStatus) -> sa.Subquery:
 
 _MOST = sa.bindparam("most", type_=sa.Integer())
 _EITHER = sa.union_all(*(sa.select(_due(status)) for status in TRYABLE)).subquery()
-#: Deliveries of one subscription that may be attempted now, the longest due first.
+#: Deliveries of one subscription that may be attempted now, in the order of their due dates.
 _DUE = sa.select(_EITHER.c.id).order_by(_EITHER.c.due_at, _EITHER.c.id).limit(_MOST)
 #: Subscriptions that are due, the longest due first.
 _DUE_SUBSCRIPTIONS = (
@@ -207,6 +206,7 @@ _CLAIMED = (
         Subscription.url,
         Subscription.failures,
         Delivery.attempts,
+        Delivery.due_at,
         Delivery.handled,
     )
     .join(Subscription, Subscription.id == Delivery.subscription_id)
@@ -227,6 +227,7 @@ def _load(session: orm.Session, token: str) -> list[ClaimedDelivery]:
             url=row.url,
             failures=row.failures,
             attempts=row.attempts,
+            due_at=row.due_at,
             handled=frozenset(row.handled or ()),
             notification=records[row.notification_id],
         )

@@ -30,8 +30,6 @@ from .send import CallbackCredentials
 
 _log = logging.getLogger(__name__)
 
-#: Deliveries of one claim.
-CLAIMED_AT_ONCE = 100
 #: Deliveries that one process claims ahead for each of its threads; the rest is left to others.
 CLAIMED_FOR_A_THREAD = 12
 #: A deadlock of two workers makes the database end one of their transactions.
@@ -198,7 +196,7 @@ class Dispatch:
                 session,
                 runtime.clock(),
                 length,
-                CLAIMED_AT_ONCE,
+                self._queues.claim_size,
                 busy=self._queues.full_subscriptions(),
                 held=[one.token for one in self._renewer.held if isinstance(one, DeliveryLease)],
             )

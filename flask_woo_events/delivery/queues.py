@@ -5,6 +5,8 @@ from __future__ import annotations
 import collections
 import collections.abc as cabc
 import dataclasses
+import datetime as dt
+import heapq
 import threading
 import time
 import typing as t
@@ -13,8 +15,9 @@ from .claims import ClaimedDelivery
 from .retry import HELD_AFTER, AttemptOutcome
 
 Item = t.TypeVar("Item")
-#: Deliveries of one subscription that are claimed ahead; below this number more are claimed.
-AHEAD = 50
+#: Deliveries of one claim at most, and seconds that one subscription may need for them: what is
+#: claimed goes before what becomes due meanwhile. Below half, more are claimed.
+CLAIMED_AT_ONCE, CLAIMED_SECONDS = 100, 4.0
 #: Attempts slower than this spend their time waiting on the network, so that another thread
 #: helps; seconds.
 SLOW = 0.003
@@ -29,8 +32,9 @@ WINDOW = 8
 class _Queue(t.Generic[Item]):
     """The deliveries of one subscription."""
 
-    waiting: collections.deque[tuple[ClaimedDelivery, Item]] = dataclasses.field(
-        default_factory=collections.deque
+    #: A heap by due date, id and claim.
+    waiting: list[tuple[dt.datetime, int, str, ClaimedDelivery, Item]] = dataclasses.field(
+        default_factory=list
     )
     #: Its slots, those of them that no thread has taken, and how many it may have.
     slots: int = 0
@@ -96,10 +100,17 @@ class SubscriptionQueues(t.Generic[Item]):
         """Enough deliveries are claimed."""
         return self._waiting >= self._enough
 
+    @property
+    def claim_size(self) -> int:
+        """How many deliveries to claim at once: fewer while callbacks are slow."""
+        size = self._width * CLAIMED_SECONDS / max(self._pace, SLOW)
+        return min(CLAIMED_AT_ONCE, max(2 * self._width, int(size)))
+
     def full_subscriptions(self) -> list[int]:
         """Return the subscriptions of which enough deliveries are claimed."""
+        ahead = self.claim_size // 2
         with self._lock:
-            return [one for one, queue in self._queues.items() if len(queue.waiting) >= AHEAD]
+            return [one for one, queue in self._queues.items() if len(queue.waiting) >= ahead]
 
     def add(self, claimed: cabc.Iterable[tuple[ClaimedDelivery, Item]]) -> None:
         """Add deliveries that were claimed."""
@@ -107,7 +118,7 @@ class SubscriptionQueues(t.Generic[Item]):
             for one, item in claimed:
                 self._unfinished[one.token] += 1
                 queue = self._queues.setdefault(one.subscription_id, _Queue(moved=self._clock()))
-                queue.waiting.append((one, item))
+                heapq.heappush(queue.waiting, (one.due_at, one.delivery_id, one.token, one, item))
                 self._waiting += 1
                 self._widen(one.subscription_id, queue)
 
@@ -140,11 +151,11 @@ class SubscriptionQueues(t.Generic[Item]):
                 queue.free -= 1
                 if queue.waiting:
                     self._moved = queue.moved = self._clock()
-                    one = queue.waiting.popleft()
+                    _due_at, _id, _token, one, item = heapq.heappop(queue.waiting)
                     self._waiting -= 1
-                    claim_more |= len(queue.waiting) == AHEAD - 1
+                    claim_more |= len(queue.waiting) == self.claim_size // 2 - 1
                     claim_more |= self._waiting == self._enough - 1
-                    return one, claim_more
+                    return (one, item), claim_more
                 claim_more = True
                 self._remove_slot(number, queue)
             self._threads -= 1
@@ -212,7 +223,7 @@ class SubscriptionQueues(t.Generic[Item]):
             del self._queues[number]
 
     def _emptied(self, queue: _Queue[Item]) -> list[ClaimedDelivery]:
-        back = [one for one, _ in queue.waiting]
+        back = [one for _, _, _, one, _ in queue.waiting]
         self._waiting -= len(back)
         queue.waiting.clear()
         return back

@@ -35,6 +35,10 @@ leased -> as before        ``end_leases``           Its row was repaired.
 
 (*) ``queued`` if the subscription is inactive. Unsettled: created, retry and queued.
 
+Due dates order the deliveries of a subscription. A retry is not attempted before its date. A
+created delivery may be, if nothing else is due: those of a backlog, as after a restored backup, get
+a later date, so that changes that happen meanwhile go first.
+
 A delivery that is created or retried is not claimed while it is held: behind an unsettled delivery
 with an earlier version of the same object (``woo_wait``), or because its subscription is held after
 repeated failures (``held_until``).
@@ -68,6 +72,8 @@ from .delivery_order import in_parts
 
 #: Statuses in which a delivery is attempted when it is due.
 TRYABLE = (DeliveryStatus.CREATED, DeliveryStatus.RETRY)
+#: How long changes that happen meanwhile go before a delivery of a backlog.
+BACKLOG_WAIT = dt.timedelta(hours=1)
 
 _DELIVERY = t.cast("sa.Table", Delivery.__table__)
 _LEASE = (
@@ -157,11 +163,13 @@ def create(
     notifications: cabc.Mapping[int, cabc.Set[str]],
     poller_id: int,
     now: dt.datetime,
+    backlog: cabc.Set[int] = frozenset(),
 ) -> int:
     """Create the deliveries of a poller's new notifications to a subscription; return how many.
 
     :param notifications: ids, each with the objects of which it holds a later version than the
         first: while a delivery with an earlier one is unsettled, the new delivery is held back.
+    :param backlog: ids of those whose deliveries are a backlog.
     """
     deliveries = [
         Delivery(notification_id=number, subscription_id=subscription.id, created_at=now)
@@ -169,6 +177,8 @@ def create(
     ]
     for one in deliveries:
         _begin(one, subscription, now)
+        if one.notification_id in backlog and one.due_at is not None:
+            one.due_at += BACKLOG_WAIT
     session.add_all(deliveries)
     session.flush()
     if objects := set[str]().union(*notifications.values()):

@@ -20,6 +20,9 @@ from . import delivery_states
 #: Events in one notification (Cloud Elements: 10 for polling, 20 for webhooks).
 POLLING_BATCH = 10
 WEBHOOK_BATCH = 20
+#: A change with an older date than this before the poll, or one of more than so many changes that
+#: are read together and create nothing, is delivered after those that happen meanwhile.
+RECENT, FEW = dt.timedelta(hours=1), 20
 
 
 class Origin(t.Protocol):
@@ -92,8 +95,18 @@ def post(
             recorded[change.object_id] = notification.id
             rows.append(_event_row(origin, notification.id, change, rules.now))
     session.execute(sa.insert(StoredEvent), rows)
-    _create_deliveries(session, origin, notifications, batches, rules)
+    backlog = {
+        notification.id
+        for notification, batch in zip(notifications, batches, strict=True)
+        if not any(_is_fresh(change, poll_date, len(changes)) for change in batch)
+    }
+    _create_deliveries(session, origin, notifications, batches, backlog, rules)
     return recorded
+
+
+def _is_fresh(change: Change, poll_date: dt.datetime, together: int) -> bool:
+    recent = change.date > poll_date - RECENT
+    return recent and (change.event_type is EventType.CREATED or together <= FEW)
 
 
 def _in_batches(changes: cabc.Sequence[Change], size: int) -> list[list[Change]]:
@@ -131,6 +144,7 @@ def _create_deliveries(
     origin: Origin,
     notifications: cabc.Sequence[Notification],
     batches: cabc.Sequence[cabc.Sequence[Change]],
+    backlog: cabc.Set[int],
     rules: Rules,
 ) -> None:
     for subscription, route in _subscriptions(session, origin, rules):
@@ -140,7 +154,9 @@ def _create_deliveries(
             if route is None or any(route.wants(origin.resource, one.event_type) for one in batch)
         }
         if wanted:
-            delivery_states.create(session, subscription, wanted, origin.poller_id, rules.now)
+            delivery_states.create(
+                session, subscription, wanted, origin.poller_id, rules.now, backlog
+            )
             wake(session, [subscription], rules.now)
 
 

@@ -12,7 +12,7 @@ from ..db.models import Instance, Subscription
 from ..errors import ConflictError, NotFoundError
 from ..events import delivery_states
 from ..values.crypto import Cipher, hash_token, new_token
-from . import configuration, pollers, subscriptions
+from . import configuration, holds, notices, pollers, subscriptions
 from .accounts import Caller
 from .requests import InstanceRequest
 from .specification import CONNECTION_KEYS, CurrentSpec, InstanceSpec, plan
@@ -184,9 +184,11 @@ def accept(session: orm.Session, caller: Caller, instance_id: int, now: dt.datet
     accepted: list[str] = []
     if hold := belief.pop("hold", None):
         accepted = ["*"]
+        belief.pop("reversals", None)
+        notices.add(instance, "hold ended", "A person accepted the store that answers.", now)
         if hold["verdict"] == "copy":
             belief["root"] = hold["root"]
-        else:
+        elif hold["verdict"] in holds.REPLACED:
             belief = {"adopting": True}
             for poller in rows:
                 poller.memory = {**poller.memory, "compare_all": now.isoformat()}

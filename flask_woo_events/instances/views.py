@@ -14,9 +14,10 @@ from ..db.models import Channel, Instance, Subscription, User
 from ..events import webhook_coverage
 from ..events.webhook_coverage import CoverageCounts
 from . import configuration as configurations
-from . import pollers
+from . import holds, pollers
 from .accounts import Caller
 from .configuration import ConfigurationEntry
+from .holds import HoldView
 from .lifecycle import find
 from .requests import key_of
 
@@ -64,6 +65,8 @@ class InstanceView:
     journal: cabc.Mapping[str, t.Any]
     #: What a person should know of the store, the latest last: ``date``, ``kind``, ``text``.
     notices: tuple[cabc.Mapping[str, t.Any], ...]
+    #: What is not sent until a person accepts it, or the store shows something else.
+    hold: HoldView | None
 
 
 def get(session: orm.Session, caller: Caller, instance_id: int) -> InstanceView:
@@ -146,6 +149,7 @@ def _view(session: orm.Session, instance: Instance) -> InstanceView:
         next_poll_at=instance.next_poll_at,
         refresh_minutes=instance.refresh_minutes,
         notices=tuple(instance.notices),
+        hold=holds.of_instance(session, instance),
         journal=_journal(instance),
         webhooks=tuple(instance.hooks),
         tally=webhook_coverage.of_instance(session, instance.id),

@@ -85,8 +85,7 @@ class Gate:
         runs = [run for run in self._poll.runs if run.followups.gone and run.reading is not None]
         if not runs:
             return []
-        if any(run.followups.lacks_anchors for run in self._poll.runs):
-            self._count()
+        self._count()
         found = {run.stream.poller_id: self._missing(run) for run in self._complete()}
         total, known = (
             sum(one.count for one in found.values()),
@@ -129,19 +128,38 @@ class Gate:
         return [run for run in both if run.recorder.cursor.state is PollerState.ACTIVE]
 
     def _count(self) -> None:
-        """Compare the store's counts of all resources with the ledgers'."""
-        for run in self._complete():
-            reading = self._poll.reading_of(run)
-            if reading is not None and reading.can_include and not reading.listing.is_feed:
-                try:
-                    total = reading.listing.total()
-                except AnotherStoreError:
-                    raise
-                except TransportError:
-                    continue
-                hidden = int(run.recorder.cursor.memory.get("hidden", 0))
-                lacking = 0 if total is None else run.ledger.count_live() + hidden - total
-                run.followups.shortfall = max(run.followups.shortfall, lacking)
+        """Compare the store's counts with the ledgers': of all resources if much may be missing.
+
+        The others may have been read before the store lost its objects. So the largest is counted
+        now, at the cost of one request; it shows whether the others have to be counted, too.
+        """
+        counted = [run for run in self._complete() if self._can_count(run)]
+        counted.sort(key=lambda run: run.ledger.count_live(), reverse=True)
+        for run in counted[:1]:
+            self._note_shortfall(run)
+        unnamed = any(run.followups.shortfall > len(run.followups.gone) for run in counted)
+        if unnamed or any(run.followups.lacks_anchors for run in self._poll.runs):
+            for run in counted[1:]:
+                self._note_shortfall(run)
+
+    def _can_count(self, run: ResourceRun) -> bool:
+        reading = self._poll.reading_of(run)
+        return reading is not None and reading.can_include and not reading.listing.is_feed
+
+    def _note_shortfall(self, run: ResourceRun) -> None:
+        """Note how many objects of a resource the store lacks by its own count."""
+        reading = self._poll.reading_of(run)
+        assert reading is not None
+        try:
+            total = reading.listing.total()
+        except AnotherStoreError:
+            raise
+        except TransportError:
+            return
+        hidden = int(run.recorder.cursor.memory.get("hidden", 0))
+        if total is not None:
+            lacking = run.ledger.count_live() + hidden - total
+            run.followups.shortfall = max(run.followups.shortfall, lacking)
 
     def _missing(self, run: ResourceRun) -> MissingObjects:
         followups, known = run.followups, run.ledger.count_live()
@@ -153,7 +171,7 @@ class Gate:
     def _ripe(self, run: ResourceRun, gone: frozenset[str], all_gone: bool) -> frozenset[str]:
         """Return those that a person has accepted, or that an earlier reading missed, too."""
         held = run.ledger.known(sorted(gone))
-        accepted = self._belief.accepted_at
+        accepted = self._belief.accepted
         return frozenset(
             object_id
             for object_id, known in held.items()
@@ -170,22 +188,20 @@ class Gate:
         waiting = lacks.gone - ripe
         if not waiting:
             return
-        run.recorder.hold(waiting, self._now)
-        number, resource = run.stream.instance_id, run.stream.resource
         held = run.ledger.known(sorted(waiting)).values()
         since = min((one.held_at for one in held if one.held_at is not None), default=self._now)
-        words = (
-            f"{len(lacks.gone)} of {lacks.known} {resource} are missing from the store since "
-            f"{since:%Y-%m-%d %H:%M} UTC"
-        )
-        if all_gone:
-            self.waiting[run.stream.poller_id] = (
-                f"{words}, and nothing else is left: it is empty, or broken. No event "
-                f"was sent. If they were deleted: flask woo instances accept {number}"
-            )
-            return
         minutes = int(SECOND_READING.total_seconds()) // 60
-        self.waiting[run.stream.poller_id] = (
-            f"{words}; events are sent if they stay missing for {minutes} minutes. "
-            f"To send them at the next poll: flask woo instances accept {number}"
+        until = (
+            ", and nothing else is left: it is empty, or broken. No event was sent. If they were "
+            "deleted"
+            if all_gone
+            else f"; events are sent if they stay missing for {minutes} minutes. To send them at "
+            "the next poll"
         )
+        reason = (
+            f"{len(lacks.gone)} of {lacks.known} {run.stream.resource} are missing from the store "
+            f"since {since:%Y-%m-%d %H:%M} UTC{until}: "
+            f"flask woo instances accept {run.stream.instance_id}"
+        )
+        run.recorder.hold(waiting, reason, self._now)
+        self.waiting[run.stream.poller_id] = reason

@@ -149,6 +149,10 @@ class InstancePoll(InstanceRun):
         try:
             if belief.hold is None or self._is_back(poll):
                 reports += self._poll(lease, poll, started, regular)
+                if any(run.recorder.reverses for run in poll.runs):
+                    belief.reverse(started)
+                if (hold := self._alternation(lease, poll, started)) is not None:
+                    self._held(lease, poll, hold)
             else:
                 reports += self._held(lease, poll, belief.hold)
         except AnotherStoreError as exc:
@@ -184,11 +188,11 @@ class InstancePoll(InstanceRun):
         judge, belief = poll.judge, poll.judge.belief
         failed = any(run.report.error for run in poll.runs) or self._stopped()
         if not failed and not gate.waiting:
-            belief.accepted_at = None
+            belief.accepted = None
         both = (*poll.runs, *poll.waiting)
         if belief.adopting and not any("compare_all" in run.recorder.notes for run in both):
             belief.adopting = False
-        if not judge.is_learned and judge.proved and not belief.adopting:
+        if judge.proved and not belief.adopting:
             with contextlib.suppress(TransportError):
                 judge.learn()
 
@@ -240,6 +244,8 @@ class InstancePoll(InstanceRun):
         if report.error is None and not self._stopped():
             journal.complete(run)
         if report.error is None and run.reading is not None:
+            if waiting is None:
+                run.recorder.end_hold(self._runtime.clock())
             run.recorder.save(ended=not self._stopped())
             if waiting is not None:
                 self._note_waiting(run, waiting)

@@ -25,7 +25,7 @@ from ..errors import (
 )
 from ..instances import notices
 from ..runtime import Runtime
-from .belief import Doubt, Hold
+from .belief import ALTERNATING_REASON, Belief, Doubt, Hold
 from .gate import Gate
 from .poll_session import PollSession, ResourceRun
 from .reading.base import Batch
@@ -146,12 +146,20 @@ class InstanceRun(abc.ABC):
     ) -> Hold:
         """Record nothing of the store until it is proved to be the known one."""
         belief, before = poll.judge.belief, poll.judge.belief.hold
+        belief.reverse(now)
+        if before is not None and (alternation := self._alternation(lease, poll, now)):
+            return alternation
         if exc.root:
             hold = poll.judge.examine(exc.root, now, before)
         else:
             since = now if before is None else before.since
             hold = Hold(Doubt(exc.verdict), since, str(exc))
-        belief.hold = hold
+        return self._begin_hold(lease, belief, hold, now)
+
+    def _begin_hold(
+        self, lease: InstanceLease, belief: Belief, hold: Hold, now: dt.datetime
+    ) -> Hold:
+        before, belief.hold = belief.hold, hold
         _log.warning("instance %d: %s", lease.instance_id, hold.reason, extra=lease.extra)
         with self._database.write() as session:
             lease.renew(session, self._renewer.until)
@@ -161,22 +169,41 @@ class InstanceRun(abc.ABC):
                 notices.add(session.get_one(Instance, lease.instance_id), "hold", text, now)
         return hold
 
+    def _alternation(
+        self, lease: InstanceLease, poll: PollSession, now: dt.datetime
+    ) -> Hold | None:
+        """Hold if several stores answer in turn, or go on holding; otherwise return ``None``."""
+        belief = poll.judge.belief
+        if not belief.alternates(now):
+            return None
+        since = now if belief.hold is None else belief.hold.since
+        hold = Hold(Doubt.ALTERNATING, since, ALTERNATING_REASON)
+        return hold if hold == belief.hold else self._begin_hold(lease, belief, hold, now)
+
     def _is_back(self, poll: PollSession) -> bool:
         """Return whether the known store answers again; then the hold ends.
 
         :raises AnotherStoreError: it gives another address as its own.
         """
+        belief, now = poll.judge.belief, self._runtime.clock()
         try:
             back = poll.judge.probe()
         except AnotherStoreError:
             raise
         except TransportError:
-            back = False
-        if back:
-            poll.judge.belief.hold = None
-            _log.info("instance %d: its store is back", poll.lease.instance_id,
-                      extra=poll.lease.extra)  # fmt: skip
-        return back
+            return False
+        if not back:
+            belief.reverse(now)
+        if not back or self._alternation(poll.lease, poll, now) is not None:
+            return False
+        belief.hold, number = None, poll.lease.instance_id
+        _log.info("instance %d: its store is back", number, extra=poll.lease.extra)
+        with self._database.write() as session:
+            poll.lease.renew(session, self._renewer.until)
+            belief.save(session, number)
+            text = "The known store answers again; what happened meanwhile is read."
+            notices.add(session.get_one(Instance, number), "hold ended", text, now)
+        return True
 
     def _pass_gate(self, poll: PollSession) -> Gate:
         """Record the deletions that the gate lets pass; notice what a restore looks like."""

@@ -14,6 +14,8 @@ still none, two contradict             another store     the instance holds
 still none                             unknown           the instance holds
 another address in ``Link``            a copy, or        the instance holds
                                        another store
+ours and others in turn, three times   several stores    the instance holds, until an hour
+within an hour                                           without the others
 =====================================  ===============  ===================================
 
 An instance that holds records nothing, counts no failure, and asks at each poll whether its store
@@ -25,6 +27,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
+import functools
 import typing as t
 
 from ..errors import AnotherStoreError, TransportError
@@ -63,7 +66,6 @@ class StoreJudge:
         self._others: cabc.Sequence[Subject] = ()
         self._reading_of: cabc.Callable[[t.Any], Reading | None] = lambda _: None
         self._proved_at: int | None = None
-        self._nothing: bool | None = None
         client.expected_root = belief.root
 
     def attend(
@@ -105,7 +107,7 @@ class StoreJudge:
     def trusts_nothing(self) -> bool:
         """Return whether an answer without any object counts: nothing is known that it lacks."""
         shown = self.proved or any(other.matched for other in self._others)
-        return shown or self.belief.adopting or self._knows_nothing()
+        return shown or self.belief.adopting or self._knows_nothing
 
     def probe(self) -> bool:
         """Return whether the store that answers now is ours; at most three requests.
@@ -133,11 +135,6 @@ class StoreJudge:
         if not self.belief.root and self._client.root:
             self.belief.root = self._client.expected_root = self._client.root
 
-    @property
-    def is_learned(self) -> bool:
-        """Whether the store's address and oldest users are known, as far as it gives them."""
-        return self.belief.users is not None and bool(self.belief.root or not self._client.root)
-
     def _is_proved_elsewhere(self, subject: Subject | None) -> bool:
         """Ask for the oldest users, then for known objects of other resources."""
         made, recent = self._client.requests_made, self._proved_at
@@ -155,12 +152,11 @@ class StoreJudge:
             asked += 1
             if _evidence(reading, reading.read_by_ids(())[0]).is_ours:
                 return self._proved()
-        return not known and not asked and self._knows_nothing() and self._proved()
+        return not known and not asked and self._knows_nothing and self._proved()
 
+    @functools.cached_property
     def _knows_nothing(self) -> bool:
-        if self._nothing is None:
-            self._nothing = not any(other.ledger.anchors() for other in self._others)
-        return self._nothing
+        return not any(other.ledger.anchors() for other in self._others)
 
     def _proved(self) -> bool:
         self._proved_at = self._client.requests_made

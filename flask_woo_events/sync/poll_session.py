@@ -125,6 +125,9 @@ class PollSession:
 
     def read(self, run: ResourceRun) -> cabc.Generator[Batch]:
         """Yield what is new in one resource, or changed without a new date."""
+        yield from self._with_present_statuses(run, lambda: self._read(run))
+
+    def _read(self, run: ResourceRun) -> cabc.Generator[Batch]:
         with self._fail_fast():
             cursor = self._with_route(run, self._with_statuses(run, run.recorder.cursor))
             if run.compare_all and "whole" not in cursor.memory:
@@ -156,6 +159,9 @@ class PollSession:
 
     def check(self, run: ResourceRun, source: Source) -> cabc.Generator[Batch]:
         """Yield the present state of the objects in the run's follow-ups."""
+        yield from self._with_present_statuses(run, lambda: self._check(run, source))
+
+    def _check(self, run: ResourceRun, source: Source) -> cabc.Generator[Batch]:
         run.by_hint = True
         with self._fail_fast():
             cursor = self._with_route(run, self._with_statuses(run, run.recorder.cursor))
@@ -321,6 +327,19 @@ class PollSession:
                 return False
             raise
         return True
+
+    def _with_present_statuses(
+        self, run: ResourceRun, read: cabc.Callable[[], cabc.Generator[Batch]]
+    ) -> cabc.Generator[Batch]:
+        """Read again with the present order statuses if the store refuses: a plugin is off."""
+        try:
+            yield from read()
+        except StoreRejectedError as exc:
+            memory = dict(run.recorder.cursor.memory)
+            if exc.status != 400 or not memory.pop("statuses", None):
+                raise
+            run.recorder.cursor = dataclasses.replace(run.recorder.cursor, memory=memory)
+            yield from read()
 
     def _with_statuses(self, run: ResourceRun, cursor: Cursor) -> Cursor:
         """Refresh the store's order statuses: ``any`` leaves out those of some plugins."""

@@ -12,9 +12,12 @@ from sqlalchemy import orm
 
 from ..db.database import Database
 from ..db.leases import InstanceLease, LeaseRenewer
-from ..db.models import Source
+from ..db.models import Instance, Source
 from ..events import outbox, webhook_coverage
 from ..handlers import Route
+from ..instances import notices
+from ..instances.holds import MISSING
+from .belief import REVERSED_WITHIN
 from .cursor import Cursor, Stream, save_cursor
 from .ledger import record
 from .ledger.identity import Evidence
@@ -30,8 +33,11 @@ Notes = dict[str, t.Any]
 #: Seconds after which the cursor is written although nothing changed.
 SAVE_AFTER = 5.0
 #: Members of a cursor's memory that the recorder writes: whether objects wait for a second
-#: reading, or are in no list, since when all is to be compared, and the DELETED events by hour.
-NOTES = ("held", "unlisted", "compare_all", "deleted")
+#: reading, are missing, or are in no list, since when all is to be compared, the DELETED events by
+#: hour, and which objects became older when.
+NOTES = ("held", MISSING, "unlisted", "compare_all", "deleted", "reverted")
+#: Objects that became older of which the date is kept.
+MOST_REVERTED = 20
 #: How long DELETED events count against a mass deletion.
 DELETED_HOURS = 24
 #: Sources whose events no webhook has announced.
@@ -66,6 +72,8 @@ class PollRecorder:
         self.matched = 0
         #: Objects read as they were before what is known; a second reading decides.
         self.older = 0
+        #: Whether an object became older that had become older a short time ago.
+        self.reverses = False
         self.cursor = cursor
         #: Members of the cursor's memory that are written here, whatever way of reading writes it.
         self.notes: Notes = {name: cursor.memory[name] for name in NOTES if name in cursor.memory}
@@ -133,7 +141,9 @@ class PollRecorder:
             save_cursor(session, self.stream.poller_id, saved)
             return recorded, notes, saved
 
+        before, since = self.notes.get("reverted", {}), (now - REVERSED_WITHIN).isoformat()
         recorded, self.notes, self.cursor = self._database.transact(work)
+        self.reverses |= any(before.get(one, "") > since for one in recorded.reverted)
         self._saved = time.monotonic()
         self.events += len(recorded.emitted)
         self.older += len(recorded.older)
@@ -141,17 +151,29 @@ class PollRecorder:
         self._ledger.revision = recorded.revision
         self._ledger.lists_all = "unlisted" not in self.notes
 
-    def hold(self, object_ids: cabc.Collection[str], now: dt.datetime) -> None:
-        """Let missing objects wait for a second reading."""
-        cursor = _with_notes(self.cursor, {**self.notes, "held": True})
+    def hold(self, object_ids: cabc.Collection[str], reason: str, now: dt.datetime) -> None:
+        """Let missing objects wait for a second reading.
+
+        :param reason: for a notice, if none of the resource waited before.
+        """
+        is_new = MISSING not in self.notes
 
         def work(session: orm.Session) -> None:
-            self._lease.renew(session, self._renewer.until)
-            save_cursor(session, self.stream.poller_id, cursor)
             record.hold(session, self.stream.poller_id, object_ids, now)
+            if is_new:
+                self._notice(session, "hold", reason, now)
 
-        self._database.transact(work)
-        self.cursor, self.notes["held"], self._saved = cursor, True, time.monotonic()
+        self.notes = {**self.notes, "held": True, MISSING: True}
+        self.transact(work)
+
+    def end_hold(self, now: dt.datetime) -> None:
+        """Note that no object is missing any more, if one was."""
+        if self.notes.pop(MISSING, None):
+            text = f"No {self.stream.resource} wait any more: they are shown again, or deleted."
+            self.transact(lambda session: self._notice(session, "hold ended", text, now))
+
+    def _notice(self, session: orm.Session, kind: str, text: str, now: dt.datetime) -> None:
+        notices.add(session.get_one(Instance, self.stream.instance_id), kind, text, now)
 
     def _noted(self, recorded: Recorded, observed: ObservationBatch, now: dt.datetime) -> Notes:
         """Return the notes after a batch."""
@@ -162,6 +184,9 @@ class PollRecorder:
             notes["held"] = True
             # Other objects may be older, too, and no date shows which.
             notes["compare_all"] = now.isoformat()
+        if recorded.reverted:
+            dates = notes.get("reverted", {}) | dict.fromkeys(recorded.reverted, now.isoformat())
+            notes["reverted"] = dict(list(dates.items())[-MOST_REVERTED:])
         if recorded.deleted:
             hour = now.replace(minute=0, second=0, microsecond=0).isoformat()
             counts = dict(notes.get("deleted", {}))

@@ -22,6 +22,7 @@ from ..db.models import (
     UNSETTLED,
     Base,
     Delivery,
+    DeliveryStatus,
     EventType,
     Instance,
     Notification,
@@ -136,7 +137,8 @@ def _end_waits(session: orm.Session, keys: cabc.Sequence[_Key], now: dt.datetime
 
 def _never_due(now: dt.datetime) -> sa.Executable:
     return sa.select(Delivery.id).where(
-        Delivery.status.in_(TRYABLE),
+        # One that was never attempted does not wait for its date.
+        Delivery.status == DeliveryStatus.RETRY,
         sa.or_(Delivery.due_at.is_(None), Delivery.due_at > now + LONGEST),
     )
 
@@ -349,7 +351,7 @@ def _update(
 
 _CHECKS = (
     _Check("deliveries that wait for themselves or for a later one", _wrong_waits, _end_waits),
-    _Check("deliveries that never become due", _never_due, _make_due),
+    _Check("failed deliveries that are never tried again", _never_due, _make_due),
     _Check("claims of deliveries that do not end", _endless_claims, _end_claims),
     _Check("subscriptions that are held without end", _held_for_ever, _search_now),
     _Check("subscriptions whose due deliveries no worker finds", _not_searched, _search_now),

@@ -75,8 +75,8 @@ def _set(table: type, **values: object) -> cabc.Callable[[orm.Session], None]:
     [
         pytest.param(_wait_for_itself, id="waits for itself"),
         pytest.param(_wait_for_a_later_one, id="waits for a later one"),
-        pytest.param(_set(Delivery, due_at=None), id="no due date"),
-        pytest.param(_set(Delivery, due_at=FAR), id="far due date"),
+        pytest.param(_set(Delivery, status="retry", due_at=None), id="no due date"),
+        pytest.param(_set(Delivery, status="retry", due_at=FAR), id="far due date"),
         pytest.param(_set(Delivery, lease_token="x", lease_until=FAR), id="endless claim"),
         pytest.param(_set(Subscription, held_until=FAR, next_due_at=FAR), id="held for ever"),
     ],
@@ -166,7 +166,7 @@ def test_repairs_on_every_database(any_database: Database) -> None:
         _wait_for_a_later_one(session)
         _wait_for_itself(session)
         for change in (
-            _set(Delivery, due_at=None, lease_token="x", lease_until=FAR),
+            _set(Delivery, status="retry", due_at=None, lease_token="x", lease_until=FAR),
             _set(Subscription, held_until=FAR),
             _set(Instance, lease_until=FAR, next_poll_at=None),
             _set(Poller, retry_at=FAR),

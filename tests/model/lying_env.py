@@ -187,10 +187,11 @@ class LyingEnv(HistoryEnv):
         lasted = self._now - (self._lied_since or self._now)
         if self._lie in ALWAYS_NOTICED or (self._lie in NOTICED_IF_SHORT and lasted < SHORT):
             self.counts.forbidden += [
-                # An object that shows others, such as an order's refunds, changes with them.
+                # An object that shows others, such as a product's categories, is shown without
+                # them, also if it is new.
                 one
                 for one in self._false
-                if self._lie != "half" or not one.startswith("UPDATED")
+                if self._lie != "half" or one.startswith("DELETED")
             ]
         self.counts.false += self._false
         self._lie, self._false = "", []

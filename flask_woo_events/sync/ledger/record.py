@@ -33,6 +33,8 @@ class Recorded:
     stale: tuple[str, ...] = ()
     #: Objects read as they were before what is known; a second reading decides.
     older: tuple[str, ...] = ()
+    #: Objects that a second reading showed as they were before, too.
+    reverted: tuple[str, ...] = ()
     #: Number of DELETED events.
     deleted: int = 0
     #: The ledger's revision afterwards.
@@ -131,6 +133,7 @@ def record(
         tuple(change.object_id for change in recorder.events),
         tuple(recorder.stale),
         tuple(recorder.older),
+        tuple(recorder.reverted),
         sum(change.event_type is EventType.DELETED for change in recorder.events),
         revision + bool(recorder.inserts or recorder.updates),
     )
@@ -172,6 +175,7 @@ class Recorder:
         #: Those that were read by an older function, or in another state of the store.
         self.rewritten: list[dict[str, t.Any]] = []
         self.older: list[str] = []
+        self.reverted: list[str] = []
         #: Rows that wait for a second reading, or no longer do.
         self.holds: list[dict[str, t.Any]] = []
         self._description = representation.described(stream.store, revision)
@@ -186,7 +190,14 @@ class Recorder:
         elif self._is_older(seen, before) and not self._is_second(before):
             self.older.append(seen.object_id)
             self.holds.append(self._key(seen) | {"held_at": before.held_at or self.now})
-        elif seen.body is None:
+        else:
+            if self._is_older(seen, before):
+                self.reverted.append(seen.object_id)
+            self._process_current(seen, before)
+
+    def _process_current(self, seen: Observation, before: Known) -> None:
+        """Decide what an observation changes that is no older reading."""
+        if seen.body is None:
             if before.live:
                 self._change(seen, before, NOTHING)
             elif before.held_at is not None:

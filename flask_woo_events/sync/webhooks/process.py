@@ -152,16 +152,11 @@ class HintProcessor(InstanceRun):
 
     def _is_ours(self, lease: InstanceLease, poll: PollSession) -> bool:
         """Return whether the instance does not hold, or its store is back."""
-        belief = poll.judge.belief
-        if (hold := belief.hold) is None:
+        hold = poll.judge.belief.hold
+        if hold is None or self._is_back(poll):
             return True
-        if not self._is_back(poll):
-            self._postpone(lease.instance_id, AnotherStoreError(hold.reason), poll.interval)
-            return False
-        with self._database.write() as session:
-            lease.renew(session, self._renewer.until)
-            belief.save(session, lease.instance_id)
-        return True
+        self._postpone(lease.instance_id, AnotherStoreError(hold.reason), poll.interval)
+        return False
 
     def _recorded(self, poll: PollSession, run: ResourceRun, batch: Batch) -> bool:
         """Follow up coupons: no webhook reports that an order used one (WooCommerce 5.9 to 11.0).

@@ -139,9 +139,9 @@ class BeliefEnv:
         }  # fmt: skip
         with self.database.write() as session:
             user = accounts.add_user(session, "acme", "ann", self._now)
-        self._caller = accounts.Caller(organization_id=user.organization_id, user_id=user.user_id)
+        self.caller = accounts.Caller(organization_id=user.organization_id, user_id=user.user_id)
         request = InstanceRequest.model_validate(body)
-        self.instance_id, _ = provisioning.create(self.runtime, self._caller, request, "")
+        self.instance_id, _ = provisioning.create(self.runtime, self.caller, request, "")
 
     def read_baseline(self) -> None:
         """Poll until regular polls, or the journal's, have begun; there are no events."""
@@ -314,7 +314,7 @@ class BeliefEnv:
     def accept(self) -> list[str]:
         """Accept what is held, as ``flask woo instances accept`` does."""
         with self.database.write() as session:
-            return lifecycle.accept(session, self._caller, self.instance_id, self._now)
+            return lifecycle.accept(session, self.caller, self.instance_id, self._now)
 
     @property
     def notices(self) -> list[dict[str, t.Any]]:

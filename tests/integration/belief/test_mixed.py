@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.belief.belief_env import BeliefEnv, Event
+from tests.integration.belief.belief_env import BeliefEnv, Event, of_type
 from tests.integration.belief.conftest import Connect
 
 
@@ -84,3 +84,18 @@ def test_keys_may_not_read_customers(
     env.acts.new_coupon("new")
     env.acts.delete_for_good("products", env.ids("products")[0])
     env.converge()
+
+
+def test_most_objects_vanish_during_a_poll(connect: Connect) -> None:
+    """A store that loses most of its objects for some minutes deletes none, whenever it begins."""
+    env = connect()
+    damaged = env.copy()
+    for kind in ("orders", "products", "coupons", "customers"):
+        table = damaged.shop.tables[kind]
+        table.replace([row for row in table if row.id % 5 == 0])
+    for number in range(14):
+        with env.answered_by(damaged, after=number):
+            events = env.poll()
+        events += env.poll(3)
+        assert of_type(events, "DELETED") == [], number
+        assert env.differences() == {}, number

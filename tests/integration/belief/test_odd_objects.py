@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from flask_woo_events.simulation.store.versions import VERSIONS, Version
 from tests.integration.belief.conftest import Connect
 
 NAMES = {
@@ -125,3 +126,15 @@ def test_customer_without_a_role(connect: Connect, mode: str) -> None:
     env.acts.role(customer, "customer")
     sent = [one for one in env.polls(2, 240) if one[0] == "customers"]
     assert sent == [("customers", str(customer), "CREATED")]
+
+
+def test_a_status_is_switched_off(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first poll after the plugin of an order status is switched off does not fail."""
+    with monkeypatch.context() as plugin:
+        known = VERSIONS["5.9"].order_statuses
+        plugin.setattr(Version, "order_statuses", (*known, "checkout-draft"))
+        env = connect(resources=("orders", "refunds"), version="5.9")
+    env.edit("orders", env.ids("orders")[0])
+    assert len(env.poll()) == 1
+    assert env.errors == {}
+    env.converge()
