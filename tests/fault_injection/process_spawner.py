@@ -18,6 +18,7 @@ import flask.cli
 from benchmarks import intake_apps
 
 from . import crash_points
+from . import preloaded as preloaded
 
 
 def main() -> None:
