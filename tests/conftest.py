@@ -11,6 +11,8 @@ import typing as t
 import pytest
 import sqlalchemy as sa
 import werkzeug.routing
+from sqlalchemy.dialects.mysql.pymysql import MySQLDialect_pymysql
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.util import LRUCache
 
@@ -25,6 +27,8 @@ BACKENDS = [
     pytest.param("postgresql", marks=pytest.mark.postgresql),
     pytest.param("mariadb", marks=pytest.mark.mariadb),
 ]
+#: PostgreSQL searches all of its buffers to truncate a table, once for each.
+SMALL = ("shared_buffers=16MB", "wal_level=minimal", "max_wal_senders=0")
 
 
 def pytest_collection_finish() -> None:
@@ -56,7 +60,8 @@ class _Servers:
 
     def url(self, backend: str) -> str:
         if backend not in self._running:
-            manager = getattr(servers, backend)(self._folder / backend)
+            options = {"settings": SMALL} if backend == "postgresql" else {}
+            manager = getattr(servers, backend)(self._folder / backend, **options)
             self._running[backend] = (manager, servers.require(manager.__enter__))
         return self._running[backend][1]
 
@@ -173,17 +178,26 @@ def _leave_out_syncs(connection: sa.Connection) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled_statements() -> cabc.Iterator[None]:
-    """Compile each statement for SQLite once, as one process of an application does."""
-    shared: LRUCache[t.Any, t.Any] = LRUCache(5_000)
+    """Compile each statement once for a kind of database, as one process of an application does."""
+    shared = {kind: LRUCache[t.Any, t.Any](5_000) for kind in _DIALECTS}
 
     def share(connection: sa.Connection) -> None:
-        if type(connection.dialect) is SQLiteDialect_pysqlite:
-            connection.engine._compiled_cache = shared
+        if type(connection.dialect) in shared:
+            connection.engine._compiled_cache = shared[type(connection.dialect)]
 
     with pytest.MonkeyPatch.context() as patch:
         # A statement's key holds the dialect, of which each engine has its own.
-        patch.setattr(SQLiteDialect_pysqlite, "__eq__", lambda one, other: type(one) is type(other))
-        patch.setattr(SQLiteDialect_pysqlite, "__hash__", lambda one: hash(type(one)))
+        for kind in _DIALECTS:
+            patch.setattr(kind, "__eq__", lambda one, other: type(one) is type(other))
+            patch.setattr(kind, "__hash__", lambda one: hash(type(one)))
         sa.event.listen(sa.Engine, "engine_connect", share)
         yield
         sa.event.remove(sa.Engine, "engine_connect", share)
+
+
+#: Of all servers of a kind the version is the same.
+_DIALECTS: tuple[type[sa.Dialect], ...] = (
+    SQLiteDialect_pysqlite,
+    PGDialect_psycopg,
+    MySQLDialect_pymysql,
+)

@@ -181,9 +181,12 @@ class Postgresql:
 
 
 @contextlib.contextmanager
-def postgresql(folder: pathlib.Path) -> cabc.Iterator[str]:
-    """Run a PostgreSQL server, and yield the URL of an empty database."""
-    server = Postgresql(folder)
+def postgresql(folder: pathlib.Path, *, settings: cabc.Sequence[str] = ()) -> cabc.Iterator[str]:
+    """Run a PostgreSQL server, and yield the URL of an empty database.
+
+    :param settings: further server settings, ``name=value``.
+    """
+    server = Postgresql(folder, settings=settings)
     try:
         server.start()
         yield server.url

@@ -8,22 +8,26 @@ import typing as t
 import click
 from flask.cli import AppGroup
 
-#: Module and attribute of each command. A module is imported when its command is used, so that
-#: applications do not load the simulator, the loss suite and the worker.
+#: Module and attribute of each command, and the first sentence of its help. A module is imported
+#: when its command is used, so that applications and ``flask woo --help`` do not load the
+#: simulator, the loss suite and the worker.
 _COMMANDS = {
-    "db": "db:group",
-    "deliver": "poll:deliver",
-    "deliveries": "deliveries:group",
-    "demo": "demo:demo",
-    "doctor": "doctor:doctor",
-    "events": "events:group",
-    "instances": "instances:group",
-    "keys": "keys:group",
-    "poll": "poll:poll",
-    "prove": "prove:prove",
-    "simulate": "simulate:simulate",
-    "users": "users:group",
-    "webhooks": "webhooks:group",
+    "db": ("db:group", "Create, check and copy the tables."),
+    "deliver": ("poll:deliver", "Deliver notifications without polling."),
+    "deliveries": (
+        "deliveries:group",
+        "List deliveries, and send undelivered notifications again.",
+    ),
+    "demo": ("demo:demo", "Change a simulated store and print the events that arrive."),
+    "doctor": ("doctor:doctor", "Check the installation, stores, webhooks and callbacks."),
+    "events": ("events:group", "List, show and replay events."),
+    "instances": ("instances:group", "Connect, list, pause and delete stores."),
+    "keys": ("keys:group", "Generate and rotate encryption keys."),
+    "poll": ("poll:poll", "Poll stores and deliver notifications: the worker."),
+    "prove": ("prove:prove", "Run the loss suite: scenarios that could lose events."),
+    "simulate": ("simulate:simulate", "Serve a simulated store until Ctrl-C."),
+    "users": ("users:group", "Add, list and remove users of the API and the console."),
+    "webhooks": ("webhooks:group", "Register, list, check and remove the webhooks of an instance."),
 }
 
 
@@ -38,9 +42,14 @@ class LazyGroup(AppGroup):
         """Return a command, or ``None`` for an unknown name."""
         if cmd_name not in _COMMANDS:
             return None
-        module, _colon, attribute = _COMMANDS[cmd_name].partition(":")
+        module, _colon, attribute = _COMMANDS[cmd_name][0].partition(":")
         command = getattr(importlib.import_module(f".{module}", __name__), attribute)
         return t.cast("click.Command", command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_) for name, (_, help_) in _COMMANDS.items()])
 
 
 cli = LazyGroup("woo", help="Connect WooCommerce stores, poll them and deliver their events.")

@@ -30,6 +30,13 @@ Response = t.Any
 _TOKEN = re.compile(r'name="woo_csrf_token" value="([^"]+)"')
 
 
+def csrf_token(page: str) -> str:
+    """Return the CSRF token of a page's form."""
+    found = _TOKEN.search(page)
+    assert found is not None
+    return found[1]
+
+
 class HttpVisitor:
     """A client of the console with a session of its own."""
 
@@ -53,9 +60,7 @@ class HttpVisitor:
         page = self.client.get("/woo/deliveries/replay")
         if page.status_code != 200:
             page = self.client.get("/woo/sign-in")
-        found = _TOKEN.search(page.text)
-        assert found is not None
-        return found[1]
+        return csrf_token(page.text)
 
     def sign_in(self, onward: str = "") -> Response:
         """Sign in with the secrets."""

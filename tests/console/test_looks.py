@@ -42,7 +42,8 @@ HIGHEST = 1500
 #: How a page is looked at: options of the browser's context.
 LOOKS: dict[str, dict[str, t.Any]] = {
     "light": {"viewport": DESKTOP, "colours": True},
-    "dark": {"viewport": DESKTOP, "color_scheme": "dark", "colours": True},
+    # Of the same page only the colours differ.
+    "dark": {"viewport": DESKTOP, "color_scheme": "dark", "only_colours": True},
     "phone": {"viewport": PHONE, "device_scale_factor": 1, "is_mobile": True, "has_touch": True},
     "no-script": {"viewport": DESKTOP, "java_script_enabled": False},
 }

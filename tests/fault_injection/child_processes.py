@@ -31,16 +31,33 @@ class ProcessSpawner:
         self._lock = threading.Lock()
         self._children: list[Child] = []
 
-    def start(self, *args: str, kill_at: tuple[str, int] | None = None) -> Child:
+    def start_worker(self, *args: str) -> Child:
+        """Start ``flask woo poll`` or ``deliver``, and wait until it has found its database.
+
+        Before that it ends if the database is unreachable.
+        """
+        running = self._log.with_name(f"running-{len(self._children)}")
+        child = self.start(*args, running=running)
+        wait_until(running.exists)
+        return child
+
+    def start(
+        self,
+        *args: str,
+        kill_at: tuple[str, int] | None = None,
+        running: pathlib.Path | None = None,
+    ) -> Child:
         """Start ``flask woo`` with these arguments.
 
         :param kill_at: the crash point of the process, and its number.
+        :param running: a file that the process creates when its worker runs.
         """
         order = {
             "args": args,
             "environment": self._environment,
             "log": str(self._log),
             "kill_at": kill_at,
+            "running": running and str(running),
         }
         assert self._process.stdin is not None and self._process.stdout is not None
         with self._lock:

@@ -87,7 +87,7 @@ def run_outage(
 ) -> OutageResult:
     """Change the store before, during and after an outage, without help afterwards."""
     intake.start(installation.environment)
-    workers = [installation.spawner.start(*WORKER) for _ in range(2)]
+    workers = [installation.spawner.start_worker(*WORKER) for _ in range(2)]
     wait_until(lambda: installation.webhooks_ready)
     installation.store.webhooks.auto = True
     _go_on(installation, CALM)
@@ -164,7 +164,7 @@ def power_cuts(cuts: int, *, synchronous_normal: bool = False) -> KillResult:
 
 def _cut(installation: Installation, intake: Intake, image: Image, cuts: int) -> KillResult:
     intake.start(installation.environment)
-    workers = [installation.spawner.start(*WORKER) for _ in range(2)]
+    workers = [installation.spawner.start_worker(*WORKER) for _ in range(2)]
     wait_until(lambda: installation.webhooks_ready)
     installation.store.webhooks.auto = True
     lost = list[str]()
@@ -186,7 +186,7 @@ def _cut(installation: Installation, intake: Intake, image: Image, cuts: int) ->
             found = connection.execute("PRAGMA integrity_check").fetchone()[0]
             lost += [] if found == "ok" else [f"the file is damaged: {found}"]
         intake.start(installation.environment)
-        workers = [installation.spawner.start(*WORKER) for _ in range(2)]
+        workers = [installation.spawner.start_worker(*WORKER) for _ in range(2)]
         lost += kills.end_round(installation)
     outcome = kills.judge_webhooks(installation, 0, lost)
     for worker in workers:

@@ -2,13 +2,14 @@
 
 ``python -m tests.fault_injection.process_spawner`` reads orders from its standard input, one JSON
 object a line, forks for each and prints the process id. The process runs ``flask woo <args>``; an
-order may name a crash point.
+order may name a crash point, and a file that the process creates when its worker runs.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import pathlib
 import signal
 import sys
 import typing as t
@@ -16,8 +17,10 @@ import typing as t
 import flask.cli
 
 from benchmarks import intake_apps
+from flask_woo_events.worker.worker import Worker
 
 from . import crash_points
+from . import preloaded as preloaded
 
 
 def main() -> None:
@@ -43,10 +46,22 @@ def _become(order: dict[str, t.Any]) -> None:
         crash_points.from_environment()
         if order.get("kill_at"):
             crash_points.kill_at(*order["kill_at"])
+        if order.get("running"):
+            _announce(pathlib.Path(order["running"]))
         info = flask.cli.ScriptInfo(create_app=intake_apps.make_app)
         status = _run(order["args"], info)
     finally:
         os._exit(status)
+
+
+def _announce(file: pathlib.Path) -> None:
+    run = Worker.run
+
+    def announced(worker: Worker) -> None:
+        file.touch()
+        run(worker)
+
+    Worker.run = announced  # type: ignore[method-assign]
 
 
 def _run(args: list[str], info: flask.cli.ScriptInfo) -> int:

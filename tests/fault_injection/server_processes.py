@@ -55,7 +55,8 @@ class Intake:
         """Start serving, and wait until it answers."""
         command = [
             sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{self.port}", "--workers", "2",
-            "--threads", "8", "--log-level", "critical", app,
+            "--threads", "8", "--log-level", "critical",
+            "--config", "python:tests.fault_injection.preloaded", app,
         ]  # fmt: skip
         with pathlib.Path(environment[KILL_TIMES]).with_name("intake.log").open("ab") as log:
             self._process = subprocess.Popen(

@@ -321,7 +321,7 @@ def test_an_outage_causes_no_second_delivery(
             return 200
 
         installation.receiver.answer = slow
-        workers = [installation.spawner.start("poll") for _ in range(3)]
+        workers = [installation.spawner.start_worker("poll") for _ in range(3)]
         for _ in range(6):
             installation.change_store()
         installation.poll_now()
