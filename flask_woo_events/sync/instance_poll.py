@@ -308,9 +308,8 @@ class InstancePoll(InstanceRun):
         """Schedule the next attempt of a resource; return the reason if it was disabled."""
         row.failures += 1
         row.error = str(exc)
-        # Outdated facts about the store may be the reason: they are read again.
-        row.memory = {name: value for name, value in row.memory.items() if name != "statuses"}
         if "own_route" in row.memory:
+            # It may be outdated, and the reason.
             row.memory = {**row.memory, "route_failed": True}
         retry_after = exc.retry_after if isinstance(exc, StoreError) else None
         delay = retry_delay(row.failures, interval=interval, retry_after=retry_after)

@@ -126,15 +126,18 @@ class PollSession:
     def read(self, run: ResourceRun) -> cabc.Generator[Batch]:
         """Yield what is new in one resource, or changed without a new date."""
         with self._fail_fast():
-            cursor = self._with_route(run, self._with_statuses(run, run.recorder.cursor))
-            if run.compare_all and "whole" not in cursor.memory:
-                cursor = dataclasses.replace(
-                    cursor, compare=ListPosition(), memory={**cursor.memory, "whole": True}
-                )
-            run.reading = self._reading(run, cursor)
-            self.add_related(run)
-            source = children if run.reading.by_parent else modified
-            yield from source.read(run.reading, cursor, run.followups)
+            yield from self._with_present_statuses(run, self._read)
+
+    def _read(self, run: ResourceRun) -> cabc.Generator[Batch]:
+        cursor = self._with_route(run, self._with_statuses(run, run.recorder.cursor))
+        if run.compare_all and "whole" not in cursor.memory:
+            cursor = dataclasses.replace(
+                cursor, compare=ListPosition(), memory={**cursor.memory, "whole": True}
+            )
+        run.reading = self._reading(run, cursor)
+        self.add_related(run)
+        source = children if run.reading.by_parent else modified
+        yield from source.read(run.reading, cursor, run.followups)
 
     def search(self, run: ResourceRun) -> cabc.Generator[Batch]:
         """Yield what is missing in one resource, once all resources are read."""
@@ -158,16 +161,19 @@ class PollSession:
         """Yield the present state of the objects in the run's follow-ups."""
         run.by_hint = True
         with self._fail_fast():
-            cursor = self._with_route(run, self._with_statuses(run, run.recorder.cursor))
-            run.reading = self._reading(run, cursor)
-            self.add_related(run)
-            if run.reading.before is not None:
-                yield from excluded.read(run.reading, cursor, run.followups, source)
-            if run.reading.by_parent:
-                yield from children.check(run.reading, cursor, run.followups, source)
-            else:
-                yield from missing.check(run.reading, cursor, run.followups, source)
-                yield from self._unlisted(run, run.reading)
+            yield from self._with_present_statuses(run, lambda named: self._check(named, source))
+
+    def _check(self, run: ResourceRun, source: Source) -> cabc.Generator[Batch]:
+        cursor = self._with_route(run, self._with_statuses(run, run.recorder.cursor))
+        run.reading = self._reading(run, cursor)
+        self.add_related(run)
+        if run.reading.before is not None:
+            yield from excluded.read(run.reading, cursor, run.followups, source)
+        if run.reading.by_parent:
+            yield from children.check(run.reading, cursor, run.followups, source)
+        else:
+            yield from missing.check(run.reading, cursor, run.followups, source)
+            yield from self._unlisted(run, run.reading)
 
     def _unlisted(self, run: ResourceRun, reading: Reading) -> cabc.Iterator[Batch]:
         if run.recorder.notes.get("unlisted"):
@@ -321,6 +327,20 @@ class PollSession:
                 return False
             raise
         return True
+
+    def _with_present_statuses(
+        self, run: ResourceRun, read: cabc.Callable[[ResourceRun], cabc.Generator[Batch]]
+    ) -> cabc.Generator[Batch]:
+        """Read again if the store refuses order statuses that it had: an extension is off."""
+        try:
+            yield from read(run)
+        except StoreRejectedError as exc:
+            cursor = run.recorder.cursor
+            if exc.code != "rest_invalid_param" or "statuses" not in cursor.memory:
+                raise
+            memory = {name: kept for name, kept in cursor.memory.items() if name != "statuses"}
+            run.recorder.cursor = dataclasses.replace(cursor, memory=memory)
+            yield from read(run)
 
     def _with_statuses(self, run: ResourceRun, cursor: Cursor) -> Cursor:
         """Refresh the store's order statuses: ``any`` leaves out those of some plugins."""
