@@ -30,10 +30,8 @@ from .report import PollReport
 
 _log = logging.getLogger(__name__)
 
-#: How soon a store is read again whose answers were older than what is known.
-SOON = dt.timedelta(minutes=1)
-#: How often, in one interval, an instance that holds asks whether its store is back.
-PROBES = 3
+#: How often, in one interval, an instance that holds asks whether its store is back, and how soon.
+PROBES, SOON = 3, dt.timedelta(minutes=1)
 #: When an instance without regular polls is polled next.
 NEVER = dt.timedelta(days=3650)
 
@@ -112,8 +110,8 @@ class InstancePoll(InstanceRun):
             lease.release(session, None, None)
             return
         if held or again:
-            wait = dt.timedelta(minutes=instance.refresh_minutes) / PROBES if held else SOON
-            at = self._runtime.clock() + max(wait, SOON)
+            wait = max(dt.timedelta(minutes=instance.refresh_minutes) / PROBES, SOON)
+            at = self._runtime.clock() + (wait if held else AGAIN_AFTER)
             lease.release(session, at, at)
             return
         regular = instance.regular_poll_at

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from flask_woo_events.sync.instance_poll import due_instances
 from tests.integration.belief.belief_env import DAY, Event, of_type
 from tests.integration.belief.conftest import Connect
 
@@ -62,6 +65,23 @@ def test_restored_backup(connect: Connect) -> None:
     expected.append(("products", str(spare), "CREATED"))
     expected.append(("customers", str(new), "DELETED"))
     assert sorted(env.converge()) == sorted(expected)
+
+
+@pytest.mark.parametrize("journal", [True, False])
+def test_restore_is_complete_after_ten_seconds(connect: Connect, journal: bool) -> None:
+    """The second reading of what went back is due ten seconds after the first."""
+    env = connect(counts=(12, 8, 3, 5), journal=journal)
+    backup = env.acts.snapshot(journal=True)
+    env.pass_time(180)
+    for product in env.ids("products")[:4]:
+        env.acts.post_update(product, "After the backup")
+    env.converge()
+    env.acts.restore_backup(backup)
+    env.poll(1)
+    assert env.differences() != {} and due_instances(env.runtime) == []
+    env.pass_time(1 / 6)
+    assert due_instances(env.runtime) == [env.instance_id]
+    assert len(env.poll(0)) == 4 and env.differences() == {}
 
 
 def test_changes_after_a_restore(connect: Connect) -> None:
