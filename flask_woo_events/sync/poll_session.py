@@ -175,6 +175,21 @@ class PollSession:
             yield from missing.check(run.reading, cursor, run.followups, source)
             yield from self._unlisted(run, run.reading)
 
+    def read_missing(self, run: ResourceRun) -> cabc.Generator[Batch]:
+        """Yield missing orders that a list of the store's present statuses has.
+
+        The statuses that were listed may be older than an extension.
+        """
+        cursor = run.recorder.cursor
+        statuses = cursor.memory.get("statuses")
+        if not statuses or run.collection.hub_name != "orders" or not run.followups.gone:
+            return
+        with self._fail_fast():
+            cursor = self._with_statuses(run, cursor, dt.timedelta())
+            if cursor.memory["statuses"] != statuses:
+                run.reading = self._reading(run, cursor)
+                yield from missing.read_listed(run.reading, cursor, run.followups)
+
     def _unlisted(self, run: ResourceRun, reading: Reading) -> cabc.Iterator[Batch]:
         if run.recorder.notes.get("unlisted"):
             yield from missing.unlisted(reading, run.recorder.cursor, run.followups)
@@ -342,7 +357,9 @@ class PollSession:
             run.recorder.cursor = dataclasses.replace(cursor, memory=memory)
             yield from read(run)
 
-    def _with_statuses(self, run: ResourceRun, cursor: Cursor) -> Cursor:
+    def _with_statuses(
+        self, run: ResourceRun, cursor: Cursor, max_age: dt.timedelta = STATUSES_MAX_AGE
+    ) -> Cursor:
         """Refresh the store's order statuses: ``any`` leaves out those of some plugins."""
         below = run.collection.below
         if "orders" not in (run.collection.hub_name, below.parent if below else ""):
@@ -350,7 +367,7 @@ class PollSession:
         now = self._runtime.clock()
         read_at = cursor.memory.get("statuses_at")
         if "statuses" in cursor.memory and isinstance(read_at, str):
-            if now - dt.datetime.fromisoformat(read_at) < STATUSES_MAX_AGE:
+            if now - dt.datetime.fromisoformat(read_at) < max_age:
                 return cursor
         try:
             statuses = order_statuses(self.client)

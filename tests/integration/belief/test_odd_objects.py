@@ -58,6 +58,27 @@ def test_order_status_that_vanishes(connect: Connect, mode: str) -> None:
     env.converge()
 
 
+@pytest.mark.parametrize("mode", ["polling", "journal", "webhook"])
+def test_new_order_status(connect: Connect, mode: str) -> None:
+    """Many orders that get the status of a new extension are UPDATED, and wait for nothing."""
+    env = connect(journal=mode == "journal", counts=(40, 6, 3, 5))
+    orders = env.ids("orders")[:30]
+    with env.order_status("packed"):
+        env.pass_time(1)
+        for number in orders:
+            env.acts.status(number, "packed")
+        if mode == "webhook":
+            env.receive_webhooks("order.updated", "orders", *orders)
+            events = env.process_webhooks()
+        else:
+            events = env.poll()
+        assert env.errors == {}
+        assert [one for one in events if one[0] == "orders"] == [
+            ("orders", str(number), "UPDATED") for number in orders
+        ]
+        env.converge()
+
+
 @pytest.mark.parametrize("query", ["dp=2", "lang=en", "context=edit"])
 def test_list_leaves_out_an_order_once(connect: Connect, query: str) -> None:
     """An order that a list left out once is not DELETED, whatever the ``url`` asks for."""
