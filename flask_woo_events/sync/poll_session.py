@@ -129,6 +129,7 @@ class PollSession:
             yield from self._with_present_statuses(run, self._read)
 
     def _read(self, run: ResourceRun) -> cabc.Generator[Batch]:
+        self._waiting(run)
         cursor = self._with_route(run, self._with_statuses(run, run.recorder.cursor))
         if run.compare_all and "whole" not in cursor.memory:
             cursor = dataclasses.replace(
@@ -164,6 +165,7 @@ class PollSession:
             yield from self._with_present_statuses(run, lambda named: self._check(named, source))
 
     def _check(self, run: ResourceRun, source: Source) -> cabc.Generator[Batch]:
+        self._waiting(run)
         cursor = self._with_route(run, self._with_statuses(run, run.recorder.cursor))
         run.reading = self._reading(run, cursor)
         self.add_related(run)
@@ -196,17 +198,20 @@ class PollSession:
 
     def add_waiting(self, run: ResourceRun) -> None:
         """Add the objects that wait for a second reading to a run's follow-ups."""
+        waiting = sorted(self._waiting(run).items(), key=lambda item: item[1])
+        numbers = [int(one) for one, _ in waiting if one.isdecimal()]
+        run.followups.candidates.update(numbers[:HELD_AT_ONCE])
+
+    def _waiting(self, run: ResourceRun) -> dict[str, tuple[bool, dt.datetime]]:
+        """Return the objects that wait for a second reading; many of them wait longer."""
         if not run.recorder.notes.get("held"):
-            return
+            return {}
         held = run.ledger.held()
         if not held:
             run.recorder.notes.pop("held")
-            return
-        if len(held) > MANY_HELD and len(held) > run.ledger.count_live() * MANY_HELD_PART:
+        elif len(held) > MANY_HELD and len(held) > run.ledger.count_live() * MANY_HELD_PART:
             run.recorder.again_after = MANY_AGAIN_AFTER
-        waiting = sorted(held.items(), key=lambda item: item[1])
-        numbers = [int(one) for one, _ in waiting if one.isdecimal()]
-        run.followups.candidates.update(numbers[:HELD_AT_ONCE])
+        return held
 
     def compare_all_next(self, now: dt.datetime) -> None:
         """Have the next polls compare everything: a backup may have been restored."""

@@ -120,6 +120,21 @@ def test_restore_of_many_objects(connect: Connect) -> None:
     assert {one[::2] for one in events} == {("products", "UPDATED")}
 
 
+@pytest.mark.parametrize("journal", [True, False])
+def test_large_step_back_waits_ten_minutes(connect: Connect, journal: bool) -> None:
+    """What a replica does not know for eleven seconds is not taken back if it is much."""
+    env = connect(resources=("products",), counts=(0, 40, 0, 0), journal=journal)
+    replica = env.copy()
+    env.pass_time(180)
+    for product in env.ids("products")[:30]:
+        env.acts.post_update(product, "New")
+    assert len(env.poll()) == 30
+    with env.answered_by(replica):
+        assert env.poll() == []
+        assert env.poll(11 / 60) == []
+    assert env.polls(2) == [] and env.differences() == {}
+
+
 def test_restore_reverts_changes_without_dates(connect: Connect) -> None:
     """After a restore all is compared soon: a price that moved no date goes back, too."""
     env = connect(resources=("orders", "products"), counts=(12, 100, 0, 0), page_size=10)
