@@ -31,10 +31,8 @@ from .report import PollReport
 
 _log = logging.getLogger(__name__)
 
-#: How soon a store is read again whose answers were older than what is known.
-SOON = dt.timedelta(minutes=1)
-#: How often, in one interval, an instance that holds asks whether its store is back.
-PROBES = 3
+#: How often, in one interval, an instance that holds asks whether its store is back, and how soon.
+PROBES, SOON = 3, dt.timedelta(minutes=1)
 #: When an instance without regular polls is polled next.
 NEVER = dt.timedelta(days=3650)
 
@@ -116,8 +114,8 @@ class InstancePoll(InstanceRun):
             lease.release(session, None, None)
             return
         if held or again:
-            wait = dt.timedelta(minutes=instance.refresh_minutes) / PROBES if held else SOON
-            at = self._runtime.clock() + max(wait, SOON)
+            wait = max(dt.timedelta(minutes=instance.refresh_minutes) / PROBES, SOON)
+            at = self._runtime.clock() + (wait if held else AGAIN_AFTER)
             lease.release(session, at, at)
             return
         ahead = self._forced and regular is not None and regular > self._runtime.clock()
@@ -325,9 +323,8 @@ class InstancePoll(InstanceRun):
         """Schedule the next attempt of a resource; return the reason if it was disabled."""
         row.failures += 1
         row.error = str(exc)
-        # Outdated facts about the store may be the reason: they are read again.
-        row.memory = {name: value for name, value in row.memory.items() if name != "statuses"}
         if "own_route" in row.memory:
+            # It may be outdated, and the reason.
             row.memory = {**row.memory, "route_failed": True}
         retry_after = exc.retry_after if isinstance(exc, StoreError) else None
         delay = retry_delay(row.failures, interval=interval, retry_after=retry_after)

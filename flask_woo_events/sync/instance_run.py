@@ -207,6 +207,9 @@ class InstanceRun(abc.ABC):
 
     def _pass_gate(self, poll: PollSession) -> Gate:
         """Record the deletions that the gate lets pass; notice what a restore looks like."""
+        for run in poll.runs:
+            if run.report.error is None and not self._stopped():
+                self._record(poll, run, poll.read_missing(run))
         gate = Gate(poll, poll.judge.belief, self._runtime.clock())
         for run, gone in gate.weigh():
             if run.report.error is None and not self._stopped():

@@ -125,19 +125,20 @@ class PollSession:
 
     def read(self, run: ResourceRun) -> cabc.Generator[Batch]:
         """Yield what is new in one resource, or changed without a new date."""
-        yield from self._with_present_statuses(run, lambda: self._read(run))
+        with self._fail_fast():
+            yield from self._with_present_statuses(run, self._read)
 
     def _read(self, run: ResourceRun) -> cabc.Generator[Batch]:
-        with self._fail_fast():
-            cursor = self._with_route(run, self._with_statuses(run, run.recorder.cursor))
-            if run.compare_all and "whole" not in cursor.memory:
-                cursor = dataclasses.replace(
-                    cursor, compare=ListPosition(), memory={**cursor.memory, "whole": True}
-                )
-            run.reading = self._reading(run, cursor)
-            self.add_related(run)
-            source = children if run.reading.by_parent else modified
-            yield from source.read(run.reading, cursor, run.followups)
+        self._waiting(run)
+        cursor = self._with_route(run, self._with_statuses(run, run.recorder.cursor))
+        if run.compare_all and "whole" not in cursor.memory:
+            cursor = dataclasses.replace(
+                cursor, compare=ListPosition(), memory={**cursor.memory, "whole": True}
+            )
+        run.reading = self._reading(run, cursor)
+        self.add_related(run)
+        source = children if run.reading.by_parent else modified
+        yield from source.read(run.reading, cursor, run.followups)
 
     def search(self, run: ResourceRun) -> cabc.Generator[Batch]:
         """Yield what is missing in one resource, once all resources are read."""
@@ -159,21 +160,37 @@ class PollSession:
 
     def check(self, run: ResourceRun, source: Source) -> cabc.Generator[Batch]:
         """Yield the present state of the objects in the run's follow-ups."""
-        yield from self._with_present_statuses(run, lambda: self._check(run, source))
-
-    def _check(self, run: ResourceRun, source: Source) -> cabc.Generator[Batch]:
         run.by_hint = True
         with self._fail_fast():
-            cursor = self._with_route(run, self._with_statuses(run, run.recorder.cursor))
-            run.reading = self._reading(run, cursor)
-            self.add_related(run)
-            if run.reading.before is not None:
-                yield from excluded.read(run.reading, cursor, run.followups, source)
-            if run.reading.by_parent:
-                yield from children.check(run.reading, cursor, run.followups, source)
-            else:
-                yield from missing.check(run.reading, cursor, run.followups, source)
-                yield from self._unlisted(run, run.reading)
+            yield from self._with_present_statuses(run, lambda named: self._check(named, source))
+
+    def _check(self, run: ResourceRun, source: Source) -> cabc.Generator[Batch]:
+        self._waiting(run)
+        cursor = self._with_route(run, self._with_statuses(run, run.recorder.cursor))
+        run.reading = self._reading(run, cursor)
+        self.add_related(run)
+        if run.reading.before is not None:
+            yield from excluded.read(run.reading, cursor, run.followups, source)
+        if run.reading.by_parent:
+            yield from children.check(run.reading, cursor, run.followups, source)
+        else:
+            yield from missing.check(run.reading, cursor, run.followups, source)
+            yield from self._unlisted(run, run.reading)
+
+    def read_missing(self, run: ResourceRun) -> cabc.Generator[Batch]:
+        """Yield missing orders that a list of the store's present statuses has.
+
+        The statuses that were listed may be older than an extension.
+        """
+        cursor = run.recorder.cursor
+        statuses = cursor.memory.get("statuses")
+        if not statuses or run.collection.hub_name != "orders" or not run.followups.gone:
+            return
+        with self._fail_fast():
+            cursor = self._with_statuses(run, cursor, dt.timedelta())
+            if cursor.memory["statuses"] != statuses:
+                run.reading = self._reading(run, cursor)
+                yield from missing.read_listed(run.reading, cursor, run.followups)
 
     def _unlisted(self, run: ResourceRun, reading: Reading) -> cabc.Iterator[Batch]:
         if run.recorder.notes.get("unlisted"):
@@ -181,17 +198,20 @@ class PollSession:
 
     def add_waiting(self, run: ResourceRun) -> None:
         """Add the objects that wait for a second reading to a run's follow-ups."""
+        waiting = sorted(self._waiting(run).items(), key=lambda item: item[1])
+        numbers = [int(one) for one, _ in waiting if one.isdecimal()]
+        run.followups.candidates.update(numbers[:HELD_AT_ONCE])
+
+    def _waiting(self, run: ResourceRun) -> dict[str, tuple[bool, dt.datetime]]:
+        """Return the objects that wait for a second reading; many of them wait longer."""
         if not run.recorder.notes.get("held"):
-            return
+            return {}
         held = run.ledger.held()
         if not held:
             run.recorder.notes.pop("held")
-            return
-        if len(held) > MANY_HELD and len(held) > run.ledger.count_live() * MANY_HELD_PART:
+        elif len(held) > MANY_HELD and len(held) > run.ledger.count_live() * MANY_HELD_PART:
             run.recorder.again_after = MANY_AGAIN_AFTER
-        waiting = sorted(held.items(), key=lambda item: item[1])
-        numbers = [int(one) for one, _ in waiting if one.isdecimal()]
-        run.followups.candidates.update(numbers[:HELD_AT_ONCE])
+        return held
 
     def compare_all_next(self, now: dt.datetime) -> None:
         """Have the next polls compare everything: a backup may have been restored."""
@@ -329,19 +349,22 @@ class PollSession:
         return True
 
     def _with_present_statuses(
-        self, run: ResourceRun, read: cabc.Callable[[], cabc.Generator[Batch]]
+        self, run: ResourceRun, read: cabc.Callable[[ResourceRun], cabc.Generator[Batch]]
     ) -> cabc.Generator[Batch]:
-        """Read again with the present order statuses if the store refuses: a plugin is off."""
+        """Read again if the store refuses order statuses that it had: an extension is off."""
         try:
-            yield from read()
+            yield from read(run)
         except StoreRejectedError as exc:
-            memory = dict(run.recorder.cursor.memory)
-            if exc.status != 400 or not memory.pop("statuses", None):
+            cursor = run.recorder.cursor
+            if exc.status != 400 or "statuses" not in cursor.memory:
                 raise
-            run.recorder.cursor = dataclasses.replace(run.recorder.cursor, memory=memory)
-            yield from read()
+            memory = {name: kept for name, kept in cursor.memory.items() if name != "statuses"}
+            run.recorder.cursor = dataclasses.replace(cursor, memory=memory)
+            yield from read(run)
 
-    def _with_statuses(self, run: ResourceRun, cursor: Cursor) -> Cursor:
+    def _with_statuses(
+        self, run: ResourceRun, cursor: Cursor, max_age: dt.timedelta = STATUSES_MAX_AGE
+    ) -> Cursor:
         """Refresh the store's order statuses: ``any`` leaves out those of some plugins."""
         below = run.collection.below
         if "orders" not in (run.collection.hub_name, below.parent if below else ""):
@@ -349,7 +372,7 @@ class PollSession:
         now = self._runtime.clock()
         read_at = cursor.memory.get("statuses_at")
         if "statuses" in cursor.memory and isinstance(read_at, str):
-            if now - dt.datetime.fromisoformat(read_at) < STATUSES_MAX_AGE:
+            if now - dt.datetime.fromisoformat(read_at) < max_age:
                 return cursor
         try:
             statuses = order_statuses(self.client)

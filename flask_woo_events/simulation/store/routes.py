@@ -167,7 +167,7 @@ class Routes:
         counts = collections.Counter(row.status for row in self.shop.tables["orders"])
         return answer(
             [
-                {"slug": status, "name": TITLES[status], "total": counts[status]}
+                {"slug": status, "name": TITLES.get(status, status), "total": counts[status]}
                 for status in self.shop.version.order_statuses
             ]
         )

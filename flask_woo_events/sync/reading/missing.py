@@ -82,6 +82,18 @@ def check(
         yield batch_of(source, cursor, observations, revision, date)
 
 
+def read_listed(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterator[Batch]:
+    """Yield those of the missing objects that the list has; they are not missing."""
+    named = sorted(int(one) for one in followups.gone)
+    for start in range(0, len(named), IDS_AT_ONCE):
+        revision = reading.ledger.revision
+        observations, date = reading.read_by_ids(named[start : start + IDS_AT_ONCE])
+        found = {seen.object_id for seen in observations}
+        followups.shortfall = max(0, followups.shortfall - len(followups.gone & found))
+        followups.gone -= found
+        yield batch_of(Source.COMPARE, cursor, observations, revision, date)
+
+
 def _absent(
     reading: Reading,
     followups: Followups,

@@ -272,6 +272,14 @@ class BeliefEnv:
         with unittest.mock.patch.object(source, "where", visible):
             yield
 
+    @contextlib.contextmanager
+    def order_status(self, status: str) -> cabc.Iterator[None]:
+        """Let the store have one more order status in the block, as from an extension."""
+        statuses = (*self.store.shop.version.order_statuses, status)
+        kind = type(self.store.shop.version)
+        with unittest.mock.patch.object(kind, "order_statuses", statuses):
+            yield
+
     # Our side
 
     def pass_time(self, minutes: float) -> None:

@@ -39,6 +39,47 @@ def test_hidden_object(connect: Connect, mode: str, resource: str) -> None:
     env.converge()
 
 
+@pytest.mark.parametrize("mode", ["polling", "journal", "webhook"])
+def test_order_status_that_vanishes(connect: Connect, mode: str) -> None:
+    """The poll after an extension with an order status was switched off sends all changes."""
+    env = connect(journal=mode == "journal")
+    hidden, edited = env.ids("orders")[:2]
+    with env.order_status("packed"):
+        env.pass_time(61)
+        env.acts.status(hidden, "packed")
+        assert ("orders", str(hidden), "UPDATED") in env.poll()
+    env.edit("orders", edited)
+    if mode == "webhook":
+        env.receive_webhooks("order.updated", "orders", edited)
+        events = env.process_webhooks()
+    else:
+        events = env.poll()
+    assert events == [("orders", str(edited), "UPDATED")] and env.errors == {}
+    env.acts.status(hidden, "completed")
+    env.converge()
+
+
+@pytest.mark.parametrize("mode", ["polling", "journal", "webhook"])
+def test_new_order_status(connect: Connect, mode: str) -> None:
+    """Many orders that get the status of a new extension are UPDATED, and wait for nothing."""
+    env = connect(journal=mode == "journal", counts=(40, 6, 3, 5))
+    orders = env.ids("orders")[:30]
+    with env.order_status("packed"):
+        env.pass_time(1)
+        for number in orders:
+            env.acts.status(number, "packed")
+        if mode == "webhook":
+            env.receive_webhooks("order.updated", "orders", *orders)
+            events = env.process_webhooks()
+        else:
+            events = env.poll()
+        assert env.errors == {}
+        assert [one for one in events if one[0] == "orders"] == [
+            ("orders", str(number), "UPDATED") for number in orders
+        ]
+        env.converge()
+
+
 @pytest.mark.parametrize("query", ["dp=2", "lang=en", "context=edit"])
 def test_list_leaves_out_an_order_once(connect: Connect, query: str) -> None:
     """An order that a list left out once is not DELETED, whatever the ``url`` asks for."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from flask_woo_events.sync.instance_poll import due_instances
 from tests.integration.belief.belief_env import DAY, Event, of_type
 from tests.integration.belief.conftest import Connect
 
@@ -64,6 +67,23 @@ def test_restored_backup(connect: Connect) -> None:
     assert sorted(env.converge()) == sorted(expected)
 
 
+@pytest.mark.parametrize("journal", [True, False])
+def test_restore_is_complete_after_ten_seconds(connect: Connect, journal: bool) -> None:
+    """The second reading of what went back is due ten seconds after the first."""
+    env = connect(counts=(12, 8, 3, 5), journal=journal)
+    backup = env.acts.snapshot(journal=True)
+    env.pass_time(180)
+    for product in env.ids("products")[:4]:
+        env.acts.post_update(product, "After the backup")
+    env.converge()
+    env.acts.restore_backup(backup)
+    env.poll(1)
+    assert env.differences() != {} and due_instances(env.runtime) == []
+    env.pass_time(1 / 6)
+    assert due_instances(env.runtime) == [env.instance_id]
+    assert len(env.poll(0)) == 4 and env.differences() == {}
+
+
 def test_changes_after_a_restore(connect: Connect) -> None:
     """An order changed after a restore is UPDATED once, a coupon deleted then is DELETED."""
     env = connect(counts=(12, 8, 3, 5))
@@ -98,6 +118,21 @@ def test_restore_of_many_objects(connect: Connect) -> None:
     events = env.converge()
     assert len(events) == 30
     assert {one[::2] for one in events} == {("products", "UPDATED")}
+
+
+@pytest.mark.parametrize("journal", [True, False])
+def test_large_step_back_waits_ten_minutes(connect: Connect, journal: bool) -> None:
+    """What a replica does not know for eleven seconds is not taken back if it is much."""
+    env = connect(resources=("products",), counts=(0, 40, 0, 0), journal=journal)
+    replica = env.copy()
+    env.pass_time(180)
+    for product in env.ids("products")[:30]:
+        env.acts.post_update(product, "New")
+    assert len(env.poll()) == 30
+    with env.answered_by(replica):
+        assert env.poll() == []
+        assert env.poll(11 / 60) == []
+    assert env.polls(2) == [] and env.differences() == {}
 
 
 def test_restore_reverts_changes_without_dates(connect: Connect) -> None:
