@@ -80,7 +80,7 @@ def test_encryption_keys_are_wrong(env: StoreToCallback, keys: tuple[str, ...]) 
     del runtime.cipher
     assert _fix(env, "WOO_EVENTS_ENCRYPTION_KEYS") == "flask woo keys generate"
     output = env.app.test_cli_runner().invoke(args=["woo", "doctor"]).output
-    assert output.startswith("installation, tables at version 0003: 1 problem\n")
+    assert output.startswith("installation, tables at version 0004: 1 problem\n")
     assert output.count("    fix: ") == 1
 
 
