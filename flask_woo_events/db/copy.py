@@ -76,14 +76,21 @@ def _locked(source: Database) -> cabc.Iterator[sa.Connection]:
 def _lock_tables(connection: sa.Connection, names: cabc.Sequence[str]) -> None:
     if connection.dialect.name == "sqlite":
         return
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCKED_WITHIN}s'"))
-        connection.execute(sa.text(f"LOCK TABLE {', '.join(names)} IN SHARE MODE"))
-        return
-    # Locks of MariaDB end with the connection, which must not be used again with these settings.
-    connection.detach()
-    connection.execute(sa.text(f"SET SESSION lock_wait_timeout = {LOCKED_WITHIN}"))
-    connection.execute(sa.text(f"LOCK TABLES {', '.join(f'{name} READ' for name in names)}"))
+    postgresql = connection.dialect.name == "postgresql"
+    if postgresql:
+        setting = sa.func.set_config("lock_timeout", f"{LOCKED_WITHIN}s", sa.true())
+        connection.execute(sa.select(setting))
+    else:
+        # Locks of MariaDB end with the connection, which must not be used again after this.
+        connection.detach()
+        waiting = sa.text("SET SESSION lock_wait_timeout = :seconds")
+        connection.execute(waiting, {"seconds": LOCKED_WITHIN})
+    tables = ", ".join(names if postgresql else [f"{name} READ" for name in names])
+    lock = sa.DDL(  # type: ignore[no-untyped-call]
+        "LOCK TABLE %(tables)s IN SHARE MODE" if postgresql else "LOCK TABLES %(tables)s",
+        context={"tables": tables},
+    )
+    connection.execute(lock)
 
 
 def _tables() -> list[sa.Table]:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-#: The column that is counted, in every table with a counter.
-KEY = "id"
 # The last assigned id, null for none. SQLite counts only tables with AUTOINCREMENT.
-_LAST = {
-    "sqlite": "SELECT seq FROM sqlite_sequence WHERE name = :name",
-    "postgresql": "SELECT pg_sequence_last_value("
-    f"CAST(pg_get_serial_sequence(:name, '{KEY}') AS regclass))",
-    "mysql": "SELECT auto_increment - 1 FROM information_schema.tables "
-    "WHERE table_schema = DATABASE() AND table_name = :name",
+_COUNTED = {
+    "sqlite": sa.text("SELECT seq FROM sqlite_sequence WHERE name = :name"),
+    "postgresql": sa.text(
+        "SELECT pg_sequence_last_value(CAST(pg_get_serial_sequence(:name, 'id') AS regclass))"
+    ),
+    "mysql": sa.text(
+        "SELECT auto_increment - 1 FROM information_schema.tables "
+        "WHERE table_schema = DATABASE() AND table_name = :name"
+    ),
 }
 
 
 def last(connection: sa.Connection, table: str) -> int:
     """Return the highest id that a table has or had, also of rows that were deleted."""
-    highest = sa.select(sa.func.max(sa.column(KEY, sa.BigInteger()))).select_from(sa.table(table))
+    highest = sa.select(sa.func.max(sa.column("id", sa.BigInteger()))).select_from(sa.table(table))
     return max(_counted(connection, table), connection.scalar(highest) or 0)
 
 
@@ -31,9 +32,13 @@ def skip_to(connection: sa.Connection, table: str, number: int) -> None:
         return
     kind, name = _kind(connection), {"name": table, "number": number}
     if kind == "mysql":
-        connection.execute(sa.text(f"ALTER TABLE {table} AUTO_INCREMENT = {number + 1}"))
+        following = {"name": table, "number": number + 1}
+        change = sa.DDL(  # type: ignore[no-untyped-call]
+            "ALTER TABLE %(name)s AUTO_INCREMENT = %(number)s", context=following
+        )
+        connection.execute(change)
     elif kind == "postgresql":
-        sequence = sa.func.pg_get_serial_sequence(table, KEY)
+        sequence = sa.func.pg_get_serial_sequence(table, "id")
         connection.execute(sa.select(sa.func.setval(sequence, number)))
     else:
         # SQLite's table has no unique key, so there is no upsert.
@@ -42,7 +47,7 @@ def skip_to(connection: sa.Connection, table: str, number: int) -> None:
 
 
 def _counted(connection: sa.Connection, table: str) -> int:
-    return connection.scalar(sa.text(_LAST[_kind(connection)]), {"name": table}) or 0
+    return connection.scalar(_COUNTED[_kind(connection)], {"name": table}) or 0
 
 
 def _kind(connection: sa.Connection) -> str:

@@ -62,7 +62,8 @@ def _without_foreign_keys(connection: sa.Connection) -> cabc.Iterator[None]:
     try:
         yield
     finally:
-        cursor.execute(f"PRAGMA foreign_keys = {enforced}")
+        if enforced:
+            cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()
 
 

@@ -22,10 +22,11 @@ _COUNTED = (
 # Ids that a table may have had besides those of its rows. Each event is a version of its object,
 # and each notification has an event, so that the versions bound them when they are purged.
 _NAMED = {
-    "woo_instance": "SELECT MAX(instance_id) FROM woo_connection",
-    "woo_event": "SELECT SUM(version) FROM woo_object",
-    "woo_notification": "SELECT SUM(version) FROM woo_object "
-    "UNION ALL SELECT MAX(notification_id) FROM woo_object",
+    "woo_instance": sa.text("SELECT MAX(instance_id) FROM woo_connection"),
+    "woo_event": sa.text("SELECT SUM(version) FROM woo_object"),
+    "woo_notification": sa.text(
+        "SELECT SUM(version) FROM woo_object UNION ALL SELECT MAX(notification_id) FROM woo_object"
+    ),
 }
 # The ledger names the notification of each object's last event. A purged one may have been
 # replaced by another notification with its id.
@@ -82,7 +83,7 @@ def upgrade() -> None:
     if connection.dialect.name == "sqlite":
         _count_on_sqlite(connection)
     for table in _COUNTED:
-        named = connection.scalars(sa.text(_NAMED[table])).all() if table in _NAMED else ()
+        named = connection.scalars(_NAMED[table]).all() if table in _NAMED else ()
         highest = max(sequences.last(connection, table), *(int(one or 0) for one in named), 0)
         sequences.skip_to(connection, table, highest)
     for statement in (_NAME_AGAIN, _RELEASE, _HOLD_BACK, _WAKE):
