@@ -257,7 +257,6 @@ class Bench:
                 source="poll",
                 body=self.body,
                 changed_fields=("status",),
-                after_notification=None,
             )
             for number in range(count)
         ]

@@ -7,6 +7,7 @@ import contextlib
 import datetime as dt
 import functools
 import logging
+import threading
 import time
 import typing as t
 
@@ -85,10 +86,10 @@ class Runtime:
         try:
             with self.context():
                 signal.send(self._app, **values)
-        except KeyboardInterrupt:
-            raise
-        except BaseException:
-            # A receiver of the application must not stop the worker, not even with sys.exit().
+        except BaseException as exc:
+            # A receiver of the application must not stop the worker, nor end its thread.
+            if isinstance(exc, KeyboardInterrupt) and _in_main_thread():
+                raise
             extra = {"action": "signal", "instance": values.get("instance_id")}
             _log.exception("a receiver of the signal %s failed", signal.name, extra=extra)
 
@@ -159,6 +160,10 @@ class Runtime:
             read=self.settings.callback_read_timeout,
             total=self.settings.callback_total_timeout,
         )
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def current_runtime() -> Runtime:

@@ -109,9 +109,10 @@ def redeliver() -> Answer:
         chosen = [dataclasses.replace(everything, subscription_id=_id(form.get("id", "")))]
     else:
         pairs = [one.partition("-") for one in form.getlist("delivery")[:PAGE]]
+        # Each locks its subscription, all of them by id.
         chosen = [
-            dataclasses.replace(everything, subscription_id=_id(left), notification_id=_id(right))
-            for left, _, right in pairs
+            dataclasses.replace(everything, subscription_id=number, notification_id=_id(right))
+            for number, right in sorted((_id(left), right) for left, _, right in pairs)
         ]
     now = runtime.clock()
     with runtime.database.write() as session:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import contextlib
 import enum
+import logging
 import typing as t
 
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ from sqlalchemy import event, orm
 from ..errors import SchemaError
 from .clock import DatabaseClock
 
+_log = logging.getLogger(__name__)
 T = t.TypeVar("T")
 #: How often a transaction is tried that deadlocks end.
 TRIES = 4
@@ -104,6 +106,8 @@ class Database:
         self._read = orm.sessionmaker(self.engine, expire_on_commit=False)
         self._write = orm.sessionmaker(self._writing, expire_on_commit=False)
         self._owned = own
+        #: The last claim of deliveries found the database unreachable.
+        self.away = False
         #: The clock for leases, claims and due times.
         self.clock = DatabaseClock(engine.dialect.name, self.engine.connect)
         #: Called after a commit that announced work, in the thread that committed. It only saves
@@ -167,9 +171,13 @@ class Database:
         return do()
 
     def notify(self, work: Work) -> None:
-        """Notify the listeners of work."""
+        """Notify the listeners of work; what one raises is logged: the work is committed."""
         for listener in self.listeners:
-            listener(work)
+            try:
+                listener(work)
+            except Exception:
+                extra = {"action": "notify"}
+                _log.exception("no thread was woken; the next check finds it", extra=extra)
 
     def dispose(self) -> None:
         """Close our own connections."""

@@ -41,6 +41,23 @@ class UtcDateTime(sa.types.TypeDecorator[dt.datetime]):
         return None if value is None else value.replace(tzinfo=dt.UTC)
 
 
+class OthersText(sa.types.TypeDecorator[str]):
+    """A column of text that stores, callbacks and handlers wrote, which may be anything.
+
+    What a database refuses is escaped: NUL, and surrogates without their other half. A longer
+    text than MariaDB's ``TEXT`` holds is cut.
+    """
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        if value is None:
+            return None
+        text = value[:10_000].replace("\0", "\\x00")
+        return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
 _BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _LONG_BLOB = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 _LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
@@ -249,7 +266,7 @@ class Poller(Base):
     failures: orm.Mapped[int] = orm.mapped_column(default=0)
     #: Time of the next try after a failure; null without failure.
     retry_at: orm.Mapped[dt.datetime | None]
-    error: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
+    error: orm.Mapped[str | None] = orm.mapped_column(OthersText)
     created_at: orm.Mapped[dt.datetime]
 
 
@@ -287,7 +304,7 @@ class Object(Base):
     version: orm.Mapped[int]
     #: ``Poller.revision`` of the last change; content that was read before it is stale.
     revision: orm.Mapped[int] = orm.mapped_column("stamp", sa.BigInteger)
-    #: The last notification with an event of the object, to keep its versions in order.
+    #: The last notification with an event of the object; read by workers of earlier releases.
     notification_id: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
     #: Number of the function that made ``digest`` and ``fields``.
     digest_version: orm.Mapped[int] = orm.mapped_column(sa.SmallInteger, server_default="1")
@@ -374,7 +391,7 @@ class Connection(Base):
     #: The connected instance; null while the store has not answered.
     instance_id: orm.Mapped[int | None] = orm.mapped_column(_BIG)
     #: Message of a failure.
-    error: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
+    error: orm.Mapped[str | None] = orm.mapped_column(OthersText)
     created_at: orm.Mapped[dt.datetime]
     expires_at: orm.Mapped[dt.datetime] = orm.mapped_column(index=True)
 
@@ -434,7 +451,7 @@ class Subscription(Base):
     url: orm.Mapped[str] = orm.mapped_column(sa.Text)
     active: orm.Mapped[bool] = orm.mapped_column(default=True)
     #: Why the subscription is not active.
-    reason: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
+    reason: orm.Mapped[str | None] = orm.mapped_column(OthersText)
     #: False after another callback URL has replaced it.
     current: orm.Mapped[bool] = orm.mapped_column(default=True)
     #: When to search for due deliveries; never later than the first of them.
@@ -502,9 +519,9 @@ class Attempt(Base):
     seconds: orm.Mapped[float]
     #: HTTP status; null without an answer.
     status_code: orm.Mapped[int | None]
-    reason: orm.Mapped[str] = orm.mapped_column(sa.Text)
+    reason: orm.Mapped[str] = orm.mapped_column(OthersText)
     #: Begin of the answer's body.
-    answer: orm.Mapped[str] = orm.mapped_column(sa.Text)
+    answer: orm.Mapped[str] = orm.mapped_column(OthersText)
 
 
 for _table in Base.metadata.sorted_tables:

@@ -38,12 +38,10 @@ class ClaimedDelivery:
     channel: str
     #: The callback's address, or the handler's name.
     url: str
-    #: Consecutive failures of the subscription, over all its deliveries, and since when.
+    #: Consecutive failures of the subscription, over all its deliveries.
     failures: int = 0
-    failing_since: dt.datetime | None = None
     #: Attempts before this one.
     attempts: int
-    first_failed_at: dt.datetime | None
     #: Ids of events that a handler has accepted already.
     handled: frozenset[int] = frozenset()
     notification: NotificationRecord
@@ -208,9 +206,7 @@ _CLAIMED = (
         Subscription.channel,
         Subscription.url,
         Subscription.failures,
-        Subscription.failing_since,
         Delivery.attempts,
-        Delivery.first_failed_at,
         Delivery.handled,
     )
     .join(Subscription, Subscription.id == Delivery.subscription_id)
@@ -230,9 +226,7 @@ def _load(session: orm.Session, token: str) -> list[ClaimedDelivery]:
             channel=row.channel,
             url=row.url,
             failures=row.failures,
-            failing_since=row.failing_since,
             attempts=row.attempts,
-            first_failed_at=row.first_failed_at,
             handled=frozenset(row.handled or ()),
             notification=records[row.notification_id],
         )
@@ -240,8 +234,13 @@ def _load(session: orm.Session, token: str) -> list[ClaimedDelivery]:
     ]
 
 
-def superseded(session: orm.Session, claimed: ClaimedDelivery) -> frozenset[int]:
-    """Return the ids of its events whose objects have a later version waiting for delivery."""
+def superseded(
+    session: orm.Session, claimed: ClaimedDelivery, types: cabc.Set[str] = frozenset()
+) -> frozenset[int]:
+    """Return the ids of its events whose objects have a later version waiting for delivery.
+
+    :param types: the types of events that the subscription gets; empty: all.
+    """
     later, behind = orm.aliased(StoredEvent), orm.aliased(Delivery)
     waits = (
         sa.select(later.id)
@@ -251,7 +250,9 @@ def superseded(session: orm.Session, claimed: ClaimedDelivery) -> frozenset[int]
             later.object_id == StoredEvent.object_id,
             later.version > StoredEvent.version,
             behind.subscription_id == claimed.subscription_id,
-            behind.status.in_(UNSETTLED),
+            # What is queued may wait for an operator for ever.
+            behind.status.in_(TRYABLE),
+            *([later.event_type.in_(types)] if types else []),
         )
         .exists()
     )
@@ -265,10 +266,9 @@ def give_back(
     session: orm.Session, claimed: cabc.Sequence[ClaimedDelivery], now: dt.datetime
 ) -> None:
     """Give back deliveries that were claimed and not attempted, so that they are due again."""
-    query = sa.select(Subscription).where(
-        Subscription.id.in_({one.subscription_id for one in claimed})
+    subscriptions = delivery_states.lock_subscriptions(
+        session, Subscription.id.in_({one.subscription_id for one in claimed})
     )
-    subscriptions = session.scalars(query.order_by(Subscription.id).with_for_update()).all()
     delivery_states.give_back(
         session, {one.delivery_id for one in claimed}, {one.token for one in claimed}
     )

@@ -15,7 +15,7 @@ from sqlalchemy import orm
 
 from ..db.database import is_away
 from ..db.leases import LeaseRenewer
-from ..db.models import Channel, DeliveryStatus
+from ..db.models import Channel
 from ..errors import WooEventsError
 from ..events.delivery_states import DeliveryLease
 from ..runtime import Runtime
@@ -25,7 +25,7 @@ from .payload import Sender
 from .queues import SubscriptionQueues
 from .result_writer import EndedAttempt, ResultWriter, extra_of
 from .results import AttemptResult, WrittenResult
-from .retry import JITTER, AttemptOutcome, Policy, RetryDecision, decide, span
+from .retry import AttemptOutcome, Policy, RetryRules
 from .send import CallbackCredentials
 
 _log = logging.getLogger(__name__)
@@ -70,6 +70,8 @@ class Dispatch:
     :param renewer: renews the leases while callbacks are slow.
     :param chance: random numbers from 0 to 1, for the jitter.
     :param stopped: called between two claims; true ends the dispatch.
+    :param gives_up: called while the database is unreachable; true ends the attempts to write
+        results, so that what was sent is sent again; by default ``stopped``.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Dispatch:
         *,
         chance: cabc.Callable[[], float] = random.random,
         stopped: cabc.Callable[[], bool] = lambda: False,
+        gives_up: cabc.Callable[[], bool] | None = None,
     ) -> None:
         self._runtime = runtime
         self._renewer = renewer
@@ -89,11 +92,9 @@ class Dispatch:
             max(1, threads // 2), threads * CLAIMED_FOR_A_THREAD
         )
         self._pool = concurrent.futures.ThreadPoolExecutor(threads, "woo-deliver")
-        self._results = ResultWriter(runtime, self._written, stopped)
+        self._results = ResultWriter(runtime, self._written, gives_up or stopped)
         self._counting = threading.Lock()
         self._report = DispatchReport()
-        #: The last claim failed because the database was unreachable, or waited long for it.
-        self._away = False
         #: Threads that deliver, and before when no more are started; seconds, monotonic.
         self._working = 0
         self._threads_after = 0.0
@@ -161,12 +162,12 @@ class Dispatch:
             return []
         for attempt in range(CLAIM_ATTEMPTS):
             try:
-                if self._away:
+                if self._runtime.database.away:
                     self._await_database()
                 if (found := self._claim_once()) is not None:
                     return found
             except sa.exc.SQLAlchemyError as exc:
-                self._away = is_away(exc)
+                self._runtime.database.away = is_away(exc)
                 if not forever and attempt == CLAIM_ATTEMPTS - 1:
                     raise
                 extra = {"action": "claim"}
@@ -183,7 +184,7 @@ class Dispatch:
         with self._runtime.database.read() as session:
             session.execute(sa.select(1))
         self._pause.wait(AFTER_OUTAGE)
-        self._away = False
+        self._runtime.database.away = False
 
     def _claim_once(self) -> list[tuple[ClaimedDelivery, AddressOrError]] | None:
         """Claim deliveries; return ``None`` if that must be tried again after a pause."""
@@ -191,7 +192,7 @@ class Dispatch:
         with runtime.database.write() as session:
             if time.monotonic() - began > length.total_seconds() / 2:
                 # Others waited as long for SQLite's lock, and first renew their leases.
-                self._away = True
+                runtime.database.away = True
                 return None
             found = claims.claim(
                 session,
@@ -224,18 +225,30 @@ class Dispatch:
                 self._working -= 1
 
     def _deliver(self, claimed: ClaimedDelivery, address: AddressOrError) -> None:
+        outcome = self._outcome(claimed, address)
+        back = self._queues.attempt_ended(claimed, outcome)
+        if outcome is None:
+            self._give_back([claimed])
+            return
+        settings = self._runtime.settings
+        policy = settings.failure_policy if isinstance(address, WooEventsError) else address.policy
+        rules = RetryRules(settings.retry_schedule, policy, self._chance())
+        result = AttemptResult(claimed, outcome, rules)
+        self._results.add(EndedAttempt(result, self._runtime.clock(), back))
+
+    def _outcome(self, claimed: ClaimedDelivery, address: AddressOrError) -> AttemptOutcome | None:
+        """Attempt a delivery, and return its outcome; ``None`` if nothing was attempted."""
         try:
-            outcome = self._attempt(claimed, address)
-            decision = self._decide(claimed, outcome, address)
-        except BaseException:
-            # Any error of this package's own: the lease ends, and a worker attempts it again.
-            _log.exception("a delivery failed", extra=extra_of(claimed, "delivery_error"))
-            self._queues.attempt_ended(claimed, None)
-            self._finish(claimed)
-        else:
-            back = self._queues.attempt_ended(claimed, outcome)
-            result = AttemptResult(claimed, outcome, decision)
-            self._results.add(EndedAttempt(result, self._runtime.clock(), back))
+            return self._attempt(claimed, address)
+        except BaseException as exc:
+            extra = extra_of(claimed, "delivery_error")
+            if is_away(exc):
+                _log.warning("the database is unreachable", exc_info=True, extra=extra)
+                return None
+            # Also an exit of the thread: without an outcome it would be attempted for ever.
+            _log.exception("a delivery failed", extra=extra)
+            reason = f"the worker failed with {type(exc).__name__}, which its log shows"
+            return AttemptOutcome(delivered=False, reason=reason)
 
     def _written(self, ended: EndedAttempt, written: WrittenResult | None) -> None:
         """Finish an attempt whose result is written, or could not be."""
@@ -276,8 +289,10 @@ class Dispatch:
             # For example an encryption key that is missing: an operator can add it.
             return AttemptOutcome(delivered=False, reason=str(address))
         if self._runtime.settings.coalesce:
+            handler = self._runtime.handlers.get(claimed.url)
+            types = handler.route.types if handler is not None else frozenset[str]()
             with self._runtime.database.read() as session:
-                superseded = claims.superseded(session, claimed)
+                superseded = claims.superseded(session, claimed, types)
             notification = claimed.notification
             events = tuple(one for one in notification.events if one.id not in superseded)
             if not events:
@@ -300,28 +315,6 @@ class Dispatch:
             now=self._runtime.clock(),
         )
 
-    def _decide(
-        self, claimed: ClaimedDelivery, outcome: AttemptOutcome, address: AddressOrError
-    ) -> RetryDecision:
-        """Return what follows for a delivery after its attempt."""
-        settings, now = self._runtime.settings, self._runtime.clock()
-        policy = settings.failure_policy if isinstance(address, WooEventsError) else address.policy
-        decision = decide(
-            outcome,
-            attempts=claimed.attempts + 1,
-            first_failed_at=claimed.first_failed_at,
-            now=now,
-            schedule=settings.retry_schedule,
-            policy=policy,
-            chance=self._chance(),
-        )
-        if decision.status is DeliveryStatus.RETRY and claimed.failing_since is not None:
-            whole = span(settings.retry_schedule) * (1 + JITTER)
-            if now - claimed.failing_since > whole:
-                # Each of many notifications had few attempts; together they were a schedule's.
-                return RetryDecision(DeliveryStatus.QUEUED, deactivate=True)
-        return decision
-
     def _addresses(
         self, session: orm.Session, claimed: cabc.Sequence[ClaimedDelivery]
     ) -> list[AddressOrError]:
@@ -331,6 +324,14 @@ class Dispatch:
                 found[instance_id] = self._address(session, instance_id)
             except WooEventsError as exc:
                 found[instance_id] = exc
+            except sa.exc.SQLAlchemyError:
+                raise
+            except Exception as exc:
+                # One instance must not keep the others from being claimed.
+                _log.exception("an instance cannot be read", extra={"instance": instance_id})
+                found[instance_id] = WooEventsError(
+                    f"the worker failed with {type(exc).__name__}, which its log shows"
+                )
         return [found[one.notification.instance_id] for one in claimed]
 
     def _address(self, session: orm.Session, instance_id: int) -> Address:

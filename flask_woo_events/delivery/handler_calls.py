@@ -27,7 +27,8 @@ def call(
 ) -> AttemptOutcome:
     """Call a handler with the events of a delivery; never raises for what the handler does.
 
-    The events for which it raises are attempted again, the others are not.
+    The events for which it raises are attempted again, the others are not. An exit of its thread,
+    as by ``sys.exit()`` or a time-out of gevent, is a failure like any other.
 
     :param context: returns the application's context, which is pushed for each call.
     """
@@ -40,18 +41,18 @@ def call(
         )
     route = handler.route if handler is not None else None
     accepted: list[int] = []
-    failure: Exception | None = None
+    failure: BaseException | None = None
     failed = 0
     for record in claimed.notification.events:
         if record.id in claimed.handled:
             continue
         if route is not None and not route.wants(claimed.notification.resource, record.event_type):
             continue
-        event = _event(claimed, record, sender)
         try:
+            event = _event(claimed, record, sender)
             with context():
                 _call_one(handler, event)
-        except Exception as exc:
+        except BaseException as exc:
             # Any error: the handler is the application's.
             failed += 1
             failure = failure or exc
@@ -95,6 +96,9 @@ def _event(claimed: ClaimedDelivery, record: EventRecord, sender: Sender) -> Eve
     )
 
 
-def _summary(failure: Exception) -> str:
-    text = str(failure).strip().splitlines()
+def _summary(failure: BaseException) -> str:
+    try:
+        text = str(failure).strip().splitlines()
+    except Exception:
+        text = []
     return f"{type(failure).__name__}: {text[0][:200]}" if text else type(failure).__name__

@@ -193,36 +193,39 @@ def redeliver(session: orm.Session, wanted: DeliverySelection, now: dt.datetime)
     :param wanted: its status is ignored: all that is ``queued`` or ``retry`` is selected.
     """
     waiting = (DeliveryStatus.QUEUED, DeliveryStatus.RETRY)
-    everything = dataclasses.replace(wanted, status=None)
     chosen = (
-        sa.select(Delivery.id, Delivery.subscription_id)
+        sa.select(Delivery.subscription_id)
         .join(Subscription, Subscription.id == Delivery.subscription_id)
         .where(
-            *_conditions(everything),
+            *_conditions(dataclasses.replace(wanted, status=None)),
             Delivery.status.in_(waiting),
             _UNDELIVERED,
-            Subscription.current,
         )
-        .order_by(Delivery.id)
     )
-    rows = session.execute(chosen).all()
-    _activate(session, {row.subscription_id for row in rows}, now)
-    ids = [row.id for row in rows]
-    delivery_states.redeliver(session, ids, now)
-    return len(ids)
+    numbers = session.scalars(chosen.distinct()).all()
+    # One that another callback has replaced meanwhile is not current any more.
+    subscriptions = delivery_states.lock_subscriptions(
+        session, Subscription.id.in_(numbers), Subscription.current
+    )
+    count = 0
+    for one in subscriptions:
+        mine = chosen.with_only_columns(Delivery.id).where(Delivery.subscription_id == one.id)
+        ids = session.scalars(mine.order_by(Delivery.id)).all()
+        delivery_states.redeliver(session, ids, now)
+        count += len(ids)
+    _activate(session, subscriptions, now)
+    return count
 
 
 def _activate(
-    session: orm.Session, subscription_ids: cabc.Collection[int], now: dt.datetime
+    session: orm.Session, subscriptions: cabc.Iterable[Subscription], now: dt.datetime
 ) -> None:
     """Activate subscriptions, and end what held them."""
-    query = sa.select(Subscription).where(Subscription.id.in_(subscription_ids))
-    rows = session.scalars(query.order_by(Subscription.id).with_for_update()).all()
-    for one in rows:
+    for one in subscriptions:
         one.active, one.reason = True, None
         one.failures, one.failing_since, one.held_until = 0, None, None
         one.next_due_at = now
-    outbox.wake(session, rows, now)
+    outbox.wake(session, subscriptions, now)
 
 
 def _conditions(wanted: DeliverySelection) -> list[sa.ColumnElement[bool]]:

@@ -87,9 +87,12 @@ def to_callbacks(
     """Deliver whole notifications again to the current callbacks; return how many deliveries.
 
     They keep their ids, so that a receiver that stores them recognises them. Unsettled deliveries
-    are left as they are. A worker sends the others.
+    are left as they are. A worker sends the others, the versions of one object in their order.
     """
-    current = session.scalars(_current(planned).with_for_update()).all()
+    numbers = session.scalars(_current(planned).with_only_columns(Subscription.id)).all()
+    current = delivery_states.lock_subscriptions(
+        session, Subscription.id.in_(numbers), Subscription.current
+    )
     count = 0
     for subscription in current:
         numbers = [one.id for one in planned if one.instance_id == subscription.instance_id]
@@ -116,14 +119,10 @@ def left_out(session: orm.Session, planned: cabc.Sequence[NotificationRecord]) -
 
 def _current(planned: cabc.Sequence[NotificationRecord]) -> sa.Select[Subscription]:
     """Select the current callbacks of the instances."""
-    return (
-        sa.select(Subscription)
-        .where(
-            Subscription.instance_id.in_({one.instance_id for one in planned}),
-            Subscription.current,
-            Subscription.channel == Channel.WEBHOOK,
-        )
-        .order_by(Subscription.id)
+    return sa.select(Subscription).where(
+        Subscription.instance_id.in_({one.instance_id for one in planned}),
+        Subscription.current,
+        Subscription.channel == Channel.WEBHOOK,
     )
 
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from ..db.database import is_away, words
 from ..db.models import DeliveryStatus
+from ..errors import WooEventsError
 from ..runtime import Runtime
 from ..signals import subscription_stopped
 from . import results
@@ -117,10 +118,14 @@ class ResultWriter:
                     extra = extra_of(ended.result.claimed, "delivery_unwritten")
                     _log.warning("the database is unreachable; trying again", extra=extra)
             self._pause.wait(WRITE_AGAIN)
+        for number, ended in enumerate(batch):
+            if _is_refused(found[number]):
+                # Without a result the delivery would be attempted for ever.
+                found[number] = group.write_all([_without_texts(ended)])[0]
         return [found[number] for number in range(len(batch))]
 
     def _report(self, ended: EndedAttempt, written: WrittenResult | Exception) -> None:
-        claimed, decision = ended.result.claimed, ended.result.decision
+        claimed = ended.result.claimed
         number = claimed.notification.id
         if isinstance(written, Exception):
             # The lease ends, and a worker attempts the delivery again.
@@ -128,12 +133,12 @@ class ResultWriter:
             _log.error("notification %d: %s", number, words(written), exc_info=written, extra=extra)
             self._written(ended, None)
             return
-        if not written.ours:
+        if written.status is None:
             extra = extra_of(claimed, "lease_lost")
             _log.warning("notification %d was taken over by another worker", number, extra=extra)
         else:
-            level = logging.ERROR if decision.status is DeliveryStatus.QUEUED else logging.INFO
-            extra = extra_of(claimed, f"delivery_{decision.status.value}")
+            level = logging.ERROR if written.status is DeliveryStatus.QUEUED else logging.INFO
+            extra = extra_of(claimed, f"delivery_{written.status.value}")
             _log.log(level, "notification %d: %s", number, ended.result.outcome.reason, extra=extra)
         if written.stopped:
             self._runtime.send(
@@ -154,6 +159,21 @@ def write(connection: sa.Connection, ended: cabc.Sequence[EndedAttempt]) -> list
 def _again(written: WrittenResult | Exception) -> bool:
     """Return whether the database was unreachable, so that the result must be written again."""
     return isinstance(written, sa.exc.SQLAlchemyError) and is_away(written)
+
+
+def _is_refused(written: WrittenResult | Exception) -> bool:
+    """Return whether the database cannot store the result as it is."""
+    return isinstance(written, Exception) and not (
+        isinstance(written, WooEventsError) or is_away(written)
+    )
+
+
+def _without_texts(ended: EndedAttempt) -> EndedAttempt:
+    """Return an attempt without what the callback or the handler said."""
+    outcome = ended.result.outcome
+    reason = f"{outcome.status_code or 'failed'}; the database refused to store the rest"
+    outcome = dataclasses.replace(outcome, reason=reason, answer="", retry_after=None)
+    return dataclasses.replace(ended, result=dataclasses.replace(ended.result, outcome=outcome))
 
 
 def extra_of(claimed: ClaimedDelivery, action: str) -> dict[str, object]:

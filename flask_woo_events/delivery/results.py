@@ -10,12 +10,12 @@ import typing as t
 
 import sqlalchemy as sa
 
-from ..db.models import Attempt, DeliveryStatus, Subscription, Wait
+from ..db.models import Attempt, Delivery, DeliveryStatus, Subscription, Wait
 from ..errors import LeaseLostError
 from ..events import delivery_states
 from ..events.delivery_states import AttemptUpdate
 from .claims import ClaimedDelivery
-from .retry import AttemptOutcome, RetryDecision, hold
+from .retry import AttemptOutcome, RetryDecision, RetryRules, decide, hold
 
 #: Bytes of a callback's answer that an attempt keeps.
 ANSWER_KEPT = 4096
@@ -25,25 +25,28 @@ _SUBSCRIPTIONS = t.cast("sa.Table", Subscription.__table__)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """How one attempt ended, and what follows."""
+    """How one attempt ended, and by which rules it is decided what follows."""
 
     claimed: ClaimedDelivery
     outcome: AttemptOutcome
-    decision: RetryDecision
+    rules: RetryRules = RetryRules()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WrittenResult:
     """What writing a result changed."""
 
-    #: It was written; otherwise its lease had ended and another worker has the delivery.
-    ours: bool
+    #: The delivery's status; ``None`` if its lease had ended and another worker has it.
+    status: DeliveryStatus | None
     #: It stopped the subscription.
     stopped: bool = False
     #: A later delivery was held back by this one, and may be claimed now.
     awaited: bool = False
 
 
+_FAILED = sa.select(Delivery.id, Delivery.attempts, Delivery.first_failed_at).where(
+    Delivery.id.in_(sa.bindparam("ids", expanding=True))
+)
 _ATTEMPT = sa.insert(t.cast("sa.Table", Attempt.__table__))
 _WAITED_FOR = sa.select(Wait.after_id).where(Wait.after_id.in_(sa.bindparam("ids", expanding=True)))
 _CONDITION = (
@@ -63,7 +66,9 @@ _CONDITION = (
 def write(
     connection: sa.Connection, results: cabc.Sequence[AttemptResult], now: dt.datetime
 ) -> list[WrittenResult]:
-    """Write how attempts ended and what follows, all in the caller's transaction.
+    """Decide what follows from attempts and write it, all in the caller's transaction.
+
+    An operator may have redelivered a delivery during its attempt, which then counts as the first.
 
     :raises LeaseLostError: some of several leases have ended; each result must be written alone.
     """
@@ -71,36 +76,55 @@ def write(
     for one in results:
         groups[one.claimed.subscription_id].append(one)
     # Lock the subscriptions first, as claims do: another order would be a deadlock.
-    conditions = connection.execute(_CONDITION, {"ids": list(groups)}).all()
-    if not delivery_states.end_attempts(connection, [_ended(one, now) for one in results]):
+    conditions = {row.id: row for row in connection.execute(_CONDITION, {"ids": list(groups)})}
+    decisions = _decide(connection, results, conditions, now)
+    ended = [_ended(one, decisions[one.claimed.delivery_id], now) for one in results]
+    if not delivery_states.end_attempts(connection, ended):
         if len(results) > 1:
             raise LeaseLostError("some of these deliveries were taken over by another worker")
-        return [WrittenResult(ours=False)]
+        return [WrittenResult(None)]
     connection.execute(_ATTEMPT, [_attempt(one, now) for one in results])
-    ids = [one.claimed.delivery_id for one in results]
-    waited_for = set(connection.scalars(_WAITED_FOR, {"ids": ids}))
+    waited_for = set(connection.scalars(_WAITED_FOR, {"ids": list(decisions)}))
     stopped: set[int] = set()
-    for row in conditions:
-        stopped |= _update_subscription(connection, row, groups[row.id], waited_for, now)
+    for number, row in conditions.items():
+        stopped |= _update_subscription(connection, row, groups[number], decisions, waited_for, now)
     return [
-        WrittenResult(
-            True, one.claimed.delivery_id in stopped, one.claimed.delivery_id in waited_for
-        )
-        for one in results
+        WrittenResult(decision.status, number in stopped, number in waited_for)
+        for number, decision in decisions.items()
     ]
 
 
-def _ended(one: AttemptResult, now: dt.datetime) -> AttemptUpdate:
-    first = one.claimed.first_failed_at
-    if not one.outcome.delivered:
-        first = first or now
+def _decide(
+    connection: sa.Connection,
+    results: cabc.Sequence[AttemptResult],
+    conditions: cabc.Mapping[int, t.Any],
+    now: dt.datetime,
+) -> dict[int, RetryDecision]:
+    """Return what follows for each delivery from its row as it is now."""
+    failed = [one.claimed.delivery_id for one in results if not one.outcome.delivered]
+    rows = {row.id: row for row in connection.execute(_FAILED, {"ids": failed})} if failed else {}
+    decisions = {}
+    for one in results:
+        row = rows.get(one.claimed.delivery_id)
+        condition = conditions.get(one.claimed.subscription_id)
+        decisions[one.claimed.delivery_id] = decide(
+            one.outcome,
+            one.rules,
+            attempts=1 + (row.attempts if row is not None else one.claimed.attempts),
+            first_failed_at=row.first_failed_at if row is not None else None,
+            failing_since=condition.failing_since if condition is not None else None,
+            now=now,
+        )
+    return decisions
+
+
+def _ended(one: AttemptResult, decision: RetryDecision, now: dt.datetime) -> AttemptUpdate:
     return {
         "delivery": one.claimed.delivery_id,
         "token": one.claimed.token,
-        "status": one.decision.status.value,
-        "due_at": one.decision.retry_at,
-        "attempts": one.claimed.attempts + 1,
-        "first_failed_at": first,
+        "status": decision.status.value,
+        "due_at": decision.retry_at,
+        "failed_at": None if one.outcome.delivered else now,
         "handled": sorted(one.claimed.handled.union(one.outcome.handled)) or None,
         "updated_at": now,
     }
@@ -121,6 +145,7 @@ def _update_subscription(
     connection: sa.Connection,
     row: t.Any,
     results: cabc.Sequence[AttemptResult],
+    decisions: cabc.Mapping[int, RetryDecision],
     waited_for: cabc.Set[int],
     now: dt.datetime,
 ) -> set[int]:
@@ -132,19 +157,23 @@ def _update_subscription(
         delivery_states.queue_all(connection, row.id, now)
         return set()
     awaited = any(one.claimed.delivery_id in waited_for for one in results)
-    if change := _change(row, results, awaited, now):
+    if change := _change(row, results, decisions, awaited, now):
         connection.execute(
             sa.update(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.id == row.id).values(**change)
         )
     for one in results:
-        if one.decision.deactivate:
+        if decisions[one.claimed.delivery_id].deactivate:
             deactivate(connection, row.id, one.outcome.reason, now)
             return {one.claimed.delivery_id}
     return set()
 
 
 def _change(
-    row: t.Any, results: cabc.Sequence[AttemptResult], awaited: bool, now: dt.datetime
+    row: t.Any,
+    results: cabc.Sequence[AttemptResult],
+    decisions: cabc.Mapping[int, RetryDecision],
+    awaited: bool,
+    now: dt.datetime,
 ) -> dict[str, t.Any]:
     """Return the new values of a subscription; usually none.
 
@@ -160,7 +189,7 @@ def _change(
     holds = [
         hold(failures, one.outcome.retry_after, now)
         for one in failed
-        if one.decision.status is DeliveryStatus.RETRY
+        if decisions[one.claimed.delivery_id].status is DeliveryStatus.RETRY
     ]
     held_until = max((one for one in (*holds, row.held_until) if one is not None), default=None)
     return {

@@ -51,6 +51,17 @@ class AttemptOutcome:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class RetryRules:
+    """What decides beside the outcome."""
+
+    #: ``standard`` or ``cloud-elements``.
+    schedule: str = "standard"
+    policy: Policy = "retry"
+    #: A random number from 0 to 1, for the jitter.
+    chance: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class RetryDecision:
     """The next state of the delivery."""
 
@@ -62,36 +73,36 @@ class RetryDecision:
 
 def decide(
     outcome: AttemptOutcome,
+    rules: RetryRules,
     *,
     attempts: int,
     first_failed_at: dt.datetime | None,
+    failing_since: dt.datetime | None = None,
     now: dt.datetime,
-    schedule: str,
-    policy: Policy,
-    chance: float,
 ) -> RetryDecision:
     """Decide what follows after an attempt.
 
     :param attempts: the number of attempts, this one included.
     :param first_failed_at: when the first of them failed; ``None`` when this is the first.
+    :param failing_since: since when all attempts of the subscription have failed.
     :param now: our own clock, aware.
-    :param schedule: ``standard`` or ``cloud-elements``.
-    :param chance: a random number from 0 to 1, for the jitter.
     """
     if outcome.delivered:
         return RetryDecision(DeliveryStatus.DELIVERED)
     if outcome.gone:
         return RetryDecision(DeliveryStatus.QUEUED, deactivate=True)
-    if policy == "queue":
+    if rules.policy == "queue":
         return RetryDecision(DeliveryStatus.QUEUED)
-    waits = CLOUD_ELEMENTS if schedule == "cloud-elements" else STANDARD
-    if attempts > len(waits):
+    waits = CLOUD_ELEMENTS if rules.schedule == "cloud-elements" else STANDARD
+    # Each of many notifications may have few attempts; together they were a schedule's.
+    whole = span(rules.schedule) * (1 + JITTER)
+    if attempts > len(waits) or (failing_since is not None and now - failing_since > whole):
         return RetryDecision(DeliveryStatus.QUEUED, deactivate=True)
     wait = waits[attempts - 1]
-    if schedule == "cloud-elements":
+    if rules.schedule == "cloud-elements":
         retry_at = (first_failed_at or now) + dt.timedelta(seconds=wait)
     else:
-        retry_at = now + dt.timedelta(seconds=wait * (1 + JITTER * chance))
+        retry_at = now + dt.timedelta(seconds=wait * (1 + JITTER * rules.chance))
     if outcome.retry_after is not None:
         asked = min(max(outcome.retry_after, 0.0), RETRY_AFTER_CAP)
         retry_at = max(retry_at, now + dt.timedelta(seconds=asked))

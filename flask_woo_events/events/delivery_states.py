@@ -35,13 +35,17 @@ leased -> as before        ``end_leases``           Its row was repaired.
 
 (*) ``queued`` if the subscription is inactive. Unsettled: created, retry and queued.
 
-A delivery that is created or retried is not claimed while it is held: behind an earlier delivery
-with a version of the same object (``woo_wait``, which ``create`` writes), or because its
-subscription is held after repeated failures (``held_until``).
+A delivery that is created or retried is not claimed while it is held: behind an unsettled delivery
+with an earlier version of the same object (``woo_wait``), or because its subscription is held after
+repeated failures (``held_until``).
+
+Each function but the renewal and the repairs needs the locks of the deliveries' subscriptions
+(``lock_subscriptions``), and reads what it changes under them.
 """
 
 from __future__ import annotations
 
+import collections
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
@@ -50,12 +54,20 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import UNSETTLED, Delivery, DeliveryStatus, Subscription, Wait
+from ..db.models import (
+    UNSETTLED,
+    Delivery,
+    DeliveryStatus,
+    Notification,
+    StoredEvent,
+    Subscription,
+    UtcDateTime,
+)
+from . import delivery_order
+from .delivery_order import in_parts
 
 #: Statuses in which a delivery is attempted when it is due.
 TRYABLE = (DeliveryStatus.CREATED, DeliveryStatus.RETRY)
-#: Deliveries of one statement, so that no database refuses the number of its parameters.
-AT_ONCE = 1_000
 
 _DELIVERY = t.cast("sa.Table", Delivery.__table__)
 _LEASE = (
@@ -72,8 +84,10 @@ _END_ATTEMPT = (
     .values(
         status=sa.bindparam("status"),
         due_at=sa.bindparam("due_at"),
-        attempts=sa.bindparam("attempts"),
-        first_failed_at=sa.bindparam("first_failed_at"),
+        attempts=_DELIVERY.c.attempts + 1,
+        first_failed_at=sa.func.coalesce(
+            _DELIVERY.c.first_failed_at, sa.bindparam("failed_at", type_=UtcDateTime())
+        ),
         handled=sa.bindparam("handled"),
         lease_token=None,
         lease_until=None,
@@ -90,9 +104,8 @@ class AttemptUpdate(t.TypedDict):
     token: str
     status: str
     due_at: dt.datetime | None
-    #: Attempts so far, this one included.
-    attempts: int
-    first_failed_at: dt.datetime | None
+    #: When it failed; ``None`` if it succeeded.
+    failed_at: dt.datetime | None
     #: Ids of events that a handler has accepted, while others of them failed.
     handled: list[int] | None
     updated_at: dt.datetime
@@ -126,16 +139,29 @@ class DeliveryLease:
         )
 
 
+def lock_subscriptions(
+    session: orm.Session, *conditions: sa.ColumnExpressionArgument[bool]
+) -> cabc.Sequence[Subscription]:
+    """Lock subscriptions until the commit, and return them as they are then, by id.
+
+    :param conditions: name one instance, or ids: MariaDB locks rows in the order of the index by
+        which it finds them.
+    """
+    query = sa.select(Subscription).where(*conditions).order_by(Subscription.id).with_for_update()
+    return session.scalars(query.execution_options(populate_existing=True)).all()
+
+
 def create(
     session: orm.Session,
     subscription: Subscription,
-    notifications: cabc.Mapping[int, cabc.Set[int]],
+    notifications: cabc.Mapping[int, cabc.Set[str]],
+    poller_id: int,
     now: dt.datetime,
 ) -> int:
-    """Create the deliveries of new notifications to a subscription; return how many.
+    """Create the deliveries of a poller's new notifications to a subscription; return how many.
 
-    :param notifications: ids, each with the ids of the earlier notifications that hold versions
-        of the same objects: while one of those is unsettled, the new delivery is held back.
+    :param notifications: ids, each with the objects of which it holds a later version than the
+        first: while a delivery with an earlier one is unsettled, the new delivery is held back.
     """
     deliveries = [
         Delivery(notification_id=number, subscription_id=subscription.id, created_at=now)
@@ -145,8 +171,9 @@ def create(
         _begin(one, subscription, now)
     session.add_all(deliveries)
     session.flush()
-    if earlier := set[int]().union(*notifications.values()):
-        _hold_back(session, subscription.id, deliveries, notifications, earlier)
+    if objects := set[str]().union(*notifications.values()):
+        new = {one.id for one in deliveries}
+        delivery_order.keep(session, subscription.id, new, {poller_id: objects}, apart=True)
     return len(deliveries)
 
 
@@ -154,31 +181,6 @@ def _begin(delivery: Delivery, subscription: Subscription, now: dt.datetime) -> 
     delivery.status = DeliveryStatus.CREATED if subscription.active else DeliveryStatus.QUEUED
     delivery.due_at = now if subscription.active else None
     delivery.updated_at = now
-
-
-def _hold_back(
-    session: orm.Session,
-    subscription_id: int,
-    deliveries: cabc.Sequence[Delivery],
-    notifications: cabc.Mapping[int, cabc.Set[int]],
-    earlier: cabc.Set[int],
-) -> None:
-    rows = session.execute(
-        sa.select(Delivery.notification_id, Delivery.id).where(
-            Delivery.notification_id.in_(earlier),
-            Delivery.subscription_id == subscription_id,
-            Delivery.status.in_(UNSETTLED),
-        )
-    )
-    unsettled = {notification_id: delivery_id for notification_id, delivery_id in rows}
-    waits = [
-        {"delivery_id": delivery.id, "after_id": unsettled[number]}
-        for delivery in deliveries
-        for number in notifications[delivery.notification_id]
-        if number in unsettled
-    ]
-    if waits:
-        session.execute(sa.insert(Wait), waits)
 
 
 def lease(
@@ -222,11 +224,11 @@ def redeliver(session: orm.Session, delivery_ids: cabc.Sequence[int], now: dt.da
 
     What a handler has accepted it does not get again.
     """
-    for start in range(0, len(delivery_ids), AT_ONCE):
+    for ids in in_parts(delivery_ids):
         session.execute(
             sa.update(Delivery)
             .where(
-                Delivery.id.in_(delivery_ids[start : start + AT_ONCE]),
+                Delivery.id.in_(ids),
                 Delivery.status.in_((DeliveryStatus.QUEUED, DeliveryStatus.RETRY)),
             )
             .values(
@@ -243,33 +245,45 @@ def redeliver(session: orm.Session, delivery_ids: cabc.Sequence[int], now: dt.da
 def replay(
     session: orm.Session,
     subscription: Subscription,
-    notification_ids: cabc.Sequence[int],
+    notification_ids: cabc.Iterable[int],
     now: dt.datetime,
 ) -> int:
     """Deliver notifications to a subscription again, or for the first time; return how many.
 
-    Unsettled deliveries are left as they are.
+    Unsettled deliveries are left as they are, and those of notifications that were deleted.
     """
-    rows = session.scalars(
-        sa.select(Delivery).where(
-            Delivery.subscription_id == subscription.id,
-            Delivery.notification_id.in_(notification_ids),
+    new: set[int] = set()
+    objects: dict[int, set[str]] = collections.defaultdict(set)
+    for ids in in_parts(notification_ids):
+        rows = session.scalars(
+            sa.select(Delivery)
+            .where(Delivery.subscription_id == subscription.id, Delivery.notification_id.in_(ids))
+            .execution_options(populate_existing=True)
         )
-    )
-    known = {row.notification_id: row for row in rows}
-    count = 0
-    for number in notification_ids:
-        row = known.get(number)
-        if row is None:
-            row = Delivery(notification_id=number, subscription_id=subscription.id, created_at=now)
-            session.add(row)
-        elif row.status in UNSETTLED:
-            continue
-        row.attempts, row.first_failed_at, row.handled = 0, None, None
-        _begin(row, subscription, now)
-        count += 1
-    session.flush()
-    return count
+        known = {row.notification_id: row for row in rows}
+        chosen = []
+        for number in session.scalars(sa.select(Notification.id).where(Notification.id.in_(ids))):
+            row = known.get(number)
+            if row is None:
+                row = Delivery(
+                    notification_id=number, subscription_id=subscription.id, created_at=now
+                )
+                session.add(row)
+            elif row.status in UNSETTLED:
+                continue
+            row.attempts, row.first_failed_at, row.handled = 0, None, None
+            _begin(row, subscription, now)
+            chosen.append(row)
+        session.flush()
+        new |= {row.id for row in chosen}
+        numbers = [row.notification_id for row in chosen]
+        events = sa.select(StoredEvent.poller_id, StoredEvent.object_id).where(
+            StoredEvent.notification_id.in_(numbers)
+        )
+        for poller_id, object_id in session.execute(events):
+            objects[poller_id].add(object_id)
+    delivery_order.keep(session, subscription.id, new, objects)
+    return len(new)
 
 
 def move(

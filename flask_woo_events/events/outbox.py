@@ -55,8 +55,6 @@ class Change:
     source: str
     body: bytes
     changed_fields: tuple[str, ...]
-    #: The notification with the version before.
-    after_notification: int | None
 
 
 def post(
@@ -137,16 +135,12 @@ def _create_deliveries(
 ) -> None:
     for subscription, route in _subscriptions(session, origin, rules):
         wanted = {
-            notification.id: {
-                change.after_notification
-                for change in batch
-                if change.after_notification is not None
-            }
+            notification.id: {change.object_id for change in batch if change.version > 1}
             for notification, batch in zip(notifications, batches, strict=True)
             if route is None or any(route.wants(origin.resource, one.event_type) for one in batch)
         }
         if wanted:
-            delivery_states.create(session, subscription, wanted, rules.now)
+            delivery_states.create(session, subscription, wanted, origin.poller_id, rules.now)
             wake(session, [subscription], rules.now)
 
 
@@ -154,10 +148,8 @@ def _subscriptions(
     session: orm.Session, origin: Origin, rules: Rules
 ) -> cabc.Iterator[tuple[Subscription, Route | None]]:
     """Yield an instance's subscriptions, a handler's with the route that selects its events."""
-    query = sa.select(Subscription).where(
-        Subscription.instance_id == origin.instance_id, Subscription.current
-    )
-    known = session.scalars(query.order_by(Subscription.id).with_for_update()).all()
+    mine = Subscription.instance_id == origin.instance_id
+    known = delivery_states.lock_subscriptions(session, mine, Subscription.current)
     for one in known:
         if one.channel == Channel.WEBHOOK:
             yield one, None

@@ -8,8 +8,9 @@ import typing as t
 
 from sqlalchemy import orm
 
-from ..db.models import Instance
+from ..db.models import Instance, Subscription
 from ..errors import ConflictError, NotFoundError
+from ..events import delivery_states
 from ..values.crypto import Cipher, hash_token, new_token
 from . import configuration, pollers, subscriptions
 from .accounts import Caller
@@ -205,7 +206,10 @@ def accept(session: orm.Session, caller: Caller, instance_id: int, now: dt.datet
 
 def delete(session: orm.Session, caller: Caller, instance_id: int) -> None:
     """Delete an instance with its configuration, events and deliveries."""
-    session.delete(find(session, caller, instance_id))
+    instance = find(session, caller, instance_id, lock=True)
+    # The database deletes deliveries in its own order, so nobody may be about to change them.
+    delivery_states.lock_subscriptions(session, Subscription.instance_id == instance_id)
+    session.delete(instance)
     session.flush()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 
-import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import Channel, Instance, Subscription
@@ -15,12 +14,9 @@ def synchronize(
     session: orm.Session, instance: Instance, callback_url: str, now: dt.datetime
 ) -> None:
     """Make the callback URL the current subscription; waiting deliveries move to it."""
-    earlier = session.scalars(
-        sa.select(Subscription)
-        .where(Subscription.instance_id == instance.id, Subscription.channel == Channel.WEBHOOK)
-        .order_by(Subscription.id)
-        .with_for_update()
-    ).all()
+    mine = Subscription.instance_id == instance.id
+    webhook = Subscription.channel == Channel.WEBHOOK
+    earlier = delivery_states.lock_subscriptions(session, mine, webhook)
     current = next((one for one in earlier if one.current), None)
     if current is not None and current.url == callback_url:
         return

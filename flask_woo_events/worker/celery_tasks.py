@@ -144,8 +144,8 @@ class Waker:
         if self._pid != os.getpid():
             with self._starting:
                 if self._pid != os.getpid():
-                    self._pid = os.getpid()
                     threading.Thread(target=self._run, name="woo-waker", daemon=True).start()
+                    self._pid = os.getpid()
 
     def _run(self) -> None:
         while True:
@@ -242,10 +242,19 @@ def settle(self: celery.Task[t.Any, t.Any], instance_id: int) -> None:
 
 @celery.shared_task(name="woo_events.deliver", bind=True)
 def deliver(self: celery.Task[t.Any, t.Any]) -> None:
-    """Deliver what is due, for at most ``DELIVER_SECONDS``."""
+    """Deliver what is due, for at most ``DELIVER_SECONDS``.
+
+    While the database is unreachable, the task goes on until the results of what it sent are
+    written, at most ten minutes.
+    """
     with _shared(self) as shared:
         end = time.monotonic() + DELIVER_SECONDS
-        Dispatch(shared.runtime, shared.renewer, stopped=lambda: time.monotonic() > end).run()
+        Dispatch(
+            shared.runtime,
+            shared.renewer,
+            stopped=lambda: time.monotonic() > end,
+            gives_up=lambda: False,
+        ).run()
         if time.monotonic() > end:
             deliver.apply_async(expires=STALE_AFTER)
 

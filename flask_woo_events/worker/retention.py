@@ -9,7 +9,8 @@ import datetime as dt
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import UNSETTLED, Connection, Delivery, Notification, Usage
+from ..db.models import UNSETTLED, Connection, Delivery, Notification, Subscription, Usage
+from ..events import delivery_states
 from ..runtime import Runtime
 
 #: Notifications of one transaction: other processes write between two of them.
@@ -52,15 +53,24 @@ def purge(runtime: Runtime, stopped: cabc.Callable[[], bool] = lambda: False) ->
 
 
 def _oldest(session: orm.Session, before: dt.datetime, after: int) -> tuple[list[int], int]:
-    """Return ids to delete among the next old notifications, and where to go on; 0 at the end."""
-    rows = session.scalars(
-        sa.select(Notification.id)
+    """Return ids to delete among the next old notifications, and where to go on; 0 at the end.
+
+    The subscriptions of their instances are locked: nobody replays them until the commit.
+    """
+    found = session.execute(
+        sa.select(Notification.id, Notification.instance_id)
         .where(Notification.created_at < before, Notification.id > after)
         .order_by(Notification.id)
         .limit(AT_ONCE)
     ).all()
-    if not rows:
+    if not found:
         return [], 0
+    rows = [row.id for row in found]
+    instances = {row.instance_id for row in found}
+    numbers = session.scalars(
+        sa.select(Subscription.id).where(Subscription.instance_id.in_(instances))
+    ).all()
+    delivery_states.lock_subscriptions(session, Subscription.id.in_(numbers))
     unsettled = set(
         session.scalars(
             sa.select(Delivery.notification_id).where(

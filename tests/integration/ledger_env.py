@@ -12,6 +12,7 @@ from sqlalchemy import orm
 from flask_woo_events.db.database import Database
 from flask_woo_events.db.models import Instance, Organization, Poller, Source, Subscription, User
 from flask_woo_events.events.outbox import Rules
+from flask_woo_events.handlers import Route
 from flask_woo_events.instances.polled_resources import PollerConfiguration
 from flask_woo_events.sync.cursor import Stream
 from flask_woo_events.sync.ledger.lookup import revision
@@ -32,6 +33,8 @@ class LedgerEnv:
 
     database: Database
     stream: Stream
+    #: Handlers of the application.
+    routes: tuple[Route, ...] = ()
 
     def see(
         self,
@@ -67,7 +70,9 @@ class LedgerEnv:
                 poll_date=at(seconds),
                 since=since,
             )
-            return record(session, self.stream, observed, Rules(now=at(seconds)))
+            return record(
+                session, self.stream, observed, Rules(now=at(seconds), routes=self.routes)
+            )
 
 
 def build(database: Database, *, callback: str | None = "http://callback.test/") -> LedgerEnv:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from flask_woo_events.db import upgrade
 from flask_woo_events.db.database import Database
-from flask_woo_events.db.models import TABLE_PREFIX, StoredEvent
+from flask_woo_events.db.models import TABLE_PREFIX, Poller, StoredEvent
 from flask_woo_events.errors import NotFoundError
 from flask_woo_events.instances import accounts
 from tests.integration import ledger_env
@@ -39,6 +39,19 @@ def test_ids_of_another_case_are_other_objects(any_database: Database) -> None:
         assert sorted(tuple(row) for row in found) == sorted(
             [*(("CREATED", one) for one in ids), ("UPDATED", "Red"), ("DELETED", "red")]
         )
+
+
+def test_every_text_of_a_store_can_be_stored(any_database: Database) -> None:
+    """A failure whose message no database accepts is stored, instead of failing the poll again."""
+    ledger_env.build(any_database)
+    with any_database.write() as session:
+        session.scalars(sa.select(Poller)).one().error = (
+            "no \ud83d: \0 \N{PARTY POPPER} " + "x" * 100_000
+        )
+    with any_database.read() as session:
+        error = session.scalars(sa.select(Poller.error)).one()
+    assert error is not None
+    assert error.startswith("no \\ud83d: \\x00 \N{PARTY POPPER} xxx") and len(error) < 100_000
 
 
 @pytest.mark.parametrize(

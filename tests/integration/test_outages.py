@@ -105,6 +105,18 @@ def test_webhooks_wait_for_a_lock(intake: Intake, tmp_path: pathlib.Path) -> Non
     assert intake.kept() == 1
 
 
+def test_a_stored_webhook_is_answered_200(intake: Intake) -> None:
+    """Also if the thread that would process it cannot be woken; the next check finds it."""
+
+    def fail(work: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    woken = list[object]()
+    intake.runtime.database.listeners += [fail, woken.append]
+    assert intake.send().status_code == 200
+    assert intake.kept() == len(woken) == 1
+
+
 def test_a_long_lock_is_answered_503(
     intake: Intake, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,9 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from flask_woo_events.db.database import Database
-from flask_woo_events.db.models import Attempt, Delivery, DeliveryStatus, StoredEvent, Subscription
+from flask_woo_events.db.models import Attempt, Delivery, StoredEvent, Subscription
 from flask_woo_events.delivery import claims, results
-from flask_woo_events.delivery.retry import AttemptOutcome, RetryDecision
+from flask_woo_events.delivery.retry import AttemptOutcome
 from flask_woo_events.events import search
 from tests.conftest import BACKENDS
 from tests.integration.ledger_env import LedgerEnv, at, build
@@ -18,6 +18,7 @@ from tests.integration.ledger_env import LedgerEnv, at, build
 LEASE = dt.timedelta(seconds=10)
 OK = AttemptOutcome(delivered=True, reason="200 OK", status_code=200)
 FAILED = AttemptOutcome(delivered=False, reason="500", status_code=500)
+GONE = AttemptOutcome(delivered=False, reason="410", status_code=410)
 
 
 @pytest.fixture
@@ -36,13 +37,10 @@ def write(
     ledger_env: LedgerEnv,
     claimed: claims.ClaimedDelivery,
     outcome: AttemptOutcome,
-    decision: RetryDecision,
 ) -> bool:
     with ledger_env.database.begin() as connection:
-        (one,) = results.write(
-            connection, [results.AttemptResult(claimed, outcome, decision)], at(1)
-        )
-        return one.ours
+        (one,) = results.write(connection, [results.AttemptResult(claimed, outcome)], at(1))
+        return one.status is not None
 
 
 def statuses(ledger_env: LedgerEnv) -> list[str]:
@@ -69,7 +67,7 @@ def test_a_result_without_the_lease_is_refused(ledger_env: LedgerEnv) -> None:
     ledger_env.see({"id": 1})
     (late,) = claim(ledger_env)
     claim(ledger_env, seconds=11)
-    assert not write(ledger_env, late, OK, RetryDecision(DeliveryStatus.DELIVERED))
+    assert not write(ledger_env, late, OK)
     assert statuses(ledger_env) == ["created"]
 
 
@@ -92,13 +90,13 @@ def test_versions_of_one_object_go_in_order(ledger_env: LedgerEnv) -> None:
     ledger_env.see({"id": 2, "v": 1})
     first = claim(ledger_env)
     assert [one.notification.events[0].object_id for one in first] == ["1", "2"]
-    write(ledger_env, first[0], FAILED, RetryDecision(DeliveryStatus.RETRY, at(300)))
+    write(ledger_env, first[0], FAILED)
     assert claim(ledger_env, seconds=20, limit=1)[0].notification.events[0].object_id == "2"
     again = next(
         one for one in claim(ledger_env, seconds=301) if one.notification.events[0].object_id == "1"
     )
     assert again.notification.events[0].version == 1
-    write(ledger_env, again, OK, RetryDecision(DeliveryStatus.DELIVERED))
+    write(ledger_env, again, OK)
     due = {
         (one.notification.events[0].object_id, one.notification.events[0].version)
         for one in claim(ledger_env, seconds=301)
@@ -110,7 +108,7 @@ def test_each_attempt_is_a_row(ledger_env: LedgerEnv) -> None:
     """It keeps what the callback answered."""
     ledger_env.see({"id": 1})
     (claimed,) = claim(ledger_env)
-    write(ledger_env, claimed, FAILED, RetryDecision(DeliveryStatus.RETRY, at(5)))
+    write(ledger_env, claimed, FAILED)
     with ledger_env.database.read() as session:
         attempt = session.scalars(sa.select(Attempt)).one()
     assert (attempt.status_code, attempt.reason) == (500, "500")
@@ -122,7 +120,7 @@ def test_a_stopped_subscription_queues_everything(ledger_env: LedgerEnv) -> None
     ledger_env.see({"id": 1})
     ledger_env.see({"id": 2})
     claimed = claim(ledger_env, limit=1)[0]
-    write(ledger_env, claimed, FAILED, RetryDecision(DeliveryStatus.QUEUED, deactivate=True))
+    write(ledger_env, claimed, GONE)
     ledger_env.see({"id": 3})
     assert statuses(ledger_env) == ["queued", "queued", "queued"]
     with ledger_env.database.read() as session:

@@ -271,7 +271,7 @@ class Recorder:
         row = self._full_row(seen, content, version) | {"notification_id": after}
         (self.inserts if before is None else self.updates).append(row)
         if emits:
-            self._emit(seen, kind, version, after, ())
+            self._emit(seen, kind, version, ())
 
     def _baseline_end(self) -> dt.datetime | None:
         """Return until when unknown objects belong to the baseline; a new filter widens it."""
@@ -293,7 +293,7 @@ class Recorder:
         if identity.compare(before, seen) is identity.Likeness.OTHER:
             # Another object has the id now.
             gone = dataclasses.replace(seen, body=None)
-            self._emit(gone, EventType.DELETED, before.version + 1, before.notification_id, ())
+            self._emit(gone, EventType.DELETED, before.version + 1, ())
             version = before.version + 1
             before = before._replace(live=False, digest=NOTHING.digest, version=version)
         if seen.body is None:
@@ -308,15 +308,10 @@ class Recorder:
         self.updates.append(
             self._full_row(seen, content, version) | {"notification_id": before.notification_id}
         )
-        self._emit(seen, kind, version, before.notification_id, changed)
+        self._emit(seen, kind, version, changed)
 
     def _emit(
-        self,
-        seen: Observation,
-        kind: EventType,
-        version: int,
-        after: int | None,
-        changed: tuple[str, ...],
+        self, seen: Observation, kind: EventType, version: int, changed: tuple[str, ...]
     ) -> None:
         number = whole_number(seen.object_id)
         body = seen.body or {"id": seen.object_id if number is None else number}
@@ -329,7 +324,6 @@ class Recorder:
                 source=self.observed.source.value,
                 body=orjson.dumps(body),
                 changed_fields=changed,
-                after_notification=after,
             )
         )
 

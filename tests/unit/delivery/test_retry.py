@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 
 import pytest
@@ -15,6 +16,7 @@ from flask_woo_events.delivery.retry import (
     STANDARD,
     AttemptOutcome,
     RetryDecision,
+    RetryRules,
     decide,
 )
 from flask_woo_events.http.headers import RETRY_AFTER_CAP
@@ -24,15 +26,10 @@ FAILED = AttemptOutcome(delivered=False, reason="500 Internal Server Error", sta
 
 
 def _decide(outcome: AttemptOutcome = FAILED, **overrides: object) -> RetryDecision:
-    given_: dict[str, object] = {
-        "attempts": 1,
-        "first_failed_at": None,
-        "now": NOW,
-        "schedule": "standard",
-        "policy": "retry",
-        "chance": 0.0,
-    }
-    return decide(outcome, **(given_ | overrides))  # type: ignore[arg-type]
+    names = {one.name for one in dataclasses.fields(RetryRules)}
+    rules = {name: overrides.pop(name) for name in names & overrides.keys()}
+    given_: dict[str, object] = {"attempts": 1, "first_failed_at": None, "now": NOW}
+    return decide(outcome, RetryRules(**rules), **(given_ | overrides))  # type: ignore[arg-type]
 
 
 def test_success_settles() -> None:
