@@ -33,8 +33,11 @@ _DEADLOCK_CODES = ("40P01", 1213)
 def is_away(exc: BaseException) -> bool:
     """Return whether an error is due to the state of the database, not to the statement.
 
-    The database is down, restarting, locked, full or read-only: a later try may succeed.
+    The database is down, restarting, locked, full or read-only, or its tables are missing, as
+    while it is restored: a later try may succeed.
     """
+    if isinstance(exc, SchemaError):
+        return True
     if isinstance(exc, sa.exc.DBAPIError) and exc.connection_invalidated:
         return True
     # SQLite raises a plain DatabaseError for a damaged file.

@@ -118,7 +118,8 @@ def test_several_instances_are_locked_by_id(app: flask.Flask) -> None:
     locked: list[int] = []
 
     def note(connection: t.Any, clause: t.Any, many: t.Any, one: t.Any, options: t.Any) -> None:
-        locked.append(one.get("number", one.get("instance_id")))
+        if not isinstance(clause, sa.Select):
+            locked.append(one.get("number", one.get("instance_id")))
 
     event.listen(runtime.database.engine, "before_execute", note)
     hint, now = Hint("order.updated", "orders", 1, None), runtime.clock()

@@ -67,7 +67,7 @@ def env(
         monkeypatch.setattr(worker, name, 0.01)
     with contextlib.ExitStack() as stack:
         shutil.copy(tables, tmp_path / "host.sqlite3")
-        yield open_env("9.4", tmp_path, stack, hooked=True)
+        yield open_env("9.4", tmp_path, stack, hooked=True, WOO_EVENTS_LEASE_SECONDS=1)
 
 
 @contextlib.contextmanager
