@@ -43,7 +43,7 @@ A delivery that is created or retried is not claimed while it is held: behind an
 with an earlier version of the same object (``woo_wait``), or because its subscription is held after
 repeated failures (``held_until``).
 
-Each function but the renewal and the repairs needs the locks of the deliveries' subscriptions
+Each function but the renewal needs the locks of the deliveries' subscriptions
 (``lock_subscriptions``), and reads what it changes under them.
 """
 

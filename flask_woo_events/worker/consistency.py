@@ -131,8 +131,9 @@ def _wrong_waits(now: dt.datetime) -> sa.Executable:
 
 
 def _end_waits(session: orm.Session, keys: cabc.Sequence[_Key], now: dt.datetime) -> None:
+    subscriptions = _lock_subscriptions_of(session, keys)
     session.execute(sa.delete(Wait).where(sa.tuple_(Wait.delivery_id, Wait.after_id).in_(keys)))
-    _search_for(session, keys, now)
+    _search_now(session, subscriptions, now)
 
 
 def _never_due(now: dt.datetime) -> sa.Executable:
@@ -144,8 +145,9 @@ def _never_due(now: dt.datetime) -> sa.Executable:
 
 
 def _make_due(session: orm.Session, keys: cabc.Sequence[_Key], now: dt.datetime) -> None:
+    subscriptions = _lock_subscriptions_of(session, keys)
     delivery_states.make_due(session, [key[0] for key in keys], now)
-    _search_for(session, keys, now)
+    _search_now(session, subscriptions, now)
 
 
 def _endless_claims(now: dt.datetime) -> sa.Executable:
@@ -158,8 +160,9 @@ def _endless_claims(now: dt.datetime) -> sa.Executable:
 
 
 def _end_claims(session: orm.Session, keys: cabc.Sequence[_Key], now: dt.datetime) -> None:
+    subscriptions = _lock_subscriptions_of(session, keys)
     delivery_states.end_leases(session, [key[0] for key in keys])
-    _search_for(session, keys, now)
+    _search_now(session, subscriptions, now)
 
 
 def _endless_leases(now: dt.datetime) -> sa.Executable:
@@ -203,11 +206,14 @@ def _held_for_ever(now: dt.datetime) -> sa.Executable:
     return sa.select(Subscription.id).where(Subscription.held_until > now + LONGEST)
 
 
-def _search_for(session: orm.Session, keys: cabc.Sequence[_Key], now: dt.datetime) -> None:
-    """Make workers search for deliveries."""
+def _lock_subscriptions_of(session: orm.Session, keys: cabc.Sequence[_Key]) -> list[_Key]:
+    """Lock the subscriptions of deliveries, whose keys begin with their ids."""
     ids = [key[0] for key in keys]
-    waiting = sa.select(Delivery.subscription_id).where(Delivery.id.in_(ids)).distinct()
-    _search_now(session, [(number,) for number in session.scalars(waiting)], now)
+    numbers = session.scalars(
+        sa.select(Delivery.subscription_id).where(Delivery.id.in_(ids)).distinct()
+    ).all()
+    rows = delivery_states.lock_subscriptions(session, Subscription.id.in_(numbers))
+    return [(row.id,) for row in rows]
 
 
 def _search_now(session: orm.Session, keys: cabc.Sequence[_Key], now: dt.datetime) -> None:

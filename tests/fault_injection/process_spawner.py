@@ -61,7 +61,7 @@ def _announce(file: pathlib.Path) -> None:
         file.touch()
         run(worker)
 
-    Worker.run = announced  # type: ignore[method-assign]
+    Worker.run = announced  # type: ignore[method-assign, assignment]
 
 
 def _run(args: list[str], info: flask.cli.ScriptInfo) -> int:

@@ -59,7 +59,13 @@ _HOLD_BACK = """
     SELECT DISTINCT later.id, earlier.id FROM woo_delivery later
     JOIN woo_event newer ON newer.notification_id = later.notification_id
     JOIN woo_event older ON older.poller_id = newer.poller_id
-        AND older.object_id = newer.object_id AND older.version = newer.version - 1
+        AND older.object_id = newer.object_id AND older.version = (
+            SELECT MAX(prior.version) FROM woo_event prior
+            JOIN woo_delivery waiting ON waiting.notification_id = prior.notification_id
+            WHERE prior.poller_id = newer.poller_id AND prior.object_id = newer.object_id
+            AND prior.version < newer.version
+            AND waiting.subscription_id = later.subscription_id AND waiting.status <> 'delivered'
+        )
     JOIN woo_delivery earlier ON earlier.notification_id = older.notification_id
         AND earlier.subscription_id = later.subscription_id
     WHERE later.status <> 'delivered' AND earlier.status <> 'delivered'

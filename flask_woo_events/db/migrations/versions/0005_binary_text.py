@@ -23,7 +23,12 @@ def upgrade() -> None:
     )
     for name in sa.inspect(bind).get_table_names():
         if name.startswith("woo_"):
-            op.execute(f"ALTER TABLE {name} CONVERT TO CHARACTER SET utf8mb4 COLLATE {collation}")
+            names = {"table_": name, "collation": collation}
+            convert = sa.DDL(  # type: ignore[no-untyped-call]
+                "ALTER TABLE %(table_)s CONVERT TO CHARACTER SET utf8mb4 COLLATE %(collation)s",
+                context=names,
+            )
+            op.execute(convert)
 
 
 def downgrade() -> None:
