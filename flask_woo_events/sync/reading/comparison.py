@@ -38,8 +38,13 @@ def compare(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iter
         date = reading.date_of(page.date)
         observations = _new_ones(reading, [reading.observe(row, date) for row in page.rows])
         ended = is_end(page)
-        id_range = position.after_id, None if ended else page.last_id
-        _note_absent(reading, followups, id_range, observations)
+        lowest = position.after_id
+        if number == 1 and page.offset:
+            # Rows before the page may have gone: those that moved away from it are not missing.
+            lowest = None if page.first_id is None else page.first_id - 1
+        if page.rows or not page.offset:
+            id_range = lowest, None if ended else page.last_id
+            _note_absent(reading, followups, id_range, observations)
         # The store's count is wrong on a page past the end.
         followups.total = page.total if page.rows or not page.offset else followups.total
         if number == 1 and page.offset and page.first_id is not None:

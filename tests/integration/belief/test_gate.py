@@ -203,3 +203,15 @@ def test_step_back_in_time(connect: Connect) -> None:
         assert env.poll() == []
     assert env.polls(2) == []
     assert env.differences() == {}
+
+
+@pytest.mark.parametrize("size", [130, 190])
+def test_rows_that_move_are_not_missing(connect: Connect, size: int) -> None:
+    """Deletions before the comparison's page pass the gate: the rows after them only moved."""
+    env = connect(resources=("orders", "products"), counts=(size, 90, 0, 0))
+    env.polls(2)
+    gone = env.ids("orders")[:20]
+    for number in gone:
+        env.acts.delete_for_good("orders", number)
+    assert env.poll() == [("orders", str(number), "DELETED") for number in gone]
+    assert env.errors == {} and env.differences() == {}
