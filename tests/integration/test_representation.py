@@ -61,8 +61,8 @@ def later(monkeypatch: pytest.MonkeyPatch) -> cabc.Callable[[], None]:
     """Return a function that makes this the release with the later digest function."""
 
     def install() -> None:
-        monkeypatch.setitem(digest.FUNCTIONS, 2, LaterFunction())
-        monkeypatch.setattr(digest, "CURRENT", 2)
+        monkeypatch.setitem(digest.FUNCTIONS, 3, LaterFunction())
+        monkeypatch.setattr(digest, "CURRENT", 3)
 
     return install
 
@@ -111,7 +111,7 @@ def test_rows_of_another_function(
     assert _poll(installation) == requests
     assert installation.new_events() == known
     # Paused instances and deleted objects are not met.
-    assert _digest_versions(installation) == {1, 2}
+    assert _digest_versions(installation) == {1, 2, 3}
 
 
 def test_change_of_a_row_of_another_function(
@@ -143,7 +143,7 @@ def test_field_that_no_longer_counts(ledger_env: LedgerEnv, later: cabc.Callable
     later()
     ledger_env.see({"id": 1, "name": "Mug", "stock_quantity": 4}, {"id": 2}, seconds=60)
     assert len(_events(ledger_env)) == 2
-    assert _row(ledger_env).digest_version == 2
+    assert _row(ledger_env).digest_version == 3
     ledger_env.see({"id": 1, "name": "Cup", "stock_quantity": 3}, seconds=120)
     assert _events(ledger_env)[2:] == [("1", "UPDATED", ["name"])]
 
@@ -157,7 +157,7 @@ def test_rows_are_rewritten_when_they_are_met(
     later()
     ledger_env.see({"id": 1, "name": "Mug"}, seconds=60)
     after = _row(ledger_env)
-    assert (after.digest_version, _row(ledger_env, "2").digest_version) == (2, 1)
+    assert (after.digest_version, _row(ledger_env, "2").digest_version) == (3, 2)
     assert after.digest == digest.digest_of({"id": 1, "name": "Mug"}) != before.digest
     kept = (before.version, before.revision, before.notification_id)
     assert (after.version, after.revision, after.notification_id) == kept
@@ -168,12 +168,12 @@ def test_rows_are_rewritten_when_they_are_met(
 def test_row_of_a_newer_release(ledger_env: LedgerEnv, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that does not know a row's function leaves the row, and still sees changes."""
     with monkeypatch.context() as newer:
-        newer.setitem(digest.FUNCTIONS, 2, DigestFunction())
-        newer.setattr(digest, "CURRENT", 2)
+        newer.setitem(digest.FUNCTIONS, 3, DigestFunction())
+        newer.setattr(digest, "CURRENT", 3)
         ledger_env.see({"id": 1, "name": "Mug"}, {"id": 2, "name": "Cup"})
     ledger_env.see({"id": 1, "name": "Mug"}, {"id": 2, "name": "Jar"}, seconds=60)
     assert _events(ledger_env)[2:] == [("2", "UPDATED", ["name"])]
-    assert [_row(ledger_env, number).digest_version for number in ("1", "2")] == [2, 1]
+    assert [_row(ledger_env, number).digest_version for number in ("1", "2")] == [3, 2]
 
 
 @pytest.mark.parametrize("any_url", ["sqlite"], indirect=True)
@@ -201,7 +201,7 @@ def test_upgrade_of_a_large_ledger(any_database: Database, later: cabc.Callable[
         (str(number), "UPDATED", ["date_created_gmt"]) for number in changed
     )
     with any_database.read() as session:
-        assert set(session.scalars(sa.select(Object.digest_version).distinct())) == {2}
+        assert set(session.scalars(sa.select(Object.digest_version).distinct())) == {3}
 
 
 # Workers of the release before these columns
@@ -242,7 +242,7 @@ def test_row_of_an_older_worker(
     ledger_env.see({"id": 1, "name": "Cup"}, seconds=60)
     assert len(_events(ledger_env)) == sent
     row = _row(ledger_env)
-    assert (row.digest_version, row.store_version) == (2, OLD.version)
+    assert (row.digest_version, row.store_version) == (3, OLD.version)
     assert row.described_revision == row.revision
     ledger_env.see({"id": 1, "name": "Jar"}, seconds=120)
     assert _events(ledger_env)[sent:] == [("1", "UPDATED", ["name"])]
@@ -301,7 +301,7 @@ def test_known_state_is_kept_while_it_cannot_be_read(
     later()
     _in_state(ledger_env, StoreState()).see({"id": 1, "name": "Mug"}, seconds=60)
     row = _row(ledger_env)
-    assert (row.digest_version, row.store_version, row.store_zone) == (2, OLD.version, OLD.zone)
+    assert (row.digest_version, row.store_version, row.store_zone) == (3, OLD.version, OLD.zone)
 
 
 def test_unknown_version_changes_no_row(ledger_env: LedgerEnv) -> None:

@@ -116,4 +116,10 @@ def _order(
         fields["paid"] = row.created
     if row.status == "completed":
         fields["completed"] = row.modified
+    # As WooCommerce's order attribution and a plugin write them.
+    fields["meta_data"] = [
+        shop.meta("_wc_order_attribution_source_type", "organic"),
+        shop.meta("_wc_order_attribution_device_type", "Mobile"),
+        shop.meta("delivery_slot", str(row.id % 24)),
+    ]
     shop.tables["orders"].add(row)

@@ -30,10 +30,20 @@ VOLATILE = frozenset(
     }
 )
 
+#: Lists whose order says nothing. WooCommerce 8.2 to 11.0 read the metadata of orders in tables of
+#: their own (HPOS) without ``ORDER BY``: MariaDB returns it in one order when few orders are asked
+#: for, and in another when many are. ``images`` are not among them: their order is the gallery's.
+UNORDERED = frozenset(
+    {"categories", "coupon_lines", "meta_data", "refunds", "tags", "tax_lines", "taxes"}
+)
+#: Lists of items that hold such lists themselves.
+_ITEMS = frozenset({"coupon_lines", "fee_lines", "line_items", "shipping_lines", "tax_lines"})
+_LISTS = UNORDERED | _ITEMS
+
 #: The number of the function that rows without a number were written with.
 FIRST = 1
 #: The number of the function that rows are written with.
-CURRENT = 1
+CURRENT = 2
 _PAIR = struct.Struct(">II")
 
 
@@ -89,8 +99,20 @@ class DigestFunction:
         )
 
 
+class UnorderedDigestFunction(DigestFunction):
+    """The second way: the order of lists that have none does not count."""
+
+    def kept(self, body: cabc.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """Return the fields that count, with lists that have no order sorted."""
+        kept = super().kept(body)
+        for name in kept.keys() & _LISTS:
+            if isinstance(kept[name], list):
+                kept[name] = _sorted(name, kept[name])
+        return kept
+
+
 #: All functions that rows of the ledger may have been written with, by number.
-FUNCTIONS: dict[int, DigestFunction] = {FIRST: DigestFunction()}
+FUNCTIONS: dict[int, DigestFunction] = {FIRST: DigestFunction(), 2: UnorderedDigestFunction()}
 
 
 def current() -> DigestFunction:
@@ -167,6 +189,27 @@ def split_by_checksum(before: bytes, values: cabc.Mapping[str, t.Any]) -> tuple[
         if kept[checksum_of_name(name)] == checksum_of_value(value)
     }
     return same, known.keys() - same
+
+
+def _sorted(name: str, entries: list[t.Any]) -> list[t.Any]:
+    if name in _ITEMS:
+        entries = [_item(entry) if isinstance(entry, dict) else entry for entry in entries]
+    if name in UNORDERED and len(entries) > 1:
+        return sorted(entries, key=_as_bytes)
+    return entries
+
+
+def _item(item: dict[str, t.Any]) -> dict[str, t.Any]:
+    lists = {
+        name: sorted(item[name], key=_as_bytes)
+        for name in item.keys() & UNORDERED
+        if isinstance(item[name], list) and len(item[name]) > 1
+    }
+    return item | lists if lists else item
+
+
+def _as_bytes(value: object) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def _rating(value: object) -> object:

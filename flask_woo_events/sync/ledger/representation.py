@@ -180,12 +180,15 @@ def _has_moved(
     except DatePatternError:
         return False
 
-    def as_before(value: t.Any, fold: int) -> t.Any:
-        return _with_dates(value, lambda text: _converted(text, new, old, fold))
+    function = function_of(before) or digest.current()
+
+    def as_before(name: str, fold: int) -> t.Any:
+        shown = _with_dates(body[name], lambda text: _converted(text, new, old, fold))
+        return function.kept({name: shown}).get(name)
 
     # An hour that daylight saving time repeats has two meanings.
     return all(
-        any(digest.checksum_of_value(as_before(body[name], fold)) == known for fold in (0, 1))
+        any(digest.checksum_of_value(as_before(name, fold)) == known for fold in (0, 1))
         for name, known in changed.items()
     )
 

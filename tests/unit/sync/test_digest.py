@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_woo_events.sync.ledger.digest import VOLATILE, changed_fields, content_of
+from flask_woo_events.sync.ledger.digest import UNORDERED, VOLATILE, changed_fields, content_of
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
@@ -52,6 +52,25 @@ def test_a_gmt_date_that_becomes_null_is_named() -> None:
     after = {"id": 1, "date_on_sale_to": None, "date_on_sale_to_gmt": None}
     changed = changed_fields(content_of(before).fields, content_of(after).fields, after)
     assert changed == ("date_on_sale_to_gmt",)
+
+
+@pytest.mark.parametrize("name", sorted(UNORDERED))
+def test_the_order_of_a_list_without_order_does_not_count(name: str) -> None:
+    """Metadata of HPOS orders come in another order when other numbers of orders are asked for."""
+    entries = [{"id": 7, "value": ["b", "a"]}, {"id": 8, "value": None}, {"id": 9}]
+    one, other = {"id": 1, name: entries}, {"id": 1, name: entries[::-1]}
+    assert content_of(one) == content_of(other)
+    item = {"id": 1, "line_items": [{"id": 3, name: entries}]}
+    assert content_of(item) == content_of({"id": 1, "line_items": [{"id": 3, name: entries[::-1]}]})
+    fewer = {"id": 1, name: entries[:2]}
+    assert changed_fields(content_of(one).fields, content_of(fewer).fields, fewer) == (name,)
+
+
+@pytest.mark.parametrize("name", ["images", "upsell_ids", "line_items", "attributes"])
+def test_the_order_of_other_lists_counts(name: str) -> None:
+    """The first image is the product's."""
+    one, other = {"id": 1, name: [{"id": 7}, {"id": 8}]}, {"id": 1, name: [{"id": 8}, {"id": 7}]}
+    assert content_of(one).digest != content_of(other).digest
 
 
 def test_the_order_of_members_does_not_count() -> None:
