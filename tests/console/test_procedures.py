@@ -50,7 +50,7 @@ def _window(chromium: Browser, site: LiveSite, options: dict[str, t.Any]) -> cab
     watched = Watched(chromium, f"127.0.0.1:{site.port}", **options)
     # Without a page, which takes longer. The context has the cookies of these requests.
     sign_in = f"{site.console}/sign-in"
-    form = {
+    form: dict[str, str | float | bool] = {
         "woo_csrf_token": csrf_token(watched.context.request.get(sign_in).text()),
         "user_secret": site.user_secret,
         "organization_secret": site.organization_secret,
