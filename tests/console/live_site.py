@@ -43,6 +43,13 @@ class LiveSite(ExampleSite):
         self.console = f"{self.url}/woo"
         self.user_secret = self.organization_secret = ""
 
+    def command(self, *args: str) -> str:
+        """Run ``flask woo ...`` in this process, without its imports; return what it printed."""
+        with self._application() as app:
+            ran = app.test_cli_runner().invoke(args=["woo", *args])
+        assert ran.exit_code == 0, ran.output
+        return ran.output
+
     @contextlib.contextmanager
     def serving(self) -> cabc.Iterator[None]:
         """Serve the application from a thread, which starts sooner than a process."""

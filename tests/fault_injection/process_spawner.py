@@ -57,9 +57,9 @@ def _become(order: dict[str, t.Any]) -> None:
 def _announce(file: pathlib.Path) -> None:
     run = Worker.run
 
-    def announced(worker: Worker) -> None:
+    def announced(self: Worker) -> None:
         file.touch()
-        run(worker)
+        run(self)
 
     Worker.run = announced  # type: ignore[method-assign, assignment]
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import contextlib
 import json
 import os
 import pathlib
 
 import pytest
+import requests
 import sqlalchemy as sa
 
 from flask_woo_events.db import upgrade
+from flask_woo_events.runtime import Runtime
 from flask_woo_events.simulation.loss_suite import harness, live_store, suite
 from flask_woo_events.simulation.loss_suite.harness import CrashableDatabase
 from flask_woo_events.simulation.loss_suite.scenario import SCENARIOS, Scenario, run
@@ -21,6 +24,7 @@ from flask_woo_events.sync import gate
 from flask_woo_events.sync.ledger import lookup
 from flask_woo_events.sync.reading import comparison, modified
 from tests.integration.host_app import make_app
+from tests.model import in_process_store
 
 pytestmark = pytest.mark.slow
 
@@ -45,6 +49,9 @@ WITH_JOURNAL = (
     "reset, 1 in a row, at each request",
 )
 
+#: What happens on the connection itself, which the other stores of ``test_scenario`` leave out.
+ON_SOCKETS = ("reset", "truncated", "two workers")
+
 
 def _named(name: str) -> Scenario:
     return next(scenario for scenario in SCENARIOS if scenario.name == name)
@@ -56,9 +63,25 @@ def database() -> cabc.Iterator[CrashableDatabase]:
         yield made
 
 
+def _call_without_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions: list[requests.Session] = []
+
+    def serve(store: SimulatedStore) -> contextlib.AbstractContextManager[str]:
+        store.move(in_process_store.URL)
+        sessions.append(in_process_store.session(store, lambda _number: None))
+        return contextlib.nullcontext(in_process_store.URL)
+
+    monkeypatch.setattr(SimulatedStore, "serve", serve)
+    monkeypatch.setattr(Runtime, "store_session", property(lambda _runtime: sessions[-1]))
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_scenario(database: CrashableDatabase, scenario: Scenario) -> None:
+def test_scenario(
+    database: CrashableDatabase, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No event is lost, invented or repeated."""
+    if not any(part in scenario.name for part in ON_SOCKETS):
+        _call_without_sockets(monkeypatch)
     versions = ["11.0"] if any(part in scenario.name for part in LONG) else ["8.0", "11.0"]
     if not ALL_VERSIONS:
         # Every other scenario runs on the older version.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import collections.abc as cabc
 import dataclasses
+import functools
 import pathlib
 
 import flask_woo_events
@@ -45,6 +46,7 @@ class Source:
                 yield from ((f"{node.module}.{one.name}", node) for one in node.names)
 
 
+@functools.cache
 def sources() -> list[Source]:
     """Return every module of the package."""
     return [
