@@ -61,7 +61,7 @@ def _announce(file: pathlib.Path) -> None:
         file.touch()
         run(self)
 
-    Worker.run = announced  # type: ignore[method-assign, assignment]
+    Worker.run = announced  # type: ignore[method-assign]
 
 
 def _run(args: list[str], info: flask.cli.ScriptInfo) -> int:
