@@ -51,9 +51,7 @@ def _schedules(found: Explorer, pair: tuple[str, ...], given: argparse.Namespace
     if given.schedule is not None:
         yield found.play(pair, parse(given.schedule))
     elif len(pair) == 3 or given.sample is not None:
-        chance = random.Random(f"{given.seed} {pair}")
-        for _ in range(given.sample or 20):
-            yield found.sample(pair, chance)
+        yield from found.sample(pair, given.sample or 20, random.Random(f"{given.seed} {pair}"))
     else:
         yield from found.all(*pair)
 

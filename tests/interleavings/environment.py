@@ -83,8 +83,8 @@ class Environment:
             allow_private_stores=True,
             public_url=PUBLIC,
         )
-        #: Statuses by a part of the callback's URL; others are answered with 200.
-        self.answers: dict[str, int] = {}
+        #: What the callback answers to a process; 200 to others.
+        self.answers: dict[Runtime, int] = {}
         self.receipts: list[Receipt] = []
         #: Versions of the events by the number in a receipt and the object.
         self.versions: dict[tuple[str, ObjectKey], int] = {}
@@ -136,7 +136,7 @@ class Environment:
         self._run(self._poll_forced, self.deliver)
         self._chapter(3)
         self._run(self._poll_forced)
-        self.answers["callback.test"] = 500
+        self.answers[self.own] = 500
         self.deliver(self.own)
         self.answers.clear()
         self._chapter(4)
@@ -285,9 +285,9 @@ class Environment:
         key = (event.resource, event.object_id)
         self.receipts.append(Receipt(HANDLER, str(event.id), key, content, event.version))
 
-    def take(self, url: str, body: bytes) -> int:
+    def take(self, runtime: Runtime, url: str, body: bytes) -> int:
         """Answer one notification as the callback."""
-        status = next((code for part, code in self.answers.items() if part in url), 200)
+        status = self.answers.get(runtime, 200)
         message = orjson.loads(body)["message"]
         if status == 200:
             self.receipts += [
@@ -333,9 +333,12 @@ class Network(InProcessStore):
             return _answer(200, b'{"upSeconds": 5}')
         if parts.hostname != "store.test":
             env.points.request(f"POST to {parts.hostname}", "receiver", writes=True)
-            return _answer(env.take(str(request.url), t.cast("bytes", request.body)), b"{}")
+            body = t.cast("bytes", request.body)
+            return _answer(env.take(self._runtime, str(request.url), body), b"{}")
         path = parts.path.partition("/wc/v3/")[2] or parts.path
-        env.points.request(f"{method} {path}", "store", writes=method != "GET")
+        # Only webhooks are changed through the API.
+        party = "store's webhooks" if path.startswith("webhooks") else "store"
+        env.points.request(f"{method} {path}", party, writes=method != "GET")
         answer = super().send(request, *args, **how)
         # The store sends its ping before it answers.
         pinged, env.pings[:] = list(env.pings), []

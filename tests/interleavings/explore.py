@@ -183,18 +183,25 @@ class Explorer:
                         (first, second), (Turn(one, point), Turn(other, back), Turn(one), Turn(other))
                     )
 
-    def sample(self, operations: cabc.Sequence[str], chance: random.Random) -> Played:
-        """Play one schedule of two or three operations, with one or two preemptions."""
+    def sample(
+        self, operations: cabc.Sequence[str], most: int, chance: random.Random
+    ) -> cabc.Iterator[Played]:
+        """Play some different schedules of two or three operations."""
+        chosen = {self._choose(operations, chance): None for _ in range(most)}
+        for schedule in chosen:
+            yield self.play(operations, schedule)
+
+    def _choose(self, operations: cabc.Sequence[str], chance: random.Random) -> Schedule:
+        """Choose a schedule with one or two preemptions."""
         letters = LETTERS[: len(operations)]
         traces = {name: self._alone(one) for name, one in zip(letters, operations, strict=True)}
         one, other, *last = chance.sample(letters, len(letters))
         rest = [point for name in last for point in traces[name]]
         point = chance.choice([1, *_relevant(traces[one], [*traces[other], *rest])])
         back = chance.choice(_relevant(traces[other], [*traces[one][point:], *rest]) or [1])
-        turns = (Turn(one, point), Turn(other, back), *map(Turn, last), Turn(one), Turn(other))
         if not last and chance.random() < 0.5:
-            turns = (Turn(one, point), Turn(other), Turn(one))
-        return self.play(operations, turns)
+            return (Turn(one, point), Turn(other), Turn(one))
+        return (Turn(one, point), Turn(other, back), *map(Turn, last), Turn(one), Turn(other))
 
     def _alone(self, name: str) -> tuple[Point, ...]:
         """Return the pause points of an operation that has the database to itself."""

@@ -70,12 +70,12 @@ def _deliver(env: Environment, runtime: Runtime) -> None:
 
 
 def _deliver_in_vain(env: Environment, runtime: Runtime) -> None:
-    env.answers["callback.test"] = 500
+    env.answers[runtime] = 500
     env.deliver(runtime)
 
 
 def _deliver_to_gone(env: Environment, runtime: Runtime) -> None:
-    env.answers["callback.test"] = 410
+    env.answers[runtime] = 410
     env.deliver(runtime)
 
 

@@ -36,8 +36,7 @@ def _play(url: str, pairs: cabc.Sequence[tuple[str, ...]], seed: int) -> None:
     chance, faults = random.Random(seed), []
     with explorer(url) as found:
         for pair in pairs:
-            for _ in range(examples(1)):
-                played = found.sample(pair, chance)
+            for played in found.sample(pair, examples(1), chance):
                 if fresh := unknown(played):
                     faults.append("\n".join([played.command, *fresh, played.describe()]))
     assert not faults, "\n\n".join(faults)
