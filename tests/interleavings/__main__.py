@@ -47,7 +47,9 @@ def _database(kind: str) -> cabc.Iterator[str]:
                 yield url
 
 
-def _schedules(found: Explorer, pair: tuple[str, ...], given: argparse.Namespace) -> cabc.Iterator[Played]:
+def _schedules(
+    found: Explorer, pair: tuple[str, ...], given: argparse.Namespace
+) -> cabc.Iterator[Played]:
     if given.schedule is not None:
         yield found.play(pair, parse(given.schedule))
     elif len(pair) == 3 or given.sample is not None:
@@ -75,9 +77,13 @@ def main() -> int:
                     kind = (*pair, re.sub(r"\d+", "N", fault))
                     counts[kind] += 1
                     if counts[kind] == 1:
-                        print(f"FAULT {','.join(pair)}: {fault}\n  {played.command} --on {given.on}")
+                        print(
+                            f"FAULT {','.join(pair)}: {fault}\n  {played.command} --on {given.on}"
+                        )
             seconds = time.process_time() - spent
-            print(f"{','.join(pair)}: {found.played - before} schedules, {seconds:.1f} s", flush=True)
+            print(
+                f"{','.join(pair)}: {found.played - before} schedules, {seconds:.1f} s", flush=True
+            )
     print(
         f"{len(pairs)} pairs, {found.played} schedules, {found.states} final states, "
         f"{sum(counts.values())} with faults, {time.process_time() - began:.0f} s of CPU"

@@ -1,4 +1,4 @@
-"""The environment of a schedule: a store, an instance with work of every kind, and its receivers."""
+"""The environment of a schedule: a store, an instance with all kinds of work, and receivers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import requests
 import sqlalchemy as sa
 import urllib3
 
-from flask_woo_events.db.models import Instance, StoredEvent
+from flask_woo_events.db.models import Instance
 from flask_woo_events.delivery.dispatcher import Dispatch
 from flask_woo_events.handlers import Event, Handlers
 from flask_woo_events.instances import accounts, provisioning, webhook_urls
@@ -42,6 +42,7 @@ from tests.interleavings.scheduler import Scheduler
 from tests.model.in_process_store import URL, InProcessStore
 
 NOW = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.UTC)
+TICK = dt.timedelta(milliseconds=1)
 PUBLIC = "https://events.test/elements/api-v2"
 CALLBACK = "https://callback.test/events"
 HANDLER = "host.handler"
@@ -74,6 +75,9 @@ class Environment:
     def __init__(self, tables: Tables, scheduler: Scheduler) -> None:
         self.tables = tables
         self.scheduler = scheduler
+        #: The operations of this schedule, and what they keep for their checks.
+        self.operations: tuple[str, ...] = ()
+        self.notes: dict[str, t.Any] = {}
         #: What must not happen and was noticed when it did.
         self.faults: list[str] = []
         self.points = PausePoints(scheduler, self.faults)
@@ -107,6 +111,7 @@ class Environment:
         self.receipts.clear()
         self.answers.clear()
         self.faults.clear()
+        self.notes.clear()
         self.runtimes = [self._runtime(database) for database in self._databases]
 
     @property
@@ -117,13 +122,18 @@ class Environment:
     def _runtime(self, database: t.Any) -> Runtime:
         handlers = Handlers()
         handlers.on(None, (), HANDLER)(self._handle)
-        runtime = Runtime(self.settings, database, lambda: self.now, handlers=handlers)
+        runtime = Runtime(self.settings, database, self._tick, handlers=handlers)
         session = requests.Session()
         session.trust_env = False
         session.adapters.clear()
         session.mount("https://", Network(self, runtime))
         runtime.__dict__.update(store_session=session, callback_session=session)
         return runtime
+
+    def _tick(self) -> dt.datetime:
+        """Return the time; no two moments are the same."""
+        self.now += TICK
+        return self.now
 
     # The story: what happened before each schedule
 
@@ -213,7 +223,11 @@ class Environment:
             "filter.response.nulls": False,
             "event.poller.configuration": pollers(*RESOURCES),
         }
-        request = {"element": {"key": "woocommercerest"}, "name": "s", "configuration": configuration}
+        request = {
+            "element": {"key": "woocommercerest"},
+            "name": "s",
+            "configuration": configuration,
+        }
         body = InstanceRequest.model_validate(request)
         self.instance_id, _ = provisioning.create(runtime, self.caller, body, PUBLIC)
 
@@ -261,6 +275,15 @@ class Environment:
             runtime, self.caller, self.instance_id, InstanceRequest.model_validate(body), PUBLIC,
             partial=True,
         )  # fmt: skip
+
+    def change_store(self, runtime: Runtime) -> None:
+        """Change an order, of which the store's webhook tells one process."""
+        self.points.request("an order changes", "store", writes=True)
+        number = self._order(2)
+        self.store.acts.order_meta(number, value="meanwhile")
+        hint = parse.read("order.updated", orjson.dumps({"id": number}))
+        hook = webhook_urls.Hook(self.instance_id, 1)
+        runtime.group_commit(inbox.add).write(ReceivedWebhook(hook, hint, runtime.clock()))
 
     def instance(self) -> Instance | None:
         """Return the instance's row as it is now."""

@@ -8,6 +8,7 @@ import datetime as dt
 import random
 
 from flask_woo_events.instances import webhooks
+from flask_woo_events.worker.worker import lease_renewer
 from tests.interleavings import invariants
 from tests.interleavings.environment import Environment
 from tests.interleavings.operations import OPERATIONS, Operation
@@ -20,7 +21,6 @@ from tests.interleavings.scheduler import (
     Turn,
     text_of,
 )
-from flask_woo_events.worker.worker import lease_renewer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +87,7 @@ class Explorer:
         env = self._env
         env.reset()
         self.played += 1
+        env.operations = tuple(operations)
         chosen = [OPERATIONS[name] for name in operations]
         sessions = [
             self._session(letter, one, number)
@@ -118,6 +119,7 @@ class Explorer:
         with env.own.database.read() as session:
             found += invariants.of_claims(session)
             found += invariants.of_rows(session, env.now)
+            found += invariants.of_instances(session)
         for one in chosen:
             if not one.sets or sum(other.sets == one.sets for other in chosen) == 1:
                 found += one.check(env)
@@ -159,6 +161,7 @@ class Explorer:
         found += invariants.of_receipts(env, repeats=any(one.repeats for one in chosen))
         with env.own.database.read() as session:
             found += invariants.of_rows(session, env.now)
+            found += invariants.of_instances(session)
         return tuple(found)
 
     # Which schedules
@@ -173,14 +176,13 @@ class Explorer:
             alone = self.play((first, second), (Turn(one), Turn(other)))
             yield alone
             for point in _relevant(alone.points[one], alone.points[other]):
-                preempted = self.play(
-                    (first, second), (Turn(one, point), Turn(other), Turn(one))
-                )
+                preempted = self.play((first, second), (Turn(one, point), Turn(other), Turn(one)))
                 yield preempted
                 later = preempted.points[one][point:]
                 for back in _relevant(preempted.points[other], later):
                     yield self.play(
-                        (first, second), (Turn(one, point), Turn(other, back), Turn(one), Turn(other))
+                        (first, second),
+                        (Turn(one, point), Turn(other, back), Turn(one), Turn(other)),
                     )
 
     def sample(

@@ -1,4 +1,4 @@
-"""The invariants: what holds after every schedule, at once and after one clean poll and delivery."""
+"""The invariants: what holds after every schedule, and after one clean poll and delivery."""
 
 from __future__ import annotations
 
@@ -39,6 +39,10 @@ def of_rows(session: orm.Session, now: dt.datetime) -> cabc.Iterator[str]:
     yield from _of_waits(session)
     yield from _of_versions(session)
     yield from _of_subscriptions(session, now)
+
+
+def of_instances(session: orm.Session) -> cabc.Iterator[str]:
+    """An instance that is not paused is polled, and its webhooks are checked."""
     for row in session.scalars(sa.select(Instance)):
         polled = row.events_enabled and not row.disabled
         if polled != (row.next_poll_at is not None):
@@ -51,8 +55,9 @@ def _of_waits(session: orm.Session) -> cabc.Iterator[str]:
     """A delivery waits only for an earlier version of an object of its own."""
     events = collections.defaultdict(dict)
     for row in session.execute(
-        sa.select(Delivery.id, StoredEvent.poller_id, StoredEvent.object_id, StoredEvent.version)
-        .join(StoredEvent, StoredEvent.notification_id == Delivery.notification_id)
+        sa.select(
+            Delivery.id, StoredEvent.poller_id, StoredEvent.object_id, StoredEvent.version
+        ).join(StoredEvent, StoredEvent.notification_id == Delivery.notification_id)
     ):
         versions = events[row.id]
         key = (row.poller_id, row.object_id)
@@ -141,10 +146,7 @@ def of_receipts(env: Environment, *, repeats: bool) -> cabc.Iterator[str]:
     for one in env.receipts:
         by_object[one.receiver, one.key].append(one)
     for (receiver, key), receipts in by_object.items():
-        versions = [
-            one.version or env.versions.get((one.number, one.key))
-            for one in receipts
-        ]
+        versions = [one.version or env.versions.get((one.number, one.key)) for one in receipts]
         known = [one for one in versions if one is not None]
         again = repeats and receiver != HANDLER
         first = list(dict.fromkeys(known)) if again else known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import dataclasses
+import datetime as dt
 import pathlib
 import tempfile
 
@@ -101,6 +102,7 @@ def _purge(env: Environment, runtime: Runtime) -> None:
 def _pause(env: Environment, runtime: Runtime) -> None:
     with runtime.database.write() as session:
         lifecycle.set_enabled(session, env.caller, env.instance_id, False, runtime.clock())
+        env.notes["paused"] = session.get_one(Instance, env.instance_id).lease_fence
 
 
 def _resume(env: Environment, runtime: Runtime | None = None) -> None:
@@ -112,12 +114,25 @@ def _resume(env: Environment, runtime: Runtime | None = None) -> None:
 def _is_paused(env: Environment) -> cabc.Iterator[str]:
     row = env.instance()
     if row is not None and (not row.disabled or row.next_poll_at is not None):
-        yield "the paused instance is polled again"
+        yield "the paused instance is due again"
+    if row is not None and "add" not in env.operations:
+        if row.lease_fence > env.notes.get("paused", row.lease_fence):
+            yield "the paused instance was claimed again"
 
 
 def _poll_now(env: Environment, runtime: Runtime) -> None:
     with runtime.database.write() as session:
         lifecycle.poll_now(session, env.caller, env.instance_id, runtime.clock())
+        env.notes["wanted"] = session.get_one(Instance, env.instance_id).lease_fence
+
+
+def _is_polled(env: Environment) -> cabc.Iterator[str]:
+    row, wanted = env.instance(), env.notes.get("wanted")
+    if row is None or wanted is None or row.disabled:
+        return
+    due = row.next_poll_at is not None and row.next_poll_at <= env.now
+    if not due and ("poll" not in env.operations or row.lease_fence == wanted):
+        yield "the poll that was asked for does not come"
 
 
 def _move(env: Environment, runtime: Runtime) -> None:
@@ -164,6 +179,11 @@ def _polls_the_resource(env: Environment) -> cabc.Iterator[str]:
         found = set(session.scalars(query))
     if env.instance() is not None and environment.ADDED not in found:
         yield "the resource that was added is not polled"
+    row = env.instance()
+    if row is not None and not row.disabled and row.hooks_due_at is not None:
+        registered = any(str(one.get("topic")).startswith("customer.") for one in row.hooks)
+        if not registered and row.hooks_due_at > env.now:
+            yield "the webhooks of the resource that was added are not registered soon"
 
 
 def _delete(env: Environment, runtime: Runtime) -> None:
@@ -215,6 +235,16 @@ def _watch(env: Environment, runtime: Runtime) -> None:
     Watch(runtime, lambda: 1000.0).check()
 
 
+def _change(env: Environment, runtime: Runtime) -> None:
+    env.change_store(runtime)
+
+
+def _sleep(env: Environment, runtime: Runtime) -> None:
+    """Let all leases end, as when their processes have stopped."""
+    env.points.request("time passes", "time", writes=True)
+    env.pass_time(dt.timedelta(seconds=2 * env.settings.lease_seconds))
+
+
 def _copy(env: Environment, runtime: Runtime) -> None:
     from tests.interleavings import invariants
 
@@ -242,7 +272,9 @@ OPERATIONS = {
         Operation(name="replay", work=_replay, repeats=True),
         Operation(name="purge", work=_purge),
         Operation(name="pause", work=_pause, check=_is_paused, undo=_resume, allowed=_GONE),
-        Operation(name="poll-now", work=_poll_now, allowed=(*_GONE, ConflictError)),
+        Operation(
+            name="poll-now", work=_poll_now, check=_is_polled, allowed=(*_GONE, ConflictError)
+        ),
         Operation(
             name="move", work=_move, check=_stays(CALLBACK_KEY, OTHER_CALLBACK), allowed=_GONE,
             repeats=True, sets=CALLBACK_KEY,
@@ -261,9 +293,37 @@ OPERATIONS = {
         ),
         Operation(name="delete", work=_delete, check=_is_gone, allowed=_GONE),
         Operation(name="rotate-keys", work=_rotate_keys, check=_are_rotated),
-        Operation(name="rotate-secret", work=_rotate_secret, check=_has_new_secret, allowed=(NoResultFound,)),
+        Operation(
+            name="rotate-secret", work=_rotate_secret, check=_has_new_secret,
+            allowed=(NoResultFound,),
+        ),
         Operation(name="guard", work=_guard),
         Operation(name="watch", work=_watch),
+        Operation(name="change", work=_change),
+        Operation(name="sleep", work=_sleep, repeats=True),
         Operation(name="copy", work=_copy, allowed=(ConfigurationError,)),
     )
 }  # fmt: skip
+#: Three sessions: among them time in which leases end, whose owners still go on.
+THREE = (
+    ("poll", "sleep", "poll"),
+    ("poll", "sleep", "settle"),
+    ("settle", "sleep", "poll"),
+    ("settle", "sleep", "settle"),
+    ("deliver", "sleep", "deliver"),
+    ("deliver", "sleep", "fail"),
+    ("fail", "sleep", "deliver"),
+    ("refuse", "sleep", "deliver"),
+    ("guard", "sleep", "guard"),
+    ("guard", "sleep", "rotate-secret"),
+    ("settle", "change", "poll"),
+    ("poll", "change", "deliver"),
+    ("poll", "deliver", "purge"),
+    ("poll", "deliver", "move"),
+    ("settle", "deliver", "redeliver"),
+    ("fail", "deliver", "redeliver"),
+    ("deliver", "move", "redeliver"),
+    ("deliver", "no-callback", "redeliver"),
+    ("poll", "pause", "watch"),
+    ("poll", "guard", "add"),
+)

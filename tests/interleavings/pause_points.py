@@ -21,11 +21,14 @@ _FOR_UPDATE = re.compile(r"\bFOR (NO KEY )?UPDATE\b")
 def _below(table: str) -> frozenset[str]:
     """Return the tables whose rows are deleted with rows of a table."""
     found = {table}
-    while more := {
-        one.name
-        for one in _TABLES.values()
-        if any(key.column.table.name in found for key in one.foreign_keys)
-    } - found:
+    while (
+        more := {
+            one.name
+            for one in _TABLES.values()
+            if any(key.column.table.name in found for key in one.foreign_keys)
+        }
+        - found
+    ):
         found |= more
     return frozenset(found)
 
@@ -77,7 +80,9 @@ class PausePoints:
         dialect.do_commit = self._ending(dialect.do_commit, pauses=not on_sqlite)
         dialect.do_rollback = self._ending(dialect.do_rollback, pauses=False)
 
-    def _before_on_sqlite(self, connection: sa.Connection, _: t.Any, statement: str, *__: t.Any) -> None:
+    def _before_on_sqlite(
+        self, connection: sa.Connection, _: t.Any, statement: str, *__: t.Any
+    ) -> None:
         if (session := self._scheduler.current) is None:
             return
         if statement.startswith("BEGIN"):
@@ -89,7 +94,9 @@ class PausePoints:
         elif action := action_of(statement):
             self._scheduler.note(action)
 
-    def _before_on_server(self, connection: sa.Connection, _: t.Any, statement: str, *__: t.Any) -> None:
+    def _before_on_server(
+        self, connection: sa.Connection, _: t.Any, statement: str, *__: t.Any
+    ) -> None:
         session, action = self._scheduler.current, action_of(statement)
         if session is None or action is None:
             return
@@ -121,6 +128,4 @@ class PausePoints:
             self._faults.append(f"{session.name} sends {name} within a transaction")
         named = frozenset([party])
         self._scheduler.pause(name)
-        self._scheduler.note(
-            Action(name, writes=named) if writes else Action(name, reads=named)
-        )
+        self._scheduler.note(Action(name, writes=named) if writes else Action(name, reads=named))

@@ -1,4 +1,4 @@
-"""The scheduler: lets one of several threads run at a time, and decides at each pause point which."""
+"""The scheduler: lets one of several threads run at a time, and decides which at pause points."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ Schedule = tuple[Turn, ...]
 
 
 def parse(text: str) -> Schedule:
-    """Read a schedule: ``A5 B A`` lets A run to its fifth pause point, then B and A to their ends."""
+    """Read a schedule: in ``A5 B A`` A runs to its pause point 5, then B and A to their ends."""
     found = [re.fullmatch(r"([A-Z])(\d*)", word) for word in text.split()]
     if None in found:
         raise ValueError(f"{text!r} is no schedule; one is: A5 B A")

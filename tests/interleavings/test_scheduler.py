@@ -1,4 +1,4 @@
-"""The scheduler itself: it repeats schedules, finds lost updates, and knows who waits for a lock."""
+"""The scheduler itself: it repeats schedules, finds lost updates, and knows who waits."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from flask_woo_events.db.database import Database
 from flask_woo_events.db.models import Base, Organization
 from flask_woo_events.events import delivery_states
+from tests.conftest import BACKENDS
 from tests.interleavings.databases import Tables
 from tests.interleavings.environment import NOW
 from tests.interleavings.opening import explorer
@@ -19,7 +20,7 @@ from tests.interleavings.pause_points import PausePoints
 from tests.interleavings.scheduler import Scheduler, Session, parse, text_of
 
 Work = cabc.Callable[[Database], None]
-ON_SERVERS = pytest.mark.parametrize("any_url", ["postgresql", "mariadb"], indirect=True)
+ON_SERVERS = pytest.mark.parametrize("any_url", BACKENDS[1:], indirect=True)
 
 
 class TwoRows:
@@ -40,7 +41,9 @@ class TwoRows:
             session.execute(sa.delete(Organization))
             for number in (1, 2):
                 session.add(
-                    Organization(id=number, name=f"{number}", secret_hash=f"{number}", created_at=NOW)
+                    Organization(
+                        id=number, name=f"{number}", secret_hash=f"{number}", created_at=NOW
+                    )
                 )
         sessions = [
             Session(
@@ -122,9 +125,7 @@ def test_two_sessions_that_wait_for_each_other_end(any_url: str) -> None:
     rows.dispose()
 
 
-def test_a_broken_order_is_noticed(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_broken_order_is_noticed(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If no version waits for the one before, a schedule shows it."""
     monkeypatch.setattr(delivery_states, "_hold_back", lambda *_: None)
     with explorer(f"sqlite:///{tmp_path}/woo.sqlite3") as found:
