@@ -31,6 +31,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sample", type=int, metavar="N", help="only so many schedules of each")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--part", default="1/1", metavar="I/N", help="only each N-th pair")
+    parser.add_argument("--known", action="store_true", help="report known faults, too")
     parser.add_argument("-v", "--verbose", action="store_true", help="show all pause points")
     return parser.parse_args()
 
@@ -70,7 +71,7 @@ def main() -> int:
         for pair in pairs:
             before, spent = found.played, time.process_time()
             for played in _schedules(found, pair, given):
-                fresh = unknown(played)
+                fresh = list(played.faults) if given.known else unknown(played)
                 if given.verbose or (fresh and given.schedule is not None):
                     print(played.describe(full=given.verbose))
                 for fault in fresh:
