@@ -117,7 +117,7 @@ class Explorer:
         env.answers.clear()
         found = list(env.faults)
         with env.own.database.read() as session:
-            found += invariants.of_claims(session)
+            found += invariants.of_claims(session, env.now)
             found += invariants.of_rows(session, env.now)
             found += invariants.of_instances(session)
         for one in chosen:
