@@ -85,8 +85,10 @@ class Runtime:
         try:
             with self.context():
                 signal.send(self._app, **values)
-        except Exception:
-            # A receiver of the application must not stop the worker.
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            # A receiver of the application must not stop the worker, not even with sys.exit().
             extra = {"action": "signal", "instance": values.get("instance_id")}
             _log.exception("a receiver of the signal %s failed", signal.name, extra=extra)
 

@@ -188,9 +188,10 @@ def _webhooks(session: orm.Session) -> cabc.Iterator[Metric]:
         .limit(RESOURCES)
     )
     rates: list[tuple[Labels, float]] = []
-    for resource, told, missed, late in session.execute(tallied):
-        changes = int(told) + int(missed) + int(late)
-        rates.append(({"resource": resource}, int(missed) / changes if changes else 0.0))
+    for resource, told, found, late in session.execute(tallied):
+        missed = max(int(found), 0)  # Earlier releases counted below zero.
+        changes = int(told) + missed + int(late)
+        rates.append(({"resource": resource}, missed / changes if changes else 0.0))
     yield Metric(
         "woo_events_webhook_miss_ratio",
         "Share of the changes that only polling found",

@@ -17,16 +17,20 @@ from ..instances.views import InstanceView
 from ..runtime import Runtime, current_runtime
 from ..sync.webhooks import reachability
 from ..values.wording import counted
+from ..worker import consistency
+from ..worker.consistency import Contradiction
 from . import doctor_checks
 from .doctor_checks import Finding, JournalReport
 from .output import as_json_option, echo_json, errors_as_messages
 
 
 @click.command("doctor")
+@click.option("--deep", is_flag=True, help="Also search the tables for contradictory rows.")
+@click.option("--repair", is_flag=True, help="Also repair contradictory rows.")
 @as_json_option
 @with_appcontext
 @errors_as_messages
-def doctor(as_json: bool) -> None:
+def doctor(deep: bool, repair: bool, as_json: bool) -> None:
     """Check the installation, stores, webhooks and callbacks.
 
     Each problem is printed with the command or the change that fixes it. The command calls each
@@ -41,8 +45,13 @@ def doctor(as_json: bool) -> None:
         for base in reachability.bases(runtime)
         if reachability.seconds_up(runtime, base) is None
     }
+    repaired = (
+        consistency.contradictions(runtime.database, runtime.clock, repair=True) if repair else []
+    )
     general = list(doctor_checks.of_installation(runtime))
-    _echo_installation(version, general, as_json)
+    if deep or repair:
+        general += doctor_checks.of_tables(runtime)
+    _echo_installation(version, general, repaired, as_json)
     problems = bool(general)
     for number in _instances(runtime):
         with runtime.database.read() as session:
@@ -62,10 +71,23 @@ def _instances(runtime: Runtime) -> cabc.Sequence[int]:
         return session.scalars(sa.select(Instance.id).order_by(Instance.id)).all()
 
 
-def _echo_installation(version: str, findings: cabc.Sequence[Finding], as_json: bool) -> None:
+def _echo_installation(
+    version: str,
+    findings: cabc.Sequence[Finding],
+    repaired: cabc.Sequence[Contradiction],
+    as_json: bool,
+) -> None:
     if as_json:
-        echo_json({"tables": version, "findings": [dataclasses.asdict(one) for one in findings]})
+        echo_json(
+            {
+                "tables": version,
+                "findings": [dataclasses.asdict(one) for one in findings],
+                "repaired": [dataclasses.asdict(one) for one in repaired],
+            }
+        )
         return
+    for one in repaired:
+        click.echo(f"repaired {one}")
     click.echo(f"installation, tables at version {version}: {_state(findings)}")
     _echo_findings(findings)
 

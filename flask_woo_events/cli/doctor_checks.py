@@ -30,6 +30,7 @@ from ..sync.webhooks import reachability
 from ..woocommerce import endpoints, plugin_journal
 from ..woocommerce.access import StoreAccess
 from ..woocommerce.connection_check import check_store
+from ..worker import consistency
 
 #: Seconds by which the machine's clock may differ from the database's before it is a problem.
 CLOCK_OFF = 30.0
@@ -90,6 +91,12 @@ def of_installation(runtime: Runtime) -> cabc.Iterator[Finding]:
     if hooked and not settings.public_url:
         what = f"{hooked} instances use webhooks, but the public URL of the API is not set"
         yield Finding(what, "set WOO_EVENTS_PUBLIC_URL")
+
+
+def of_tables(runtime: Runtime) -> cabc.Iterator[Finding]:
+    """Check the tables for rows that contradict each other."""
+    for one in consistency.contradictions(runtime.database, runtime.clock):
+        yield Finding(str(one), "flask woo doctor --repair")
 
 
 def of_instance(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import click
+import sqlalchemy as sa
 from flask.cli import AppGroup
 
+from ..db.models import Instance
 from ..instances import configuration
 from ..runtime import current_runtime
 from ..values.crypto import Cipher
@@ -29,6 +31,10 @@ def rotate() -> None:
     old key from the list.
     """
     runtime = current_runtime()
-    with runtime.database.write() as session:
-        count = configuration.rotate(session, runtime.cipher)
+    with runtime.database.read() as session:
+        instance_ids = session.scalars(sa.select(Instance.id).order_by(Instance.id)).all()
+    count = 0
+    for instance_id in instance_ids:
+        with runtime.database.write() as session:
+            count += configuration.rotate(session, runtime.cipher, instance_id)
     click.echo(f"{counted(count, 'secret')} encrypted with the last key.")

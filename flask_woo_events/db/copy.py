@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import contextlib
 import datetime as dt
 
 import sqlalchemy as sa
 
 from ..errors import ConfigurationError
-from . import upgrade
+from . import sequences, upgrade
 from .database import Database
 from .models import Base
 
 #: Rows per read and write; a row may hold megabytes.
 BATCH = 200
+#: Time within which other processes must end their transactions, seconds.
+LOCKED_WITHIN = 10
+_STILL_WRITING = (
+    "A worker uses this database. Stop flask woo poll, flask woo deliver and the web server, "
+    "wait some seconds, and copy again."
+)
 #: Called after each table with its name and the number of copied rows.
 Progress = cabc.Callable[[str, int], None]
 
@@ -23,14 +30,15 @@ def copy(
 ) -> dict[str, int]:
     """Copy every row, with its id, in one transaction on each side.
 
-    Writes to a SQLite file wait until the end. A copy that fails leaves the target empty.
+    Writes to the source wait until the end. A copy that fails leaves the target empty. New ids in
+    the target are above all that the source has assigned, also to rows that are deleted.
 
     :param to: URL of a database in which none of our tables has a row.
     :param now: the current time, by which leases are checked.
     :param progress: called after each table with its name and the number of copied rows.
     :return: rows by table.
-    :raises ConfigurationError: a worker is running, the target is not empty or cannot be used, or
-        the counts differ in the end.
+    :raises ConfigurationError: a worker is running, another process is writing, the target is not
+        empty or cannot be used, or the counts differ in the end.
     """
     upgrade.check(source.engine)
     try:
@@ -40,9 +48,10 @@ def copy(
     target = Database(engine)
     try:
         upgrade.upgrade(target.engine)
-        with _snapshot(source) as reading, target.begin() as writing:
+        _refuse_filled(target)
+        with _locked(source) as reading, target.begin() as writing:
             _refuse_running(reading, now)
-            _refuse_filled(writing)
+            _continue_ids(reading, writing)
             return {one.name: _copy(reading, writing, one, progress) for one in _tables()}
     except (sa.exc.OperationalError, sa.exc.ProgrammingError) as exc:
         raise ConfigurationError(f"the database of --to refused: {exc.orig}") from exc
@@ -51,11 +60,30 @@ def copy(
         engine.dispose()
 
 
-def _snapshot(source: Database) -> sa.Connection:
-    """Open a connection that sees one state of the database until it is closed."""
-    if source.engine.dialect.name == "sqlite":
-        return source.engine.connect().execution_options(woo_begin="IMMEDIATE")
-    return source.engine.connect().execution_options(isolation_level="REPEATABLE READ")
+@contextlib.contextmanager
+def _locked(source: Database) -> cabc.Iterator[sa.Connection]:
+    """Open a connection that reads while writes of all others wait until it is closed."""
+    # A SQLite file is locked when the transaction begins.
+    with source.engine.connect().execution_options(woo_writing=True) as connection:
+        try:
+            connection.begin()
+            _lock_tables(connection, [one.name for one in _tables()])
+        except sa.exc.OperationalError as exc:
+            raise ConfigurationError(f"{_STILL_WRITING} ({exc.orig})") from exc
+        yield connection
+
+
+def _lock_tables(connection: sa.Connection, names: cabc.Sequence[str]) -> None:
+    if connection.dialect.name == "sqlite":
+        return
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCKED_WITHIN}s'"))
+        connection.execute(sa.text(f"LOCK TABLE {', '.join(names)} IN SHARE MODE"))
+        return
+    # Locks of MariaDB end with the connection, which must not be used again with these settings.
+    connection.detach()
+    connection.execute(sa.text(f"SET SESSION lock_wait_timeout = {LOCKED_WITHIN}"))
+    connection.execute(sa.text(f"LOCK TABLES {', '.join(f'{name} READ' for name in names)}"))
 
 
 def _tables() -> list[sa.Table]:
@@ -65,14 +93,12 @@ def _tables() -> list[sa.Table]:
 
 def _refuse_running(reading: sa.Connection, now: dt.datetime) -> None:
     if upgrade.leased_until(reading, now) is not None:
-        raise ConfigurationError(
-            "A worker uses this database. Stop flask woo poll, flask woo deliver and "
-            "the web server, wait some seconds, and copy again."
-        )
+        raise ConfigurationError(_STILL_WRITING)
 
 
-def _refuse_filled(writing: sa.Connection) -> None:
-    filled = [one.name for one in _tables() if writing.execute(sa.select(one).limit(1)).first()]
+def _refuse_filled(target: Database) -> None:
+    with target.engine.connect() as reading:
+        filled = [one.name for one in _tables() if reading.execute(sa.select(one).limit(1)).first()]
     if filled:
         raise ConfigurationError(
             f"The database of --to is not empty: {', '.join(filled)}. Copy to a new one."
@@ -89,7 +115,6 @@ def _copy(
     for some in rows.mappings().partitions(BATCH):
         writing.execute(table.insert(), [dict(row) for row in some])
         copied += len(some)
-    _continue_ids(writing, table)
     found = writing.scalar(sa.select(sa.func.count()).select_from(table))
     if found != copied:
         raise ConfigurationError(f"{table.name}: {copied} rows were copied and {found} arrived")
@@ -97,12 +122,8 @@ def _copy(
     return copied
 
 
-def _continue_ids(writing: sa.Connection, table: sa.Table) -> None:
-    """Let new ids follow the copied ones; SQLite and MariaDB do so by themselves."""
-    key = table.autoincrement_column
-    if writing.dialect.name != "postgresql" or key is None:
-        return
-    highest = writing.scalar(sa.select(sa.func.max(key)))
-    sequence = writing.scalar(sa.select(sa.func.pg_get_serial_sequence(table.name, key.name)))
-    if highest is not None and sequence is not None:
-        writing.execute(sa.select(sa.func.setval(sequence, highest)))
+def _continue_ids(reading: sa.Connection, writing: sa.Connection) -> None:
+    """Let new ids follow those of the source; before the rows, as MariaDB then commits."""
+    for table in _tables():
+        if table.autoincrement_column is not None:
+            sequences.skip_to(writing, table.name, sequences.last(reading, table.name))

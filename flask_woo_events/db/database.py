@@ -14,12 +14,18 @@ from ..errors import SchemaError
 from .clock import DatabaseClock
 
 T = t.TypeVar("T")
+#: How often a transaction is tried that deadlocks end.
+TRIES = 4
 #: Seconds that a connection waits for SQLite's write lock.
 SQLITE_BUSY_SECONDS = 60
 #: Key of ``session.info`` for the work that a commit announces.
 _ANNOUNCED = "woo_announced"
-#: Messages of SQLite, PostgreSQL and MariaDB for a missing table or column.
-_NO_TABLE = ("no such table", "no such column", "does not exist", "doesn't exist", "Unknown column")
+#: A missing table or column: messages of SQLite, codes of PostgreSQL, numbers of MariaDB. Texts of
+#: servers are translated, and a missing database, which may be being restored, reads alike.
+_NO_TABLE = ("no such table", "no such column", "has no column named")
+_NO_TABLE_CODES = ("42P01", "42703", 1146, 1054)
+#: Two transactions waited for each other, and this one was rolled back.
+_DEADLOCK_CODES = ("40P01", 1213)
 
 
 def is_away(exc: BaseException) -> bool:
@@ -39,6 +45,23 @@ def is_away(exc: BaseException) -> bool:
             sa.exc.TimeoutError,
         ),
     )
+
+
+def is_deadlock(exc: BaseException) -> bool:
+    """Return whether the database ended a transaction that can be tried again immediately."""
+    return isinstance(exc, sa.exc.DBAPIError) and _code(exc) in _DEADLOCK_CODES
+
+
+def _code(exc: sa.exc.DBAPIError) -> object:
+    """Return MariaDB's number or PostgreSQL's code of an error; of SQLite, its message."""
+    first = exc.orig.args[0] if exc.orig is not None and exc.orig.args else None
+    # MariaDB's driver may have a code, too, which says less.
+    return first if isinstance(first, int) else getattr(exc.orig, "sqlstate", None) or first
+
+
+def _is_schema_missing(exc: sa.exc.DBAPIError) -> bool:
+    code = _code(exc)
+    return code in _NO_TABLE_CODES or any(said in str(code) for said in _NO_TABLE)
 
 
 def words(exc: Exception) -> str:
@@ -93,13 +116,33 @@ class Database:
 
     @contextlib.contextmanager
     def write(self) -> cabc.Iterator[orm.Session]:
-        """Open a session that is committed at its end, and rolled back on any exception."""
+        """Open a session that is committed at its end, and rolled back on any exception.
+
+        It holds SQLite's write lock from the start, so that the block reads the clock after it.
+        """
         with self._write() as session, self._explained():
+            if self._owned:
+                session.connection()
             self.clock.follow(session.connection)
             yield session
             session.commit()
         for work in session.info.pop(_ANNOUNCED, ()):
             self.notify(work)
+
+    def transact(self, work: cabc.Callable[[orm.Session], T]) -> T:
+        """Run a function in a transaction, and repeat it if a deadlock ended the transaction.
+
+        :param work: writes with the session that it is given; it may run several times.
+        """
+        for _ in range(TRIES - 1):
+            try:
+                with self.write() as session:
+                    return work(session)
+            except sa.exc.DBAPIError as exc:
+                if not is_deadlock(exc):
+                    raise
+        with self.write() as session:
+            return work(session)
 
     @contextlib.contextmanager
     def begin(self) -> cabc.Iterator[sa.Connection]:
@@ -135,7 +178,7 @@ class Database:
         try:
             yield
         except (sa.exc.ProgrammingError, sa.exc.OperationalError) as exc:
-            if any(said in str(exc.orig) for said in _NO_TABLE):
+            if _is_schema_missing(exc):
                 raise SchemaError(
                     "The tables of flask_woo_events are missing or old. Run: flask woo db upgrade"
                 ) from exc

@@ -9,7 +9,7 @@ import typing as t
 
 import sqlalchemy as sa
 
-from .database import Database
+from .database import Database, is_away, is_deadlock
 
 Item = t.TypeVar("Item")
 Result = t.TypeVar("Result")
@@ -22,7 +22,8 @@ class GroupCommit(t.Generic[Item, Result]):
     """A commit that concurrent threads share; each waits until its own item is committed.
 
     The first thread writes also the items of those that came meanwhile. An item that fails does
-    not affect others: each is then written in a transaction of its own.
+    not affect others: each is then written in a transaction of its own. If the database is locked
+    or away, all of them fail together.
 
     :param database: where to write.
     :param work: writes items and returns a result for each; may run twice for an item, the first
@@ -62,18 +63,29 @@ class GroupCommit(t.Generic[Item, Result]):
         try:
             results = self._database.again(lambda: self._write([one.item for one in batch]))
         except Exception as exc:
-            if len(batch) == 1:
-                batch[0].end(error=exc)
+            if len(batch) == 1 or _fails_all(exc):
+                for one in batch:
+                    one.end(error=exc)
                 return
-            for one in batch:
-                self._commit([one])
         else:
             for one, result in zip(batch, results, strict=True):
                 one.end(result)
+            return
+        for number, one in enumerate(batch):
+            self._commit([one])
+            if one.error is not None and _fails_all(one.error):
+                for other in batch[number + 1 :]:
+                    other.end(error=one.error)
+                return
 
     def _write(self, items: cabc.Sequence[Item]) -> cabc.Sequence[Result]:
         with self._database.begin() as connection:
             return self._work(connection, items)
+
+
+def _fails_all(exc: Exception) -> bool:
+    """Return whether other items would fail, too, each after a time-out of the database."""
+    return is_away(exc) and not is_deadlock(exc)
 
 
 class _Write(t.Generic[Item, Result]):

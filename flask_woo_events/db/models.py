@@ -114,6 +114,14 @@ class Base(orm.DeclarativeBase):
         list[int] | None: sa.JSON(none_as_null=True),
     }
 
+    @classmethod
+    def __table_cls__(cls, *args: t.Any, **options: t.Any) -> sa.Table:
+        """Return a table that compares text by its bytes, as SQLite and PostgreSQL do."""
+        for dialect in ("mysql", "mariadb"):
+            options[f"{dialect}_charset"] = "utf8mb4"
+            options[f"{dialect}_collate"] = "utf8mb4_nopad_bin"
+        return sa.Table(*args, **options)
+
 
 def _key() -> orm.MappedColumn[int]:
     return orm.mapped_column(_BIG, primary_key=True, autoincrement=True)
@@ -153,11 +161,7 @@ class Instance(Base):
     """One connected store."""
 
     __tablename__ = "woo_instance"
-    # Without AUTOINCREMENT SQLite would reuse the id of a deleted instance.
-    __table_args__ = (
-        sa.Index("ix_woo_instance_due", "next_poll_at", "id"),
-        {"sqlite_autoincrement": True},
-    )
+    __table_args__ = (sa.Index("ix_woo_instance_due", "next_poll_at", "id"),)
     id: orm.Mapped[int] = _key()
     organization_id: orm.Mapped[int] = _refers("woo_organization.id")
     user_id: orm.Mapped[int] = _refers("woo_user.id")
@@ -501,6 +505,12 @@ class Attempt(Base):
     reason: orm.Mapped[str] = orm.mapped_column(sa.Text)
     #: Begin of the answer's body.
     answer: orm.Mapped[str] = orm.mapped_column(sa.Text)
+
+
+for _table in Base.metadata.sorted_tables:
+    if _table.autoincrement_column is not None:
+        # Otherwise SQLite would assign the id of the last row again once it is deleted.
+        _table.dialect_options["sqlite"]["autoincrement"] = True
 
 
 def include_name(name: str | None, type_: str, parent_names: cabc.Mapping[str, str | None]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import contextlib
 import datetime as dt
 import pathlib
@@ -40,10 +41,29 @@ def upgrade(engine: sa.Engine) -> None:
     """
     import alembic.command  # not at the top: the import takes 0.3 s
 
-    with engine.begin() as connection:
-        config = _config(connection)
-        _refuse_rebuilding(config, connection)
-        alembic.command.upgrade(config, "head")
+    # SQLite gets its write lock before the version is read: a worker may run.
+    with engine.connect().execution_options(woo_writing=True) as connection:
+        with _without_foreign_keys(connection), connection.begin():
+            config = _config(connection)
+            _refuse_rebuilding(config, connection)
+            alembic.command.upgrade(config, "head")
+
+
+@contextlib.contextmanager
+def _without_foreign_keys(connection: sa.Connection) -> cabc.Iterator[None]:
+    """Let a table of SQLite be replaced without deleting the rows that refer to it."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    # The driver's own cursor: a transaction, which SQLAlchemy would begin, ignores the setting.
+    cursor = connection.connection.cursor()
+    (enforced,) = cursor.execute("PRAGMA foreign_keys").fetchone()
+    cursor.execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        cursor.execute(f"PRAGMA foreign_keys = {enforced}")
+        cursor.close()
 
 
 def leased_until(connection: sa.Connection, now: dt.datetime) -> dt.datetime | None:

@@ -51,7 +51,14 @@ class ClaimedDelivery:
 
 _NOW = sa.bindparam("now", type_=UtcDateTime())
 _SUBSCRIPTION = sa.bindparam("subscription", type_=sa.BigInteger())
-_FREE = is_free(Delivery.lease_until, _NOW)
+#: A lease that this process holds is running, also if it could not be renewed in time.
+_FREE = sa.and_(
+    is_free(Delivery.lease_until, _NOW),
+    sa.or_(
+        Delivery.lease_token.is_(None),
+        Delivery.lease_token.not_in(sa.bindparam("held", expanding=True)),
+    ),
+)
 _BEFORE = orm.aliased(Delivery)
 _HELD_BACK = (
     sa.select(Wait.after_id)
@@ -126,6 +133,7 @@ def claim(
     limit: int,
     *,
     busy: cabc.Collection[int] = (),
+    held: cabc.Collection[str] = (),
 ) -> list[ClaimedDelivery]:
     """Lease deliveries that are due, and return them.
 
@@ -135,6 +143,7 @@ def claim(
 
     :param limit: deliveries at most; of a subscription that fails, only one is attempted.
     :param busy: subscriptions that are left out.
+    :param held: tokens of claims whose attempts run in this process.
     """
     parameters = {"now": now, "busy": [0, *busy], "most": limit}
     taken: list[int] = []
@@ -143,9 +152,9 @@ def claim(
             break
         most = limit - len(taken)
         if subscription.failures < HELD_AFTER:
-            taken += _take(session, subscription, now, lease, most)
+            taken += _take(session, subscription, now, lease, most, held)
         else:
-            taken += _probe(session, subscription, now, lease)
+            taken += _probe(session, subscription, now, lease, held)
     if not taken:
         return []
     token = secrets.token_hex(16)
@@ -159,9 +168,10 @@ def _take(
     now: dt.datetime,
     lease: dt.timedelta,
     most: int,
+    held: cabc.Collection[str],
 ) -> cabc.Sequence[int]:
     names = {"subscription": subscription.id, "now": now}
-    ids = session.scalars(_DUE, names | {"most": most}).all()
+    ids = session.scalars(_DUE, names | {"most": most, "held": ["", *held]}).all()
     if len(ids) < most:
         # Nothing more is due. Deliveries that are held back become due when the earlier one ends.
         dates = [date for date in session.execute(_NEXT, names).one() if date is not None]
@@ -172,7 +182,11 @@ def _take(
 
 
 def _probe(
-    session: orm.Session, subscription: Subscription, now: dt.datetime, lease: dt.timedelta
+    session: orm.Session,
+    subscription: Subscription,
+    now: dt.datetime,
+    lease: dt.timedelta,
+    held: cabc.Collection[str],
 ) -> cabc.Sequence[int]:
     """Take one delivery of a failing subscription, or none while another one is attempted."""
     names = {"subscription": subscription.id, "now": now}
@@ -180,7 +194,7 @@ def _probe(
     if leased is not None and leased >= now:
         subscription.next_due_at = leased
         return ()
-    ids = _take(session, subscription, now, lease, 1)
+    ids = _take(session, subscription, now, lease, 1, held)
     if ids:
         subscription.next_due_at = now + lease
     return ids

@@ -92,8 +92,11 @@ class Dispatch:
         self._results = ResultWriter(runtime, self._written, stopped)
         self._counting = threading.Lock()
         self._report = DispatchReport()
-        #: The last claim failed because the database was unreachable.
+        #: The last claim failed because the database was unreachable, or waited long for it.
         self._away = False
+        #: Threads that deliver, and before when no more are started; seconds, monotonic.
+        self._working = 0
+        self._threads_after = 0.0
         self._pause = threading.Event()
         #: Set when a delivery may be due.
         self.wake = threading.Event()
@@ -103,21 +106,31 @@ class Dispatch:
 
         :param forever: wait for more instead of ending, until ``stopped``.
         """
-        with self._pool:
-            while not self._stopped():
-                self.wake.clear()
-                # Read before the claim: an attempt that ends during it may make others due.
-                busy = self._queues.busy
-                claimed = self._claim(forever)
-                self._queues.add(claimed)
-                self._check()
-                if claimed:
-                    continue
-                if not forever and not busy:
-                    break
-                self._wait()
-            self._give_back(self._queues.drain())
+        try:
+            with self._pool:
+                try:
+                    self._run(forever)
+                finally:
+                    self._give_back(self._queues.drain())
+        finally:
+            # On every way out: a lease that is renewed for no attempt would never end.
+            for token in self._queues.unfinished:
+                self._renewer.remove(DeliveryLease(token))
         return self._report
+
+    def _run(self, forever: bool) -> None:
+        while not self._stopped():
+            self.wake.clear()
+            # Read before the claim: an attempt that ends during it may make others due.
+            busy = self._queues.busy
+            claimed = self._claim(forever)
+            self._queues.add(claimed)
+            self._check()
+            if claimed:
+                continue
+            if not forever and not busy:
+                break
+            self._wait()
 
     def _wait(self) -> None:
         """Wait until a delivery may be due, checking the running attempts."""
@@ -130,8 +143,18 @@ class Dispatch:
 
     def _check(self) -> None:
         self._results.write_old()
-        if self._queues.needs_thread():
+        if time.monotonic() < self._threads_after or not self._queues.needs_thread():
+            return
+        try:
             self._pool.submit(self._work)
+        except RuntimeError:
+            # The system starts no more threads. Those that run go on; without any, another worker
+            # must get what is claimed.
+            if not self._working:
+                raise
+            self._threads_after = time.monotonic() + CLAIM_EVERY
+            extra = {"action": "deliver"}
+            _log.warning("no thread could be started", exc_info=True, extra=extra)
 
     def _claim(self, forever: bool) -> list[tuple[ClaimedDelivery, AddressOrError]]:
         if self._queues.full:
@@ -140,7 +163,8 @@ class Dispatch:
             try:
                 if self._away:
                     self._await_database()
-                return self._claim_once()
+                if (found := self._claim_once()) is not None:
+                    return found
             except sa.exc.SQLAlchemyError as exc:
                 self._away = is_away(exc)
                 if not forever and attempt == CLAIM_ATTEMPTS - 1:
@@ -161,15 +185,21 @@ class Dispatch:
         self._pause.wait(AFTER_OUTAGE)
         self._away = False
 
-    def _claim_once(self) -> list[tuple[ClaimedDelivery, AddressOrError]]:
-        runtime = self._runtime
+    def _claim_once(self) -> list[tuple[ClaimedDelivery, AddressOrError]] | None:
+        """Claim deliveries; return ``None`` if that must be tried again after a pause."""
+        runtime, length, began = self._runtime, self._renewer.length, time.monotonic()
         with runtime.database.write() as session:
+            if time.monotonic() - began > length.total_seconds() / 2:
+                # Others waited as long for SQLite's lock, and first renew their leases.
+                self._away = True
+                return None
             found = claims.claim(
                 session,
                 runtime.clock(),
-                self._renewer.length,
+                length,
                 CLAIMED_AT_ONCE,
                 busy=self._queues.full_subscriptions(),
+                held=[one.token for one in self._renewer.held if isinstance(one, DeliveryLease)],
             )
             addresses = self._addresses(session, found)
         if found:
@@ -178,20 +208,26 @@ class Dispatch:
 
     def _work(self) -> None:
         """Attempt deliveries as long as there are any."""
-        while True:
-            one, claim_more = self._queues.take()
-            if claim_more:
-                self.wake.set()
-            if one is None:
-                break
-            self._deliver(*one)
-        self._results.write()
+        with self._counting:
+            self._working += 1
+        try:
+            while True:
+                one, claim_more = self._queues.take()
+                if claim_more:
+                    self.wake.set()
+                if one is None:
+                    break
+                self._deliver(*one)
+            self._results.write()
+        finally:
+            with self._counting:
+                self._working -= 1
 
     def _deliver(self, claimed: ClaimedDelivery, address: AddressOrError) -> None:
         try:
             outcome = self._attempt(claimed, address)
             decision = self._decide(claimed, outcome, address)
-        except Exception:
+        except BaseException:
             # Any error of this package's own: the lease ends, and a worker attempts it again.
             _log.exception("a delivery failed", extra=extra_of(claimed, "delivery_error"))
             self._queues.attempt_ended(claimed, None)

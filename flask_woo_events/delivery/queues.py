@@ -81,6 +81,12 @@ class SubscriptionQueues(t.Generic[Item]):
             return bool(self._unfinished)
 
     @property
+    def unfinished(self) -> frozenset[str]:
+        """The tokens of claims that are not finished."""
+        with self._lock:
+            return frozenset(self._unfinished)
+
+    @property
     def waiting(self) -> bool:
         """A delivery is not attempted yet."""
         return self._waiting > 0

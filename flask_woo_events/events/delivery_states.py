@@ -29,6 +29,8 @@ queued, retry -> created   ``redeliver``            An operator redelivers it.
 delivered, new -> created  ``replay``               An operator replays its events (*).
 unsettled -> created       ``move``                 The callback URL was changed.
 unsettled -> queued        ``move``                 The callback URL was removed.
+created, retry -> due      ``make_due``             Its row was repaired.
+leased -> as before        ``end_leases``           Its row was repaired.
 =========================  =======================  ============================================
 
 (*) ``queued`` if the subscription is inactive. Unsettled: created, retry and queued.
@@ -107,12 +109,19 @@ class DeliveryLease:
         """Fields of a log record."""
         return {"claim": self.token}
 
-    def renew(self, session: orm.Session, until: dt.datetime) -> None:
-        """Extend the lease of those deliveries whose attempt has not ended."""
+    def renew(self, session: orm.Session, until: cabc.Callable[[], dt.datetime]) -> None:
+        """Extend the lease of those deliveries whose attempt has not ended.
+
+        :param until: returns the end of the lease; called once the rows are locked.
+        """
+        mine = sa.select(Delivery.subscription_id).where(Delivery.lease_token == self.token)
+        numbers = session.scalars(mine.distinct()).all()
+        locked = sa.select(Subscription.id).where(Subscription.id.in_(numbers))
+        session.execute(locked.order_by(Subscription.id).with_for_update()).all()
         session.execute(
             sa.update(Delivery)
             .where(Delivery.lease_token == self.token)
-            .values(lease_until=until)
+            .values(lease_until=until())
             .execution_options(synchronize_session=False)
         )
 
@@ -287,5 +296,25 @@ def move(
         .where(Delivery.subscription_id.in_(subscription_ids), Delivery.status.in_(UNSETTLED))
         # A worker that is delivering to the old URL at this moment loses its lease.
         .values(**values, lease_token=None, lease_until=None, updated_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def make_due(session: orm.Session, delivery_ids: cabc.Sequence[int], now: dt.datetime) -> None:
+    """Make deliveries due now that would never be, as after a clock that was wrong."""
+    session.execute(
+        sa.update(Delivery)
+        .where(Delivery.id.in_(delivery_ids), Delivery.status.in_(TRYABLE))
+        .values(due_at=now, updated_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def end_leases(session: orm.Session, delivery_ids: cabc.Sequence[int]) -> None:
+    """End leases that would not end by themselves, as after a clock that was wrong."""
+    session.execute(
+        sa.update(Delivery)
+        .where(Delivery.id.in_(delivery_ids))
+        .values(lease_token=None, lease_until=None)
         .execution_options(synchronize_session=False)
     )

@@ -34,21 +34,24 @@ class CoverageCounts:
 def add(
     session: orm.Session, instance_id: int, resource: str, counts: CoverageCounts, now: dt.datetime
 ) -> None:
-    """Add to the numbers of a resource; they may be negative."""
+    """Add to the numbers of a resource.
+
+    What is added may be negative, the sum is not: several webhooks may follow one missed change.
+    """
     values = {name: number for name, number in dataclasses.asdict(counts).items() if number}
     if not values:
         return
     update = sa.update(WebhookCoverage).where(
         WebhookCoverage.instance_id == instance_id, WebhookCoverage.resource == resource
     )
+    sums = {name: getattr(WebhookCoverage, name) + number for name, number in values.items()}
     update = update.values(
-        {name: getattr(WebhookCoverage, name) + number for name, number in values.items()}
+        {name: sa.case((total < 0, 0), else_=total) for name, total in sums.items()}
     )
     update = update.execution_options(synchronize_session=False)
     if session.connection().execute(update).rowcount == 0:
-        session.add(
-            WebhookCoverage(instance_id=instance_id, resource=resource, since=now, **values)
-        )
+        first = {name: max(number, 0) for name, number in values.items()}
+        session.add(WebhookCoverage(instance_id=instance_id, resource=resource, since=now, **first))
         session.flush()
 
 
@@ -65,7 +68,7 @@ def of_instance(
         row.resource: (
             CoverageCounts(
                 told=row.told,
-                missed=row.missed,
+                missed=max(row.missed, 0),  # Earlier releases counted below zero.
                 late=row.late,
                 repeated=row.repeated,
                 wrong=row.wrong,

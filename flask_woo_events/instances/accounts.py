@@ -140,9 +140,14 @@ def remove_user(session: orm.Session, name: str, organization: str) -> None:
     :raises ConflictError: the user is the last one and there are instances.
     """
     home = _organization(session, organization)
+    if home is not None:
+        # A user who is removed meanwhile must not become the heir.
+        session.refresh(home, with_for_update={"key_share": True})
     user = home and _user(session, home.id, name)
     if home is None or user is None:
         raise NotFoundError(f"{organization} has no user {name!r}; see: flask woo users list")
+    # Nor must an instance that is connected meanwhile be deleted with its user.
+    session.refresh(user, with_for_update=True)
     heir = session.scalars(
         sa.select(User.id)
         .where(User.organization_id == home.id, User.id != user.id)

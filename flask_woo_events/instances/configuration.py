@@ -10,7 +10,7 @@ import json
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import Configuration
+from ..db.models import Configuration, Instance
 from ..errors import NotFoundError
 from ..values.crypto import Cipher
 from ..values.validation import MASK
@@ -135,9 +135,17 @@ def key_of_entry(session: orm.Session, instance_id: int, entry_id: int) -> str:
     raise NotFoundError("No configuration found")
 
 
-def rotate(session: orm.Session, cipher: Cipher) -> int:
-    """Encrypt every secret again with the newest key, and return their number."""
-    rows = session.scalars(sa.select(Configuration).where(Configuration.sealed)).all()
+def rotate(session: orm.Session, cipher: Cipher, instance_id: int) -> int:
+    """Encrypt an instance's secrets again with the newest key, and return their number.
+
+    The instance is locked first, as a change of its configuration does.
+    """
+    session.get(Instance, instance_id, with_for_update={"key_share": True})
+    rows = session.scalars(
+        sa.select(Configuration).where(
+            Configuration.instance_id == instance_id, Configuration.sealed
+        )
+    ).all()
     for row in rows:
         row.value = cipher.rotate(row.value)
     session.flush()

@@ -76,7 +76,7 @@ def change(
         instance.store_facts = _shown(facts)
         # Another address of the same store: its users prove that.
         instance.belief = {**(instance.belief or {}), "root": facts.get("root", "")}
-    if wanted.reconnects or not instance.events_enabled:
+    if wanted.reconnects or facts is not None or not instance.events_enabled:
         _interrupt(instance)
     configuration.retire_key(session, cipher, instance_id, wanted.texts, now)
     _apply(session, cipher, instance, wanted, now, facts or {})
@@ -157,7 +157,8 @@ def poll_now(session: orm.Session, caller: Caller, instance_id: int, now: dt.dat
         raise ConflictError("This instance is not polled: it is paused, or its events are off")
     for poller in pollers.of_instance(session, instance_id):
         poller.retry_at = None
-    instance.next_poll_at, instance.regular_poll_at = now, None
+    # A poll under way sees by the new date that another one was asked for.
+    instance.next_poll_at = instance.regular_poll_at = now
     session.flush()
 
 

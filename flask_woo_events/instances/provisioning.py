@@ -5,9 +5,12 @@ The API, the console, the commands and the connect flow all go through this modu
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import contextlib
 import logging
 import typing as t
+
+from sqlalchemy import orm
 
 from ..errors import SecretError, TransportError
 from ..runtime import Runtime
@@ -26,28 +29,35 @@ def create(
     caller: Caller,
     request: InstanceRequest,
     base: str,
-    *,
-    register_later: bool = False,
 ) -> tuple[int, str]:
     """Connect a store, and return the instance's id and token.
 
     Only the token's hash is stored, so the token cannot be read again.
 
     :param base: URL at which the store reaches the API, with its prefix.
-    :param register_later: leave the registration of webhooks to a worker.
     :raises InputError: names the field that is wrong or missing.
     :raises ConfigurationError: the instance needs webhooks and ``base`` is empty.
     :raises TransportError: the store does not answer, or refuses the keys.
     """
+    cipher = runtime.cipher
+    wanted, facts = checked(runtime, request, base)
+    with runtime.database.write() as session:
+        created = lifecycle.create(session, cipher, caller, wanted, facts, runtime.clock())
+    register(runtime, created[0], base)
+    return created
+
+
+def checked(
+    runtime: Runtime, request: InstanceRequest, base: str
+) -> tuple[InstanceSpec, dict[str, t.Any]]:
+    """Check the store of a new instance; return its specification and what the store reports.
+
+    The parameters and exceptions are those of :func:`create`.
+    """
     wanted = specification.plan(request)
     if wanted.configuration.vendor_type == "webhook" and wanted.configuration.enabled:
         webhooks.require_base(base)
-    cipher = runtime.cipher
-    facts = ask(runtime, wanted)
-    with runtime.database.write() as session:
-        created = lifecycle.create(session, cipher, caller, wanted, facts, runtime.clock())
-    register(runtime, created[0], base, later=register_later)
-    return created
+    return wanted, ask(runtime, wanted)
 
 
 def change(
@@ -61,6 +71,7 @@ def change(
     before: CurrentSpec | None = None,
     reconnect: bool = False,
     register_later: bool = False,
+    also: cabc.Callable[[orm.Session], None] = lambda _: None,
 ) -> None:
     """Apply a request to an instance.
 
@@ -71,6 +82,7 @@ def change(
     :param before: the current instance, if the caller has read it already.
     :param reconnect: check the store in any case, and enable disabled pollers.
     :param register_later: leave the registration of webhooks to a worker.
+    :param also: called in the transaction of the change, at its end.
     :raises InputError: names the field that is wrong or missing.
     :raises TransportError: the store does not answer, or refuses the keys.
     """
@@ -91,6 +103,7 @@ def change(
         instance = lifecycle.change(session, cipher, caller, instance_id, wanted, facts, now)
         if reconnect:
             lifecycle.enable_pollers(session, instance, now)
+        also(session)
         hooked = bool(instance.hooks)
     if hooked and wanted.configuration.vendor_type != "webhook":
         _unregister(runtime, instance_id)

@@ -10,7 +10,9 @@ import collections.abc as cabc
 import contextlib
 import dataclasses
 import datetime as dt
+import functools
 import json
+import logging
 import typing as t
 import urllib.parse
 
@@ -18,16 +20,24 @@ import itsdangerous
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import Configuration, Connection, Instance, User
-from ..errors import ConfigurationError, InputError, NotFoundError, WooEventsError
+from ..db.models import Configuration, Connection, Instance, Organization
+from ..errors import (
+    ConfigurationError,
+    InputError,
+    NotFoundError,
+    SchemaError,
+    WooEventsError,
+)
 from ..runtime import Runtime
 from ..values.crypto import Cipher, hash_token, new_token
 from ..values.validation import validated
 from ..woocommerce.access import StoreAccess
 from ..woocommerce.client import store_root
-from . import provisioning, specification
+from . import accounts, lifecycle, provisioning, specification, webhooks
 from .accounts import Caller
 from .requests import InstanceRequest
+
+_log = logging.getLogger(__name__)
 
 #: Paths below the API's prefix.
 PATH = "/connect"
@@ -37,11 +47,14 @@ RETURN_PATH = f"{PATH}/return"
 APP_NAME = "Flask Woo Events"
 #: Time for an approval.
 VALID = dt.timedelta(hours=1)
+#: Time after which keys that arrived have led to a result, or the attempt was interrupted.
+ENDED_AFTER = dt.timedelta(minutes=5)
 #: Time for which the result of an approval is kept.
 REMEMBERED = dt.timedelta(days=1)
 #: Default lifetime of an invitation.
 INVITED = dt.timedelta(days=7)
 _SALT = "flask_woo_events.invitation"
+_NO_RESULT = "The store's keys did not arrive, or could not be stored. Connect the store again"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,6 +107,7 @@ def invite(
         {
             "o": caller.organization_id,
             "u": caller.user_id,
+            "f": _fingerprint(runtime, caller),
             "s": root,
             "r": runtime.cipher.encrypt(json.dumps(wanted)) if wanted else "",
             "e": int((runtime.clock() + valid).timestamp()),
@@ -114,18 +128,27 @@ def read_invitation(runtime: Runtime, token: str) -> Invitation:
     try:
         said = _serializer(runtime).loads(token)
         caller = Caller(organization_id=said["o"], user_id=said["u"])
-        expires, store, request = said["e"], said["s"], said["r"]
+        user, expires, store, request = said["f"], said["e"], said["s"], said["r"]
     except (itsdangerous.BadData, KeyError, TypeError) as exc:
         raise refused from exc
-    query = sa.select(User.id).where(
-        User.id == caller.user_id, User.organization_id == caller.organization_id
-    )
-    with runtime.database.read() as session:
-        known = session.scalars(query).one_or_none()
-    if known is None or expires <= runtime.clock().timestamp():
+    try:
+        known = _fingerprint(runtime, caller)
+    except NotFoundError as exc:
+        raise refused from exc
+    if known != user or expires <= runtime.clock().timestamp():
         raise refused
     wanted = json.loads(runtime.cipher.decrypt(request)) if request else {}
     return Invitation(caller=caller, store_url=store, request=wanted)
+
+
+def _fingerprint(runtime: Runtime, caller: Caller) -> str:
+    """Return what another user does not have, even with the same id.
+
+    :raises NotFoundError: the user was removed.
+    """
+    with runtime.database.read() as session:
+        person = accounts.person(session, caller)
+    return hash_token(f"invitation {person.fingerprint}")[:16]
 
 
 def begin(
@@ -193,12 +216,10 @@ def finish(runtime: Runtime, state: str, key: str, secret: str, base: str) -> in
         access = StoreAccess(row.store_url, key, secret)
         kept = json.loads(runtime.cipher.decrypt(row.request))
     try:
-        instance_id = _connect(runtime, caller, kept["request"], access, base)
-    except WooEventsError as exc:
-        _end(runtime, number, error=str(exc))
+        return _connect(runtime, caller, number, _request(kept["request"], access), access, base)
+    except Exception as exc:
+        _fail(runtime, number, exc)
         raise
-    _end(runtime, number, instance_id=instance_id)
-    return instance_id
 
 
 def outcome(runtime: Runtime, state: str) -> ConnectionResult:
@@ -212,10 +233,13 @@ def outcome(runtime: Runtime, state: str) -> ConnectionResult:
         if row is None:
             raise NotFoundError("This connection is unknown or expired; connect the store again")
         kept = json.loads(runtime.cipher.decrypt(row.request))
+        error, over = row.error, row.expires_at + ENDED_AFTER <= runtime.clock()
+        if row.instance_id is None and error is None and over:
+            error = _NO_RESULT
         return ConnectionResult(
             store_url=row.store_url,
             instance_id=row.instance_id,
-            error=row.error,
+            error=error,
             back=kept["back"],
             page=kept["page"],
         )
@@ -261,35 +285,60 @@ def _claim(session: orm.Session, state: str, now: dt.datetime) -> Connection:
     return session.scalars(sa.select(Connection).where(Connection.state_hash == known)).one()
 
 
-def _end(
-    runtime: Runtime, number: int, *, instance_id: int | None = None, error: str | None = None
-) -> None:
-    with runtime.database.write() as session:
-        session.execute(
-            sa.update(Connection)
-            .where(Connection.id == number)
-            .values(instance_id=instance_id, error=error)
-            .execution_options(synchronize_session=False)
-        )
+def _end(session: orm.Session, number: int, instance_id: int) -> None:
+    session.execute(
+        sa.update(Connection)
+        .where(Connection.id == number)
+        .values(instance_id=instance_id)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _fail(runtime: Runtime, number: int, exc: Exception) -> None:
+    """Store why an approval failed, unless its instance is stored already."""
+    try:
+        with runtime.database.write() as session:
+            session.execute(
+                sa.update(Connection)
+                .where(Connection.id == number, Connection.instance_id.is_(None))
+                .values(error=str(exc) if isinstance(exc, WooEventsError) else _NO_RESULT)
+                .execution_options(synchronize_session=False)
+            )
+    except (sa.exc.SQLAlchemyError, SchemaError):
+        # The page shows the failure after ENDED_AFTER.
+        extra = {"action": "connect"}
+        _log.warning("the failure of a connection could not be stored", exc_info=True, extra=extra)
 
 
 def _connect(
     runtime: Runtime,
     caller: Caller,
-    request: cabc.Mapping[str, t.Any],
+    number: int,
+    wanted: InstanceRequest,
     access: StoreAccess,
     base: str,
 ) -> int:
-    wanted = _request(request, access)
+    """Create or change the instance of a store, with the result of its approval in one commit."""
+    # The store waits for our answer, so a worker registers the webhooks.
     with runtime.database.read() as session:
         known = _connected(session, caller, access.url)
-    # The store waits for our answer, so a worker registers the webhooks.
     if known is None:
-        return provisioning.create(runtime, caller, wanted, base, register_later=True)[0]
+        spec, facts = provisioning.checked(runtime, wanted, base)
+        with runtime.database.write() as session:
+            # Another approval of this store may have ended meanwhile.
+            home = caller.organization_id
+            session.get_one(Organization, home, with_for_update={"key_share": True})
+            known, now = _connected(session, caller, access.url), runtime.clock()
+            if known is None:
+                created = lifecycle.create(session, runtime.cipher, caller, spec, facts, now)[0]
+                webhooks.enroll(session, created, base, now)
+                _end(session, number, created)
+                return created
     keys = {"oauth.api.key": access.consumer_key, "oauth.api.secret": access.consumer_secret}
     provisioning.change(
         runtime, caller, known, InstanceRequest(configuration=keys), base,
         partial=True, reconnect=True, register_later=True,
+        also=functools.partial(_end, number=number, instance_id=known),
     )  # fmt: skip
     return known
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import contextlib
 import dataclasses
 import datetime as dt
@@ -11,7 +12,7 @@ import urllib.parse
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.leases import GuardLease, LeaseRenewer
+from ..db.leases import LeaseRenewer, claim_guard, is_enabled
 from ..db.models import Instance, PollerState
 from ..errors import (
     ConfigurationError,
@@ -37,6 +38,7 @@ RETRY_AFTER = dt.timedelta(minutes=2)
 class _Wanted:
     """The webhooks that an instance needs."""
 
+    vendor_type: str
     access: StoreAccess
     hook: Hook
     url: str
@@ -69,9 +71,11 @@ def reconcile(runtime: Runtime, instance_id: int) -> WebhookCheck:
     except TransportError as exc:
         reason = getattr(exc, "said", "") or str(exc)
         found = WebhookCheck(tuple(Webhook(topic, error=reason) for topic in wanted.topics))
-        _keep(runtime, instance_id, found)
+        _keep(runtime, instance_id, wanted, found)
         raise
-    _keep(runtime, instance_id, found)
+    if not _keep(runtime, instance_id, wanted, found):
+        # The instance was deleted, or went over to polling, while they were registered.
+        _registrar(runtime, wanted).remove()
     return found
 
 
@@ -100,11 +104,15 @@ def remove(runtime: Runtime, instance_id: int) -> int:
 
     :raises TransportError: the store does not answer.
     """
+    with runtime.database.read() as session:
+        due_before = session.get_one(Instance, instance_id).hooks_due_at
     removed = _registrar(runtime, _read_wanted(runtime, instance_id)).remove()
     with runtime.database.write() as session:
-        instance = session.get(Instance, instance_id)
+        instance = session.get(Instance, instance_id, with_for_update={"key_share": True})
         if instance is not None:
-            instance.hooks, instance.hooks_due_at = [], None
+            instance.hooks = []
+            if instance.hooks_due_at == due_before:
+                instance.hooks_due_at = None
     return removed
 
 
@@ -117,11 +125,7 @@ def rotate(runtime: Runtime, instance_id: int) -> WebhookCheck:
 
 def due(runtime: Runtime) -> list[int]:
     """Return the instances whose webhooks are due for a check."""
-    query = sa.select(Instance.id).where(
-        Instance.hooks_due_at <= runtime.clock(),
-        Instance.events_enabled,
-        sa.not_(Instance.disabled),
-    )
+    query = sa.select(Instance.id).where(Instance.hooks_due_at <= runtime.clock(), is_enabled())
     with runtime.database.read() as session:
         return list(session.scalars(query.order_by(Instance.hooks_due_at)))
 
@@ -131,16 +135,10 @@ def guard(runtime: Runtime, keeper: LeaseRenewer, instance_id: int) -> None:
 
     :param keeper: renews the claim, so that another worker takes over if this one is killed.
     """
-    until = keeper.until()
     with runtime.database.write() as session:
-        taken = session.connection().execute(
-            sa.update(Instance)
-            .where(Instance.id == instance_id, Instance.hooks_due_at <= runtime.clock())
-            .values(hooks_due_at=until)
-        )
-    if taken.rowcount != 1:
+        lease = claim_guard(session, instance_id, runtime.clock, keeper.length)
+    if lease is None:
         return
-    lease = GuardLease(instance_id, until)
     try:
         with keeper.hold(lease):
             reconcile(runtime, instance_id)
@@ -150,28 +148,32 @@ def guard(runtime: Runtime, keeper: LeaseRenewer, instance_id: int) -> None:
     finally:
         # Without effect if the result was written, because that set the next due time.
         with contextlib.suppress(LeaseLostError), runtime.database.write() as session:
-            lease.renew(session, runtime.clock() + RETRY_AFTER)
+            lease.release(session, lambda: runtime.clock() + RETRY_AFTER)
 
 
 def _read_wanted(runtime: Runtime, instance_id: int) -> _Wanted:
     with runtime.database.read() as session:
-        instance = session.get_one(Instance, instance_id)
-        names = [
-            endpoints.resolve(poller.configuration["url"]).hub_name
-            for poller in pollers.of_instance(session, instance_id)
-            if poller.selected and poller.state != PollerState.DISABLED
-        ]
-        hook = Hook(instance_id, instance.hooks_epoch)
-        base = require_base(runtime.settings.public_url or instance.hooks_base)
-        return _Wanted(
-            access=access.load_access(session, runtime.cipher, instance_id),
-            hook=hook,
-            url=webhook_urls.url(base, runtime.settings.encryption_keys, hook),
-            topics=topics(names),
-            distrusted=frozenset(
-                int(one["id"]) for one in instance.hooks if one.get("distrusted") and one.get("id")
-            ),
-        )
+        return _wanted(session, runtime, session.get_one(Instance, instance_id))
+
+
+def _wanted(session: orm.Session, runtime: Runtime, instance: Instance) -> _Wanted:
+    names = [
+        endpoints.resolve(poller.configuration["url"]).hub_name
+        for poller in pollers.of_instance(session, instance.id)
+        if poller.selected and poller.state != PollerState.DISABLED
+    ]
+    hook = Hook(instance.id, instance.hooks_epoch)
+    base = require_base(runtime.settings.public_url or instance.hooks_base)
+    return _Wanted(
+        vendor_type=instance.vendor_type,
+        access=access.load_access(session, runtime.cipher, instance.id),
+        hook=hook,
+        url=webhook_urls.url(base, runtime.settings.encryption_keys, hook),
+        topics=topics(names),
+        distrusted=frozenset(
+            int(one["id"]) for one in instance.hooks if one.get("distrusted") and one.get("id")
+        ),
+    )
 
 
 def _registrar(runtime: Runtime, wanted: _Wanted) -> Registrar:
@@ -222,22 +224,37 @@ def require_base(base: str | None) -> str:
     return base
 
 
-def _keep(runtime: Runtime, instance_id: int, found: WebhookCheck) -> None:
-    """Store the state of the webhooks and the time of the next check."""
-    now = runtime.clock()
+def _keep(runtime: Runtime, instance_id: int, checked: _Wanted, found: WebhookCheck) -> bool:
+    """Store the state of the webhooks and the time of the next check.
+
+    :param checked: what the instance needed when the check began.
+    :return: whether the instance still uses webhooks.
+    """
     with runtime.database.write() as session:
-        instance = session.get(Instance, instance_id, with_for_update=True)
-        if instance is None:
-            return
+        instance = session.get(Instance, instance_id, with_for_update={"key_share": True})
+        if instance is None or "webhook" == checked.vendor_type != instance.vendor_type:
+            return False
+        now, wanted = runtime.clock(), _wanted(session, runtime, instance)
+        distrusted = wanted.distrusted - checked.distrusted
         before = {str(one.get("topic")): one for one in instance.hooks}
-        instance.hooks = [dataclasses.asdict(one) for one in found.webhooks]
-        minutes = dt.timedelta(minutes=runtime.settings.hook_check_minutes)
-        instance.hooks_due_at = now + (minutes if found.healthy else RETRY_AFTER)
+        instance.hooks = [
+            dataclasses.asdict(one) | ({"distrusted": True} if one.id in distrusted else {})
+            for one in found.webhooks
+        ]
+        if instance.disabled or not instance.events_enabled:
+            instance.hooks_due_at = None
+        elif wanted != checked:
+            # A change, or a wrong signature, since the check began.
+            instance.hooks_due_at = now
+        else:
+            minutes = dt.timedelta(minutes=runtime.settings.hook_check_minutes)
+            instance.hooks_due_at = now + (minutes if found.healthy else RETRY_AFTER)
         if before and found.repaired:
             notices.add(instance, "webhooks", _notice(found), now)
         if found.repaired:
             # Also at the first registration: a poll may have run before it.
             poll_missed(session, now, Instance.id == instance_id)
+    return True
 
 
 def _notice(found: WebhookCheck) -> str:
@@ -261,13 +278,12 @@ def poll_missed(
 
     An instance that is being polled is polled once more, because it may have read too early.
     """
-    immediately = sa.literal(now, Instance.next_poll_at.type)
-    soon = sa.case((Instance.next_poll_at > now, immediately), else_=Instance.next_poll_at)
-    session.execute(
-        sa.update(Instance)
-        .where(Instance.next_poll_at.is_not(None), *which)
-        .values(next_poll_at=soon, regular_poll_at=now)
-        .execution_options(synchronize_session=False)
+    due, immediately = Instance.next_poll_at, sa.literal(now, Instance.next_poll_at.type)
+    _update(
+        session,
+        which,
+        next_poll_at=sa.case((due > now, immediately), else_=due),
+        regular_poll_at=sa.case((due.is_not(None), immediately), else_=Instance.regular_poll_at),
     )
 
 
@@ -281,12 +297,25 @@ def check_soon(
 
     :param lease: length of a claim; webhooks that a worker is checking are left out.
     """
-    session.execute(
-        sa.update(Instance)
-        .where(Instance.hooks_due_at > now + lease, *which)
-        .values(hooks_due_at=now)
-        .execution_options(synchronize_session=False)
-    )
+    due, immediately = Instance.hooks_due_at, sa.literal(now, Instance.hooks_due_at.type)
+    _update(session, which, hooks_due_at=sa.case((due > now + lease, immediately), else_=due))
+
+
+def _update(
+    session: orm.Session,
+    which: cabc.Sequence[sa.ColumnElement[bool] | orm.InstrumentedAttribute[bool]],
+    **values: sa.ColumnElement[dt.datetime | None],
+) -> None:
+    """Update instances one after the other, by their ids.
+
+    MariaDB would find them by the index of a date, and lock that before the row. A change of the
+    row locks them the other way round.
+    """
+    ids = session.scalars(sa.select(Instance.id).where(*which).order_by(Instance.id)).all()
+    table = Instance.__table__
+    update = sa.update(table).where(table.c.id == sa.bindparam("instance_id")).values(values)  # type: ignore[arg-type]
+    if ids:
+        session.execute(update, [{"instance_id": one} for one in ids])
 
 
 def enroll(session: orm.Session, instance_id: int, base: str, due: dt.datetime) -> bool:
@@ -295,8 +324,10 @@ def enroll(session: orm.Session, instance_id: int, base: str, due: dt.datetime) 
     :param base: URL at which stores reach the API.
     :param due: time of the first check by a worker.
     """
-    instance = session.get_one(Instance, instance_id)
-    if instance.vendor_type != "webhook" or not instance.events_enabled or instance.disabled:
+    instance = session.get(Instance, instance_id, with_for_update={"key_share": True})
+    if instance is None or instance.vendor_type != "webhook":
+        return False
+    if not instance.events_enabled or instance.disabled:
         return False
     instance.hooks_due_at = due
     instance.hooks_base = base

@@ -10,6 +10,7 @@ import logging
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from ..db.database import is_away
 from ..db.leases import InstanceLease, LeaseRenewer, is_free
 from ..db.models import Instance, Poller, PollerState, Source
 from ..errors import AnotherStoreError, SecretError, StoreError, TransportError
@@ -100,6 +101,7 @@ class InstancePoll(InstanceRun):
     def _release(
         self,
         session: orm.Session,
+        instance: Instance,
         lease: InstanceLease,
         started: dt.datetime,
         reports: list[PollReport],
@@ -107,8 +109,10 @@ class InstancePoll(InstanceRun):
         """Make the instance due when its interval ends or a failed poller may retry."""
         usage.add(session, lease.instance_id, reports, started)
         held, again = lease.instance_id in self._holding, lease.instance_id in self._again
-        instance = session.get(Instance, lease.instance_id)
-        if self._stopped() or self._only is not None or instance is None:
+        regular = lease.regular_poll_at
+        # A poll that was asked for during this one is due: this one may have read too early.
+        asked = instance.regular_poll_at != regular
+        if self._stopped() or self._only is not None or asked:
             lease.release(session, None, None)
             return
         if held or again:
@@ -116,8 +120,6 @@ class InstancePoll(InstanceRun):
             at = self._runtime.clock() + max(wait, SOON)
             lease.release(session, at, at)
             return
-        regular = instance.regular_poll_at
-        # If it became due during this poll, it stays due: a poll was asked for after the start.
         ahead = self._forced and regular is not None and regular > self._runtime.clock()
         if ahead or regular is None or regular <= started:
             regular = started + (dt.timedelta(minutes=instance.refresh_minutes) or NEVER)
@@ -129,6 +131,11 @@ class InstancePoll(InstanceRun):
             )
         ).one()
         lease.release(session, min(regular, retry or regular), regular)
+
+    def _give_back(self, session: orm.Session, lease: InstanceLease, exc: BaseException) -> None:
+        # Not sooner than after a killed worker, so that the store is not read again and again.
+        wait = self._renewer.length if is_away(exc) else SOON
+        lease.postpone(session, self._runtime.clock() + wait)
 
     def _work(self, lease: InstanceLease, started: dt.datetime, reports: list[PollReport]) -> None:
         self._holding.discard(lease.instance_id)
@@ -148,7 +155,7 @@ class InstancePoll(InstanceRun):
             reports += self._held(lease, poll, self._hold(lease, poll, exc, started))
         if belief.to_json() != before:
             with self._database.write() as session:
-                lease.renew(session, self._renewer.until())
+                lease.renew(session, self._renewer.until)
                 belief.save(session, lease.instance_id)
 
     def _poll(
@@ -165,7 +172,7 @@ class InstancePoll(InstanceRun):
             self._close(run, journal, gate.waiting.get(run.stream.poller_id))
         if journal.changed:
             with self._database.write() as session:
-                journal.save(session, lease, self._renewer.until())
+                journal.save(session, lease, self._renewer.until)
         self._conclude(poll, gate)
         if any(run.recorder.older and run.recorder.again_after == AGAIN_AFTER for run in poll.runs):
             self._again.add(lease.instance_id)
@@ -189,7 +196,7 @@ class InstancePoll(InstanceRun):
         """Report the hold of each resource; it is no failure of theirs."""
         self._holding.add(lease.instance_id)
         with self._database.write() as session:
-            lease.renew(session, self._renewer.until())
+            lease.renew(session, self._renewer.until)
             for row in pollers.of_instance(session, lease.instance_id):
                 if row.selected and row.state != PollerState.DISABLED:
                     row.error = hold.text(lease.instance_id)
@@ -245,12 +252,14 @@ class InstancePoll(InstanceRun):
     def _note_waiting(self, run: ResourceRun, reason: str) -> None:
         """Show what waits at the gate; it is no failure of the resource."""
         run.report.error = reason
-        with run.recorder.transaction() as session:
+
+        def note(session: orm.Session) -> None:
             session.get_one(Poller, run.stream.poller_id).error = reason
 
+        run.recorder.transact(note)
+
     def _open(self, lease: InstanceLease, started: dt.datetime) -> tuple[PollSession, bool]:
-        with self._database.read() as session:
-            regular = _is_regular(session.get_one(Instance, lease.instance_id), started)
+        regular = _is_regular(lease, started)
         poll = open_poll_session(
             self._runtime,
             self._renewer,
@@ -277,9 +286,11 @@ class InstancePoll(InstanceRun):
         return not self._stopped()
 
     def _failed(self, poll: PollSession, run: ResourceRun, exc: Exception) -> None:
-        with run.recorder.transaction() as session:
+        def count(session: orm.Session) -> str | None:
             row = session.get_one(Poller, run.stream.poller_id)
-            disabled = self._count_failure(row, exc, poll.interval)
+            return self._count_failure(row, exc, poll.interval)
+
+        disabled = run.recorder.transact(count)
         if disabled is not None:
             self._send_disabled(run.stream.instance_id, run.stream.resource, disabled)
 
@@ -289,9 +300,9 @@ class InstancePoll(InstanceRun):
         """Count a failure of each resource that is due: without the keys none can be read."""
         reports, disabled = [], {}
         with self._database.write() as session:
-            lease.renew(session, self._renewer.until())
+            lease.renew(session, self._renewer.until)
             instance = session.get_one(Instance, lease.instance_id)
-            regular = _is_regular(instance, started)
+            regular = _is_regular(lease, started)
             interval = dt.timedelta(minutes=instance.refresh_minutes)
             for row in pollers.of_instance(session, instance.id):
                 if row.selected and self._is_due(row, started, regular):
@@ -326,6 +337,6 @@ class InstancePoll(InstanceRun):
         )
 
 
-def _is_regular(instance: Instance, started: dt.datetime) -> bool:
+def _is_regular(lease: InstanceLease, started: dt.datetime) -> bool:
     """Return whether a poll that started then is the regular one, not one after a failure."""
-    return instance.regular_poll_at is None or instance.regular_poll_at <= started
+    return lease.regular_poll_at is None or lease.regular_poll_at <= started

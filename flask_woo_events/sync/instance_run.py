@@ -10,12 +10,19 @@ import datetime as dt
 import logging
 import time
 
+import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.database import is_away
-from ..db.leases import InstanceLease, LeaseRenewer, claim_instance
+from ..db.leases import InstanceLease, LeaseRenewer, claim_instance, is_enabled
 from ..db.models import Instance
-from ..errors import AnotherStoreError, LeaseLostError, TransportError, WooEventsError
+from ..errors import (
+    AnotherStoreError,
+    LeaseLostError,
+    SchemaError,
+    TransportError,
+    WooEventsError,
+)
 from ..instances import notices
 from ..runtime import Runtime
 from .belief import Doubt, Hold
@@ -52,21 +59,56 @@ class InstanceRun(abc.ABC):
         A failing resource is reported and does not stop the others.
         """
         reports: list[PollReport] = []
-        with self._database.write() as session:
-            length = self._renewer.length
-            lease = claim_instance(session, instance_id, self._runtime.clock(), length)
+        lease = self._database.transact(lambda session: self._claim(session, instance_id))
         if lease is None:
-            return self._not_run(instance_id, "another worker is polling this instance", reports)
+            return self._not_run(instance_id, self._why_not(instance_id), reports)
         started = self._runtime.clock()
         try:
             with self._renewer.hold(lease):
                 self._work(lease, started, reports)
+            self._database.transact(
+                lambda session: self._release_locked(session, lease, started, reports)
+            )
         except LeaseLostError as exc:
             _log.warning("%s", exc, extra={"action": "lease_lost", "instance": instance_id})
             return self._not_run(instance_id, str(exc), reports)
-        with self._database.write() as session:
-            self._release(session, lease, started, reports)
+        except BaseException as exc:
+            self._abandon(lease, exc)
+            raise
         return reports
+
+    def _claim(self, session: orm.Session, instance_id: int) -> InstanceLease | None:
+        return claim_instance(session, instance_id, self._runtime.clock, self._renewer.length)
+
+    def _why_not(self, instance_id: int) -> str:
+        with self._database.read() as session:
+            query = sa.select(Instance.id).where(Instance.id == instance_id, is_enabled())
+            if session.scalar(query) is None:
+                return "this instance is paused, or its events are off"
+        return "another worker is polling this instance"
+
+    def _release_locked(
+        self,
+        session: orm.Session,
+        lease: InstanceLease,
+        started: dt.datetime,
+        reports: list[PollReport],
+    ) -> None:
+        # Locked first: a request for another poll must not be overwritten, and another worker
+        # that has the instance by now counts its usage after us.
+        instance = session.get(Instance, lease.instance_id, with_for_update={"key_share": True})
+        if instance is not None:
+            self._release(session, instance, lease, started, reports)
+
+    def _abandon(self, lease: InstanceLease, exc: BaseException) -> None:
+        """Give an instance back whose run failed, so that other work need not wait for it."""
+        try:
+            with self._database.write() as session:
+                self._give_back(session, lease, exc)
+        except Exception:
+            # The lease ends by itself.
+            extra = {"action": "give_back", **lease.extra}
+            _log.warning("an instance could not be given back", exc_info=True, extra=extra)
 
     @abc.abstractmethod
     def _not_run(self, instance_id: int, error: str, reports: list[PollReport]) -> list[PollReport]:
@@ -80,11 +122,16 @@ class InstanceRun(abc.ABC):
     def _release(
         self,
         session: orm.Session,
+        instance: Instance,
         lease: InstanceLease,
         started: dt.datetime,
         reports: list[PollReport],
     ) -> None:
-        """Count the run and release the instance."""
+        """Count the run and release the instance, whose row is locked."""
+
+    @abc.abstractmethod
+    def _give_back(self, session: orm.Session, lease: InstanceLease, exc: BaseException) -> None:
+        """Release the instance after an error, so that it is tried again, but not at once."""
 
     @abc.abstractmethod
     def _recorded(self, poll: PollSession, run: ResourceRun, batch: Batch) -> bool:
@@ -107,7 +154,7 @@ class InstanceRun(abc.ABC):
         belief.hold = hold
         _log.warning("instance %d: %s", lease.instance_id, hold.reason, extra=lease.extra)
         with self._database.write() as session:
-            lease.renew(session, self._renewer.until())
+            lease.renew(session, self._renewer.until)
             belief.save(session, lease.instance_id)
             if before is None or before.verdict is not hold.verdict:
                 text = hold.text(lease.instance_id)
@@ -151,7 +198,7 @@ class InstanceRun(abc.ABC):
                     run.recorder.record(batch, self._runtime.clock())
                     if not self._recorded(poll, run, batch):
                         break
-        except (LeaseLostError, AnotherStoreError):
+        except (LeaseLostError, AnotherStoreError, SchemaError):
             raise
         except WooEventsError as exc:
             report.error = str(exc)

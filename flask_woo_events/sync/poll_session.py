@@ -362,7 +362,7 @@ def open_poll_session(
     with runtime.database.read() as session:
         instance = session.get_one(Instance, lease.instance_id)
         client = runtime.store_client(access.load_access(session, runtime.cipher, instance.id))
-        store = PresentStore(runtime.database, client, instance.id, instance.store_facts)
+        store = PresentStore(runtime.database, client, lease, renewer, instance.store_facts)
         interval = dt.timedelta(minutes=instance.refresh_minutes)
         poll = PollSession(
             runtime, lease, client, Belief.from_json(instance.belief), store, interval

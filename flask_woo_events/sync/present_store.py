@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import contextlib
 import dataclasses
 import datetime as dt
 import typing as t
 
 from ..db.database import Database
+from ..db.leases import InstanceLease, LeaseRenewer
 from ..db.models import Instance
 from ..errors import StoreError
 from ..woocommerce.client import StoreClient
@@ -20,6 +22,7 @@ class PresentStore:
 
     Version and zone are each read at most once in the object's life, which is a poll session.
 
+    :param renewer: renews the lease with each write; who has lost it writes nothing.
     :param facts: ``Instance.store_facts``.
     """
 
@@ -27,7 +30,8 @@ class PresentStore:
         self,
         database: Database,
         client: StoreClient,
-        instance_id: int,
+        lease: InstanceLease,
+        renewer: LeaseRenewer,
         facts: cabc.Mapping[str, t.Any],
     ) -> None:
         self.state = StoreState(
@@ -35,7 +39,8 @@ class PresentStore:
         )
         self._database = database
         self._client = client
-        self._instance_id = instance_id
+        self._lease = lease
+        self._renewer = renewer
         self._asked: set[str] = set()
 
     def check_version(self, date: dt.datetime) -> None:
@@ -50,8 +55,7 @@ class PresentStore:
         version = found.get("version")
         if not version:
             return
-        with self._database.write() as session:
-            instance = session.get_one(Instance, self._instance_id, with_for_update=True)
+        with self._locked() as instance:
             facts = dict(instance.store_facts)
             before = facts.get("version")
             if before != version:
@@ -75,7 +79,13 @@ class PresentStore:
         except StoreError:
             return
         if zone and zone != self.state.zone:
-            with self._database.write() as session:
-                instance = session.get_one(Instance, self._instance_id, with_for_update=True)
+            with self._locked() as instance:
                 instance.store_facts = {**instance.store_facts, "timezone": zone}
             self.state = dataclasses.replace(self.state, zone=zone)
+
+    @contextlib.contextmanager
+    def _locked(self) -> cabc.Iterator[Instance]:
+        """Yield the instance's row in a transaction; another store may be connected by now."""
+        with self._database.write() as session:
+            self._lease.renew(session, self._renewer.until)
+            yield session.get_one(Instance, self._lease.instance_id)

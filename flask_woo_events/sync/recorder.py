@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import collections.abc as cabc
-import contextlib
 import dataclasses
 import datetime as dt
 import time
+import typing as t
 
 from sqlalchemy import orm
 
@@ -25,6 +25,8 @@ from .ledger.representation import Suspects, shows_zone
 from .present_store import PresentStore
 from .reading.base import Batch
 
+T = t.TypeVar("T")
+Notes = dict[str, t.Any]
 #: Seconds after which the cursor is written although nothing changed.
 SAVE_AFTER = 5.0
 #: Members of a cursor's memory that the recorder writes: whether objects wait for a second
@@ -40,7 +42,8 @@ class PollRecorder:
     """Records the batches of one resource in one poll.
 
     A batch with changes is committed immediately. The cursor of other batches is written from time
-    to time and at the end.
+    to time and at the end. What is kept here changes after the commit, so that a batch that could
+    not be recorded is read again.
     """
 
     def __init__(
@@ -65,7 +68,7 @@ class PollRecorder:
         self.older = 0
         self.cursor = cursor
         #: Members of the cursor's memory that are written here, whatever way of reading writes it.
-        self.notes = {name: cursor.memory[name] for name in NOTES if name in cursor.memory}
+        self.notes: Notes = {name: cursor.memory[name] for name in NOTES if name in cursor.memory}
         #: How long after an older reading a second one counts.
         self.again_after = AGAIN_AFTER
         #: Returns what of a batch may be recorded, or raises.
@@ -87,22 +90,21 @@ class PollRecorder:
         #: The cursor after an answer without objects that nothing has proved yet.
         self._withheld: Cursor | None = None
 
-    @contextlib.contextmanager
-    def transaction(self, *, ended: bool = False) -> cabc.Iterator[orm.Session]:
-        """Open a transaction that renews the lease and writes the cursor.
+    def transact(self, write: cabc.Callable[[orm.Session], T], *, ended: bool = False) -> T:
+        """Run a function in a transaction that renews the lease and writes the cursor first.
 
         :param ended: the poll reached its end.
         """
-        with self._database.write() as session:
-            self._lease.renew(session, self._renewer.until())
-            self._save_cursor(session, ended=ended)
-            yield session
-        self._saved = time.monotonic()
+        cursor = _with_notes(self.cursor, self.notes)
 
-    def _save_cursor(self, session: orm.Session, *, ended: bool = False) -> None:
-        memory = {name: kept for name, kept in self.cursor.memory.items() if name not in NOTES}
-        self.cursor = dataclasses.replace(self.cursor, memory={**memory, **self.notes})
-        save_cursor(session, self.stream.poller_id, self.cursor, ended=ended)
+        def work(session: orm.Session) -> T:
+            self._lease.renew(session, self._renewer.until)
+            save_cursor(session, self.stream.poller_id, cursor, ended=ended)
+            return write(session)
+
+        result = self._database.transact(work)
+        self.cursor, self._saved = cursor, time.monotonic()
+        return result
 
     def record(self, batch: Batch, now: dt.datetime) -> None:
         """Commit a batch with its cursor; keep only the cursor if nothing changed.
@@ -111,45 +113,61 @@ class PollRecorder:
         :raises LeaseLostError: another worker has the instance.
         """
         unrecorded = self._screen(batch.observed) if batch.observed is not None else None
+        if unrecorded is not None:
+            self._commit(batch.cursor, unrecorded, now)
+            return
         before, self.cursor = self.cursor, batch.cursor
-        if unrecorded is None and not self.matched and not self.trusts_nothing():
+        if not self.matched and not self.trusts_nothing():
             # Nothing of this answer shows whose it is; an answer of another resource may later.
             self._withheld = batch.cursor
             self.cursor = dataclasses.replace(self.cursor, at=before.at, polled_at=before.polled_at)
-        if unrecorded is not None:
-            with self.transaction() as session:
-                recorded = self._write(session, unrecorded, now)
-                if self._note(recorded, unrecorded, now):
-                    self._save_cursor(session)
-            self.events += len(recorded.emitted)
-            self.changed.update(recorded.emitted)
-            self._ledger.revision = recorded.revision
-        elif time.monotonic() - self._saved > SAVE_AFTER:
+        if time.monotonic() - self._saved > SAVE_AFTER:
             self.save()
+
+    def _commit(self, cursor: Cursor, unrecorded: ObservationBatch, now: dt.datetime) -> None:
+        def work(session: orm.Session) -> tuple[Recorded, Notes, Cursor]:
+            self._lease.renew(session, self._renewer.until)
+            recorded = self._write(session, unrecorded, now)
+            notes = self._noted(recorded, unrecorded, now)
+            saved = _with_notes(cursor, notes)
+            save_cursor(session, self.stream.poller_id, saved)
+            return recorded, notes, saved
+
+        recorded, self.notes, self.cursor = self._database.transact(work)
+        self._saved = time.monotonic()
+        self.events += len(recorded.emitted)
+        self.older += len(recorded.older)
+        self.changed.update(recorded.emitted)
+        self._ledger.revision = recorded.revision
+        self._ledger.lists_all = "unlisted" not in self.notes
 
     def hold(self, object_ids: cabc.Collection[str], now: dt.datetime) -> None:
         """Let missing objects wait for a second reading."""
-        with self.transaction() as session:
-            record.hold(session, self.stream.poller_id, object_ids, now)
-            self.notes["held"] = True
-            self._save_cursor(session)
+        cursor = _with_notes(self.cursor, {**self.notes, "held": True})
 
-    def _note(self, recorded: Recorded, observed: ObservationBatch, now: dt.datetime) -> bool:
-        unlisted = any(not seen.listed for seen in observed.observations)
-        if unlisted:
-            self.notes["unlisted"] = True
-            self._ledger.lists_all = False
-        self.older += len(recorded.older)
+        def work(session: orm.Session) -> None:
+            self._lease.renew(session, self._renewer.until)
+            save_cursor(session, self.stream.poller_id, cursor)
+            record.hold(session, self.stream.poller_id, object_ids, now)
+
+        self._database.transact(work)
+        self.cursor, self.notes["held"], self._saved = cursor, True, time.monotonic()
+
+    def _noted(self, recorded: Recorded, observed: ObservationBatch, now: dt.datetime) -> Notes:
+        """Return the notes after a batch."""
+        notes = dict(self.notes)
+        if any(not seen.listed for seen in observed.observations):
+            notes["unlisted"] = True
         if recorded.older:
-            self.notes["held"] = True
+            notes["held"] = True
             # Other objects may be older, too, and no date shows which.
-            self.notes["compare_all"] = now.isoformat()
+            notes["compare_all"] = now.isoformat()
         if recorded.deleted:
             hour = now.replace(minute=0, second=0, microsecond=0).isoformat()
-            counts = dict(self.notes.get("deleted", {}))
+            counts = dict(notes.get("deleted", {}))
             counts[hour] = counts.get(hour, 0) + recorded.deleted
-            self.notes["deleted"] = dict(sorted(counts.items())[-DELETED_HOURS:])
-        return bool(unlisted or recorded.older or recorded.deleted)
+            notes["deleted"] = dict(sorted(counts.items())[-DELETED_HOURS:])
+        return notes
 
     def deleted_lately(self, now: dt.datetime) -> int:
         """Return how many DELETED events were recorded in the last 24 hours."""
@@ -165,8 +183,7 @@ class PollRecorder:
         if ended and self._withheld is not None and self.trusts_nothing():
             at, polled_at = self._withheld.at, self._withheld.polled_at
             self.cursor = dataclasses.replace(self.cursor, at=at, polled_at=polled_at)
-        with self.transaction(ended=ended):
-            pass
+        self.transact(lambda _: None, ended=ended)
 
     def _screen(self, observed: ObservationBatch) -> ObservationBatch | None:
         self.observed += len(observed.observations)
@@ -206,3 +223,8 @@ class PollRecorder:
             names = self.stream.instance_id, self.stream.resource
             webhook_coverage.add(session, *names, missed, now)
         return recorded
+
+
+def _with_notes(cursor: Cursor, notes: Notes) -> Cursor:
+    memory = {name: kept for name, kept in cursor.memory.items() if name not in NOTES}
+    return dataclasses.replace(cursor, memory={**memory, **notes})

@@ -16,7 +16,7 @@ from .report import PollReport
 def add(
     session: orm.Session, instance_id: int, reports: cabc.Sequence[PollReport], now: dt.datetime
 ) -> None:
-    """Count one run of an instance; the caller holds its lease, so no other worker counts it."""
+    """Count one run of an instance, whose row is locked, so no other worker counts now."""
     hour = now.replace(minute=0, second=0, microsecond=0)
     counted = {
         "turns": 1,

@@ -3,59 +3,69 @@
 from __future__ import annotations
 
 import collections.abc as cabc
-import concurrent.futures
 import threading
 import typing as t
 
 
 class InstanceThreadPool:
-    """Threads that each work for one instance.
+    """Threads that each work for one instance, and end with that work.
 
-    :param threads: how many.
+    An executor would keep work for which no thread could be started, and do it much later.
+
+    :param threads: how many at most.
     :param name: the prefix of their names.
-    :param wake: set when one of them becomes free.
+    :param wake: set when one of them ends.
     """
 
     def __init__(self, threads: int, name: str, wake: threading.Event) -> None:
-        self._pool = concurrent.futures.ThreadPoolExecutor(threads, name)
-        self._threads = threads
+        self._most = threads
+        self._name = name
         self._wake = wake
         self._lock = threading.Lock()
-        self._busy: set[int] = set()
+        self._threads: dict[int, threading.Thread] = {}
 
     @property
     def busy(self) -> frozenset[int]:
         """The instances for which threads are working."""
         with self._lock:
-            return frozenset(self._busy)
+            return frozenset(self._threads)
 
     @property
     def free(self) -> int:
-        """How many threads are idle."""
+        """How many more threads may be started."""
         with self._lock:
-            return self._threads - len(self._busy)
+            return self._most - len(self._threads)
 
     def begin(self, instance_ids: cabc.Iterable[int], work: cabc.Callable[[int], object]) -> None:
-        """Start work for instances, while threads are idle; the others wait for the next call."""
+        """Start work for instances, up to the number of threads; the others wait for the next call.
+
+        :raises RuntimeError: the system starts no more threads.
+        """
         for number in instance_ids:
             with self._lock:
-                if len(self._busy) >= self._threads:
+                if len(self._threads) >= self._most:
                     return
-                if number in self._busy:
+                if number in self._threads:
                     continue
-                self._busy.add(number)
-            self._pool.submit(self._work, number, work)
+                name = f"{self._name}_{number}"
+                thread = threading.Thread(target=self._work, args=(number, work), name=name)
+                # The thread waits for the lock before it removes itself.
+                thread.start()
+                self._threads[number] = thread
 
     def _work(self, number: int, work: cabc.Callable[[int], object]) -> None:
         try:
             work(number)
         finally:
             with self._lock:
-                self._busy.discard(number)
+                del self._threads[number]
             self._wake.set()
 
     def __enter__(self) -> t.Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._pool.shutdown()
+        with self._lock:
+            threads = list(self._threads.values())
+        for thread in threads:
+            thread.join()

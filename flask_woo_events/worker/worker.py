@@ -65,6 +65,8 @@ class Worker:
         #: End the pauses of loops: when a thread is free, and when a commit gives them work.
         self._wakes: list[threading.Event] = []
         self._wakes_by_work: dict[Work, threading.Event] = {}
+        #: What ended a loop.
+        self._failure: BaseException | None = None
 
     def stop(self) -> None:
         """End between two commits; from a signal handler or another thread."""
@@ -107,22 +109,40 @@ class Worker:
             return Dispatch(self._runtime, renewer, stopped=self._stop.is_set).run()
 
     def run(self) -> None:
-        """Poll and deliver until ``stop()``."""
+        """Poll and deliver until ``stop()``.
+
+        All loops end when one of them fails, so that whoever started the process starts it again.
+        """
         loops = [self._poll_loop, self._process_loop, self._watch_loop] * self._poll
         loops += [self._deliver_loop, self._purge_loop] * self._deliver
-        threads = [threading.Thread(target=loop, name=f"woo{loop.__name__}") for loop in loops]
-        for thread in threads:
-            thread.start()
+        threads = [
+            threading.Thread(target=self._run, args=(loop,), name=f"woo{loop.__name__}")
+            for loop in loops
+        ]
+        started: list[threading.Thread] = []
         self._runtime.database.listeners.append(self._wake)
         try:
+            for thread in threads:
+                thread.start()
+                started.append(thread)
             # The main thread stays free for signals.
             while not self._stop.wait(CHECK_EVERY):
                 pass
         finally:
             self._runtime.database.listeners.remove(self._wake)
             self.stop()
-            for thread in threads:
+            for thread in started:
                 thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self, loop: cabc.Callable[[], None]) -> None:
+        try:
+            loop()
+        except BaseException as exc:
+            # For example no thread could be started for its renewer.
+            self._failure = exc
+            self.stop()
 
     def _wake(self, work: Work) -> None:
         if work in self._wakes_by_work:
@@ -168,8 +188,9 @@ class Worker:
         except sa.exc.SQLAlchemyError:
             extra["action"] = "database_away"
             _log.warning("%s: the database does not answer", what, exc_info=True, extra=extra)
-        except Exception:
-            # Any error: the other instances, and the other loops, go on.
+        except BaseException:
+            # Any error, also sys.exit() of an application's receiver of a signal: the other
+            # instances, and the other loops, go on.
             _log.exception("%s failed", what, extra=extra)
         if instance_id is not None:
             # Keep the thread: the instance is still due, and would fail again immediately.

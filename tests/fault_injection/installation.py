@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from benchmarks.intake_apps import PREFIX
 from flask_woo_events.db import upgrade
+from flask_woo_events.db.clock import utc_now
 from flask_woo_events.db.database import Database
 from flask_woo_events.db.models import (
     UNSETTLED,
@@ -36,6 +37,7 @@ from flask_woo_events.simulation.loss_suite.ground_truth import truth
 from flask_woo_events.simulation.loss_suite.judge import Judge, ObjectKey, Verdict, events_in
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.values.crypto import Cipher
+from flask_woo_events.worker.consistency import contradictions
 from tests.waiting import HANG_SECONDS, wait_until
 
 from .child_processes import Child, ProcessSpawner
@@ -312,6 +314,7 @@ class Installation:
         while not self.complete and time.monotonic() < end:
             self.poll_now()
             time.sleep(0.2)
+        assert contradictions(self.database, utc_now) == []
         return self.judge.verdict(self.truth())
 
     @property

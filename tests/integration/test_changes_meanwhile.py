@@ -24,7 +24,7 @@ from flask_woo_events.instances.accounts import Caller
 from flask_woo_events.instances.requests import InstanceRequest
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.simulation.store import SimulatedStore
-from flask_woo_events.sync.instance_poll import InstancePoll
+from flask_woo_events.sync.instance_poll import InstancePoll, due_instances
 from flask_woo_events.sync.report import PollReport
 from flask_woo_events.values.crypto import Cipher
 from flask_woo_events.worker.worker import Worker
@@ -131,6 +131,19 @@ def test_backfill_during_a_poll(env: ChangingInstance, at_check: int) -> None:
     env.poll()
     env.poll()
     assert env.rows(sa.select(StoredEvent.event_type)) == ["CREATED"] * 12
+
+
+@pytest.mark.parametrize("at_check", CHECKS)
+def test_poll_that_is_asked_for_during_a_poll(env: ChangingInstance, at_check: int) -> None:
+    """A poll that a user asks for during another one follows it, since that may read too early."""
+    runtime = runtime_of(env.app)
+
+    def poll_now() -> None:
+        with runtime.database.write() as session:
+            lifecycle.poll_now(session, access.owner(session, 1), 1, runtime.clock())
+
+    env.poll_while(poll_now, at_check)
+    assert due_instances(runtime) == [1]
 
 
 def test_instance_that_is_disabled_during_its_poll(env: ChangingInstance) -> None:

@@ -49,7 +49,7 @@ def ledger_env(any_database: Database) -> LedgerEnv:
 def _take(runtime: Runtime, ledger_env: LedgerEnv) -> tuple[bool, int]:
     """Try to claim the instance and the delivery."""
     with runtime.database.write() as session:
-        lease = claim_instance(session, ledger_env.stream.instance_id, runtime.clock(), LEASE)
+        lease = claim_instance(session, ledger_env.stream.instance_id, runtime.clock, LEASE)
         claimed = claims.claim(session, runtime.clock(), LEASE, 10)
     return lease is not None, len(claimed)
 

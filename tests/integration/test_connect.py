@@ -197,6 +197,45 @@ def test_wrong_keys_connect_nothing(desk: Desk) -> None:
     assert desk.send(state) == 404
 
 
+def _refuse(desk: Desk, event: str) -> None:
+    """Let the database refuse an event, such as the insertion of a row."""
+    with desk.runtime.database.begin() as connection:
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER refuse_{event.split()[-1]} BEFORE {event} "
+            "BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+
+
+def test_an_approval_whose_database_failed(desk: Desk) -> None:
+    """The page says so, without the database's words, and the store removes its keys."""
+    state = desk.state(desk.invite())
+    _refuse(desk, "INSERT ON woo_instance")
+    desk.app.testing = False
+    assert desk.send(state) == 500
+    page = desk.returned(state).text
+    assert "could not be connected" in page
+    assert "woo_instance" not in page
+
+
+def test_an_approval_whose_failure_could_not_be_stored(desk: Desk) -> None:
+    """Nothing is connected, and the page says so a few minutes later."""
+    state = desk.state(desk.invite())
+    _refuse(desk, "UPDATE OF error, instance_id ON woo_connection")
+    desk.app.testing = False
+    assert desk.send(state) == 500
+    assert "has not sent its keys yet" in desk.returned(state).text
+    desk.runtime.clock = lambda: utc_now() + wc_auth.ENDED_AFTER
+    assert "could not be connected" in desk.returned(state).text
+    assert desk.instances() == []
+
+
+def test_an_approval_that_was_never_given(desk: Desk) -> None:
+    """When its time is over, the page no longer waits for keys."""
+    state = desk.state(desk.invite())
+    desk.runtime.clock = lambda: utc_now() + wc_auth.VALID + wc_auth.ENDED_AFTER
+    assert "could not be connected" in desk.returned(state).text
+
+
 def test_connecting_again_gives_new_keys(desk: Desk) -> None:
     """A store that is connected already keeps its instance."""
     desk.store.add_key("ck_new", "cs_new")
@@ -258,6 +297,19 @@ def test_invitations_that_do_not_work(desk: Desk) -> None:
         session.execute(sa.delete(Connection))
         session.execute(sa.delete(User))
     assert desk.open(good, store_url=desk.url).status_code == 404
+
+
+def test_invitation_of_a_removed_user(desk: Desk) -> None:
+    """Another user does not get the store of an invitation, even with the id of its sender."""
+    sent = desk.invite()
+    with desk.runtime.database.write() as session:
+        user = session.scalars(sa.select(User).where(User.name == "ann")).one()
+        again = {"organization_id": user.organization_id, "created_at": user.created_at}
+        session.delete(user)
+        session.flush()
+        session.add(User(id=user.id, name="ann", secret_hash="another", **again))
+    assert desk.open(sent, store_url=desk.url).status_code == 404
+    assert desk.open(desk.invite(), store_url=desk.url).status_code == 303
 
 
 def test_without_the_plugin_the_page_asks_for_the_store(desk: Desk) -> None:

@@ -6,6 +6,7 @@ import concurrent.futures
 import threading
 import typing as t
 
+import flask
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -13,7 +14,7 @@ from sqlalchemy import event
 from flask_woo_events.db.database import Database
 from flask_woo_events.db.group_commit import GroupCommit
 from flask_woo_events.db.models import Organization
-from tests.integration.host_app import NOW
+from tests.integration.host_app import NOW, runtime_of
 from tests.waiting import HANG_SECONDS
 
 WRITERS = 12
@@ -116,3 +117,41 @@ def test_every_write_is_made(any_database: Database, writers: int) -> None:
         written = list(pool.map(add, range(60)))
     with any_database.read() as session:
         assert set(session.scalars(sa.select(Organization.name))) == set(written)
+
+
+class _Deadlock(Exception):
+    """What PostgreSQL's driver raises for the transaction that it ended."""
+
+    sqlstate = "40P01"
+
+
+LOCKED = sa.exc.OperationalError("INSERT", None, Exception("database is locked"))
+DEADLOCK = sa.exc.OperationalError("INSERT", None, _Deadlock("deadlock detected"))
+
+
+@pytest.mark.parametrize(
+    ("errors", "written", "tries"),
+    [
+        ([LOCKED], 0, 1),
+        ([KeyError("of one item"), None, LOCKED], 1, 3),
+        ([DEADLOCK], 4, 5),
+    ],
+    ids=["locked", "locked later", "deadlock"],
+)
+def test_a_locked_database_fails_all_at_once(
+    app: flask.Flask, errors: list[Exception | None], written: int, tries: int
+) -> None:
+    """Every further try would wait as long; after a deadlock each item is tried alone."""
+    left, calls = iter(errors), []
+
+    def work(_: sa.Connection, items: t.Sequence[int]) -> t.Sequence[int]:
+        calls.append(items)
+        if (error := next(left, None)) is not None:
+            raise error
+        return items
+
+    group: GroupCommit[int, int] = GroupCommit(runtime_of(app).database, work)
+    results = group.write_all(range(4))
+    assert results[:written] == list(range(written))
+    assert [one is LOCKED for one in results[written:]] == [True] * (4 - written)
+    assert len(calls) == tries

@@ -417,14 +417,14 @@ def test_killed_reconciliation_is_taken_over(env: StoreToCallback) -> None:
     lease = GuardLease(env.instance_id, due())
     for _ in range(2):
         with runtime.database.write() as session:
-            lease.renew(session, runtime.clock() + LEASE)
+            lease.renew(session, lambda: runtime.clock() + LEASE)
         assert due() <= runtime.clock() + LEASE
     assert webhooks.due(runtime) == []
     with runtime.database.write() as session:
         session.get_one(Instance, env.instance_id).hooks_due_at = runtime.clock()
         session.flush()
         with pytest.raises(LeaseLostError):
-            lease.renew(session, runtime.clock() + LEASE)
+            lease.renew(session, lambda: runtime.clock() + LEASE)
 
 
 def test_notices_while_webhooks_cannot_be_repaired(env: StoreToCallback) -> None:
@@ -540,6 +540,49 @@ def test_coverage(env: StoreToCallback) -> None:
     output = env.app.test_cli_runner().invoke(args=["woo", "doctor"]).output
     assert "products: 3 changes" in output
     assert "and missed 1" in output
+
+
+def test_coverage_of_one_change_with_two_webhooks(env: StoreToCallback) -> None:
+    """Webhooks that follow a missed change one after the other do not count below zero."""
+    order = env.first("orders")
+    env.store.acts.status(order, "completed")
+    env.store.webhooks.send = lambda *_: 200
+    env.store.webhooks.run_queue()
+    env.arrivals()
+    for topic in ("order.created", "order.updated"):
+        assert _post(env, b'{"id":%d}' % order, topic) == 200
+        Worker(runtime_of(env.app)).settle_once()
+    tally = {one["resource"]: one for one in _shown(env)["webhookTally"]}["orders"]
+    assert (tally["missed"], tally["late"]) == (0, 2)
+
+
+def test_webhooks_of_a_paused_instance(env: StoreToCallback) -> None:
+    """They are accepted, so that the store keeps them, and not stored; a poll finds the changes."""
+    order, path = env.first("orders"), f"/instances/{env.instance_id}/enabled"
+    assert env.api.call("DELETE", path).status_code == 200
+    env.store.acts.status(order, "completed")
+    env.store.webhooks.run_queue()
+    with runtime_of(env.app).database.read() as session:
+        assert session.scalars(sa.select(Arrival.id)).all() == []
+    assert sum(row.fields["failures"] for row in env.store.shop.tables["webhooks"]) == 0
+    assert env.api.call("PUT", path).status_code == 200
+    assert ("orders", str(order), "UPDATED") in env.arrivals()
+
+
+def test_regular_poll_is_brought_forward_behind_a_retry(env: StoreToCallback) -> None:
+    """A webhook that names no object brings all resources forward, not only those that failed."""
+    runtime, minute = runtime_of(env.app), dt.timedelta(minutes=1)
+    now = runtime.clock()
+    with runtime.database.write() as session:
+        instance = session.get_one(Instance, env.instance_id)
+        instance.next_poll_at, instance.regular_poll_at = now + minute / 2, now + 60 * minute
+    assert _post(env, b'{"action":"x"}', "action.woocommerce_x") == 200
+    Worker(runtime).settle_once()
+    with runtime.database.read() as session:
+        instance = session.get_one(Instance, env.instance_id)
+    assert instance.next_poll_at == now + minute / 2
+    assert instance.regular_poll_at is not None
+    assert instance.regular_poll_at <= runtime.clock() + minute
 
 
 def test_unreachable_store_keeps_webhooks_pending(env: StoreToCallback) -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import datetime as dt
 import pathlib
 
+import alembic.command
 import pytest
 import sqlalchemy as sa
 
+from flask_woo_events.db import copy, upgrade
 from flask_woo_events.db.clock import utc_now
-from flask_woo_events.db.models import Base, Instance, StoredEvent
+from flask_woo_events.db.database import Database
+from flask_woo_events.db.models import Base, Instance, Organization, StoredEvent
+from flask_woo_events.errors import ConfigurationError
 from flask_woo_events.worker.worker import Worker
+from tests.conftest import BACKENDS
 from tests.integration.host_app import dispose, make_app, runtime_of
+from tests.integration.ledger_env import build
 from tests.integration.store_to_callback import StoreToCallback
 
 
@@ -94,6 +101,70 @@ def test_a_running_worker_is_noticed(env: StoreToCallback, tmp_path: pathlib.Pat
     said = _copy(env, f"sqlite:///{tmp_path}/moved.sqlite3")
     assert said.startswith("1: ")
     assert "Stop flask woo poll" in said
+
+
+#: A statement after which a write that has to wait fails, at once or after one second.
+IMPATIENT = {
+    "sqlite": "PRAGMA busy_timeout = 1",
+    "postgresql": "SET lock_timeout = '1ms'",
+    "mysql": "SET SESSION lock_wait_timeout = 0",
+}
+
+
+def _write(url: str) -> str:
+    """Write to a database, without waiting for others; return the error."""
+    engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+    try:
+        with engine.begin() as connection:
+            connection.execute(sa.text(IMPATIENT[engine.dialect.name]))
+            connection.execute(sa.update(Organization).values(name="written"))
+    except sa.exc.OperationalError as exc:
+        return str(exc.orig)
+    return ""
+
+
+@pytest.fixture
+def source(any_database: Database) -> cabc.Iterator[Database]:
+    """Yield a database with some rows that can be copied."""
+    build(any_database)
+    with any_database.engine.begin() as connection:
+        alembic.command.stamp(upgrade._config(connection), "head")
+    yield any_database
+    with any_database.engine.begin() as connection:
+        connection.execute(sa.text(f"DROP TABLE {upgrade.VERSION_TABLE}"))
+
+
+def test_nobody_writes_during_a_copy(
+    source: Database, any_url: str, tmp_path: pathlib.Path
+) -> None:
+    """What another process would write meanwhile would be in the old database only."""
+    errors: dict[str, str] = {}
+
+    def progress(table: str, _rows: int) -> None:
+        if table in ("woo_organization", "woo_wait"):
+            errors[table] = _write(any_url)
+
+    target = f"sqlite:///{tmp_path}/moved.sqlite3"
+    copy.copy(source, target, utc_now(), progress)
+    assert len(errors) == 2
+    assert all(errors.values())
+    assert _write(any_url) == ""
+    assert _rows(target)["woo_organization"] != _rows(any_url)["woo_organization"]
+
+
+# SQLite waits for the end of a write by itself.
+@pytest.mark.parametrize("any_url", BACKENDS[1:], indirect=True)
+def test_copy_does_not_wait_for_ever(
+    source: Database, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy is refused if another process does not end what it is writing."""
+    # PostgreSQL takes 0 as unlimited, and MariaDB wants whole seconds.
+    soon = 0.001 if source.engine.dialect.name == "postgresql" else 0
+    monkeypatch.setattr(copy, "LOCKED_WITHIN", soon)
+    with source.begin() as writing:
+        writing.execute(sa.update(Organization).values(name="written"))
+        with pytest.raises(ConfigurationError, match="A worker uses this database. Stop"):
+            copy.copy(source, f"sqlite:///{tmp_path}/moved.sqlite3", utc_now())
 
 
 @pytest.mark.parametrize("url", ["nonsense", "oracle+nothing://x", "sqlite:////nowhere/at/all"])

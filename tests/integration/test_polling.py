@@ -16,8 +16,9 @@ import sqlalchemy as sa
 
 from flask_woo_events.db.leases import LeaseRenewer, claim_instance
 from flask_woo_events.db.models import Delivery, Instance, Poller
+from flask_woo_events.instances import access, lifecycle
 from flask_woo_events.simulation.callback_receiver import Received
-from flask_woo_events.sync.instance_poll import InstancePoll
+from flask_woo_events.sync.instance_poll import InstancePoll, due_instances
 from flask_woo_events.sync.reading import presence
 from flask_woo_events.worker import worker
 from flask_woo_events.worker.worker import Worker
@@ -369,7 +370,7 @@ def test_one_worker_polls_an_instance(env: StoreToCallback) -> None:
     runtime = runtime_of(env.app)
     with runtime.database.write() as session:
         hour = dt.timedelta(hours=1)
-        assert claim_instance(session, env.instance_id, runtime.clock(), hour)
+        assert claim_instance(session, env.instance_id, runtime.clock, hour)
     (report,) = env.poll()
     assert report.requests == 0
     assert "another worker" in str(report.error)
@@ -439,3 +440,41 @@ def test_a_paused_instance_stays_paused(env: StoreToCallback) -> None:
     env.poll()
     with runtime.database.read() as session:
         assert session.scalars(sa.select(Instance.next_poll_at)).one() is None
+
+
+def test_an_instance_that_is_paused_before_its_claim(env: StoreToCallback) -> None:
+    """A worker that found an instance due before the pause sends no request to its store."""
+    runtime, number = runtime_of(env.app), env.instance_id
+    with runtime.database.write() as session:
+        session.execute(sa.update(Instance).values(next_poll_at=runtime.clock()))
+    assert due_instances(runtime) == [number]
+    with runtime.database.write() as session:
+        caller = access.owner(session, number)
+        lifecycle.set_enabled(session, caller, number, False, runtime.clock())
+    env.store.requests.clear()
+    (report,) = env.poll()
+    assert report.error == "this instance is paused, or its events are off"
+    assert not env.store.requests
+
+
+def test_page_of_a_baseline_that_was_not_recorded(
+    make_env: cabc.Callable[..., StoreToCallback],
+) -> None:
+    """A page that the database refused once is read again, and its objects are not new."""
+    orders, products = ({"url": f"/hubs/ecommerce/{one}"} for one in ("orders", "products"))
+    env = make_env("11.0", resources={"orders": orders}, WOO_EVENTS_POLL_PAGE_SIZE=2)
+    body = {"configuration": {"event.poller.configuration": {"orders": orders, "all": products}}}
+    assert env.api.call("PATCH", f"/instances/{env.instance_id}", body).status_code == 200
+    database = runtime_of(env.app).database
+    with database.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER refuse BEFORE INSERT ON woo_object "
+            "BEGIN SELECT RAISE(ABORT, 'permission denied'); END"
+        )
+    assert "permission denied" in env.errors()["all"]
+    with database.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER refuse")
+    assert env.arrivals() == set()
+    first = _first(env, "products")
+    env.store.acts.delete_for_good("products", first)
+    assert ("all", str(first), "DELETED") in env.arrivals()

@@ -14,17 +14,20 @@ import pytest
 import sqlalchemy as sa
 
 from flask_woo_events.db.database import Database
-from flask_woo_events.db.models import Object, Source, StoredEvent
+from flask_woo_events.db.models import Instance, Object, Source, StoredEvent
 from flask_woo_events.sync.ledger import digest, lookup, record
 from flask_woo_events.sync.ledger.digest import DigestFunction
 from flask_woo_events.sync.ledger.observation import Observation, ObservationBatch
 from flask_woo_events.sync.ledger.representation import StoreState
+from flask_woo_events.sync.report import PollReport
 from flask_woo_events.worker.worker import Worker
 from tests.examples import examples
 from tests.integration.frozen import FrozenDatabase
 from tests.integration.frozen_installation import FrozenInstallation, open_installation
+from tests.integration.host_app import runtime_of
 from tests.integration.ledger_env import NOW, LedgerEnv, at, build
 from tests.integration.store_to_callback import StoreToCallback, open_env
+from tests.integration.two_sessions import during_request
 
 OLD, NEW = StoreState("9.4.2", "America/New_York"), StoreState("9.5.0", "Asia/Tokyo")
 Body = dict[str, t.Any]
@@ -474,3 +477,17 @@ def test_upgrade_that_a_reconnection_found(env: StoreToCallback) -> None:
     looks.render = lambda row, related: render(looks, row, related) | {"brands": []}  # type: ignore[method-assign]
     env.store.shop.tables["products"].all_changed()
     assert env.arrivals() == set()
+
+
+def test_zone_that_a_worker_without_the_lease_reads(env: StoreToCallback) -> None:
+    """It writes nothing, since the instance may be connected to another store by now."""
+    env.store.acts.timezone("Asia/Tokyo")
+    runtime, reports = runtime_of(env.app), list[PollReport]()
+    with during_request(env.store, "GET", "/wp-json/", lambda: reports.extend(env.poll())):
+        with runtime.database.write() as session:
+            instance = session.get_one(Instance, env.instance_id)
+            instance.lease_fence += 1
+            instance.store_facts = {"timezone": "Europe/Rome"}
+    assert "taken over" in str(reports[0].error)
+    with runtime.database.read() as session:
+        assert session.get_one(Instance, env.instance_id).store_facts["timezone"] == "Europe/Rome"

@@ -29,6 +29,7 @@ from flask_woo_events.sync.ledger.digest import digest_of
 from flask_woo_events.sync.report import PollReport
 from flask_woo_events.woocommerce import endpoints
 from flask_woo_events.woocommerce.connection_check import check_store
+from flask_woo_events.worker.consistency import contradictions
 from tests.model import in_process_store
 
 INTERVAL = dt.timedelta(minutes=15)
@@ -216,6 +217,7 @@ class HistoryEnv:
         verdict = self.judge.verdict(self.truth())
         assert verdict.clean, verdict
         assert self._read_events == before, "emitted an event without a change"
+        assert contradictions(self._runtime.database, self._runtime.clock) == []
 
 
 def _untrash(env: HistoryEnv, number: int, _value: int) -> None:

@@ -27,6 +27,7 @@ from flask_woo_events.simulation.store.webhook_sender import WebhookSender
 from flask_woo_events.sync.ledger.digest import digest_of
 from flask_woo_events.sync.report import PollReport
 from flask_woo_events.sync.webhooks.process import HintProcessor
+from flask_woo_events.worker.consistency import contradictions
 from tests.integration.host_app import PREFIX, dispose, make_app, runtime_of
 from tests.integration.store_to_callback import PUBLIC, sender
 from tests.model.history_env import INTERVAL, Act, DuringPoll, HistoryEnv
@@ -311,6 +312,7 @@ class LyingEnv(HistoryEnv):
         for key in self._differing():
             wrong = counts.stays_false if key in self.receiver.wrong else counts.lost
             wrong.append(" ".join(key))
+        assert contradictions(self._runtime.database, self._runtime.clock) == []
         counts.repeated += self.receiver.repeated
         counts.versions += self.receiver.versions
         return counts

@@ -14,7 +14,7 @@ import logging
 
 from sqlalchemy import orm
 
-from ...db.leases import InstanceLease
+from ...db.leases import InstanceLease, Until
 from ...db.models import Instance, PollerState
 from ...errors import JournalBrokenError, StoreAccessError, StoreRejectedError, TransportError
 from ...instances import whole_comparison
@@ -161,7 +161,7 @@ class JournalSync:
         """Whether there is anything to save."""
         return self._page is not None or self._state.to_json() != self._before
 
-    def save(self, session: orm.Session, lease: InstanceLease, until: dt.datetime) -> None:
+    def save(self, session: orm.Session, lease: InstanceLease, until: Until) -> None:
         """Write the state, and the cursors of the resources that the journal covers."""
         lease.renew(session, until)
         if (page := self._page) is not None:

@@ -9,13 +9,16 @@ import datetime as dt
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ...db.leases import is_free
+from ...db.leases import is_enabled, is_free
 from ...db.models import Arrival, Instance
 from ...instances.webhook_urls import Hook
 from ..hint import Hint
 
 #: Webhooks that are processed together.
 BATCH_SIZE = 1_000
+#: How long the processing of webhooks stays away from an instance whose poll is due, so that every
+#: poller that looks once a second can claim it.
+LEFT_TO_POLLS = dt.timedelta(seconds=5)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,6 +40,11 @@ class PendingWebhooks:
     ids: tuple[int, ...]
 
 
+#: Instances with the secret of a webhook, or with the one after it.
+_KNOWN = (
+    Instance.id == sa.bindparam("instance_id"),
+    Instance.hooks_epoch - sa.bindparam("epoch", type_=sa.Integer) <= 1,
+)
 # Built once, and a single statement: the store waits for it.
 _ADD = (
     sa.insert(Arrival)
@@ -49,22 +57,35 @@ _ADD = (
             sa.bindparam("object_id", type_=sa.BigInteger),
             sa.bindparam("parent", type_=sa.BigInteger),
             sa.bindparam("received_at", type_=Arrival.received_at.type),
-        ).where(
-            Instance.id == sa.bindparam("instance_id"),
-            Instance.hooks_epoch - sa.bindparam("epoch", type_=sa.Integer) <= 1,
-        ),
+        ).where(*_KNOWN, is_enabled()),
     )
     .execution_options(preserve_rowcount=True)
 )  # Otherwise it is -1 on PostgreSQL.
+_FIND = sa.select(Instance.id).where(*_KNOWN)
 
 
 def add(connection: sa.Connection, received: cabc.Sequence[ReceivedWebhook]) -> list[bool]:
-    """Store webhooks.
+    """Store webhooks, but none of a paused instance: the poll after the pause reads everything.
 
-    :return: for each, whether it was stored: not if the instance does not exist or its secret is
+    :return: for each, whether it was accepted: not if the instance does not exist or its secret is
         too old.
     """
-    return [connection.execute(_ADD, _values(one)).rowcount == 1 for one in received]
+    instances = [one.hook.instance_id for one in received]
+    return _by_instance(instances, lambda at: _add(connection, _values(received[at])))
+
+
+def _add(connection: sa.Connection, values: dict[str, object]) -> bool:
+    return (
+        connection.execute(_ADD, values).rowcount == 1
+        or connection.execute(_FIND, values).first() is not None
+    )
+
+
+def _by_instance(instances: cabc.Sequence[int], do: cabc.Callable[[int], bool]) -> list[bool]:
+    """Call a function for the index of each instance, in the order in which all lock instances."""
+    order = sorted(range(len(instances)), key=instances.__getitem__)
+    done = {at: do(at) for at in order}
+    return [done[at] for at in range(len(instances))]
 
 
 def _values(one: ReceivedWebhook) -> dict[str, object]:
@@ -86,10 +107,9 @@ def ping(connection: sa.Connection, pings: cabc.Sequence[tuple[Hook, dt.datetime
     """
     query = sa.update(Instance).where(Instance.id == sa.bindparam("number"))
     query = query.values(pinged_at=sa.bindparam("now", type_=Instance.pinged_at.type))
-    return [
-        connection.execute(query, {"number": hook.instance_id, "now": now}).rowcount == 1
-        for hook, now in pings
-    ]
+    numbers = [hook.instance_id for hook, _ in pings]
+    rows = [{"number": hook.instance_id, "now": now} for hook, now in pings]
+    return _by_instance(numbers, lambda at: connection.execute(query, rows[at]).rowcount == 1)
 
 
 def trusted(session: orm.Session, instance_id: int, webhook_id: int) -> bool:
@@ -126,13 +146,18 @@ def due_instances(
 ) -> list[int]:
     """Return the instances whose pending webhooks can be processed, the longest waiting first.
 
+    An instance whose poll is due is left to it for a time after webhooks were processed.
+
     :param instance_id: only this one.
     """
-    free = is_free(Instance.lease_until, now)
+    free = sa.or_(
+        is_free(Instance.lease_until, now - LEFT_TO_POLLS),
+        sa.and_(is_free(Instance.lease_until, now), Instance.next_poll_at > now),
+    )
     query = (
         sa.select(Arrival.instance_id)
         .join(Instance, Instance.id == Arrival.instance_id)
-        .where(free, Instance.events_enabled, sa.not_(Instance.disabled))
+        .where(free, is_enabled())
         .group_by(Arrival.instance_id)
         .order_by(sa.func.min(Arrival.id))
     )

@@ -50,8 +50,8 @@ class Origins:
             return True
         fresh.noticed = known is not None and known.noticed
         if not fresh.noticed:
-            fresh.noticed = True
             self._notice(instance_id, host, fresh.host)
+            fresh.noticed = True
         return False
 
     def _read(self, instance_id: int) -> _Known:

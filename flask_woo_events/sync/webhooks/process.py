@@ -10,6 +10,7 @@ import threading
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from ...db.database import is_away
 from ...db.leases import InstanceLease, LeaseRenewer
 from ...db.models import Instance, PollerState, Source
 from ...errors import AnotherStoreError, SecretError, StoreError
@@ -70,6 +71,7 @@ class HintProcessor(InstanceRun):
     def _release(
         self,
         session: orm.Session,
+        instance: Instance,
         lease: InstanceLease,
         started: dt.datetime,
         reports: list[PollReport],
@@ -81,16 +83,30 @@ class HintProcessor(InstanceRun):
             "processed webhooks of instance %d: %d events, %d requests",
             lease.instance_id, events, requests, extra={**extra, "requests": requests},
         )  # fmt: skip
+        now = self._runtime.clock()
         if reports:
-            usage.add(session, lease.instance_id, reports, self._runtime.clock())
-        lease.release(session, None, None)
+            usage.add(session, lease.instance_id, reports, now)
+        lease.release(session, None, None, ended_at=now)
+
+    def _give_back(self, session: orm.Session, lease: InstanceLease, exc: BaseException) -> None:
+        now = self._runtime.clock()
+        if is_away(exc):
+            with self._lock:
+                failures = self._failing.get(lease.instance_id, (0, now))[0]
+                self._failing[lease.instance_id] = (failures, now + self._renewer.length)
+        else:
+            self._postpone(lease.instance_id, exc, dt.timedelta())
+        lease.release(session, None, None, ended_at=now)
 
     def _work(self, lease: InstanceLease, started: dt.datetime, reports: list[PollReport]) -> None:
         while not self._stopped() and self._process(lease, reports):
             pass
 
     def _process(self, lease: InstanceLease, reports: list[PollReport]) -> bool:
-        """Process a batch of webhooks; return false if none are left or a resource failed."""
+        """Process a batch of webhooks.
+
+        :return: false if none are left, a resource failed, or the instance's poll is due.
+        """
         with self._database.read() as session:
             pending = inbox.pending(session, lease.instance_id)
         if pending is None:
@@ -127,12 +143,12 @@ class HintProcessor(InstanceRun):
             reports += [run.report for run in poll.runs if run.reading is not None]
         if any(run.report.error for run in poll.runs):
             return False
-        with self._lock:
-            self._failing.pop(lease.instance_id, None)
         again = bool(gate.waiting) or any(run.recorder.older for run in poll.runs)
         poll_soon = again or _needs_poll(poll, pending.hints)
-        self._finish(lease, poll, pending, named, poll_soon=poll_soon)
-        return True
+        goes_on = self._finish(lease, poll, pending, named, poll_soon=poll_soon)
+        with self._lock:
+            self._failing.pop(lease.instance_id, None)
+        return goes_on
 
     def _is_ours(self, lease: InstanceLease, poll: PollSession) -> bool:
         """Return whether the instance does not hold, or its store is back."""
@@ -143,7 +159,7 @@ class HintProcessor(InstanceRun):
             self._postpone(lease.instance_id, AnotherStoreError(hold.reason), poll.interval)
             return False
         with self._database.write() as session:
-            lease.renew(session, self._renewer.until())
+            lease.renew(session, self._renewer.until)
             belief.save(session, lease.instance_id)
         return True
 
@@ -169,7 +185,7 @@ class HintProcessor(InstanceRun):
     def _failed(self, poll: PollSession, run: ResourceRun, exc: Exception) -> None:
         self._postpone(poll.lease.instance_id, exc, poll.interval)
 
-    def _postpone(self, instance_id: int, exc: Exception, interval: dt.timedelta) -> None:
+    def _postpone(self, instance_id: int, exc: BaseException, interval: dt.timedelta) -> None:
         """Keep the webhooks pending until the next attempt."""
         now = self._runtime.clock()
         retry_after = exc.retry_after if isinstance(exc, StoreError) else None
@@ -188,10 +204,12 @@ class HintProcessor(InstanceRun):
         named: cabc.Mapping[int, cabc.Mapping[str, int]],
         *,
         poll_soon: bool,
-    ) -> None:
-        now = self._runtime.clock()
-        with self._database.write() as session:
-            lease.renew(session, self._renewer.until())
+    ) -> bool:
+        """Delete processed webhooks; return false if the instance's poll is due."""
+
+        def write(session: orm.Session) -> bool:
+            lease.renew(session, self._renewer.until)
+            now = self._runtime.clock()
             inbox.remove(session, processed)
             for run in poll.runs:
                 if counts := named.get(run.stream.poller_id):
@@ -203,6 +221,12 @@ class HintProcessor(InstanceRun):
                     )
             if poll_soon:
                 _poll_soon(session, lease.instance_id, now)
+            due = session.scalar(
+                sa.select(Instance.next_poll_at).where(Instance.id == lease.instance_id)
+            )
+            return due is None or due > now
+
+        return self._database.transact(write)
 
 
 def _twice(poll: PollSession) -> cabc.Iterator[ResourceRun]:
@@ -228,10 +252,16 @@ def _needs_poll(poll: PollSession, hints: cabc.Sequence[Hint]) -> bool:
 
 
 def _poll_soon(session: orm.Session, instance_id: int, now: dt.datetime) -> None:
-    due = now + _POLL_WITHIN
+    """Bring the regular poll forward, also when failed resources are tried again before it."""
+    due = sa.literal(now + _POLL_WITHIN, Instance.next_poll_at.type)
     session.execute(
         sa.update(Instance)
-        .where(Instance.id == instance_id, Instance.next_poll_at > due)
-        .values(next_poll_at=due, regular_poll_at=due)
+        .where(Instance.id == instance_id)
+        .values(
+            next_poll_at=sa.case((Instance.next_poll_at > due, due), else_=Instance.next_poll_at),
+            regular_poll_at=sa.case(
+                (Instance.regular_poll_at > due, due), else_=Instance.regular_poll_at
+            ),
+        )
         .execution_options(synchronize_session=False)
     )

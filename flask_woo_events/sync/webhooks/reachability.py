@@ -17,8 +17,9 @@ import time
 import orjson
 import sqlalchemy as sa
 
+from ...db.leases import is_enabled
 from ...db.models import Instance
-from ...errors import TransportError
+from ...errors import SchemaError, TransportError
 from ...http.exchange import Timeouts, exchange
 from ...instances import webhook_urls, webhooks
 from ...runtime import Runtime
@@ -33,7 +34,7 @@ _TIMEOUTS = Timeouts(connect=5.0, read=5.0, total=10.0)
 #: The largest response, in bytes.
 _MAX_BYTES = 4096
 #: Instances that receive webhooks.
-_HOOKED = (Instance.vendor_type == "webhook", Instance.events_enabled, sa.not_(Instance.disabled))
+_HOOKED = (Instance.vendor_type == "webhook", is_enabled())
 
 
 @dataclasses.dataclass(slots=True)
@@ -73,10 +74,11 @@ class Watch:
             self._bases = {base: self._bases.get(base) or _Address() for base in found}
             for base, address in self._bases.items():
                 self._check(base, address)
-        except sa.exc.SQLAlchemyError:
+        except (sa.exc.SQLAlchemyError, SchemaError):
             # Webhooks are stored in this database, so those sent meanwhile were rejected.
             for address in self._bases.values():
                 address.reached = False
+            raise
 
     def _check(self, base: str, address: _Address) -> None:
         up = seconds_up(self._runtime, base)
@@ -94,12 +96,16 @@ class Watch:
             self._fill(base, address, now)
 
     def _fill(self, base: str, address: _Address, now: float) -> None:
-        settings, clock = self._runtime.settings, self._runtime.clock()
+        settings = self._runtime.settings
         lease = dt.timedelta(seconds=settings.lease_seconds)
+        which = _HOOKED if settings.public_url else (*_HOOKED, Instance.hooks_base == base)
+        # By id, as all do that lock several instances.
+        locked = sa.select(Instance.id).where(*which).order_by(Instance.id)
         with self._runtime.database.write() as session:
-            mine = [] if settings.public_url else [Instance.hooks_base == base]
-            webhooks.poll_missed(session, clock, *_HOOKED, *mine)
-            webhooks.check_soon(session, clock, lease, *_HOOKED, *mine)
+            session.execute(locked.with_for_update(key_share=True)).all()
+            clock = self._runtime.clock()
+            webhooks.poll_missed(session, clock, *which)
+            webhooks.check_soon(session, clock, lease, *which)
         # Wait longer each time when processes restart or fail again and again.
         repeated = now < address.quiet_until + MIN_PAUSE
         address.pause = min(2 * address.pause, MAX_PAUSE) if repeated else MIN_PAUSE
