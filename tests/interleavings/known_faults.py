@@ -24,19 +24,8 @@ def _known(operations: str, shows: str, why: str) -> KnownFault:
 
 
 KNOWN = (
-    _known(
-        "poll pause", "was claimed again", "the poll that found the instance due claims it unasked"
-    ),
-    _known("settle pause", "was claimed again", "the same with pending webhooks"),
-    _known("poll poll-now", "does not come", "the end of a poll overwrites the wish for another"),
-    _known("add guard", "are not registered soon", "the check writes the due time that it read"),
     _known("replay purge", "raised IntegrityError", "the purge takes what the replay has planned"),
     _known("replay", "got the versions|another state", "replayed versions have no order"),
-    _known(
-        "delete",
-        r"raised (NoResultFound|IntegrityError)",
-        "a deletion during other work is a plain error of the database",
-    ),
 )
 
 

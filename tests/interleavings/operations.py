@@ -9,7 +9,6 @@ import pathlib
 import tempfile
 
 import sqlalchemy as sa
-from sqlalchemy.exc import NoResultFound
 
 from flask_woo_events.db import copy
 from flask_woo_events.db.database import Database
@@ -203,7 +202,7 @@ def _is_gone(env: Environment) -> cabc.Iterator[str]:
 
 def _rotate_keys(env: Environment, runtime: Runtime) -> None:
     with runtime.database.write() as session:
-        configuration.rotate(session, runtime.cipher)
+        configuration.rotate(session, runtime.cipher, env.instance_id)
 
 
 def _are_rotated(env: Environment) -> cabc.Iterator[str]:
@@ -295,7 +294,7 @@ OPERATIONS = {
         Operation(name="rotate-keys", work=_rotate_keys, check=_are_rotated),
         Operation(
             name="rotate-secret", work=_rotate_secret, check=_has_new_secret,
-            allowed=(NoResultFound,),
+            allowed=_GONE,
         ),
         Operation(name="guard", work=_guard),
         Operation(name="watch", work=_watch),
