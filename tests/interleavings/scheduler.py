@@ -129,6 +129,7 @@ class Scheduler:
         self._local = threading.local()
         self._reports: queue.SimpleQueue[Session] = queue.SimpleQueue()
         self._blocked: list[Session] = []
+        self._sessions: cabc.Sequence[Session] = ()
         self._abandoned = False
         #: The turns that were taken: the session's name and the pause point where it began.
         self.taken: list[tuple[str, int]] = []
@@ -180,6 +181,7 @@ class Scheduler:
         :raises HangError: no session can go on.
         """
         self._abandoned, self._blocked, self.taken = False, [], []
+        self._sessions = sessions
         threads = [
             threading.Thread(target=functools.partial(self._run, one), name=f"session-{one.name}")
             for one in sessions
@@ -224,16 +226,16 @@ class Scheduler:
                 continue
             if session not in self._blocked and session.blocked():
                 self._blocked.append(session)
-            others = [one for one in self._blocked if one is not session]
-            if session in self._blocked and (not others or not self._deadlocked(session)):
+            if session in self._blocked and not self._deadlocked():
                 break
             if time.monotonic() > end:
                 raise HangError(f"{session.name} does not go on after {session.points[-1].name}")
         self._free_blocked(session)
 
-    def _deadlocked(self, session: Session) -> bool:
+    def _deadlocked(self) -> bool:
         """Return whether all sessions that have not ended wait: the database ends one of them."""
-        return all(one.blocked() for one in self._blocked)
+        left = [one for one in self._sessions if not one.ended]
+        return all(one in self._blocked and one.blocked() for one in left)
 
     def _free_blocked(self, moved: Session) -> None:
         """Let sessions whose lock is free now reach their next pause point."""
