@@ -53,7 +53,7 @@ def of_instances(session: orm.Session) -> cabc.Iterator[str]:
 
 def _of_waits(session: orm.Session) -> cabc.Iterator[str]:
     """A delivery waits only for an earlier version of an object of its own."""
-    events = collections.defaultdict(dict)
+    events: dict[int, dict[tuple[int, str], int]] = collections.defaultdict(dict)
     for row in session.execute(
         sa.select(
             Delivery.id, StoredEvent.poller_id, StoredEvent.object_id, StoredEvent.version

@@ -17,7 +17,7 @@ from tests.interleavings.scheduler import parse
 
 PAIRS = tuple(itertools.combinations_with_replacement(OPERATIONS, 2))
 #: Pairs and threes of one test.
-ON_SQLITE, ON_SERVERS = (48, 6), (20, 4)
+ON_SQLITE, ON_SERVERS = (30, 4), (12, 3)
 
 #: Schedules that showed a fault, which was mended.
 FOUND = (
