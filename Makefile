@@ -15,7 +15,8 @@ PYTEST_ARGS ?= -n 4 --dist worksteal
 OLDEST_ARGS ?= $(PYTEST_ARGS)
 
 .PHONY: demo check test lint types docs quick operations all-tests oldest-sqlalchemy soak packages audit \
-  plugin plugin-test bench peers screenshots chaos outages clean
+  plugin plugin-test bench peers screenshots chaos outages \
+  interleavings clean
 
 demo: $(VENV)/.demo
 	$(BIN)/flask --app example_app woo demo $(ARGS)
@@ -79,7 +80,7 @@ soak: packages $(VENV)/.test
 	  tests/integration/test_prove.py tests/openapi \
 	  tests/integration/test_api_bad_input.py tests/integration/test_ledger.py \
 	  tests/unit/woocommerce/test_paging.py tests/unit/sync/test_missing.py
-	$(MAKE) chaos outages
+	$(MAKE) interleavings chaos outages
 
 # Asks an advisory service about every installed package; needs the network.
 audit: $(VENV)/.test
@@ -98,6 +99,13 @@ screenshots: $(VENV)/.test
 # RabbitMQ is killed, too, where Debian's rabbitmq-server is installed.
 chaos: packages $(VENV)/.test
 	$(BIN)/python -m tests.fault_injection.kill_series
+
+# Every schedule of every two operations with at most two preemptions; half an hour for each
+# database.
+interleavings: packages $(VENV)/.test
+	$(BIN)/python -m tests.interleavings
+	$(BIN)/python -m tests.interleavings --on postgresql --sample 16
+	$(BIN)/python -m tests.interleavings --on mariadb --sample 16
 
 # The database fails for a minute in several ways, and the power is cut; needs root.
 outages: packages $(VENV)/.test

@@ -62,6 +62,16 @@ class InstanceLease:
         """Fields for log records."""
         return {"instance": self.instance_id}
 
+    def read(self, session: orm.Session) -> Instance:
+        """Return the instance's row.
+
+        :raises LeaseLostError: it was deleted.
+        """
+        instance = session.get(Instance, self.instance_id)
+        if instance is None:
+            raise LeaseLostError(f"instance {self.instance_id} was deleted")
+        return instance
+
     def renew(self, session: orm.Session, until: Until) -> None:
         """Renew the lease; in the transaction of a batch this is also its fence.
 

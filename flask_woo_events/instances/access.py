@@ -29,8 +29,13 @@ class HubProfile:
 
 
 def load_access(session: orm.Session, cipher: Cipher, instance_id: int) -> StoreAccess:
-    """Return the address and the keys of an instance's store."""
+    """Return the address and the keys of an instance's store.
+
+    :raises NotFoundError: the instance was deleted.
+    """
     kept = configuration.read(session, cipher, instance_id)
+    if not kept:
+        raise NotFoundError("No instance found")
     return StoreAccess(*(kept[key] for key in CONNECTION_KEYS))
 
 

@@ -18,6 +18,7 @@ from ..errors import (
     ConfigurationError,
     ConflictError,
     LeaseLostError,
+    NotFoundError,
     SecretError,
     TransportError,
 )
@@ -105,7 +106,7 @@ def remove(runtime: Runtime, instance_id: int) -> int:
     :raises TransportError: the store does not answer.
     """
     with runtime.database.read() as session:
-        due_before = session.get_one(Instance, instance_id).hooks_due_at
+        due_before = _find(session, instance_id).hooks_due_at
     removed = _registrar(runtime, _read_wanted(runtime, instance_id)).remove()
     with runtime.database.write() as session:
         instance = session.get(Instance, instance_id, with_for_update={"key_share": True})
@@ -119,7 +120,7 @@ def remove(runtime: Runtime, instance_id: int) -> int:
 def rotate(runtime: Runtime, instance_id: int) -> WebhookCheck:
     """Give the webhooks a new secret; the previous one stays valid until the next change."""
     with runtime.database.write() as session:
-        session.get_one(Instance, instance_id, with_for_update=True).hooks_epoch += 1
+        _find(session, instance_id, lock=True).hooks_epoch += 1
     return reconcile(runtime, instance_id)
 
 
@@ -142,7 +143,9 @@ def guard(runtime: Runtime, keeper: LeaseRenewer, instance_id: int) -> None:
     try:
         with keeper.hold(lease):
             reconcile(runtime, instance_id)
-    except (TransportError, ConfigurationError, ConflictError, SecretError) as exc:
+    except (
+        TransportError, ConfigurationError, ConflictError, SecretError, NotFoundError
+    ) as exc:  # fmt: skip
         extra = {"action": "guard", "instance": instance_id}
         _log.warning("webhooks of instance %d: %s", instance_id, exc, extra=extra)
     finally:
@@ -153,7 +156,18 @@ def guard(runtime: Runtime, keeper: LeaseRenewer, instance_id: int) -> None:
 
 def _read_wanted(runtime: Runtime, instance_id: int) -> _Wanted:
     with runtime.database.read() as session:
-        return _wanted(session, runtime, session.get_one(Instance, instance_id))
+        return _wanted(session, runtime, _find(session, instance_id))
+
+
+def _find(session: orm.Session, instance_id: int, *, lock: bool = False) -> Instance:
+    """Return the row of an instance.
+
+    :raises NotFoundError: it was deleted.
+    """
+    instance = session.get(Instance, instance_id, with_for_update=lock)
+    if instance is None:
+        raise NotFoundError("No instance found")
+    return instance
 
 
 def _wanted(session: orm.Session, runtime: Runtime, instance: Instance) -> _Wanted:

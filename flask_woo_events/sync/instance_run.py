@@ -19,6 +19,7 @@ from ..db.models import Instance
 from ..errors import (
     AnotherStoreError,
     LeaseLostError,
+    NotFoundError,
     SchemaError,
     TransportError,
     WooEventsError,
@@ -69,7 +70,7 @@ class InstanceRun(abc.ABC):
             self._database.transact(
                 lambda session: self._release_locked(session, lease, started, reports)
             )
-        except LeaseLostError as exc:
+        except (LeaseLostError, NotFoundError) as exc:
             _log.warning("%s", exc, extra={"action": "lease_lost", "instance": instance_id})
             return self._not_run(instance_id, str(exc), reports)
         except BaseException as exc:

@@ -9,7 +9,7 @@ import datetime as dt
 import functools
 
 from ..db.leases import InstanceLease, LeaseRenewer
-from ..db.models import Instance, Poller, PollerState, Source
+from ..db.models import Poller, PollerState, Source
 from ..errors import (
     StoreAccessError,
     StoreBusyError,
@@ -402,7 +402,7 @@ def open_poll_session(
     :param wanted: returns whether a selected poller takes part.
     """
     with runtime.database.read() as session:
-        instance = session.get_one(Instance, lease.instance_id)
+        instance = lease.read(session)
         client = runtime.store_client(access.load_access(session, runtime.cipher, instance.id))
         store = PresentStore(runtime.database, client, lease, renewer, instance.store_facts)
         interval = dt.timedelta(minutes=instance.refresh_minutes)

@@ -298,7 +298,7 @@ def open_journal(
 ) -> JournalSync:
     """Load the journal's state and read the journal for one poll of an instance."""
     with runtime.database.read() as session:
-        instance = session.get_one(Instance, poll.lease.instance_id)
+        instance = poll.lease.read(session)
         state = JournalState.from_json(instance.journal)
         if not instance.journal and instance.store_facts.get("journal") is False:
             # The connection check has just found no plugin.
