@@ -254,7 +254,7 @@ def test_children(make: Make, version: str) -> None:
 
 
 def test_deletions_cost_little(make: Make) -> None:
-    """A hundred deletions among a thousand products take six requests and twenty proofs."""
+    """A hundred deletions among a thousand products take seven requests and twenty proofs."""
     store = _trusting(make(counts=(2, 1000, 1, 1), names=FIRST_FOUR))
     products = list(store.env.store.truth("products"))[::10]
     showing = store.env.orders_of(*products)
@@ -262,7 +262,7 @@ def test_deletions_cost_little(make: Make) -> None:
         store.env.store.acts.delete_for_good("products", product)
     store.env.store.requests.clear()
     assert store.events() == showing | {("products", str(one), "DELETED") for one in products}
-    assert len(store.answered()) == 6 + 20
+    assert len(store.answered()) == 7 + 20
 
 
 def test_a_renamed_term_compares_all_products(make: Make) -> None:

@@ -65,23 +65,33 @@ class Orders(Resource):
         self.effects = OrderEffects(shop, products, self.lines, notes)
         self.notes = notes
         self._customers = customers
+        #: Whether each read shows the metadata in another order, if the store has HPOS.
+        self.varies = True
         self._reads = 0
         self.rules = ListRules(stable_dates=True, zero_past_end=shop.version.hpos)  # type: ignore[misc]
 
     # Reading
 
+    def pieces(self, row: Row) -> tuple[bytes, ...]:
+        """Return the representation with the metadata in each order that a client may see."""
+        if not row.pieces:
+            body = self.render(row)
+            entries = body["meta_data"]
+            rotations = range(max(len(entries), 1) if self.shop.version.hpos else 1)
+            row.pieces = tuple(
+                encode(body | {"meta_data": [*entries[at:], *entries[:at]]}) for at in rotations
+            )
+        return row.pieces
+
     def encoded(self, row: Row) -> bytes:
         """Return the representation; tables of orders (HPOS) keep no order of the metadata."""
-        entries = row.fields.get("meta_data", ())
-        if len(entries) < 2 or not self.shop.version.hpos:
-            return super().encoded(row)
-        self._reads += 1
-        at = self._reads % len(entries)
-        return encode(self.render(row) | {"meta_data": [*entries[at:], *entries[:at]]})
+        pieces = self.pieces(row)
+        self._reads += self.varies
+        return pieces[self._reads % len(pieces)]
 
     def repeatable(self, row: Row) -> bytes:
         """Return the representation with the metadata in the order of its ids."""
-        return super().encoded(row)
+        return self.pieces(row)[0]
 
     def where(self, parameters: Parameters, parent: int) -> tuple[cabc.Hashable, Keep]:
         """Filter by status; ``any`` overrides all others and excludes the trash."""
