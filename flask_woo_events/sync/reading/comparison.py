@@ -39,9 +39,11 @@ def compare(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iter
         observations = _new_ones(reading, [reading.observe(row, date) for row in page.rows])
         ended = is_end(page)
         lowest = position.after_id
-        if number == 1 and page.offset:
-            # Rows before the page may have gone: those that moved away from it are not missing.
-            lowest = None if page.first_id is None else page.first_id - 1
+        fewer = reading.before is None and page.total is not None and page.total < count
+        if number == 1 and page.offset and page.first_id is not None and fewer:
+            # Rows before the page may have gone, which the total shows: the search finds them.
+            # Those that only moved away from the page are not missing.
+            lowest = page.first_id - 1
         if page.rows or not page.offset:
             id_range = lowest, None if ended else page.last_id
             _note_absent(reading, followups, id_range, observations)
