@@ -27,6 +27,7 @@ leased -> queued           ``end_attempts``         The last attempt, policy ``q
 created, retry -> queued   ``queue_all``            The subscription was stopped.
 queued, retry -> created   ``redeliver``            An operator redelivers it.
 delivered, new -> created  ``replay``               An operator replays its events (*).
+leased -> created          ``replay``               The same, while it is attempted (*).
 unsettled -> created       ``move``                 The callback URL was changed.
 unsettled -> queued        ``move``                 The callback URL was removed.
 created, retry -> due      ``make_due``             Its row was repaired.
@@ -260,7 +261,8 @@ def replay(
 ) -> int:
     """Deliver notifications to a subscription again, or for the first time; return how many.
 
-    Unsettled deliveries are left as they are, and those of notifications that were deleted.
+    Unsettled deliveries are left as they are, and those of notifications that were deleted. One
+    that is being attempted is taken from its worker, and is sent after the versions before it.
     """
     new: set[int] = set()
     objects: dict[int, set[str]] = collections.defaultdict(set)
@@ -279,9 +281,10 @@ def replay(
                     notification_id=number, subscription_id=subscription.id, created_at=now
                 )
                 session.add(row)
-            elif row.status in UNSETTLED:
+            elif row.status in UNSETTLED and row.lease_token is None:
                 continue
             row.attempts, row.first_failed_at, row.handled = 0, None, None
+            row.lease_token = row.lease_until = None
             _begin(row, subscription, now)
             chosen.append(row)
         session.flush()

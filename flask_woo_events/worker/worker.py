@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from ..db.database import Work
 from ..db.leases import LeaseRenewer
 from ..delivery.dispatcher import Dispatch, DispatchReport
+from ..errors import WooEventsError
 from ..instances import webhooks
 from ..runtime import Runtime
 from ..sync.instance_poll import InstancePoll, Progress, due_instances
@@ -84,6 +85,8 @@ class Worker:
     ) -> list[PollReport]:
         """Poll these instances now, several at the same time.
 
+        An unexpected error of one instance is reported; the others are polled.
+
         :param only: the one resource to poll; ``None``: all.
         """
         reports: list[PollReport] = []
@@ -93,7 +96,19 @@ class Worker:
             concurrent.futures.ThreadPoolExecutor(threads, "woo-poll") as pool,
         ):
             poll = self._instance_poll(renewer, only, forced=True)
-            for done in pool.map(poll.run, instance_ids):
+
+            def run(instance_id: int) -> list[PollReport]:
+                try:
+                    return poll.run(instance_id)
+                except (sa.exc.SQLAlchemyError, WooEventsError):
+                    raise
+                except Exception as exc:
+                    extra = {"action": "poll", "instance": instance_id}
+                    _log.exception("the poll of instance %d failed", instance_id, extra=extra)
+                    error = f"{type(exc).__name__}, which the log shows"
+                    return [PollReport(instance=instance_id, resource=only or "*", error=error)]
+
+            for done in pool.map(run, instance_ids):
                 reports += done
         return reports
 

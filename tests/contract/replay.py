@@ -51,6 +51,7 @@ class Replay:
             assume_https=True,
         )
         self.store.mail_works = False
+        self.store.routes.orders.varies = False
         self.client = werkzeug.test.Client(self.store.wsgi)
         self.sent: list[tuple[str, list[tuple[str, str]], bytes]] = []
         self.store.webhooks.send = self._receive

@@ -130,6 +130,18 @@ def test_a_replay_goes_before_later_versions(ledger: LedgerEnv) -> None:
 
 
 @on_sqlite
+def test_a_replay_takes_what_is_being_attempted(ledger: LedgerEnv) -> None:
+    """The newest version, whose attempt has begun, is sent again after the replayed ones."""
+    ledger.see({"id": 7, "v": 1})
+    _deliver(ledger, 0)
+    ledger.see({"id": 7, "v": 2})
+    (second,) = _claim(ledger, 0)
+    assert _replay(ledger, 0, 1, 2) == 2
+    _write(ledger, second, OK, 0)
+    assert [_deliver(ledger, 0) for _ in range(3)] == [[[1]], [[2]], []]
+
+
+@on_sqlite
 def test_a_long_line_has_one_wait_for_each_delivery(ledger: LedgerEnv) -> None:
     """An object that changes every minute while its callback is down for days costs no more."""
     for version in range(12):

@@ -16,6 +16,8 @@ import sqlalchemy as sa
 from flask_woo_events.db.database import Database, is_away
 from flask_woo_events.db.models import Instance
 from flask_woo_events.errors import SchemaError
+from flask_woo_events.sync.instance_poll import InstancePoll
+from flask_woo_events.sync.report import PollReport
 from flask_woo_events.worker import retention, worker
 from flask_woo_events.worker.worker import Worker
 from tests.integration.host_app import runtime_of
@@ -140,6 +142,23 @@ def test_the_loops_survive_that_no_thread_can_be_started(
             return any(one is not None and one <= runtime.clock() for one in dates)
 
         wait_until(lambda: not due())
+
+
+def test_an_unexpected_error_does_not_stop_the_other_instances(
+    app: flask.Flask, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """``flask woo poll --once`` reports the instance, and polls the others."""
+
+    def run(_: InstancePoll, instance_id: int) -> list[PollReport]:
+        if instance_id == 1:
+            raise ValueError("unexpected")
+        return [PollReport(instance=instance_id, resource="orders")]
+
+    monkeypatch.setattr(InstancePoll, "run", run)
+    failed, polled = Worker(runtime_of(app)).poll_once([1, 2])
+    assert (failed.instance, failed.error) == (1, "ValueError, which the log shows")
+    assert (polled.instance, polled.error) == (2, None)
+    assert "the poll of instance 1 failed" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["woo_purge_loop", "woo-leases"])

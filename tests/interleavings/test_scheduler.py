@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from flask_woo_events.db.database import Database
 from flask_woo_events.db.models import Base, Organization
-from flask_woo_events.events import delivery_states
+from flask_woo_events.events import delivery_order
 from tests.conftest import BACKENDS
 from tests.interleavings.databases import Tables
 from tests.interleavings.environment import NOW
@@ -127,7 +127,7 @@ def test_two_sessions_that_wait_for_each_other_end(any_url: str) -> None:
 
 def test_a_broken_order_is_noticed(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If no version waits for the one before, a schedule shows it."""
-    monkeypatch.setattr(delivery_states, "_hold_back", lambda *_: None)
+    monkeypatch.setattr(delivery_order, "keep", lambda *_, **__: None)
     with explorer(f"sqlite:///{tmp_path}/woo.sqlite3") as found:
         played = found.play(("fail", "deliver"), parse("A B"))
     assert any("got the versions" in fault for fault in played.faults)
