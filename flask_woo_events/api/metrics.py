@@ -188,9 +188,9 @@ def _webhooks(session: orm.Session) -> cabc.Iterator[Metric]:
         .limit(RESOURCES)
     )
     rates: list[tuple[Labels, float]] = []
-    for resource, told, found, late in session.execute(tallied):
+    for resource, reported, found, late in session.execute(tallied):
         missed = max(int(found), 0)  # Earlier releases counted below zero.
-        changes = int(told) + missed + int(late)
+        changes = int(reported) + missed + int(late)
         rates.append(({"resource": resource}, missed / changes if changes else 0.0))
     yield Metric(
         "woo_events_webhook_miss_ratio",

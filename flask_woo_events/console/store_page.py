@@ -111,7 +111,8 @@ def submitted_page(view: views.InstanceView | None, calls: RateLimiter) -> Store
         form=form,
         calls=calls,
         instance=view,
-        form_id=fields.get("form_id") or secrets.token_urlsafe(16),
+        # Limited, because the session keeps it in a cookie.
+        form_id=fields.get("form_id", "")[:40] or secrets.token_urlsafe(16),
         reveal=fields.get("reveal") == "1",
         optional=any(form[field].data for field in forms.OPTIONAL),
     )

@@ -54,19 +54,19 @@ def is_away(exc: BaseException) -> bool:
 
 def is_deadlock(exc: BaseException) -> bool:
     """Return whether the database ended a transaction that can be tried again immediately."""
-    return isinstance(exc, sa.exc.DBAPIError) and _code(exc) in _DEADLOCK_CODES
+    return isinstance(exc, sa.exc.DBAPIError) and not _codes(exc).isdisjoint(_DEADLOCK_CODES)
 
 
-def _code(exc: sa.exc.DBAPIError) -> object:
-    """Return MariaDB's number or PostgreSQL's code of an error; of SQLite, its message."""
-    first = exc.orig.args[0] if exc.orig is not None and exc.orig.args else None
-    # MariaDB's driver may have a code, too, which says less.
-    return first if isinstance(first, int) else getattr(exc.orig, "sqlstate", None) or first
+def _codes(exc: sa.exc.DBAPIError) -> set[object]:
+    """Return the codes of an error, which drivers name differently; none of SQLite's."""
+    found = {getattr(exc.orig, name, None) for name in ("sqlstate", "pgcode", "errno")}
+    return {one for one in (*found, *getattr(exc.orig, "args", ())[:1]) if one} - {str(exc.orig)}
 
 
 def _is_schema_missing(exc: sa.exc.DBAPIError) -> bool:
-    code = _code(exc)
-    return code in _NO_TABLE_CODES or any(said in str(code) for said in _NO_TABLE)
+    if codes := _codes(exc):
+        return not codes.isdisjoint(_NO_TABLE_CODES)
+    return any(one in str(exc.orig) for one in _NO_TABLE)
 
 
 def words(exc: Exception) -> str:

@@ -87,7 +87,8 @@ def to_callbacks(
     """Deliver whole notifications again to the current callbacks; return how many deliveries.
 
     They keep their ids, so that a receiver that stores them recognises them. Unsettled deliveries
-    are left as they are. A worker sends the others, the versions of one object in their order.
+    are left as they are, unless they are being attempted. A worker sends the others, the versions
+    of one object in their order.
     """
     numbers = session.scalars(_current(planned).with_only_columns(Subscription.id)).all()
     current = delivery_states.lock_subscriptions(
@@ -111,6 +112,7 @@ def left_out(session: orm.Session, planned: cabc.Sequence[NotificationRecord]) -
         Delivery.subscription_id.in_(current.values()),
         Delivery.notification_id.in_([one.id for one in planned]),
         Delivery.status.in_(UNSETTLED),
+        Delivery.lease_token.is_(None),
     )
     for number, status in session.execute(waiting):
         reasons[number] = f"not delivered yet ({status})"

@@ -25,12 +25,12 @@ leased -> delivered        ``end_attempts``         The attempt succeeded.
 leased -> retry            ``end_attempts``         The attempt failed.
 leased -> queued           ``end_attempts``         The last attempt, policy ``queue``, or 410.
 created, retry -> queued   ``queue_all``            The subscription was stopped.
-queued, retry -> created   ``redeliver``            An operator redelivers it.
+queued, retry -> created   ``redeliver``            An operator redelivers it, or its row was
+                                                    repaired.
 delivered, new -> created  ``replay``               An operator replays its events (*).
 leased -> created          ``replay``               The same, while it is attempted (*).
 unsettled -> created       ``move``                 The callback URL was changed.
 unsettled -> queued        ``move``                 The callback URL was removed.
-created, retry -> due      ``make_due``             Its row was repaired.
 leased -> as before        ``end_leases``           Its row was repaired.
 =========================  =======================  ============================================
 
@@ -327,21 +327,11 @@ def move(
     )
 
 
-def make_due(session: orm.Session, delivery_ids: cabc.Sequence[int], now: dt.datetime) -> None:
-    """Make deliveries due now that would never be, as after a clock that was wrong."""
+def end_leases(session: orm.Session, delivery_ids: cabc.Sequence[int], after: dt.datetime) -> None:
+    """End leases that would last until after a time, as after a clock that was wrong."""
     session.execute(
         sa.update(Delivery)
-        .where(Delivery.id.in_(delivery_ids), Delivery.status.in_(TRYABLE))
-        .values(due_at=now, updated_at=now)
-        .execution_options(synchronize_session=False)
-    )
-
-
-def end_leases(session: orm.Session, delivery_ids: cabc.Sequence[int]) -> None:
-    """End leases that would not end by themselves, as after a clock that was wrong."""
-    session.execute(
-        sa.update(Delivery)
-        .where(Delivery.id.in_(delivery_ids))
+        .where(Delivery.id.in_(delivery_ids), Delivery.lease_until > after)
         .values(lease_token=None, lease_until=None)
         .execution_options(synchronize_session=False)
     )

@@ -27,12 +27,12 @@ class Doubt(enum.StrEnum):
 REVERSALS, REVERSED_WITHIN = 3, dt.timedelta(hours=1)
 ALTERNATING_REASON = (
     "the known store and another one, or an old copy of it, answer at store.url in turn: their "
-    "answers cannot be told apart; it goes on after an hour without the other one"
+    "answers cannot be distinguished; it goes on after an hour without the other one"
 )
 #: What accepting a hold means.
 _WISHES = {
     Doubt.COPY: "If it has moved",
-    Doubt.ALTERNATING: "To go on at once",
+    Doubt.ALTERNATING: "To go on immediately",
 }
 
 

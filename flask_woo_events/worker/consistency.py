@@ -32,7 +32,7 @@ from ..db.models import (
     Subscription,
     Wait,
 )
-from ..events import delivery_states
+from ..events import delivery_states, outbox
 from ..events.delivery_states import TRYABLE
 from ..events.sql_functions import EpochSeconds
 from ..sync.backoff import MAX_RETRY_AFTER
@@ -62,12 +62,32 @@ class Contradiction:
         return f"{self.count} {self.what}, for example {', '.join(self.examples)}"
 
 
+_Conditions = tuple[sa.ColumnExpressionArgument[bool], ...]
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Check:
     what: str
-    #: Keys of the rows; rows are locked for a repair.
+    #: Keys of the rows at a time.
     find: cabc.Callable[[dt.datetime], sa.Executable]
+    #: Mends rows that still are as they were found: others may have changed them since.
     repair: cabc.Callable[[orm.Session, cabc.Sequence[_Key], dt.datetime], None]
+
+
+def _check_of_rows(
+    what: str,
+    table: type[t.Any],
+    conditions: cabc.Callable[[dt.datetime], _Conditions],
+    values: cabc.Callable[[dt.datetime], dict[str, t.Any]],
+) -> _Check:
+    """Return a check of rows that a condition finds and new values mend."""
+
+    def repair(session: orm.Session, keys: cabc.Sequence[_Key], now: dt.datetime) -> None:
+        mine = table.id.in_([key[0] for key in keys])
+        statement = sa.update(table).where(mine, *conditions(now)).values(values(now))
+        session.execute(statement.execution_options(synchronize_session=False))
+
+    return _Check(what, lambda now: sa.select(table.id).where(*conditions(now)), repair)
 
 
 def contradictions(
@@ -75,6 +95,7 @@ def contradictions(
 ) -> list[Contradiction]:
     """Return the rows that contradict others, by kind.
 
+    :param clock: read once SQLite's lock is had.
     :param repair: mend them; each kind in a transaction of its own.
     """
     found = []
@@ -113,7 +134,7 @@ def _missing_parent(table: sa.Table, key: sa.ForeignKey) -> _Check:
     return _Check(f"rows of {table.name} without their {key.column.table.name}", find, remove)
 
 
-_before, _before_note = orm.aliased(Delivery), orm.aliased(Notification)
+_before = orm.aliased(Delivery)
 
 
 def _wrong_waits(now: dt.datetime) -> sa.Executable:
@@ -133,7 +154,7 @@ def _wrong_waits(now: dt.datetime) -> sa.Executable:
 def _end_waits(session: orm.Session, keys: cabc.Sequence[_Key], now: dt.datetime) -> None:
     subscriptions = _lock_subscriptions_of(session, keys)
     session.execute(sa.delete(Wait).where(sa.tuple_(Wait.delivery_id, Wait.after_id).in_(keys)))
-    _search_now(session, subscriptions, now)
+    outbox.wake(session, subscriptions, now)
 
 
 def _never_due(now: dt.datetime) -> sa.Executable:
@@ -146,37 +167,22 @@ def _never_due(now: dt.datetime) -> sa.Executable:
 
 def _make_due(session: orm.Session, keys: cabc.Sequence[_Key], now: dt.datetime) -> None:
     subscriptions = _lock_subscriptions_of(session, keys)
-    delivery_states.make_due(session, [key[0] for key in keys], now)
-    _search_now(session, subscriptions, now)
+    delivery_states.redeliver(session, [key[0] for key in keys], now)
+    outbox.wake(session, subscriptions, now)
 
 
 def _endless_claims(now: dt.datetime) -> sa.Executable:
-    return sa.select(Delivery.id, Delivery.lease_token).where(
-        sa.or_(
-            Delivery.lease_until > now + LONGEST,
-            sa.and_(Delivery.lease_until.is_not(None), Delivery.lease_token.is_(None)),
-        )
-    )
+    return sa.select(Delivery.id).where(Delivery.lease_until > now + LONGEST)
 
 
 def _end_claims(session: orm.Session, keys: cabc.Sequence[_Key], now: dt.datetime) -> None:
     subscriptions = _lock_subscriptions_of(session, keys)
-    delivery_states.end_leases(session, [key[0] for key in keys])
-    _search_now(session, subscriptions, now)
+    delivery_states.end_leases(session, [key[0] for key in keys], now + LONGEST)
+    outbox.wake(session, subscriptions, now)
 
 
-def _endless_leases(now: dt.datetime) -> sa.Executable:
-    return sa.select(Instance.id).where(Instance.lease_until > now + LONGEST)
-
-
-def _end_leases(session: orm.Session, keys: cabc.Sequence[_Key], now: dt.datetime) -> None:
-    # A higher fence: a worker that holds the lease all the same must not write.
-    fence = Instance.lease_fence + 1
-    _update(session, Instance, keys, lease_until=None, lease_fence=fence, next_poll_at=now)
-
-
-def _not_searched(now: dt.datetime) -> sa.Executable:
-    """Select subscriptions with overdue deliveries that no worker would find."""
+def _is_not_searched(now: dt.datetime) -> _Conditions:
+    """Return the conditions of subscriptions with overdue deliveries that no worker would find."""
     held_back = (
         sa.select(Wait.after_id)
         .join(_before, _before.id == Wait.after_id)
@@ -194,7 +200,7 @@ def _not_searched(now: dt.datetime) -> sa.Executable:
         )
         .exists()
     )
-    return sa.select(Subscription.id).where(
+    return (
         Subscription.active,
         sa.or_(Subscription.held_until.is_(None), Subscription.held_until < now - OVERDUE),
         sa.or_(Subscription.next_due_at.is_(None), Subscription.next_due_at > now),
@@ -202,46 +208,27 @@ def _not_searched(now: dt.datetime) -> sa.Executable:
     )
 
 
-def _held_for_ever(now: dt.datetime) -> sa.Executable:
-    return sa.select(Subscription.id).where(Subscription.held_until > now + LONGEST)
-
-
-def _lock_subscriptions_of(session: orm.Session, keys: cabc.Sequence[_Key]) -> list[_Key]:
+def _lock_subscriptions_of(
+    session: orm.Session, keys: cabc.Sequence[_Key]
+) -> cabc.Sequence[Subscription]:
     """Lock the subscriptions of deliveries, whose keys begin with their ids."""
     ids = [key[0] for key in keys]
     numbers = session.scalars(
         sa.select(Delivery.subscription_id).where(Delivery.id.in_(ids)).distinct()
     ).all()
-    rows = delivery_states.lock_subscriptions(session, Subscription.id.in_(numbers))
-    return [(row.id,) for row in rows]
+    return delivery_states.lock_subscriptions(session, Subscription.id.in_(numbers))
 
 
-def _search_now(session: orm.Session, keys: cabc.Sequence[_Key], now: dt.datetime) -> None:
-    _update(session, Subscription, keys, next_due_at=now, held_until=None)
-
-
-def _not_polled(now: dt.datetime) -> sa.Executable:
-    """Select instances that are to be polled, and have no next poll, or a far one."""
+def _is_not_polled(now: dt.datetime) -> _Conditions:
+    """Return the conditions of instances to be polled that have no next poll, or a far one."""
     never = int(NEVER.total_seconds())
     interval = sa.case((Instance.refresh_minutes == 0, never), else_=Instance.refresh_minutes * 60)
     latest = int((now + LONGEST).timestamp()) + interval
-    return sa.select(Instance.id).where(
+    return (
         Instance.events_enabled,
         ~Instance.disabled,
         sa.or_(Instance.next_poll_at.is_(None), EpochSeconds(Instance.next_poll_at) > latest),
     )
-
-
-def _late_pollers(now: dt.datetime) -> sa.Executable:
-    return sa.select(Poller.id).where(Poller.retry_at > now + MAX_RETRY_AFTER + LONGEST)
-
-
-def _retry_now(session: orm.Session, keys: cabc.Sequence[_Key], now: dt.datetime) -> None:
-    _update(session, Poller, keys, retry_at=now)
-
-
-def _poll_now(session: orm.Session, keys: cabc.Sequence[_Key], now: dt.datetime) -> None:
-    _update(session, Instance, keys, next_poll_at=now, regular_poll_at=None)
 
 
 def _newest_versions() -> sa.Subquery:
@@ -276,11 +263,7 @@ def _raise_versions(session: orm.Session, keys: cabc.Sequence[_Key], now: dt.dat
                 StoredEvent.poller_id == poller_id, StoredEvent.object_id == object_id
             )
         ).one()
-        session.execute(
-            sa.update(Object)
-            .where(Object.poller_id == poller_id, Object.object_id == object_id)
-            .values(version=sent)
-        )
+        _set_object(session, poller_id, object_id, Object.version < sent, version=sent)
 
 
 def _unlike_events(now: dt.datetime) -> sa.Executable:
@@ -322,49 +305,86 @@ def _follow_events(session: orm.Session, keys: cabc.Sequence[_Key], now: dt.date
         content = digest.NOTHING
         if live := event.event_type != EventType.DELETED:
             content = digest.content_of(orjson.loads(event.body))
-        session.execute(
-            sa.update(Object)
-            .where(Object.poller_id == poller_id, Object.object_id == object_id)
-            .values(live=live, digest=content.digest, fields=content.fields)
-        )
+        _set_object(
+            session, poller_id, object_id, Object.version == event.version,
+            live=live, digest=content.digest, fields=content.fields,
+        )  # fmt: skip
 
 
-def _wrong_sizes(now: dt.datetime) -> sa.Executable:
-    return sa.select(Notification.id).where(Notification.size != _size())
-
-
-def _size() -> sa.ScalarSelect[int]:
-    return (
-        sa.select(sa.func.count())
-        .where(StoredEvent.notification_id == Notification.id)
-        .correlate(Notification)
-        .scalar_subquery()
+def _set_object(
+    session: orm.Session,
+    poller_id: int,
+    object_id: str,
+    still: sa.ColumnElement[bool],
+    **values: object,
+) -> None:
+    session.execute(
+        sa.update(Object)
+        .where(Object.poller_id == poller_id, Object.object_id == object_id, still)
+        .values(**values)
+        .execution_options(synchronize_session=False)
     )
 
 
-def _count_again(session: orm.Session, keys: cabc.Sequence[_Key], now: dt.datetime) -> None:
-    _update(session, Notification, keys, size=_size())
-    empty = Notification.id.in_([key[0] for key in keys]), Notification.size == 0
-    session.execute(sa.delete(Notification).where(*empty))
+_SIZE = (
+    sa.select(sa.func.count())
+    .where(StoredEvent.notification_id == Notification.id)
+    .correlate(Notification)
+    .scalar_subquery()
+)
 
 
-def _update(
-    session: orm.Session, table: type[Base], keys: cabc.Sequence[_Key], **values: object
-) -> None:
-    statement = sa.update(table).where(t.cast("t.Any", table).id.in_([key[0] for key in keys]))
-    session.execute(statement.values(**values).execution_options(synchronize_session=False))
+def _remove_empty(session: orm.Session, keys: cabc.Sequence[_Key], now: dt.datetime) -> None:
+    ids = [key[0] for key in keys]
+    session.execute(sa.delete(Notification).where(Notification.id.in_(ids), _SIZE == 0))
 
 
 _CHECKS = (
     _Check("deliveries that wait for themselves or for a later one", _wrong_waits, _end_waits),
     _Check("failed deliveries that are never tried again", _never_due, _make_due),
     _Check("claims of deliveries that do not end", _endless_claims, _end_claims),
-    _Check("subscriptions that are held without end", _held_for_ever, _search_now),
-    _Check("subscriptions whose due deliveries no worker finds", _not_searched, _search_now),
-    _Check("leases of instances that do not end", _endless_leases, _end_leases),
-    _Check("instances that are never polled", _not_polled, _poll_now),
-    _Check("resources that are never tried again", _late_pollers, _retry_now),
+    _check_of_rows(
+        "subscriptions that are held without end",
+        Subscription,
+        lambda now: (Subscription.held_until > now + LONGEST,),
+        lambda now: {"next_due_at": now, "held_until": None},
+    ),
+    _check_of_rows(
+        "subscriptions whose due deliveries no worker finds",
+        Subscription,
+        _is_not_searched,
+        lambda now: {"next_due_at": now, "held_until": None},
+    ),
+    _check_of_rows(
+        "leases of instances that do not end",
+        Instance,
+        lambda now: (Instance.lease_until > now + LONGEST,),
+        # A higher fence: a worker that holds the lease all the same must not write.
+        lambda now: {"lease_until": None, "lease_fence": Instance.lease_fence + 1},
+    ),
+    _check_of_rows(
+        "instances that are never polled",
+        Instance,
+        _is_not_polled,
+        lambda now: {"next_poll_at": now, "regular_poll_at": None},
+    ),
+    _check_of_rows(
+        "resources that are never tried again",
+        Poller,
+        lambda now: (Poller.retry_at > now + MAX_RETRY_AFTER + LONGEST,),
+        lambda now: {"retry_at": now},
+    ),
     _Check("objects whose next version was already sent", _old_versions, _raise_versions),
     _Check("objects whose last event contradicts the ledger", _unlike_events, _follow_events),
-    _Check("notifications with a wrong number of events", _wrong_sizes, _count_again),
+    _Check(
+        "notifications without an event",
+        lambda now: sa.select(Notification.id).where(_SIZE == 0),
+        _remove_empty,
+    ),
+    _check_of_rows(
+        "notifications with a wrong number of events",
+        Notification,
+        lambda now: (Notification.size != _SIZE,),
+        lambda now: {"size": _SIZE},
+    ),
 )

@@ -16,7 +16,7 @@ import typing as t
 
 import sqlalchemy as sa
 
-from ..db.database import Work
+from ..db.database import Work, is_away
 from ..db.leases import LeaseRenewer
 from ..delivery.dispatcher import Dispatch, DispatchReport
 from ..errors import WooEventsError
@@ -100,12 +100,12 @@ class Worker:
             def run(instance_id: int) -> list[PollReport]:
                 try:
                     return poll.run(instance_id)
-                except (sa.exc.SQLAlchemyError, WooEventsError):
-                    raise
                 except Exception as exc:
+                    if isinstance(exc, WooEventsError) or is_away(exc):
+                        raise
                     extra = {"action": "poll", "instance": instance_id}
                     _log.exception("the poll of instance %d failed", instance_id, extra=extra)
-                    error = f"{type(exc).__name__}, which the log shows"
+                    error = f"unexpected {type(exc).__name__}, which the log shows"
                     return [PollReport(instance=instance_id, resource=only or "*", error=error)]
 
             for done in pool.map(run, instance_ids):
@@ -126,7 +126,7 @@ class Worker:
     def run(self) -> None:
         """Poll and deliver until ``stop()``.
 
-        All loops end when one of them fails, so that whoever started the process starts it again.
+        All loops end when one of them fails, so that the process can be started again.
         """
         loops = [self._poll_loop, self._process_loop, self._watch_loop] * self._poll
         loops += [self._deliver_loop, self._purge_loop] * self._deliver

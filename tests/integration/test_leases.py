@@ -31,6 +31,7 @@ from flask_woo_events.runtime import Runtime
 from flask_woo_events.settings import Settings
 from flask_woo_events.sync.instance_poll import InstancePoll
 from flask_woo_events.values.crypto import Cipher
+from tests.conftest import BACKENDS
 from tests.integration.ledger_env import NOW, LedgerEnv, at, build
 from tests.waiting import HANG_SECONDS, wait_until
 
@@ -322,10 +323,9 @@ def test_the_renewer_survives_every_error(sqlite_env: Env) -> None:
         wait_until(lambda: all(one.renewals for one in leases))
 
 
+@pytest.mark.parametrize("any_url", BACKENDS[1:], indirect=True)  # SQLite has one lock.
 def test_a_renewal_holds_the_subscriptions_of_its_deliveries(env: Env) -> None:
     """Results, which lock them first, wait for it; in another order both would wait for ever."""
-    if env.database.engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has one lock")
     env.ledger.see({"id": 1})
     lease = DeliveryLease(env.claim().token)
     free = sa.select(Subscription.id).with_for_update(skip_locked=True)

@@ -156,7 +156,7 @@ def test_an_unexpected_error_does_not_stop_the_other_instances(
 
     monkeypatch.setattr(InstancePoll, "run", run)
     failed, polled = Worker(runtime_of(app)).poll_once([1, 2])
-    assert (failed.instance, failed.error) == (1, "ValueError, which the log shows")
+    assert (failed.instance, failed.error) == (1, "unexpected ValueError, which the log shows")
     assert (polled.instance, polled.error) == (2, None)
     assert "the poll of instance 1 failed" in caplog.text
 

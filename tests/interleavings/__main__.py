@@ -16,7 +16,6 @@ import time
 
 from tests import servers
 from tests.interleavings.explore import Explorer, Played
-from tests.interleavings.known_faults import unknown
 from tests.interleavings.opening import explorer
 from tests.interleavings.operations import OPERATIONS
 from tests.interleavings.scheduler import parse
@@ -31,7 +30,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sample", type=int, metavar="N", help="only so many schedules of each")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--part", default="1/1", metavar="I/N", help="only each N-th pair")
-    parser.add_argument("--known", action="store_true", help="report known faults, too")
     parser.add_argument("-v", "--verbose", action="store_true", help="show all pause points")
     return parser.parse_args()
 
@@ -71,10 +69,9 @@ def main() -> int:
         for pair in pairs:
             before, spent = found.played, time.process_time()
             for played in _schedules(found, pair, given):
-                fresh = list(played.faults) if given.known else unknown(played)
-                if given.verbose or (fresh and given.schedule is not None):
+                if given.verbose or (played.faults and given.schedule is not None):
                     print(played.describe(full=given.verbose))
-                for fault in fresh:
+                for fault in played.faults:
                     kind = (*pair, re.sub(r"\d+", "N", fault))
                     counts[kind] += 1
                     if counts[kind] == 1:

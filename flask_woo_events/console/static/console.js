@@ -42,6 +42,8 @@ function prepare(form) {
   form.addEventListener("submit", (event) => {
     if (form.dataset.sent) event.preventDefault();
     form.dataset.sent = "1";
+    // If loading was stopped, the form can be sent again.
+    setTimeout(() => { delete form.dataset.sent; }, 30000);
   });
   addEventListener("pageshow", () => { delete form.dataset.sent; });
 

@@ -19,7 +19,7 @@ _COUNTED = (
     "woo_configuration", "woo_poller", "woo_subscription", "woo_notification", "woo_delivery",
     "woo_event", "woo_attempt",
 )  # fmt: skip
-# Ids that a table may have had besides those of its rows. Each event is a version of its object,
+# Ids that a table may have had, but no row has now. Each event is a version of its object,
 # and each notification has an event, so that the versions bound them when they are purged.
 _NAMED = {
     "woo_instance": sa.text("SELECT MAX(instance_id) FROM woo_connection"),
