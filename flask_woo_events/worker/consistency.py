@@ -59,7 +59,7 @@ class Contradiction:
     examples: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.count} {self.what}, for example {', '.join(self.examples)}"
+        return f"{self.what}: {self.count}, for example {', '.join(self.examples)}"
 
 
 _Conditions = tuple[sa.ColumnExpressionArgument[bool], ...]
