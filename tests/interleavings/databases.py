@@ -123,7 +123,9 @@ class Tables:
             return bool(self._watching.scalar(query, {"backends": list(backends)}))
         # Unlike information_schema.innodb_trx, this is not up to 100 ms old.
         status = self._watching.exec_driver_sql("SHOW ENGINE INNODB STATUS").one()[2]
-        return bool({int(one) for one in _LOCK_WAIT.findall(status)} & backends)
+        # Before its list of transactions it repeats the last deadlock, whenever that was.
+        transactions = status.partition("\nTRANSACTIONS\n")[2]
+        return bool({int(one) for one in _LOCK_WAIT.findall(transactions)} & backends)
 
 
 def _leave_out_syncs(driver: t.Any, _: object) -> None:

@@ -127,7 +127,9 @@ class Scheduler:
 
     def __init__(self) -> None:
         self._local = threading.local()
-        self._reports: queue.SimpleQueue[Session] = queue.SimpleQueue()
+        #: A session that is paused or has ended wakes the test's thread.
+        self._wakeups: queue.SimpleQueue[None] = queue.SimpleQueue()
+        #: Sessions that waited for a lock when the database was asked.
         self._blocked: list[Session] = []
         self._sessions: cabc.Sequence[Session] = ()
         self._abandoned = False
@@ -150,7 +152,7 @@ class Scheduler:
             raise Abandoned
         session.points.append(Point(name))
         session.state = _State.PARKED
-        self._reports.put(session)
+        self._wakeups.put(None)
         session.go.acquire()
         if self._abandoned:
             raise Abandoned
@@ -171,7 +173,7 @@ class Scheduler:
         finally:
             self._local.session = None
             session.state = _State.ENDED
-            self._reports.put(session)
+            self._wakeups.put(None)
 
     # In the thread of the test
 
@@ -194,7 +196,7 @@ class Scheduler:
             for turn in schedule:
                 self._advance(by_name[turn.session], turn.until)
             while left := [one for one in sessions if not one.ended]:
-                free = [one for one in left if one not in self._blocked]
+                free = [one for one in left if not self._waits(one)]
                 if free:
                     self._advance(free[0], None)
                 else:
@@ -208,12 +210,14 @@ class Scheduler:
 
     def _advance(self, session: Session, until: int | None) -> None:
         begun = False
-        while session.state is _State.PARKED and session not in self._blocked:
+        while session.state is _State.PARKED:
             if until is not None and len(session.points) > until:
                 break
             if not begun:
                 self.taken.append((session.name, len(session.points) - 1))
                 begun = True
+            if session in self._blocked:
+                self._blocked.remove(session)
             session.state = _State.RUNNING
             session.go.release()
             self._await(session)
@@ -222,36 +226,37 @@ class Scheduler:
         """Return when a session is parked, has ended, or waits for a lock."""
         end = time.monotonic() + HANG_SECONDS
         while session.state is _State.RUNNING:
-            if self._report(ASK_AFTER) or session.state is not _State.RUNNING:
+            if self._woken(ASK_AFTER):
                 continue
             if session not in self._blocked and session.blocked():
                 self._blocked.append(session)
-            if session in self._blocked and not self._deadlocked():
+            if self._waits(session) and not self._deadlocked():
                 break
             if time.monotonic() > end:
                 raise HangError(f"{session.name} does not go on after {session.points[-1].name}")
         self._free_blocked(session)
 
+    def _waits(self, session: Session) -> bool:
+        # What the database said is old once the session goes on.
+        return session in self._blocked and session.state is _State.RUNNING
+
     def _deadlocked(self) -> bool:
         """Return whether all sessions that have not ended wait: the database ends one of them."""
         left = [one for one in self._sessions if not one.ended]
-        return all(one in self._blocked and one.blocked() for one in left)
+        return all(self._waits(one) and one.blocked() for one in left)
 
     def _free_blocked(self, moved: Session) -> None:
         """Let sessions whose lock is free now reach their next pause point."""
         end = time.monotonic() + HANG_SECONDS
         for one in [each for each in self._blocked if each is not moved]:
-            while one in self._blocked and not one.blocked():
-                self._report(ASK_AFTER)
+            while self._waits(one) and not one.blocked():
+                self._woken(ASK_AFTER)
                 if time.monotonic() > end:
                     raise HangError(f"{one.name} does not go on after its lock")
 
-    def _report(self, seconds: float) -> bool:
-        """Take the next report of any session; return false if there is none in this time."""
+    def _woken(self, seconds: float) -> bool:
         try:
-            session = self._reports.get(timeout=seconds)
+            self._wakeups.get(timeout=seconds)
         except queue.Empty:
             return False
-        if session in self._blocked:
-            self._blocked.remove(session)
         return True

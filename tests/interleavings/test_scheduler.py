@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import functools
 import pathlib
+import threading
 
 import pytest
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from tests.interleavings.environment import NOW
 from tests.interleavings.opening import explorer
 from tests.interleavings.pause_points import PausePoints
 from tests.interleavings.scheduler import Scheduler, Session, parse, text_of
+from tests.waiting import wait_until
 
 Work = cabc.Callable[[Database], None]
 ON_SERVERS = pytest.mark.parametrize("any_url", BACKENDS[1:], indirect=True)
@@ -57,6 +59,10 @@ class TwoRows:
         with self._own.read() as session:
             query = sa.select(Organization.name).order_by(Organization.id)
             return list(session.scalars(query)), sessions
+
+    def blocked(self) -> bool:
+        """Return whether one of the sessions' statements waits for a lock."""
+        return any(map(self._tables.blocked, self._databases))
 
     def dispose(self) -> None:
         """Close all connections."""
@@ -122,6 +128,41 @@ def test_two_sessions_that_wait_for_each_other_end(any_url: str) -> None:
     names, sessions = rows.play(works, "A2 B A")
     assert sum(one.error is not None for one in sessions) == 1
     assert names in (["1 2 1", "1 2 2"], ["2 1 1", "2 1 2"])
+    rows.dispose()
+
+
+def test_a_session_goes_on_although_the_database_still_calls_it_blocked() -> None:
+    """What the database says of a lock may be older than the session's next pause point."""
+    scheduler, lock = Scheduler(), threading.Lock()
+
+    def hold() -> None:
+        with lock:
+            scheduler.pause("held")
+
+    def wait() -> None:
+        with lock:
+            pass
+        scheduler.pause("waited")
+
+    def called_blocked() -> bool:
+        # The answer comes once the session has the lock and is paused again.
+        if sessions[0].ended:
+            wait_until(lambda: len(sessions[1].points) == 2)
+        return True
+
+    sessions = [Session("A", hold, lambda: False), Session("B", wait, called_blocked)]
+    scheduler.play(sessions, parse("A1 B A"))
+    assert [len(one.points) for one in sessions] == [2, 2]
+    assert all(one.ended and one.error is None for one in sessions)
+
+
+@pytest.mark.parametrize("any_url", BACKENDS[2:], indirect=True)
+def test_a_deadlock_of_the_past_blocks_nobody(any_url: str) -> None:
+    """MariaDB's status repeats the last deadlock: who waited there does not wait now."""
+    rows = TwoRows(any_url)
+    crossed = [functools.partial(_lock_both, 1, 2), functools.partial(_lock_both, 2, 1)]
+    rows.play(crossed, "A2 B A")
+    assert not rows.blocked()
     rows.dispose()
 
 
