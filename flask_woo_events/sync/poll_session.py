@@ -23,6 +23,7 @@ from ..woocommerce import endpoints
 from ..woocommerce.client import StoreClient
 from ..woocommerce.endpoints import Collection, ParentLink
 from ..woocommerce.listing import Filters, Listing, order_statuses, read_filters
+from ..woocommerce.oddities import Oddity
 from .belief import Belief
 from .cursor import Cursor, ListPosition, Stream, load_cursor
 from .judge import StoreJudge
@@ -59,6 +60,8 @@ class ResourceRun:
     collection: Collection
     report: PollReport
     followups: Followups = dataclasses.field(default_factory=Followups)
+    #: What was odd about the store's answers, each with its detail.
+    oddities: dict[Oddity, str] = dataclasses.field(default_factory=dict)
     reading: Reading | None = None
     #: Something named the objects that are read.
     by_hint: bool = False

@@ -29,6 +29,7 @@ from ..http.exchange import Timeouts, exchange, make_session
 from ..http.headers import http_date
 from ..values.validation import whole_number
 from .oauth import Pairs, encode_query, sign
+from .oddities import Oddities
 from .responses import StoreResponse, read_answer
 
 __all__ = ["Param", "StoreClient", "StoreResponse", "store_root"]
@@ -139,6 +140,8 @@ class StoreClient:
         self.expected_root = ""
         #: Requests sent so far, including those for authentication.
         self.requests_made = 0
+        #: What is odd about the answers so far.
+        self.oddities = Oddities()
 
     def __repr__(self) -> str:
         return f"<StoreClient {self.url} {self._key[:3]}*** {self.auth_used}>"

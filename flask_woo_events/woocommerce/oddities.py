@@ -1,0 +1,38 @@
+"""Oddities: what is wrong with a store's answers that a resource survives, and what it costs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Oddity:
+    """One kind of them.
+
+    :param code: for the API and for logs.
+    :param costs: what is not as it should be while it lasts, a sentence.
+    :param ends: what ends it, a sentence.
+    """
+
+    code: str
+    costs: str
+    ends: str
+
+
+class Oddities:
+    """Collects the oddities that a client and its readers meet, until they are taken."""
+
+    def __init__(self) -> None:
+        self._found: dict[Oddity, str] = {}
+
+    def add(self, oddity: Oddity, detail: str = "") -> None:
+        """Add an oddity.
+
+        :param detail: what exactly, a sentence without a customer's data; the last one counts.
+        """
+        self._found[oddity] = detail
+
+    def take(self) -> dict[Oddity, str]:
+        """Return what was added since this was last called."""
+        found, self._found = self._found, {}
+        return found
