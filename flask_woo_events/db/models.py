@@ -127,6 +127,7 @@ class Base(orm.DeclarativeBase):
         dict[str, t.Any]: sa.JSON(),
         list[str]: sa.JSON(),
         list[dict[str, t.Any]]: sa.JSON(),
+        list[dict[str, t.Any]] | None: sa.JSON(none_as_null=True),
         list[str] | None: sa.JSON(none_as_null=True),
         list[int] | None: sa.JSON(none_as_null=True),
     }
@@ -194,6 +195,8 @@ class Instance(Base):
     store_facts: orm.Mapped[dict[str, t.Any]]
     #: Notices about the store for operators, the newest last.
     notices: orm.Mapped[list[dict[str, t.Any]]] = orm.mapped_column(default=list)
+    #: Problems as of the last poll, see ``instances/problems.py``; null if there are none.
+    problems: orm.Mapped[list[dict[str, t.Any]] | None]
     #: Our webhooks at the store, as of their last check.
     hooks: orm.Mapped[list[dict[str, t.Any]]] = orm.mapped_column(default=list)
     #: URL at which the store reaches the API; null before the first registration.

@@ -16,7 +16,7 @@ from ..errors import SecretError, TransportError
 from ..runtime import Runtime
 from ..woocommerce import endpoints
 from ..woocommerce.connection_check import check_store
-from . import lifecycle, specification, views, webhooks
+from . import lifecycle, specification, webhooks
 from .accounts import Caller
 from .requests import InstanceRequest
 from .specification import CurrentSpec, InstanceSpec
@@ -117,7 +117,7 @@ def remove(runtime: Runtime, caller: Caller, instance_id: int) -> None:
     :raises NotFoundError: the caller's organisation has no instance with this id.
     """
     with runtime.database.read() as session:
-        hooked = views.get(session, caller, instance_id).webhooks
+        hooked = lifecycle.find(session, caller, instance_id).hooks
     if hooked:
         _unregister(runtime, instance_id)
     with runtime.database.write() as session:

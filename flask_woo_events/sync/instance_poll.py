@@ -244,10 +244,12 @@ class InstancePoll(InstanceRun):
         if report.error is None and run.reading is not None:
             if waiting is None:
                 run.recorder.end_hold(self._runtime.clock())
+            run.recorder.keep_oddities(run.oddities, complete=not self._stopped())
             run.recorder.save(ended=not self._stopped())
             if waiting is not None:
                 self._note_waiting(run, waiting)
         if report.error is not None:
+            run.recorder.keep_oddities(run.oddities, complete=False)
             _log.warning("polling %s: %s", report.resource, report.error, extra=extra_of(report))
             return
         found = counted(report.events, "event")

@@ -17,6 +17,8 @@ from ..events import outbox, webhook_coverage
 from ..handlers import Route
 from ..instances import notices
 from ..instances.holds import MISSING
+from ..instances.problems import ODDITIES
+from ..woocommerce.oddities import Oddity
 from .belief import REVERSED_WITHIN
 from .cursor import Cursor, Stream, save_cursor
 from .ledger import record
@@ -34,8 +36,8 @@ Notes = dict[str, t.Any]
 SAVE_AFTER = 5.0
 #: Members of a cursor's memory that the recorder writes: whether objects wait for a second
 #: reading, are missing, or are in no list, since when all is to be compared, the DELETED events by
-#: hour, and which objects became older when.
-NOTES = ("held", MISSING, "unlisted", "compare_all", "deleted", "reverted")
+#: hour, which objects became older when, and what is odd about the store's answers.
+NOTES = ("held", MISSING, "unlisted", "compare_all", "deleted", "reverted", ODDITIES)
 #: Objects that became older of which the date is kept.
 MOST_REVERTED = 20
 #: How long DELETED events count against a mass deletion.
@@ -171,6 +173,17 @@ class PollRecorder:
         if self.notes.pop(MISSING, None):
             text = f"No {self.stream.resource} wait any more: they are shown again, or deleted."
             self.transact(lambda session: self._notice(session, "hold ended", text, now))
+
+    def keep_oddities(self, found: cabc.Mapping[Oddity, str], *, complete: bool) -> None:
+        """Keep what was odd about the store's answers in this run.
+
+        :param complete: the whole resource was read, so earlier oddities have ended.
+        """
+        kept = {} if complete else dict(self.notes.get(ODDITIES, {}))
+        kept |= {oddity.code: detail for oddity, detail in found.items()}
+        self.notes.pop(ODDITIES, None)
+        if kept:
+            self.notes[ODDITIES] = kept
 
     def _notice(self, session: orm.Session, kind: str, text: str, now: dt.datetime) -> None:
         notices.add(session.get_one(Instance, self.stream.instance_id), kind, text, now)

@@ -19,6 +19,12 @@ class Oddity:
     ends: str
 
 
+def by_code(code: str) -> Oddity | None:
+    """Return the oddity with a code; ``None`` if this release has none."""
+    every = [one for one in globals().values() if isinstance(one, Oddity)]
+    return next((one for one in every if one.code == code), None)
+
+
 class Oddities:
     """Collects the oddities that a client and its readers meet, until they are taken."""
 
