@@ -100,16 +100,13 @@ class PollRecorder:
         #: The cursor after an answer without objects that nothing has proved yet.
         self._withheld: Cursor | None = None
 
-    def transact(self, write: cabc.Callable[[orm.Session], T], *, ended: bool = False) -> T:
-        """Run a function in a transaction that renews the lease and writes the cursor first.
-
-        :param ended: the poll reached its end.
-        """
+    def transact(self, write: cabc.Callable[[orm.Session], T]) -> T:
+        """Run a function in a transaction that renews the lease and writes the cursor first."""
         cursor = _with_notes(self.cursor, self.notes)
 
         def work(session: orm.Session) -> T:
             self._lease.renew(session, self._renewer.until)
-            save_cursor(session, self.stream.poller_id, cursor, ended=ended)
+            save_cursor(session, self.stream.poller_id, cursor)
             return write(session)
 
         result = self._database.transact(work)
@@ -150,8 +147,7 @@ class PollRecorder:
         self.events += len(recorded.emitted)
         self.older += len(recorded.older)
         self.changed.update(recorded.emitted)
-        self._ledger.revision = recorded.revision
-        self._ledger.lists_all = "unlisted" not in self.notes
+        self._ledger.changed(recorded.revision, lists_all="unlisted" not in self.notes)
 
     def hold(self, object_ids: cabc.Collection[str], reason: str, now: dt.datetime) -> None:
         """Let missing objects wait for a second reading.
@@ -213,15 +209,15 @@ class PollRecorder:
         counts = self.notes.get("deleted", {})
         return sum(count for hour, count in counts.items() if hour > since)
 
-    def save(self, *, ended: bool = False) -> None:
-        """Write the cursor.
+    def save(self) -> None:
+        """Write the cursor."""
+        self.transact(lambda _: None)
 
-        :param ended: the poll reached its end.
-        """
-        if ended and self._withheld is not None and self.trusts_nothing():
+    def _end(self) -> None:
+        """Let the answers without objects count that other resources have proved meanwhile."""
+        if self._withheld is not None and self.trusts_nothing():
             at, polled_at = self._withheld.at, self._withheld.polled_at
             self.cursor = dataclasses.replace(self.cursor, at=at, polled_at=polled_at)
-        self.transact(lambda _: None, ended=ended)
 
     def _screen(self, observed: ObservationBatch) -> ObservationBatch | None:
         self.observed += len(observed.observations)
@@ -266,3 +262,26 @@ class PollRecorder:
 def _with_notes(cursor: Cursor, notes: Notes) -> Cursor:
     memory = {name: kept for name, kept in cursor.memory.items() if name not in NOTES}
     return dataclasses.replace(cursor, memory={**memory, **notes})
+
+
+def save_all(recorders: cabc.Sequence[PollRecorder], *, ended: bool) -> None:
+    """Write the cursors of resources of one instance, in one transaction.
+
+    :param ended: their poll reached its end.
+    :raises LeaseLostError: another worker has the instance.
+    """
+    if not recorders:
+        return
+    for one in recorders:
+        if ended:
+            one._end()
+    cursors = [_with_notes(one.cursor, one.notes) for one in recorders]
+
+    def work(session: orm.Session) -> None:
+        recorders[0]._lease.renew(session, recorders[0]._renewer.until)
+        for one, cursor in zip(recorders, cursors, strict=True):
+            save_cursor(session, one.stream.poller_id, cursor, ended=ended)
+
+    recorders[0]._database.transact(work)
+    for one, cursor in zip(recorders, cursors, strict=True):
+        one.cursor, one._saved = cursor, time.monotonic()
