@@ -70,6 +70,17 @@ def refuses_value(exc: BaseException) -> bool:
     return isinstance(exc, sa.exc.DBAPIError) and not _codes(exc).isdisjoint(_DATA_CODES)
 
 
+def may_refuse_value(exc: BaseException) -> bool:
+    """Return whether an error may be due to a value although it looks like an outage.
+
+    MariaDB drops the connection for a statement that is too large. :meth:`Database.answers` shows
+    whether there is an outage.
+    """
+    return isinstance(exc, sa.exc.InternalError) or (
+        isinstance(exc, sa.exc.DBAPIError) and exc.connection_invalidated
+    )
+
+
 def _codes(exc: sa.exc.DBAPIError) -> set[object]:
     """Return the codes of an error, which drivers name differently; none of SQLite's."""
     found = {getattr(exc.orig, name, None) for name in ("sqlstate", "pgcode", "errno")}

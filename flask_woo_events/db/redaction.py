@@ -10,7 +10,8 @@ _QUOTED = (
     # PostgreSQL: invalid input syntax for type json: "..."
     (re.compile(r': ".*"?$', re.DOTALL), ""),
     # MariaDB: Duplicate entry '...' for key, Incorrect string value: '...' for column
-    (re.compile(r"(entry|value|string):? '.*'(?= for |$)", re.DOTALL), r"\1"),
+    (re.compile(r"(entry|value):? '.*'(?= for )", re.DOTALL), r"\1"),
+    (re.compile(r"(entry|value):? '.*'$", re.DOTALL), r"\1"),
 )
 
 
