@@ -13,7 +13,7 @@ import time
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.database import is_away
+from ..db.database import is_away, words
 from ..db.leases import InstanceLease, LeaseRenewer, claim_instance, is_enabled
 from ..db.models import Instance
 from ..errors import (
@@ -265,7 +265,7 @@ class InstanceRun(abc.ABC):
             if is_away(exc):
                 raise  # The database failed, not the resource; the instance stays due.
             # A bug that one resource triggers must not stop the others.
-            report.error = f"{type(exc).__name__}: {exc}"
+            report.error = f"{type(exc).__name__}: {words(exc)}"
             self._failed(poll, run, exc)
             _log.exception("reading %s failed", report.resource, extra=extra_of(report))
         finally:
