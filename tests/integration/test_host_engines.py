@@ -11,7 +11,7 @@ import typing as t
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events.db import upgrade
+from flask_woo_events.db import engines, upgrade
 from flask_woo_events.db.database import Database
 from flask_woo_events.db.models import Notification, StoredEvent
 from flask_woo_events.errors import SchemaError
@@ -60,6 +60,7 @@ def _play(engine: sa.Engine) -> None:
     env.converge(12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("any_url", SERVERS, indirect=True)
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_a_history_arrives_complete(any_url: str, options: dict[str, t.Any]) -> None:
@@ -149,8 +150,16 @@ def _check_level(engine: sa.Engine, database: Database, level: str) -> None:
 
 
 @pytest.mark.parametrize("any_url", BACKENDS, indirect=True)
-def test_a_forked_process_has_its_own_connections(any_url: str) -> None:
-    """A child process leaves the connections to its parent, also those of the application."""
+@pytest.mark.parametrize("hooks", [True, False], ids=["hooks", "no hooks"])
+def test_a_forked_process_has_its_own_connections(
+    any_url: str, hooks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child process leaves the connections to its parent, also those of the application.
+
+    uWSGI forks without calling Python's hooks.
+    """
+    if not hooks:
+        monkeypatch.setattr(engines, "_all", set())
     with _engine(any_url, {}) as engine:
         database = Database(engine)
         upgrade.upgrade(database.engine)

@@ -16,7 +16,7 @@ from flask_woo_events.values.crypto import Cipher
 from tests import servers
 from tests.model.history_env import ACTS, HistoryEnv
 
-pytestmark = pytest.mark.postgresql
+pytestmark = [pytest.mark.slow, pytest.mark.postgresql]
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 
+import pytest
 import requests
 import sqlalchemy as sa
 
@@ -54,6 +55,7 @@ def _gunicorn(url: str, key: str, log: pathlib.Path) -> cabc.Iterator[str]:
         process.wait()
 
 
+@pytest.mark.slow
 def test_every_webhook_is_stored(any_url: str, tmp_path: pathlib.Path) -> None:
     """No process uses a connection that another one uses, too."""
     engine, key = sa.create_engine(any_url), Cipher.generate_key()
