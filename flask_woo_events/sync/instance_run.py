@@ -13,7 +13,7 @@ import time
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.database import is_away
+from ..db.database import is_away, words
 from ..db.leases import InstanceLease, LeaseRenewer, claim_instance, is_enabled
 from ..db.models import Instance
 from ..errors import (
@@ -265,11 +265,12 @@ class InstanceRun(abc.ABC):
             if is_away(exc):
                 raise  # The database failed, not the resource; the instance stays due.
             # A bug that one resource triggers must not stop the others.
-            report.error = f"{type(exc).__name__}: {exc}"
+            report.error = f"{type(exc).__name__}: {words(exc)}"
             self._failed(poll, run, exc)
             _log.exception("reading %s failed", report.resource, extra=extra_of(report))
         finally:
             run.oddities |= poll.client.oddities.take()
+            run.oddities |= run.recorder.oddities(self._runtime.clock())
             report.requests += poll.client.requests_made - before
             report.seconds = round(report.seconds + time.monotonic() - began, 3)
             report.observed, report.events = run.recorder.observed, run.recorder.events

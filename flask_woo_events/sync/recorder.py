@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
@@ -18,7 +19,8 @@ from ..handlers import Route
 from ..instances import notices
 from ..instances.holds import MISSING
 from ..instances.problems import ODDITIES
-from ..woocommerce.oddities import Oddity
+from ..woocommerce.oddities import BODY_TRUNCATED, NOT_RECORDED, Oddity, by_code
+from . import refusals
 from .belief import REVERSED_WITHIN
 from .cursor import Cursor, Stream, save_cursor
 from .ledger import record
@@ -36,8 +38,11 @@ Notes = dict[str, t.Any]
 SAVE_AFTER = 5.0
 #: Members of a cursor's memory that the recorder writes: whether objects wait for a second
 #: reading, are missing, or are in no list, since when all is to be compared, the DELETED events by
-#: hour, which objects became older when, and what is odd about the store's answers.
-NOTES = ("held", MISSING, "unlisted", "compare_all", "deleted", "reverted", ODDITIES)
+#: hour, which objects became older when, which the database did not take, and what is odd about the
+#: store's answers.
+NOTES = ("held", MISSING, "unlisted", "compare_all", "deleted", "reverted", "refused", ODDITIES)
+#: Objects that the database did not take of which the reason is kept, and how long.
+MOST_REFUSED, REFUSED_FOR = 20, dt.timedelta(days=1)
 #: Objects that became older of which the date is kept.
 MOST_REVERTED = 20
 #: How long DELETED events count against a mass deletion.
@@ -119,9 +124,13 @@ class PollRecorder:
         :raises AnotherStoreError: the store is not proved to be ours; nothing is recorded.
         :raises LeaseLostError: another worker has the instance.
         """
+
+        def commit(part: ObservationBatch, *, last: bool) -> None:
+            self._commit(batch.cursor if last else self.cursor, part, now)
+
         unrecorded = self._screen(batch.observed) if batch.observed is not None else None
         if unrecorded is not None:
-            self._commit(batch.cursor, unrecorded, now)
+            self._note_refused(refusals.write(self._database, unrecorded, commit), now)
             return
         before, self.cursor = self.cursor, batch.cursor
         if not self.matched and not self.trusts_nothing():
@@ -181,6 +190,24 @@ class PollRecorder:
         if kept:
             self.notes[ODDITIES] = kept
 
+    def oddities(self, now: dt.datetime) -> dict[Oddity, str]:
+        """Return what the database did not take of objects in the last day."""
+        since, ids = (now - REFUSED_FOR).isoformat(), collections.defaultdict[str, list[str]](list)
+        for object_id, (code, noted) in self.notes.get("refused", {}).items():
+            if noted > since:
+                ids[code].append(object_id)
+        return {
+            oddity: f"{self.stream.resource} {', '.join(some)}"
+            for code, some in ids.items()
+            if (oddity := by_code(code)) is not None
+        }
+
+    def _note_refused(self, found: cabc.Mapping[str, Oddity], now: dt.datetime) -> None:
+        if found:
+            noted = {one: [oddity.code, now.isoformat()] for one, oddity in found.items()}
+            refused = self.notes.get("refused", {}) | noted
+            self.notes["refused"] = dict(list(refused.items())[-MOST_REFUSED:])
+
     def _notice(self, session: orm.Session, kind: str, text: str, now: dt.datetime) -> None:
         notices.add(session.get_one(Instance, self.stream.instance_id), kind, text, now)
 
@@ -193,6 +220,13 @@ class PollRecorder:
             notes["held"] = True
             # Other objects may be older, too, and no date shows which.
             notes["compare_all"] = now.isoformat()
+        if refused := notes.pop("refused", None):
+            seen = {one.object_id for one in observed.observations}
+            ended = {BODY_TRUNCATED.code: set(recorded.emitted), NOT_RECORDED.code: seen}
+            if left := {
+                one: kept for one, kept in refused.items() if one not in ended.get(kept[0], ())
+            }:
+                notes["refused"] = left
         if recorded.reverted:
             dates = notes.get("reverted", {}) | dict.fromkeys(recorded.reverted, now.isoformat())
             notes["reverted"] = dict(list(dates.items())[-MOST_REVERTED:])

@@ -187,7 +187,8 @@ def plain_text(text: str, limit: int = SAID_CHARS) -> str:
 def said(body: bytes) -> tuple[str, str]:
     """Return code and message of an error answer.
 
-    The message is WooCommerce's, or the title or first text of an HTML page.
+    The message is WooCommerce's, or the title of an HTML page. Of other text nothing is quoted: it
+    may hold customers' data, as a list that is cut off does.
     """
     try:
         data, _notices = parse_json(body)
@@ -196,20 +197,11 @@ def said(body: bytes) -> tuple[str, str]:
         lower = text.lower()
         title = lower.find("<title")
         if title >= 0 and (end := lower.find("</title", title)) >= 0:
-            if words := plain_text(text[title:end]):
-                return "", words
-        start = lower.find("<body")
-        return "", plain_text(_without_scripts(text[max(start, 0) :]))
+            return "", plain_text(text[title:end])
+        return "", ""
     if not isinstance(data, dict):
         return "", ""
     return plain_text(str(data.get("code") or ""), 100), plain_text(str(data.get("message") or ""))
-
-
-def _without_scripts(text: str) -> str:
-    for name in ("script", "style"):
-        pieces = re.split(rf"</?{name}\b[^<>]*>", text, flags=re.IGNORECASE)
-        text = " ".join(pieces[::2])
-    return text
 
 
 def _error(exchange: Exchange, url: str, hide: cabc.Callable[[str], str]) -> StoreError:
