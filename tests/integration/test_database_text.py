@@ -9,6 +9,7 @@ import typing as t
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.util import LRUCache
 
 from flask_woo_events.db import upgrade
 from flask_woo_events.db.database import Database
@@ -105,6 +106,20 @@ def test_a_narrow_database_is_refused(any_url: str, encoding: str) -> None:
             _upgrade(f"{url}?client_encoding=utf8")
 
 
+@pytest.fixture
+def own_statements() -> cabc.Iterator[None]:
+    """Compile statements for this test: those of other tests hold the dialect of their engine."""
+    cache = LRUCache[t.Any, t.Any](1_000)
+
+    def take(connection: sa.Connection) -> None:
+        connection.engine._compiled_cache = cache
+
+    sa.event.listen(sa.Engine, "engine_connect", take)
+    yield
+    sa.event.remove(sa.Engine, "engine_connect", take)
+
+
+@pytest.mark.usefixtures("own_statements")
 @pytest.mark.parametrize("any_url", BACKENDS[1:2], indirect=True)
 @pytest.mark.parametrize("client", ["", "?client_encoding=utf8"])
 def test_a_narrow_database_of_an_earlier_release(
