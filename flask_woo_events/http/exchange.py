@@ -316,6 +316,14 @@ _NOT_A_URL = (
     UnicodeError,
 )
 
+_NOT_CONNECTED = (
+    socket.gaierror,
+    ssl.SSLError,
+    ConnectionRefusedError,
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ConnectTimeoutError,
+)
+
 
 def _causes(exc: BaseException) -> cabc.Iterator[BaseException]:
     """Yield an exception and its causes, outermost first."""
@@ -373,4 +381,6 @@ def _wrapped(exc: Exception, budget: Budget, url: str) -> TransportError:
     # The system's message ("No route to host") helps and quotes nothing of the request.
     if (failed := found(OSError)) and failed.strerror and not found(ssl.SSLError):
         what += f" ({failed.strerror})"
-    return UnreachableError(what, url=url)
+    error = UnreachableError(what, url=url)
+    error.connected = not found(*_NOT_CONNECTED)
+    return error

@@ -17,6 +17,7 @@ from ..events import outbox, webhook_coverage
 from ..handlers import Route
 from ..instances import notices
 from ..instances.holds import MISSING
+from ..woocommerce.unreadable import Unreadable
 from .belief import REVERSED_WITHIN
 from .cursor import Cursor, Stream, save_cursor
 from .ledger import record
@@ -36,6 +37,8 @@ SAVE_AFTER = 5.0
 #: reading, are missing, or are in no list, since when all is to be compared, the DELETED events by
 #: hour, and which objects became older when.
 NOTES = ("held", MISSING, "unlisted", "compare_all", "deleted", "reverted")
+#: Members in which it keeps the objects that the store fails to show, and such parents of them.
+UNREADABLE, UNREADABLE_PARENTS = "unreadable", "unreadable_parents"
 #: Objects that became older of which the date is kept.
 MOST_REVERTED = 20
 #: How long DELETED events count against a mass deletion.
@@ -61,6 +64,7 @@ class PollRecorder:
         ledger: LedgerView,
         cursor: Cursor,
         store: PresentStore,
+        clock: cabc.Callable[[], dt.datetime],
     ) -> None:
         self.stream = stream
         #: Objects read in full.
@@ -77,6 +81,9 @@ class PollRecorder:
         self.cursor = cursor
         #: Members of the cursor's memory that are written here, whatever way of reading writes it.
         self.notes: Notes = {name: cursor.memory[name] for name in NOTES if name in cursor.memory}
+        #: Objects that the store fails to show, and such parents of them.
+        self.unreadable = Unreadable(cursor.memory.get(UNREADABLE), clock)
+        self.unreadable_parents = Unreadable(cursor.memory.get(UNREADABLE_PARENTS), clock)
         #: How long after an older reading a second one counts.
         self.again_after = AGAIN_AFTER
         #: Returns what of a batch may be recorded, or raises.
@@ -98,12 +105,23 @@ class PollRecorder:
         #: The cursor after an answer without objects that nothing has proved yet.
         self._withheld: Cursor | None = None
 
+    def unreadable_ids(self) -> list[int]:
+        """Return the objects that the store fails to show, ascending."""
+        return self.unreadable.ids
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether other objects are unreadable than the stored cursor says."""
+        memory = self.cursor.memory
+        kept = memory.get(UNREADABLE, {}), memory.get(UNREADABLE_PARENTS, {})
+        return kept != (self.unreadable.to_json(), self.unreadable_parents.to_json())
+
     def transact(self, write: cabc.Callable[[orm.Session], T], *, ended: bool = False) -> T:
         """Run a function in a transaction that renews the lease and writes the cursor first.
 
         :param ended: the poll reached its end.
         """
-        cursor = _with_notes(self.cursor, self.notes)
+        cursor = self._with_notes(self.cursor, self.notes)
 
         def work(session: orm.Session) -> T:
             self._lease.renew(session, self._renewer.until)
@@ -137,7 +155,7 @@ class PollRecorder:
             self._lease.renew(session, self._renewer.until)
             recorded = self._write(session, unrecorded, now)
             notes = self._noted(recorded, unrecorded, now)
-            saved = _with_notes(cursor, notes)
+            saved = self._with_notes(cursor, notes)
             save_cursor(session, self.stream.poller_id, saved)
             return recorded, notes, saved
 
@@ -249,7 +267,9 @@ class PollRecorder:
             webhook_coverage.add(session, *names, missed, now)
         return recorded
 
-
-def _with_notes(cursor: Cursor, notes: Notes) -> Cursor:
-    memory = {name: kept for name, kept in cursor.memory.items() if name not in NOTES}
-    return dataclasses.replace(cursor, memory={**memory, **notes})
+    def _with_notes(self, cursor: Cursor, notes: Notes) -> Cursor:
+        own = {UNREADABLE: self.unreadable, UNREADABLE_PARENTS: self.unreadable_parents}
+        kept = {name: one.to_json() for name, one in own.items() if len(one)}
+        written = {*NOTES, *own}
+        memory = {name: one for name, one in cursor.memory.items() if name not in written}
+        return dataclasses.replace(cursor, memory={**memory, **notes, **kept})

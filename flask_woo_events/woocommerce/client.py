@@ -31,6 +31,7 @@ from ..values.validation import whole_number
 from .oauth import Pairs, encode_query, sign
 from .oddities import Oddities
 from .responses import StoreResponse, read_answer
+from .row_limit import RowLimit
 
 __all__ = ["Param", "StoreClient", "StoreResponse", "store_root"]
 
@@ -142,6 +143,8 @@ class StoreClient:
         self.requests_made = 0
         #: What is odd about the answers so far.
         self.oddities = Oddities()
+        #: How many rows the store can show in one answer.
+        self.row_limit = RowLimit()
 
     def __repr__(self) -> str:
         return f"<StoreClient {self.url} {self._key[:3]}*** {self.auth_used}>"

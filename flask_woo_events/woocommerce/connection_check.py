@@ -10,6 +10,8 @@ from ..errors import StoreAccessError, StoreError, StoreGarbledError, StoreRejec
 from .client import StoreClient
 from .endpoints import Collection, named
 from .plugin_journal import NAMESPACE
+from .rows import RowReader
+from .unreadable import Unreadable
 
 #: Oldest users by which a store is recognized.
 USERS = 3
@@ -86,7 +88,8 @@ def _totals(
 
 
 def _total(client: StoreClient, collection: Collection, **filters: str) -> int | None:
-    return client.get_list(collection.path, {"per_page": 1, "_fields": "id", **filters}).total
+    reader = RowReader(client, collection.path, Unreadable())
+    return reader.page({"_fields": "id", **filters}, 0, 1).total
 
 
 def oldest_users(client: StoreClient) -> tuple[str, ...] | None:

@@ -149,6 +149,8 @@ class LedgerView:
         self.revision = revision
         #: Whether lists show every live object: then the index alone answers.
         self.lists_all = False
+        #: Ids of objects that the store fails to show: nothing that it lacks is missing.
+        self.unreadable: cabc.Callable[[], cabc.Sequence[int]] = tuple
         self._database = database
         self._poller_id = poller_id
 
@@ -169,8 +171,10 @@ class LedgerView:
 
     def live_ids(self) -> list[str]:
         """Return the ids of the listed live objects, numeric or not."""
-        query = sa.select(Object.object_id).where(
-            Object.poller_id == self._poller_id, Object.live, Object.listed
+        query = self._readable(
+            sa.select(Object.object_id).where(
+                Object.poller_id == self._poller_id, Object.live, Object.listed
+            )
         )
         return [row[0] for row in self._rows(query)]
 
@@ -186,7 +190,7 @@ class LedgerView:
 
     def unlisted(self) -> list[int]:
         """Return the numeric ids of the live objects that no list shows, ascending."""
-        return [int(row[0]) for row in self._rows(_UNLISTED)]
+        return [int(row[0]) for row in self._rows(self._readable(_UNLISTED))]
 
     def anchors(self) -> list[int]:
         """Return the ids of the oldest, the middle and the newest listed live object."""
@@ -209,12 +213,13 @@ class LedgerView:
             Object.number.is_not(None),
             *conditions,
         )
-        rows = self._rows(query.order_by(order).limit(1))
+        rows = self._rows(self._readable(query).order_by(order).limit(1))
         return int(rows[0][0]) if rows else None
 
     def modified_after(self, after: dt.datetime, most: int) -> list[int]:
         """Return the numeric ids of at most ``most`` live objects modified later, latest first."""
-        return [int(row[0]) for row in self._rows(_MODIFIED, after=after, most=most)]
+        query = self._readable(_MODIFIED)
+        return [int(row[0]) for row in self._rows(query, after=after, most=most)]
 
     def children(self, parents: cabc.Sequence[int]) -> dict[int, int]:
         """Return the numeric ids of the live objects of these parents, each with its parent."""
@@ -236,7 +241,11 @@ class LedgerView:
         return found
 
     def _listed(self, query: sa.Select[t.Any]) -> sa.Select[t.Any]:
-        return query if self.lists_all else query.where(Object.listed)
+        return self._readable(query if self.lists_all else query.where(Object.listed))
+
+    def _readable(self, query: sa.Select[t.Any]) -> sa.Select[t.Any]:
+        ids = self.unreadable()
+        return query.where(Object.object_id.not_in(map(str, ids))) if ids else query
 
     def _parents_where(
         self, *conditions: sa.ColumnElement[bool] | orm.InstrumentedAttribute[bool]

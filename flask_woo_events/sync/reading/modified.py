@@ -135,6 +135,7 @@ def _vanished(
         revision = reading.ledger.revision
         observations = read_in_full(reading, absent)
         there = {int(seen.object_id) for seen in observations}
+        there.update(reading.listing.unreadable.ids)
         followups.gone.update(str(number) for number in absent if number not in there)
         yield batch_of(Source.POLL, cursor, observations, revision, poll_date)
 
