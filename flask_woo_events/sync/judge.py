@@ -30,7 +30,7 @@ import datetime as dt
 import functools
 import typing as t
 
-from ..errors import AnotherStoreError, StoreFailedError, TransportError
+from ..errors import AnotherStoreError, TransportError
 from ..woocommerce.client import StoreClient
 from ..woocommerce.connection_check import oldest_users
 from .belief import Belief, Doubt, Hold
@@ -141,7 +141,7 @@ class StoreJudge:
         if subject is not None and recent is not None and made - recent < PROOF_REQUESTS:
             return True
         known = self.belief.users or ()
-        shown = self._oldest_users() if known else None
+        shown = oldest_users(self._client) if known else None
         if set(shown or ()) & set(known):
             return self._proved()
         asked = 0
@@ -153,12 +153,6 @@ class StoreJudge:
             if _evidence(reading, reading.read_by_ids(())[0]).is_ours:
                 return self._proved()
         return not known and not asked and self._knows_nothing and self._proved()
-
-    def _oldest_users(self) -> tuple[str, ...] | None:
-        try:
-            return oldest_users(self._client)
-        except StoreFailedError:
-            return None  # One of them cannot be read; other objects may prove the store.
 
     @functools.cached_property
     def _knows_nothing(self) -> bool:

@@ -24,6 +24,7 @@ from ..errors import (
     StoreAccessError,
     StoreGarbledError,
     TransportError,
+    UnreachableError,
 )
 from ..http.exchange import Timeouts, exchange, make_session
 from ..http.headers import http_date
@@ -351,6 +352,11 @@ class StoreClient:
             timeouts=self._timeouts,
             max_bytes=self._max_bytes,
         )
+        if came.repeated and came.status == 401 and kind == "oauth":
+            # The first request had reached the store, which accepts no signature twice.
+            error = UnreachableError(f"{self.url} closed the connection", url=url)
+            error.connected = True
+            raise error
         self._store_date = http_date(came.headers.get("Date", ""))
         if kind is not None:
             self.auth_used = kind
