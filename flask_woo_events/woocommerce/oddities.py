@@ -36,3 +36,12 @@ class Oddities:
         """Return what was added since this was last called."""
         found, self._found = self._found, {}
         return found
+
+
+#: Objects with a modified date that the store's clock will not reach for a day or more.
+DATED_AHEAD = Oddity(
+    "dated-ahead",
+    costs="A later change of these objects that keeps their date is found by the comparison, "
+    "within `WOO_EVENTS_COMPARE_HOURS`.",
+    ends="Saving the objects in WooCommerce, which sets their date.",
+)

@@ -66,6 +66,8 @@ class Followups:
     reread: set[int] = dataclasses.field(default_factory=set)
     #: Ids of changed parents: their children must be read again.
     parents: set[int] = dataclasses.field(default_factory=set)
+    #: Those of them whose children were read after that.
+    read_parents: set[int] = dataclasses.field(default_factory=set)
     #: Known objects are missing that nothing names: many more may be.
     lacks_anchors: bool = False
     #: The store's own count of the objects; ``None`` if it sent none.
