@@ -231,17 +231,23 @@ class Listing:
         """Return the store's count of live objects."""
         return self._rows(self._live() | _BY_ID | {"_fields": "id"}, 0, 1).total
 
-    def windows(self, after: dt.datetime, fields: str = LIGHT_FIELDS) -> list[Fetch]:
+    def windows(
+        self, after: dt.datetime, fields: str = LIGHT_FIELDS, *, until: dt.datetime | None = None
+    ) -> list[Fetch]:
         """Return the lists that together hold all objects modified after a date, also trashed ones.
 
         :param after: exclusive, by the store's clock. It is sent as naive UTC with
             ``dates_are_gmt``: with ``Z`` WooCommerce would compare local time with UTC.
+        :param until: the last date, inclusive.
         """
         dates: Params = {
             "modified_after": store_param(after),
             "dates_are_gmt": "true",
             "_fields": fields,
         }
+        if until is not None:
+            # WooCommerce leaves out the date itself; dates have no fractions.
+            dates["modified_before"] = store_param(until + dt.timedelta(seconds=1))
         return [self._window(dates | status) for status in self._window_statuses()]
 
     def by_ids(

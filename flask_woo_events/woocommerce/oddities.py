@@ -59,3 +59,10 @@ STATUSES_REFUSED = Oddity(
     costs="Orders with these statuses are read only by their own addresses.",
     ends="The store lists orders with these statuses, which are tried again every day.",
 )
+#: Objects with a modified date that the store's clock will not reach for a day or more.
+DATED_AHEAD = Oddity(
+    "dated-ahead",
+    costs="A later change of these objects that keeps their date is found by the comparison, "
+    "within `WOO_EVENTS_COMPARE_HOURS`.",
+    ends="Saving the objects in WooCommerce, which sets their date.",
+)

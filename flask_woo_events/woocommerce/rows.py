@@ -118,9 +118,8 @@ class RowReader:
         def ask(start: int, count: int) -> StoreResponse:
             return self._include(params, left[start : start + count])
 
-        found = self._range(
-            ask, self._positions(params), 0, len(left), self._part_of_ids, fill=True
-        )
+        check = self._positions(_excluding(params, self._unreadable.ids))
+        found = self._range(ask, check, 0, len(left), self._part_of_ids, fill=True)
         for place in found.places:
             if not again:
                 self._add(left[place])
@@ -128,10 +127,11 @@ class RowReader:
 
     def check_up(self, exc: TransportError) -> None:
         """Raise the error unless the store can show another row of the collection."""
-        if not may_be_rows(exc):
+        if not may_be_rows(exc) or self._client.row_limit.left <= 0:
             raise exc
-        self._spend(exc)
-        self._check_up(self._positions({}), 0, 1, exc)
+        self._client.row_limit.left -= 1
+        ask = self._positions(_excluding({}, self._unreadable.ids))
+        self._check_up(ask, 0, 1, exc)
 
     def _positions(self, params: Params) -> LightAsk:
         def ask(start: int, rows: int, fields: str = "") -> StoreResponse:

@@ -47,6 +47,7 @@ class Unreadable:
             )
             for number, one in kept.items()
         }
+        self._released: dict[int, Trial] = {}
         #: Whether the baseline is being read.
         self.baseline = False
 
@@ -69,7 +70,8 @@ class Unreadable:
 
     def add(self, number: int) -> None:
         """Note that an object cannot be read; the delay until the next trial grows."""
-        trial = self._trials.setdefault(number, Trial(self._clock(), old=self.baseline))
+        before = self._released.pop(number, None) or Trial(self._clock(), old=self.baseline)
+        trial = self._trials.setdefault(number, before)
         trial.at = self._clock() + min(FIRST_TRIAL * 2 ** min(trial.failures, 10), LAST_TRIAL)
         trial.failures += 1
 
@@ -77,9 +79,19 @@ class Unreadable:
         """Forget an object."""
         self._trials.pop(number, None)
 
+    def waits(self, number: int) -> bool:
+        """Return whether an object is kept, and not to be tried now."""
+        trial = self._trials.get(number)
+        return trial is not None and trial.at > self._clock()
+
     def is_old(self, number: int) -> bool:
         """Return whether an object belongs to the baseline, which could not read it."""
         return number in self._trials and self._trials[number].old
+
+    def release(self, number: int) -> None:
+        """Let an object be read as others are; if that fails, the delay goes on growing."""
+        if (trial := self._trials.pop(number, None)) is not None:
+            self._released[number] = trial
 
     def hurry(self, numbers: cabc.Iterable[int]) -> None:
         """Try those of these objects that are kept at the next opportunity: they changed."""

@@ -343,3 +343,58 @@ def test_status_that_orders_refuse(make_env: Make, mode: str) -> None:
     clock.advance(hours=25)
     assert env.arrivals() == set()
     assert "statuses_refused" not in env.poller("orders").memory
+
+
+BLOCKS = {
+    name: {"url": f"/hubs/ecommerce/{name}"}
+    for name in ("orders", "products", "variations", "orders-comments")
+}
+
+
+@pytest.mark.parametrize("version", ["5.9", "11.0"])
+def test_unreadable_variation(make_env: Make, version: str) -> None:
+    """A variation that cannot be read stops no other one, below its product or not."""
+    env = make_env(version, counts=(4, 4, 3, 3), resources=BLOCKS)
+    clock = OwnClock(runtime_of(env.app))
+    attribute = {"name": "Size", "options": ["a", "b"], "variation": True}
+    product = env.rest("POST", "products", name="V", type="variable", attributes=[attribute])["id"]
+    odd, other = (
+        env.rest("POST", f"products/{product}/variations", regular_price=price)["id"]
+        for price in ("5", "7")
+    )
+    env.arrivals()
+    env.store.lies.begin(UnreadableRows("variations", {odd}))
+    for number, price in ((odd, "6"), (other, "8")):
+        env.rest("PUT", f"products/{product}/variations/{number}", regular_price=price)
+    found = {one for one in env.arrivals() if one[0] == "variations"}
+    assert found == {("variations", str(other), "UPDATED")}
+    clock.advance(minutes=20)
+    assert env.arrivals() == set()
+    env.store.lies.end()
+    clock.advance(hours=2)
+    found = env.arrivals() | env.arrivals()
+    assert ("variations", str(odd), "UPDATED") in found
+    assert env.arrivals() == set()
+
+
+def test_order_whose_notes_fail(make_env: Make) -> None:
+    """Notes of one order that cannot be read stop no other notes, and are not deleted."""
+    env = make_env(counts=(8, 4, 3, 3), resources=BLOCKS)
+    clock = OwnClock(runtime_of(env.app))
+    odd, other = list(env.store.truth("orders"))[2:4]
+    note = env.rest("POST", f"orders/{odd}/notes", note="one")["id"]
+    env.store.acts.status(odd, "completed")
+    env.arrivals()
+    env.store.lies.begin(UnreadableRows("notes", {note}))
+    for order in (odd, other):
+        env.rest("POST", f"orders/{order}/notes", note="two")
+        env.store.acts.status(order, "cancelled")
+    found = {one for one in env.arrivals() if one[0] == "orders-comments"}
+    assert found and all(one[2] == "CREATED" for one in found)
+    clock.advance(minutes=20)
+    assert {one for one in env.arrivals() if one[0] == "orders-comments"} == set()
+    env.store.lies.end()
+    clock.advance(hours=2)
+    late = {one for one in env.arrivals() if one[0] == "orders-comments"}
+    assert late and all(one[2] == "CREATED" for one in late)
+    assert env.arrivals() == set()

@@ -68,6 +68,8 @@ class Followups:
     reread: set[int] = dataclasses.field(default_factory=set)
     #: Ids of changed parents: their children must be read again.
     parents: set[int] = dataclasses.field(default_factory=set)
+    #: Those of them whose children were read after that.
+    read_parents: set[int] = dataclasses.field(default_factory=set)
     #: Known objects are missing that nothing names: many more may be.
     lacks_anchors: bool = False
     #: The store's own count of the objects; ``None`` if it sent none.
@@ -148,7 +150,7 @@ class Reading:
         An object of the baseline, which has not seen it, is recorded as the baseline would.
         """
         unreadable = self.listing.unreadable
-        for number in unreadable.due(RETRIES):
+        for number in () if self.by_parent else unreadable.due(RETRIES):
             revision, date = self.ledger.revision, self.clock()
             body = self._listed_again(number)
             listed = body is not None
