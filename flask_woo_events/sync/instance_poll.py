@@ -156,6 +156,8 @@ class InstancePoll(InstanceRun):
                 reports += self._held(lease, poll, belief.hold)
         except AnotherStoreError as exc:
             reports += self._held(lease, poll, self._hold(lease, poll, exc, started))
+        if belief.hold is None:
+            poll.save_learned()
         if belief.to_json() != before:
             with self._database.write() as session:
                 lease.renew(session, self._renewer.until)

@@ -20,6 +20,7 @@ from ..instances import notices
 from ..instances.holds import MISSING
 from ..instances.problems import ODDITIES
 from ..woocommerce.oddities import BODY_TRUNCATED, NOT_RECORDED, Oddity, by_code
+from ..woocommerce.unreadable import Unreadable
 from . import refusals
 from .belief import REVERSED_WITHIN
 from .cursor import Cursor, Stream, save_cursor
@@ -43,6 +44,8 @@ SAVE_AFTER = 5.0
 NOTES = ("held", MISSING, "unlisted", "compare_all", "deleted", "reverted", "refused", ODDITIES)
 #: Objects that the database did not take of which the reason is kept, and how long.
 MOST_REFUSED, REFUSED_FOR = 20, dt.timedelta(days=1)
+#: Members in which it keeps the objects that the store fails to show, and such parents of them.
+UNREADABLE, UNREADABLE_PARENTS = "unreadable", "unreadable_parents"
 #: Objects that became older of which the date is kept.
 MOST_REVERTED = 20
 #: How long DELETED events count against a mass deletion.
@@ -68,6 +71,7 @@ class PollRecorder:
         ledger: LedgerView,
         cursor: Cursor,
         store: PresentStore,
+        clock: cabc.Callable[[], dt.datetime],
     ) -> None:
         self.stream = stream
         #: Objects read in full.
@@ -84,6 +88,9 @@ class PollRecorder:
         self.cursor = cursor
         #: Members of the cursor's memory that are written here, whatever way of reading writes it.
         self.notes: Notes = {name: cursor.memory[name] for name in NOTES if name in cursor.memory}
+        #: Objects that the store fails to show, and such parents of them.
+        self.unreadable = Unreadable(cursor.memory.get(UNREADABLE), clock)
+        self.unreadable_parents = Unreadable(cursor.memory.get(UNREADABLE_PARENTS), clock)
         #: How long after an older reading a second one counts.
         self.again_after = AGAIN_AFTER
         #: Returns what of a batch may be recorded, or raises.
@@ -105,9 +112,20 @@ class PollRecorder:
         #: The cursor after an answer without objects that nothing has proved yet.
         self._withheld: Cursor | None = None
 
+    def unreadable_ids(self) -> list[int]:
+        """Return the objects that the store fails to show, ascending."""
+        return self.unreadable.ids
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether other objects are unreadable than the stored cursor says."""
+        memory = self.cursor.memory
+        kept = memory.get(UNREADABLE, {}), memory.get(UNREADABLE_PARENTS, {})
+        return kept != (self.unreadable.to_json(), self.unreadable_parents.to_json())
+
     def transact(self, write: cabc.Callable[[orm.Session], T]) -> T:
         """Run a function in a transaction that renews the lease and writes the cursor first."""
-        cursor = _with_notes(self.cursor, self.notes)
+        cursor = self._with_notes(self.cursor, self.notes)
 
         def work(session: orm.Session) -> T:
             self._lease.renew(session, self._renewer.until)
@@ -145,7 +163,7 @@ class PollRecorder:
             self._lease.renew(session, self._renewer.until)
             recorded = self._write(session, unrecorded, now)
             notes = self._noted(recorded, unrecorded, now)
-            saved = _with_notes(cursor, notes)
+            saved = self._with_notes(cursor, notes)
             save_cursor(session, self.stream.poller_id, saved)
             return recorded, notes, saved
 
@@ -292,10 +310,12 @@ class PollRecorder:
             webhook_coverage.add(session, *names, missed, now)
         return recorded
 
-
-def _with_notes(cursor: Cursor, notes: Notes) -> Cursor:
-    memory = {name: kept for name, kept in cursor.memory.items() if name not in NOTES}
-    return dataclasses.replace(cursor, memory={**memory, **notes})
+    def _with_notes(self, cursor: Cursor, notes: Notes) -> Cursor:
+        own = {UNREADABLE: self.unreadable, UNREADABLE_PARENTS: self.unreadable_parents}
+        kept = {name: one.to_json() for name, one in own.items() if len(one)}
+        written = {*NOTES, *own}
+        memory = {name: one for name, one in cursor.memory.items() if name not in written}
+        return dataclasses.replace(cursor, memory={**memory, **notes, **kept})
 
 
 def save_all(recorders: cabc.Sequence[PollRecorder], *, ended: bool) -> None:
@@ -309,7 +329,7 @@ def save_all(recorders: cabc.Sequence[PollRecorder], *, ended: bool) -> None:
     for one in recorders:
         if ended:
             one._end()
-    cursors = [_with_notes(one.cursor, one.notes) for one in recorders]
+    cursors = [one._with_notes(one.cursor, one.notes) for one in recorders]
 
     def work(session: orm.Session) -> None:
         recorders[0]._lease.renew(session, recorders[0]._renewer.until)

@@ -55,3 +55,33 @@ class Oddities:
         """Return what was added since this was last called."""
         found, self._found = self._found, {}
         return found
+
+
+UNREADABLE_OBJECTS = Oddity(
+    "unreadable-objects",
+    costs="Changes of these objects are sent when the store can show them again.",
+    ends="The store shows them, which is tried again by itself; its error log says why it fails.",
+)
+SMALL_PAGES = Oddity(
+    "small-pages",
+    costs="A poll takes more requests than with pages of full length.",
+    ends="The store answers longer pages, which are tried again by themselves; a pageSize that it "
+    "can answer avoids the trials.",
+)
+STATUSES_UNKNOWN = Oddity(
+    "order-statuses-unknown",
+    costs="Orders with a status that an extension has added since may be found late.",
+    ends="The store answers reports/orders/totals, which is read again every hour.",
+)
+STATUSES_REFUSED = Oddity(
+    "order-statuses-refused",
+    costs="Orders with these statuses are read only by their own addresses.",
+    ends="The store lists orders with these statuses, which are tried again every day.",
+)
+#: Objects with a modified date that the store's clock will not reach for a day or more.
+DATED_AHEAD = Oddity(
+    "dated-ahead",
+    costs="A later change of these objects that keeps their date is found by the comparison, "
+    "within `WOO_EVENTS_COMPARE_HOURS`.",
+    ends="Saving the objects in WooCommerce, which sets their date.",
+)

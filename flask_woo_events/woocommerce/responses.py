@@ -57,6 +57,7 @@ class StoreResponse:
     :param notices: PHP's notices before the JSON.
     :param root: the store's own address in the ``Link`` header, normalised; empty without one
         (WooCommerce 5.9 to 11.0 send it; a proxy may remove it).
+    :param unreadable: rows that the store failed to show and that are left out.
     """
 
     status: int
@@ -69,6 +70,7 @@ class StoreResponse:
     bytes: int
     notices: str = ""
     root: str = ""
+    unreadable: int = 0
 
 
 def read_answer(
