@@ -167,7 +167,7 @@ class LedgerView:
         self._poller_id = poller_id
         #: The count of all listed live objects, and what it depends on.
         self._count = 0
-        self._counted: tuple[int, bool] | None = None
+        self._counted: tuple[object, ...] | None = None
 
     def changed(self, revision: int, *, lists_all: bool) -> None:
         """Note that a batch was recorded."""
@@ -202,7 +202,8 @@ class LedgerView:
         """Return the number of listed live objects, or of those with an id up to ``until``."""
         if until is None:
             # Counting is slow in a large ledger.
-            if (state := (self.revision, self.lists_all)) != self._counted:
+            state = self.revision, self.lists_all, tuple(self.unreadable())
+            if state != self._counted:
                 self._count = int(self._rows(self._listed(_COUNT))[0][0])
                 self._counted = state
             return self._count
