@@ -467,7 +467,7 @@ def test_a_failing_resource_keeps_its_hints(followed: JournalEnv) -> None:
     order = env.first("orders")
     env.store.acts.price_meta(product, "5.55")
     env.store.acts.order_meta(order)
-    env.store.faults.add("status", match="wc/v3/products", code=500)
+    env.store.faults.add("status", match="wc/v3/products", code=500, times=10)
     followed.later(60)
     assert "products" in {one.resource for one in env.poll() if one.error}
     assert env.delivered() == {("orders", str(order), "UPDATED")}

@@ -94,7 +94,7 @@ def test_a_failure_on_the_way_repeats_little(make: Make) -> None:
     env.rest("DELETE", f"orders/{orders[0]}/notes/{note}", force=True)
     env.store.clock.advance(60)
     late = f"/orders/{changed[-1]}/notes"
-    env.store.faults.add("status", match=late, times=5)
+    env.store.faults.add("status", match=late, times=5, code=503)
     assert env.poll()[-1].error
     env.store.faults.clear()
     with Cost(env) as cost:

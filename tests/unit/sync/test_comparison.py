@@ -18,6 +18,7 @@ from flask_woo_events.sync.reading import children, comparison
 from flask_woo_events.sync.reading.base import Followups, Reading
 from flask_woo_events.woocommerce import endpoints
 from flask_woo_events.woocommerce.client import StoreResponse
+from flask_woo_events.woocommerce.unreadable import Unreadable
 from tests.examples import examples
 
 NOW = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.UTC)
@@ -37,6 +38,7 @@ class FakeStore:
     capped: int = 100
     counts: bool = True
     revision: int = 0
+    unreadable: Unreadable = dataclasses.field(default_factory=Unreadable)
     #: Ids that this poll read by page, or the parents whose children it read.
     read: set[int] = dataclasses.field(default_factory=set)
 
