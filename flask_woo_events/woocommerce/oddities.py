@@ -45,3 +45,10 @@ DATED_AHEAD = Oddity(
     "within `WOO_EVENTS_COMPARE_HOURS`.",
     ends="Saving the objects in WooCommerce, which sets their date.",
 )
+
+#: Objects that webhooks name and that the store cannot show, while it shows others.
+UNREADABLE_HINTS = Oddity(
+    "unreadable-hints",
+    costs="Changes of these objects are not sent.",
+    ends="A successful attempt to read each of them; the pause before the next one grows.",
+)
