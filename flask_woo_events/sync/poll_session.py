@@ -29,7 +29,7 @@ from .cursor import Cursor, ListPosition, Stream, load_cursor
 from .judge import StoreJudge
 from .ledger.lookup import LedgerView
 from .present_store import PresentStore
-from .reading import children, comparison, excluded, missing, modified
+from .reading import children, comparison, excluded, missing, modified, unstable
 from .reading.base import Batch, Followups, Reading
 from .recorder import PollRecorder
 from .report import PollReport
@@ -162,6 +162,7 @@ class PollSession:
             elif run.collection.orders_by_id:
                 yield from missing.read(reading, run.recorder.cursor, run.followups)
                 yield from self._unlisted(run, reading)
+                yield from unstable.read(reading, run.recorder.cursor, run.recorder.suspects)
 
     def check(
         self, run: ResourceRun, source: Source, *, alone: bool = False

@@ -17,6 +17,7 @@ from ..events import outbox, webhook_coverage
 from ..handlers import Route
 from ..instances import notices
 from ..instances.holds import MISSING
+from ..woocommerce.documented_fields import DOCUMENTED
 from .belief import REVERSED_WITHIN
 from .cursor import Cursor, Stream, save_cursor
 from .ledger import record
@@ -68,6 +69,8 @@ class PollRecorder:
         self.events = 0
         #: Ids of objects for which an event was emitted.
         self.changed: set[str] = set()
+        #: Objects whose only changed field is one that WooCommerce does not document, by field.
+        self.suspects: dict[str, list[str]] = {}
         #: Live objects of the ledger that the store showed as they are known.
         self.matched = 0
         #: Objects read as they were before what is known; a second reading decides.
@@ -148,6 +151,9 @@ class PollRecorder:
         self.events += len(recorded.emitted)
         self.older += len(recorded.older)
         self.changed.update(recorded.emitted)
+        for object_id, fields in recorded.fields.items():
+            if len(fields) == 1 and fields[0] not in DOCUMENTED:
+                self.suspects.setdefault(fields[0], []).append(object_id)
         self._ledger.revision = recorded.revision
         self._ledger.lists_all = "unlisted" not in self.notes
 

@@ -52,3 +52,10 @@ UNREADABLE_HINTS = Oddity(
     costs="Changes of these objects are not sent.",
     ends="A successful attempt to read each of them; the pause before the next one grows.",
 )
+
+#: Fields of extensions that differ each time an object is read.
+UNSTABLE_FIELDS = Oddity(
+    "unstable-fields",
+    costs="Changes of these fields alone send no event.",
+    ends="Two equal reads of the same objects, checked daily, or `ignoredFields` of the resource.",
+)
