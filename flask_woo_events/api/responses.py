@@ -263,6 +263,7 @@ class PollerResponse(ApiResponse):
     error: str | None
     lastPoll: t.Annotated[Date | None, Attribute("polled_at")]
     nextRetry: t.Annotated[Date | None, Attribute("retry_at")]
+    ignoredFields: t.Annotated[list[str], Attribute("ignored_fields")]
 
 
 class WebhookResponse(ApiResponse):

@@ -27,6 +27,8 @@ from ..woocommerce.listing import read_filters
 
 #: Most resources per instance; each costs requests to the store.
 RESOURCES_MOST = 100
+#: Most fields of a resource that are ignored.
+IGNORED_MOST = 100
 #: Any date, to check filters.
 _ANY_DATE = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
@@ -52,6 +54,8 @@ class PollerConfiguration(Lenient):
     page_size: int | None = None
     #: Seconds by which a poll reads further back.
     poll_delay: int = 0
+    #: Fields that never count as a change; ``None``: those that are found to differ at every read.
+    ignored_fields: tuple[str, ...] | None = None
 
 
 def _pattern(value: str) -> str:
@@ -103,6 +107,19 @@ class PollerBlock(Lenient):
     tolerance: Seconds | None = pydantic.Field(None, alias="createdCheckTolerance")
     page_size: Rows | None = pydantic.Field(None, alias="pageSize")
     poll_delay: Seconds = pydantic.Field(0, alias="pollDelay")
+    ignored_fields: t.Annotated[list[Text], pydantic.Field(max_length=IGNORED_MOST)] | None = (
+        pydantic.Field(None, alias="ignoredFields")
+    )
+
+    @pydantic.field_validator("ignored_fields")
+    @classmethod
+    def _no_identity(cls, value: list[str] | None) -> list[str] | None:
+        for name in value or ():
+            if name in ("", "id", "status") or "." in name:
+                raise ValueError(
+                    f"{name!r} cannot be ignored: name top-level fields, without id and status"
+                )
+        return value
 
     @pydantic.field_validator("url")
     @classmethod
@@ -149,6 +166,7 @@ class PollerBlock(Lenient):
             ),
             page_size=self.page_size,
             poll_delay=self.poll_delay,
+            ignored_fields=None if self.ignored_fields is None else tuple(self.ignored_fields),
         )
 
 

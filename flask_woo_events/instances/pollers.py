@@ -222,3 +222,9 @@ def enable(poller: Poller) -> bool:
     poller.state = PollerState.ACTIVE if done else PollerState.BASELINE
     poller.failures, poller.error, poller.retry_at = 0, None, None
     return True
+
+
+def ignored_fields(poller: Poller) -> tuple[str, ...]:
+    """Return the fields that the configuration names, or those that were found to be unstable."""
+    chosen = poller.configuration.get("ignored_fields")
+    return tuple(sorted(poller.memory.get("ignored", ()) if chosen is None else chosen))

@@ -35,6 +35,8 @@ class PollerView:
     polled_at: dt.datetime | None
     #: Time of the next try after a failure, if it is not the next poll of the instance.
     retry_at: dt.datetime | None
+    #: Fields that do not count as a change: those of the configuration, or those found unstable.
+    ignored_fields: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -147,6 +149,7 @@ def _view(session: orm.Session, instance: Instance, now: dt.datetime) -> Instanc
                 error=poller.error,
                 polled_at=poller.polled_at,
                 retry_at=poller.retry_at,
+                ignored_fields=pollers.ignored_fields(poller),
             )
             for poller in selected
         ),

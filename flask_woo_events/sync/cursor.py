@@ -12,6 +12,7 @@ from sqlalchemy import orm
 
 from ..db.models import Poller, PollerState
 from ..instances.polled_resources import PollerConfiguration
+from ..instances.pollers import ignored_fields
 from ..instances.whole_comparison import WholeComparison
 from ..woocommerce import endpoints
 from .ledger.representation import StoreState
@@ -65,6 +66,8 @@ class Stream:
     forgotten: int = 0
     #: Whether every change of the objects sets their modified date.
     dated: bool = False
+    #: Top-level fields whose differences are no change.
+    ignored: frozenset[str] = frozenset()
     #: The store's state as last seen.
     store: StoreState = StoreState()
 
@@ -99,6 +102,7 @@ def load_cursor(row: Poller) -> tuple[Stream, Cursor]:
         comparison=comparison,
         version_floor=int(row.memory.get("version_floor", 0)),
         forgotten=int(row.memory.get("forgotten", 0)),
+        ignored=frozenset(ignored_fields(row)),
     )
     cursor = Cursor(
         state=PollerState(row.state),

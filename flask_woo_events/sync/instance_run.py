@@ -241,10 +241,16 @@ class InstanceRun(abc.ABC):
         gate = Gate(poll, poll.judge.belief, self._runtime.clock())
         for run, gone in gate.weigh():
             if run.report.error is None and not self._stopped():
-                self._record(poll, run, gate.confirm(run, gone))
+                self._confirm(poll, run, gate, gone)
         if gate.newest_gone or any(run.recorder.older for run in poll.runs):
             poll.compare_all_next(self._runtime.clock())
         return gate
+
+    def _confirm(
+        self, poll: PollSession, run: ResourceRun, gate: Gate, gone: cabc.Sequence[str]
+    ) -> None:
+        """Record what the second witness says of missing objects."""
+        self._record(poll, run, gate.confirm(run, gone))
 
     def _record(self, poll: PollSession, run: ResourceRun, batches: cabc.Generator[Batch]) -> None:
         """Record what a resource yields; report its cost and its failure."""

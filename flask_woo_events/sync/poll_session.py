@@ -31,7 +31,7 @@ from .cursor import Cursor, ListPosition, Stream, load_cursor
 from .judge import StoreJudge
 from .ledger.lookup import LedgerView
 from .present_store import PresentStore
-from .reading import children, comparison, excluded, missing, modified
+from .reading import children, comparison, excluded, missing, modified, unstable
 from .reading.base import Batch, Followups, Reading
 from .recorder import PollRecorder
 from .report import PollReport
@@ -61,6 +61,8 @@ class ResourceRun:
     #: What was odd about the store's answers, each with its detail.
     oddities: dict[Oddity, str] = dataclasses.field(default_factory=dict)
     reading: Reading | None = None
+    #: Why it could not be read.
+    failure: Exception | None = None
     #: Something named the objects that are read.
     by_hint: bool = False
     #: Compare all of it, in this poll and the next ones until the end is reached.
@@ -98,7 +100,7 @@ class PollSession:
         self._runtime = runtime
         self._store = store
         #: Why the store does not answer.
-        self._unreachable: WooEventsError | None = None
+        self.unreachable: WooEventsError | None = None
 
     def in_order(self) -> list[ResourceRun]:
         """Return the runs in the order in which they are read.
@@ -160,18 +162,27 @@ class PollSession:
             elif run.collection.orders_by_id:
                 yield from missing.read(reading, run.recorder.cursor, run.followups)
                 yield from self._unlisted(run, reading)
+                yield from unstable.read(reading, run.recorder.cursor, run.recorder.suspects)
 
-    def check(self, run: ResourceRun, source: Source) -> cabc.Generator[Batch]:
-        """Yield the present state of the objects in the run's follow-ups."""
+    def check(
+        self, run: ResourceRun, source: Source, *, alone: bool = False
+    ) -> cabc.Generator[Batch]:
+        """Yield the present state of the objects in the run's follow-ups.
+
+        :param alone: without their parents and children.
+        """
         run.by_hint = True
         with self._fail_fast():
-            yield from self._with_present_statuses(run, lambda named: self._check(named, source))
+            yield from self._with_present_statuses(
+                run, lambda named: self._check(named, source, alone=alone)
+            )
 
-    def _check(self, run: ResourceRun, source: Source) -> cabc.Generator[Batch]:
+    def _check(self, run: ResourceRun, source: Source, *, alone: bool) -> cabc.Generator[Batch]:
         self._waiting(run)
         cursor = self._with_route(run, self._with_statuses(run, run.recorder.cursor))
         run.reading = self._reading(run, cursor)
-        self.add_related(run)
+        if not alone:
+            self.add_related(run)
         yield from self._retry(run, run.reading, cursor)
         if run.reading.before is not None:
             yield from excluded.read(run.reading, cursor, run.followups, source)
@@ -267,12 +278,12 @@ class PollSession:
     @contextlib.contextmanager
     def _fail_fast(self) -> cabc.Iterator[None]:
         """Do not contact a store again that did not answer for another resource."""
-        if self._unreachable is not None:
-            raise self._unreachable
+        if self.unreachable is not None:
+            raise self.unreachable
         try:
             yield
         except (UnreachableError, StoreBusyError) as exc:
-            self._unreachable = exc
+            self.unreachable = exc
             raise
 
     def _reading(self, run: ResourceRun, cursor: Cursor) -> Reading:

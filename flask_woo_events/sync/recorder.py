@@ -19,6 +19,7 @@ from ..handlers import Route
 from ..instances import notices
 from ..instances.holds import MISSING
 from ..instances.problems import ODDITIES
+from ..woocommerce.documented_fields import DOCUMENTED
 from ..woocommerce.oddities import BODY_TRUNCATED, NOT_RECORDED, Oddity, by_code
 from ..woocommerce.unreadable import Unreadable
 from . import refusals
@@ -79,6 +80,8 @@ class PollRecorder:
         self.events = 0
         #: Ids of objects for which an event was emitted.
         self.changed: set[str] = set()
+        #: Objects whose only changed field is one that WooCommerce does not document, by field.
+        self.suspects: dict[str, list[str]] = {}
         #: Live objects of the ledger that the store showed as they are known.
         self.matched = 0
         #: Objects read as they were before what is known; a second reading decides.
@@ -174,6 +177,9 @@ class PollRecorder:
         self.events += len(recorded.emitted)
         self.older += len(recorded.older)
         self.changed.update(recorded.emitted)
+        for object_id, fields in recorded.fields.items():
+            if len(fields) == 1 and fields[0] not in DOCUMENTED:
+                self.suspects.setdefault(fields[0], []).append(object_id)
         self._ledger.changed(recorded.revision, lists_all="unlisted" not in self.notes)
 
     def hold(self, object_ids: cabc.Collection[str], reason: str, now: dt.datetime) -> None:

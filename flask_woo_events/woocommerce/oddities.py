@@ -85,3 +85,17 @@ DATED_AHEAD = Oddity(
     "within `WOO_EVENTS_COMPARE_HOURS`.",
     ends="Saving the objects in WooCommerce, which sets their date.",
 )
+
+#: Objects that webhooks name and that the store cannot show, while it shows others.
+UNREADABLE_HINTS = Oddity(
+    "unreadable-hints",
+    costs="Changes of these objects are not sent.",
+    ends="A successful attempt to read each of them; the pause before the next one grows.",
+)
+
+#: Fields of extensions that differ each time an object is read.
+UNSTABLE_FIELDS = Oddity(
+    "unstable-fields",
+    costs="Changes of these fields alone send no event.",
+    ends="Two equal reads of the same objects, checked daily, or `ignoredFields` of the resource.",
+)

@@ -121,7 +121,7 @@ def test_webhook_that_is_committed_late_is_processed(any_database: Database) -> 
 
     def pending() -> PendingWebhooks | None:
         with any_database.read() as session:
-            return inbox.pending(session, hook.instance_id)
+            return inbox.pending(session, hook.instance_id, NOW)
 
     with any_database.begin() as slower:
         inbox.add(slower, [received(1)])

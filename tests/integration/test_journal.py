@@ -498,3 +498,17 @@ def test_a_key_that_may_not_read_it(make: Make) -> None:
     assert store.events() == {("products", str(product), "UPDATED")}
     assert Worker(store.runtime).poll_once([env.instance_id])
     assert "403" in store.state()["reason"]
+
+
+def test_a_session_in_recovery_mode(followed: JournalEnv) -> None:
+    """What is changed while such a session pauses the plugin is found when it begins and ends."""
+    store = followed.env.store
+    first, second, *_ = store.truth("products")
+    with store.journal.paused():
+        store.acts.price_meta(first, "1.11")
+        assert followed.events() == {("products", str(first), "UPDATED")}
+        store.acts.price_meta(second, "2.22")
+        followed.later(11 * 60)
+        followed.events()
+        store.acts.price_meta(first, "3.33")
+    assert ("products", str(first), "UPDATED") in followed.events()

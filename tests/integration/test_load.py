@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from flask_woo_events.db.models import Object
 from flask_woo_events.simulation.store import bulk
+from flask_woo_events.simulation.store.untotalled import NoTotalPastTheEnd
 from tests.integration.host_app import runtime_of
 from tests.integration.store_to_callback import OwnClock, StoreToCallback, open_env
 
@@ -162,3 +163,39 @@ def test_half_a_change_dated_ahead(make: Make) -> None:
     assert env.arrivals() == {("products", str(number), "UPDATED")}
     env.store.acts.price_meta(number, "12.34")
     assert env.arrivals() == {("products", str(number), "UPDATED")}
+
+
+@pytest.mark.parametrize("away", [1, 3, 6, 20])
+def test_a_clock_that_was_ahead(make: Make, away: int) -> None:
+    """Changes are found that were made after a clock five hours ahead had been set right."""
+    env = make("orders", "products", "orders-comments", counts=(250, 250, 3, 5))
+    own_clock, store = OwnClock(runtime_of(env.app)), env.store
+    store.clock.advance(5 * 3_600)
+    product, order = list(store.truth("products"))[220], list(store.truth("orders"))[120]
+    store.acts.post_update(product, "Dated ahead")
+    assert env.arrivals() == {("products", str(product), "UPDATED")}
+    store.clock.advance(-5 * 3_600 + 60)
+    store.acts.post_update(product + 1)
+    store.acts.status(order, "cancelled")
+    store.clock.advance(away * 3_600)
+    own_clock.advance(hours=away)
+    emitted = env.arrivals()
+    assert {("products", str(product + 1), "UPDATED"), ("orders", str(order), "UPDATED")} <= emitted
+    assert any(one[0] == "orders-comments" for one in emitted)
+    assert env.arrivals() == set()
+
+
+@pytest.mark.parametrize("resource", ["orders", "products", "customers"])
+@pytest.mark.parametrize("polls", [0, 1])
+def test_deletions_before_the_next_page(make: Make, resource: str, polls: int) -> None:
+    """The next page is past the end and tells no total; the deletions are found all the same."""
+    counts = {"orders": (103, 5, 3, 5), "products": (5, 103, 3, 5), "customers": (5, 5, 3, 103)}
+    env = make(resource, counts=counts[resource])
+    env.store.lies.begin(NoTotalPastTheEnd())
+    env.store.clock.advance(86_400)
+    for _ in range(polls):
+        env.arrivals()
+    gone = list(env.store.truth(resource))[-3:]
+    for number in gone:
+        env.store.acts.delete_for_good(resource, number)
+    assert env.arrivals() == {(resource, str(number), "DELETED") for number in gone}

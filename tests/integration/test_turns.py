@@ -56,8 +56,10 @@ class BusyStore:
         """Receive a webhook while another one is processed."""
         pending = inbox.pending
 
-        def read(session: orm.Session, instance_id: int) -> PendingWebhooks | None:
-            found = pending(session, instance_id)
+        def read(
+            session: orm.Session, instance_id: int, now: dt.datetime
+        ) -> PendingWebhooks | None:
+            found = pending(session, instance_id, now)
             self.batches += found is not None
             if self.batches < MANY:
                 self.receive()

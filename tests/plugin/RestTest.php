@@ -107,6 +107,17 @@ final class RestTest extends JournalTestCase {
 		$this->assertSame( 1, $facts['head'] );
 	}
 
+	public function test_a_session_in_recovery_mode_changes_the_epoch(): void {
+		$before = Journal::facts()['epoch'];
+		$folder = dirname( plugin_basename( FLASK_WOO_EVENTS_FILE ) );
+		update_option( 'abc_paused_extensions', array( 'plugin' => array( 'another' => array( 'type' => 1 ) ) ) );
+		$this->assertSame( $before, Journal::facts()['epoch'] );
+		update_option( 'abc_paused_extensions', array( 'plugin' => array( $folder => array( 'type' => 1 ) ) ) );
+		$this->assertNotSame( $before, Journal::facts()['epoch'] );
+		delete_option( 'abc_paused_extensions' );
+		$this->assertSame( $before, Journal::facts()['epoch'] );
+	}
+
 	public function test_two_writers_leave_a_gap_until_both_commit(): void {
 		global $wpdb;
 		$ours   = $wpdb;

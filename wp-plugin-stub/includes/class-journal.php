@@ -264,11 +264,31 @@ class Journal {
 			'oldest' => (int) ( $ends['oldest'] ?? 0 ),
 			// The newest row is never pruned, so a greater value belongs to a table that no longer exists.
 			'pruned' => $pruned < $head ? $pruned : 0,
-			'epoch'  => $option( Installer::EPOCH_OPTION ),
+			'epoch'  => $option( Installer::EPOCH_OPTION ) . ( self::is_paused() ? '-paused' : '' ),
 			'since'  => self::date( $option( Installer::SINCE_OPTION ) ),
 			'now'    => self::date( (string) ( $ends['now'] ?? '' ) ),
 			'anchor' => $row ? self::anchor( $row ) : null,
 		);
+	}
+
+	/**
+	 * Return whether a session in recovery mode has paused the plugin: what is changed there is not recorded.
+	 *
+	 * WordPress loads the plugin in all other requests, and keeps what a session has paused in an option.
+	 *
+	 * @return bool
+	 */
+	private static function is_paused() {
+		global $wpdb;
+		$paused = $wpdb->get_col( "SELECT option_value FROM {$wpdb->options} WHERE option_name LIKE '%\\_paused\\_extensions'" ); // phpcs:ignore WordPress.DB
+		$folder = dirname( plugin_basename( FLASK_WOO_EVENTS_FILE ) );
+		foreach ( (array) $paused as $value ) {
+			$extensions = maybe_unserialize( $value );
+			if ( isset( $extensions['plugin'][ $folder ] ) ) {
+				return true;
+			}
+		}
+		return false;
 	}
 
 	/**

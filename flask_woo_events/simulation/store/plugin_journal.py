@@ -77,6 +77,8 @@ class Journal:
         self._shop = shop
         self._uses = uses
         self.installed = False
+        #: A session in recovery mode has paused the plugin.
+        self._paused = False
         self.entries: list[JournalEntry] = []
         self._next = 1
         self._pruned = 0
@@ -155,6 +157,15 @@ class Journal:
         finally:
             self.installed = before
 
+    @contextlib.contextmanager
+    def paused(self) -> cabc.Iterator[None]:
+        """Record nothing while the block runs, as in a session in recovery mode, and say so."""
+        self._paused = True
+        try:
+            yield
+        finally:
+            self._paused = False
+
     def _record(self, kind: str, row: Row | None, operation: str) -> None:
         number, parent = (row.id, row.parent) if row is not None else (0, 0)
         self._write(kind, number, parent, operation)
@@ -163,7 +174,7 @@ class Journal:
         self._write(PRODUCT_IN_ORDERS, number, 0, "update")
 
     def _write(self, kind: str, number: int, parent: int, operation: str) -> None:
-        if not self.installed:
+        if not self.installed or self._paused:
             return
         now = self._shop.clock.now()
         entry = JournalEntry(self._next, kind, number, parent, operation, now)
@@ -233,7 +244,7 @@ class Journal:
             "head": self.entries[-1].seq if self.entries else 0,
             "oldest": self.entries[0].seq if self.entries else 0,
             "pruned": self._pruned,
-            "epoch": self._epoch,
+            "epoch": f"{self._epoch}-paused" if self._paused else self._epoch,
             "since": _date(self._since),
             "now": _date(self._shop.clock.now()),
             "anchor": anchor,

@@ -137,7 +137,10 @@ def advance(position: Position, pages: cabc.Sequence[JournalPage], now: dt.datet
     """
     first, last = pages[0], pages[-1]
     _check(position, pages)
+    # More rows may follow than one read takes: only numbers below those that were read are missing.
+    reached = last.changes[-1].seq if last.more and last.changes else last.head
     waited = max((seq for when, seq in position.marks if now - when >= GAP_WAIT), default=0)
+    waited = min(waited, reached)
     changes, settled = [], []
     for page in pages:
         for change in page.changes:
@@ -149,8 +152,8 @@ def advance(position: Position, pages: cabc.Sequence[JournalPage], now: dt.datet
     seen = _merged(position.seen, settled)
     after, above = _floor(position.after, seen, waited)
     marks = position.marks
-    if not marks or marks[-1][1] < last.head:
-        marks = (*marks, (now, last.head))
+    if not marks or marks[-1][1] < reached:
+        marks = (*marks, (now, reached))
     ahead = last.date - now if last.date is not None else position.ahead
     moved = dt.timedelta()
     if ahead is not None and position.ahead is not None:

@@ -18,7 +18,7 @@ from ...events.event_detail import TRUNCATED
 from ...values.validation import whole_number
 from ..cursor import Stream
 from . import identity, lookup, representation
-from .digest import NOTHING, Content, changed_fields, content_of, digest_of
+from .digest import NOTHING, Content, changed_fields, content_of
 from .lookup import Known
 from .observation import Observation, ObservationBatch
 from .representation import StoreState
@@ -38,6 +38,8 @@ class Recorded:
     reverted: tuple[str, ...] = ()
     #: Number of DELETED events.
     deleted: int = 0
+    #: The fields that changed, by id, of the objects with an UPDATED event.
+    fields: cabc.Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     #: The ledger's revision afterwards.
     revision: int = 0
 
@@ -71,7 +73,7 @@ def screen(
     unrecorded = [
         seen
         for seen in observed.observations
-        if not _holds(before.get(seen.object_id), seen, store)
+        if not _holds(before.get(seen.object_id), seen, store, stream.ignored)
         or _is_backfilled(stream, before.get(seen.object_id), seen)
     ]
     live = {object_id for object_id, known in before.items() if known.live}
@@ -92,7 +94,9 @@ def _is_backfilled(stream: Stream, before: Known | None, seen: Observation) -> b
     return seen.body is not None and not seen.excluded
 
 
-def _holds(before: Known | None, seen: Observation, store: StoreState) -> bool:
+def _holds(
+    before: Known | None, seen: Observation, store: StoreState, ignored: cabc.Set[str]
+) -> bool:
     if before is None:
         return seen.body is None or seen.excluded
     if before.held_at is not None:
@@ -106,7 +110,7 @@ def _holds(before: Known | None, seen: Observation, store: StoreState) -> bool:
         and before.modified_at == seen.modified_at
         and before.settled
         and representation.is_current(before, store)
-        and before.digest == digest_of(seen.body)
+        and representation.agrees(before, seen.body, ignored)
     )
 
 
@@ -136,6 +140,11 @@ def record(
         tuple(recorder.older),
         tuple(recorder.reverted),
         sum(change.event_type is EventType.DELETED for change in recorder.events),
+        {
+            change.object_id: change.changed_fields
+            for change in recorder.events
+            if change.event_type is EventType.UPDATED
+        },
         revision + bool(recorder.inserts or recorder.updates),
     )
 
@@ -208,7 +217,7 @@ class Recorder:
         elif seen.excluded or before.excluded:
             if before.live or not seen.excluded:
                 self._filter(seen, before, seen.body)
-        elif before.live and representation.agrees(before, seen.body):
+        elif before.live and representation.agrees(before, seen.body, self.stream.ignored):
             self._touch(seen, before, seen.body)
         else:
             content = content_of(seen.body)
@@ -220,7 +229,8 @@ class Recorder:
     def _filter(self, seen: Observation, before: Known, body: cabc.Mapping[str, t.Any]) -> None:
         """Record that a new filter excludes an object, or includes it again."""
         content = content_of(body)
-        if representation.agrees(before, body) or self._explains(seen, before, body, content):
+        same = representation.agrees(before, body, self.stream.ignored)
+        if same or self._explains(seen, before, body, content):
             self._keep(seen, before, content)
         else:
             self._change(seen, before, content)
@@ -313,7 +323,8 @@ class Recorder:
         elif not created and (before.live or before.excluded):
             kind = EventType.UPDATED
             compared = representation.comparable(before, seen.body, content)
-            changed = changed_fields(before.fields, compared.fields, seen.body)
+            differing = changed_fields(before.fields, compared.fields, seen.body)
+            changed = tuple(name for name in differing if name not in self.stream.ignored)
         else:
             kind = EventType.CREATED
         version = self._next_version(before)

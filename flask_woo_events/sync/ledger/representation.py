@@ -95,15 +95,30 @@ def function_of(before: Known) -> digest.DigestFunction | None:
     return digest.FUNCTIONS.get(before.digest_version if before.described else digest.FIRST)
 
 
-def agrees(before: Known, body: Body) -> bool:
-    """Return whether a live row has the content of a representation."""
+def agrees(before: Known, body: Body, ignored: cabc.Set[str] = frozenset()) -> bool:
+    """Return whether a live row has the content of a representation.
+
+    :param ignored: fields that may differ.
+    """
     function = function_of(before)
     if function is not None:
-        return before.digest == function.digest(body)
+        if before.digest == function.digest(body):
+            return True
+        return bool(ignored) and _differs_only_in(ignored, before, function.content(body))
     # What the newer function counts is unknown, so only fields that are in both are compared.
     old, new = digest.checksums(before.fields), digest.checksums(digest.content_of(body).fields)
     both = old.keys() & new.keys()
     return bool(both) and all(old[name] == new[name] for name in both)
+
+
+def _differs_only_in(ignored: cabc.Set[str], before: Known, content: Content) -> bool:
+    """Return whether some fields alone explain that a row disagrees.
+
+    The row keeps their last values: a field that is no longer ignored is a change if it differs.
+    """
+    old, new = digest.checksums(before.fields), digest.checksums(content.fields)
+    differing = {name for name, _ in old.items() ^ new.items()}
+    return bool(differing) and differing <= set(map(digest.checksum_of_name, ignored))
 
 
 def comparable(before: Known, body: Body, content: Content) -> Content:

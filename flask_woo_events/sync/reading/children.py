@@ -173,7 +173,7 @@ class _Nested:
         :param start: read from here instead, by the store's clock.
         """
         reading, begin = self._reading, start or modified.wide_start(self._reading, cursor)
-        greatest, poll_date = cursor.at or begin, None
+        greatest, poll_date, clock_ahead = cursor.at or begin, None, None
         ahead = DatesAhead(self._parents, cursor.memory)
         for fetch in ahead.windows(begin, self._fields):
             for page in modified.window_pages(fetch, reading):
@@ -183,12 +183,13 @@ class _Nested:
                     if better is not None:
                         yield from self.window(cursor, better)
                         return
-                poll_date = poll_date or date
+                poll_date, clock_ahead = poll_date or date, clock_ahead or date - reading.clock()
                 greatest = max([greatest, *filter(None, map(modified_at, page.rows))])
                 unread = [row for row in page.rows if self._is_unread(row, ahead, date)]
                 yield (batch := self._changed(unread, cursor, date))
                 cursor = batch.cursor
         memory = ahead.remember(self._read.remember(cursor.memory, begin))
+        memory = modified.with_clock(memory, clock_ahead)
         yield Batch(dataclasses.replace(cursor, at=greatest, polled_at=poll_date, memory=memory))
 
     def _is_unread(self, row: Row, ahead: DatesAhead, date: dt.datetime) -> bool:

@@ -98,7 +98,7 @@ def window(
     :param start: read from here instead, by the store's clock.
     """
     begin = start or wide_start(reading, cursor)
-    greatest, poll_date = cursor.at, None
+    greatest, poll_date, clock_ahead = cursor.at, None, None
     shown: set[int] = set()
     ahead = DatesAhead(reading.listing, cursor.memory)
     for fetch in ahead.windows(begin):
@@ -110,7 +110,7 @@ def window(
                 if better is not None:
                     yield from window(reading, cursor, followups, better)
                     return
-            poll_date = poll_date or date
+            poll_date, clock_ahead = poll_date or date, clock_ahead or date - reading.clock()
             shown.update(row["id"] for row in page.rows)
             observations = _read_changed(reading, followups, page.rows, ahead, date)
             dates = [modified for row in page.rows if (modified := _modified(row))]
@@ -123,7 +123,7 @@ def window(
     recent = reading.ledger.modified_between(begin, until, WIDE_ROWS)
     absent = [number for number in recent if number not in shown]
     yield from _vanished(reading, cursor, followups, absent, poll_date or reading.clock())
-    memory = ahead.remember(cursor.memory)
+    memory = with_clock(ahead.remember(cursor.memory), clock_ahead)
     yield Batch(dataclasses.replace(cursor, at=greatest, polled_at=poll_date, memory=memory))
 
 
@@ -157,14 +157,35 @@ def better_start(
     reading: Reading, cursor: Cursor, begin: dt.datetime, page: Page, date: dt.datetime
 ) -> dt.datetime | None:
     """Return where to begin instead if the first page shows that the window does not fit."""
-    if start := reset_start(reading, begin, date):
-        return start
+    starts = reset_start(reading, begin, date), _moved_start(reading, cursor, begin, date)
+    if earlier := [start for start in starts if start is not None]:
+        return min(earlier)
     if cursor.polled_at is not None and (page.total or 0) > WIDE_ROWS:
         # An import leaves thousands of objects near the last change. Those older than the overlap
         # before the last poll were visible to it.
         narrow = cursor.polled_at - reading.overlap
         return narrow if narrow > begin else None
     return None
+
+
+def _moved_start(
+    reading: Reading, cursor: Cursor, begin: dt.datetime, date: dt.datetime
+) -> dt.datetime | None:
+    """Return where to begin if the store's clock was set back against ours since the last poll.
+
+    The last poll is then earlier by the store's present clock than its date says.
+    """
+    before = cursor.memory.get("clock_ahead")
+    if before is None or cursor.polled_at is None:
+        return None
+    back = dt.timedelta(seconds=before) - (date - reading.clock())
+    start = cursor.polled_at - back - reading.overlap
+    return start if back > CLOCK_STEP and start < begin else None
+
+
+def with_clock(memory: cabc.Mapping[str, t.Any], ahead: dt.timedelta | None) -> dict[str, t.Any]:
+    """Return a cursor's memory with how far the store's clock was ahead of ours."""
+    return {**memory, **({} if ahead is None else {"clock_ahead": round(ahead.total_seconds())})}
 
 
 def reset_start(reading: Reading, begin: dt.datetime, date: dt.datetime) -> dt.datetime | None:

@@ -13,6 +13,7 @@ from ...db.leases import is_enabled, is_free
 from ...db.models import Arrival, Instance
 from ...instances.webhook_urls import Hook
 from ..hint import Hint
+from .waiting import PREFIX, RESOURCE, Waiting
 
 #: Webhooks that are processed together.
 BATCH_SIZE = 1_000
@@ -146,7 +147,8 @@ def due_instances(
 ) -> list[int]:
     """Return the instances whose pending webhooks can be processed, the longest waiting first.
 
-    An instance whose poll is due is left to it for a time after webhooks were processed.
+    An instance whose poll is due is left to it for a time after webhooks were processed. What waits
+    after a failed attempt does not count before its time.
 
     :param instance_id: only this one.
     """
@@ -157,7 +159,7 @@ def due_instances(
     query = (
         sa.select(Arrival.instance_id)
         .join(Instance, Instance.id == Arrival.instance_id)
-        .where(free, is_enabled())
+        .where(free, is_enabled(), _is_ready(now))
         .group_by(Arrival.instance_id)
         .order_by(sa.func.min(Arrival.id))
     )
@@ -166,17 +168,58 @@ def due_instances(
     return list(session.scalars(query))
 
 
-def pending(session: orm.Session, instance_id: int) -> PendingWebhooks | None:
-    """Return the oldest pending webhooks of an instance, if it has any."""
+def _is_ready(now: dt.datetime) -> sa.ColumnElement[bool]:
+    """Return the condition that a webhook need not wait, or no longer."""
+    return sa.or_(sa.not_(Arrival.topic.startswith(PREFIX)), Arrival.received_at <= now)
+
+
+def pending(session: orm.Session, instance_id: int, now: dt.datetime) -> PendingWebhooks | None:
+    """Return the oldest pending webhooks of an instance that need not wait, if it has any."""
     rows = session.execute(
         sa.select(Arrival.id, Arrival.topic, Arrival.collection, Arrival.object_id, Arrival.parent)
-        .where(Arrival.instance_id == instance_id)
+        .where(Arrival.instance_id == instance_id, _is_ready(now))
         .order_by(Arrival.id)
         .limit(BATCH_SIZE)
     ).all()
     if not rows:
         return None
     return PendingWebhooks(tuple(Hint(*row[1:]) for row in rows), tuple(row.id for row in rows))
+
+
+def failing_resources(
+    session: orm.Session, instance_id: int, now: dt.datetime
+) -> dict[str, tuple[int, dt.datetime]]:
+    """Return the failures and the next attempt of each collection that waits as a whole."""
+    rows = session.execute(
+        sa.select(Arrival.collection, Arrival.topic, sa.func.min(Arrival.received_at))
+        .where(
+            Arrival.instance_id == instance_id,
+            Arrival.topic.startswith(RESOURCE),
+            Arrival.received_at > now,
+        )
+        .group_by(Arrival.collection, Arrival.topic)
+    )
+    found: dict[str, tuple[int, dt.datetime]] = {}
+    for name, topic, until in rows:
+        collection = str(name)
+        failures = int(topic.removeprefix(RESOURCE))
+        found[collection] = max(found.get(collection, (0, until)), (failures, until))
+    return found
+
+
+def wait(session: orm.Session, instance_id: int, waiting: cabc.Iterable[Waiting]) -> None:
+    """Store hints that could not be followed, each until its next attempt."""
+    session.add_all(
+        Arrival(
+            instance_id=instance_id,
+            topic=one.topic,
+            collection=one.collection,
+            object_id=one.named.object_id,
+            parent=one.named.parent,
+            received_at=one.until,
+        )
+        for one in waiting
+    )
 
 
 def remove(session: orm.Session, processed: PendingWebhooks) -> None:

@@ -6,6 +6,7 @@ import collections.abc as cabc
 import datetime as dt
 import logging
 import threading
+import typing as t
 
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -16,16 +17,19 @@ from ...db.models import Instance, PollerState, Source
 from ...errors import AnotherStoreError, SecretError, StoreError
 from ...events import webhook_coverage
 from ...runtime import Runtime
+from ...woocommerce import oddities
 from ...woocommerce.webhooks import GONE_BELOW
 from .. import hint_routing, usage
 from ..backoff import retry_delay
+from ..gate import Gate
 from ..hint import Hint
 from ..instance_run import InstanceRun
 from ..poll_session import PollSession, ResourceRun, open_poll_session
 from ..reading.base import Batch
 from ..report import PollReport
 from . import inbox
-from .inbox import PendingWebhooks
+from .batch import SOONER, HintBatch, answers
+from .waiting import HintTarget, is_waiting, named_in, restrict, unreadable
 
 _log = logging.getLogger(__name__)
 
@@ -33,8 +37,6 @@ _log = logging.getLogger(__name__)
 _MAX_CODES = 20
 #: Webhooks that name no object bring the next poll forward to this time from now.
 _POLL_WITHIN = dt.timedelta(minutes=1)
-#: Objects named in webhooks are tried again this many times sooner than a failed poll.
-_SOONER = 6
 
 
 class HintProcessor(InstanceRun):
@@ -52,6 +54,8 @@ class HintProcessor(InstanceRun):
         super().__init__(runtime, renewer, stopped=stopped)
         #: For instances whose store does not answer: failures in a row, and the next attempt.
         self._failing: dict[int, tuple[int, dt.datetime]] = {}
+        #: The batch of each instance that is being processed.
+        self._batches: dict[int, HintBatch] = {}
         self._lock = threading.Lock()
 
     def due(self, *, instance_id: int | None = None) -> list[int]:
@@ -105,10 +109,12 @@ class HintProcessor(InstanceRun):
     def _process(self, lease: InstanceLease, reports: list[PollReport]) -> bool:
         """Process a batch of webhooks.
 
-        :return: false if none are left, a resource failed, or the instance's poll is due.
+        :return: false if none are left, the store does not answer, or the instance's poll is due.
         """
+        now = self._runtime.clock()
         with self._database.read() as session:
-            pending = inbox.pending(session, lease.instance_id)
+            pending = inbox.pending(session, lease.instance_id, now)
+            failing = inbox.failing_resources(session, lease.instance_id, now)
         if pending is None:
             return False
         try:
@@ -121,35 +127,94 @@ class HintProcessor(InstanceRun):
         except SecretError as exc:
             self._postpone(lease.instance_id, exc, dt.timedelta())
             return False
-        named = {
-            run.stream.poller_id: hint_routing.route(
-                run, pending.hints, shared_ids=hint_routing.POSTS
-            )
-            for run in poll.runs
-        }
+        batch = self._batches[lease.instance_id] = HintBatch(pending, failing, poll, now)
         try:
             if not self._is_ours(lease, poll):
                 return False
             for run in _twice(poll):
-                if run.followups.names_objects:
-                    self._record(poll, run, poll.check(run, Source.WEBHOOK))
-                    run.followups.reread.clear()
+                if run.followups.names_objects and run.report.error is None:
+                    self._read(poll, run, batch)
             gate = self._pass_gate(poll)
         except AnotherStoreError as exc:
             self._hold(lease, poll, exc, self._runtime.clock())
             self._postpone(lease.instance_id, exc, poll.interval)
             return False
         finally:
+            del self._batches[lease.instance_id]
             reports += [run.report for run in poll.runs if run.reading is not None]
         poll.save_learned()
-        if any(run.report.error for run in poll.runs):
+        failed = [run for run in poll.runs if run.failure is not None]
+        for run in failed:
+            batch.fail(run, run.failure)
+        if batch.is_outage and failed:
+            self._postpone(lease.instance_id, t.cast(Exception, failed[0].failure), poll.interval)
             return False
+        batch.set_failed_apart(failed)
         again = bool(gate.waiting) or any(run.recorder.older for run in poll.runs)
         poll_soon = again or _needs_poll(poll, pending.hints)
-        goes_on = self._finish(lease, poll, pending, named, poll_soon=poll_soon)
+        goes_on = self._finish(lease, poll, batch, poll_soon=poll_soon)
         with self._lock:
             self._failing.pop(lease.instance_id, None)
         return goes_on
+
+    def _read(self, poll: PollSession, run: ResourceRun, batch: HintBatch) -> None:
+        """Read what the hints name of one resource; what cannot be read waits for itself alone."""
+        self._record(poll, run, poll.check(run, Source.WEBHOOK))
+        if run.failure is not None and not batch.gives_up:
+
+            def read(named: cabc.Sequence[HintTarget]) -> bool:
+                restrict(run.followups, named)
+                return self._reads(poll, run, poll.check(run, Source.WEBHOOK, alone=True))
+
+            self._set_apart(poll, run, named_in(run.followups), read, batch)
+        run.followups.reread.clear()
+
+    def _confirm(
+        self, poll: PollSession, run: ResourceRun, gate: Gate, gone: cabc.Sequence[str]
+    ) -> None:
+        super()._confirm(poll, run, gate, gone)
+        if run.failure is not None:
+
+            def confirm(named: cabc.Sequence[HintTarget]) -> bool:
+                return self._reads(poll, run, gate.confirm(run, [str(one[0]) for one in named]))
+
+            numbers = [HintTarget(int(one)) for one in gone if one.isdecimal()]
+            batch = self._batches[poll.lease.instance_id]
+            self._set_apart(poll, run, numbers, confirm, batch)
+
+    def _reads(self, poll: PollSession, run: ResourceRun, batches: cabc.Generator[Batch]) -> bool:
+        """Record a part of what failed together; return whether that was possible."""
+        run.report.error = run.failure = None
+        self._record(poll, run, batches)
+        return run.failure is None
+
+    def _set_apart(
+        self,
+        poll: PollSession,
+        run: ResourceRun,
+        named: cabc.Sequence[HintTarget],
+        read: cabc.Callable[[cabc.Sequence[HintTarget]], bool],
+        batch: HintBatch,
+    ) -> None:
+        """Find out which objects are the reason of a failure, and have only these wait."""
+        failure = run.failure
+        if not answers(poll, run):
+            batch.fail(run, failure)
+            return
+        alone = unreadable(named, read)
+        if len(alone) == len(named) > 1:
+            return  # It is the resource.
+        run.report.error = run.failure = None
+        batch.set_apart(run, alone, failure)
+        if alone:
+            what = f"{len(alone)} of {run.stream.resource}"
+            poll.client.oddities.add(oddities.UNREADABLE_HINTS, what)
+            run.oddities |= poll.client.oddities.take()
+            extra = {"action": "settle", "instance": poll.lease.instance_id}
+            _log.warning(
+                "webhooks of instance %d wait: %s cannot be read: %s",
+                poll.lease.instance_id, what, failure, extra=extra,
+            )  # fmt: skip
 
     def _is_ours(self, lease: InstanceLease, poll: PollSession) -> bool:
         """Return whether the instance does not hold, or its store is back."""
@@ -179,7 +244,7 @@ class HintProcessor(InstanceRun):
         return True
 
     def _failed(self, poll: PollSession, run: ResourceRun, exc: Exception) -> None:
-        self._postpone(poll.lease.instance_id, exc, poll.interval)
+        run.failure = exc
 
     def _postpone(self, instance_id: int, exc: BaseException, interval: dt.timedelta) -> None:
         """Keep the webhooks pending until the next attempt."""
@@ -188,7 +253,7 @@ class HintProcessor(InstanceRun):
         with self._lock:
             failures = self._failing.get(instance_id, (0, now))[0] + 1
             delay = retry_delay(failures, interval=interval, retry_after=retry_after)
-            self._failing[instance_id] = (failures, now + delay / _SOONER)
+            self._failing[instance_id] = (failures, now + delay / SOONER)
         extra = {"action": "settle", "instance": instance_id}
         _log.warning("webhooks of instance %d wait: %s", instance_id, exc, extra=extra)
 
@@ -196,19 +261,19 @@ class HintProcessor(InstanceRun):
         self,
         lease: InstanceLease,
         poll: PollSession,
-        processed: PendingWebhooks,
-        named: cabc.Mapping[int, cabc.Mapping[str, int]],
+        batch: HintBatch,
         *,
         poll_soon: bool,
     ) -> bool:
-        """Delete processed webhooks; return false if the instance's poll is due."""
+        """Delete processed webhooks, keep what waits; return false if the poll is due."""
 
         def write(session: orm.Session) -> bool:
             lease.renew(session, self._renewer.until)
             now = self._runtime.clock()
-            inbox.remove(session, processed)
+            inbox.remove(session, batch.pending)
+            inbox.wait(session, lease.instance_id, batch.waiting)
             for run in poll.runs:
-                if counts := named.get(run.stream.poller_id):
+                if counts := batch.counts.get(run.stream.poller_id):
                     judged = webhook_coverage.judge(
                         session, run.stream.poller_id, counts, run.recorder.changed, now
                     )
@@ -240,7 +305,7 @@ def _needs_poll(poll: PollSession, hints: cabc.Sequence[Hint]) -> bool:
     }
     selected = {run.collection.hub_name for run in poll.runs}
     return any(
-        hint.object_id is None
+        (hint.object_id is None and not is_waiting(hint))
         or hint.collection in only_polled
         or (hint.topic in GONE_BELOW and hint.collection not in selected)
         for hint in hints

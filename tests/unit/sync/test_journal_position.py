@@ -176,3 +176,24 @@ def test_hints_name_each_object_once() -> None:
         Hint("journal", "refunds", 1002),
         Hint("journal", "variations", None, 7),
     ]
+
+
+def test_rows_that_no_read_has_reached_are_not_missing() -> None:
+    """If more rows follow than a poll reads, later polls read them, however long it takes."""
+    position, rows = _at(0), [_change(seq, age=3_600) for seq in range(1, 13)]
+    rows.pop(1)  # A number that no row has.
+    found: list[int] = []
+    for step in range(6):
+        later = [one for one in rows if one.seq > position.after]
+        page = _page(*later[:3], head=12, more=len(later) > 3, anchor=position.anchor)
+        read = advance(position, [page], _minutes(16 * step))
+        position, found = read.position, [*found, *(one.seq for one in read.changes)]
+    assert found == [one.seq for one in rows]
+    assert position.after == 12
+
+
+def test_marks_of_earlier_releases_are_not_trusted() -> None:
+    """A mark beyond the rows that are read now does not skip the rows between."""
+    position = _at(0, marks=((_minutes(-20), 400_000),))
+    page = _page(_change(1), _change(2), head=400_000, more=True)
+    assert advance(position, [page], NOW).position.after == 2
