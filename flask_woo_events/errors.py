@@ -18,6 +18,7 @@
         ├── UnreachableError        no answer: name, connection, TLS, time-out
         └── StoreError              the store's answer is an error
             ├── StoreAccessError    401, 403: keys, permissions
+            │   └── StoreFirewallError  a firewall before the store
             ├── StoreBusyError      429, 503: try again later
             ├── StoreRejectedError  another 4xx: the store does not support the request
             ├── StoreFailedError    5xx
@@ -110,6 +111,7 @@ class StoreError(TransportError):
     :param code: WooCommerce's error code, for example ``woocommerce_rest_cannot_view``.
     :param said: the store's message, at most a few hundred characters.
     :param retry_after: seconds that the store asked to wait, if it did.
+    :param doubtful: a query of the store failed, so that a 404 proves no absence.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class StoreError(TransportError):
         code: str = "",
         said: str = "",
         retry_after: float | None = None,
+        doubtful: bool = False,
     ) -> None:
         super().__init__(message, url=url)
         #: HTTP status of the answer; 0 when there is none.
@@ -131,10 +134,16 @@ class StoreError(TransportError):
         self.said = said
         #: Seconds that the store asked to wait (``Retry-After``).
         self.retry_after = retry_after
+        #: Whether a 404 may be wrong.
+        self.doubtful = doubtful
 
 
 class StoreAccessError(StoreError):
     """401 or 403: the keys are wrong, or their user or permissions do not allow this."""
+
+
+class StoreFirewallError(StoreAccessError):
+    """A firewall before the store refused the request, or asked for a browser."""
 
 
 class StoreBusyError(StoreError):

@@ -98,7 +98,8 @@ class PollSession:
         #: Selected resources that are not part of this session.
         self.waiting: list[ResourceRun] = []
         self._runtime = runtime
-        self._store = store
+        #: The store as it last reported about itself.
+        self.store = store
         #: Why the store does not answer.
         self._unreachable: WooEventsError | None = None
 
@@ -281,7 +282,7 @@ class PollSession:
                 run.collection,
                 read_filters(configuration.url, last_poll=last_poll, now=now),
                 page_size=max(2, min(configuration.page_size or 100, settings.poll_page_size)),
-                version=self._store.state.version,
+                version=self.store.state.version,
                 statuses=cursor.memory.get("statuses") or (),
             ),
             ledger=run.ledger,
@@ -318,7 +319,7 @@ class PollSession:
             endpoints.named(below.parent),
             Filters(dict(below.parent_filter), feed=False),
             page_size=max(2, self._runtime.settings.poll_page_size),
-            version=self._store.state.version,
+            version=self.store.state.version,
             statuses=cursor.memory.get("statuses") or (),
         )
 
@@ -432,5 +433,6 @@ def open_poll_session(
             ledger.lists_all = "unlisted" not in recorder.notes
             recorder.prove = functools.partial(poll.judge.prove, run)
             recorder.trusts_nothing = poll.judge.trusts_nothing
+            recorder.is_stale = lambda: client.stale
     poll.judge.attend((*poll.runs, *poll.waiting), poll.reading_of)
     return poll

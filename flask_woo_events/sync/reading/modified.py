@@ -117,7 +117,11 @@ def window(
                 yield batch_of(Source.POLL, cursor, observations, revision, poll_date)
             revision = reading.ledger.revision
     yield from _vanished(reading, cursor, followups, begin, shown, poll_date or reading.clock())
-    yield Batch(dataclasses.replace(cursor, at=greatest, polled_at=poll_date))
+    if reading.listing.client.stale:
+        # A cache may have kept some of its pages, so that together they lack objects.
+        yield Batch(cursor)
+    else:
+        yield Batch(dataclasses.replace(cursor, at=greatest, polled_at=poll_date))
 
 
 def _vanished(
