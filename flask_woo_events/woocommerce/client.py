@@ -45,13 +45,12 @@ from .addresses import (
     varying,
     write_query,
 )
+from .authentication import AuthKind, credential, kinds_of
 from .oauth import Pairs, sign
 from .oddities import CACHED, DATABASE_ERROR, Oddities
 from .responses import StoreResponse, read_answer
 
 __all__ = ["Param", "StoreClient", "StoreResponse", "store_root"]
-
-AuthKind = t.Literal["basic", "query", "oauth"]
 
 #: Largest unpacked answer, bytes.
 MAX_BYTES = 64 * 1024 * 1024
@@ -88,14 +87,14 @@ class StoreClient:
         options: RequestOptions | None = None,
     ) -> None:
         self.url = store_root(url)
-        self._key = _credential(consumer_key, "consumer key")
-        self._secret = _credential(consumer_secret, "consumer secret")
+        self._key = credential(consumer_key, "consumer key")
+        self._secret = credential(consumer_secret, "consumer secret")
         self._session = session or make_session(guard=None, pool_size=4, retries=True)
         self._owns_session = session is None
         self._timeouts = timeouts or Timeouts()
         self._max_bytes = max_bytes
         self._options = options or RequestOptions()
-        kinds = self._kinds(auth)
+        kinds = kinds_of(auth, self.url, self._options.headers)
         #: Authentication of the last request: ``basic``, ``query`` or ``oauth``.
         self.auth_used: str = kinds[0]
         self._kind = kinds[0]
@@ -122,20 +121,6 @@ class StoreClient:
         self.oddities = Oddities()
         #: Whether any answer so far may lack objects, and whether a cache kept any.
         self.doubtful = self.stale = False
-
-    def _kinds(self, auth: str) -> list[AuthKind]:
-        kinds: dict[str, list[AuthKind]] = {
-            "auto": ["basic", "query", "oauth"] if self.url.startswith("https:") else ["oauth"],
-            "basic": ["basic"],
-            "query": ["query"],
-            "oauth": ["oauth"],
-        }
-        if auth not in kinds:
-            raise InputError("auth has to be auto, basic, query or oauth", "auth")
-        if any(name.lower() == "authorization" for name in self._options.headers):
-            # The site's own password takes the header.
-            return [kind for kind in kinds[auth] if kind != "basic"] or ["query"]
-        return kinds[auth]
 
     def __repr__(self) -> str:
         return f"<StoreClient {self.url} {self._key[:3]}*** {self.auth_used}>"
@@ -260,7 +245,11 @@ class StoreClient:
         try:
             answer = self._send(method, path, pairs, json, kind)
         except (StoreRejectedError, StoreGarbledError) as exc:
-            if self._searched or exc.code or exc.status not in (200, 404) or not self._find_rest():
+            # A place that was right before may be no route of WordPress by now.
+            lost = not exc.code or (exc.code == "rest_no_route" and self.rest != REST)
+            if self._searched or not lost or exc.status not in (200, 404):
+                raise
+            if (exc.code and self._is_there()) or not self._find_rest():
                 raise
             return self._send(method, path, pairs, json, kind)
         self._searched = True
@@ -271,12 +260,19 @@ class StoreClient:
         with contextlib.suppress(TransportError):
             for rest in self._rests():
                 self.rest = rest
-                with contextlib.suppress(StoreError):
-                    # Without our keys: this may not be the store's API.
-                    self._send("GET", REST, [varying()], None, None)
+                if self._is_there():
                     return True
         self.rest = known
         return False
+
+    def _is_there(self) -> bool:
+        """Return whether the REST API is where we think; without our keys, for it may not be."""
+        try:
+            self._send("GET", REST, [varying()], None, None)
+        except StoreError:
+            return False
+        self._searched = True
+        return True
 
     def _rests(self) -> list[str]:
         """Return where else the REST API may be, as the front page of the store says."""
@@ -406,13 +402,3 @@ class StoreClient:
             timeouts=self._timeouts,
             max_bytes=self._max_bytes,
         )
-
-
-def _credential(text: str, name: str) -> str:
-    text = text.strip()
-    if not text or not text.isascii() or not text.isprintable() or set(text) & set("<>: "):
-        raise InputError(
-            f"the {name} is not one of WooCommerce's; it begins with ck_ or cs_",
-            name.replace(" ", "_"),
-        )
-    return text

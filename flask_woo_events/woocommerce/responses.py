@@ -37,7 +37,9 @@ SAID_CHARS = 300
 _TAG = re.compile(r"<[^<>]*>")
 _SPACES = re.compile(r"\s+")
 #: WordPress replaces the link to its REST API by those to other pages of a list.
-_ROOT_LINK = re.compile(r'<([^<>?]*/wp-json/)[^<>]*>|<([^<>]*)>; *rel="https://api\.w\.org/"')
+_ROOT_LINK = re.compile(
+    r'<([^<>?]*)(?:/wp-json/|\?rest_route=/)[^<>]*>|<([^<>]*)>; *rel="https://api\.w\.org/"'
+)
 _LANGUAGE = re.compile(r"/[a-z]{2}([_-][A-Za-z]{2,4})?\Z")
 
 
