@@ -63,3 +63,8 @@ CACHED = Oddity(
     costs="No deletions are sent, and changes are found after the cache has dropped its answers.",
     ends="Exclude /wp-json/ from the cache before the store.",
 )
+NOT_INCLUDED = Oddity(
+    "not-included",
+    costs="Each of these objects costs a request of its own, 20 of a page in one poll.",
+    ends="Switch off the plugin that leaves objects out of requests with include.",
+)

@@ -146,8 +146,6 @@ def _refuse_failure(
         raise _garbled(exchange, url, hide, "begins with a fatal error of PHP")
     if found.data:
         return
-    if found.database_failed:
-        raise _garbled(exchange, url, hide, "is empty, and a query of its database failed")
     if found.odd and whole_number(exchange.headers.get("X-WP-Total", "")) != 0:
         raise _garbled(exchange, url, hide, "is empty, and has other text around its JSON")
 
@@ -175,8 +173,13 @@ def _data_of_error(exchange: Exchange) -> JsonText | None:
     except ValueError:
         return None
     rows = found.data if isinstance(found.data, list) else [found.data]
-    shown = rows and all(isinstance(row, dict) and type(row.get("id")) is int for row in rows)
-    return found if shown else None
+    counted = whole_number(exchange.headers.get("X-WP-Total", "")) == 0
+    return found if (rows or counted) and all(map(_is_object, rows)) else None
+
+
+def _is_object(row: object) -> bool:
+    """Return whether this is an object of a store: reports have a slug in place of an id."""
+    return isinstance(row, dict) and (type(row.get("id")) is int or type(row.get("slug")) is str)
 
 
 def read_root(link: str) -> str:

@@ -8,8 +8,10 @@ import datetime as dt
 import typing as t
 
 from ...db.models import PollerState, Source
+from ...errors import StoreFailedError, StoreGarbledError, StoreRejectedError
 from ...values.dates import parse_store_date
 from ...woocommerce.listing import Fetch
+from ...woocommerce.oddities import NOT_INCLUDED
 from ...woocommerce.paging import Page, walk
 from ..cursor import Cursor, ListPosition
 from ..ledger.observation import Observation, ObservationBatch
@@ -20,6 +22,8 @@ from .base import MAX_REQUESTS, Batch, Followups, Reading, batch_of, read_ahead
 CLOCK_STEP = dt.timedelta(minutes=1)
 #: Rows of a window that every poll may read again; a window with more is narrowed.
 WIDE_ROWS = 500
+#: Objects of one page that are each read at their own addresses.
+MOST_ALONE = 20
 
 
 def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterator[Batch]:
@@ -109,7 +113,7 @@ def window(
                     return
             poll_date = poll_date or date
             shown.update(row["id"] for row in page.rows)
-            observations = _read_changed(reading, followups, page.rows)
+            observations = _read_changed(reading, followups, page.rows, date)
             dates = [modified for row in page.rows if (modified := _modified(row))]
             greatest = max([*dates, greatest or begin])
             if observations:
@@ -117,7 +121,7 @@ def window(
                 yield batch_of(Source.POLL, cursor, observations, revision, poll_date)
             revision = reading.ledger.revision
     yield from _vanished(reading, cursor, followups, begin, shown, poll_date or reading.clock())
-    if reading.listing.client.stale:
+    if reading.listing.client.stale or followups.due:
         # A cache may have kept some of its pages, so that together they lack objects.
         yield Batch(cursor)
     else:
@@ -178,7 +182,10 @@ def window_pages(fetch: Fetch, reading: Reading) -> cabc.Iterator[Page]:
 
 
 def _read_changed(
-    reading: Reading, followups: Followups, rows: cabc.Sequence[cabc.Mapping[str, t.Any]]
+    reading: Reading,
+    followups: Followups,
+    rows: cabc.Sequence[cabc.Mapping[str, t.Any]],
+    date: dt.datetime,
 ) -> list[Observation]:
     """Read in full what the ledger does not hold at the row's date; note trashed rows."""
     known = reading.ledger.known([str(row["id"]) for row in rows])
@@ -197,7 +204,32 @@ def _read_changed(
             or not before.settled
         ):
             wanted.append(row["id"])
-    return read_in_full(reading, wanted)
+    observations = read_in_full(reading, wanted)
+    given = {seen.object_id for seen in observations}
+    lacking = [number for number in wanted if str(number) not in given]
+    return observations + _at_own_addresses(reading, followups, lacking, date)
+
+
+def _at_own_addresses(
+    reading: Reading, followups: Followups, numbers: cabc.Sequence[int], date: dt.datetime
+) -> list[Observation]:
+    """Read objects that a window lists and that no request by ids returns; the rest stays due."""
+    if not numbers:
+        return []
+    observations: list[Observation] = []
+    followups.due.update(numbers[MOST_ALONE:])
+    for number in numbers[:MOST_ALONE]:
+        try:
+            body = reading.listing.one(number)
+        except (StoreFailedError, StoreGarbledError, StoreRejectedError):
+            followups.due.add(number)
+            continue
+        if body is not None and not reading.listing.excludes(body):
+            observations.append(reading.observe(body, date))
+    if observations or followups.due:
+        ids = ", ".join(str(number) for number in numbers[:MOST_ALONE])
+        reading.listing.client.oddities.add(NOT_INCLUDED, f"{reading.stream.resource} {ids}")
+    return observations
 
 
 def read_in_full(reading: Reading, ids: cabc.Sequence[int]) -> list[Observation]:
