@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from flask_woo_events.simulation.store import manners
+from flask_woo_events.simulation.store import ill_answers
 from flask_woo_events.simulation.store.lies import Lie
 from tests.integration.belief.belief_env import BeliefEnv
 from tests.integration.belief.conftest import Connect
 
 MANNERS: dict[str, Lie] = {
-    "text": manners.PrintedText(),
-    "text after": manners.PrintedText(b""),
-    "a failed query": manners.PrintedText(manners.DATABASE_ERROR, b""),
-    "status 200": manners.AlwaysOk(),
-    "status 500": manners.AlwaysFailed(),
-    "status 404": manners.AlwaysFailed(404),
-    "both": manners.Manners(manners.PrintedText(), manners.AlwaysFailed()),
+    "text": ill_answers.PrintedText(),
+    "text after": ill_answers.PrintedText(b""),
+    "a failed query": ill_answers.PrintedText(ill_answers.DATABASE_ERROR, b""),
+    "status 200": ill_answers.AlwaysOk(),
+    "status 500": ill_answers.AlwaysFailed(),
+    "status 404": ill_answers.AlwaysFailed(404),
+    "both": ill_answers.Manners(ill_answers.PrintedText(), ill_answers.AlwaysFailed()),
 }
 #: Those whose answers prove no absence.
 DOUBTFUL = ("a failed query", "status 500", "status 404", "both")
@@ -65,7 +65,7 @@ def test_changed_objects_that_include_leaves_out(connect: Connect, sent_before: 
     if sent_before:
         env.edit("orders", orders[-1])
         env.poll()
-    env.store.lies.begin(manners.NotIncluded("orders", set(orders[:45])))
+    env.store.lies.begin(ill_answers.NotIncluded("orders", set(orders[:45])))
     for number in orders[:30]:
         env.edit("orders", number)
     env.edit("orders", orders[50])
@@ -84,7 +84,7 @@ def test_cursor_waits_for_an_object_that_cannot_be_read(connect: Connect) -> Non
     """An object that neither a list by ids nor its own address shows is not forgotten."""
     env = connect(counts=(300, 6, 3, 5))
     odd, other = env.ids("orders")[20:22]
-    lie = manners.NotIncluded("orders", {odd})
+    lie = ill_answers.NotIncluded("orders", {odd})
     env.edit("orders", odd)
     env.pass_time(1)
     env.store.lies.begin(lie)
@@ -109,7 +109,7 @@ def test_cache_that_ignores_what_varies(
 ) -> None:
     """No event is false while a cache answers, nothing fails, and none is lost afterwards."""
     env = connect()
-    env.store.lies.begin(manners.Cache(hours * 3600, headers))
+    env.store.lies.begin(ill_answers.Cache(hours * 3600, headers))
     seen = env.polls(2)
     expected, gone = changes(env)
     env.acts.coupon_use(env.ids("coupons")[-1])
@@ -124,7 +124,7 @@ def test_cache_that_ignores_what_varies(
 def test_deleted_object_that_a_cache_keeps(connect: Connect) -> None:
     """A cache that goes on showing a deleted object does not create it again."""
     env = connect()
-    cache, order = manners.Cache(30 * 3600), env.ids("orders")[0]
+    cache, order = ill_answers.Cache(30 * 3600), env.ids("orders")[0]
     env.store.lies.begin(cache)
     env.polls(2)
     env.store.lies.end()
@@ -141,12 +141,12 @@ def test_deleted_object_that_a_cache_keeps(connect: Connect) -> None:
 def test_firewall(connect: Connect, status: int) -> None:
     """A firewall is named by its page, costs no event, and is over when it lets us pass."""
     env = connect()
-    env.store.lies.begin(manners.Firewall(status))
+    env.store.lies.begin(ill_answers.Firewall(status))
     expected, gone = changes(env)
     assert env.poll() == [] and set(env.errors) == {"orders", "products", "discounts", "customers"}
     for error in env.errors.values():
         assert "a firewall refused us (Just a moment...)" in error
-    env.store.lies.begin(manners.Firewall(status, "customers"))
+    env.store.lies.begin(ill_answers.Firewall(status, "customers"))
     sent = set(env.poll())
     assert set(env.errors) == {"customers"}
     env.store.lies.end()
