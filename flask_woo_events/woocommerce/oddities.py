@@ -19,6 +19,25 @@ class Oddity:
     ends: str
 
 
+def by_code(code: str) -> Oddity | None:
+    """Return the oddity with a code; ``None`` if this release has none."""
+    every = [one for one in globals().values() if isinstance(one, Oddity)]
+    return next((one for one in every if one.code == code), None)
+
+
+BODY_TRUNCATED = Oddity(
+    "body-truncated",
+    costs="Events of these objects have no body, only the id and bodyTruncated.",
+    ends="A change of the object that the database takes, or a day; MariaDB takes no statement "
+    "that is larger than max_allowed_packet.",
+)
+NOT_RECORDED = Oddity(
+    "not-recorded",
+    costs="The change that was found of these objects is not sent.",
+    ends="A reading of the object that the database takes, at the latest the comparison's.",
+)
+
+
 class Oddities:
     """Collects the oddities that a client and its readers meet, until they are taken."""
 

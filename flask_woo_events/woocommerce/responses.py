@@ -209,27 +209,18 @@ def plain_text(text: str, limit: int = SAID_CHARS) -> str:
 def said(body: bytes) -> tuple[str, str]:
     """Return code and message of an error answer.
 
-    The message is WooCommerce's, or the title or first text of an HTML page.
+    The message is WooCommerce's, or the title of an HTML page. Of other text nothing is quoted: it
+    may hold customers' data, as a list that is cut off does.
     """
     try:
         data = parse_json(body).data
     except ValueError:
         text = body[:LOOK].decode("utf-8", "replace")
-        if words := plain_text(firewalls.title_of(text)):
-            return "", words
-        start = text.lower().find("<body")
-        return "", plain_text(_without_scripts(text[max(start, 0) :]))
+        return "", plain_text(firewalls.title_of(text))
     if not isinstance(data, dict):
         return "", ""
     code = "" if "id" in data else str(data.get("code") or "")
     return plain_text(code, 100), plain_text(str(data.get("message") or ""))
-
-
-def _without_scripts(text: str) -> str:
-    for name in ("script", "style"):
-        pieces = re.split(rf"</?{name}\b[^<>]*>", text, flags=re.IGNORECASE)
-        text = " ".join(pieces[::2])
-    return text
 
 
 def _error(exchange: Exchange, url: str, hide: cabc.Callable[[str], str]) -> StoreError:

@@ -151,6 +151,14 @@ class LedgerView:
         self.lists_all = False
         self._database = database
         self._poller_id = poller_id
+        #: The count of all listed live objects, and what it depends on.
+        self._count = 0
+        self._counted: tuple[int, bool] | None = None
+
+    def changed(self, revision: int, *, lists_all: bool) -> None:
+        """Note that a batch was recorded."""
+        self.revision, self.lists_all = revision, lists_all
+        self._counted = None
 
     def known(self, object_ids: cabc.Sequence[str]) -> dict[str, Known]:
         """Return what the ledger holds of these objects, by id."""
@@ -177,7 +185,11 @@ class LedgerView:
     def count_live(self, until: int | None = None) -> int:
         """Return the number of listed live objects, or of those with an id up to ``until``."""
         if until is None:
-            return int(self._rows(self._listed(_COUNT))[0][0])
+            # Counting is slow in a large ledger.
+            if (state := (self.revision, self.lists_all)) != self._counted:
+                self._count = int(self._rows(self._listed(_COUNT))[0][0])
+                self._counted = state
+            return self._count
         return int(self._rows(self._listed(_COUNT_UNTIL), until=until)[0][0])
 
     def held(self) -> dict[str, tuple[bool, dt.datetime]]:

@@ -32,6 +32,8 @@ class Observation:
     excluded: bool = False
     #: The filter before lists it, too, so that an unknown object is new, whatever its date.
     is_new: bool = False
+    #: The database does not take the body; its event is recorded without it.
+    without_body: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
