@@ -1,4 +1,4 @@
-"""Ill manners of plugins, caches and firewalls: each alters answers, and they can be combined."""
+"""More ill manners of plugins, caches and firewalls; they combine with those of ``manners``."""
 
 from __future__ import annotations
 
@@ -12,59 +12,9 @@ from .lies import Asked, Lie
 from .responses import SimulatedResponse
 from .routes import Routes
 
-WARNING = (
-    b"<br />\n<b>Warning</b>:  Undefined array key 1 in <b>/srv/x.php</b> on line <b>7</b><br />\n"
-)
-DATABASE_ERROR = (
-    b'<div id="error"><p class="wpdberror"><strong>WordPress database error:</strong> [Table '
-    b"'w.wp_log' doesn't exist]<br /><code>SELECT a FROM wp_log</code></p></div>"
-)
-CACHE_COMMENT = b"\n<!-- Page cached by a plugin -->"
 CHALLENGE = b"<!DOCTYPE html><title>Just a moment...</title><p>Checking your browser"
 #: Parameters that make each request another one.
 _VARYING = frozenset({"_", "_skip_cache"})
-
-
-class Manners(Lie):
-    """Several lies, one after the other: the first is nearest to the shop."""
-
-    def __init__(self, *lies: Lie) -> None:
-        self._lies = lies
-
-    def routes(self, live: Routes, asked: Asked) -> Routes:
-        """Return the shop of the first lie that has another one."""
-        for lie in self._lies:
-            if (routes := lie.routes(live, asked)) is not live:
-                return routes
-        return live
-
-    def alter(self, live: Routes, asked: Asked, answer: SimulatedResponse) -> SimulatedResponse:
-        """Return the answer as the lies alter it in turn."""
-        for lie in self._lies:
-            answer = lie.alter(live, asked, answer)
-        return answer
-
-
-class PrintedText(Lie):
-    """A plugin prints text before or after each answer."""
-
-    def __init__(self, before: bytes = WARNING, after: bytes = CACHE_COMMENT) -> None:
-        self._before, self._after = before, after
-
-    def alter(self, live: Routes, asked: Asked, answer: SimulatedResponse) -> SimulatedResponse:
-        """Return the answer with text around its JSON."""
-        if asked.method == "HEAD" or not answer.body:
-            return answer
-        return dataclasses.replace(answer, body=self._before + answer.body + self._after)
-
-
-class AlwaysOk(Lie):
-    """A plugin prints before the headers: each status is 200, and WordPress' headers are lost."""
-
-    def alter(self, live: Routes, asked: Asked, answer: SimulatedResponse) -> SimulatedResponse:
-        """Return the body with status 200 and without totals."""
-        kept = [pair for pair in answer.headers if not pair[0].startswith("X-WP-")]
-        return dataclasses.replace(answer, status=200, body=WARNING + answer.body, headers=kept)
 
 
 class AlwaysFailed(Lie):
@@ -94,7 +44,7 @@ class NotIncluded(Lie):
         return dataclasses.replace(answer, body=orjson.dumps(rows))
 
 
-class Cache(Lie):
+class AgedAnswers(Lie):
     """A cache keeps answers for a time, without regard to the parameters that vary.
 
     :param seconds: the time, by the store's clock.
@@ -121,7 +71,7 @@ class Cache(Lie):
         return dataclasses.replace(kept, headers=[*kept.headers, *age.items()])
 
 
-class Firewall(Lie):
+class ChallengePage(Lie):
     """A firewall asks for a browser instead of letting requests pass.
 
     :param match: a part of the paths that it refuses.

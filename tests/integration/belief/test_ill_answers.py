@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from flask_woo_events.simulation.store import ill_answers
+from flask_woo_events.simulation.store import ill_answers, manners
 from flask_woo_events.simulation.store.lies import Lie
 from tests.integration.belief.belief_env import BeliefEnv
 from tests.integration.belief.conftest import Connect
 
+WARNING, DATABASE, SCRIPT, XDEBUG = manners.TextAround.BEFORE
+AT_SHUTDOWN, CACHED = manners.TextAround.AFTER
+PRINTED = manners.TextAround(WARNING, CACHED)
 MANNERS: dict[str, Lie] = {
-    "text": ill_answers.PrintedText(),
-    "text after": ill_answers.PrintedText(b""),
-    "a failed query": ill_answers.PrintedText(ill_answers.DATABASE_ERROR, b""),
-    "status 200": ill_answers.AlwaysOk(),
+    "warning": PRINTED,
+    "script": manners.TextAround(SCRIPT, AT_SHUTDOWN),
+    "xdebug": manners.TextAround(XDEBUG),
+    "text after": manners.TextAround(b"", CACHED),
+    "a failed query": manners.TextAround(DATABASE),
+    "status 200": manners.Together(manners.MissingTotals(), manners.ErrorsAs200()),
+    "status 200, text": manners.Together(manners.ErrorsAs200(), manners.TextAround(WARNING)),
     "status 500": ill_answers.AlwaysFailed(),
     "status 404": ill_answers.AlwaysFailed(404),
-    "both": ill_answers.Manners(ill_answers.PrintedText(), ill_answers.AlwaysFailed()),
+    "both": manners.Together(ill_answers.AlwaysFailed(), PRINTED),
 }
 #: Those whose answers prove no absence.
 DOUBTFUL = ("a failed query", "status 500", "status 404", "both")
@@ -109,7 +115,7 @@ def test_cache_that_ignores_what_varies(
 ) -> None:
     """No event is false while a cache answers, nothing fails, and none is lost afterwards."""
     env = connect()
-    env.store.lies.begin(ill_answers.Cache(hours * 3600, headers))
+    env.store.lies.begin(ill_answers.AgedAnswers(hours * 3600, headers))
     seen = env.polls(2)
     expected, gone = changes(env)
     env.acts.coupon_use(env.ids("coupons")[-1])
@@ -124,7 +130,7 @@ def test_cache_that_ignores_what_varies(
 def test_deleted_object_that_a_cache_keeps(connect: Connect) -> None:
     """A cache that goes on showing a deleted object does not create it again."""
     env = connect()
-    cache, order = ill_answers.Cache(30 * 3600), env.ids("orders")[0]
+    cache, order = ill_answers.AgedAnswers(30 * 3600), env.ids("orders")[0]
     env.store.lies.begin(cache)
     env.polls(2)
     env.store.lies.end()
@@ -141,12 +147,12 @@ def test_deleted_object_that_a_cache_keeps(connect: Connect) -> None:
 def test_firewall(connect: Connect, status: int) -> None:
     """A firewall is named by its page, costs no event, and is over when it lets us pass."""
     env = connect()
-    env.store.lies.begin(ill_answers.Firewall(status))
+    env.store.lies.begin(ill_answers.ChallengePage(status))
     expected, gone = changes(env)
     assert env.poll() == [] and set(env.errors) == {"orders", "products", "discounts", "customers"}
     for error in env.errors.values():
         assert "a firewall refused us (Just a moment...)" in error
-    env.store.lies.begin(ill_answers.Firewall(status, "customers"))
+    env.store.lies.begin(ill_answers.ChallengePage(status, "customers"))
     sent = set(env.poll())
     assert set(env.errors) == {"customers"}
     env.store.lies.end()
