@@ -23,6 +23,7 @@
             ├── StoreRejectedError  another 4xx: the store does not support the request
             ├── StoreFailedError    5xx
             ├── StoreGarbledError   not the expected JSON
+            │   └── StoreOrderError     rows in another order than that of their ids
             ├── AnotherStoreError   the store that answers is not proved to be the known one
             └── JournalBrokenError  the companion plugin's journal lacks rows
 """
@@ -160,6 +161,10 @@ class StoreFailedError(StoreError):
 
 class StoreGarbledError(StoreError):
     """The answer is not the expected JSON."""
+
+
+class StoreOrderError(StoreGarbledError):
+    """The store does not return the rows in the order of their ids, although requested."""
 
 
 class AnotherStoreError(StoreError):

@@ -10,7 +10,13 @@ import re
 import typing as t
 import urllib.parse
 
-from ..errors import InputError, StoreAccessError, StoreGarbledError, StoreRejectedError
+from ..errors import (
+    InputError,
+    StoreAccessError,
+    StoreGarbledError,
+    StoreOrderError,
+    StoreRejectedError,
+)
 from ..values.dates import expand_macros, store_param
 from .ceql import Condition, read_where
 from .client import StoreClient, StoreResponse
@@ -163,7 +169,7 @@ class Listing:
         """The orders in which to try to read it by page number: by id, as the url says, any."""
         by_id: Params = {"orderby": "id", "order": "asc"}
         if self.collection.orders_by_id:
-            return [by_id]
+            return [by_id, {}]  # A plugin may put another order in place of ours.
         named: Params = {**self._filters.order}
         return [by_id, named, {}] if named else [by_id, {}]
 
@@ -187,7 +193,7 @@ class Listing:
         )
         ids = [int(row["id"]) for row in answer.data]
         if any(left >= right for left, right in itertools.pairwise(ids)):
-            raise StoreGarbledError("the ids are not in the requested order", status=200)
+            raise StoreOrderError("the ids are not in the requested order", status=200)
         return ids
 
     def total(self) -> int | None:

@@ -87,3 +87,8 @@ NOT_INCLUDED = Oddity(
     costs="Each of these objects costs a request of its own, 20 of a page in one poll.",
     ends="Switch off the plugin that leaves objects out of requests with include.",
 )
+FORCED_ORDER = Oddity(
+    "forced-order",
+    costs="Each poll reads all objects of the resource, since the store ignores orderby and order.",
+    ends="Switch off the plugin that sorts lists of the REST API; it is tried again each day.",
+)

@@ -8,10 +8,10 @@ import datetime as dt
 import typing as t
 
 from ...db.models import PollerState, Source
-from ...errors import StoreFailedError, StoreGarbledError, StoreRejectedError
+from ...errors import StoreFailedError, StoreGarbledError, StoreOrderError, StoreRejectedError
 from ...values.dates import parse_store_date
 from ...woocommerce.listing import Fetch
-from ...woocommerce.oddities import NOT_INCLUDED
+from ...woocommerce.oddities import FORCED_ORDER, NOT_INCLUDED
 from ...woocommerce.paging import Page, walk
 from ..cursor import Cursor, ListPosition
 from ..ledger.observation import Observation, ObservationBatch
@@ -22,6 +22,8 @@ from .base import MAX_REQUESTS, Batch, Followups, Reading, batch_of, read_ahead
 CLOCK_STEP = dt.timedelta(minutes=1)
 #: Rows of a window that every poll may read again; a window with more is narrowed.
 WIDE_ROWS = 500
+#: The member of a cursor's memory with the date since when the store's lists have another order.
+UNORDERED = "unordered"
 #: Objects of one page that are each read at their own addresses.
 MOST_ALONE = 20
 
@@ -34,10 +36,39 @@ def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterato
 
     :param followups: receives the objects that seem to be missing.
     """
-    collection = reading.listing.collection
-    if reading.listing.is_feed or not collection.orders_by_id:
+    if reading.listing.is_feed or not reading.listing.collection.orders_by_id:
         yield from full.read(reading, cursor, followups)
         return
+    if not _is_unordered(reading, cursor):
+        try:
+            for batch in _read_by_id(reading, cursor, followups):
+                cursor = batch.cursor
+                yield batch
+            return
+        except StoreOrderError:
+            memory = {**cursor.memory, UNORDERED: reading.clock().isoformat()}
+            cursor = dataclasses.replace(cursor, memory=memory)
+    yield from _read_whole(reading, cursor, followups)
+
+
+def _is_unordered(reading: Reading, cursor: Cursor) -> bool:
+    since = cursor.memory.get(UNORDERED)
+    if since is None:
+        return False
+    return reading.clock() - dt.datetime.fromisoformat(str(since)) < full.ORDER_MAX_AGE
+
+
+def _read_whole(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterator[Batch]:
+    """Read a resource whole, because the store puts its lists in an order of its own."""
+    reading.listing.client.oddities.add(FORCED_ORDER, reading.stream.resource)
+    for batch in full.read(reading, cursor, followups):
+        # A later poll may read by id again, from the last known change.
+        at = cursor.at or batch.cursor.at
+        yield dataclasses.replace(batch, cursor=dataclasses.replace(batch.cursor, at=at))
+    followups.complete = True
+
+
+def _read_by_id(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterator[Batch]:
     if cursor.state is PollerState.BASELINE:
         for batch in baseline(reading, cursor):
             cursor = batch.cursor
@@ -49,7 +80,7 @@ def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterato
             yield batch
         cursor = presence.check(reading, cursor, followups)
         yield Batch(cursor)
-    if collection.has_date_filter:
+    if reading.listing.collection.has_date_filter:
         yield from window(reading, cursor, followups)
 
 

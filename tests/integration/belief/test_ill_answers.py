@@ -157,3 +157,36 @@ def test_firewall(connect: Connect, status: int) -> None:
     assert set(env.errors) == {"customers"}
     env.store.lies.end()
     assert sent | set(env.converge()) == expected | gone
+
+
+ORDERS = {
+    "date": manners.ForcedOrder(),
+    "id": manners.ForcedOrder("id", "desc"),
+    "cached": manners.Together(manners.ForcedOrder("title", "asc"), PRINTED),
+}
+
+
+@pytest.mark.parametrize("name", ORDERS)
+@pytest.mark.parametrize("since", ["baseline", "later"])
+def test_forced_order(connect: Connect, name: str, since: str) -> None:
+    """A store that sorts as it likes is read whole, and by id when it sorts as asked again."""
+    env = connect(baseline=since == "later", counts=(35, 12, 11, 5), page_size=10)
+    env.store.lies.begin(ORDERS[name])
+    if since == "baseline":
+        env.read_baseline()
+    expected, gone = changes(env)
+    assert set(env.poll()) == expected | gone and env.errors == {}
+    order = env.acts.place_order(env.ids("customers")[0], env.ids("products")[-1:])
+    assert ("orders", str(order), "CREATED") in env.poll() and env.errors == {}
+    env.acts.trash_post(order)
+    assert ("orders", str(order), "DELETED") in env.poll() and env.errors == {}
+    env.pass_time(25 * 60)
+    env.edit("orders", env.ids("orders")[3])
+    assert ("orders", str(env.ids("orders")[3]), "UPDATED") in env.poll() and env.errors == {}
+    env.store.lies.end()
+    env.pass_time(25 * 60)
+    env.converge()
+    env.store.requests.clear()
+    assert env.poll() == []
+    windows = [one for one in env.store.requests if "modified_after" in one.params]
+    assert windows and env.errors == {}

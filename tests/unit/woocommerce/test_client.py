@@ -11,7 +11,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flask_woo_events.errors import (
@@ -284,6 +284,7 @@ def test_oauth_over_http(method: str) -> None:
 _names = st.text().filter(lambda key: "[" not in key and not key.startswith("oauth_"))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(_names, st.text(), max_size=8))
 def test_any_parameters_have_a_valid_signature(params: dict[str, str]) -> None:
     """WooCommerce's check accepts the signature of any parameters."""
