@@ -18,11 +18,13 @@
         ├── UnreachableError        no answer: name, connection, TLS, time-out
         └── StoreError              the store's answer is an error
             ├── StoreAccessError    401, 403: keys, permissions
+            │   └── StoreFirewallError  a firewall before the store
             ├── StoreBusyError      429, 503: try again later
             ├── StoreRejectedError  another 4xx: the store does not support the request
             ├── StoreFailedError    5xx
             │   └── ObjectUnreadableError  one object cannot be read, others can
             ├── StoreGarbledError   not the expected JSON
+            │   └── StoreOrderError     rows in another order than that of their ids
             ├── AnotherStoreError   the store that answers is not proved to be the known one
             └── JournalBrokenError  the companion plugin's journal lacks rows
 """
@@ -114,6 +116,7 @@ class StoreError(TransportError):
     :param code: WooCommerce's error code, for example ``woocommerce_rest_cannot_view``.
     :param said: the store's message, at most a few hundred characters.
     :param retry_after: seconds that the store asked to wait, if it did.
+    :param doubtful: a query of the store failed, so that a 404 proves no absence.
     """
 
     def __init__(
@@ -125,6 +128,7 @@ class StoreError(TransportError):
         code: str = "",
         said: str = "",
         retry_after: float | None = None,
+        doubtful: bool = False,
     ) -> None:
         super().__init__(message, url=url)
         #: HTTP status of the answer; 0 when there is none.
@@ -135,10 +139,16 @@ class StoreError(TransportError):
         self.said = said
         #: Seconds that the store asked to wait (``Retry-After``).
         self.retry_after = retry_after
+        #: Whether a 404 may be wrong.
+        self.doubtful = doubtful
 
 
 class StoreAccessError(StoreError):
     """401 or 403: the keys are wrong, or their user or permissions do not allow this."""
+
+
+class StoreFirewallError(StoreAccessError):
+    """A firewall before the store refused the request, or asked for a browser."""
 
 
 class StoreBusyError(StoreError):
@@ -159,6 +169,10 @@ class ObjectUnreadableError(StoreFailedError):
 
 class StoreGarbledError(StoreError):
     """The answer is not the expected JSON."""
+
+
+class StoreOrderError(StoreGarbledError):
+    """The store does not return the rows in the order of their ids, although requested."""
 
 
 class AnotherStoreError(StoreError):

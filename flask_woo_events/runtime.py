@@ -137,6 +137,7 @@ class Runtime:
                 total=settings.store_total_timeout,
             ),
             max_bytes=settings.store_max_bytes,
+            options=access.options,
         )
 
     def api_base(self) -> str:

@@ -20,6 +20,7 @@ from ..errors import (
     InputError,
     NotFoundError,
     StoreAccessError,
+    StoreFirewallError,
     StoreRejectedError,
     TransportError,
     WooEventsError,
@@ -116,6 +117,9 @@ def _package_error(exc: Exception) -> flask.Response:
             return answer(404, str(exc))
         case ConflictError():
             return answer(409, str(exc))
+        case StoreFirewallError():
+            message = "A firewall refused the request to the store at configuration.store.url"
+            return answer(502, message, str(exc))
         case StoreAccessError():
             message = "The store refused configuration.oauth.api.key and oauth.api.secret"
             return answer(400, message, exc.said or str(exc))

@@ -16,6 +16,7 @@ from ..errors import (
     SecretError,
     StoreAccessError,
     StoreError,
+    StoreFirewallError,
     StoreRejectedError,
     TransportError,
     WooEventsError,
@@ -145,6 +146,9 @@ def _store(runtime: Runtime, view: InstanceView) -> cabc.Iterator[Finding]:
         access, collections = _access(runtime, view.id)
         with runtime.store_client(access) as client:
             facts = check_store(client, collections)
+    except StoreFirewallError as exc:
+        fix = f"allow this server there, or PATCH /instances/{view.id} with store.user.agent"
+        yield Finding(str(exc), fix)
     except StoreAccessError as exc:
         yield Finding(f"the store rejects its keys: {exc}", keys)
     except TransportError as exc:

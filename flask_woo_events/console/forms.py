@@ -20,14 +20,17 @@ KEYS = {
     "store_url": "store_url",
     "api_key": "api_key",
     "api_secret": "api_secret",
+    "user_agent": "user_agent",
+    "store_headers": "store_headers",
     "callback_url": "callback_url",
     "signature_key": "signature_key",
     "callback_headers": "callback_headers",
     "basic_username": "basic_username",
     "basic_password": "basic_password",
 }
-#: Fields that the request omits when they are empty.
-OPTIONAL = ("signature_key", "callback_headers", "basic_username", "basic_password")
+#: Fields that the request omits when they are empty: of the callback, and all of them.
+OF_CALLBACK = ("signature_key", "callback_headers", "basic_username", "basic_password")
+OPTIONAL = ("user_agent", "store_headers", *OF_CALLBACK)
 _DATES = {
     "updated_field": "updatedDateField",
     "updated_format": "updatedDateFormat",
@@ -76,6 +79,8 @@ class StoreForm(wtforms.Form):
     store_url = wtforms.StringField("Store URL")
     api_key = wtforms.StringField("Consumer Key")
     api_secret = wtforms.StringField("Consumer Secret")
+    user_agent = wtforms.StringField("Store Request User-Agent")
+    store_headers = wtforms.TextAreaField("Store Request Headers")
     signature_key = wtforms.StringField("Callback Notification Signature Key")
     callback_headers = wtforms.TextAreaField("Event Notification Callback Headers")
     basic_username = wtforms.StringField("Event Notification Basic Authentication UserName")

@@ -157,7 +157,7 @@ def check_callback(page: StorePage) -> InstanceConfiguration | None:
     host = _host(page.form.callback_url.data or "")
     same_host = host == _host(texts.get(key_of(forms.KEYS["callback_url"]), ""))
     try:
-        for field in ("callback_url", *forms.OPTIONAL):
+        for field in ("callback_url", *forms.OF_CALLBACK):
             key, value = key_of(forms.KEYS[field]), (page.form[field].data or "").strip()
             if value == MASK and not same_host:
                 raise InputError(

@@ -14,7 +14,7 @@ from ..woocommerce.access import StoreAccess
 from . import configuration
 from .accounts import Caller
 from .requests import key_of
-from .specification import CONNECTION_KEYS
+from .specification import access_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,14 +36,19 @@ def load_access(session: orm.Session, cipher: Cipher, instance_id: int) -> Store
     kept = configuration.read(session, cipher, instance_id)
     if not kept:
         raise NotFoundError("No instance found")
-    return StoreAccess(*(kept[key] for key in CONNECTION_KEYS))
+    return access_of(kept, _rest(session, instance_id))
+
+
+def _rest(session: orm.Session, instance_id: int) -> str:
+    """Return where the store's REST API was found."""
+    return str(session.get_one(Instance, instance_id).store_facts.get("rest", ""))
 
 
 def load_hub(session: orm.Session, cipher: Cipher, instance_id: int) -> HubProfile:
     """Return an instance as the hub needs it."""
     kept = configuration.read(session, cipher, instance_id)
     return HubProfile(
-        access=StoreAccess(*(kept[key] for key in CONNECTION_KEYS)),
+        access=access_of(kept, _rest(session, instance_id)),
         filter_nulls=filters_nulls(kept),
         disabled=session.get_one(Instance, instance_id).disabled,
     )

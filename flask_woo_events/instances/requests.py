@@ -95,6 +95,12 @@ def _credential(value: str) -> str:
     return value
 
 
+def _header_text(value: str) -> str:
+    if not value.isascii() or not value.isprintable():
+        raise ValueError("printable ASCII is expected, as in any header")
+    return value
+
+
 CallbackUrl = t.Annotated[
     str,
     pydantic.StringConstraints(max_length=URL_LENGTH, strip_whitespace=True),
@@ -103,6 +109,11 @@ CallbackUrl = t.Annotated[
 ]
 Secret = t.Annotated[StoreToCallback, pydantic.StringConstraints(max_length=1000)]
 Credential = t.Annotated[Secret, pydantic.AfterValidator(_credential)]
+UserAgent = t.Annotated[
+    str,
+    pydantic.StringConstraints(max_length=500, strip_whitespace=True),
+    pydantic.AfterValidator(_header_text),
+]
 Minutes = t.Annotated[int, pydantic.BeforeValidator(_minutes), pydantic.Field(le=527_040)]
 
 
@@ -165,6 +176,16 @@ class InstanceConfiguration(pydantic.BaseModel):
     api_secret: Credential = _key(
         "oauth.api.secret", "", "OAuth API Secret", "The Consumer Secret that belongs to it",
         type="PASSWORD", secret=True, required=True, order=3,
+    )
+    user_agent: UserAgent = _key(
+        "store.user.agent", "", "Store Request User-Agent",
+        "The User-Agent of requests to the store, if its firewall refuses ours",
+        type="TEXTFIELD_1000", order=4, hidden=True,
+    )
+    store_headers: t.Any = _key(
+        "store.headers", "", "Store Request Headers",
+        "Headers to send with each request to the store, lines of Name: value",
+        type="TEXTFIELD_1000", secret=True, order=5, hidden=True,
     )
     filter_nulls: Flag = _key(
         "filter.response.nulls", True, "Filter null values from the response",
@@ -293,13 +314,12 @@ def pollers_of(configuration: InstanceConfiguration) -> tuple[PollerConfiguratio
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 #: Headers that an instance must not set: the connection or the extension sets them.
-_OURS = frozenset(
+_CONNECTION = frozenset(
     {
+        "accept-encoding",
         "connection",
         "content-length",
         "content-type",
-        "elements-webhook-id",
-        "elements-webhook-signature",
         "expect",
         "host",
         "keep-alive",
@@ -311,19 +331,25 @@ _OURS = frozenset(
         "transfer-encoding",
         "upgrade",
         "user-agent",
-        "webhook-id",
-        "webhook-signature",
-        "webhook-timestamp",
     }
 )
+_OURS = _CONNECTION | {
+    "elements-webhook-id",
+    "elements-webhook-signature",
+    "webhook-id",
+    "webhook-signature",
+    "webhook-timestamp",
+}
 
 
-def parse_headers(value: object) -> dict[str, str]:
-    """Read ``event.notification.callback.headers``: an object, or ``Name: value`` lines.
+def parse_headers(value: object, field: str = "callback_headers") -> dict[str, str]:
+    """Read additional headers: an object, or ``Name: value`` lines.
 
+    :param field: ``callback_headers`` or ``store_headers``.
     :raises InputError: a name or value that no header can have, or a name that is ours.
     """
-    name = "configuration." + key_of("callback_headers")
+    name = "configuration." + key_of(field)
+    ours = _OURS if field == "callback_headers" else _CONNECTION
     if isinstance(value, str) and value.lstrip().startswith("{"):
         try:
             value = load_json(value.encode())
@@ -345,7 +371,7 @@ def parse_headers(value: object) -> dict[str, str]:
         if not _HEADER.match(header) or not text.isprintable() or not text.isascii():
             # The message does not quote the name, which may be a part of a secret value.
             raise InputError(f"{name} holds a name or value that no HTTP header can have", name)
-        if header.lower() in _OURS:
+        if header.lower() in ours:
             raise InputError(f"{name} must not set {header}, which the extension sets", name)
         headers[header] = text
     return headers

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from ..errors import InputError
 from ..values.cloud_elements import ELEMENT_ID, ELEMENT_KEY
 from ..values.validation import MASK, validated
-from ..woocommerce.access import StoreAccess
+from ..woocommerce.access import RequestOptions, StoreAccess
 from ..woocommerce.client import store_root
 from . import configuration as configurations
 from .polled_resources import PollerConfiguration
@@ -48,11 +48,7 @@ class InstanceSpec:
     @property
     def access(self) -> StoreAccess:
         """The address and the keys of the store."""
-        return StoreAccess(
-            self.configuration.store_url,
-            self.configuration.api_key,
-            self.configuration.api_secret,
-        )
+        return access_of(self.texts)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,10 +85,9 @@ def plan(
     filled = {key: text for key, text in wanted.items() if text != ""}
     checked = validated(InstanceConfiguration, filled, ("configuration",))
     _require(checked, request, partial)
-    _require_keys_for_new_host(
-        checked.store_url, old.get("store.url"), sent.get("oauth.api.secret")
-    )
+    _require_secrets_for_new_host(checked.store_url, old, sent)
     parse_headers(checked.callback_headers or "")
+    parse_headers(checked.store_headers or "", "store_headers")
     wanted[key_of("vendor_type")] = checked.vendor_type
     for key in _ALWAYS_THERE:
         wanted.setdefault(key, DEFINITIONS[key].default)
@@ -116,27 +111,49 @@ _ALWAYS_THERE = (key_of("filter_nulls"), key_of("enabled"), key_of("refresh_minu
 def _differ(
     new: cabc.Mapping[str, str], old: cabc.Mapping[str, str], keys: cabc.Iterable[str]
 ) -> bool:
-    return any(new.get(key) != old.get(key) for key in keys)
+    return any(new.get(key, "") != old.get(key, "") for key in keys)
 
 
-def _require_keys_for_new_host(url: str, before: str | None, secret: str | None) -> None:
+def _require_secrets_for_new_host(
+    url: str, old: cabc.Mapping[str, str], sent: cabc.Mapping[str, str]
+) -> None:
     """Refuse to send a stored secret to another host than before.
 
     The API masks secrets; a changed store URL must not be a way to read them.
     """
-    if before is None or secret not in (None, "", MASK):
+    before = old.get("store.url")
+    if before is None or urlsplit(store_root(url))[:2] == urlsplit(store_root(before))[:2]:
         return
-    if urlsplit(store_root(url))[:2] != urlsplit(store_root(before))[:2]:
+    if sent.get("oauth.api.secret") in (None, "", MASK):
         raise InputError(
             "store.url is another host than before; send oauth.api.key and oauth.api.secret "
             "with it, because the stored keys are not sent to another host",
             "configuration.oauth.api.secret",
         )
+    if old.get("store.headers") and sent.get("store.headers") in (None, MASK):
+        raise InputError(
+            "store.url is another host than before; send store.headers with it, also if empty, "
+            "because the stored headers are not sent to another host",
+            "configuration.store.headers",
+        )
 
 
 _POLLER_KEYS = (key_of("poller_configuration"), key_of("poller_urls"))
 #: Keys that say where the store is and how to log in there.
-CONNECTION_KEYS = (key_of("store_url"), key_of("api_key"), key_of("api_secret"))
+CONNECTION_KEYS = tuple(
+    key_of(field) for field in ("store_url", "api_key", "api_secret", "user_agent", "store_headers")
+)
+
+
+def access_of(texts: cabc.Mapping[str, str], rest: str = "") -> StoreAccess:
+    """Return how the store of a configuration is reached.
+
+    :param texts: the configuration, with decrypted secrets.
+    :param rest: where the REST API is, if the store was asked.
+    """
+    url, key, secret, agent, headers = (texts.get(name, "") for name in CONNECTION_KEYS)
+    options = RequestOptions(agent.strip(), parse_headers(headers, "store_headers"), rest)
+    return StoreAccess(url, key, secret, options)
 
 
 def _prefer_given_pollers(given: cabc.MutableMapping[str, str]) -> None:

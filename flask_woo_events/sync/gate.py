@@ -13,6 +13,8 @@ all of a resource, or of an instance, of more   nothing             DELETED afte
 than 20                                                             instances accept``
 missing, but at its own address                 hidden, or out of   UPDATED if it changed
                                                 the filter
+missing in a poll with an answer of a cache, or nothing             nothing
+with one that a failure may have cut
 ==============================================  ==================  ============================
 
 What is missing counts together with the DELETED events of the last 24 hours, and at least as the
@@ -83,7 +85,7 @@ class Gate:
     def weigh(self) -> list[tuple[ResourceRun, list[str]]]:
         """Return the missing objects of each resource that may be deleted; hold the others."""
         runs = [run for run in self._poll.runs if run.followups.gone and run.reading is not None]
-        if not runs:
+        if not runs or self._poll.client.doubtful:
             return []
         self._count()
         found = {run.stream.poller_id: self._missing(run) for run in self._complete()}
@@ -116,11 +118,15 @@ class Gate:
         newest = {str(number) for number in reading.anchors[-1:]}
         self.newest_gone |= not run.by_hint and not newest.isdisjoint(gone)
         if reading.by_parent:
-            yield from children.confirm(reading, cursor, gone)
+            batches = children.confirm(reading, cursor, gone)
         elif reading.can_include:
-            yield from missing.confirm(reading, cursor, gone, run.followups.trashed)
+            batches = missing.confirm(reading, cursor, gone, run.followups.trashed)
         else:
-            yield from full.confirm(reading, cursor, gone)
+            batches = full.confirm(reading, cursor, gone)
+        for batch in batches:
+            if self._poll.client.doubtful:
+                return  # A witness is a cache, or failed.
+            yield batch
 
     def _complete(self) -> list[ResourceRun]:
         """Return the resources that were read completely once."""

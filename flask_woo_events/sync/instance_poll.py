@@ -185,6 +185,7 @@ class InstancePoll(InstanceRun):
 
     def _conclude(self, poll: PollSession, gate: Gate) -> None:
         """Keep what this poll has shown of the store; an operator's acceptance is used up."""
+        poll.store.keep_rest()
         judge, belief = poll.judge, poll.judge.belief
         failed = any(run.report.error for run in poll.runs) or self._stopped()
         if not failed and not gate.waiting:

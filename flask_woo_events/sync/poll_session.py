@@ -98,7 +98,8 @@ class PollSession:
         #: Selected resources that are not part of this session.
         self.waiting: list[ResourceRun] = []
         self._runtime = runtime
-        self._store = store
+        #: The store as it last reported about itself.
+        self.store = store
         #: Why the store does not answer.
         self.unreachable: WooEventsError | None = None
 
@@ -299,7 +300,7 @@ class PollSession:
                 run.collection,
                 read_filters(configuration.url, last_poll=last_poll, now=now),
                 page_size=max(2, min(configuration.page_size or 100, settings.poll_page_size)),
-                version=self._store.state.version,
+                version=self.store.state.version,
                 statuses=cursor.memory.get("statuses") or (),
                 unreadable=run.recorder.unreadable,
             ),
@@ -338,7 +339,7 @@ class PollSession:
             endpoints.named(below.parent),
             Filters(dict(below.parent_filter), feed=False),
             page_size=max(2, self._runtime.settings.poll_page_size),
-            version=self._store.state.version,
+            version=self.store.state.version,
             statuses=cursor.memory.get("statuses") or (),
             unreadable=run.recorder.unreadable_parents,
         )
@@ -372,7 +373,7 @@ class PollSession:
 
     def save_learned(self) -> None:
         """Keep what this session learned of the store's limits and unreadable objects."""
-        self._store.save_row_limit()
+        self.store.save_row_limit()
         for run in self.runs:
             if run.recorder.has_learned:
                 run.recorder.save()
@@ -429,5 +430,6 @@ def open_poll_session(
             ledger.lists_all = "unlisted" not in recorder.notes
             recorder.prove = functools.partial(poll.judge.prove, run)
             recorder.trusts_nothing = poll.judge.trusts_nothing
+            recorder.is_stale = lambda: client.stale
     poll.judge.attend((*poll.runs, *poll.waiting), poll.reading_of)
     return poll

@@ -37,6 +37,7 @@ class PresentStore:
         self.state = StoreState(
             version=str(facts.get("version") or ""), zone=str(facts.get("timezone") or "")
         )
+        self._rest = client.rest
         self._database = database
         self._client = client
         self._lease = lease
@@ -93,6 +94,14 @@ class PresentStore:
             facts = {name: fact for name, fact in instance.store_facts.items() if name != "rows"}
             instance.store_facts = facts | ({} if learned is None else {"rows": learned})
         self._rows = learned
+
+    def keep_rest(self) -> None:
+        """Remember where the REST API was found, if that is another place than before."""
+        rest = self._client.rest
+        if rest != self._rest:
+            with self._locked() as instance:
+                instance.store_facts = {**instance.store_facts, "rest": rest}
+            self._rest = rest
 
     @contextlib.contextmanager
     def _locked(self) -> cabc.Iterator[Instance]:

@@ -102,6 +102,8 @@ class PollRecorder:
         )
         #: Whether an answer without any object may move the cursor.
         self.trusts_nothing: cabc.Callable[[], bool] = lambda: True
+        #: Whether a cache may have kept what is read.
+        self.is_stale: cabc.Callable[[], bool] = lambda: False
         #: Handlers of the application.
         self.routes: tuple[Route, ...] = ()
         #: Count changes that no webhook announced: the store has webhooks of ours.
@@ -288,7 +290,9 @@ class PollRecorder:
         unrecorded = screened.unrecorded
         if unrecorded is not None:
             unrecorded = self.prove(unrecorded, screened.evidence)
-            unrecorded = dataclasses.replace(unrecorded, again_after=self.again_after)
+            unrecorded = dataclasses.replace(
+                unrecorded, again_after=self.again_after, stale=self.is_stale()
+            )
         if observed.source is not Source.BASELINE:
             self._check_store(observed, screened.suspects)
         return unrecorded

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import base64
 import collections.abc as cabc
+import contextlib
 import datetime as dt
-import re
 import time
 import types
 import typing as t
-import urllib.parse
 
 import orjson
 import requests
@@ -22,66 +21,43 @@ from ..errors import (
     AnotherStoreError,
     InputError,
     StoreAccessError,
+    StoreError,
     StoreGarbledError,
+    StoreRejectedError,
     TransportError,
     UnreachableError,
 )
-from ..http.exchange import Timeouts, exchange, make_session
+from ..http.exchange import Exchange, Timeouts, exchange, make_session
 from ..http.headers import http_date
-from ..values.validation import whole_number
-from .oauth import Pairs, encode_query, sign
-from .oddities import Oddities
+from . import caches
+from .access import RequestOptions
+from .addresses import (
+    API,
+    PLAIN,
+    REST,
+    Param,
+    Params,
+    full_path,
+    html_link,
+    query_pairs,
+    rest_address,
+    rest_link,
+    store_root,
+    varying,
+    write_query,
+)
+from .authentication import AuthKind, credential, kinds_of
+from .oauth import Pairs, sign
+from .oddities import CACHED, DATABASE_ERROR, Oddities
 from .responses import StoreResponse, read_answer
 from .row_limit import RowLimit
 
 __all__ = ["Param", "StoreClient", "StoreResponse", "store_root"]
 
-Param = str | int | float | bool | cabc.Sequence[str | int] | None
-Params = cabc.Mapping[str, Param]
-AuthKind = t.Literal["basic", "query", "oauth"]
-
 #: Largest unpacked answer, bytes.
 MAX_BYTES = 64 * 1024 * 1024
 #: Difference of the clocks, in seconds, up to which we sign by ours; stores allow 900.
 CLOCK_TOLERANCE = 300
-_PATH = re.compile(r"[A-Za-z0-9/_.~-]+")
-_API = "/wp-json/wc/v3/"
-
-
-def store_root(url: str) -> str:
-    """Return the normalised address of a store's front page, without a final slash.
-
-    A missing scheme means ``https``; the path of the REST API at the end is removed.
-
-    :raises InputError: the text is not an address of a store.
-    """
-    field = "store.url"
-    text = url.strip()
-    if "<" in text or ">" in text:
-        raise InputError(
-            "store.url still has the angle brackets of the documentation's placeholder; "
-            "write the address of the store there",
-            field,
-        )
-    if "://" not in text:
-        text = "https://" + text.removeprefix("//")
-    try:
-        parts = urllib.parse.urlsplit(text)
-        port = parts.port
-    except ValueError as exc:
-        raise InputError("store.url is not an address", field) from exc
-    if parts.scheme.lower() not in ("http", "https"):
-        raise InputError("store.url has to begin with https:// or http://", field)
-    host = (parts.hostname or "").rstrip(".")
-    if not host or any(each.isspace() or not each.isprintable() for each in text):
-        raise InputError("store.url has no host name, or has spaces in it", field)
-    if parts.username is not None or parts.password is not None:
-        raise InputError("store.url must not hold a user name or a password", field)
-    if parts.query or parts.fragment:
-        raise InputError("store.url must not have a query or a fragment", field)
-    netloc = f"[{host}]" if ":" in host else host
-    path = parts.path.partition("/wp-json")[0].rstrip("/")
-    return f"{parts.scheme.lower()}://{netloc}{f':{port}' if port else ''}{path}"
 
 
 class StoreClient:
@@ -96,6 +72,7 @@ class StoreClient:
     :param auth: ``basic``, ``query``, ``oauth``, or ``auto``: OAuth over http; over https Basic,
         then the query string, then OAuth, because many hosts remove the ``Authorization`` header
         or end TLS in a proxy that PHP does not know of.
+    :param options: see :class:`~.access.RequestOptions`.
     :raises InputError: the address or a key cannot be used.
     """
 
@@ -109,33 +86,33 @@ class StoreClient:
         timeouts: Timeouts | None = None,
         max_bytes: int = MAX_BYTES,
         auth: str = "auto",
+        options: RequestOptions | None = None,
     ) -> None:
         self.url = store_root(url)
-        self._key = _credential(consumer_key, "consumer key")
-        self._secret = _credential(consumer_secret, "consumer secret")
+        self._key = credential(consumer_key, "consumer key")
+        self._secret = credential(consumer_secret, "consumer secret")
         self._session = session or make_session(guard=None, pool_size=4, retries=True)
         self._owns_session = session is None
         self._timeouts = timeouts or Timeouts()
         self._max_bytes = max_bytes
-        kinds: dict[str, list[AuthKind]] = {
-            "auto": ["basic", "query", "oauth"] if self.url.startswith("https:") else ["oauth"],
-            "basic": ["basic"],
-            "query": ["query"],
-            "oauth": ["oauth"],
-        }
-        if auth not in kinds:
-            raise InputError("auth has to be auto, basic, query or oauth", "auth")
+        self._options = options or RequestOptions()
+        kinds = kinds_of(auth, self.url, self._options.headers)
         #: Authentication of the last request: ``basic``, ``query`` or ``oauth``.
-        self.auth_used: str = kinds[auth][0]
-        self._kind = kinds[auth][0]
+        self.auth_used: str = kinds[0]
+        self._kind = kinds[0]
         # Kinds of authentication to try next if the store sees no keys.
-        self._other_kinds = kinds[auth][1:]
+        self._other_kinds = kinds[1:]
+        #: Where the REST API is below the front page, see :func:`~.addresses.rest_link`.
+        self.rest = self._options.rest or REST
+        # Whether it has answered there, or was searched for.
+        self._searched = False
         # The address that the store signs with as its own.
         self._signed_root = self.url
         self._other_roots: list[str] | None = None
         # Seconds that the store's clock is ahead of ours.
         self._ahead = 0
         self._store_date: dt.datetime | None = None
+        self._dates = caches.Dates()
         #: The store's own address in its last answer that had one, normalised.
         self.root = ""
         #: The address that its answers must have, if they have one; empty for any.
@@ -146,6 +123,8 @@ class StoreClient:
         self.oddities = Oddities()
         #: How many rows the store can show in one answer.
         self.row_limit = RowLimit()
+        #: Whether any answer so far may lack objects, and whether a cache kept any.
+        self.doubtful = self.stale = False
 
     def __repr__(self) -> str:
         return f"<StoreClient {self.url} {self._key[:3]}*** {self.auth_used}>"
@@ -211,15 +190,15 @@ class StoreClient:
 
     def index(self) -> StoreResponse:
         """Read the store's public description of itself, without our keys."""
-        answer = self._send("GET", "/wp-json/", [], None, None)
+        answer = self._find_and_send("GET", REST, [varying()], None, None)
         if not isinstance(answer.data, dict):
             raise self._garbled("/wp-json/", answer, "an object")
         return answer
 
     def _garbled(self, path: str, answer: StoreResponse, wanted: str) -> StoreGarbledError:
         return StoreGarbledError(
-            f"the answer of {self.url}{_full(path)} is not {wanted}",
-            url=self.url + _full(path),
+            f"the answer of {self.url}{full_path(path)} is not {wanted}",
+            url=self.url + full_path(path),
             status=answer.status,
         )
 
@@ -232,17 +211,18 @@ class StoreClient:
     def _request(
         self, method: str, path: str, params: Params | None, json: object = None
     ) -> StoreResponse:
-        path = _full(path)
-        pairs = _pairs(params or {})
+        path = full_path(path)
+        pairs = query_pairs(params or {})
         if method in ("GET", "HEAD"):
             # So that no cache before the store has seen the request.
-            pairs = [("_", f"{time.time_ns():x}"), *(pair for pair in pairs if pair[0] != "_")]
-            if path.startswith(f"{_API}products"):
+            pairs = [varying(), *(pair for pair in pairs if pair[0] != "_")]
+            if path.startswith(f"{API}products"):
                 # WooCommerce 10.5 and later may answer from a cache that direct writes leave stale.
                 pairs.append(("_skip_cache", "true"))
         while True:
+            sent_at = time.monotonic()
             try:
-                answer = self._send(method, path, pairs, json, self._kind)
+                answer = self._find_and_send(method, path, pairs, json, self._kind)
             except StoreAccessError as exc:
                 if not (self._set_clock(exc) or self._next_root(exc) or self._next_kind(exc)):
                     raise
@@ -250,18 +230,62 @@ class StoreClient:
                 # This kind works, so a later refusal is about permissions.
                 self._other_kinds, self._other_roots = [], []
                 self._check_root(answer)
-                self._check_age(path, answer)
+                self._check_date(answer, sent_at)
                 return answer
 
-    def _check_age(self, path: str, answer: StoreResponse) -> None:
-        age = whole_number(answer.headers.get("Age", "").strip())
-        if age:
-            raise StoreGarbledError(
-                f"a cache before {self.url} gave an answer that is {age} seconds old; exclude "
-                "/wp-json/ from caching",
-                url=self.url + path,
-                status=answer.status,
-            )
+    def _check_date(self, answer: StoreResponse, sent_at: float) -> None:
+        self.doubtful |= answer.doubtful
+        if sign := self._dates.sign(answer.date, sent_at, time.monotonic()):
+            self._note_cache(sign)
+
+    def _note_cache(self, sign: str) -> None:
+        self.oddities.add(CACHED, sign)
+        self.doubtful = self.stale = True
+
+    def _find_and_send(
+        self, method: str, path: str, pairs: Pairs, json: object, kind: AuthKind | None
+    ) -> StoreResponse:
+        """Send a request; find the REST API first if it is not where it was."""
+        try:
+            answer = self._send(method, path, pairs, json, kind)
+        except (StoreRejectedError, StoreGarbledError) as exc:
+            # A place that was right before may be no route of WordPress by now.
+            lost = not exc.code or (exc.code == "rest_no_route" and self.rest != REST)
+            if self._searched or not lost or exc.status not in (200, 404):
+                raise
+            if (exc.code and self._is_there()) or not self._find_rest():
+                raise
+            return self._send(method, path, pairs, json, kind)
+        self._searched = True
+        return answer
+
+    def _find_rest(self) -> bool:
+        self._searched, known = True, self.rest
+        with contextlib.suppress(TransportError):
+            for rest in self._rests():
+                self.rest = rest
+                if self._is_there():
+                    return True
+        self.rest = known
+        return False
+
+    def _is_there(self) -> bool:
+        """Return whether the REST API is where we think; without our keys, for it may not be."""
+        try:
+            self._send("GET", REST, [varying()], None, None)
+        except StoreError:
+            return False
+        self._searched = True
+        return True
+
+    def _rests(self) -> list[str]:
+        """Return where else the REST API may be, as the front page of the store says."""
+        page = self._exchange("GET", "/", [varying()], {"Accept": "text/html"}, None)
+        found = rest_link(page.headers.get("Link", ""), self.url) or rest_link(
+            html_link(page.body), self.url
+        )
+        # The last one is right with any permalinks, but only WordPress may be asked so.
+        return [rest for rest in (found, PLAIN) if rest != self.rest] if found else []
 
     def _check_root(self, answer: StoreResponse) -> None:
         self.root = answer.root or self.root
@@ -328,6 +352,9 @@ class StoreClient:
         self, method: str, path: str, pairs: Pairs, json: object, kind: AuthKind | None
     ) -> StoreResponse:
         headers = {"Accept": "application/json"}
+        if method in ("GET", "HEAD"):
+            headers["Cache-Control"] = "no-cache"
+        target, pairs = rest_address(self.rest, path, pairs)
         data = None
         if json is not None:
             headers["Content-Type"] = "application/json"
@@ -340,56 +367,47 @@ class StoreClient:
         elif kind == "oauth":
             now = int(time.time()) + self._ahead
             root = self._signed_root
-            pairs = sign(method, root + path, pairs, self._key, self._secret, timestamp=now)
-        url = self.url + path
-        self.requests_made += 1
-        came = exchange(
-            self._session,
-            method,
-            f"{url}?{encode_query(pairs)}" if pairs else url,
-            headers=headers,
-            data=data,
-            timeouts=self._timeouts,
-            max_bytes=self._max_bytes,
-        )
+            # The store leaves out the slash of the front page.
+            signed = root + target.removesuffix("/")
+            pairs = sign(method, signed, pairs, self._key, self._secret, timestamp=now)
+        came = self._exchange(method, target, pairs, headers, data)
         if came.repeated and came.status == 401 and kind == "oauth":
             # The first request had reached the store, which accepts no signature twice.
-            error = UnreachableError(f"{self.url} closed the connection", url=url)
+            error = UnreachableError(f"{self.url} closed the connection", url=self.url + path)
             error.connected = True
             raise error
         self._store_date = http_date(came.headers.get("Date", ""))
         if kind is not None:
             self.auth_used = kind
-        return read_answer(came, method=method, url=url, hide=self._hide)
+            if method in ("GET", "HEAD") and (seen := caches.sign_of(came.headers)):
+                self._note_cache(seen)
+        try:
+            return read_answer(
+                came, method=method, url=self.url + path, oddities=self.oddities, hide=self._hide
+            )
+        except StoreError as exc:
+            if exc.doubtful:
+                self.oddities.add(DATABASE_ERROR)
+                self.doubtful = True
+            raise
 
-
-def _credential(text: str, name: str) -> str:
-    text = text.strip()
-    if not text or not text.isascii() or not text.isprintable() or set(text) & set("<>: "):
-        raise InputError(
-            f"the {name} is not one of WooCommerce's; it begins with ck_ or cs_",
-            name.replace(" ", "_"),
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        pairs: Pairs,
+        headers: cabc.Mapping[str, str],
+        data: bytes | None,
+    ) -> Exchange:
+        agent = {"User-Agent": self._options.user_agent} if self._options.user_agent else {}
+        url = self.url + path
+        self.requests_made += 1
+        return exchange(
+            self._session,
+            method,
+            f"{url}?{write_query(pairs)}" if pairs else url,
+            headers={**agent, **self._options.headers, **headers},
+            data=data,
+            timeouts=self._timeouts,
+            max_bytes=self._max_bytes,
         )
-    return text
-
-
-def _full(path: str) -> str:
-    path = path.lstrip("/")
-    if not _PATH.fullmatch(path) or ".." in path:
-        raise InputError("a path of the store's API has letters, digits, /, -, _ and . only")
-    return f"/{path}" if path.startswith("wp-json/") else f"{_API}{path}"
-
-
-def _pairs(params: Params) -> Pairs:
-    pairs = []
-    for name, value in params.items():
-        if "[" in name:
-            raise InputError("a list goes to the store joined with commas, not in brackets", name)
-        if value is None:
-            continue
-        if isinstance(value, bool):
-            value = "true" if value else "false"
-        elif not isinstance(value, str) and isinstance(value, cabc.Sequence):
-            value = ",".join(map(str, value))
-        pairs.append((name, str(value)))
-    return pairs

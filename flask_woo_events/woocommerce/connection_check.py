@@ -7,6 +7,7 @@ import hashlib
 import typing as t
 
 from ..errors import StoreAccessError, StoreError, StoreGarbledError, StoreRejectedError
+from .addresses import REST
 from .client import StoreClient
 from .endpoints import Collection, named
 from .plugin_journal import NAMESPACE
@@ -44,6 +45,7 @@ def check_store(client: StoreClient, collections: cabc.Iterable[Collection]) -> 
         "timezone": read_zone(index.data),
         "users": list(oldest_users(client) or ()),
         "root": client.root,
+        **({"rest": client.rest} if client.rest != REST else {}),
         **read_system(client),
     }
 

@@ -15,6 +15,7 @@ from ..errors import (
     ObjectUnreadableError,
     StoreAccessError,
     StoreGarbledError,
+    StoreOrderError,
     StoreRejectedError,
     TransportError,
 )
@@ -191,7 +192,7 @@ class Listing:
         """The orders in which to try to read it by page number: by id, as the url says, any."""
         by_id: Params = {"orderby": "id", "order": "asc"}
         if self.collection.orders_by_id:
-            return [by_id]
+            return [by_id, {}]  # A plugin may put another order in place of ours.
         named: Params = {**self._filters.order}
         return [by_id, named, {}] if named else [by_id, {}]
 
@@ -224,7 +225,7 @@ class Listing:
         if not all(type(one) is int for one in ids):
             raise StoreGarbledError("a row has no whole number as its id", status=answer.status)
         if any(left >= right for left, right in itertools.pairwise(ids)):
-            raise StoreGarbledError("the ids are not in the requested order", status=200)
+            raise StoreOrderError("the ids are not in the requested order", status=200)
         return t.cast("list[int]", ids)
 
     def total(self) -> int | None:

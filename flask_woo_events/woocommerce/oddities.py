@@ -99,3 +99,38 @@ UNSTABLE_FIELDS = Oddity(
     costs="Changes of these fields alone send no event.",
     ends="Two equal reads of the same objects, checked daily, or `ignoredFields` of the resource.",
 )
+TEXT_AROUND_JSON = Oddity(
+    "text-around-json",
+    costs="Nothing yet: the JSON is found, but an answer that the text breaks up would fail.",
+    ends="Switch off WP_DEBUG_DISPLAY and display_errors, and the plugin that prints the text.",
+)
+DATABASE_ERROR = Oddity(
+    "database-error",
+    costs="No deletions are sent: objects may be missing because a query of the store failed.",
+    ends="Repair the table that WordPress names in the answer of /wp-json/wc/v3/orders.",
+)
+STATUS_IN_BODY = Oddity(
+    "status-in-body",
+    costs="Nothing: errors with the status of a success are recognized by their body.",
+    ends="Switch off the plugin that changes the status, or prints text before the answer.",
+)
+STATUS_CONTRADICTS_BODY = Oddity(
+    "status-contradicts-body",
+    costs="No deletions are sent: the store answers with an error status and with objects.",
+    ends="Switch off the plugin that sets the status, or that fails after each answer.",
+)
+CACHED = Oddity(
+    "cached-answers",
+    costs="No deletions are sent, and changes are found after the cache has dropped its answers.",
+    ends="Exclude /wp-json/ from the cache before the store.",
+)
+NOT_INCLUDED = Oddity(
+    "not-included",
+    costs="Each of these objects costs a request of its own, 20 of a page in one poll.",
+    ends="Switch off the plugin that leaves objects out of requests with include.",
+)
+FORCED_ORDER = Oddity(
+    "forced-order",
+    costs="Each poll reads all objects of the resource, since the store ignores orderby and order.",
+    ends="Switch off the plugin that sorts lists of the REST API; it is tried again each day.",
+)

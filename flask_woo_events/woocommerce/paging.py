@@ -9,7 +9,7 @@ import datetime as dt
 import itertools
 import typing as t
 
-from ..errors import StoreGarbledError
+from ..errors import StoreGarbledError, StoreOrderError
 from .client import StoreResponse
 
 #: ``fetch(offset, limit)``: rows of ``orderby=id&order=asc``.
@@ -139,7 +139,7 @@ def _ids(answer: StoreResponse) -> list[int]:
         raise StoreGarbledError("a row has no whole number as its id", status=answer.status)
     checked = t.cast("list[int]", ids)
     if any(left >= right for left, right in itertools.pairwise(checked)):
-        raise StoreGarbledError(
+        raise StoreOrderError(
             "the rows are not in the requested order of their ids",
             status=answer.status,
         )

@@ -1,4 +1,4 @@
-"""The answers of a store: JSON, also after PHP's notices, or one of our errors."""
+"""The answers of a store: what they show, or one of our errors."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ import re
 import typing as t
 import urllib.parse
 
-import orjson
-
 from ..errors import (
     StoreAccessError,
     StoreBusyError,
     StoreError,
     StoreFailedError,
+    StoreFirewallError,
     StoreGarbledError,
     StoreRejectedError,
 )
 from ..http.exchange import Exchange, without_query
 from ..http.headers import http_date, retry_after
 from ..values.validation import whole_number
+from . import firewalls
+from .json_text import LOOK, JsonText, parse_json
+from .oddities import (
+    DATABASE_ERROR,
+    STATUS_CONTRADICTS_BODY,
+    STATUS_IN_BODY,
+    TEXT_AROUND_JSON,
+    Oddities,
+)
 
 #: Longest message of a store that an error keeps, characters.
 SAID_CHARS = 300
-#: Bytes that are searched for a message, or for notices before the JSON.
-_LOOK = 64 * 1024
-
-_BOM = b"\xef\xbb\xbf"
 _TAG = re.compile(r"<[^<>]*>")
 _SPACES = re.compile(r"\s+")
-_BLANK = re.compile(rb"(?:\s|\xef\xbb\xbf|<br ?/?>|</?p>)*")
-_NOTICE = re.compile(
-    rb"(?:<b>)?(?:PHP )?(?:User )?"
-    rb"(?:Warning|Notice|Deprecated|Strict Standards|Recoverable fatal error)(?:</b>)?:"
-)
 #: WordPress replaces the link to its REST API by those to other pages of a list.
-_ROOT_LINK = re.compile(r'<([^<>?]*/wp-json/)[^<>]*>|<([^<>]*)>; *rel="https://api\.w\.org/"')
+_ROOT_LINK = re.compile(
+    r'<([^<>?]*)(?:/wp-json/|\?rest_route=/)[^<>]*>|<([^<>]*)>; *rel="https://api\.w\.org/"'
+)
 _LANGUAGE = re.compile(r"/[a-z]{2}([_-][A-Za-z]{2,4})?\Z")
-_ON_LINE = re.compile(rb" on line (?:<b>)?\d+(?:</b>)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,8 @@ class StoreResponse:
     :param pages: ``X-WP-TotalPages``.
     :param seconds: duration of the exchange.
     :param bytes: length of the unpacked body.
-    :param notices: PHP's notices before the JSON.
+    :param notices: text around the JSON.
+    :param doubtful: it may lack objects, so it proves no absence.
     :param root: the store's own address in the ``Link`` header, normalised; empty without one
         (WooCommerce 5.9 to 11.0 send it; a proxy may remove it).
     :param unreadable: rows that the store failed to show and that are left out.
@@ -69,50 +70,118 @@ class StoreResponse:
     seconds: float
     bytes: int
     notices: str = ""
+    doubtful: bool = False
     root: str = ""
     unreadable: int = 0
 
 
 def read_answer(
-    exchange: Exchange, *, method: str, url: str, hide: cabc.Callable[[str], str] = str
+    exchange: Exchange,
+    *,
+    method: str,
+    url: str,
+    oddities: Oddities,
+    hide: cabc.Callable[[str], str] = str,
 ) -> StoreResponse:
     """Return the answer as a :class:`StoreResponse`, or raise its error.
 
     :param url: the requested URL without its query.
+    :param oddities: receives what is odd about the answer.
     :param hide: removes secrets from a text of the store.
     :raises StoreError: a subclass by status and body.
     """
-    headers = exchange.headers
-    if not 200 <= exchange.status < 300:
-        raise _error(exchange, url, hide)
-    data: t.Any = None
-    notices = ""
-    if method != "HEAD" and exchange.status != 204:
-        if exchange.truncated:
-            raise _garbled(
-                exchange,
-                url,
-                hide,
-                f"is larger than {len(exchange.body)} bytes; ask for fewer rows per page, "
-                "or raise WOO_EVENTS_STORE_MAX_BYTES",
-            )
-        try:
-            data, notices = parse_json(exchange.body)
-        except ValueError as exc:
-            what = "is empty" if not exchange.body.strip() else "is not JSON"
-            raise _garbled(exchange, url, hide, what) from exc
+    headers, succeeded = exchange.headers, 200 <= exchange.status < 300
+    found = JsonText(None)
+    if succeeded and method != "HEAD" and exchange.status != 204:
+        found = _json_of(exchange, url, hide)
+        if (status := _status_of(found.data)) is not None:
+            oddities.add(STATUS_IN_BODY, f"{exchange.status} with a body that says {status}")
+            raise _error(dataclasses.replace(exchange, status=status), url, hide)
+        if isinstance(found.data, dict) and found.data.keys() == {"message"}:
+            if (firewall := firewalls.name_of(exchange)) is not None:
+                raise _refused(exchange, url, hide, firewall)
+        _refuse_failure(found, exchange, url, hide)
+    elif not succeeded:
+        data = _data_of_error(exchange) if method == "GET" else None
+        if data is None:
+            raise _error(exchange, url, hide)
+        oddities.add(STATUS_CONTRADICTS_BODY, f"{exchange.status} with the objects asked for")
+        found = data
+    if found.around:
+        oddities.add(DATABASE_ERROR if found.database_failed else TEXT_AROUND_JSON)
     return StoreResponse(
         status=exchange.status,
-        data=data,
+        data=found.data,
         headers=headers,
         date=http_date(headers.get("Date", "")),
         total=whole_number(headers.get("X-WP-Total", "")),
         pages=whole_number(headers.get("X-WP-TotalPages", "")),
         seconds=exchange.seconds,
         bytes=len(exchange.body),
-        notices=hide(notices),
+        notices=hide(plain_text(found.around[:LOOK].decode("utf-8", "replace"))),
+        doubtful=not succeeded or found.database_failed,
         root=read_root(headers.get("Link", "")),
     )
+
+
+def _json_of(exchange: Exchange, url: str, hide: cabc.Callable[[str], str]) -> JsonText:
+    if exchange.truncated:
+        what = (
+            f"is larger than {len(exchange.body)} bytes; ask for fewer rows per page, "
+            "or raise WOO_EVENTS_STORE_MAX_BYTES"
+        )
+        raise _garbled(exchange, url, hide, what)
+    try:
+        return parse_json(exchange.body)
+    except ValueError as exc:
+        if (firewall := firewalls.name_of(exchange)) is not None:
+            raise _refused(exchange, url, hide, firewall) from exc
+        what = "is empty" if not exchange.body.strip() else "is not JSON"
+        raise _garbled(exchange, url, hide, what) from exc
+
+
+def _refuse_failure(
+    found: JsonText, exchange: Exchange, url: str, hide: cabc.Callable[[str], str]
+) -> None:
+    """Refuse an answer that a failure may have emptied."""
+    if found.died:
+        raise _garbled(exchange, url, hide, "begins with a fatal error of PHP")
+    if found.data:
+        return
+    if found.odd and whole_number(exchange.headers.get("X-WP-Total", "")) != 0:
+        raise _garbled(exchange, url, hide, "is empty, and has other text around its JSON")
+
+
+def _status_of(data: object) -> int | None:
+    """Return the status of WordPress' error object; coupons have a ``code``, too."""
+    if not isinstance(data, dict) or "id" in data:
+        return None
+    details = data.get("data")
+    status = details.get("status") if isinstance(details, dict) else None
+    is_error = isinstance(data.get("code"), str) and isinstance(data.get("message"), str)
+    if not is_error or type(status) is not int or not 300 <= status < 600:
+        return None
+    return status
+
+
+def _data_of_error(exchange: Exchange) -> JsonText | None:
+    """Return the objects in a 404 or 5xx: a plugin sets the status, or fails after the answer."""
+    if exchange.truncated or not (exchange.status == 404 or exchange.status >= 500):
+        return None
+    if exchange.status == 503:
+        return None
+    try:
+        found = parse_json(exchange.body)
+    except ValueError:
+        return None
+    rows = found.data if isinstance(found.data, list) else [found.data]
+    counted = whole_number(exchange.headers.get("X-WP-Total", "")) == 0
+    return found if (rows or counted) and all(map(_is_object, rows)) else None
+
+
+def _is_object(row: object) -> bool:
+    """Return whether this is an object of a store: reports have a slug in place of an id."""
+    return isinstance(row, dict) and (type(row.get("id")) is int or type(row.get("slug")) is str)
 
 
 def read_root(link: str) -> str:
@@ -132,53 +201,6 @@ def read_root(link: str) -> str:
     return host + _LANGUAGE.sub("", path)
 
 
-def parse_json(body: bytes) -> tuple[t.Any, str]:
-    """Return the JSON of a body and the text of the PHP notices before it.
-
-    Only PHP's own notices are skipped, and the rest must be complete JSON, so that a truncated
-    list is not accepted.
-
-    :raises ValueError: the body is anything else.
-    """
-    try:
-        return _loads(body), ""
-    except ValueError:
-        start = _after_notices(body)
-        if start == 0:
-            raise
-        data = _loads(body[start:])
-        return data, plain_text(body[:start].decode("utf-8", "replace"))
-
-
-def _loads(body: bytes) -> t.Any:
-    data = orjson.loads(body)
-    try:
-        # orjson reads 1024 levels but writes 254; what cannot be stored is refused.
-        orjson.dumps(data)
-    except TypeError as exc:
-        raise ValueError("nested too deeply") from exc
-    return data
-
-
-def _after_notices(body: bytes) -> int:
-    place = 0
-    while True:
-        blank = _BLANK.match(body, place, _LOOK)
-        place = blank.end() if blank else place
-        if not (notice := _NOTICE.match(body, place, _LOOK)):
-            return place
-        place = notice.end()
-        # A message may contain "on line"; its end is followed by markup, JSON or a notice.
-        while line := _ON_LINE.search(body, place, _LOOK):
-            place = line.end()
-            rest = _BLANK.match(body, place, _LOOK)
-            end = rest.end() if rest else place
-            if body[end : end + 1] in (b"{", b"[") or _NOTICE.match(body, end, _LOOK):
-                break
-        else:
-            return place
-
-
 def plain_text(text: str, limit: int = SAID_CHARS) -> str:
     """Return the text of HTML on one line, at most ``limit`` characters of it."""
     text = html.unescape(_TAG.sub(" ", text))
@@ -193,23 +215,22 @@ def said(body: bytes) -> tuple[str, str]:
     may hold customers' data, as a list that is cut off does.
     """
     try:
-        data, _notices = parse_json(body)
+        data = parse_json(body).data
     except ValueError:
-        text = body[:_LOOK].decode("utf-8", "replace")
-        lower = text.lower()
-        title = lower.find("<title")
-        if title >= 0 and (end := lower.find("</title", title)) >= 0:
-            return "", plain_text(text[title:end])
-        return "", ""
+        text = body[:LOOK].decode("utf-8", "replace")
+        return "", plain_text(firewalls.title_of(text))
     if not isinstance(data, dict):
         return "", ""
-    return plain_text(str(data.get("code") or ""), 100), plain_text(str(data.get("message") or ""))
+    code = "" if "id" in data else str(data.get("code") or "")
+    return plain_text(code, 100), plain_text(str(data.get("message") or ""))
 
 
 def _error(exchange: Exchange, url: str, hide: cabc.Callable[[str], str]) -> StoreError:
     status = exchange.status
+    if (firewall := firewalls.name_of(exchange)) is not None:
+        return _refused(exchange, url, hide, firewall)
     code, words = said(exchange.body)
-    words = hide(words)
+    words, failed = hide(words), _database_failed(exchange.body)
     shown = urllib.parse.urlsplit(url)
     message = f"{shown.netloc} answered {status}"
     kind: type[StoreError] = StoreRejectedError
@@ -226,14 +247,46 @@ def _error(exchange: Exchange, url: str, hide: cabc.Callable[[str], str]) -> Sto
     message += f": {words}" if words else ""
     if status == 404 and not code:
         message += (
-            " (no REST API there: is store.url right, and are WordPress' permalinks"
-            " other than plain?)"
+            " (no REST API there: is store.url right? If it is, choose a structure other than"
+            " Plain in the store's Settings > Permalinks)"
         )
     return kind(
         message,
         url=url,
         status=status,
         code=hide(code),
+        said=words,
+        retry_after=retry_after(exchange.headers),
+        doubtful=failed,
+    )
+
+
+def _database_failed(body: bytes) -> bool:
+    try:
+        return parse_json(body).database_failed
+    except ValueError:
+        return False
+
+
+def _refused(
+    exchange: Exchange, url: str, hide: cabc.Callable[[str], str], firewall: str
+) -> StoreFirewallError:
+    words = hide(firewall)
+    host = urllib.parse.urlsplit(url).netloc
+    if exchange.status == 401:
+        message = (
+            f"{host} answered 401: a password protects the site ({words}). Exclude /wp-json/ from "
+            "it, or set its Authorization header in store.headers"
+        )
+    else:
+        message = (
+            f"{host} answered {exchange.status}: a firewall refused us ({words}). Allow this "
+            "server's address for /wp-json/ there, or set store.user.agent or store.headers"
+        )
+    return StoreFirewallError(
+        message,
+        url=url,
+        status=exchange.status,
         said=words,
         retry_after=retry_after(exchange.headers),
     )

@@ -24,7 +24,8 @@ from flask_woo_events.values.time_zones import parse_zone
 from flask_woo_events.woocommerce.access import StoreAccess
 from flask_woo_events.woocommerce.ceql import read_where
 from flask_woo_events.woocommerce.client import store_root
-from flask_woo_events.woocommerce.responses import parse_json, plain_text, said
+from flask_woo_events.woocommerce.json_text import parse_json
+from flask_woo_events.woocommerce.responses import plain_text, said
 from flask_woo_events.worker.worker import Worker
 from tests.integration.host_app import NOW, PREFIX, Api, runtime_of
 from tests.integration.store_to_callback import StoreToCallback

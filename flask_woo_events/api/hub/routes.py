@@ -19,6 +19,7 @@ from ...errors import (
     StoreAccessError,
     StoreBusyError,
     StoreError,
+    StoreFirewallError,
     StoreRejectedError,
 )
 from ...instances import access, lifecycle
@@ -270,6 +271,8 @@ def _store_error(exc: StoreError, parts: cabc.Mapping[str, str]) -> flask.Respon
     name, said = parts.get("child") or parts.get("resource", "store"), exc.said or str(exc)
     about_one = "object_id" in parts
     match exc:
+        case StoreFirewallError():
+            return answer(502, "A firewall refused the request to the store", said)
         case StoreAccessError():
             return answer(403, "The store forbids this to the instance's keys", said)
         case StoreBusyError(status=429):

@@ -243,6 +243,7 @@ def _configuration() -> Schema:
         key_of("refresh_minutes"): {"type": ["integer", "string"]},
         key_of("reconcile_minutes"): {"type": ["integer", "string"]},
         key_of("callback_headers"): {"type": ["object", "string"]},
+        key_of("store_headers"): {"type": ["object", "string"]},
     }
     return {
         "type": "object",

@@ -69,7 +69,7 @@ class Keys:
                 params = dict(query)
             key = self._signed(method, path, query, params, https=https)
         if key is None:
-            raise _unknown(method, path)
+            raise unknown_key(method, path)
         reading = method in ("GET", "HEAD")
         if key.permissions not in ("read_write", "read" if reading else "write"):
             what = "read" if reading else "write"
@@ -166,7 +166,7 @@ def _header_params(authorization: str) -> list[tuple[str, str]]:
     ]
 
 
-def _unknown(method: str, path: str) -> RestError:
+def unknown_key(method: str, path: str) -> RestError:
     """Return the error for a request without a known key, which counts as anonymous."""
     if path.endswith("/batch"):
         action, problem = "batch", "are not allowed to batch manipulate this resource"

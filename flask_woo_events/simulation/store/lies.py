@@ -286,7 +286,8 @@ class CachedLists(Lie):
         """Return the cached list, or cache this one."""
         if not asked.listed or answer.status != 200:
             return answer
-        key, now = (asked.path, *sorted(asked.params.items())), live.shop.clock.timestamp()
+        params = sorted(pair for pair in asked.params.items() if pair[0] != "_")
+        key, now = (asked.path, *params), live.shop.clock.timestamp()
         at, kept = self._kept.get(key, (now - self._seconds, answer))
         if now - at >= self._seconds:
             date = email.utils.format_datetime(live.shop.clock.now(), usegmt=True)

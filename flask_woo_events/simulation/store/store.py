@@ -13,11 +13,12 @@ import urllib.parse
 import orjson
 
 from . import versions
-from .auth import Key, Keys
+from .auth import Key, Keys, unknown_key
 from .clock import SimClock
 from .encoding import Json
 from .faults import Fault, Faults, Reset, spoil
 from .lies import Lies
+from .permalinks import Permalinks, Place, place_of, root_of
 from .plugin_journal import PATHS
 from .resource import Resource
 from .responses import RestError, SimulatedResponse, no_route
@@ -86,6 +87,8 @@ class SimulatedStore:
         self.faults = Faults()
         #: The lie of the next requests.
         self.lies = Lies()
+        #: Where the REST API is.
+        self.permalinks: Permalinks = "pretty"
         #: The received requests, the newest last; status 0 if the connection was closed.
         self.requests: collections.deque[Logged] = collections.deque(maxlen=LOGGED)
         self._keys = Keys(self.shop)
@@ -169,7 +172,11 @@ class SimulatedStore:
         """
         method = str(environ["REQUEST_METHOD"])
         path = str(environ.get("PATH_INFO", ""))
-        query = urllib.parse.parse_qsl(str(environ.get("QUERY_STRING", "")), keep_blank_values=True)
+        text = str(environ.get("QUERY_STRING", ""))
+        query = urllib.parse.parse_qsl(text, keep_blank_values=True)
+        place = place_of(self.permalinks, path, text, dict(query).get("rest_route"))
+        if isinstance(place, Place):
+            path = place.path
         shown = {
             name: value
             for name, value in query
@@ -178,7 +185,7 @@ class SimulatedStore:
         fault = self.faults.take(method, path, shown)
         lie, asked = self.lies.take(method, path, shown)
         routes = lie.routes(self.routes, asked)
-        answer = self._answer(routes, environ, method, path, query, fault)
+        answer = self._answer(routes, environ, method, place, query, fault)
         answer = lie.alter(self.routes, asked, answer)
         self.webhooks.ping_waiting()
         if fault is not None:
@@ -195,7 +202,7 @@ class SimulatedStore:
 
     def _headers(self, home: str, answer: SimulatedResponse) -> list[tuple[str, str]]:
         given = dict(answer.headers)
-        root = f'<{home}/wp-json/>; rel="https://api.w.org/"'
+        root = f'<{home}{root_of(self.permalinks)}>; rel="https://api.w.org/"'
         headers = [
             ("Content-Type", given.pop("Content-Type", "application/json; charset=UTF-8")),
             # WordPress replaces the header of the root by the links to other pages.
@@ -217,16 +224,19 @@ class SimulatedStore:
         routes: Routes,
         environ: dict[str, t.Any],
         method: str,
-        path: str,
+        place: Place | SimulatedResponse,
         query: list[tuple[str, str]],
         fault: Fault | None,
     ) -> SimulatedResponse:
+        if isinstance(place, SimulatedResponse):
+            return place
+        path = place.path
         try:
             if path.rstrip("/") == "/wp-json":
                 return dataclasses.replace(routes.index(), authenticated=False)
             if not path.startswith(_API) and path not in PATHS:
                 raise no_route()
-            refused = self._refused(environ, method, path, query)
+            refused = self._refused(environ, method, place, query)
             if refused is not None:
                 return refused
             if fault is not None and not fault.effective:
@@ -244,7 +254,7 @@ class SimulatedStore:
             return exc.answer()
 
     def _refused(
-        self, environ: dict[str, t.Any], method: str, path: str, query: list[tuple[str, str]]
+        self, environ: dict[str, t.Any], method: str, place: Place, query: list[tuple[str, str]]
     ) -> SimulatedResponse | None:
         """Return the response to a request without a valid key, else None."""
         https = (
@@ -255,7 +265,9 @@ class SimulatedStore:
         authorization = str(environ.get("HTTP_AUTHORIZATION", ""))
         try:
             with self.shop.lock:
-                self._keys.check(method, path, query, authorization, https=https)
+                if not place.sees_keys:
+                    raise unknown_key(method, place.path)
+                self._keys.check(method, place.signed, query, authorization, https=https)
         except RestError as exc:
             refused = exc.answer()
             refused.authenticated = False

@@ -46,6 +46,7 @@ class ObservationBatch:
         the baseline; they are recorded without an event. ``None``: every unknown object is new.
     :param again_after: how long after a reading that is older than what is known a second one
         counts.
+    :param stale: a cache may have kept them: only what is newer than what is known counts.
     """
 
     source: Source
@@ -54,3 +55,4 @@ class ObservationBatch:
     poll_date: dt.datetime
     since: dt.datetime | None = None
     again_after: dt.timedelta = AGAIN_AFTER
+    stale: bool = False

@@ -197,6 +197,8 @@ class Recorder:
         elif before is None or self._is_forgotten(before):
             if seen.body is not None and not seen.excluded:
                 self._add(seen, content_of(seen.body), before)
+        elif self.observed.stale and not self._is_newer(seen, before):
+            return
         elif self._is_older(seen, before) and not self._is_second(before):
             self.older.append(seen.object_id)
             self.holds.append(self._key(seen) | {"held_at": before.held_at or self.now})
@@ -268,6 +270,13 @@ class Recorder:
         # To take an order, product or coupon out of the trash sets its date (WooCommerce 5.9 to
         # 11.0); a customer who gets the role again has the old one.
         return self.stream.dated and seen.modified_at < before.seen_at
+
+    def _is_newer(self, seen: Observation, before: Known) -> bool:
+        """Return whether an object was modified after what is known; a cache cannot fake that."""
+        if seen.body is None or seen.modified_at is None:
+            return False
+        known = before.modified_at if before.live or before.excluded else before.seen_at
+        return known is None or seen.modified_at > known
 
     def _is_second(self, before: Known) -> bool:
         wait = self.observed.again_after

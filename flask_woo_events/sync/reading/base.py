@@ -62,6 +62,8 @@ class Followups:
     gone: set[str] = dataclasses.field(default_factory=set)
     #: Those of them that are in the trash.
     trashed: set[str] = dataclasses.field(default_factory=set)
+    #: Ids of changed objects that could not be read; the cursor does not move past them.
+    due: set[int] = dataclasses.field(default_factory=set)
     #: How many more objects the ledger holds than the store counts.
     shortfall: int = 0
     #: Ids to read again, since their parent or a child changed.

@@ -9,7 +9,7 @@ import itertools
 import typing as t
 
 from ...db.models import PollerState, Source
-from ...errors import StoreFailedError, StoreGarbledError, StoreRejectedError
+from ...errors import StoreFailedError, StoreGarbledError, StoreOrderError, StoreRejectedError
 from ...woocommerce.client import StoreResponse
 from ...woocommerce.listing import Params
 from ..cursor import Cursor
@@ -35,10 +35,6 @@ class _Whole:
     total: int | None
     #: The rows are in the order of their ids.
     by_id: bool
-
-
-class _NotInOrderError(StoreGarbledError):
-    """The store does not return the rows in the order of their ids."""
 
 
 def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterator[Batch]:
@@ -158,11 +154,12 @@ def _read(reading: Reading, cursor: Cursor) -> tuple[_Whole, Cursor]:
             if last or exc.status != 400:
                 raise
             continue
-        except (_NotInOrderError, StoreFailedError) as exc:
+        except (StoreOrderError, StoreFailedError) as exc:
             if last or (isinstance(exc, StoreFailedError) and not first_use):
                 raise
             continue
-        if whole.observations or last or not first_use:
+        sorts = reading.listing.collection.orders_by_id
+        if whole.observations or last or not first_use or sorts:
             break
     if number != used and (whole.observations or not reading.listing.is_feed):
         order = {"number": number, "at": reading.clock().isoformat()}
@@ -182,7 +179,7 @@ def _remember(cursor: Cursor, name: str, value: object) -> Cursor:
 def _everything(reading: Reading, order: Params, *, by_id: bool) -> _Whole:
     """Read every object.
 
-    :raises _NotInOrderError: the rows are not in the order of their ids, although requested.
+    :raises StoreOrderError: the rows are not in the order of their ids, although requested.
     """
     observations: dict[str, Observation] = {}
     date: dt.datetime | None = None
@@ -216,7 +213,7 @@ def _everything(reading: Reading, order: Params, *, by_id: bool) -> _Whole:
 def _check_order(rows: list[dict[str, t.Any]]) -> None:
     ids = [number for row in rows if type(number := row.get("id")) is int]
     if len(ids) < len(rows) or any(a >= b for a, b in itertools.pairwise(ids)):
-        raise _NotInOrderError("the rows are not in the order of their ids", status=200)
+        raise StoreOrderError("the rows are not in the order of their ids", status=200)
 
 
 def _page(

@@ -8,8 +8,16 @@ import datetime as dt
 import typing as t
 
 from ...db.models import PollerState, Source
+from ...errors import (
+    ObjectUnreadableError,
+    StoreFailedError,
+    StoreGarbledError,
+    StoreOrderError,
+    StoreRejectedError,
+)
 from ...values.dates import parse_store_date
 from ...woocommerce.listing import Fetch
+from ...woocommerce.oddities import FORCED_ORDER, NOT_INCLUDED
 from ...woocommerce.paging import Page, walk
 from ..cursor import Cursor, ListPosition
 from ..ledger.lookup import DATED_AHEAD
@@ -22,6 +30,10 @@ from .base import MAX_REQUESTS, Batch, Followups, Reading, batch_of, read_ahead
 CLOCK_STEP = dt.timedelta(minutes=1)
 #: Rows of a window that every poll may read again; a window with more is narrowed.
 WIDE_ROWS = 500
+#: The member of a cursor's memory with the date since when the store's lists have another order.
+UNORDERED = "unordered"
+#: Objects of one page that are each read at their own addresses.
+MOST_ALONE = 20
 
 
 def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterator[Batch]:
@@ -32,10 +44,39 @@ def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterato
 
     :param followups: receives the objects that seem to be missing.
     """
-    collection = reading.listing.collection
-    if reading.listing.is_feed or not collection.orders_by_id:
+    if reading.listing.is_feed or not reading.listing.collection.orders_by_id:
         yield from full.read(reading, cursor, followups)
         return
+    if not _is_unordered(reading, cursor):
+        try:
+            for batch in _read_by_id(reading, cursor, followups):
+                cursor = batch.cursor
+                yield batch
+            return
+        except StoreOrderError:
+            memory = {**cursor.memory, UNORDERED: reading.clock().isoformat()}
+            cursor = dataclasses.replace(cursor, memory=memory)
+    yield from _read_whole(reading, cursor, followups)
+
+
+def _is_unordered(reading: Reading, cursor: Cursor) -> bool:
+    since = cursor.memory.get(UNORDERED)
+    if since is None:
+        return False
+    return reading.clock() - dt.datetime.fromisoformat(str(since)) < full.ORDER_MAX_AGE
+
+
+def _read_whole(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterator[Batch]:
+    """Read a resource whole, because the store puts its lists in an order of its own."""
+    reading.listing.client.oddities.add(FORCED_ORDER, reading.stream.resource)
+    for batch in full.read(reading, cursor, followups):
+        # A later poll may read by id again, from the last known change.
+        at = cursor.at or batch.cursor.at
+        yield dataclasses.replace(batch, cursor=dataclasses.replace(batch.cursor, at=at))
+    followups.complete = True
+
+
+def _read_by_id(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterator[Batch]:
     if cursor.state is PollerState.BASELINE:
         for batch in baseline(reading, cursor):
             cursor = batch.cursor
@@ -47,7 +88,7 @@ def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterato
             yield batch
         cursor = presence.check(reading, cursor, followups)
         yield Batch(cursor)
-    if collection.has_date_filter:
+    if reading.listing.collection.has_date_filter:
         yield from window(reading, cursor, followups)
 
 
@@ -124,7 +165,12 @@ def window(
     absent = [number for number in recent if number not in shown]
     yield from _vanished(reading, cursor, followups, absent, poll_date or reading.clock())
     memory = with_clock(ahead.remember(cursor.memory), clock_ahead)
-    yield Batch(dataclasses.replace(cursor, at=greatest, polled_at=poll_date, memory=memory))
+    cursor = dataclasses.replace(cursor, memory=memory)
+    if reading.listing.client.stale or followups.due:
+        # A cache may have kept some of its pages, so that together they lack objects.
+        yield Batch(cursor)
+    else:
+        yield Batch(dataclasses.replace(cursor, at=greatest, polled_at=poll_date))
 
 
 def _vanished(
@@ -228,7 +274,35 @@ def _read_changed(
                 ahead.read_first(row["id"])
         elif ahead.is_due_again(row["id"]):
             wanted.append(row["id"])
-    return read_in_full(reading, wanted)
+    observations = read_in_full(reading, wanted)
+    given = {seen.object_id for seen in observations}
+    left_out = given.union(map(str, reading.listing.unreadable.ids))
+    lacking = [number for number in wanted if str(number) not in left_out]
+    return observations + _at_own_addresses(reading, followups, lacking, date)
+
+
+def _at_own_addresses(
+    reading: Reading, followups: Followups, numbers: cabc.Sequence[int], date: dt.datetime
+) -> list[Observation]:
+    """Read objects that a window lists and that no request by ids returns; the rest stays due."""
+    if not numbers:
+        return []
+    observations: list[Observation] = []
+    followups.due.update(numbers[MOST_ALONE:])
+    for number in numbers[:MOST_ALONE]:
+        try:
+            body = reading.listing.one(number)
+        except ObjectUnreadableError:
+            continue
+        except (StoreFailedError, StoreGarbledError, StoreRejectedError):
+            followups.due.add(number)
+            continue
+        if body is not None and not reading.listing.excludes(body):
+            observations.append(reading.observe(body, date))
+    if observations or followups.due:
+        ids = ", ".join(str(number) for number in numbers[:MOST_ALONE])
+        reading.listing.client.oddities.add(NOT_INCLUDED, f"{reading.stream.resource} {ids}")
+    return observations
 
 
 def read_in_full(reading: Reading, ids: cabc.Sequence[int]) -> list[Observation]:

@@ -324,6 +324,19 @@ class BeliefEnv:
         with self.database.write() as session:
             return lifecycle.accept(session, self.caller, self.instance_id, self._now)
 
+    def check_again(self) -> None:
+        """Check the connection, as a change of the instance does."""
+        provisioning.change(
+            self.runtime, self.caller, self.instance_id, InstanceRequest(), "",
+            partial=True, reconnect=True,
+        )  # fmt: skip
+
+    @property
+    def facts(self) -> dict[str, t.Any]:
+        """What the instance keeps of its store."""
+        with self.database.read() as session:
+            return session.get_one(Instance, self.instance_id).store_facts
+
     @property
     def notices(self) -> list[dict[str, t.Any]]:
         """Notices of the instance about its store."""

@@ -67,7 +67,7 @@ def test_parity_11_the_order_of_the_url() -> None:
     client = t.cast(StoreClient, RecordingClient())
     known = Listing(client, endpoints.resolve("/hubs/ecommerce/orders"), filters)
     custom = Listing(client, endpoints.resolve("/wp-json/acme/v1/bookings"), filters)
-    assert known.orders == [by_id]
+    assert known.orders == [by_id, {}]
     assert custom.orders == [by_id, {"orderby": "date", "order": "asc"}, {}]
 
 
