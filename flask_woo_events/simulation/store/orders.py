@@ -98,7 +98,7 @@ class Orders(Resource):
         known = self.shop.version.order_statuses
         statuses = parameters.choices("status", ("any", "trash", "auto-draft", *known))
         live = not statuses or "any" in statuses
-        chosen = frozenset(known if live else statuses)
+        chosen = frozenset(self.shop.version.any_order if live else statuses)
         customer = parameters.integer("customer", 0, 0)
         product = parameters.integer("product", 0, 0)
         search = parameters.text("search").lower()
