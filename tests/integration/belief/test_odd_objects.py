@@ -179,3 +179,34 @@ def test_a_status_is_switched_off(connect: Connect, monkeypatch: pytest.MonkeyPa
     assert len(env.poll()) == 1
     assert env.errors == {}
     env.converge()
+
+
+def test_reviews_of_a_renamed_product(connect: Connect) -> None:
+    """The journal names the reviews of a product that gets another name or address."""
+    env = connect(resources=("products", "products-reviews"), journal=True)
+    product, other = env.ids("products")[:2]
+    reviews = [env.acts.review(number) for number in (product, product, other)]
+    env.polls(3)
+    for change in ({"name": "Renamed"}, {"slug": "moved"}):
+        env.pass_time(1)
+        env.rest("PUT", f"products/{product}", **change)
+        events = [one for one in env.poll() if one[0] == "products-reviews"]
+        assert events == [("products-reviews", str(one), "UPDATED") for one in reviews[:2]]
+    assert env.polls(2) == []
+
+
+def test_sale_of_a_grouped_product(connect: Connect) -> None:
+    """The journal names the grouped products of one whose sale begins or ends."""
+    env = connect(resources=("products",), journal=True)
+    product, other = env.ids("products")[:2]
+    body = {"name": "Set", "type": "grouped", "grouped_products": [product]}
+    grouped = env.rest("POST", "products", **body)["id"]
+    env.rest("PUT", f"products/{other}", sale_price="1.00")
+    env.polls(3)
+    for price in ("1.00", ""):
+        env.pass_time(1)
+        env.rest("PUT", f"products/{product}", sale_price=price)
+        changed = [("products", str(one), "UPDATED") for one in (product, grouped)]
+        assert sorted(env.poll()) == sorted(changed)
+        assert env.rest("GET", f"products/{grouped}")["on_sale"] is bool(price)
+    assert env.polls(2) == []
