@@ -38,6 +38,8 @@ class OddEnv(LyingEnv):
         self.unreadable: set[ObjectKey] = set()
         #: Whether the store may show what was so long ago.
         self.stale = False
+        #: Whether fields differ at each read, which is learned from a few events.
+        self.unstable = False
         super().__init__(shared, start)
 
     def content_of(self, body: dict[str, t.Any]) -> bytes:
@@ -56,7 +58,10 @@ class OddEnv(LyingEnv):
         """Process the webhooks, and poll after an interval."""
         if self.stale:
             self.receiver.begin_poll(forget=False)
-        return super().poll(meanwhile, interval)
+        reports = super().poll(meanwhile, interval)
+        if self.unstable:
+            self.receiver.repeated.clear()
+        return reports
 
     def begin_oddities(self, names: cabc.Sequence[str], value: int, after: int) -> None:
         """Give the store these oddities, now or within the next poll after some requests."""
@@ -89,8 +94,13 @@ class OddEnv(LyingEnv):
         reports: list[PollReport] = []
         for _ in range(_ODD_POLLS):
             reports = self.poll()
-            if not self._differing() and not any(one.error for one in reports):
+            good = not self._differing() and not any(one.error for one in reports)
+            if good and not self.unstable:
                 break
+        self._sent.clear()
+        self.poll()
+        if self._sent - self.unlisted:
+            self.counts.repeated.append("an event without a change while odd")
         self.counts.lost += [f"{' '.join(key)} while odd" for key in self._differing()]
         self.counts.errors += [
             f"{one.resource} while odd: {one.error}" for one in reports if one.error
@@ -195,6 +205,11 @@ def _cached(env: OddEnv, value: int) -> Lie:
     return manners.CachedAnswers((300, 1_200, 3_600)[value % 3], header)
 
 
+def _unstable(env: OddEnv, _value: int) -> Lie:
+    env.unstable = True
+    return manners.UnstableFields()
+
+
 def _text_around(_env: OddEnv, value: int) -> Lie:
     before, after = manners.TextAround.BEFORE, manners.TextAround.AFTER
     return manners.TextAround(
@@ -219,7 +234,7 @@ ODDITIES: dict[str, MakeOddity] = {
     "forced order": lambda _env, value: manners.ForcedOrder(*_ORDERS[value % 4]),
     "cached answers": _cached,
     "late include": lambda _env, value: manners.LateInclude((60, 1_200, 7_200)[value % 3]),
-    "unstable fields": lambda _env, _value: manners.UnstableFields(),
+    "unstable fields": _unstable,
 }
 #: Oddities during which nothing can be known; they end by themselves.
 PASSING = {"firewall", "slow pages"}
