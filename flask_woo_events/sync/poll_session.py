@@ -199,7 +199,7 @@ class PollSession:
         return reading.retry(cursor, run.followups)
 
     def read_missing(self, run: ResourceRun) -> cabc.Generator[Batch]:
-        """Yield missing orders that a list of the store's present statuses has.
+        """Yield missing orders that nobody has placed, or that have a status of now.
 
         The statuses that were listed may be older than an extension.
         """
@@ -208,7 +208,11 @@ class PollSession:
         if not statuses or run.collection.hub_name != "orders" or not run.followups.gone:
             return
         with self._fail_fast():
-            cursor = self._with_statuses(run, cursor, dt.timedelta())
+            if run.reading is not None and run.reading.can_include:
+                yield from missing.read_unplaced(run.reading, cursor, run.followups)
+            if not run.followups.gone:
+                return
+            cursor = self._with_statuses(run, run.recorder.cursor, dt.timedelta())
             if cursor.memory["statuses"] != statuses:
                 run.reading = self._reading(run, cursor)
                 yield from missing.read_listed(run.reading, cursor, run.followups)

@@ -49,6 +49,9 @@ _STEP = dt.timedelta(days=400, hours=1, minutes=1, seconds=1, milliseconds=1)
 #: by default.
 _MEMBERS = {"customers": ("role", "customer"), "products-reviews": ("status", "approved")}
 _BY_ID: Params = {"orderby": "id", "order": "asc"}
+#: Statuses of orders that nobody has placed: a cart in the block checkout, and an order that is
+#: being entered. WooCommerce deletes them after a day, and some versions show them with ``any``.
+UNPLACED = ("checkout-draft", "auto-draft")
 #: Lower bounds of the modified date, which the poller's window replaces.
 _MODIFIED = {"date_modified", "date_modified_gmt", "modified_after", "updated_date"}
 
@@ -109,7 +112,8 @@ class Listing:
 
     :param page_size: rows per page, 2 to 100.
     :param version: WooCommerce's version as the store reported it, or empty.
-    :param statuses: the store's order statuses, without ``trash``; only for orders.
+    :param statuses: the store's order statuses, without ``trash``; only for orders. Those of orders
+        that were not placed are left out, unless the url names them.
     :param unreadable: objects that the store fails to show; it is kept up to date.
     """
 
@@ -131,7 +135,8 @@ class Listing:
         self._reader = RowReader(client, collection.path, self.unreadable, page_size)
         self._filters = filters
         self._version = parse_version(version)
-        self._statuses = tuple(statuses)
+        self._statuses = tuple(one for one in statuses if one not in UNPLACED)
+        self._unplaced = tuple(one for one in statuses if one in UNPLACED)
 
     @property
     def is_feed(self) -> bool:
@@ -149,7 +154,23 @@ class Listing:
             Filters({**params.get(self.collection.hub_name, {}), **shown}, feed=False),
             page_size=self.page_size,
             version=".".join(str(part) for part in self._version),
-            statuses=self._statuses,
+            statuses=(*self._statuses, *self._unplaced),
+            unreadable=self.unreadable,
+        )
+
+    def unplaced(self) -> Listing | None:
+        """Return the listing of orders that were not placed, if this one leaves any out."""
+        if self.collection.hub_name != "orders" or not self._unplaced:
+            return None
+        if "status" in self._filters.params:
+            return None
+        params = {**self._filters.params, "status": ",".join(self._unplaced)}
+        filters = dataclasses.replace(self._filters, params=params)
+        return Listing(
+            self.client,
+            self.collection,
+            filters,
+            page_size=self.page_size,
             unreadable=self.unreadable,
         )
 
@@ -317,6 +338,15 @@ class Listing:
             elif str(field) not in value.split(",") and (name, value) != ("status", "any"):
                 return False
         return None if unknown else True
+
+    def is_placed(self, body: cabc.Mapping[str, t.Any]) -> bool:
+        """Return whether an object is more than an order that nobody has placed.
+
+        Such an order is like any other if the poller's ``url`` names its status.
+        """
+        if self.collection.hub_name != "orders" or body.get("status") not in UNPLACED:
+            return True
+        return body["status"] in self._filters.params.get("status", "").split(",")
 
     def excludes(self, body: cabc.Mapping[str, t.Any]) -> bool:
         """Return whether an object does not belong to the collection: it counts as deleted.

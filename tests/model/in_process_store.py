@@ -12,6 +12,7 @@ import urllib3
 
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.simulation.store.faults import Reset
+from flask_woo_events.simulation.store.manners import TimedOut
 
 URL = "https://store.test"
 
@@ -47,6 +48,8 @@ class InProcessStore(requests.adapters.BaseAdapter):
         given: list[t.Any] = []
         try:
             body = b"".join(self._store.wsgi(environ, lambda *head: given.extend(head)))
+        except TimedOut:
+            raise requests.ReadTimeout("no answer in time") from None
         except Reset:
             raise requests.ConnectionError("reset by the test") from None
         status, headers = given

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import pathlib
+import typing as t
 
 import flask
 import orjson
@@ -72,10 +73,11 @@ class Shared:
 
 
 @contextlib.contextmanager
-def open_shared(folder: pathlib.Path) -> cabc.Iterator[Shared]:
-    """Yield an application with an empty database in this folder."""
+def open_shared(folder: pathlib.Path, url: str | None = None) -> cabc.Iterator[Shared]:
+    """Yield an application with an empty database in this folder, or at this URL."""
     with contextlib.ExitStack() as stack:
-        app = make_app(folder, **SETTINGS)
+        where = {} if url is None else {"SQLALCHEMY_DATABASE_URI": url}
+        app = make_app(folder, **SETTINGS, **where)
         stack.callback(dispose, app)
         runtime = runtime_of(app)
         upgrade.upgrade(runtime.database.engine)
@@ -286,7 +288,7 @@ class LyingEnv(HistoryEnv):
         for event in events:
             self._read_events = event.id
             deleted = event.event_type == "DELETED"
-            content = None if deleted else digest_of(orjson.loads(event.body))
+            content = None if deleted else self.content_of(orjson.loads(event.body))
             key = (event.resource, event.object_id)
             self._sent.add(key)
             false = self.receiver.receive(key, event.event_type, content, event.version)
@@ -294,6 +296,10 @@ class LyingEnv(HistoryEnv):
                 self._false.append(f"{false} ({self._lie})")
             elif false:
                 self.counts.forbidden.append(f"{false} (no lie)")
+
+    def content_of(self, body: dict[str, t.Any]) -> bytes:
+        """Return the digest of an object as an event shows it."""
+        return digest_of(body)
 
     def finish(self) -> Counts:
         """End all lies, poll until the events agree with the store, and return what was wrong."""

@@ -182,17 +182,17 @@ LIES: dict[str, MakeLie] = {
 
 # Strategies
 
-_act: st.SearchStrategy[Act] = st.tuples(
+act_strategy: st.SearchStrategy[Act] = st.tuples(
     st.sampled_from(sorted(ACTS)), st.integers(0, 30), st.integers(0, 10_000)
 )
 _request = st.integers(0, 25)
-_poll = st.builds(
+poll_strategy = st.builds(
     Poll,
     minutes=st.sampled_from((1, 3, 15)),
-    meanwhile=st.builds(DuringPoll, acts=st.dictionaries(_request, _act, max_size=2)),
+    meanwhile=st.builds(DuringPoll, acts=st.dictionaries(_request, act_strategy, max_size=2)),
 )
 _settle = st.just(("settle", 0))
-_step = _act | _act | _poll | _settle
+_step = act_strategy | act_strategy | poll_strategy | _settle
 _small = st.integers(0, 1_000)
 _begin = st.just(0) | _request
 
@@ -207,7 +207,7 @@ def _episode(kinds: cabc.Sequence[str]) -> st.SearchStrategy[Episode]:
         _small,
         _begin,
         during,
-        _poll,
+        poll_strategy,
         _begin,
         st.lists(_step, max_size=3),
     )
@@ -227,13 +227,13 @@ def histories(
         nested=st.sampled_from((False, False, True)),
         large=st.sampled_from((False, False, False, True)),
     )
-    acts = st.lists(_act, min_size=1, max_size=4)
+    acts = st.lists(act_strategy, min_size=1, max_size=4)
     episodes = st.lists(_episode(kinds), min_size=1, max_size=most) if kinds else st.just([])
     return st.builds(
         lambda start, acts, poll, more, episodes: History(start, [*acts, poll, *more], episodes),
         start,
         acts,
-        _poll,
+        poll_strategy,
         acts,
         episodes,
     )

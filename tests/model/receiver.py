@@ -72,8 +72,14 @@ class Receiver:
         for key in unlisted:
             self._states[key].add(None)
 
-    def begin_poll(self) -> None:
-        """Forget what was so before the previous poll began."""
+    def begin_poll(self, *, forget: bool = True) -> None:
+        """Forget what was so before the previous poll began.
+
+        :param forget: false while a cache may show what was so long ago.
+        """
+        if not forget:
+            for key, states in self._before.items():
+                self._states[key] |= states
         self._before, self._states = self._states, collections.defaultdict(set)
 
     def receive(

@@ -275,6 +275,79 @@ final class UseTest extends JournalTestCase {
 		}
 	}
 
+	public function test_reviews_show_the_name_and_address_of_their_product(): void {
+		$product = $this->post();
+		$review  = wp_insert_comment( array( 'comment_post_ID' => $product, 'comment_type' => 'review' ) );
+		foreach ( array( array( 'post_title' => 'Renamed' ), array( 'post_name' => 'moved' ) ) as $change ) {
+			$this->listen();
+			wp_update_post( array( 'ID' => $product ) + $change );
+			$this->assertSame( array( "product_review $review update <$product" ), $this->written( array( 'product_review' ) ) );
+		}
+		$this->listen();
+		wp_update_post( array( 'ID' => $product, 'post_content' => 'Other' ) );
+		$this->assertSame( array(), $this->written( array( 'product_review' ) ) );
+	}
+
+	public function test_grouped_product_is_on_sale_with_one_of_its_products(): void {
+		$child     = $this->post();
+		$other     = $this->post();
+		$grouped   = $this->post();
+		$unrelated = $this->post();
+		$variation = $this->post( 'product_variation', array( 'post_parent' => $other ) );
+		update_post_meta( $grouped, '_children', array( $child, $other ) );
+		update_post_meta( $unrelated, '_children', array( (int) ( '9' . $child ) ) );
+		Journal::forget();
+		foreach ( array( $child, $variation ) as $changed ) {
+			$this->listen();
+			update_post_meta( $changed, '_sale_price', '1' );
+			$rows = $this->written( array( 'product' ) );
+			$this->assertContains( "product $grouped update", $rows );
+			$this->assertNotContains( "product $unrelated update", $rows );
+		}
+		$this->listen();
+		update_post_meta( $child, '_stock', '1' );
+		$this->assertNotContains( "product $grouped update", $this->written() );
+	}
+
+	public function test_thumbnails_that_are_made_anew(): void {
+		$image   = $this->image();
+		$product = $this->post();
+		update_post_meta( $product, '_thumbnail_id', $image );
+		$this->listen();
+		wp_update_attachment_metadata( $image, array( 'width' => 7, 'height' => 7, 'sizes' => array() ) );
+		$this->assertSame( array( "product $product update" ), $this->written() );
+	}
+
+	public function test_names_of_a_products_own_attributes_that_orders_show(): void {
+		$product = $this->post();
+		$this->listen();
+		update_post_meta( $product, '_product_attributes', array( 'size' => array( 'name' => 'Size' ) ) );
+		$this->assertSame( array(), $this->in_orders(), 'items have no attributes' );
+		$this->post( 'product_variation', array( 'post_parent' => $product ) );
+		$this->listen();
+		update_post_meta( $product, '_product_attributes', array( 'size' => array( 'name' => 'Sizes' ) ) );
+		$this->assertSame( array( "product_in_orders $product update" ), $this->in_orders() );
+	}
+
+	public function test_features_that_change_many_objects(): void {
+		foreach ( array(
+			'woocommerce_feature_cost_of_goods_sold_enabled' => array( 'product', 'variation', 'order', 'refund' ),
+			'show_avatars' => array( 'product_review', 'customer' ),
+			'woocommerce_permalinks' => array( 'product_review' ),
+		) as $name => $types ) {
+			$this->listen();
+			update_option( $name, (string) wp_rand() );
+			$expected = array_map(
+				function ( $type ) {
+					return "$type 0 update";
+				},
+				$types
+			);
+			$this->assertSame( $expected, $this->written(), $name );
+			delete_option( $name );
+		}
+	}
+
 	public function test_category_whose_parent_is_deleted(): void {
 		$parent = wp_insert_term( 'Parent', 'product_cat' )['term_id'];
 		$child  = wp_insert_term( 'Child', 'product_cat', array( 'parent' => $parent ) )['term_id'];

@@ -47,7 +47,16 @@ class Comment_Watcher {
 	}
 
 	/**
-	 * Write rows for all reviews of a product, which one SQL statement changed.
+	 * Record the reviews of a product that got another name or address, which they show.
+	 *
+	 * @param int $post_id Id of the product.
+	 */
+	public static function product_renamed( $post_id ) {
+		self::reviews_of( $post_id, 'update' );
+	}
+
+	/**
+	 * Write rows for all reviews of a product.
 	 *
 	 * @param int    $post_id   Id of the product.
 	 * @param string $operation The operation.

@@ -31,6 +31,9 @@ class Use_Watcher {
 	/** Meta keys of images that products and categories show. */
 	const IMAGE = array( '_wp_attachment_image_alt', '_wp_attached_file' );
 
+	/** Meta keys of products that show whether the product is on sale. */
+	const SALE = array( '_regular_price', '_sale_price', '_price', '_sale_price_dates_from', '_sale_price_dates_to' );
+
 	/** Settings that change how the REST API shows objects, and the types of these objects. */
 	const SETTINGS = array(
 		'home'                           => array( 'product', 'variation', 'order', 'refund', 'product_category' ),
@@ -38,6 +41,12 @@ class Use_Watcher {
 		'upload_url_path'                => array( 'product', 'variation', 'order', 'refund', 'product_category' ),
 		'woocommerce_manage_stock'       => array( 'product', 'variation' ),
 		'woocommerce_price_num_decimals' => array( 'order', 'refund' ),
+		'woocommerce_feature_cost_of_goods_sold_enabled' => array( 'product', 'variation', 'order', 'refund' ),
+		'show_avatars'                   => array( 'product_review', 'customer' ),
+		'avatar_default'                 => array( 'product_review', 'customer' ),
+		'avatar_rating'                  => array( 'product_review', 'customer' ),
+		'permalink_structure'            => array( 'product_review' ),
+		'woocommerce_permalinks'         => array( 'product_review' ),
 	);
 
 	/** Order items that are searched for one response. */
@@ -72,6 +81,7 @@ class Use_Watcher {
 			add_action( $hook, array( __CLASS__, 'meta' ), 999, 3 );
 		}
 		add_action( 'post_updated', array( __CLASS__, 'post_updated' ), 999, 3 );
+		add_filter( 'wp_update_attachment_metadata', array( __CLASS__, 'image_resized' ), 999, 2 );
 		add_action( 'deleted_post', array( __CLASS__, 'post_deleted' ), 999, 2 );
 
 		add_action( 'add_attachment', array( __CLASS__, 'image_created' ), 999 );
@@ -101,6 +111,18 @@ class Use_Watcher {
 	}
 
 	/**
+	 * Record the products that show an image whose thumbnails were made anew: they list its sizes.
+	 *
+	 * @param array $data The sizes.
+	 * @param int   $id   Id of the image.
+	 * @return array The unchanged sizes.
+	 */
+	public static function image_resized( $data, $id ) {
+		self::image_changed( (int) $id );
+		return $data;
+	}
+
+	/**
 	 * Record a product or image whose meta was written or deleted.
 	 *
 	 * @param int|int[] $meta_id Ids of the meta.
@@ -115,6 +137,39 @@ class Use_Watcher {
 			self::image_changed( (int) $id, '_wp_attached_file' === $key );
 		} elseif ( in_array( $key, self::SHOWN, true ) && in_array( get_post_type( (int) $id ), self::PRODUCTS, true ) ) {
 			self::write_shown_product( (int) $id, current_action() );
+		} elseif ( '_product_attributes' === $key && self::has_variations( (int) $id ) ) {
+			// Items of orders show the names of a product's own attributes.
+			self::write_shown_product( (int) $id, current_action() );
+		} elseif ( in_array( $key, self::SALE, true ) && in_array( get_post_type( (int) $id ), self::PRODUCTS, true ) ) {
+			self::grouped( (int) $id, current_action() );
+		}
+	}
+
+	/**
+	 * Write rows for the grouped products of a product: they are on sale if one of their products is.
+	 *
+	 * @param int    $id     Id of the product.
+	 * @param string $source The hook.
+	 */
+	private static function grouped( $id, $source ) {
+		global $wpdb;
+		$parent = wp_get_post_parent_id( $id );
+		$ids    = array_unique( array_filter( array( (int) $id, (int) $parent ) ) );
+		if ( Journal::is_new( 'product', $id ) ) {
+			return;
+		}
+		foreach ( $ids as $child ) {
+			// Serialized ids: a number, whatever its position.
+			$found = (array) $wpdb->get_results( $wpdb->prepare( "SELECT post_id, meta_value FROM {$wpdb->postmeta} WHERE meta_key = '_children' AND meta_value LIKE %s LIMIT %d", '%' . $wpdb->esc_like( (string) $child ) . '%', Journal::ONE_BY_ONE + 1 ) ); // phpcs:ignore WordPress.DB
+			if ( count( $found ) > Journal::ONE_BY_ONE ) {
+				self::any( array( 'product' ), $source );
+				return;
+			}
+			foreach ( $found as $row ) {
+				if ( in_array( $child, array_map( 'intval', (array) maybe_unserialize( $row->meta_value ) ), true ) ) {
+					Journal::write( 'product', (int) $row->post_id, 'update', $source );
+				}
+			}
 		}
 	}
 
@@ -133,6 +188,9 @@ class Use_Watcher {
 		}
 		if ( $moved || $renamed ) {
 			self::write_shown_product( (int) $id, 'post_updated' );
+		}
+		if ( 'product' === $after->post_type && array( $after->post_title, $after->post_name ) !== array( $before->post_title, $before->post_name ) ) {
+			Comment_Watcher::product_renamed( (int) $id );
 		}
 	}
 

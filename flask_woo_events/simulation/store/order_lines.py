@@ -336,3 +336,14 @@ def _insert_before(entry: Json, name: str, new: str, value: t.Any) -> Json:
             made[new] = value
         made[key] = old
     return made
+
+
+def rotated(order: Json, by: int) -> Json:
+    """Return an order whose metadata, and that of its items, begins with a later entry."""
+    items = [item | {"meta_data": _rotated(item["meta_data"], by)} for item in order["line_items"]]
+    return order | {"meta_data": _rotated(order["meta_data"], by), "line_items": items}
+
+
+def _rotated(entries: list[Json], by: int) -> list[Json]:
+    at = by % len(entries) if entries else 0
+    return [*entries[at:], *entries[:at]]

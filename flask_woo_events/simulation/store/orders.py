@@ -11,7 +11,7 @@ from .customers import Customers
 from .encoding import Json, boolean, encode, number, text
 from .listing import Keep, ListRules
 from .order_effects import PAID, OrderEffects
-from .order_lines import OrderLines
+from .order_lines import OrderLines, rotated
 from .order_notes import Notes
 from .parameters import Parameters
 from .products import Products
@@ -76,11 +76,9 @@ class Orders(Resource):
         """Return the representation with the metadata in each order that a client may see."""
         if not row.pieces:
             body = self.render(row)
-            entries = body["meta_data"]
-            rotations = range(max(len(entries), 1) if self.shop.version.hpos else 1)
-            row.pieces = tuple(
-                encode(body | {"meta_data": [*entries[at:], *entries[:at]]}) for at in rotations
-            )
+            lists = [body["meta_data"], *(item["meta_data"] for item in body["line_items"])]
+            rotations = max(1, *map(len, lists)) if self.shop.version.hpos else 1
+            row.pieces = tuple(encode(rotated(body, by)) for by in range(rotations))
         return row.pieces
 
     def encoded(self, row: Row) -> bytes:
@@ -98,7 +96,7 @@ class Orders(Resource):
         known = self.shop.version.order_statuses
         statuses = parameters.choices("status", ("any", "trash", "auto-draft", *known))
         live = not statuses or "any" in statuses
-        chosen = frozenset(known if live else statuses)
+        chosen = frozenset(self.shop.version.any_order if live else statuses)
         customer = parameters.integer("customer", 0, 0)
         product = parameters.integer("product", 0, 0)
         search = parameters.text("search").lower()

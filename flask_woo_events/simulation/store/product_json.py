@@ -6,6 +6,7 @@ import collections.abc as cabc
 import typing as t
 
 from .encoding import Json, boolean, money, number, slug
+from .product_references import is_on_sale
 from .resource import ITEM
 from .state import Shop
 from .tables import Row
@@ -188,13 +189,20 @@ class ProductJson:
         # The price is its own column, which writing ``regular_price`` by SQL does not change.
         price = row.fields.get("price", "")
         regular = row.fields.get("regular_price", "")
-        on_sale = bool(row.fields.get("sale_price")) and price == row.fields.get("sale_price")
+        on_sale = is_on_sale(row)
+        if row.fields.get("type") == "grouped":
+            return "", "", self._group_is_on_sale(row)
         if price == "":
             return "", "", False
         if on_sale:
             shown = f"<del>{self._amount(regular)}</del> <ins>{self._amount(price)}</ins>"
             return price, shown, True
         return price, self._amount(price), False
+
+    def _group_is_on_sale(self, row: Row) -> bool:
+        table = self.shop.tables["products"]
+        children = [table.get(int(number)) for number in row.fields.get("grouped_products", ())]
+        return any(is_on_sale(child) for child in children if child is not None)
 
     def _amount(self, price: str) -> str:
         mark = ' translate="no"' if self.shop.version.modern else ""

@@ -8,10 +8,18 @@ from .state import Shop
 from .tables import Row
 
 
-class ProductReferences:
-    """Detects product changes that orders show: SKU, name of a variable product, deletion.
+def is_on_sale(row: Row) -> bool:
+    """Return whether a product or variation has its sale price now."""
+    sale = row.fields.get("sale_price")
+    return bool(sale) and row.fields.get("price", "") == sale
 
-    The order's modified date does not move, and no webhook is sent (WooCommerce 5.9 to 11.0).
+
+class ProductReferences:
+    """Detects product changes that other objects show.
+
+    Orders show the SKU, the name of a variable product and its deletion; reviews show name and
+    address; a grouped product is on sale if one of its products is. The modified date of these
+    objects does not move, and no webhook is sent (WooCommerce 5.9 to 11.0).
     """
 
     def __init__(self, shop: Shop) -> None:
@@ -19,6 +27,8 @@ class ProductReferences:
         #: Called with the id of a product or variation that orders show differently now.
         self.listener: cabc.Callable[[int], None] | None = None
         self._shown: dict[int, tuple[str, str]] = {}
+        #: Name, slug and whether it is on sale, of each product.
+        self._seen: dict[int, tuple[object, object, bool]] = {}
         for kind in ("products", "variations"):
             shop.tables[kind].listeners.append(self._changed)
 
@@ -38,6 +48,7 @@ class ProductReferences:
             return
         for variation in self._shop.children_of("variations", row.id):
             variation.forget()  # It inherits fields of its product.
+        self._note(row, operation)
         before = self._shown.pop(row.id, None)
         if operation != "delete":
             parent = bool(self._shop.children["variations"].get(row.id))
@@ -49,3 +60,20 @@ class ProductReferences:
             order.forget()
         if self.listener is not None:
             self.listener(row.id)
+
+    def _note(self, row: Row, operation: str) -> None:
+        """Record that the reviews of a product, or grouped products, show it differently now."""
+        before = self._seen.pop(row.id, None)
+        if operation == "delete":
+            return
+        seen = row.fields.get("name"), row.fields.get("slug"), is_on_sale(row)
+        self._seen[row.id] = seen
+        if before is None or before == seen:
+            return
+        if before[:2] != seen[:2]:
+            for review in self._shop.children_of("reviews", row.id):
+                self._shop.tables["reviews"].changed(review)
+        if before[2] != seen[2]:
+            for product in self._shop.tables["products"]:
+                if row.id in product.fields.get("grouped_products", ()):
+                    self._shop.tables["products"].changed(product)

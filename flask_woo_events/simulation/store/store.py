@@ -14,6 +14,7 @@ import orjson
 
 from . import versions
 from .auth import Key, Keys, unknown_key
+from .checkout import Checkout
 from .clock import SimClock
 from .encoding import Json
 from .faults import Fault, Faults, Reset, spoil
@@ -77,6 +78,8 @@ class SimulatedStore:
         self.routes = Routes(self.shop)
         #: Changes on the store's own side.
         self.acts = StoreSide(self.routes)
+        #: Orders that nobody has placed yet.
+        self.checkout = Checkout(self.routes)
         #: The queue of webhook deliveries.
         self.webhooks = WebhookSender(self.routes)
         #: The journal of the companion plugin, if that is installed.
@@ -146,7 +149,7 @@ class SimulatedStore:
             return {
                 row.id: show(row)
                 for row in getattr(self.routes, resource).table
-                if row.status != "trash"
+                if row.status not in ("trash", *versions.DRAFTS)
                 and (resource != "customers" or row.fields.get("role") == "customer")
             }
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 
+#: Statuses of orders that nobody has placed.
+DRAFTS = ("checkout-draft", "auto-draft")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Version:
@@ -46,6 +49,11 @@ class Version:
         """The statuses that an order can be listed by, without ``any`` and ``trash``."""
         core = ("pending", "processing", "on-hold", "completed", "cancelled", "refunded", "failed")
         return core if self.major < 7 else (*core, "checkout-draft")
+
+    @property
+    def any_order(self) -> tuple[str, ...]:
+        """The statuses of ``any`` for orders; the newest version leaves out drafts."""
+        return tuple(one for one in self.order_statuses if not self.modern or one not in DRAFTS)
 
 
 #: Every version that can be simulated, by its short name.

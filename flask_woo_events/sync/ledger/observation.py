@@ -30,6 +30,8 @@ class Observation:
     listed: bool = True
     #: It exists, but the resource's new filter excludes it; its body is that of the store.
     excluded: bool = False
+    #: Whether it counts for itself; an order that nobody has placed counts only if it is known.
+    placed: bool = True
     #: The filter before lists it, too, so that an unknown object is new, whatever its date.
     is_new: bool = False
     #: The database does not take the body; its event is recorded without it.

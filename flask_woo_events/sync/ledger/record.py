@@ -70,18 +70,19 @@ def screen(
     numbers = [seen.object_id for seen in observed.observations]
     before = lookup.known(session, stream.poller_id, numbers)
     revision = lookup.revision(session, stream.poller_id)
+    live = {object_id for object_id, known in before.items() if known.live}
+    observations = [seen for seen in observed.observations if seen.placed or seen.object_id in live]
     unrecorded = [
         seen
-        for seen in observed.observations
+        for seen in observations
         if not _holds(before.get(seen.object_id), seen, store, stream.ignored)
         or _is_backfilled(stream, before.get(seen.object_id), seen)
     ]
-    live = {object_id for object_id, known in before.items() if known.live}
     return Screened(
         dataclasses.replace(observed, observations=unrecorded) if unrecorded else None,
         revision,
         representation.suspects(before, unrecorded),
-        identity.gather(before, observed.observations) if unrecorded else identity.Evidence(),
+        identity.gather(before, observations) if unrecorded else identity.Evidence(),
         len(live - {seen.object_id for seen in unrecorded}),
     )
 
@@ -91,7 +92,7 @@ def _is_backfilled(stream: Stream, before: Known | None, seen: Observation) -> b
     mark = stream.comparison.backfill if stream.comparison is not None else None
     if mark is None or before is None or before.revision > mark:
         return False
-    return seen.body is not None and not seen.excluded
+    return seen.body is not None and not seen.excluded and seen.placed
 
 
 def _holds(

@@ -229,6 +229,7 @@ class Reading:
             created_at=parse_store_date(row.get(collection.created_field)),
             parent=parent if parent is not None else _whole(row.get("parent_id")),
             listed=listed,
+            placed=self.listing.is_placed(row),
         )
 
 

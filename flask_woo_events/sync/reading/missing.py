@@ -12,7 +12,8 @@ import math
 import typing as t
 
 from ...db.models import Source
-from ...errors import ObjectUnreadableError
+from ...errors import ObjectUnreadableError, StoreRejectedError
+from ...woocommerce.listing import INCLUDE_AT_ONCE
 from ..cursor import Cursor, ListPosition
 from ..ledger.observation import Observation
 from .base import IDS_AT_ONCE, Batch, Followups, Reading, batch_of
@@ -21,6 +22,8 @@ from .base import IDS_AT_ONCE, Batch, Followups, Reading, batch_of
 EACH = 20
 #: Objects that no list shows, read in one poll.
 UNLISTED_AT_ONCE = 5
+#: Orders that nobody has placed, read in one poll.
+UNPLACED_AT_ONCE = 1_000
 #: Requests of one search; the next poll finds the rest.
 MAX_SEARCH_REQUESTS = 200
 
@@ -96,6 +99,37 @@ def read_listed(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.
         yield batch_of(Source.COMPARE, cursor, observations, revision, date)
 
 
+def read_unplaced(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterator[Batch]:
+    """Yield those of the missing orders that nobody has placed; earlier releases recorded them."""
+    revision = reading.ledger.revision
+    observations = _unplaced(reading, sorted(int(one) for one in followups.gone))
+    if observations:
+        found = {seen.object_id for seen in observations}
+        followups.shortfall = max(0, followups.shortfall - len(found))
+        followups.gone -= found
+        yield batch_of(Source.COMPARE, cursor, observations, revision, observations[0].seen_at)
+
+
+def _unplaced(reading: Reading, numbers: cabc.Sequence[int]) -> list[Observation]:
+    """Read those of these known orders that nobody has placed."""
+    unplaced = reading.listing.unplaced()
+    if unplaced is None:
+        return []
+    found: list[Observation] = []
+    for start in range(0, len(numbers), INCLUDE_AT_ONCE):
+        try:
+            answer = unplaced.by_ids(numbers[start : start + INCLUDE_AT_ONCE])
+        except StoreRejectedError as exc:
+            if exc.status != 400:
+                raise
+            return []  # The store has no such status any more.
+        date = reading.date_of(answer.date)
+        # A filter by content shows whether they still belong to the list: each poll asks again.
+        listed = reading.listing.is_filtered
+        found += [reading.observe(row, date, listed=listed) for row in answer.data]
+    return [seen for seen in found if int(seen.object_id) in numbers]
+
+
 def _absent(
     reading: Reading,
     followups: Followups,
@@ -136,9 +170,11 @@ def unlisted(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Ite
     """Read the next of the objects that no list shows at their own addresses."""
     hidden = [] if reading.listing.is_filtered else reading.ledger.unlisted()
     after = int(cursor.memory.get("unlisted_after", 0))
-    ahead = [number for number in hidden if number > after] or hidden
-    observations: list[Observation] = []
     revision, date = reading.ledger.revision, reading.clock()
+    observations = _unplaced(reading, hidden[:UNPLACED_AT_ONCE])
+    unplaced = {int(seen.object_id) for seen in observations}
+    hidden = [number for number in hidden if number not in unplaced]
+    ahead = [number for number in hidden if number > after] or hidden
     for number in ahead[:UNLISTED_AT_ONCE]:
         observations += _at_own_address(reading, followups, number, date)
     memory = {name: kept for name, kept in cursor.memory.items() if name != "unlisted_after"}

@@ -203,3 +203,75 @@ def test_dates_at_the_ends_of_the_calendar(connect: Connect, year: int, at_first
     env.polls(4)
     assert not env.errors
     assert env.known == env.truth()
+
+
+def test_reviews_of_a_renamed_product(connect: Connect) -> None:
+    """The journal names the reviews of a product that gets another name or address."""
+    env = connect(resources=("products", "products-reviews"), journal=True)
+    product, other = env.ids("products")[:2]
+    reviews = [env.acts.review(number) for number in (product, product, other)]
+    env.polls(3)
+    for change in ({"name": "Renamed"}, {"slug": "moved"}):
+        env.pass_time(1)
+        env.rest("PUT", f"products/{product}", **change)
+        events = [one for one in env.poll() if one[0] == "products-reviews"]
+        assert events == [("products-reviews", str(one), "UPDATED") for one in reviews[:2]]
+    assert env.polls(2) == []
+
+
+def test_sale_of_a_grouped_product(connect: Connect) -> None:
+    """The journal names the grouped products of one whose sale begins or ends."""
+    env = connect(resources=("products",), journal=True)
+    product, other = env.ids("products")[:2]
+    body = {"name": "Set", "type": "grouped", "grouped_products": [product]}
+    grouped = env.rest("POST", "products", **body)["id"]
+    env.rest("PUT", f"products/{other}", sale_price="1.00")
+    env.polls(3)
+    for price in ("1.00", ""):
+        env.pass_time(1)
+        env.rest("PUT", f"products/{product}", sale_price=price)
+        changed = [("products", str(one), "UPDATED") for one in (product, grouped)]
+        assert sorted(env.poll()) == sorted(changed)
+        assert env.rest("GET", f"products/{grouped}")["on_sale"] is bool(price)
+    assert env.polls(2) == []
+
+
+METAS = [{"key": name, "value": name} for name in ("a", "b", "c")]
+
+
+@pytest.mark.parametrize("source", ["polling", "webhook"])
+def test_metadata_without_an_order(connect: Connect, source: str) -> None:
+    """An order and an item with three metas are sent once for each change, whatever their order."""
+    env = connect(resources=("orders",))
+    line = {"product_id": env.ids("products")[0], "quantity": 1, "meta_data": METAS}
+    order = env.rest("POST", "orders", line_items=[line], meta_data=METAS)["id"]
+    read = [env.store.routes.orders.encoded(env.row("orders", order)) for _ in range(4)]
+    assert len(set(read)) > 1
+    changes = (
+        ("CREATED", lambda: None),
+        ("UPDATED", lambda: env.edit("orders", order)),
+        ("UPDATED", lambda: env.acts.status(order, "completed")),
+    )
+    for kind, change in changes:
+        change()
+        if source == "webhook":
+            env.receive_webhooks("order.updated", "orders", order)
+            events = env.process_webhooks()
+        else:
+            events = env.poll(0.1)
+        assert events == [("orders", str(order), kind)]
+        assert env.polls(5, 0.05) == []
+        assert env.polls(2) == []
+
+
+def test_metadata_of_a_placed_draft(connect: Connect) -> None:
+    """An order of the block checkout with three metas is CREATED, and then nothing."""
+    env = connect(resources=("orders",))
+    draft = env.store.checkout.draft([env.ids("products")[0]])
+    for entry in METAS:
+        env.acts.order_meta(draft, entry["key"], entry["value"])
+    assert env.poll() == []
+    env.store.checkout.place(draft)
+    assert env.poll(0.1) == [("orders", str(draft), "CREATED")]
+    assert env.polls(4, 0.05) == []
+    assert env.polls(2) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import dataclasses
 import datetime as dt
 import math
@@ -48,6 +49,10 @@ class FakeStore:
         self.read |= {one + 1 for one in rows}
         data = [{"id": one + 1, "refunds": [{"id": 1}]} for one in rows]
         return self._answer(data)
+
+    def is_placed(self, _row: cabc.Mapping[str, t.Any]) -> bool:
+        """Return whether a row counts for itself, as all do."""
+        return True
 
     def newest(self, offset: int, limit: int) -> StoreResponse:
         """Return rows by descending id; they are not part of the rolling comparison."""
