@@ -9,7 +9,13 @@ from .errors import ConfigurationError, StoreError, WooEventsError
 from .extension import Flask, WooEvents
 from .handlers import Event
 from .instances.accounts import ConsoleUser
-from .signals import event_sent, poller_disabled, subscription_stopped
+from .signals import (
+    event_sent,
+    poller_disabled,
+    problem_began,
+    problem_ended,
+    subscription_stopped,
+)
 
 __all__ = [
     "ConfigurationError",
@@ -22,6 +28,8 @@ __all__ = [
     "event_sent",
     "include_name",
     "poller_disabled",
+    "problem_began",
+    "problem_ended",
     "subscription_stopped",
 ]
 

@@ -21,6 +21,7 @@
             ├── StoreBusyError      429, 503: try again later
             ├── StoreRejectedError  another 4xx: the store does not support the request
             ├── StoreFailedError    5xx
+            │   └── ObjectUnreadableError  one object cannot be read, others can
             ├── StoreGarbledError   not the expected JSON
             ├── AnotherStoreError   the store that answers is not proved to be the known one
             └── JournalBrokenError  the companion plugin's journal lacks rows
@@ -102,6 +103,9 @@ class AddressRefusedError(TransportError):
 class UnreachableError(TransportError):
     """No complete answer: the name, the connection, TLS or a time-out failed."""
 
+    #: Whether there was a connection, so that another request may be answered.
+    connected = False
+
 
 class StoreError(TransportError):
     """The store's answer is an error, or is not what the REST API documents.
@@ -147,6 +151,10 @@ class StoreRejectedError(StoreError):
 
 class StoreFailedError(StoreError):
     """5xx: the store failed."""
+
+
+class ObjectUnreadableError(StoreFailedError):
+    """The store fails to show one object, and shows others."""
 
 
 class StoreGarbledError(StoreError):

@@ -23,6 +23,12 @@ subscription_stopped = _signals.signal("subscription-stopped")
 #: ``instance_id``, ``resource`` and ``reason`` say which and why. Sent once, after the commit.
 poller_disabled = _signals.signal("poller-disabled")
 
+#: Something began to make an instance send less or later than it should, or ended. The sender is
+#: the application, ``instance_id`` and ``resource`` say which (``None``: all of its resources), and
+#: ``code``, ``text``, ``costs`` and ``ends`` what. Sent once, after the commit.
+problem_began = _signals.signal("problem-began")
+problem_ended = _signals.signal("problem-ended")
+
 if t.TYPE_CHECKING:
     #: .. deprecated:: 0.1 The old name of :data:`event_sent`.
     event_told = event_sent

@@ -4,6 +4,7 @@ set -u
 wanted=()
 command -v curl >/dev/null 2>&1 || wanted+=(curl)
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || wanted+=(postgresql)
+command -v pgbouncer >/dev/null 2>&1 || [ -x /usr/sbin/pgbouncer ] || wanted+=(pgbouncer)
 command -v mariadbd >/dev/null 2>&1 || [ -x /usr/sbin/mariadbd ] || wanted+=(mariadb-server)
 [ -e /usr/share/wordpress/wp-settings.php ] || wanted+=(wordpress)
 command -v php >/dev/null 2>&1 || wanted+=(php-cli)

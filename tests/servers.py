@@ -194,6 +194,68 @@ def postgresql(folder: pathlib.Path, *, settings: cabc.Sequence[str] = ()) -> ca
         server.stop()
 
 
+def _version(program: str) -> tuple[int, ...]:
+    words = subprocess.run([program, "--version"], check=True, capture_output=True, text=True)
+    return tuple(int(one) for one in words.stdout.split()[1].split("."))
+
+
+class Pgbouncer:
+    """A PgBouncer in transaction mode in front of a PostgreSQL server.
+
+    Each transaction may get another session of the server; two of them serve all clients.
+
+    :param target: port of the server.
+    """
+
+    def __init__(self, folder: pathlib.Path, target: int) -> None:
+        program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+        if program is None:
+            raise UnavailableError("PgBouncer is not installed (Debian: apt-get install pgbouncer)")
+        folder.mkdir()
+        port = reserve_port()
+        settings = {
+            "listen_addr": "127.0.0.1",
+            "listen_port": port,
+            "unix_socket_dir": "",
+            "auth_type": "any",
+            "pool_mode": "transaction",
+            "default_pool_size": 2,
+            # Each transaction gets the session that has been idle for longest.
+            "server_round_robin": 1,
+            "ignore_startup_parameters": "extra_float_digits,options",
+        }
+        if _version(program) >= (1, 21):
+            settings["max_prepared_statements"] = 0
+        lines = [f"{name} = {value}" for name, value in settings.items()]
+        target_line = f"postgres = host=127.0.0.1 port={target} user=postgres"
+        configuration = folder / "pgbouncer.ini"
+        configuration.write_text(
+            "\n".join(["[databases]", target_line, "[pgbouncer]", *lines, ""]), "utf-8"
+        )
+        self._command = [program, "-q", str(configuration)]
+        self._folder = folder
+        self._run_as = _owned_by("postgres", folder)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
+
+    def start(self) -> None:
+        """Start it, and wait until it accepts connections."""
+        self._process = subprocess.Popen(
+            self._command,
+            cwd=self._folder,
+            stderr=subprocess.DEVNULL,
+            **self._run_as,  # type: ignore[call-overload]
+        )
+        _wait_until_it_answers(self.url, self._process)
+
+    def stop(self) -> None:
+        """Stop it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
 class Redis:
     """A Redis server without persistence that can be killed and started again."""
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 import werkzeug.exceptions
 import werkzeug.routing
 
-from ..db.database import is_away, words
+from ..db.database import is_away, refuses_value, words
 from ..errors import (
     AccessError,
     ConflictError,
@@ -50,6 +50,7 @@ def register(blueprint: flask.Blueprint) -> None:
     blueprint.register_error_handler(WooEventsError, _package_error)
     blueprint.register_error_handler(werkzeug.exceptions.HTTPException, _http_error)
     blueprint.register_error_handler(sa.exc.SQLAlchemyError, _database_error)
+    blueprint.register_error_handler(UnicodeEncodeError, _database_error)
     blueprint.after_request(_add_headers)
 
 
@@ -130,6 +131,10 @@ def _package_error(exc: Exception) -> flask.Response:
 
 
 def _database_error(exc: Exception) -> flask.Response:
+    if refuses_value(exc):
+        return answer(
+            400, "The database cannot store a text of this request: use other characters, or fewer"
+        )
     if not is_away(exc):
         raise exc
     return _away(exc)

@@ -57,7 +57,7 @@ def create(element: str | None = None) -> Answer:
     runtime = current_runtime()
     instance_id, token = provisioning.create(runtime, who, request, runtime.api_base())
     with runtime.database.read() as session:
-        view = views.get(session, who, instance_id)
+        view = views.get(session, who, instance_id, runtime.clock())
     return dump(InstanceResponse.of_view(view, token)), 200
 
 
@@ -71,10 +71,12 @@ def list_or_get() -> Answer:
     number = whole_number(after)
     if number is None:
         raise InputError("nextPage is not the value of Elements-Next-Page-Token", "nextPage")
-    with current_runtime().database.read() as session:
+    runtime = current_runtime()
+    with runtime.database.read() as session:
         found = views.list_(
             session,
             who,
+            runtime.clock(),
             tags=args.getlist("tags[]") or args.getlist("tags"),
             search=args.get("searchText", ""),
             after_id=number,
@@ -148,7 +150,7 @@ def patch_entry(entry_id: str, instance_id: str | None = None) -> Answer:
     who = caller()
     number, key_id = instance_of(who, instance_id), whole_number(entry_id)
     with current_runtime().database.read() as session:
-        views.get(session, who, number)
+        lifecycle.find(session, who, number)
         key = configuration.key_of_entry(session, number, key_id or 0)
     value = body(EntryRequest).propertyValue
     request = InstanceRequest.model_validate({"configuration": {key: value}})
@@ -183,10 +185,13 @@ def _switch(instance_id: str | None, enabled: bool) -> Answer:
 def _view(instance_id: str | None) -> InstanceView:
     who = caller()
     number = instance_of(who, instance_id)
-    with current_runtime().database.read() as session:
-        return views.get(session, who, number)
+    runtime = current_runtime()
+    with runtime.database.read() as session:
+        return views.get(session, who, number, runtime.clock())
 
 
 def _shown(who: Caller, instance_id: int) -> Answer:
-    with current_runtime().database.read() as session:
-        return dump(InstanceResponse.of_view(views.get(session, who, instance_id))), 200
+    runtime = current_runtime()
+    with runtime.database.read() as session:
+        view = views.get(session, who, instance_id, runtime.clock())
+    return dump(InstanceResponse.of_view(view)), 200

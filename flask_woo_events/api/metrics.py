@@ -24,7 +24,7 @@ from ..db.models import (
     Usage,
     WebhookCoverage,
 )
-from ..instances import health
+from ..instances import health, problems
 
 #: Most resources and stores with a series of their own; the others count only in the sums.
 RESOURCES, STORES = 20, 100
@@ -48,6 +48,7 @@ def collect(session: orm.Session, now: dt.datetime) -> list[Metric]:
     """Count everything."""
     return [
         *_polls(session, now),
+        *_problems(session),
         *_deliveries(session, now),
         *_stores(session, now),
         *_webhooks(session),
@@ -98,6 +99,15 @@ def _polls(session: orm.Session, now: dt.datetime) -> cabc.Iterator[Metric]:
         "woo_events_instances_late",
         "Instances that have been due for more than two minutes and are not polled",
         health.count_late(now),
+    )
+
+
+def _problems(session: orm.Session) -> cabc.Iterator[Metric]:
+    counts = problems.counts(session)
+    yield Metric(
+        "woo_events_problems",
+        "Problems of instances and their resources as of their last polls, by code",
+        tuple(({"code": code}, float(count)) for code, count in sorted(counts.items())),
     )
 
 

@@ -292,6 +292,18 @@ class HoldResponse(ApiResponse):
     command: str = pydantic.Field(description="Accepts what is held")
 
 
+class ProblemResponse(ApiResponse):
+    """What makes an instance send less or later than it should."""
+
+    code: str
+    resource: str | None = pydantic.Field(description="Null if it concerns all resources")
+    since: Date
+    text: str
+    costs: str = pydantic.Field(description="What is late or missing while it lasts")
+    ends: str = pydantic.Field(description="What ends it")
+    command: str = pydantic.Field(description="A command that helps; empty if there is none")
+
+
 class InstanceResponse(ApiResponse):
     """A connected store."""
 
@@ -325,6 +337,7 @@ class InstanceResponse(ApiResponse):
     journal: dict[str, t.Any]
     notices: list[dict[str, t.Any]]
     hold: HoldResponse | None
+    problems: list[ProblemResponse]
     token: str | None = pydantic.Field(
         None, description="Only in the answer to the request that creates the instance"
     )
@@ -357,6 +370,7 @@ class InstanceResponse(ApiResponse):
                 view.hold,
                 resources=[HeldResourceResponse.of(one) for one in view.hold.resources],
             ),
+            problems=[ProblemResponse.of(one) for one in view.problems],
             token=token,
         )
 

@@ -55,7 +55,7 @@ def doctor(deep: bool, repair: bool, as_json: bool) -> None:
     problems = bool(general)
     for number in _instances(runtime):
         with runtime.database.read() as session:
-            view = views.get(session, access.owner(session, number), number)
+            view = views.get(session, access.owner(session, number), number, runtime.clock())
         findings = list(doctor_checks.of_instance(runtime, view, silent))
         journal = doctor_checks.journal_of(runtime, view)
         if journal.fix:
@@ -98,7 +98,10 @@ def _state(findings: cabc.Sequence[Finding]) -> str:
 
 def _echo_findings(findings: cabc.Sequence[Finding]) -> None:
     for one in findings:
-        click.echo(f"  {one.what}\n    fix: {one.fix}")
+        click.echo(f"  {one.what}")
+        if one.costs:
+            click.echo(f"    costs: {one.costs}")
+        click.echo(f"    fix: {one.fix}")
 
 
 def _echo_json(

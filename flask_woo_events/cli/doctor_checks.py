@@ -40,6 +40,10 @@ ARRIVALS = 1000
 LATE, LATE_PART = 5, 0.2
 
 
+#: Problems that the command checks itself, for the installation or by requests.
+_CHECKED_AGAIN = ("late", "webhooks-inactive", "callback-stopped")
+
+
 @dataclasses.dataclass(frozen=True)
 class Finding:
     """One problem."""
@@ -47,6 +51,8 @@ class Finding:
     what: str
     #: How to fix it: a command where there is one.
     fix: str
+    #: What is late or missing while it lasts; empty if ``what`` says it.
+    costs: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,8 +112,7 @@ def of_instance(
 
     :param silent: base URLs of the API that do not respond.
     """
-    yield from of_hold(view)
-    yield from _polls(view)
+    yield from of_problems(view)
     yield from _store(runtime, view)
     if view.vendor_type == "webhook":
         yield from _webhooks(runtime, view, silent)
@@ -117,23 +122,18 @@ def of_instance(
         yield from _deliveries(session, view.id, runtime.clock())
 
 
-def of_hold(view: InstanceView) -> cabc.Iterator[Finding]:
-    """Check whether the instance holds anything back."""
-    if (hold := view.hold) is not None:
-        sent = ", ".join(f"{one.objects} {one.resource} as {one.event_type}"
-                         for one in hold.resources)  # fmt: skip
-        what = f"{hold.kind} held since {hold.since:%Y-%m-%d %H:%M} UTC: {hold.reason}"
-        yield Finding(f"{what} (accepting it sends {sent})" if sent else what, hold.command)
-
-
-def _polls(view: InstanceView) -> cabc.Iterator[Finding]:
-    for one in view.pollers:
-        if one.state == "disabled":
-            yield Finding(f"{one.resource}: {one.error}", f"flask woo instances resume {view.id}")
-        elif one.error and (one.failures or view.hold is None):
-            when = f" (next attempt at {one.retry_at:%Y-%m-%d %H:%M:%S})" if one.retry_at else ""
-            fix = f"flask woo poll --once --instance {view.id} --resource '{one.resource}'"
-            yield Finding(f"{one.resource}: {one.error}{when}", fix)
+def of_problems(view: InstanceView) -> cabc.Iterator[Finding]:
+    """Repeat what the polls have found, but for what is checked again here."""
+    for one in view.problems:
+        if one.code in _CHECKED_AGAIN:
+            continue
+        what = str(one)
+        if one.code == "held" and (hold := view.hold) is not None:
+            sent = ", ".join(f"{each.objects} {each.resource} as {each.event_type}"
+                             for each in hold.resources)  # fmt: skip
+            what = f"{hold.kind} held since {hold.since:%Y-%m-%d %H:%M} UTC: {hold.reason}"
+            what = f"{what} (accepting it sends {sent})" if sent else what
+        yield Finding(what, one.command or one.ends, one.costs)
 
 
 def _store(runtime: Runtime, view: InstanceView) -> cabc.Iterator[Finding]:

@@ -27,9 +27,11 @@ group = AppGroup("instances", help="Connect, list, pause and delete stores.")
 @errors_as_messages
 def list_instances(as_json: bool) -> None:
     """List all instances with the state of their pollers."""
-    with current_runtime().database.read() as session:
+    runtime = current_runtime()
+    now = runtime.clock()
+    with runtime.database.read() as session:
         ids = session.scalars(sa.select(Instance.id).order_by(Instance.id)).all()
-        found = [views.get(session, access.owner(session, one), one) for one in ids]
+        found = [views.get(session, access.owner(session, one), one, now) for one in ids]
     if as_json:
         for view in found:
             echo_json(_shown(view))
@@ -58,9 +60,10 @@ def list_instances(as_json: bool) -> None:
 @errors_as_messages
 def show(instance_id: int, as_json: bool) -> None:
     """Show an instance. Secrets are masked."""
-    with current_runtime().database.read() as session:
+    runtime = current_runtime()
+    with runtime.database.read() as session:
         caller = access.owner(session, instance_id)
-        view = views.get(session, caller, instance_id)
+        view = views.get(session, caller, instance_id, runtime.clock())
     if as_json:
         echo_json(_shown(view))
         return
@@ -70,12 +73,14 @@ def show(instance_id: int, as_json: bool) -> None:
         if isinstance(value, dict):
             for key, one in value.items():
                 click.echo(f"{name + '.' + key:36} {one}")
-        elif name not in {"pollers", "notices"}:
+        elif name not in {"pollers", "notices", "problems"}:
             text = ", ".join(map(str, value)) if isinstance(value, list) else value
             click.echo(f"{name:36} {text}")
     for one in view.pollers:
         polled_at = f"{one.polled_at:%Y-%m-%d %H:%M:%S}" if one.polled_at else "never"
         click.echo(f"{one.resource:36} {one.state}, last poll {polled_at}, {one.error or 'ok'}")
+    for problem in view.problems:
+        click.echo(f"{problem.code:36} since {problem.since:%Y-%m-%d %H:%M:%S}: {problem}")
     for notice in view.notices:
         times = f" ({notice['count']} times)" if "count" in notice else ""
         click.echo(f"{notice['date']:36} {notice['kind']}: {notice['text']}{times}")

@@ -7,7 +7,8 @@ import sqlalchemy as sa
 from flask.cli import AppGroup
 
 from ..db.models import Instance
-from ..instances import configuration
+from ..errors import SecretError
+from ..instances import configuration, wc_auth
 from ..runtime import current_runtime
 from ..values.crypto import Cipher
 from ..values.wording import counted
@@ -28,13 +29,23 @@ def rotate() -> None:
     """Encrypt all stored secrets again with the last key.
 
     Append the new key to WOO_EVENTS_ENCRYPTION_KEYS, restart, run this command, then remove the
-    old key from the list.
+    old key from the list. Invitations that were sent before need the old key until they expire.
+
+    Exit status 1 if secrets of an instance cannot be decrypted; the others are encrypted again.
     """
     runtime = current_runtime()
     with runtime.database.read() as session:
         instance_ids = session.scalars(sa.select(Instance.id).order_by(Instance.id)).all()
-    count = 0
+    count, errors = 0, {}
     for instance_id in instance_ids:
-        with runtime.database.write() as session:
-            count += configuration.rotate(session, runtime.cipher, instance_id)
+        try:
+            with runtime.database.write() as session:
+                count += configuration.rotate(session, runtime.cipher, instance_id)
+        except SecretError as exc:
+            errors[instance_id] = str(exc)
+    with runtime.database.write() as session:
+        count += wc_auth.rotate(session, runtime.cipher)
     click.echo(f"{counted(count, 'secret')} encrypted with the last key.")
+    if errors:
+        numbers = ", ".join(map(str, errors))
+        raise click.ClickException(f"unchanged: instances {numbers}: {next(iter(errors.values()))}")

@@ -26,7 +26,7 @@ class Hours:
 
     #: When each hour begins, UTC.
     begins: tuple[dt.datetime, ...]
-    #: By what they are told apart: a resource, for example.
+    #: By what they are distinguished: a resource, for example.
     series: cabc.Mapping[str, tuple[float | None, ...]]
 
     @property

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import Instance, Poller, PollerState, Subscription
+from ..instances import problems
 from ..instances.accounts import Caller
 from ..instances.health import LATE_AFTER, Health, health, stopped
 from . import chart_data
@@ -121,15 +122,17 @@ def status(
 def needing_attention(
     session: orm.Session, caller: Caller, now: dt.datetime, limit: int
 ) -> list[InstanceStatus]:
-    """Return instances that are failing or late."""
+    """Return instances that are failing, late or degraded."""
     state = health(now)
+    worst_first = [Health.FAILING.value, Health.LATE.value, Health.DEGRADED.value]
+    rank = sa.case({one: rank for rank, one in enumerate(worst_first)}, value=state)
     rows = session.execute(
         sa.select(Instance, state)
         .where(
             Instance.organization_id == caller.organization_id,
-            state.in_([Health.FAILING.value, Health.LATE.value]),
+            state.in_(worst_first),
         )
-        .order_by(state, Instance.id)
+        .order_by(rank, Instance.id)
         .limit(limit)
     )
     return _statuses(session, [(row, Health(name)) for row, name in rows], {}, now)
@@ -267,6 +270,8 @@ def _reason(
     if state is Health.LATE and instance.next_poll_at is not None:
         minutes = int((now - instance.next_poll_at).total_seconds() // 60)
         return f"Due for {minutes} minutes; no worker has polled it"
+    if state is Health.DEGRADED:
+        return "; ".join(problems.texts(instance))
     if state is Health.STARTING:
         first = [poller.resource for poller in pollers if poller.state == PollerState.BASELINE]
         return f"Recording the baseline: {', '.join(first)}"

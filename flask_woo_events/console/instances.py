@@ -66,7 +66,7 @@ def shown(instance_id: int) -> Answer:
     runtime, caller = current_runtime(), access.caller()
     now = runtime.clock()
     with runtime.database.read() as session:
-        view = views.get(session, caller, instance_id)
+        view = views.get(session, caller, instance_id, now)
         read_at = {
             one.resource: one.polled_at for one in poll_progress.progress(session, instance_id)
         }
@@ -100,7 +100,7 @@ def progress(instance_id: int) -> Answer:
     with runtime.database.read() as session:
         return flask.render_template(
             "woo_console/progress.html",
-            view=views.get(session, caller, instance_id),
+            view=views.get(session, caller, instance_id, now),
             status=instance_status.status(session, caller, instance_id, now),
             resources=poll_progress.progress(session, instance_id, after),
             asked=asked,
@@ -147,7 +147,7 @@ def delete(instance_id: int) -> Answer:
     """Ask for the instance's name; delete the instance if it matches."""
     runtime, caller = current_runtime(), access.caller()
     with runtime.database.read() as session:
-        view = views.get(session, caller, instance_id)
+        view = views.get(session, caller, instance_id, runtime.clock())
     typed = flask.request.form.get("typed", "")
     if flask.request.method == "POST" and typed.strip() == view.name:
         provisioning.remove(runtime, caller, instance_id)

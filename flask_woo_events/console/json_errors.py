@@ -17,7 +17,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Problem:
+class JsonProblem:
     """An error in a text, and its position."""
 
     message: str
@@ -28,7 +28,7 @@ class Problem:
     excerpt: tuple[tuple[int, str, bool], ...] = ()
 
 
-def problem(text: str, error: InputError, prefix: str) -> Problem:
+def problem(text: str, error: InputError, prefix: str) -> JsonProblem:
     """Locate the error that parsing or validating a text raised.
 
     :param prefix: the part of the error's field before the path inside the text.
@@ -37,7 +37,7 @@ def problem(text: str, error: InputError, prefix: str) -> Problem:
     if line is None and error.field:
         line = line_of(text, error.field.removeprefix(prefix).lstrip("."))
     message = str(error).removeprefix(f"{prefix}.").removeprefix(f"{prefix} ")
-    return Problem(message=message, line=line, column=column, excerpt=_excerpt(text, line))
+    return JsonProblem(message=message, line=line, column=column, excerpt=_excerpt(text, line))
 
 
 def line_of(text: str, path: str) -> int | None:

@@ -179,7 +179,7 @@ def _create(page: StorePage) -> Answer:
         return rendered(page)
     access.remember_created(page.form_id, instance_id)
     with runtime.database.read() as session:
-        view = views.get(session, caller, instance_id)
+        view = views.get(session, caller, instance_id, runtime.clock())
     # No redirect: the token is shown once, and only its hash is stored.
     return flask.render_template(
         "woo_console/created.html", view=view, token=token, api=runtime.api_base()

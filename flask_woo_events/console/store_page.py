@@ -24,7 +24,7 @@ from ..values.validation import MASK, validated
 from . import access, curl, forms, instance_status, json_errors
 from .access import Answer
 from .forms import StoreForm
-from .json_errors import Problem
+from .json_errors import JsonProblem
 from .rate_limit import RateLimiter, refusal
 
 #: The message for a required field that is empty.
@@ -54,7 +54,7 @@ class StorePage:
     form_id: str = dataclasses.field(default_factory=lambda: secrets.token_urlsafe(16))
     #: Error messages by field name; ``""`` is the whole form.
     errors: dict[str, str] = dataclasses.field(default_factory=dict)
-    problem: Problem | None = None
+    problem: JsonProblem | None = None
     #: The store's answer to a successful connection check.
     store: dict[str, t.Any] | None = None
     store_error: TransportError | None = None
@@ -221,8 +221,9 @@ def example(pattern: str | None) -> str:
 
 def view_of(instance_id: int) -> views.InstanceView:
     """Return an instance of the signed-in user's organization."""
-    with current_runtime().database.read() as session:
-        return views.get(session, access.caller(), instance_id)
+    runtime = current_runtime()
+    with runtime.database.read() as session:
+        return views.get(session, access.caller(), instance_id, runtime.clock())
 
 
 def current_spec(view: views.InstanceView) -> CurrentSpec:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from ..errors import ConfigurationError
 from . import sequences, upgrade
-from .database import Database
+from .database import Database, may_refuse_value, refuses_value
 from .models import Base
 
 #: Rows per read and write; a row may hold megabytes.
@@ -53,8 +53,11 @@ def copy(
             _refuse_running(reading, now)
             _continue_ids(reading, writing)
             return {one.name: _copy(reading, writing, one, progress) for one in _tables()}
-    except (sa.exc.OperationalError, sa.exc.ProgrammingError) as exc:
-        raise ConfigurationError(f"the database of --to refused: {exc.orig}") from exc
+    except (sa.exc.OperationalError, sa.exc.ProgrammingError, sa.exc.InternalError) as exc:
+        hint = ""
+        if may_refuse_value(exc) or refuses_value(exc):
+            hint = "; a row may be larger than it takes (MariaDB: max_allowed_packet)"
+        raise ConfigurationError(f"the database of --to refused: {exc.orig}{hint}") from exc
     finally:
         target.dispose()
         engine.dispose()

@@ -9,17 +9,17 @@ import logging
 import typing as t
 
 import sqlalchemy as sa
-from sqlalchemy import event, orm
+from sqlalchemy import orm
 
 from ..errors import SchemaError
 from .clock import DatabaseClock
+from .engines import Connections
+from .redaction import redact
 
 _log = logging.getLogger(__name__)
 T = t.TypeVar("T")
 #: How often a transaction is tried that deadlocks end.
 TRIES = 4
-#: Seconds that a connection waits for SQLite's write lock.
-SQLITE_BUSY_SECONDS = 60
 #: Key of ``session.info`` for the work that a commit announces.
 _ANNOUNCED = "woo_announced"
 #: A missing table or column: messages of SQLite, codes of PostgreSQL, numbers of MariaDB. Texts of
@@ -28,6 +28,9 @@ _NO_TABLE = ("no such table", "no such column", "has no column named")
 _NO_TABLE_CODES = ("42P01", "42703", 1146, 1054)
 #: Two transactions waited for each other, and this one was rolled back.
 _DEADLOCK_CODES = ("40P01", 1213)
+#: A value that the database cannot hold, which drivers report like an outage: a row that is too
+#: large for PostgreSQL; for MariaDB, a statement, a text or a number.
+_DATA_CODES = ("54000", 1118, 1153, 1264, 1300, 1301, 1366, 1406, 3988)
 
 
 def is_away(exc: BaseException) -> bool:
@@ -38,8 +41,11 @@ def is_away(exc: BaseException) -> bool:
     """
     if isinstance(exc, SchemaError):
         return True
-    if isinstance(exc, sa.exc.DBAPIError) and exc.connection_invalidated:
-        return True
+    if isinstance(exc, sa.exc.DBAPIError):
+        if exc.connection_invalidated:
+            return True
+        if not _codes(exc).isdisjoint(_DATA_CODES):
+            return False
     # SQLite raises a plain DatabaseError for a damaged file.
     return type(exc) is sa.exc.DatabaseError or isinstance(
         exc,
@@ -55,6 +61,24 @@ def is_away(exc: BaseException) -> bool:
 def is_deadlock(exc: BaseException) -> bool:
     """Return whether the database ended a transaction that can be tried again immediately."""
     return isinstance(exc, sa.exc.DBAPIError) and not _codes(exc).isdisjoint(_DEADLOCK_CODES)
+
+
+def refuses_value(exc: BaseException) -> bool:
+    """Return whether a value is the cause, which the database would refuse again."""
+    if isinstance(exc, sa.exc.DataError | UnicodeError | OverflowError):
+        return True
+    return isinstance(exc, sa.exc.DBAPIError) and not _codes(exc).isdisjoint(_DATA_CODES)
+
+
+def may_refuse_value(exc: BaseException) -> bool:
+    """Return whether an error may be due to a value although it looks like an outage.
+
+    MariaDB drops the connection for a statement that is too large. :meth:`Database.answers` shows
+    whether there is an outage.
+    """
+    return isinstance(exc, sa.exc.InternalError) or (
+        isinstance(exc, sa.exc.DBAPIError) and exc.connection_invalidated
+    )
 
 
 def _codes(exc: sa.exc.DBAPIError) -> set[object]:
@@ -89,35 +113,37 @@ def announce(session: orm.Session, work: Work) -> None:
 class Database:
     """Our own sessions on the application's database.
 
-    SQLite files get connections of their own, because they need settings that the application
-    may not want: WAL, a long busy time-out, and transactions that take the write lock when they
-    begin, instead of failing with "database is locked" at their first write.
+    SQLite files get connections of their own, with WAL, a long busy time-out, and transactions that
+    take the write lock when they begin, instead of failing with "database is locked" at their
+    first write.
 
     :param engine: the application's engine.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
-        own = engine.dialect.name == "sqlite" and not _in_memory(engine.url)
-        if engine.dialect.name in ("mysql", "mariadb"):
-            # As on the others: a read behind a lock must see what the lock was waited for.
-            engine = engine.execution_options(isolation_level="READ COMMITTED")
-        self.engine = _sqlite_engine(engine.url) if own else engine
-        self._writing = self.engine.execution_options(woo_writing=True) if own else self.engine
-        self._read = orm.sessionmaker(self.engine, expire_on_commit=False)
+        self._connections = Connections(engine)
+        self._owned = self._connections.are_own
+        ours = self._connections.engine
+        self._writing = ours.execution_options(woo_writing=True) if self._owned else ours
+        self._read = orm.sessionmaker(ours, expire_on_commit=False)
         self._write = orm.sessionmaker(self._writing, expire_on_commit=False)
-        self._owned = own
         #: The last claim of deliveries found the database unreachable.
         self.away = False
         #: The clock for leases, claims and due times.
-        self.clock = DatabaseClock(engine.dialect.name, self.engine.connect)
+        self.clock = DatabaseClock(engine.dialect.name, lambda: self.engine.connect())
         #: Called after a commit that announced work, in the thread that committed. It only saves
         #: the time until the next check: the rows say what is to be done.
         self.listeners: list[cabc.Callable[[Work], None]] = []
 
+    @property
+    def engine(self) -> sa.Engine:
+        """The engine of our transactions, with connections of this process."""
+        return self._connections.engine
+
     @contextlib.contextmanager
     def read(self) -> cabc.Iterator[orm.Session]:
         """Open a session that is rolled back at its end."""
-        with self._read() as session, self._explained():
+        with self._explained(), self._read() as session:
             self.clock.follow(session.connection)
             yield session
 
@@ -127,7 +153,7 @@ class Database:
 
         It holds SQLite's write lock from the start, so that the block reads the clock after it.
         """
-        with self._write() as session, self._explained():
+        with self._explained(), self._write() as session:
             if self._owned:
                 session.connection()
             self.clock.follow(session.connection)
@@ -179,6 +205,15 @@ class Database:
                 extra = {"action": "notify"}
                 _log.exception("no thread was woken; the next check finds it", extra=extra)
 
+    def answers(self) -> bool:
+        """Return whether the database executes a statement now, as after an error of another."""
+        try:
+            with self.read() as session:
+                session.execute(sa.select(sa.literal(1)))
+        except (SchemaError, sa.exc.SQLAlchemyError):
+            return False
+        return True
+
     def dispose(self) -> None:
         """Close our own connections."""
         if self._owned:
@@ -186,38 +221,16 @@ class Database:
 
     @contextlib.contextmanager
     def _explained(self) -> cabc.Iterator[None]:
-        try:
-            yield
-        except (sa.exc.ProgrammingError, sa.exc.OperationalError) as exc:
-            if _is_schema_missing(exc):
-                raise SchemaError(
-                    "The tables of flask_woo_events are missing or old. Run: flask woo db upgrade"
-                ) from exc
-            self.clock.expire()
-            raise
-
-
-def _in_memory(url: sa.URL) -> bool:
-    name = url.database or ""
-    return name in ("", ":memory:") or "mode=memory" in str(url)
-
-
-def _sqlite_engine(url: sa.URL) -> sa.Engine:
-    engine = sa.create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS})
-
-    @event.listens_for(engine, "connect")
-    def _prepare(connection: t.Any, record: t.Any) -> None:
-        # Autocommit for the driver, so that only the BEGIN below begins a transaction.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        writing = connection.get_execution_options().get("woo_writing", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-    return engine
+        with self._connections.turn():
+            try:
+                yield
+            except sa.exc.StatementError as exc:
+                redact(exc)
+                if isinstance(exc, sa.exc.ProgrammingError | sa.exc.OperationalError):
+                    if _is_schema_missing(exc):
+                        raise SchemaError(
+                            "The tables of flask_woo_events are missing or old. "
+                            "Run: flask woo db upgrade"
+                        ) from exc
+                    self.clock.expire()
+                raise

@@ -13,6 +13,8 @@ from sqlalchemy.dialects import mysql
 
 #: Prefix of our tables, by which :func:`include_name` keeps the application's migrations away.
 TABLE_PREFIX = "woo_"
+#: Attribute of a dialect whose database does not hold all characters: the codec of those it holds.
+ENCODING = "woo_encoding"
 
 
 class UtcDateTime(sa.types.TypeDecorator[dt.datetime]):
@@ -44,8 +46,8 @@ class UtcDateTime(sa.types.TypeDecorator[dt.datetime]):
 class OthersText(sa.types.TypeDecorator[str]):
     """A column of text that stores, callbacks and handlers wrote, which may be anything.
 
-    What a database refuses is escaped: NUL, and surrogates without their other half. A longer
-    text than MariaDB's ``TEXT`` holds is cut.
+    What a database refuses is escaped: NUL, surrogates without their other half, and characters
+    that the database's encoding lacks. A longer text than MariaDB's ``TEXT`` holds is cut.
     """
 
     impl = sa.Text
@@ -55,7 +57,10 @@ class OthersText(sa.types.TypeDecorator[str]):
         if value is None:
             return None
         text = value[:10_000].replace("\0", "\\x00")
-        return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+        if text.isascii():
+            return text
+        codec = getattr(dialect, ENCODING, "utf-8")
+        return text.encode(codec, "backslashreplace").decode(codec)
 
 
 _BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -127,6 +132,7 @@ class Base(orm.DeclarativeBase):
         dict[str, t.Any]: sa.JSON(),
         list[str]: sa.JSON(),
         list[dict[str, t.Any]]: sa.JSON(),
+        list[dict[str, t.Any]] | None: sa.JSON(none_as_null=True),
         list[str] | None: sa.JSON(none_as_null=True),
         list[int] | None: sa.JSON(none_as_null=True),
     }
@@ -194,6 +200,8 @@ class Instance(Base):
     store_facts: orm.Mapped[dict[str, t.Any]]
     #: Notices about the store for operators, the newest last.
     notices: orm.Mapped[list[dict[str, t.Any]]] = orm.mapped_column(default=list)
+    #: Problems as of the last poll, see ``instances/problems.py``; null if there are none.
+    problems: orm.Mapped[list[dict[str, t.Any]] | None]
     #: Our webhooks at the store, as of their last check.
     hooks: orm.Mapped[list[dict[str, t.Any]]] = orm.mapped_column(default=list)
     #: URL at which the store reaches the API; null before the first registration.

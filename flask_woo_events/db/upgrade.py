@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from ..errors import SchemaError
 from .clock import DatabaseClock
+from .engines import is_in_memory
 from .models import UtcDateTime
 
 if t.TYPE_CHECKING:
@@ -36,8 +37,9 @@ _LEASES = tuple(
 def upgrade(engine: sa.Engine) -> None:
     """Create our tables, or upgrade them to this release.
 
-    :raises SchemaError: a newer release made the tables, their version is not known, or a
-        migration rebuilds them while a worker holds a lease.
+    :raises SchemaError: a newer release made the tables, their version is not known, the new
+        database cannot hold every text, or a migration rebuilds tables while a worker holds a
+        lease.
     """
     import alembic.command  # not at the top: the import takes 0.3 s
 
@@ -45,6 +47,7 @@ def upgrade(engine: sa.Engine) -> None:
     with engine.connect().execution_options(woo_writing=True) as connection:
         with _without_foreign_keys(connection), connection.begin():
             config = _config(connection)
+            _refuse_encoding(config, connection)
             _refuse_rebuilding(config, connection)
             alembic.command.upgrade(config, "head")
 
@@ -84,12 +87,29 @@ def check(engine: sa.Engine) -> str:
     with engine.connect() as connection:
         current, coming = _state(_config(connection), connection)
     if coming:
+        if current is None and engine.dialect.name == "sqlite" and is_in_memory(engine.url):
+            raise SchemaError(
+                "The database is in memory, where each process has another one. Set "
+                "SQLALCHEMY_DATABASE_URI to a file or a server."
+            )
         found = f"at version {current}" if current else "missing"
         raise SchemaError(
             f"The tables are {found}, this release needs {coming[-1].revision}. "
             "Run: flask woo db upgrade"
         )
     return str(current)
+
+
+def _refuse_encoding(config: alembic.config.Config, connection: sa.Connection) -> None:
+    """Refuse a new database of PostgreSQL that does not take all characters of names and texts."""
+    if connection.dialect.name != "postgresql" or _state(config, connection)[0] is not None:
+        return
+    encoding = connection.scalar(sa.text("SHOW server_encoding"))
+    if encoding != "UTF8":
+        raise SchemaError(
+            f"The encoding of this database is {encoding}, which does not hold every text. "
+            "Use a database that was created with: ENCODING 'UTF8' TEMPLATE template0"
+        )
 
 
 def _refuse_rebuilding(config: alembic.config.Config, connection: sa.Connection) -> None:

@@ -8,10 +8,11 @@ import datetime as dt
 import logging
 import threading
 import time
+import typing as t
 
 import sqlalchemy as sa
 
-from ..db.database import is_away, words
+from ..db.database import is_away, may_refuse_value, words
 from ..db.models import DeliveryStatus
 from ..errors import WooEventsError
 from ..runtime import Runtime
@@ -113,6 +114,10 @@ class ResultWriter:
             left = [(number, ended) for number, ended in left if _again(found[number])]
             if not left or self._stopped():
                 break
+            if attempt and any(may_refuse_value(t.cast(Exception, found[one])) for one, _ in left):
+                if self._runtime.database.answers():
+                    # No outage: some servers and proxies drop the connection for a text.
+                    left = [(number, _without_texts(ended)) for number, ended in left]
             if not attempt:
                 for _, ended in left:
                     extra = extra_of(ended.result.claimed, "delivery_unwritten")

@@ -14,6 +14,9 @@ from ..db.models import Attempt, Delivery, Instance, StoredEvent, Subscription
 from ..errors import NotFoundError
 from .search import EventEntry, entries_of
 
+#: Member of a recorded body that is only the object's id, because the database did not take more.
+TRUNCATED = "bodyTruncated"
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptEntry:

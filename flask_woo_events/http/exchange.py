@@ -60,6 +60,7 @@ class Exchange:
     :param body: unpacked; only its beginning when ``truncated``.
     :param truncated: the body was longer than the caller's limit.
     :param seconds: from the name look-up to the last byte read.
+    :param repeated: the request was sent twice, since the first connection was closed.
     """
 
     status: int
@@ -67,6 +68,7 @@ class Exchange:
     body: bytes
     truncated: bool
     seconds: float
+    repeated: bool = False
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
@@ -146,7 +148,9 @@ def exchange(
         raise
     except _FOREIGN as exc:
         raise _wrapped(exc, budget, shown) from exc
-    return Exchange(response.status_code, response.headers, body, truncated, clock() - started)
+    seconds = clock() - started
+    status, repeated = response.status_code, budget.repeated
+    return Exchange(status, response.headers, body, truncated, seconds, repeated)
 
 
 def reach(url: str, *, guard: AddressGuard | None, timeouts: Timeouts) -> None:
@@ -237,6 +241,7 @@ def _send(
             and any(isinstance(each, _DROPPED) for each in _causes(exc))
         ):
             raise
+    budget.repeated = True
     return call()
 
 
@@ -316,6 +321,14 @@ _NOT_A_URL = (
     UnicodeError,
 )
 
+_NOT_CONNECTED = (
+    socket.gaierror,
+    ssl.SSLError,
+    ConnectionRefusedError,
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ConnectTimeoutError,
+)
+
 
 def _causes(exc: BaseException) -> cabc.Iterator[BaseException]:
     """Yield an exception and its causes, outermost first."""
@@ -373,4 +386,6 @@ def _wrapped(exc: Exception, budget: Budget, url: str) -> TransportError:
     # The system's message ("No route to host") helps and quotes nothing of the request.
     if (failed := found(OSError)) and failed.strerror and not found(ssl.SSLError):
         what += f" ({failed.strerror})"
-    return UnreachableError(what, url=url)
+    error = UnreachableError(what, url=url)
+    error.connected = not found(*_NOT_CONNECTED)
+    return error

@@ -6,6 +6,8 @@ import collections.abc as cabc
 import datetime as dt
 import email.utils
 
+from ..values.dates import in_calendar
+
 #: The longest wait that a ``Retry-After`` can ask for, seconds: six hours.
 RETRY_AFTER_CAP = 6 * 3600.0
 
@@ -14,9 +16,10 @@ def http_date(text: str) -> dt.datetime | None:
     """Parse a date of HTTP as aware UTC; return ``None`` when it is none."""
     try:
         date = email.utils.parsedate_to_datetime(text)
-        return (date if date.tzinfo else date.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+        utc = (date if date.tzinfo else date.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
+    return in_calendar(utc)
 
 
 def retry_after(headers: cabc.Mapping[str, str], now: dt.datetime | None = None) -> float | None:

@@ -54,7 +54,7 @@ class Budget:
     :param max_bytes: limit of the answer's body.
     """
 
-    __slots__ = ("bytes_left", "clock", "deadline", "dials", "received", "timeouts")
+    __slots__ = ("bytes_left", "clock", "deadline", "dials", "received", "repeated", "timeouts")
 
     def __init__(self, timeouts: Timeouts, max_bytes: int, clock: Clock) -> None:
         self.timeouts = timeouts
@@ -63,6 +63,7 @@ class Budget:
         self.bytes_left = max_bytes + WIRE_OVERHEAD
         self.received = 0
         self.dials = 0
+        self.repeated = False
 
     def seconds(self, limit: float) -> float:
         """Return the time for the next operation; raise ``TimeoutError`` after the deadline."""

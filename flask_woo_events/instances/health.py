@@ -20,6 +20,7 @@ class Health(enum.StrEnum):
 
     HEALTHY = "healthy"  #: polled on time, and nothing fails
     STARTING = "starting"  #: its baseline is being recorded
+    DEGRADED = "degraded"  #: sends less or later than it should, see its problems
     LATE = "late"  #: due, and no worker polls it
     FAILING = "failing"  #: a resource fails, or deliveries are stopped
     DISABLED = "disabled"  #: paused, or its events are disabled
@@ -52,6 +53,7 @@ def health(now: dt.datetime) -> sa.ColumnElement[str]:
         (sa.or_(Instance.disabled, sa.not_(Instance.events_enabled)), Health.DISABLED.value),
         (sa.or_(failing, undelivered), Health.FAILING.value),
         (late(now), Health.LATE.value),
+        (Instance.problems.is_not(None), Health.DEGRADED.value),
         (selected.where(Poller.state == PollerState.BASELINE), Health.STARTING.value),
         else_=Health.HEALTHY.value,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import dataclasses
 import datetime as dt
 
@@ -9,7 +10,6 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import EventType, Instance, Object, Poller
-from . import pollers
 
 #: The member of a poller's memory that says that missing objects wait.
 MISSING = "missing"
@@ -41,9 +41,13 @@ class HoldView:
     command: str
 
 
-def of_instance(session: orm.Session, instance: Instance) -> HoldView | None:
-    """Return what an instance holds back; ``None`` if it holds nothing."""
-    selected = [one for one in pollers.of_instance(session, instance.id) if one.selected]
+def of_instance(
+    session: orm.Session, instance: Instance, selected: cabc.Sequence[Poller]
+) -> HoldView | None:
+    """Return what an instance holds back; ``None`` if it holds nothing.
+
+    :param selected: the pollers of its resources.
+    """
     command = f"flask woo instances accept {instance.id}"
     if hold := (instance.belief or {}).get("hold"):
         replaced = selected if hold["verdict"] in REPLACED else []

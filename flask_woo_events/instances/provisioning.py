@@ -16,7 +16,7 @@ from ..errors import SecretError, TransportError
 from ..runtime import Runtime
 from ..woocommerce import endpoints
 from ..woocommerce.connection_check import check_store
-from . import lifecycle, specification, views, webhooks
+from . import lifecycle, specification, webhooks
 from .accounts import Caller
 from .requests import InstanceRequest
 from .specification import CurrentSpec, InstanceSpec
@@ -106,7 +106,7 @@ def change(
         also(session)
         hooked = bool(instance.hooks)
     if hooked and wanted.configuration.vendor_type != "webhook":
-        _unregister(runtime, instance_id)
+        _unregister(runtime, instance_id, webhooks.remove)
     elif wanted.reconnects or reconnect or not hooked:
         register(runtime, instance_id, base, later=register_later)
 
@@ -117,9 +117,10 @@ def remove(runtime: Runtime, caller: Caller, instance_id: int) -> None:
     :raises NotFoundError: the caller's organisation has no instance with this id.
     """
     with runtime.database.read() as session:
-        hooked = views.get(session, caller, instance_id).webhooks
+        hooked = lifecycle.find(session, caller, instance_id).hooks
     if hooked:
-        _unregister(runtime, instance_id)
+        # If we are killed before the deletion, a worker repairs the instance's webhooks.
+        _unregister(runtime, instance_id, webhooks.remove_from_store)
     with runtime.database.write() as session:
         lifecycle.delete(session, caller, instance_id)
 
@@ -146,9 +147,11 @@ def register(runtime: Runtime, instance_id: int, base: str, *, later: bool = Fal
         webhooks.reconcile(runtime, instance_id)
 
 
-def _unregister(runtime: Runtime, instance_id: int) -> None:
+def _unregister(
+    runtime: Runtime, instance_id: int, remove: cabc.Callable[[Runtime, int], int]
+) -> None:
     try:
-        webhooks.remove(runtime, instance_id)
+        remove(runtime, instance_id)
     except (TransportError, SecretError) as exc:
         # Their deliveries get 404, after which the store disables them.
         extra = {"action": "unregister", "instance": instance_id}

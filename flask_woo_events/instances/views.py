@@ -14,11 +14,12 @@ from ..db.models import Channel, Instance, Subscription, User
 from ..events import webhook_coverage
 from ..events.webhook_coverage import CoverageCounts
 from . import configuration as configurations
-from . import holds, pollers
+from . import holds, pollers, problems
 from .accounts import Caller
 from .configuration import ConfigurationEntry
 from .holds import HoldView
 from .lifecycle import find
+from .problems import Problem
 from .requests import key_of
 
 
@@ -67,19 +68,23 @@ class InstanceView:
     notices: tuple[cabc.Mapping[str, t.Any], ...]
     #: What is not sent until a person accepts it, or the store shows something else.
     hold: HoldView | None
+    #: What makes it send less or later than it should.
+    problems: tuple[Problem, ...]
 
 
-def get(session: orm.Session, caller: Caller, instance_id: int) -> InstanceView:
+def get(session: orm.Session, caller: Caller, instance_id: int, now: dt.datetime) -> InstanceView:
     """Return one instance.
 
+    :param now: for its problems.
     :raises NotFoundError: the caller's organisation has no instance with this id.
     """
-    return _view(session, find(session, caller, instance_id))
+    return _view(session, find(session, caller, instance_id), now)
 
 
 def list_(
     session: orm.Session,
     caller: Caller,
+    now: dt.datetime,
     *,
     tags: cabc.Sequence[str] = (),
     search: str = "",
@@ -102,13 +107,13 @@ def list_(
     found = []
     for instance in session.scalars(query.order_by(Instance.id)):
         if set(tags) <= set(instance.tags):
-            found.append(_view(session, instance))
+            found.append(_view(session, instance, now))
             if len(found) == limit:
                 break
     return found
 
 
-def _view(session: orm.Session, instance: Instance) -> InstanceView:
+def _view(session: orm.Session, instance: Instance, now: dt.datetime) -> InstanceView:
     entries = tuple(configurations.entries(session, instance.id))
     subscription = session.scalars(
         sa.select(Subscription).where(
@@ -118,6 +123,7 @@ def _view(session: orm.Session, instance: Instance) -> InstanceView:
         )
     ).one_or_none()
     kept = {entry.key: entry.value for entry in entries}
+    selected = [one for one in pollers.of_instance(session, instance.id) if one.selected]
     user = session.get_one(User, instance.user_id)
     return InstanceView(
         id=instance.id,
@@ -142,14 +148,14 @@ def _view(session: orm.Session, instance: Instance) -> InstanceView:
                 polled_at=poller.polled_at,
                 retry_at=poller.retry_at,
             )
-            for poller in pollers.of_instance(session, instance.id)
-            if poller.selected
+            for poller in selected
         ),
         store_facts=instance.store_facts,
         next_poll_at=instance.next_poll_at,
         refresh_minutes=instance.refresh_minutes,
         notices=tuple(instance.notices),
-        hold=holds.of_instance(session, instance),
+        hold=holds.of_instance(session, instance, selected),
+        problems=problems.of_instance(session, instance, now),
         journal=_journal(instance),
         webhooks=tuple(instance.hooks),
         tally=webhook_coverage.of_instance(session, instance.id),

@@ -26,6 +26,7 @@ from ..errors import (
     InputError,
     NotFoundError,
     SchemaError,
+    SecretError,
     WooEventsError,
 )
 from ..runtime import Runtime
@@ -243,6 +244,21 @@ def outcome(runtime: Runtime, state: str) -> ConnectionResult:
             back=kept["back"],
             page=kept["page"],
         )
+
+
+def rotate(session: orm.Session, cipher: Cipher) -> int:
+    """Encrypt the requests of approvals again with the newest key; return their number.
+
+    One that cannot be decrypted stays as it is: its store has to be connected again.
+    """
+    rows = session.scalars(sa.select(Connection).with_for_update()).all()
+    count = 0
+    for row in rows:
+        with contextlib.suppress(SecretError):
+            row.request = cipher.rotate(row.request)
+            count += 1
+    session.flush()
+    return count
 
 
 def public_base(base: str) -> str:

@@ -101,13 +101,13 @@ def check(runtime: Runtime, instance_id: int) -> list[str]:
 
 
 def remove(runtime: Runtime, instance_id: int) -> int:
-    """Remove our webhooks from the store, and return their number.
+    """Remove our webhooks from the store for good, and return their number.
 
     :raises TransportError: the store does not answer.
     """
     with runtime.database.read() as session:
         due_before = _find(session, instance_id).hooks_due_at
-    removed = _registrar(runtime, _read_wanted(runtime, instance_id)).remove()
+    removed = remove_from_store(runtime, instance_id)
     with runtime.database.write() as session:
         instance = session.get(Instance, instance_id, with_for_update={"key_share": True})
         if instance is not None:
@@ -115,6 +115,14 @@ def remove(runtime: Runtime, instance_id: int) -> int:
             if instance.hooks_due_at == due_before:
                 instance.hooks_due_at = None
     return removed
+
+
+def remove_from_store(runtime: Runtime, instance_id: int) -> int:
+    """Remove our webhooks from the store; the next check would register them again.
+
+    :raises TransportError: the store does not answer.
+    """
+    return _registrar(runtime, _read_wanted(runtime, instance_id)).remove()
 
 
 def rotate(runtime: Runtime, instance_id: int) -> WebhookCheck:

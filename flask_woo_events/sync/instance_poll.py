@@ -27,6 +27,7 @@ from .journal.follow import JournalSync, open_journal
 from .ledger.observation import AGAIN_AFTER
 from .poll_session import PollSession, ResourceRun, open_poll_session
 from .reading.base import Batch
+from .recorder import save_all
 from .report import PollReport
 
 _log = logging.getLogger(__name__)
@@ -155,6 +156,8 @@ class InstancePoll(InstanceRun):
                 reports += self._held(lease, poll, belief.hold)
         except AnotherStoreError as exc:
             reports += self._held(lease, poll, self._hold(lease, poll, exc, started))
+        if belief.hold is None:
+            poll.save_learned()
         if belief.to_json() != before:
             with self._database.write() as session:
                 lease.renew(session, self._renewer.until)
@@ -170,8 +173,7 @@ class InstancePoll(InstanceRun):
         reads_journal = (regular or self._forced) and self._only is None
         journal = open_journal(self._runtime, poll, started, reads_journal=reads_journal)
         gate = self._read_all(poll, journal)
-        for run in poll.runs:
-            self._close(run, journal, gate.waiting.get(run.stream.poller_id))
+        self._close(poll, journal, gate)
         if journal.changed:
             with self._database.write() as session:
                 journal.save(session, lease, self._renewer.until)
@@ -237,21 +239,34 @@ class InstancePoll(InstanceRun):
         if not self._stopped():
             self._record(poll, run, read(run))
 
-    def _close(self, run: ResourceRun, journal: JournalSync, waiting: str | None) -> None:
-        report = run.report
-        if report.error is None and not self._stopped():
-            journal.complete(run)
-        if report.error is None and run.reading is not None:
-            if waiting is None:
+    def _close(self, poll: PollSession, journal: JournalSync, gate: Gate) -> None:
+        """Save the cursors of the resources that were read, and report."""
+        complete = not self._stopped()
+        ended = [run for run in poll.runs if run.report.error is None]
+        read = [run for run in ended if run.reading is not None]
+        waiting = {
+            run.stream.resource: reason
+            for run in read
+            if (reason := gate.waiting.get(run.stream.poller_id)) is not None
+        }
+        if complete:
+            for run in ended:
+                journal.complete(run)
+        for run in read:
+            if run.stream.resource not in waiting:
                 run.recorder.end_hold(self._runtime.clock())
-            run.recorder.save(ended=not self._stopped())
-            if waiting is not None:
-                self._note_waiting(run, waiting)
-        if report.error is not None:
-            _log.warning("polling %s: %s", report.resource, report.error, extra=extra_of(report))
-            return
-        found = counted(report.events, "event")
-        _log.info("polled %s: %s", report.resource, found, extra=extra_of(report))
+            run.recorder.keep_oddities(run.oddities, complete=complete)
+        save_all([run.recorder for run in read], ended=complete)
+        for run in read:
+            if (reason := waiting.get(run.stream.resource)) is not None:
+                self._note_waiting(run, reason)
+        for run in poll.runs:
+            report, extra = run.report, extra_of(run.report)
+            if report.error is not None:
+                _log.warning("polling %s: %s", report.resource, report.error, extra=extra)
+            else:
+                found = counted(report.events, "event")
+                _log.info("polled %s: %s", report.resource, found, extra=extra)
 
     def _note_waiting(self, run: ResourceRun, reason: str) -> None:
         """Show what waits at the gate; it is no failure of the resource."""
@@ -294,6 +309,8 @@ class InstancePoll(InstanceRun):
             row = session.get_one(Poller, run.stream.poller_id)
             return self._count_failure(row, exc, poll.interval)
 
+        run.oddities |= poll.client.oddities.take()
+        run.recorder.keep_oddities(run.oddities, complete=False)
         disabled = run.recorder.transact(count)
         if disabled is not None:
             self._send_disabled(run.stream.instance_id, run.stream.resource, disabled)

@@ -13,7 +13,7 @@ import time
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.database import is_away
+from ..db.database import is_away, words
 from ..db.leases import InstanceLease, LeaseRenewer, claim_instance, is_enabled
 from ..db.models import Instance
 from ..errors import (
@@ -24,8 +24,10 @@ from ..errors import (
     TransportError,
     WooEventsError,
 )
-from ..instances import notices
+from ..instances import notices, problems
+from ..instances.problems import Changes
 from ..runtime import Runtime
+from ..signals import problem_began, problem_ended
 from .belief import ALTERNATING_REASON, Belief, Doubt, Hold
 from .gate import Gate
 from .poll_session import PollSession, ResourceRun
@@ -67,9 +69,10 @@ class InstanceRun(abc.ABC):
         try:
             with self._renewer.hold(lease):
                 self._work(lease, started, reports)
-            self._database.transact(
+            changes = self._database.transact(
                 lambda session: self._release_locked(session, lease, started, reports)
             )
+            self._announce(instance_id, changes)
         except (LeaseLostError, NotFoundError) as exc:
             _log.warning("%s", exc, extra={"action": "lease_lost", "instance": instance_id})
             return self._not_run(instance_id, str(exc), reports)
@@ -94,12 +97,37 @@ class InstanceRun(abc.ABC):
         lease: InstanceLease,
         started: dt.datetime,
         reports: list[PollReport],
-    ) -> None:
+    ) -> Changes | None:
         # Locked first: a request for another poll must not be overwritten, and another worker
         # that has the instance by now counts its usage after us.
         instance = session.get(Instance, lease.instance_id, with_for_update={"key_share": True})
-        if instance is not None:
-            self._release(session, instance, lease, started, reports)
+        if instance is None:
+            return None
+        self._release(session, instance, lease, started, reports)
+        session.flush()
+        return problems.compare(session, instance, self._runtime.clock())
+
+    def _announce(self, instance_id: int, changes: Changes | None) -> None:
+        """Log which problems of an instance began or ended, and send their signals."""
+        if changes is None:
+            return
+        for one in changes.began:
+            extra = {"action": "problem", "instance": instance_id, "code": one.code}
+            _log.warning(
+                "instance %d (%s): %s; %s", instance_id, changes.instance_name, one, one.costs,
+                extra=extra,
+            )  # fmt: skip
+        for one in changes.ended:
+            extra = {"action": "problem_ended", "instance": instance_id, "code": one.code}
+            _log.info(
+                "instance %d (%s): ended: %s", instance_id, changes.instance_name, one, extra=extra
+            )
+        for signal, those in ((problem_began, changes.began), (problem_ended, changes.ended)):
+            for one in those:
+                self._runtime.send(
+                    signal, instance_id=instance_id, resource=one.resource, code=one.code,
+                    text=one.text, costs=one.costs, ends=one.ends,
+                )  # fmt: skip
 
     def _abandon(self, lease: InstanceLease, exc: BaseException) -> None:
         """Give an instance back whose run failed, so that other work need not wait for it."""
@@ -161,7 +189,6 @@ class InstanceRun(abc.ABC):
         self, lease: InstanceLease, belief: Belief, hold: Hold, now: dt.datetime
     ) -> Hold:
         before, belief.hold = belief.hold, hold
-        _log.warning("instance %d: %s", lease.instance_id, hold.reason, extra=lease.extra)
         with self._database.write() as session:
             lease.renew(session, self._renewer.until)
             belief.save(session, lease.instance_id)
@@ -238,11 +265,12 @@ class InstanceRun(abc.ABC):
             if is_away(exc):
                 raise  # The database failed, not the resource; the instance stays due.
             # A bug that one resource triggers must not stop the others.
-            report.error = f"{type(exc).__name__}: {exc}"
+            report.error = f"{type(exc).__name__}: {words(exc)}"
             self._failed(poll, run, exc)
             _log.exception("reading %s failed", report.resource, extra=extra_of(report))
         finally:
             run.oddities |= poll.client.oddities.take()
+            run.oddities |= run.recorder.oddities(self._runtime.clock())
             report.requests += poll.client.requests_made - before
             report.seconds = round(report.seconds + time.monotonic() - began, 3)
             report.observed, report.events = run.recorder.observed, run.recorder.events

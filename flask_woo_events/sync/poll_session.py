@@ -11,8 +11,8 @@ import functools
 from ..db.leases import InstanceLease, LeaseRenewer
 from ..db.models import Poller, PollerState, Source
 from ..errors import (
-    StoreAccessError,
     StoreBusyError,
+    StoreFailedError,
     StoreRejectedError,
     UnreachableError,
     WooEventsError,
@@ -21,9 +21,11 @@ from ..instances import access, pollers
 from ..runtime import Runtime
 from ..woocommerce import endpoints
 from ..woocommerce.client import StoreClient
-from ..woocommerce.endpoints import Collection, ParentLink
-from ..woocommerce.listing import Filters, Listing, order_statuses, read_filters
+from ..woocommerce.endpoints import Collection
+from ..woocommerce.listing import Filters, Listing, read_filters
 from ..woocommerce.oddities import Oddity
+from ..woocommerce.row_limit import RowLimit
+from . import order_statuses, own_route
 from .belief import Belief
 from .cursor import Cursor, ListPosition, Stream, load_cursor
 from .judge import StoreJudge
@@ -34,8 +36,6 @@ from .reading.base import Batch, Followups, Reading
 from .recorder import PollRecorder
 from .report import PollReport
 
-#: How long a store's list of order statuses is kept.
-STATUSES_MAX_AGE = dt.timedelta(hours=1)
 #: The interval assumed for an instance without regular polls.
 DEFAULT_INTERVAL = dt.timedelta(hours=1)
 #: More objects than this, and more than this part of a resource, that were read as they were
@@ -44,8 +44,6 @@ MANY_HELD, MANY_HELD_PART = 20, 0.2
 MANY_AGAIN_AFTER = dt.timedelta(minutes=10)
 #: Waiting objects that are read in one poll.
 HELD_AT_ONCE = 970
-#: How long it is assumed that a store has no route for the variations or refunds of all parents.
-ROUTE_MAX_AGE = dt.timedelta(hours=24)
 #: Before every change of a store.
 _LONG_AGO = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
@@ -138,8 +136,10 @@ class PollSession:
             cursor = dataclasses.replace(
                 cursor, compare=ListPosition(), memory={**cursor.memory, "whole": True}
             )
+        run.recorder.unreadable.baseline = cursor.state is PollerState.BASELINE
         run.reading = self._reading(run, cursor)
         self.add_related(run)
+        yield from self._retry(run, run.reading, cursor)
         source = children if run.reading.by_parent else modified
         yield from source.read(run.reading, cursor, run.followups)
 
@@ -172,6 +172,7 @@ class PollSession:
         cursor = self._with_route(run, self._with_statuses(run, run.recorder.cursor))
         run.reading = self._reading(run, cursor)
         self.add_related(run)
+        yield from self._retry(run, run.reading, cursor)
         if run.reading.before is not None:
             yield from excluded.read(run.reading, cursor, run.followups, source)
         if run.reading.by_parent:
@@ -179,6 +180,11 @@ class PollSession:
         else:
             yield from missing.check(run.reading, cursor, run.followups, source)
             yield from self._unlisted(run, run.reading)
+
+    def _retry(self, run: ResourceRun, reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
+        # What names an object that could not be read may have mended it.
+        run.recorder.unreadable.hurry(run.followups.candidates | run.followups.reread)
+        return reading.retry(cursor, run.followups)
 
     def read_missing(self, run: ResourceRun) -> cabc.Generator[Batch]:
         """Yield missing orders that nobody has placed, or that have a status of now.
@@ -256,9 +262,10 @@ class PollSession:
         with self._fail_fast():
             for code in codes:
                 query = {"code": code, "status": "any", "_fields": "id"}
-                found.update(
-                    row["id"] for row in self.client.get_list("coupons", query, ids=True).data
-                )
+                # A coupon that the store fails to show does not stop the orders that used it.
+                with contextlib.suppress(StoreFailedError):
+                    rows = self.client.get_list("coupons", query, ids=True).data
+                    found.update(row["id"] for row in rows)
         return found
 
     @contextlib.contextmanager
@@ -287,6 +294,7 @@ class PollSession:
                 page_size=max(2, min(configuration.page_size or 100, settings.poll_page_size)),
                 version=self._store.state.version,
                 statuses=cursor.memory.get("statuses") or (),
+                unreadable=run.recorder.unreadable,
             ),
             ledger=run.ledger,
             clock=self._runtime.clock,
@@ -294,7 +302,7 @@ class PollSession:
             compare_pages=settings.compare_pages,
             compare_polls=1 if run.compare_all else self._compare_polls,
             anchored=lambda: any(other.recorder.matched for other in self.runs),
-            parents=self._parents(run.collection.below, cursor),
+            parents=self._parents(run, cursor),
             by_parent=run.collection.below is not None and not cursor.memory["own_route"],
             before=self._before(run, now),
         )
@@ -314,7 +322,8 @@ class PollSession:
         hours = self._runtime.settings.compare_hours
         return comparison.polls_within(hours, self.interval or DEFAULT_INTERVAL)
 
-    def _parents(self, below: ParentLink | None, cursor: Cursor) -> Listing | None:
+    def _parents(self, run: ResourceRun, cursor: Cursor) -> Listing | None:
+        below = run.collection.below
         if below is None:
             return None
         return Listing(
@@ -324,69 +333,42 @@ class PollSession:
             page_size=max(2, self._runtime.settings.poll_page_size),
             version=self._store.state.version,
             statuses=cursor.memory.get("statuses") or (),
+            unreadable=run.recorder.unreadable_parents,
         )
 
     def _with_route(self, run: ResourceRun, cursor: Cursor) -> Cursor:
-        """Check whether the store has a route for the variations or refunds of all parents."""
-        below, memory, now = run.collection.below, cursor.memory, self._runtime.clock()
-        if below is None:
-            return cursor
-        kept = memory.get("own_route")
-        if kept and "route_failed" not in memory:
-            return cursor
-        asked = memory.get("route_asked_at")
-        if kept is False and now - dt.datetime.fromisoformat(str(asked)) < ROUTE_MAX_AGE:
-            return cursor
-        own = below.own_route and self._has_route(run.collection)
-        memory = {**memory, "own_route": own, "route_asked_at": now.isoformat()}
-        memory.pop("route_failed", None)
-        cursor = dataclasses.replace(cursor, memory=memory)
-        if kept in (None, own):
-            return cursor
-        # A position in one route's listing means nothing in the other's.
-        return dataclasses.replace(cursor, compare=ListPosition(), baseline=ListPosition())
-
-    def _has_route(self, collection: Collection) -> bool:
-        try:
-            self.client.get_list(collection.path, {"per_page": 1, "_fields": "id"}, ids=True)
-        except StoreRejectedError as exc:
-            if exc.code == "rest_no_route":
-                return False
-            raise
-        return True
+        return own_route.check(self.client, run.collection, cursor, self._runtime.clock())
 
     def _with_present_statuses(
         self, run: ResourceRun, read: cabc.Callable[[ResourceRun], cabc.Generator[Batch]]
     ) -> cabc.Generator[Batch]:
-        """Read again if the store refuses order statuses that it had: an extension is off."""
+        """Read again, without the order statuses that the store refuses, if it refuses any."""
         try:
             yield from read(run)
         except StoreRejectedError as exc:
             cursor = run.recorder.cursor
             if exc.status != 400 or "statuses" not in cursor.memory:
                 raise
-            memory = {name: kept for name, kept in cursor.memory.items() if name != "statuses"}
-            run.recorder.cursor = dataclasses.replace(cursor, memory=memory)
+            now = self._runtime.clock()
+            run.recorder.cursor = order_statuses.leave_out_refused(self.client, cursor, now)
             yield from read(run)
 
     def _with_statuses(
-        self, run: ResourceRun, cursor: Cursor, max_age: dt.timedelta = STATUSES_MAX_AGE
+        self, run: ResourceRun, cursor: Cursor, max_age: dt.timedelta | None = None
     ) -> Cursor:
-        """Refresh the store's order statuses: ``any`` leaves out those of some plugins."""
+        """Refresh the store's order statuses if the resource, or its parents, are orders."""
         below = run.collection.below
         if "orders" not in (run.collection.hub_name, below.parent if below else ""):
             return cursor
-        now = self._runtime.clock()
-        read_at = cursor.memory.get("statuses_at")
-        if "statuses" in cursor.memory and isinstance(read_at, str):
-            if now - dt.datetime.fromisoformat(read_at) < max_age:
-                return cursor
-        try:
-            statuses = order_statuses(self.client)
-        except (StoreAccessError, StoreRejectedError):
-            statuses = ()  # The key may not read reports: fall back to "any" and "trash".
-        memory = {"statuses": list(statuses), "statuses_at": now.isoformat()}
-        return dataclasses.replace(cursor, memory={**cursor.memory, **memory})
+        age = order_statuses.STATUSES_MAX_AGE if max_age is None else max_age
+        return order_statuses.refresh(self.client, cursor, self._runtime.clock(), age)
+
+    def save_learned(self) -> None:
+        """Keep what this session learned of the store's limits and unreadable objects."""
+        self._store.save_row_limit()
+        for run in self.runs:
+            if run.recorder.has_learned:
+                run.recorder.save()
 
 
 def _overlap(overlap: int, delay: int) -> dt.timedelta:
@@ -411,6 +393,7 @@ def open_poll_session(
     with runtime.database.read() as session:
         instance = lease.read(session)
         client = runtime.store_client(access.load_access(session, runtime.cipher, instance.id))
+        client.row_limit = RowLimit.from_json(instance.store_facts.get("rows"), runtime.clock)
         store = PresentStore(runtime.database, client, lease, renewer, instance.store_facts)
         interval = dt.timedelta(minutes=instance.refresh_minutes)
         poll = PollSession(
@@ -422,7 +405,10 @@ def open_poll_session(
                 continue
             stream, cursor = load_cursor(poller)
             ledger = LedgerView(runtime.database, poller.id, poller.revision)
-            recorder = PollRecorder(runtime.database, lease, renewer, stream, ledger, cursor, store)
+            recorder = PollRecorder(
+                runtime.database, lease, renewer, stream, ledger, cursor, store, runtime.clock
+            )
+            ledger.unreadable = recorder.unreadable_ids
             recorder.counts_missed, recorder.routes = has_webhooks, routes
             (poll.runs if wanted(poller) else poll.waiting).append(
                 run := ResourceRun(

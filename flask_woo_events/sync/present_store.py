@@ -42,6 +42,7 @@ class PresentStore:
         self._lease = lease
         self._renewer = renewer
         self._asked: set[str] = set()
+        self._rows = facts.get("rows")
 
     def check_version(self, date: dt.datetime) -> None:
         """Read the version: objects have other fields than before.
@@ -82,6 +83,16 @@ class PresentStore:
             with self._locked() as instance:
                 instance.store_facts = {**instance.store_facts, "timezone": zone}
             self.state = dataclasses.replace(self.state, zone=zone)
+
+    def save_row_limit(self) -> None:
+        """Keep the rows that the store can show in one answer, if another number was learned."""
+        learned = self._client.row_limit.to_json()
+        if learned == self._rows:
+            return
+        with self._locked() as instance:
+            facts = {name: fact for name, fact in instance.store_facts.items() if name != "rows"}
+            instance.store_facts = facts | ({} if learned is None else {"rows": learned})
+        self._rows = learned
 
     @contextlib.contextmanager
     def _locked(self) -> cabc.Iterator[Instance]:

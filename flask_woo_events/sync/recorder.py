@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
@@ -17,6 +18,10 @@ from ..events import outbox, webhook_coverage
 from ..handlers import Route
 from ..instances import notices
 from ..instances.holds import MISSING
+from ..instances.problems import ODDITIES
+from ..woocommerce.oddities import BODY_TRUNCATED, NOT_RECORDED, Oddity, by_code
+from ..woocommerce.unreadable import Unreadable
+from . import refusals
 from .belief import REVERSED_WITHIN
 from .cursor import Cursor, Stream, save_cursor
 from .ledger import record
@@ -34,8 +39,13 @@ Notes = dict[str, t.Any]
 SAVE_AFTER = 5.0
 #: Members of a cursor's memory that the recorder writes: whether objects wait for a second
 #: reading, are missing, or are in no list, since when all is to be compared, the DELETED events by
-#: hour, and which objects became older when.
-NOTES = ("held", MISSING, "unlisted", "compare_all", "deleted", "reverted")
+#: hour, which objects became older when, which the database did not take, and what is odd about the
+#: store's answers.
+NOTES = ("held", MISSING, "unlisted", "compare_all", "deleted", "reverted", "refused", ODDITIES)
+#: Objects that the database did not take of which the reason is kept, and how long.
+MOST_REFUSED, REFUSED_FOR = 20, dt.timedelta(days=1)
+#: Members in which it keeps the objects that the store fails to show, and such parents of them.
+UNREADABLE, UNREADABLE_PARENTS = "unreadable", "unreadable_parents"
 #: Objects that became older of which the date is kept.
 MOST_REVERTED = 20
 #: How long DELETED events count against a mass deletion.
@@ -61,6 +71,7 @@ class PollRecorder:
         ledger: LedgerView,
         cursor: Cursor,
         store: PresentStore,
+        clock: cabc.Callable[[], dt.datetime],
     ) -> None:
         self.stream = stream
         #: Objects read in full.
@@ -77,6 +88,9 @@ class PollRecorder:
         self.cursor = cursor
         #: Members of the cursor's memory that are written here, whatever way of reading writes it.
         self.notes: Notes = {name: cursor.memory[name] for name in NOTES if name in cursor.memory}
+        #: Objects that the store fails to show, and such parents of them.
+        self.unreadable = Unreadable(cursor.memory.get(UNREADABLE), clock)
+        self.unreadable_parents = Unreadable(cursor.memory.get(UNREADABLE_PARENTS), clock)
         #: How long after an older reading a second one counts.
         self.again_after = AGAIN_AFTER
         #: Returns what of a batch may be recorded, or raises.
@@ -98,16 +112,24 @@ class PollRecorder:
         #: The cursor after an answer without objects that nothing has proved yet.
         self._withheld: Cursor | None = None
 
-    def transact(self, write: cabc.Callable[[orm.Session], T], *, ended: bool = False) -> T:
-        """Run a function in a transaction that renews the lease and writes the cursor first.
+    def unreadable_ids(self) -> list[int]:
+        """Return the objects that the store fails to show, ascending."""
+        return self.unreadable.ids
 
-        :param ended: the poll reached its end.
-        """
-        cursor = _with_notes(self.cursor, self.notes)
+    @property
+    def has_learned(self) -> bool:
+        """Whether other objects are unreadable than the stored cursor says."""
+        memory = self.cursor.memory
+        kept = memory.get(UNREADABLE, {}), memory.get(UNREADABLE_PARENTS, {})
+        return kept != (self.unreadable.to_json(), self.unreadable_parents.to_json())
+
+    def transact(self, write: cabc.Callable[[orm.Session], T]) -> T:
+        """Run a function in a transaction that renews the lease and writes the cursor first."""
+        cursor = self._with_notes(self.cursor, self.notes)
 
         def work(session: orm.Session) -> T:
             self._lease.renew(session, self._renewer.until)
-            save_cursor(session, self.stream.poller_id, cursor, ended=ended)
+            save_cursor(session, self.stream.poller_id, cursor)
             return write(session)
 
         result = self._database.transact(work)
@@ -120,9 +142,13 @@ class PollRecorder:
         :raises AnotherStoreError: the store is not proved to be ours; nothing is recorded.
         :raises LeaseLostError: another worker has the instance.
         """
+
+        def commit(part: ObservationBatch, *, last: bool) -> None:
+            self._commit(batch.cursor if last else self.cursor, part, now)
+
         unrecorded = self._screen(batch.observed) if batch.observed is not None else None
         if unrecorded is not None:
-            self._commit(batch.cursor, unrecorded, now)
+            self._note_refused(refusals.write(self._database, unrecorded, commit), now)
             return
         before, self.cursor = self.cursor, batch.cursor
         if not self.matched and not self.trusts_nothing():
@@ -137,7 +163,7 @@ class PollRecorder:
             self._lease.renew(session, self._renewer.until)
             recorded = self._write(session, unrecorded, now)
             notes = self._noted(recorded, unrecorded, now)
-            saved = _with_notes(cursor, notes)
+            saved = self._with_notes(cursor, notes)
             save_cursor(session, self.stream.poller_id, saved)
             return recorded, notes, saved
 
@@ -148,8 +174,7 @@ class PollRecorder:
         self.events += len(recorded.emitted)
         self.older += len(recorded.older)
         self.changed.update(recorded.emitted)
-        self._ledger.revision = recorded.revision
-        self._ledger.lists_all = "unlisted" not in self.notes
+        self._ledger.changed(recorded.revision, lists_all="unlisted" not in self.notes)
 
     def hold(self, object_ids: cabc.Collection[str], reason: str, now: dt.datetime) -> None:
         """Let missing objects wait for a second reading.
@@ -172,6 +197,35 @@ class PollRecorder:
             text = f"No {self.stream.resource} wait any more: they are shown again, or deleted."
             self.transact(lambda session: self._notice(session, "hold ended", text, now))
 
+    def keep_oddities(self, found: cabc.Mapping[Oddity, str], *, complete: bool) -> None:
+        """Keep what was odd about the store's answers in this run.
+
+        :param complete: the whole resource was read, so earlier oddities have ended.
+        """
+        kept = {} if complete else dict(self.notes.get(ODDITIES, {}))
+        kept |= {oddity.code: detail for oddity, detail in found.items()}
+        self.notes.pop(ODDITIES, None)
+        if kept:
+            self.notes[ODDITIES] = kept
+
+    def oddities(self, now: dt.datetime) -> dict[Oddity, str]:
+        """Return what the database did not take of objects in the last day."""
+        since, ids = (now - REFUSED_FOR).isoformat(), collections.defaultdict[str, list[str]](list)
+        for object_id, (code, noted) in self.notes.get("refused", {}).items():
+            if noted > since:
+                ids[code].append(object_id)
+        return {
+            oddity: f"{self.stream.resource} {', '.join(some)}"
+            for code, some in ids.items()
+            if (oddity := by_code(code)) is not None
+        }
+
+    def _note_refused(self, found: cabc.Mapping[str, Oddity], now: dt.datetime) -> None:
+        if found:
+            noted = {one: [oddity.code, now.isoformat()] for one, oddity in found.items()}
+            refused = self.notes.get("refused", {}) | noted
+            self.notes["refused"] = dict(list(refused.items())[-MOST_REFUSED:])
+
     def _notice(self, session: orm.Session, kind: str, text: str, now: dt.datetime) -> None:
         notices.add(session.get_one(Instance, self.stream.instance_id), kind, text, now)
 
@@ -184,6 +238,13 @@ class PollRecorder:
             notes["held"] = True
             # Other objects may be older, too, and no date shows which.
             notes["compare_all"] = now.isoformat()
+        if refused := notes.pop("refused", None):
+            seen = {one.object_id for one in observed.observations}
+            ended = {BODY_TRUNCATED.code: set(recorded.emitted), NOT_RECORDED.code: seen}
+            if left := {
+                one: kept for one, kept in refused.items() if one not in ended.get(kept[0], ())
+            }:
+                notes["refused"] = left
         if recorded.reverted:
             dates = notes.get("reverted", {}) | dict.fromkeys(recorded.reverted, now.isoformat())
             notes["reverted"] = dict(list(dates.items())[-MOST_REVERTED:])
@@ -200,15 +261,15 @@ class PollRecorder:
         counts = self.notes.get("deleted", {})
         return sum(count for hour, count in counts.items() if hour > since)
 
-    def save(self, *, ended: bool = False) -> None:
-        """Write the cursor.
+    def save(self) -> None:
+        """Write the cursor."""
+        self.transact(lambda _: None)
 
-        :param ended: the poll reached its end.
-        """
-        if ended and self._withheld is not None and self.trusts_nothing():
+    def _end(self) -> None:
+        """Let the answers without objects count that other resources have proved meanwhile."""
+        if self._withheld is not None and self.trusts_nothing():
             at, polled_at = self._withheld.at, self._withheld.polled_at
             self.cursor = dataclasses.replace(self.cursor, at=at, polled_at=polled_at)
-        self.transact(lambda _: None, ended=ended)
 
     def _screen(self, observed: ObservationBatch) -> ObservationBatch | None:
         self.observed += len(observed.observations)
@@ -249,7 +310,32 @@ class PollRecorder:
             webhook_coverage.add(session, *names, missed, now)
         return recorded
 
+    def _with_notes(self, cursor: Cursor, notes: Notes) -> Cursor:
+        own = {UNREADABLE: self.unreadable, UNREADABLE_PARENTS: self.unreadable_parents}
+        kept = {name: one.to_json() for name, one in own.items() if len(one)}
+        written = {*NOTES, *own}
+        memory = {name: one for name, one in cursor.memory.items() if name not in written}
+        return dataclasses.replace(cursor, memory={**memory, **notes, **kept})
 
-def _with_notes(cursor: Cursor, notes: Notes) -> Cursor:
-    memory = {name: kept for name, kept in cursor.memory.items() if name not in NOTES}
-    return dataclasses.replace(cursor, memory={**memory, **notes})
+
+def save_all(recorders: cabc.Sequence[PollRecorder], *, ended: bool) -> None:
+    """Write the cursors of resources of one instance, in one transaction.
+
+    :param ended: their poll reached its end.
+    :raises LeaseLostError: another worker has the instance.
+    """
+    if not recorders:
+        return
+    for one in recorders:
+        if ended:
+            one._end()
+    cursors = [one._with_notes(one.cursor, one.notes) for one in recorders]
+
+    def work(session: orm.Session) -> None:
+        recorders[0]._lease.renew(session, recorders[0]._renewer.until)
+        for one, cursor in zip(recorders, cursors, strict=True):
+            save_cursor(session, one.stream.poller_id, cursor, ended=ended)
+
+    recorders[0]._database.transact(work)
+    for one, cursor in zip(recorders, cursors, strict=True):
+        one.cursor, one._saved = cursor, time.monotonic()

@@ -13,6 +13,7 @@ from .time_zones import parse_zone
 __all__ = [
     "DatePattern",
     "expand_macros",
+    "in_calendar",
     "iso_z",
     "java_date_string",
     "parse_iso",
@@ -24,6 +25,10 @@ __all__ = [
 #: Default format of a macro: the one that WooCommerce accepts with ``dates_are_gmt``.
 DEFAULT_FORMAT = "yyyy-MM-dd'T'HH:mm:ss"
 
+#: The first and the last date that are read.
+FIRST_DATE = dt.datetime(2, 1, 1, tzinfo=dt.UTC)
+LAST_DATE = dt.datetime(9998, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
+
 # Characters of a date that a query does not escape. A plus sign would be read as a space.
 _PLAIN = ":/,'"
 _BRACE = re.compile("[{}]")
@@ -33,16 +38,28 @@ _ZONE_THEN_FORMAT = re.compile(
 )
 
 
+def in_calendar(date: dt.datetime) -> dt.datetime:
+    """Move an aware date of the calendar's first or last year away from its end.
+
+    MySQL's greatest date is 9999-12-31T23:59:59. An overlap, an interval or a zone added to it
+    would be no date.
+    """
+    return min(max(date, FIRST_DATE), LAST_DATE)
+
+
 def parse_iso(text: str) -> dt.datetime:
     """Read an ISO 8601 date as aware UTC; a date without an offset is UTC.
+
+    A date of the years 1 and 9999 becomes the first or last one of its neighbor's.
 
     :raises ValueError: the text is not a date, or the date is out of range.
     """
     try:
         date = dt.datetime.fromisoformat(text)
-        return date.replace(tzinfo=dt.UTC) if date.tzinfo is None else date.astimezone(dt.UTC)
+        utc = date.replace(tzinfo=dt.UTC) if date.tzinfo is None else date.astimezone(dt.UTC)
     except OverflowError as exc:
         raise ValueError(str(exc)) from exc
+    return in_calendar(utc)
 
 
 def parse_store_date(text: object) -> dt.datetime | None:

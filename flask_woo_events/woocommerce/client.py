@@ -24,6 +24,7 @@ from ..errors import (
     StoreAccessError,
     StoreGarbledError,
     TransportError,
+    UnreachableError,
 )
 from ..http.exchange import Timeouts, exchange, make_session
 from ..http.headers import http_date
@@ -31,6 +32,7 @@ from ..values.validation import whole_number
 from .oauth import Pairs, encode_query, sign
 from .oddities import Oddities
 from .responses import StoreResponse, read_answer
+from .row_limit import RowLimit
 
 __all__ = ["Param", "StoreClient", "StoreResponse", "store_root"]
 
@@ -142,6 +144,8 @@ class StoreClient:
         self.requests_made = 0
         #: What is odd about the answers so far.
         self.oddities = Oddities()
+        #: How many rows the store can show in one answer.
+        self.row_limit = RowLimit()
 
     def __repr__(self) -> str:
         return f"<StoreClient {self.url} {self._key[:3]}*** {self.auth_used}>"
@@ -348,6 +352,11 @@ class StoreClient:
             timeouts=self._timeouts,
             max_bytes=self._max_bytes,
         )
+        if came.repeated and came.status == 401 and kind == "oauth":
+            # The first request had reached the store, which accepts no signature twice.
+            error = UnreachableError(f"{self.url} closed the connection", url=url)
+            error.connected = True
+            raise error
         self._store_date = http_date(came.headers.get("Date", ""))
         if kind is not None:
             self.auth_used = kind

@@ -10,6 +10,8 @@ from ..errors import StoreAccessError, StoreError, StoreGarbledError, StoreRejec
 from .client import StoreClient
 from .endpoints import Collection, named
 from .plugin_journal import NAMESPACE
+from .rows import Params, RowReader
+from .unreadable import Unreadable
 
 #: Oldest users by which a store is recognized.
 USERS = 3
@@ -86,20 +88,20 @@ def _totals(
 
 
 def _total(client: StoreClient, collection: Collection, **filters: str) -> int | None:
-    return client.get_list(collection.path, {"per_page": 1, "_fields": "id", **filters}).total
+    reader = RowReader(client, collection.path, Unreadable())
+    return reader.page({"_fields": "id", **filters}, 0, 1).total
 
 
 def oldest_users(client: StoreClient) -> tuple[str, ...] | None:
     """Return digests of the oldest users of any role; ``None`` if the keys may not read them."""
-    query: dict[str, str | int] = {
+    query: Params = {
         "role": "all",
         "orderby": "id",
         "order": "asc",
-        "per_page": USERS,
         "_fields": "id,username,date_created_gmt",
     }
     try:
-        rows = client.get_list("customers", query, ids=True).data
+        rows = RowReader(client, "customers", Unreadable()).page(query, 0, USERS, fill=True).data
     except (StoreAccessError, StoreRejectedError, StoreGarbledError):
         return None
     return tuple(_user_digest(row) for row in rows)

@@ -10,17 +10,25 @@ import re
 import typing as t
 import urllib.parse
 
-from ..errors import InputError, StoreAccessError, StoreGarbledError, StoreRejectedError
+from ..errors import (
+    InputError,
+    ObjectUnreadableError,
+    StoreAccessError,
+    StoreGarbledError,
+    StoreRejectedError,
+    TransportError,
+)
 from ..values.dates import expand_macros, store_param
 from .ceql import Condition, read_where
 from .client import StoreClient, StoreResponse
 from .endpoints import Collection, Trash
+from .rows import INCLUDE_AT_ONCE, Params, RowReader, may_be_rows
+from .unreadable import Unreadable
 
-Params = dict[str, str | int | bool]
+__all__ = ["INCLUDE_AT_ONCE", "Filters", "Listing", "Params", "order_statuses", "read_filters"]
+
 Fetch = cabc.Callable[[int, int], StoreResponse]
 
-#: Ids in one ``include``: the most rows that a page may have.
-INCLUDE_AT_ONCE = 100
 #: Fields that a window reads of each row; changed rows are then read in full.
 LIGHT_FIELDS = "id,date_modified_gmt,status"
 #: ``include_status`` on products (seen on 9.9.5 and 11.0.1, silently ignored by 9.4.2).
@@ -42,6 +50,7 @@ _MEMBERS = {"customers": ("role", "customer"), "products-reviews": ("status", "a
 #: Statuses of orders that nobody has placed: a cart in the block checkout, and an order that is
 #: being entered. WooCommerce deletes them after a day, and some versions show them with ``any``.
 UNPLACED = ("checkout-draft", "auto-draft")
+_BY_ID: Params = {"orderby": "id", "order": "asc"}
 #: Lower bounds of the modified date, which the poller's window replaces.
 _MODIFIED = {"date_modified", "date_modified_gmt", "modified_after", "updated_date"}
 
@@ -104,6 +113,7 @@ class Listing:
     :param version: WooCommerce's version as the store reported it, or empty.
     :param statuses: the store's order statuses, without ``trash``; only for orders. Those of orders
         that were not placed are left out, unless the url names them.
+    :param unreadable: objects that the store fails to show; it is kept up to date.
     """
 
     def __init__(
@@ -115,10 +125,13 @@ class Listing:
         page_size: int = 100,
         version: str = "",
         statuses: cabc.Sequence[str] = (),
+        unreadable: Unreadable | None = None,
     ) -> None:
         self.client = client
         self.collection = collection
         self.page_size = page_size
+        self.unreadable = Unreadable() if unreadable is None else unreadable
+        self._reader = RowReader(client, collection.path, self.unreadable, page_size)
         self._filters = filters
         self._version = parse_version(version)
         self._statuses = tuple(one for one in statuses if one not in UNPLACED)
@@ -141,6 +154,7 @@ class Listing:
             page_size=self.page_size,
             version=".".join(str(part) for part in self._version),
             statuses=(*self._statuses, *self._unplaced),
+            unreadable=self.unreadable,
         )
 
     def unplaced(self) -> Listing | None:
@@ -151,27 +165,47 @@ class Listing:
             return None
         params = {**self._filters.params, "status": ",".join(self._unplaced)}
         filters = dataclasses.replace(self._filters, params=params)
-        return Listing(self.client, self.collection, filters, page_size=self.page_size)
+        return Listing(
+            self.client,
+            self.collection,
+            filters,
+            page_size=self.page_size,
+            unreadable=self.unreadable,
+        )
 
     def below(self, parent: int) -> Listing:
         """Return the listing of one parent's children."""
         below = self.collection.below
         assert below is not None
         collection = dataclasses.replace(self.collection, path=below.path.format(parent))
-        return Listing(self.client, collection, self._filters, page_size=self.page_size)
+        return Listing(
+            self.client,
+            collection,
+            self._filters,
+            page_size=self.page_size,
+            unreadable=self.unreadable,
+        )
+
+    @property
+    def at_once(self) -> int:
+        """How many rows or ids one request may have."""
+        return self._reader.at_once
+
+    def check_up(self, exc: TransportError) -> None:
+        """Raise the error of a request unless the store can show some object of the collection."""
+        self._reader.check_up(exc)
 
     def page(self, offset: int, limit: int) -> StoreResponse:
         """Read live objects in full, by ascending id."""
-        return self._get(self._live() | _by_id(offset, limit))
+        return self._rows(self._live() | _BY_ID, offset, limit)
 
     def newest(self, offset: int, limit: int) -> StoreResponse:
         """Read live objects in full, by descending id."""
-        return self._get(self._live() | _by_id(offset, limit) | {"order": "desc"})
+        return self._rows(self._live() | _BY_ID | {"order": "desc"}, offset, limit)
 
     def ordered(self, orderby: str, order: str, offset: int, limit: int) -> StoreResponse:
         """Read live objects in another order of the store, which may vary between requests."""
-        chosen: Params = {"orderby": orderby, "order": order}
-        return self._get(self._live() | _by_id(offset, limit) | chosen)
+        return self._rows(self._live() | {"orderby": orderby, "order": order}, offset, limit)
 
     @property
     def orders(self) -> list[Params]:
@@ -182,56 +216,77 @@ class Listing:
         named: Params = {**self._filters.order}
         return [by_id, named, {}] if named else [by_id, {}]
 
-    def numbered(self, page: int, limit: int, order: Params | None = None) -> StoreResponse:
-        """Read one page of a collection that may not support ``offset``."""
-        return self._get(self._live() | {"per_page": limit, "page": page} | (order or {}))
+    def numbered(
+        self,
+        page: int,
+        limit: int,
+        order: Params | None = None,
+        left_out: cabc.Sequence[int] = (),
+    ) -> StoreResponse:
+        """Read one page of a collection that may not support ``offset``.
+
+        :param left_out: unreadable objects, the same for all pages.
+        """
+        params = {**self._filters.params, **self._live(), **(order or {})}
+        return self._reader.numbered(params, page, limit, left_out)
 
     def brief(self, offset: int, limit: int, fields: str) -> StoreResponse:
         """Read some fields of live objects, by ascending id."""
-        return self._get(self._live() | _by_id(offset, limit) | {"_fields": fields})
+        return self._rows(self._live() | _BY_ID | {"_fields": fields}, offset, limit)
 
     def ids(self, offset: int, limit: int) -> list[int]:
         """Read ids of live objects, ascending.
 
         :raises StoreGarbledError: the ids are not in that order.
         """
-        answer = self.client.get_list(
-            self.collection.path,
-            {**self._filters.params, **self._live(), **_by_id(offset, limit), "_fields": "id"},
-            ids=True,
-        )
-        ids = [int(row["id"]) for row in answer.data]
+        params = self._live() | _BY_ID | {"_fields": "id"}
+        answer = self._rows(params, offset, limit, fill=True)
+        ids = [row.get("id") for row in answer.data]
+        if not all(type(one) is int for one in ids):
+            raise StoreGarbledError("a row has no whole number as its id", status=answer.status)
         if any(left >= right for left, right in itertools.pairwise(ids)):
             raise StoreGarbledError("the ids are not in the requested order", status=200)
-        return ids
+        return t.cast("list[int]", ids)
 
     def total(self) -> int | None:
         """Return the store's count of live objects."""
-        return self._get(self._live() | _by_id(0, 1) | {"_fields": "id"}).total
+        return self._rows(self._live() | _BY_ID | {"_fields": "id"}, 0, 1).total
 
-    def windows(self, after: dt.datetime, fields: str = LIGHT_FIELDS) -> list[Fetch]:
+    def windows(
+        self, after: dt.datetime, fields: str = LIGHT_FIELDS, *, until: dt.datetime | None = None
+    ) -> list[Fetch]:
         """Return the lists that together hold all objects modified after a date, also trashed ones.
 
         :param after: exclusive, by the store's clock. It is sent as naive UTC with
             ``dates_are_gmt``: with ``Z`` WooCommerce would compare local time with UTC.
+        :param until: the last date, inclusive.
         """
         dates: Params = {
             "modified_after": store_param(after),
             "dates_are_gmt": "true",
             "_fields": fields,
         }
+        if until is not None:
+            # WooCommerce leaves out the date itself; dates have no fractions.
+            dates["modified_before"] = store_param(until + dt.timedelta(seconds=1))
         return [self._window(dates | status) for status in self._window_statuses()]
 
-    def by_ids(self, ids: cabc.Sequence[int], fields: str = "") -> StoreResponse:
-        """Read those of at most 100 objects that are live, in full unless ``fields`` is given."""
-        include: Params = {"include": ",".join(str(one) for one in ids)}
+    def by_ids(
+        self, ids: cabc.Sequence[int], fields: str = "", *, again: bool = False
+    ) -> StoreResponse:
+        """Read those of these objects that are live, in full unless ``fields`` is given.
+
+        :param again: also those that could not be read before.
+        """
         chosen: Params = {"_fields": fields} if fields else {}
-        return self._get(self._live() | _by_id(0, INCLUDE_AT_ONCE) | include | chosen)
+        params = {**self._filters.params, **self._live(), **_BY_ID, **chosen}
+        return self._reader.named(params, ids, again=again)
 
     def one(self, object_id: int | str, fields: str = "") -> dict[str, t.Any] | None:
         """Read one object, in the trash or not; return ``None`` if there is none.
 
         :raises StoreGarbledError: the store answers with another object.
+        :raises ObjectUnreadableError: the store fails to show it, and shows others.
         :raises StoreRejectedError: the objects have no addresses of their own.
         """
         path = f"{self.collection.path}/{object_id}"
@@ -247,6 +302,13 @@ class Listing:
             if self.collection.forbids_missing and exc.code == "woocommerce_rest_cannot_view":
                 return None
             raise
+        except TransportError as exc:
+            if not may_be_rows(exc):
+                raise
+            self._reader.check_up(exc)
+            if str(object_id).isdecimal():
+                self.unreadable.add(int(object_id))
+            raise ObjectUnreadableError(f"{path} cannot be read: {exc}", url=exc.url) from exc
         if not isinstance(answer.data, dict) or str(answer.data.get("id")) != str(object_id):
             raise StoreGarbledError(
                 f"the store answered {path} with another object", status=answer.status
@@ -256,12 +318,11 @@ class Listing:
     def count(self, ids: cabc.Sequence[int]) -> int | None:
         """Return the store's count of those of these objects that are live, at any number."""
         include: Params = {"include": ",".join(str(one) for one in ids), "_fields": "id"}
-        return self._get(self._live() | _by_id(0, 1) | include).total
+        return self._rows(self._live() | _BY_ID | include, 0, 1).total
 
     def included(self, object_ids: cabc.Sequence[str]) -> StoreResponse:
-        """Read those of at most 100 objects that the list holds, if it supports ``include``."""
-        include: Params = {"include": ",".join(object_ids), "per_page": INCLUDE_AT_ONCE}
-        return self._get(self._live() | include)
+        """Read those of these objects that the list holds, if it supports ``include``."""
+        return self._named(self._live(), [int(one) for one in object_ids])
 
     def matches(self, body: cabc.Mapping[str, t.Any]) -> bool | None:
         """Return whether an object has the values that the url's filters name.
@@ -310,13 +371,8 @@ class Listing:
         role = self._filters.params.get("role", "customer")
         if self.collection.hub_name != "customers" or role == "all" or not ids:
             return set()
-        found: set[int] = set()
-        for start in range(0, len(ids), INCLUDE_AT_ONCE):
-            include = ",".join(str(one) for one in ids[start : start + INCLUDE_AT_ONCE])
-            params: Params = {"include": include, "role": "all", "_fields": "id"}
-            rows = self._get(params | _by_id(0, INCLUDE_AT_ONCE)).data
-            found.update(row["id"] for row in rows)
-        return found & set(ids)
+        params: Params = {"role": "all", "_fields": "id"}
+        return {row["id"] for row in self._named(_BY_ID | params, ids).data} & set(ids)
 
     @property
     def is_filtered(self) -> bool:
@@ -324,10 +380,15 @@ class Listing:
         return bool(self._filters.params)
 
     def _window(self, params: Params) -> Fetch:
-        return lambda offset, limit: self._get(params | _by_id(offset, limit))
+        return lambda offset, limit: self._rows(params | _BY_ID, offset, limit)
 
-    def _get(self, params: Params) -> StoreResponse:
-        return self.client.get_list(self.collection.path, {**self._filters.params, **params})
+    def _rows(
+        self, params: Params, offset: int, limit: int, *, fill: bool = False
+    ) -> StoreResponse:
+        return self._reader.page({**self._filters.params, **params}, offset, limit, fill=fill)
+
+    def _named(self, params: Params, ids: cabc.Sequence[int]) -> StoreResponse:
+        return self._reader.named({**self._filters.params, **params}, ids)
 
     def _live(self) -> Params:
         if "status" in self._filters.params:
@@ -347,11 +408,6 @@ class Listing:
         if self.collection.hub_name == "products" and self._version >= _INCLUDE_STATUS_SINCE:
             return [{"include_status": "any,trash"}]
         return [{"status": "any"}, {"status": "trash"}]
-
-
-def _by_id(offset: int, limit: int) -> Params:
-    params: Params = {"orderby": "id", "order": "asc", "per_page": limit}
-    return params | {"offset": offset} if offset else params
 
 
 def parse_version(version: str) -> tuple[int, ...]:

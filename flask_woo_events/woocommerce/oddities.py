@@ -19,6 +19,25 @@ class Oddity:
     ends: str
 
 
+def by_code(code: str) -> Oddity | None:
+    """Return the oddity with a code; ``None`` if this release has none."""
+    every = [one for one in globals().values() if isinstance(one, Oddity)]
+    return next((one for one in every if one.code == code), None)
+
+
+BODY_TRUNCATED = Oddity(
+    "body-truncated",
+    costs="Events of these objects have no body, only the id and bodyTruncated.",
+    ends="A change of the object that the database takes, or a day; MariaDB takes no statement "
+    "that is larger than max_allowed_packet.",
+)
+NOT_RECORDED = Oddity(
+    "not-recorded",
+    costs="The change that was found of these objects is not sent.",
+    ends="A reading of the object that the database takes, at the latest the comparison's.",
+)
+
+
 class Oddities:
     """Collects the oddities that a client and its readers meet, until they are taken."""
 
@@ -36,3 +55,33 @@ class Oddities:
         """Return what was added since this was last called."""
         found, self._found = self._found, {}
         return found
+
+
+UNREADABLE_OBJECTS = Oddity(
+    "unreadable-objects",
+    costs="Changes of these objects are sent when the store can show them again.",
+    ends="The store shows them, which is tried again by itself; its error log says why it fails.",
+)
+SMALL_PAGES = Oddity(
+    "small-pages",
+    costs="A poll takes more requests than with pages of full length.",
+    ends="The store answers longer pages, which are tried again by themselves; a pageSize that it "
+    "can answer avoids the trials.",
+)
+STATUSES_UNKNOWN = Oddity(
+    "order-statuses-unknown",
+    costs="Orders with a status that an extension has added since may be found late.",
+    ends="The store answers reports/orders/totals, which is read again every hour.",
+)
+STATUSES_REFUSED = Oddity(
+    "order-statuses-refused",
+    costs="Orders with these statuses are read only by their own addresses.",
+    ends="The store lists orders with these statuses, which are tried again every day.",
+)
+#: Objects with a modified date that the store's clock will not reach for a day or more.
+DATED_AHEAD = Oddity(
+    "dated-ahead",
+    costs="A later change of these objects that keeps their date is found by the comparison, "
+    "within `WOO_EVENTS_COMPARE_HOURS`.",
+    ends="Saving the objects in WooCommerce, which sets their date.",
+)

@@ -8,6 +8,7 @@ import datetime as dt
 import typing as t
 
 from ..errors import StoreGarbledError, StoreRejectedError
+from ..values.dates import in_calendar
 from .client import StoreClient, StoreResponse
 
 #: The plugin's namespace, as the index of a store lists it.
@@ -197,4 +198,4 @@ def _text(value: t.Any) -> str:
 
 
 def _date(value: t.Any) -> dt.datetime:
-    return dt.datetime.fromisoformat(_text(value)).replace(tzinfo=dt.UTC)
+    return in_calendar(dt.datetime.fromisoformat(_text(value)).replace(tzinfo=dt.UTC))

@@ -57,6 +57,7 @@ class StoreResponse:
     :param notices: PHP's notices before the JSON.
     :param root: the store's own address in the ``Link`` header, normalised; empty without one
         (WooCommerce 5.9 to 11.0 send it; a proxy may remove it).
+    :param unreadable: rows that the store failed to show and that are left out.
     """
 
     status: int
@@ -69,6 +70,7 @@ class StoreResponse:
     bytes: int
     notices: str = ""
     root: str = ""
+    unreadable: int = 0
 
 
 def read_answer(
@@ -187,7 +189,8 @@ def plain_text(text: str, limit: int = SAID_CHARS) -> str:
 def said(body: bytes) -> tuple[str, str]:
     """Return code and message of an error answer.
 
-    The message is WooCommerce's, or the title or first text of an HTML page.
+    The message is WooCommerce's, or the title of an HTML page. Of other text nothing is quoted: it
+    may hold customers' data, as a list that is cut off does.
     """
     try:
         data, _notices = parse_json(body)
@@ -196,20 +199,11 @@ def said(body: bytes) -> tuple[str, str]:
         lower = text.lower()
         title = lower.find("<title")
         if title >= 0 and (end := lower.find("</title", title)) >= 0:
-            if words := plain_text(text[title:end]):
-                return "", words
-        start = lower.find("<body")
-        return "", plain_text(_without_scripts(text[max(start, 0) :]))
+            return "", plain_text(text[title:end])
+        return "", ""
     if not isinstance(data, dict):
         return "", ""
     return plain_text(str(data.get("code") or ""), 100), plain_text(str(data.get("message") or ""))
-
-
-def _without_scripts(text: str) -> str:
-    for name in ("script", "style"):
-        pieces = re.split(rf"</?{name}\b[^<>]*>", text, flags=re.IGNORECASE)
-        text = " ".join(pieces[::2])
-    return text
 
 
 def _error(exchange: Exchange, url: str, hide: cabc.Callable[[str], str]) -> StoreError:

@@ -30,7 +30,6 @@ from .worker import CHECK_EVERY, PURGE_EVERY, lease_renewer
 
 try:
     import celery
-    import celery.signals
 except ImportError as exc:  # pragma: no cover
     raise ConfigurationError(
         "flask_woo_events.tasks needs: pip install 'flask-woo-events[celery]'"
@@ -199,13 +198,6 @@ def _runtime_of(app: flask.Flask) -> Runtime:
     if not isinstance(runtime, Runtime):
         raise ConfigurationError("WooEvents is not initialised for this application.")
     return runtime
-
-
-@celery.signals.worker_process_init.connect
-def _forked(**_: t.Any) -> None:
-    """Drop the database connections that the parent process opened."""
-    for app in _applications.values():
-        _runtime_of(app).database.engine.dispose(close=False)
 
 
 @celery.shared_task(name="woo_events.poll_due", bind=True)

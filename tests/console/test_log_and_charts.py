@@ -273,6 +273,14 @@ def test_health_of_instances(history_env: HistoryEnv) -> None:
     failing, stopped, held, starting = (
         history_env.instance(name) for name in ("failing", "stopped", "held", "starting")
     )
+    odd = {
+        "code": "x",
+        "resource": "orders",
+        "text": "order 7 cannot be read",
+        "costs": "",
+        "ends": "",
+    }
+    degraded = history_env.instance("odd", problems=[odd | {"since": NOW.isoformat()}])
     session.query(Poller).filter_by(instance_id=failing.id).update({"error": "502", "failures": 3})
     session.query(Poller).filter_by(instance_id=starting.id).update({"state": "baseline"})
     session.query(Subscription).filter_by(instance_id=stopped.id).update(
@@ -286,6 +294,7 @@ def test_health_of_instances(history_env: HistoryEnv) -> None:
     assert counts == {
         Health.HEALTHY: 2,
         Health.STARTING: 1,
+        Health.DEGRADED: 1,
         Health.LATE: 1,
         Health.FAILING: 3,
         Health.DISABLED: 1,
@@ -293,6 +302,7 @@ def test_health_of_instances(history_env: HistoryEnv) -> None:
     for health, rows in (
         (Health.HEALTHY, [healthy, polled]),
         (Health.STARTING, [starting]),
+        (Health.DEGRADED, [degraded]),
         (Health.LATE, [late]),
         (Health.FAILING, [failing, stopped, held]),
         (Health.DISABLED, [paused]),
@@ -305,6 +315,7 @@ def test_health_of_instances(history_env: HistoryEnv) -> None:
         one.name: one.reason
         for one in instance_status.statuses(session, history_env.caller, InstanceFilter(), NOW)
     }
+    assert reasons["odd"] == "orders: order 7 cannot be read"
     assert reasons["failing"] == "orders: 502"
     assert reasons["stopped"] == "Deliveries are stopped: 410 Gone"
     assert reasons["held"] == "Deliveries are stopped: the callback failed 7 times in a row"

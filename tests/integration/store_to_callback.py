@@ -153,6 +153,7 @@ def open_env(
     hooked: bool = False,
     journal: bool = False,
     public: str = PUBLIC,
+    prepare: cabc.Callable[[SimulatedStore], object] = lambda _: None,
     **settings: t.Any,
 ) -> StoreToCallback:
     """Connect a new store, and record its baseline.
@@ -162,6 +163,7 @@ def open_env(
     :param journal: whether the store has the companion plugin.
     :param hooked: whether the instance uses webhooks; they go to the application directly.
     :param public: base URL of the application, as the store calls it.
+    :param prepare: changes the store before it is connected.
     :param settings: of the application, or of the instance if named like its keys.
     """
     store = SimulatedStore(
@@ -169,6 +171,7 @@ def open_env(
     )
     orders, products, coupons, customers = counts
     store.populate(orders=orders, products=products, coupons=coupons, customers=customers)
+    prepare(store)
     receiver = CallbackReceiver()
     url, hook = stack.enter_context(store.serve()), stack.enter_context(receiver.serve())
     if hooked:

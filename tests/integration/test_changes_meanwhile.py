@@ -244,7 +244,7 @@ def test_two_concurrent_changes(any_database: Database) -> None:
         ]:
             done.result()
     with any_database.read() as session:
-        view = views.get(session, who, number)
+        view = views.get(session, who, number, dt.datetime.now(dt.UTC))
     assert (view.name, view.callback_url) == ("new", "https://new.test/")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 import typing as t
+import urllib.parse
 
 import click.testing
 import flask
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from flask_woo_events.cli import cli
 from flask_woo_events.db import upgrade
 from flask_woo_events.db.models import Configuration, Instance, Poller, PollerState
+from flask_woo_events.instances import access, wc_auth
 from flask_woo_events.values.crypto import Cipher
 from tests.integration.host_app import (
     PREFIX,
@@ -228,13 +230,23 @@ def test_keys_generate(app: flask.Flask) -> None:
 
 
 def test_keys_rotate(tmp_path: pathlib.Path, app: flask.Flask, api: Api) -> None:
-    """After a rotation the old key is not needed."""
+    """After a rotation the old key is not needed, also for an approval that is pending."""
     api.create()
+    runtime = runtime_of(app)
+    with runtime.database.write() as session:
+        url = wc_auth.begin(
+            session, runtime.cipher, access.owner(session, 1), store_url="https://shop.test",
+            request={}, base="https://events.test", now=runtime.clock(),
+        )  # fmt: skip
+    state = urllib.parse.parse_qs(urllib.parse.urlsplit(url).query)["user_id"][0]
     old = app.config["WOO_EVENTS_ENCRYPTION_KEYS"][0]
     new = Cipher.generate_key()
     both = make_app(tmp_path, WOO_EVENTS_ENCRYPTION_KEYS=[old, new])
-    assert "2 secrets" in _good(both, "keys", "rotate")
+    assert "3 secrets" in _good(both, "keys", "rotate")
     dispose(both)
+    without_old = make_app(tmp_path, WOO_EVENTS_ENCRYPTION_KEYS=[new])
+    assert wc_auth.outcome(runtime_of(without_old), state).error is None
+    dispose(without_old)
     with runtime_of(app).database.read() as session:
         rows = session.scalars(sa.select(Configuration).where(Configuration.sealed))
         secrets = {Cipher([new]).decrypt(row.value) for row in rows}
@@ -250,6 +262,27 @@ def test_keys_rotate_without_the_old_key(
     assert "WOO_EVENTS_ENCRYPTION_KEYS" in _bad(other, "keys", "rotate")
     dispose(other)
     assert api.call("PATCH", "/instances/1", {"name": "still readable"}).status_code == 200
+
+
+def test_keys_rotate_the_secrets_that_can_be_read(
+    tmp_path: pathlib.Path, app: flask.Flask, api: Api
+) -> None:
+    """An instance whose secrets have no key is named, and the others are encrypted again."""
+    api.create()
+    api.create()
+    lost, old = Cipher.generate_key(), app.config["WOO_EVENTS_ENCRYPTION_KEYS"][0]
+    with runtime_of(app).database.write() as session:
+        query = sa.select(Configuration).where(Configuration.sealed, Configuration.instance_id == 1)
+        for row in session.scalars(query):
+            row.value = Cipher([lost]).encrypt("ck_lost")
+    new = Cipher.generate_key()
+    both = make_app(tmp_path, WOO_EVENTS_ENCRYPTION_KEYS=[old, new])
+    output = _bad(both, "keys", "rotate")
+    dispose(both)
+    assert "2 secrets encrypted" in output and "unchanged: instances 1: " in output
+    with runtime_of(app).database.read() as session:
+        query = sa.select(Configuration).where(Configuration.sealed, Configuration.instance_id == 2)
+        assert {Cipher([new]).decrypt(row.value) for row in session.scalars(query)}
 
 
 def _commands(group: click.Group) -> t.Iterator[click.Command]:

@@ -164,17 +164,32 @@ def test_an_instance_that_cannot_be_read_stops_no_other(
 
 
 @on_sqlite
+@pytest.mark.parametrize(
+    "error",
+    [
+        sa.exc.DataError("INSERT", {}, Exception("incorrect string value")),
+        sa.exc.OperationalError("INSERT", {}, Exception(1366, "Incorrect string value")),
+        sa.exc.InternalError("INSERT", {}, Exception(1105, "a code that is not known")),
+        sa.exc.OperationalError("INSERT", {}, Exception(2006), connection_invalidated=True),
+        UnicodeEncodeError("latin-1", "x", 0, 1, "ordinal not in range"),
+    ],
+    ids=["data", "code of data", "unknown", "dropped", "codec"],
+)
 def test_a_result_that_the_database_refuses_is_stored_without_its_texts(
-    any_database: Database, monkeypatch: pytest.MonkeyPatch, woo_callback: ServedCallback
+    any_database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    woo_callback: ServedCallback,
+    error: Exception,
 ) -> None:
-    """The notification is not sent again."""
+    """The notification is not sent again, also if the database answers other statements only."""
     row_of = results._attempt
 
     def refused(one: AttemptResult, now: dt.datetime) -> dict[str, t.Any]:
         if one.outcome.answer:
-            raise sa.exc.DataError("INSERT", {}, Exception("incorrect string value"))
+            raise error
         return row_of(one, now)
 
+    monkeypatch.setattr(result_writer, "WRITE_AGAIN", 0.01)
     env = open_env(any_database, woo_callback.url)
     env.ledger.see({"id": 1})
     monkeypatch.setattr(results, "_attempt", refused)

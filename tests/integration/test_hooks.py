@@ -17,7 +17,7 @@ from flask_woo_events.db.database import Database
 from flask_woo_events.db.leases import GuardLease, LeaseRenewer
 from flask_woo_events.db.models import Arrival, Instance
 from flask_woo_events.errors import LeaseLostError
-from flask_woo_events.instances import webhook_urls, webhooks
+from flask_woo_events.instances import access, lifecycle, provisioning, webhook_urls, webhooks
 from flask_woo_events.instances.webhook_urls import Hook
 from flask_woo_events.runtime import Runtime
 from flask_woo_events.sync.hint import Hint
@@ -29,7 +29,7 @@ from flask_woo_events.worker.worker import Worker
 from tests.conftest import BACKENDS
 from tests.integration.host_app import PREFIX, runtime_of
 from tests.integration.ledger_env import NOW, build
-from tests.integration.store_to_callback import PUBLIC, StoreToCallback, open_env
+from tests.integration.store_to_callback import PUBLIC, OwnClock, StoreToCallback, open_env
 
 Make = cabc.Callable[..., StoreToCallback]
 VERSIONS = ["5.9", "8.0", "9.4", "11.0"]
@@ -503,6 +503,28 @@ def test_deleting_an_instance_removes_only_its_webhooks(env: StoreToCallback) ->
     left = list(env.store.shop.tables["webhooks"])
     assert len(left) == (count - 1) // 2 + 1
     assert second["webhooks"][0]["id"] in [row.id for row in left]
+
+
+def test_killed_deletion_leaves_webhooks_to_the_guardian(
+    env: StoreToCallback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The instance is still there, so that the next check registers its webhooks again."""
+    before = _registered(env)
+
+    def killed(*_: object) -> t.NoReturn:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lifecycle, "delete", killed)
+        with runtime_of(env.app).database.read() as session:
+            who = access.owner(session, env.instance_id)
+        with pytest.raises(KeyboardInterrupt):
+            provisioning.remove(runtime_of(env.app), who, env.instance_id)
+    assert _registered(env) == {}
+    OwnClock(runtime_of(env.app)).advance(days=1)
+    assert webhooks.due(runtime_of(env.app)) == [env.instance_id]
+    webhooks.guard(runtime_of(env.app), _renewer(runtime_of(env.app)), env.instance_id)
+    assert _registered(env) == before
 
 
 def test_webhook_made_by_hand_is_recognized(env: StoreToCallback) -> None:

@@ -166,7 +166,14 @@ def test_deadlock_does_not_end_a_poll(env: LedgerEnv, runtime: Runtime) -> None:
     assert lease is not None
     ledger, store = LedgerView(database, stream.poller_id, 0), SimpleNamespace(state=StoreState())
     recorder = PollRecorder(
-        database, lease, renewer, stream, ledger, Cursor(), t.cast(PresentStore, store)
+        database,
+        lease,
+        renewer,
+        stream,
+        ledger,
+        Cursor(),
+        t.cast(PresentStore, store),
+        runtime.clock,
     )
     seen = Observation(object_id="1", body={"id": 1}, seen_at=now)
     observed = ObservationBatch(

@@ -173,3 +173,13 @@ def test_a_database_that_cannot_be_used(env: StoreToCallback, url: str) -> None:
     said = _copy(env, url)
     assert said.startswith("1: Error: ")
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("any_url", BACKENDS[2:], indirect=True)
+def test_a_row_that_the_other_database_does_not_take(env: StoreToCallback, any_url: str) -> None:
+    """The message names the limit of MariaDB, which drops the connection for such a row."""
+    _happen(env)
+    assert env.arrivals()
+    with runtime_of(env.app).database.write() as session:
+        session.execute(sa.update(StoredEvent).values(body=b"x" * 2**25))
+    assert "max_allowed_packet" in _copy(env, any_url)

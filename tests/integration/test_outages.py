@@ -18,7 +18,7 @@ import flask
 import pytest
 import sqlalchemy as sa
 
-import flask_woo_events.db.database
+import flask_woo_events.db.engines
 from flask_woo_events.db import upgrade
 from flask_woo_events.db.models import Arrival, Attempt, Instance
 from flask_woo_events.instances import webhook_urls
@@ -121,7 +121,7 @@ def test_a_long_lock_is_answered_503(
     intake: Intake, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The store must send it again; only stored webhooks are answered 200."""
-    monkeypatch.setattr(flask_woo_events.db.database, "SQLITE_BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(flask_woo_events.db.engines, "SQLITE_BUSY_SECONDS", 0.2)
     impatient = make_app(
         tmp_path, TESTING=False, WOO_EVENTS_ENCRYPTION_KEYS=intake.runtime.settings.encryption_keys
     )

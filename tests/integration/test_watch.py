@@ -18,7 +18,7 @@ import pytest
 import sqlalchemy as sa
 import werkzeug.serving
 
-import flask_woo_events.db.database
+import flask_woo_events.db.engines
 from flask_woo_events.db import upgrade
 from flask_woo_events.db.leases import LeaseRenewer
 from flask_woo_events.db.models import Instance
@@ -206,7 +206,7 @@ def test_webhooks_that_could_not_be_stored(
     make_env: Make, web_process: WebProcess, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Webhooks that were answered with 503, since the database was locked, are polled for."""
-    monkeypatch.setattr(flask_woo_events.db.database, "SQLITE_BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(flask_woo_events.db.engines, "SQLITE_BUSY_SECONDS", 0.05)
     env, ticks = make_env(**{"event.webhook.reconcile_interval": "0"}), Ticks()
     watching = WatchEnv(env, Watch(runtime_of(env.app), ticks), ticks)
     web_process.start()

@@ -22,11 +22,13 @@ import sqlalchemy as sa
 
 from flask_woo_events.api.blueprint import NAME
 from flask_woo_events.cli import cli
+from flask_woo_events.db.database import Database
 from flask_woo_events.db.models import (
     Base,
     Configuration,
     Instance,
     Notification,
+    Organization,
     Poller,
     StoredEvent,
 )
@@ -37,7 +39,7 @@ from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.woocommerce.access import StoreAccess
 from flask_woo_events.woocommerce.client import StoreClient
 from flask_woo_events.worker.worker import Worker
-from tests.integration.host_app import Account, Api, add_account, dispose, make_app, runtime_of
+from tests.integration.host_app import NOW, Account, Api, add_account, dispose, make_app, runtime_of
 from tests.raw_server import respond, response, serve_raw
 from tests.serving import serve_handler
 
@@ -51,6 +53,8 @@ SECRETS = {
 #: Not a secret: the API returns its value.
 USER = "event.notification.basic.username"
 HEADER = "canary-header-b6a5"
+#: Of a customer, in answers that are no JSON.
+CUSTOMER = "ann.canary-c7b6@shop.example"
 BASIC = base64.b64encode(f"me:{SECRETS['event.notification.basic.password']}".encode()).decode()
 
 
@@ -206,8 +210,9 @@ def _canaries(canary: CanaryInstance) -> dict[str, set[str]]:
     settings = runtime_of(canary.app).settings
     keys = settings.encryption_keys
     webhook_secrets = webhook_urls.secrets(keys, Hook(canary.instance_id, 1))
-    values = {**SECRETS, "header": HEADER, "basic": BASIC, "token": canary.token,
-             "user": canary.account.user, "organization": canary.account.organization,
+    values = {**SECRETS, "header": HEADER, "customer": CUSTOMER, "basic": BASIC,
+             "token": canary.token, "user": canary.account.user,
+             "organization": canary.account.organization,
              "encryption key": keys[-1], "webhook secret": webhook_secrets[-1]}  # fmt: skip
     return {name: _forms(value) for name, value in values.items()}
 
@@ -275,6 +280,31 @@ def test_failing_stores(canary: tuple[CanaryInstance, SimulatedStore]) -> None:
             instance.call("GET", f"/instances/{instance.instance_id}")
             instance.call("GET", "/instances/event-poller-records")
             instance.run("doctor")
+
+
+@pytest.mark.parametrize("status", ["200 OK", "403 No", "404 No", "500 No", "503 No"])
+def test_answers_that_are_no_json(
+    canary: tuple[CanaryInstance, SimulatedStore], status: str
+) -> None:
+    """No data of a customer is output that a store shows where it should send JSON."""
+    instance, _store = canary
+    worker = Worker(runtime_of(instance.app))
+    for body in (
+        f'[{{"id": 5, "billing": {{"email": "{CUSTOMER}", "first',
+        f"New order of {CUSTOMER}",
+        f"<html><head><title>Shop</title></head><body><p>Dear {CUSTOMER}</p></body></html>",
+        f"<div id='error'>Duplicate entry '{CUSTOMER}' for key 'email'</div>",
+        f"<br /><b>Warning</b>: {CUSTOMER} in <b>x.php</b> on line <b>7</b><br />oh no",
+    ):
+        with _serve_bytes(response(body.encode(), status)) as broken:
+            _move(instance, broken)
+            instance.record("poll", repr(worker.poll_once([instance.instance_id])))
+            instance.call("GET", "/hubs/ecommerce/orders", token=True)
+            instance.call("POST", "/instances", _body(instance, broken))
+            instance.call("GET", f"/instances/{instance.instance_id}")
+            instance.call("GET", "/instances/event-poller-records")
+            instance.run("doctor")
+            instance.run("instances", "show", instance.instance_id)
 
 
 def _body(instance: CanaryInstance, url: str) -> t.Any:
@@ -356,6 +386,42 @@ def test_database(canary: tuple[CanaryInstance, SimulatedStore], tmp_path: pathl
     assert b"woo_instance" in data
     for name, forms in _canaries(instance).items():
         assert not any(form.encode() in data for form in forms), name
+
+
+def test_errors_of_databases(any_database: Database) -> None:
+    """Neither the message nor the traceback of an error quotes a value."""
+    row = {"secret_hash": CUSTOMER[:20], "settings": {}, "created_at": NOW}
+    long = {**row, "name": f"{CUSTOMER}{'x' * 200}"}
+    insert = sa.insert(Organization)
+    with any_database.write() as session:
+        session.execute(insert, {**row, "name": CUSTOMER})
+    works: list[cabc.Callable[[sa.Connection], object]] = [
+        lambda connection: connection.execute(insert, {**row, "name": CUSTOMER}),
+        lambda connection: connection.execute(insert, {**long, "settings": CUSTOMER.encode()}),
+    ]
+    if any_database.engine.dialect.name != "sqlite":
+        number = sa.text("UPDATE woo_organization SET id = :value")
+        works += [
+            lambda connection: connection.execute(insert, long),
+            lambda connection: connection.execute(number, {"value": CUSTOMER}),
+        ]
+    for work in works:
+        for fails in (_in_session, _in_transaction):
+            with pytest.raises((sa.exc.StatementError, TypeError)) as caught:
+                fails(any_database, work)
+            error = caught.value
+            for text in (str(error), repr(error), *traceback.format_exception(error)):
+                assert CUSTOMER not in text and CUSTOMER[:20] not in text
+
+
+def _in_session(database: Database, work: cabc.Callable[[sa.Connection], object]) -> None:
+    with database.write() as session:
+        work(session.connection())
+
+
+def _in_transaction(database: Database, work: cabc.Callable[[sa.Connection], object]) -> None:
+    with database.begin() as connection:
+        work(connection)
 
 
 def test_every_command_is_known() -> None:

@@ -71,8 +71,8 @@ class Faults:
         :param match: only requests whose path contains this, or for which this function of method,
             path and parameters is true.
         :param times: the number of requests.
-        :param options: ``seconds`` of a delay, or ``until``, an event to wait for; ``code`` and
-            ``retry_after`` (seconds) of a status; ``total`` of a wrong total; with
+        :param options: ``seconds`` of a delay, or ``until``, an event to wait for; ``code``,
+            ``message`` and ``retry_after`` (seconds) of a status; ``total`` of a wrong total; with
             ``effect=False`` the request changes nothing.
         """
         with self._lock:
@@ -116,7 +116,8 @@ def spoil(fault: Fault, answer: SimulatedResponse) -> SimulatedResponse:
             code = options.get("code", 500)
             after = options.get("retry_after")
             extra = [("Retry-After", str(after))] if after is not None else []
-            body = {"code": "simulated", "message": f"Simulated {code}", "data": {"status": code}}
+            message = options.get("message", f"Simulated {code}")
+            body = {"code": "simulated", "message": message, "data": {"status": code}}
             return SimulatedResponse(code, encode(body), extra)
         case "html":
             page = b"<!DOCTYPE html><title>Just a moment...</title><p>Checking your browser"

@@ -17,10 +17,21 @@ from .digest import FIRST
 #: its row before the change. A read less than this after that date may show half of the change,
 #: or the first of two changes in one second.
 SETTLED_AFTER = dt.timedelta(seconds=10)
+#: A date that is further ahead of the store's clock is not the time of a change: an import or an
+#: extension wrote it.
+DATED_AHEAD = dt.timedelta(hours=1)
 #: Ids in one ``IN``: SQLite before 3.32 allows 999 variables.
 _IDS_AT_ONCE = 500
 #: The greatest number that a 64-bit column can hold.
 _MAX_NUMBER = 2**63 - 1
+
+
+def is_fresh(modified_at: dt.datetime, seen_at: dt.datetime) -> bool:
+    """Return whether an object was read so soon after its date that more may carry that date.
+
+    A date far ahead of the store's clock says nothing about when the object changed.
+    """
+    return seen_at - SETTLED_AFTER < modified_at <= seen_at + DATED_AHEAD
 
 
 class Known(t.NamedTuple):
@@ -50,7 +61,7 @@ class Known(t.NamedTuple):
     @property
     def settled(self) -> bool:
         """Whether it was read long enough after its date to hold all of that change."""
-        return self.modified_at is None or self.seen_at >= self.modified_at + SETTLED_AFTER
+        return self.modified_at is None or not is_fresh(self.modified_at, self.seen_at)
 
     @property
     def described(self) -> bool:
@@ -115,6 +126,7 @@ _MODIFIED = (
     .where(
         Object.poller_id == sa.bindparam("poller_id"),
         Object.modified_at > sa.bindparam("after"),
+        Object.modified_at <= sa.bindparam("until"),
         Object.live,
         Object.listed,
         Object.number.is_not(None),
@@ -149,8 +161,18 @@ class LedgerView:
         self.revision = revision
         #: Whether lists show every live object: then the index alone answers.
         self.lists_all = False
+        #: Ids of objects that the store fails to show: nothing that it lacks is missing.
+        self.unreadable: cabc.Callable[[], cabc.Sequence[int]] = tuple
         self._database = database
         self._poller_id = poller_id
+        #: The count of all listed live objects, and what it depends on.
+        self._count = 0
+        self._counted: tuple[int, bool] | None = None
+
+    def changed(self, revision: int, *, lists_all: bool) -> None:
+        """Note that a batch was recorded."""
+        self.revision, self.lists_all = revision, lists_all
+        self._counted = None
 
     def known(self, object_ids: cabc.Sequence[str]) -> dict[str, Known]:
         """Return what the ledger holds of these objects, by id."""
@@ -169,15 +191,21 @@ class LedgerView:
 
     def live_ids(self) -> list[str]:
         """Return the ids of the listed live objects, numeric or not."""
-        query = sa.select(Object.object_id).where(
-            Object.poller_id == self._poller_id, Object.live, Object.listed
+        query = self._readable(
+            sa.select(Object.object_id).where(
+                Object.poller_id == self._poller_id, Object.live, Object.listed
+            )
         )
         return [row[0] for row in self._rows(query)]
 
     def count_live(self, until: int | None = None) -> int:
         """Return the number of listed live objects, or of those with an id up to ``until``."""
         if until is None:
-            return int(self._rows(self._listed(_COUNT))[0][0])
+            # Counting is slow in a large ledger.
+            if (state := (self.revision, self.lists_all)) != self._counted:
+                self._count = int(self._rows(self._listed(_COUNT))[0][0])
+                self._counted = state
+            return self._count
         return int(self._rows(self._listed(_COUNT_UNTIL), until=until)[0][0])
 
     def held(self) -> dict[str, tuple[bool, dt.datetime]]:
@@ -186,7 +214,7 @@ class LedgerView:
 
     def unlisted(self) -> list[int]:
         """Return the numeric ids of the live objects that no list shows, ascending."""
-        return [int(row[0]) for row in self._rows(_UNLISTED)]
+        return [int(row[0]) for row in self._rows(self._readable(_UNLISTED))]
 
     def anchors(self) -> list[int]:
         """Return the ids of the oldest, the middle and the newest listed live object."""
@@ -209,12 +237,17 @@ class LedgerView:
             Object.number.is_not(None),
             *conditions,
         )
-        rows = self._rows(query.order_by(order).limit(1))
+        rows = self._rows(self._readable(query).order_by(order).limit(1))
         return int(rows[0][0]) if rows else None
 
-    def modified_after(self, after: dt.datetime, most: int) -> list[int]:
-        """Return the numeric ids of at most ``most`` live objects modified later, latest first."""
-        return [int(row[0]) for row in self._rows(_MODIFIED, after=after, most=most)]
+    def modified_between(self, after: dt.datetime, until: dt.datetime, most: int) -> list[int]:
+        """Return numeric ids of live objects modified in ``(after, until]``, latest first.
+
+        :param most: the greatest number of them.
+        """
+        query = self._readable(_MODIFIED)
+        rows = self._rows(query, after=after, until=until, most=most)
+        return [int(row[0]) for row in rows]
 
     def children(self, parents: cabc.Sequence[int]) -> dict[int, int]:
         """Return the numeric ids of the live objects of these parents, each with its parent."""
@@ -236,7 +269,11 @@ class LedgerView:
         return found
 
     def _listed(self, query: sa.Select[t.Any]) -> sa.Select[t.Any]:
-        return query if self.lists_all else query.where(Object.listed)
+        return self._readable(query if self.lists_all else query.where(Object.listed))
+
+    def _readable(self, query: sa.Select[t.Any]) -> sa.Select[t.Any]:
+        ids = self.unreadable()
+        return query.where(Object.object_id.not_in(map(str, ids))) if ids else query
 
     def _parents_where(
         self, *conditions: sa.ColumnElement[bool] | orm.InstrumentedAttribute[bool]

@@ -34,6 +34,8 @@ class Observation:
     placed: bool = True
     #: The filter before lists it, too, so that an unknown object is new, whatever its date.
     is_new: bool = False
+    #: The database does not take the body; its event is recorded without it.
+    without_body: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from sqlalchemy import orm
 
 from ...db.models import EventType, Object, Poller
 from ...events import outbox
+from ...events.event_detail import TRUNCATED
 from ...values.validation import whole_number
 from ..cursor import Stream
 from . import identity, lookup, representation
@@ -326,7 +327,8 @@ class Recorder:
         self, seen: Observation, kind: EventType, version: int, changed: tuple[str, ...]
     ) -> None:
         number = whole_number(seen.object_id)
-        body = seen.body or {"id": seen.object_id if number is None else number}
+        only_id = {"id": seen.object_id if number is None else number}
+        body = only_id | {TRUNCATED: True} if seen.without_body else seen.body or only_id
         self.events.append(
             outbox.Change(
                 object_id=seen.object_id,

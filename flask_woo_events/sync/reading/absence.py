@@ -8,7 +8,12 @@ import math
 import re
 import typing as t
 
-from ...errors import StoreAccessError, StoreGarbledError, StoreRejectedError
+from ...errors import (
+    ObjectUnreadableError,
+    StoreAccessError,
+    StoreGarbledError,
+    StoreRejectedError,
+)
 from ...woocommerce.listing import INCLUDE_AT_ONCE
 from .base import Reading, object_id
 
@@ -67,6 +72,8 @@ def _has_addresses(reading: Reading, missing: cabc.Sequence[str], shown: str | N
         return False
     try:
         return reading.listing.one(shown or missing[0]) is not None or shown is None
+    except ObjectUnreadableError:
+        return True
     except (StoreAccessError, StoreGarbledError, StoreRejectedError):
         return False
 
@@ -82,7 +89,11 @@ def _there(reading: Reading, object_ids: cabc.Sequence[str], shown: str | None) 
     """Return the objects that the store has and that the list should hold."""
     there, outside, unclear = set(), set(), set()
     for one in object_ids:
-        body = _body(reading, one)
+        try:
+            body = _body(reading, one)
+        except ObjectUnreadableError:
+            there.add(one)
+            continue
         if body is None:
             continue
         match reading.listing.matches(body):

@@ -10,7 +10,7 @@ import functools
 import typing as t
 
 from ...db.models import Source
-from ...errors import StoreGarbledError
+from ...errors import ObjectUnreadableError, StoreGarbledError, StoreRejectedError
 from ...values.dates import parse_store_date
 from ...woocommerce.listing import INCLUDE_AT_ONCE, Listing
 from ...woocommerce.paging import Page
@@ -18,8 +18,10 @@ from ..cursor import Cursor, ListPosition, Stream
 from ..ledger.lookup import LedgerView
 from ..ledger.observation import Observation, ObservationBatch
 
-#: Ids in one ``include``, beside the anchors.
+#: Objects that are read, and written, together.
 IDS_AT_ONCE = INCLUDE_AT_ONCE - 3
+#: Unreadable objects that one poll tries again.
+RETRIES = 5
 #: Requests for one listing; more means that it never ends.
 MAX_REQUESTS = 100_000
 #: Pages of a collection that is read whole at every poll; more means that it never ends.
@@ -66,6 +68,8 @@ class Followups:
     reread: set[int] = dataclasses.field(default_factory=set)
     #: Ids of changed parents: their children must be read again.
     parents: set[int] = dataclasses.field(default_factory=set)
+    #: Those of them whose children were read after that.
+    read_parents: set[int] = dataclasses.field(default_factory=set)
     #: Known objects are missing that nothing names: many more may be.
     lacks_anchors: bool = False
     #: The store's own count of the objects; ``None`` if it sent none.
@@ -119,20 +123,66 @@ class Reading:
     def read_by_ids(self, ids: cabc.Sequence[int]) -> tuple[list[Observation], dt.datetime]:
         """Read live objects by their ids, each request with the anchors; return the first date.
 
-        Deleted objects are left out.
+        Deleted and unreadable objects are left out. Where a request has no room for the anchors,
+        the rest of them are read at the end.
         """
         observations: dict[str, Observation] = {}
         first: dt.datetime | None = None
-        for start in range(0, max(len(ids), 1), IDS_AT_ONCE):
-            wanted = list(dict.fromkeys((*ids[start : start + IDS_AT_ONCE], *self.anchors)))
+        size = self.listing.at_once
+        with_each = self.anchors[-(size // 2) :] if size > 1 else []
+        step = max(size - len(with_each), 1)
+        groups = [[*ids[start : start + step], *with_each] for start in range(0, len(ids), step)]
+        groups.append([one for one in self.anchors if not ids or one not in with_each])
+        for group in groups:
+            wanted = list(dict.fromkeys(group))
             if not wanted:
-                break
+                continue
             answer = self.listing.by_ids(wanted)
             date = self.date_of(answer.date)
             first = first or date
             seen = [self.observe(row, date) for row in answer.data]
             observations |= {one.object_id: one for one in seen}
         return list(observations.values()), first or self.clock()
+
+    def retry(self, cursor: Cursor, followups: Followups) -> cabc.Iterator[Batch]:
+        """Read objects again that could not be read; note those that are gone.
+
+        An object of the baseline, which has not seen it, is recorded as the baseline would.
+        """
+        unreadable = self.listing.unreadable
+        for number in () if self.by_parent else unreadable.due(RETRIES):
+            revision, date = self.ledger.revision, self.clock()
+            body = self._listed_again(number)
+            listed = body is not None
+            if body is None:
+                try:
+                    body = self.listing.one(number)
+                except (ObjectUnreadableError, StoreRejectedError):
+                    unreadable.add(number)
+                    continue
+            if body is None or self.listing.excludes(body):
+                unreadable.remove(number)
+                followups.gone.add(str(number))
+                continue
+            old = unreadable.is_old(number)
+            if listed:
+                unreadable.remove(number)
+            else:
+                unreadable.hurry([number])
+            batch = batch_of(Source.COMPARE, cursor, [self.observe(body, date)], revision, date)
+            if old and batch.observed is not None:
+                observed = dataclasses.replace(
+                    batch.observed, source=Source.BASELINE, since=cursor.baseline_at
+                )
+                batch = Batch(cursor, observed)
+            yield batch
+
+    def _listed_again(self, number: int) -> cabc.Mapping[str, t.Any] | None:
+        """Return an unreadable object if its list can show it."""
+        if not self.can_include:
+            return None
+        rows: list[dict[str, t.Any]] = self.listing.by_ids([number], again=True).data
+        return next((row for row in rows if row.get("id") == number), None)
 
     def date_of(self, date: dt.datetime | None) -> dt.datetime:
         """Return the date of a response, by the store's clock."""

@@ -9,19 +9,21 @@ import datetime as dt
 import typing as t
 
 from ...db.models import PollerState, Source
-from ...errors import StoreGarbledError, StoreRejectedError
-from ...values.dates import parse_store_date
+from ...errors import (
+    ObjectUnreadableError,
+    StoreGarbledError,
+    StoreRejectedError,
+    TransportError,
+)
 from ...woocommerce.endpoints import ParentLink
 from ...woocommerce.listing import INCLUDE_AT_ONCE, LIGHT_FIELDS, Listing
 from ...woocommerce.paging import walk
 from ..cursor import Cursor, ListPosition
-from ..ledger.lookup import SETTLED_AFTER
 from ..ledger.observation import Observation
 from . import comparison, modified
-from .base import MAX_REQUESTS, Batch, Followups, Reading, batch_of
-
-#: Parents whose date at the last read is kept; the others in the window are read again.
-MAX_DATES = 2_000
+from .ahead import DatesAhead
+from .base import MAX_REQUESTS, RETRIES, Batch, Followups, Reading, batch_of
+from .read_parents import ReadParents, modified_at
 
 Row = cabc.Mapping[str, t.Any]
 
@@ -31,7 +33,8 @@ def read(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterato
 
     The cursor's dates and positions are those of the parents.
     """
-    nested = _Nested(reading, followups)
+    nested = _Nested(reading, followups, memory=cursor.memory)
+    nested.retry()
     if cursor.state is PollerState.BASELINE:
         yield from nested.baseline(cursor)
         return
@@ -53,8 +56,10 @@ def check(
 
     Missing ones are noted.
     """
-    nested = _Nested(reading, followups, source)
-    yield from nested.named_parents(cursor)
+    nested = _Nested(reading, followups, source, cursor.memory)
+    for batch in nested.named_parents(cursor):
+        cursor = batch.cursor
+        yield batch
     for batch in nested.check(cursor):
         assert batch.observed is not None
         seen = batch.observed.observations
@@ -84,7 +89,11 @@ class _Nested:
     """One read of the children of a store's parents."""
 
     def __init__(
-        self, reading: Reading, followups: Followups, source: Source = Source.COMPARE
+        self,
+        reading: Reading,
+        followups: Followups,
+        source: Source = Source.COMPARE,
+        memory: cabc.Mapping[str, t.Any] | None = None,
     ) -> None:
         below, parents = reading.listing.collection.below, reading.parents
         assert below is not None
@@ -95,6 +104,17 @@ class _Nested:
         self._below: ParentLink = below
         self._parents: Listing = parents
         self._fields = ",".join(filter(None, (LIGHT_FIELDS, below.named_in)))
+        self._read = ReadParents(memory or {})
+
+    def retry(self) -> None:
+        """Name the parents to read again whose children, or some of them, could not be read."""
+        parents, unreadable = self._parents.unreadable, self._reading.listing.unreadable
+        parents.hurry(self._followups.parents)
+        self._followups.parents.update(parents.due(RETRIES))
+        due = unreadable.due(RETRIES)
+        self._followups.parents.update(self._reading.ledger.parents_of(due).values())
+        for number in due:
+            unreadable.release(number)
 
     def baseline(self, cursor: Cursor) -> cabc.Iterator[Batch]:
         """Read all parents from where the last attempt ended, and their children."""
@@ -119,8 +139,7 @@ class _Nested:
             batch = self._children_of(page.rows, cursor, date)
             if (observed := batch.observed) is not None:
                 observed = dataclasses.replace(observed, source=Source.BASELINE, since=began)
-                batch = Batch(cursor, observed)
-            yield batch
+            yield Batch(cursor := batch.cursor, observed)
         if reading.may_end(position.offset, cursor):
             yield Batch(dataclasses.replace(cursor, state=PollerState.ACTIVE, at=began))
 
@@ -134,14 +153,15 @@ class _Nested:
             until = None if ended else page.last_id
             shown = {row["id"] for row in page.rows}
             for child, parent in reading.ledger.children_between(position.after_id, until).items():
-                if parent not in shown:
+                if parent not in shown and parent not in self._parents.unreadable:
                     self._followups.gone.add(str(child))
             reached = page.offset + len(page.rows)
             position = ListPosition() if ended else ListPosition(reached, page.last_id)
             total = reached if ended else page.total
             memory = {**cursor.memory, **({} if total is None else {"parents": total})}
             cursor = dataclasses.replace(cursor, compare=position, memory=memory)
-            yield self._children_of(page.rows, cursor, reading.date_of(page.date))
+            yield (batch := self._children_of(page.rows, cursor, reading.date_of(page.date)))
+            cursor = batch.cursor
             compared += len(page.rows)
             enough = compared >= count and reading.compare_polls > 1
             if enough or (ended and not comparison.is_past_end(page)):
@@ -152,31 +172,35 @@ class _Nested:
 
         :param start: read from here instead, by the store's clock.
         """
-        reading, before = self._reading, cursor.memory.get("read_at", {})
-        begin = start or modified.wide_start(reading, cursor)
+        reading, begin = self._reading, start or modified.wide_start(self._reading, cursor)
         greatest, poll_date = cursor.at or begin, None
-        read_at: dict[str, str] = {}
-        for fetch in self._parents.windows(begin, self._fields):
+        ahead = DatesAhead(self._parents, cursor.memory)
+        for fetch in ahead.windows(begin, self._fields):
             for page in modified.window_pages(fetch, reading):
                 date = reading.date_of(page.date)
-                if start is None and (earlier := modified.reset_start(reading, begin, date)):
-                    yield from self.window(cursor, earlier)
-                    return
+                if poll_date is None and start is None:
+                    better = modified.better_start(reading, cursor, begin, page, date)
+                    if better is not None:
+                        yield from self.window(cursor, better)
+                        return
                 poll_date = poll_date or date
-                changed = []
-                for row in page.rows:
-                    known = before.get(str(row["id"])) == row.get("date_modified_gmt")
-                    if row.get("status") == "trash" or not known:
-                        changed.append(row)
-                    if row.get("status") != "trash" and (known or _settled(row, date)):
-                        read_at[str(row["id"])] = str(row.get("date_modified_gmt"))
-                    greatest = max(greatest, _modified(row) or greatest)
-                batch = self._changed(changed, cursor, date)
-                if batch.observed is not None:
-                    yield batch
-        kept = dict(sorted(read_at.items(), key=lambda item: item[1])[-MAX_DATES:])
-        memory = {**cursor.memory, "read_at": kept}
+                greatest = max([greatest, *filter(None, map(modified_at, page.rows))])
+                unread = [row for row in page.rows if self._is_unread(row, ahead, date)]
+                yield (batch := self._changed(unread, cursor, date))
+                cursor = batch.cursor
+        memory = ahead.remember(self._read.remember(cursor.memory, begin))
         yield Batch(dataclasses.replace(cursor, at=greatest, polled_at=poll_date, memory=memory))
+
+    def _is_unread(self, row: Row, ahead: DatesAhead, date: dt.datetime) -> bool:
+        """Return whether the children of a row in the window are to be read."""
+        if row.get("status") == "trash":
+            return True
+        is_ahead = ahead.is_ahead(row["id"], modified_at(row), date)
+        if not self._read.holds(row):
+            if is_ahead:
+                ahead.read_first(row["id"])
+            return True
+        return is_ahead and ahead.is_due_again(row["id"])
 
     def _changed(self, parents: cabc.Sequence[Row], cursor: Cursor, date: dt.datetime) -> Batch:
         gone = [row["id"] for row in parents if row.get("status") == "trash"]
@@ -186,21 +210,26 @@ class _Nested:
 
     def named_parents(self, cursor: Cursor) -> cabc.Iterator[Batch]:
         """Read the children of the parents in the follow-ups."""
-        parents = sorted(self._followups.parents)
+        parents = sorted(self._followups.parents - self._followups.read_parents)
         for start in range(0, len(parents), INCLUDE_AT_ONCE):
             ids = parents[start : start + INCLUDE_AT_ONCE]
-            answer = self._parents.by_ids(ids, self._fields)
-            there = {row["id"] for row in answer.data}
+            answer = self._parents.by_ids(ids, self._fields, again=True)
+            there = {row["id"] for row in answer.data} | {*self._parents.unreadable.ids}
             held = self._reading.ledger.children([number for number in ids if number not in there])
             self._followups.gone.update(map(str, held))
             date = self._reading.date_of(answer.date)
             # A product names its variations from a cache, which is late when one is moved to it.
-            yield self._children_of(answer.data, cursor, date, unnamed=self._below.inherits)
+            batch = self._children_of(answer.data, cursor, date, unnamed=self._below.inherits)
+            cursor = batch.cursor
+            yield batch
 
     def excluded(self, parent: int, cursor: Cursor) -> Batch:
         """Read all children of a parent, and yield the candidates among them as excluded."""
         revision, followups = self._reading.ledger.revision, self._followups
-        observations, date = self._children(parent)
+        try:
+            observations, date = self._children(parent)
+        except ObjectUnreadableError:
+            return Batch(cursor)
         named = {str(number) for number in followups.candidates} | followups.gone
         found = [seen for seen in observations if seen.object_id in named]
         shown = {seen.object_id for seen in found}
@@ -217,7 +246,10 @@ class _Nested:
             groups[parent].append(child)
         for parent, children in groups.items():
             revision = self._reading.ledger.revision
-            observations, date = self._confirm(parent, children)
+            try:
+                observations, date = self._confirm(parent, children)
+            except ObjectUnreadableError:
+                continue  # What cannot be read is not missing.
             yield batch_of(self._source, cursor, observations, revision, date)
 
     def _confirm(
@@ -229,6 +261,7 @@ class _Nested:
             return [_gone(child, date) for child in children], date
         observations, date = self._children(parent)
         shown = {seen.object_id for seen in observations}
+        shown.update(map(str, self._reading.listing.unreadable.ids))
         gone = [child for child in children if str(child) not in shown]
         if self._below.named_in:
             lost = [child for child in gone if child in self._below.names(body)]
@@ -261,19 +294,38 @@ class _Nested:
             held[parent].append(child)
         found: list[Observation] = []
         for row in parents:
-            known = self._below.names(row) or row["id"] in held
-            if self._below.named_in and not known and not unnamed:
+            if self._parents.unreadable.waits(row["id"]):
                 continue
-            observations, _date = self._children(row["id"])
-            shown = {seen.object_id for seen in observations}
-            self._followups.gone.update(
-                str(child) for child in held[row["id"]] if str(child) not in shown
-            )
-            found += observations
+            known = self._below.names(row) or row["id"] in held
+            if not self._below.named_in or known or unnamed:
+                try:
+                    observations, _date = self._children(row["id"])
+                except ObjectUnreadableError:
+                    continue
+                shown = {seen.object_id for seen in observations}
+                shown.update(map(str, reading.listing.unreadable.ids))
+                gone = {str(child) for child in held[row["id"]]} - shown
+                self._followups.gone |= gone
+                found += observations
+                self._followups.read_parents |= {row["id"]} & self._followups.parents
+                if gone:
+                    continue  # It is read again until they are deleted.
+            self._read.add(row, date)
+        memory = self._read.remember(cursor.memory, self._window_start(cursor))
+        cursor = dataclasses.replace(cursor, memory=memory)
         return batch_of(self._source, cursor, found, revision, date) if found else Batch(cursor)
 
+    def _window_start(self, cursor: Cursor) -> dt.datetime:
+        """Return where the next window begins at the earliest."""
+        if cursor.at is None and cursor.baseline_at is not None:
+            return cursor.baseline_at - self._reading.overlap
+        return modified.wide_start(self._reading, cursor)
+
     def _children(self, parent: int) -> tuple[list[Observation], dt.datetime]:
-        """Return all children of one parent; none if the parent was deleted meanwhile."""
+        """Return all children of one parent; none if the parent was deleted meanwhile.
+
+        :raises ObjectUnreadableError: the store fails to show them, and shows parents.
+        """
         reading, listing = self._reading, self._reading.listing.below(parent)
         observations: list[Observation] = []
         date: dt.datetime | None = None
@@ -297,6 +349,11 @@ class _Nested:
         except StoreRejectedError as exc:
             if exc.status not in (404, 410):
                 raise
+        except TransportError as exc:
+            self._parents.check_up(exc)
+            self._parents.unreadable.add(parent)
+            raise ObjectUnreadableError(str(exc), url=exc.url) from exc
+        self._parents.unreadable.remove(parent)
         return observations, date or reading.clock()
 
     def _page(self, offset: int, limit: int) -> t.Any:
@@ -304,15 +361,6 @@ class _Nested:
 
     def _size(self, count: int) -> int:
         return max(2, min(count, self._reading.listing.page_size))
-
-
-def _settled(row: Row, date: dt.datetime) -> bool:
-    changed = _modified(row)
-    return changed is not None and date >= changed + SETTLED_AFTER
-
-
-def _modified(row: Row) -> dt.datetime | None:
-    return parse_store_date(row.get("date_modified_gmt"))
 
 
 def _gone(child: int, date: dt.datetime) -> Observation:

@@ -132,15 +132,18 @@ def _new_ones(reading: Reading, observations: list[Observation]) -> list[Observa
 
 def _newest(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
     """Read the newest objects, back to the first one that the ledger holds."""
-    size = reading.listing.page_size
-    for offset in range(0, MAX_PAGES * size, size):
+    size, offset = reading.listing.page_size, 0
+    for _ in range(MAX_PAGES):
         revision = reading.ledger.revision
         answer = reading.listing.newest(offset, size)
         date = reading.date_of(answer.date)
         observations = [reading.observe(row, date) for row in answer.data]
         known = reading.ledger.known([seen.object_id for seen in observations])
         yield batch_of(Source.COMPARE, cursor, observations, revision, date)
-        if known or len(observations) < size:
+        offset += len(observations)
+        # A store may show fewer rows than it is asked for.
+        ends = len(observations) < size if answer.total is None else offset >= answer.total
+        if known or ends or not observations:
             return
 
 

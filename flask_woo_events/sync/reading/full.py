@@ -187,8 +187,10 @@ def _everything(reading: Reading, order: Params, *, by_id: bool) -> _Whole:
     observations: dict[str, Observation] = {}
     date: dt.datetime | None = None
     total: int | None = None
+    # The same for all pages, so that no row moves from one to another.
+    size, left_out = reading.listing.at_once, reading.listing.unreadable.ids
     for number in range(1, MAX_PAGES + 1):
-        answer = _page(reading, number, order)
+        answer = _page(reading, number, size, order, left_out)
         if answer is None:
             break
         if date is None:
@@ -199,8 +201,10 @@ def _everything(reading: Reading, order: Params, *, by_id: bool) -> _Whole:
         fresh = [one for one in seen if one.object_id not in observations]
         observations |= {one.object_id: one for one in fresh}
         # Some routes return the whole list for every page, some return shorter pages than asked.
-        short = len(seen) < reading.listing.page_size
-        if not fresh or (short and answer.pages is not None and number >= answer.pages):
+        short = len(seen) + answer.unreadable < size
+        if not (fresh or answer.unreadable) or (
+            short and answer.pages is not None and number >= answer.pages
+        ):
             break
     else:
         raise StoreGarbledError(
@@ -215,10 +219,12 @@ def _check_order(rows: list[dict[str, t.Any]]) -> None:
         raise _NotInOrderError("the rows are not in the order of their ids", status=200)
 
 
-def _page(reading: Reading, number: int, order: Params) -> StoreResponse | None:
+def _page(
+    reading: Reading, number: int, size: int, order: Params, left_out: cabc.Sequence[int]
+) -> StoreResponse | None:
     """Return a page of the collection; ``None`` past its end, where ``wp/v2`` answers 400."""
     try:
-        return reading.listing.numbered(number, reading.listing.page_size, order)
+        return reading.listing.numbered(number, size, order, left_out)
     except StoreRejectedError as exc:
         if number > 1 and exc.code == "rest_post_invalid_page_number":
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import collections.abc as cabc
+import contextlib
 import dataclasses
 import datetime as dt
 import itertools
@@ -11,7 +12,7 @@ import math
 import typing as t
 
 from ...db.models import Source
-from ...errors import StoreRejectedError
+from ...errors import ObjectUnreadableError, StoreRejectedError
 from ...woocommerce.listing import INCLUDE_AT_ONCE
 from ..cursor import Cursor, ListPosition
 from ..ledger.observation import Observation
@@ -138,6 +139,7 @@ def _absent(
 ) -> list[Observation]:
     """Note the known objects that a list lacks; read at their own address those never listed."""
     found = {seen.object_id for seen in shown}
+    found.update(map(str, reading.listing.unreadable.ids))
     lacking = [str(number) for number in asked if str(number) not in found]
     observations = []
     for object_id, known in reading.ledger.known(lacking).items():
@@ -153,7 +155,10 @@ def _absent(
 def _at_own_address(
     reading: Reading, followups: Followups, number: int, date: dt.datetime
 ) -> list[Observation]:
-    body = reading.listing.one(number)
+    try:
+        body = reading.listing.one(number)
+    except ObjectUnreadableError:
+        return []
     if not _is_there(reading, body) or reading.listing.without_role([number]):
         followups.gone.add(str(number))
         return []
@@ -193,9 +198,11 @@ def confirm(
     numbers = sorted(int(one) for one in missing)
     alone = [number for number in numbers if str(number) not in trashed]
     some = _spread(alone, max(EACH, math.isqrt(len(alone))))
-    bodies = {number: reading.listing.one(number) for number in some}
-    if any(_is_there(reading, body) for body in bodies.values()):
-        bodies |= {number: reading.listing.one(number) for number in alone if number not in bodies}
+    bodies = _bodies(reading, some)
+    if len(bodies) < len(some) or any(_is_there(reading, body) for body in bodies.values()):
+        bodies |= _bodies(reading, [number for number in alone if number not in some])
+    # An object that cannot be read is there.
+    numbers = [number for number in numbers if number not in reading.listing.unreadable]
     for start in range(0, len(numbers), IDS_AT_ONCE):
         asked = numbers[start : start + IDS_AT_ONCE]
         shown, date = reading.read_by_ids(asked)
@@ -203,7 +210,7 @@ def confirm(
         there = [number for number in asked if _is_there(reading, bodies.get(number))]
         without_role = reading.listing.without_role([one for one in there if str(one) not in found])
         for number in asked:
-            if str(number) in found:
+            if str(number) in found or number in reading.listing.unreadable:
                 continue
             body = bodies.get(number)
             if body is not None and number in there and number not in without_role:
@@ -212,6 +219,15 @@ def confirm(
                 shown.append(Observation(object_id=str(number), body=None, seen_at=date))
         yield batch_of(Source.COMPARE, cursor, shown, revision, date)
         revision = reading.ledger.revision
+
+
+def _bodies(reading: Reading, numbers: cabc.Sequence[int]) -> dict[int, dict[str, t.Any] | None]:
+    """Read objects at their own addresses; leave out those that cannot be read."""
+    bodies = {}
+    for number in numbers:
+        with contextlib.suppress(ObjectUnreadableError):
+            bodies[number] = reading.listing.one(number)
+    return bodies
 
 
 def _is_there(reading: Reading, body: cabc.Mapping[str, t.Any] | None) -> bool:

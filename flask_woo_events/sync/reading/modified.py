@@ -12,8 +12,10 @@ from ...values.dates import parse_store_date
 from ...woocommerce.listing import Fetch
 from ...woocommerce.paging import Page, walk
 from ..cursor import Cursor, ListPosition
+from ..ledger.lookup import DATED_AHEAD
 from ..ledger.observation import Observation, ObservationBatch
 from . import comparison, full, presence
+from .ahead import DatesAhead
 from .base import MAX_REQUESTS, Batch, Followups, Reading, batch_of, read_ahead
 
 #: How far behind the window the store's clock must be to count as set back.
@@ -98,43 +100,46 @@ def window(
     begin = start or wide_start(reading, cursor)
     greatest, poll_date = cursor.at, None
     shown: set[int] = set()
-    for fetch in reading.listing.windows(begin):
+    ahead = DatesAhead(reading.listing, cursor.memory)
+    for fetch in ahead.windows(begin):
         revision = reading.ledger.revision
         for page in window_pages(fetch, reading):
             date = reading.date_of(page.date)
             if poll_date is None and start is None:
-                better = _better_start(reading, cursor, begin, page, date)
+                better = better_start(reading, cursor, begin, page, date)
                 if better is not None:
                     yield from window(reading, cursor, followups, better)
                     return
             poll_date = poll_date or date
             shown.update(row["id"] for row in page.rows)
-            observations = _read_changed(reading, followups, page.rows)
+            observations = _read_changed(reading, followups, page.rows, ahead, date)
             dates = [modified for row in page.rows if (modified := _modified(row))]
             greatest = max([*dates, greatest or begin])
             if observations:
                 # The cursor stays: later pages of this window may hold older dates.
                 yield batch_of(Source.POLL, cursor, observations, revision, poll_date)
             revision = reading.ledger.revision
-    yield from _vanished(reading, cursor, followups, begin, shown, poll_date or reading.clock())
-    yield Batch(dataclasses.replace(cursor, at=greatest, polled_at=poll_date))
+    until = ahead.until or (poll_date or reading.clock()) + DATED_AHEAD
+    recent = reading.ledger.modified_between(begin, until, WIDE_ROWS)
+    absent = [number for number in recent if number not in shown]
+    yield from _vanished(reading, cursor, followups, absent, poll_date or reading.clock())
+    memory = ahead.remember(cursor.memory)
+    yield Batch(dataclasses.replace(cursor, at=greatest, polled_at=poll_date, memory=memory))
 
 
 def _vanished(
     reading: Reading,
     cursor: Cursor,
     followups: Followups,
-    begin: dt.datetime,
-    shown: cabc.Set[int],
+    absent: cabc.Sequence[int],
     poll_date: dt.datetime,
 ) -> cabc.Iterator[Batch]:
     """Read the objects that the window should show and does not: deleted, or dated back."""
-    recent = reading.ledger.modified_after(begin, WIDE_ROWS)
-    absent = [number for number in recent if number not in shown]
     if absent:
         revision = reading.ledger.revision
         observations = read_in_full(reading, absent)
         there = {int(seen.object_id) for seen in observations}
+        there.update(reading.listing.unreadable.ids)
         followups.gone.update(str(number) for number in absent if number not in there)
         yield batch_of(Source.POLL, cursor, observations, revision, poll_date)
 
@@ -148,7 +153,7 @@ def wide_start(reading: Reading, cursor: Cursor) -> dt.datetime:
     return (min(dates) if dates else reading.clock()) - reading.overlap
 
 
-def _better_start(
+def better_start(
     reading: Reading, cursor: Cursor, begin: dt.datetime, page: Page, date: dt.datetime
 ) -> dt.datetime | None:
     """Return where to begin instead if the first page shows that the window does not fit."""
@@ -174,13 +179,18 @@ def window_pages(fetch: Fetch, reading: Reading) -> cabc.Iterator[Page]:
 
 
 def _read_changed(
-    reading: Reading, followups: Followups, rows: cabc.Sequence[cabc.Mapping[str, t.Any]]
+    reading: Reading,
+    followups: Followups,
+    rows: cabc.Sequence[cabc.Mapping[str, t.Any]],
+    ahead: DatesAhead,
+    date: dt.datetime,
 ) -> list[Observation]:
     """Read in full what the ledger does not hold at the row's date; note trashed rows."""
     known = reading.ledger.known([str(row["id"]) for row in rows])
     wanted = []
     for row in rows:
-        before = known.get(str(row["id"]))
+        before, modified = known.get(str(row["id"])), _modified(row)
+        is_ahead = ahead.is_ahead(row["id"], modified, date)
         if row.get("status") == "trash":
             if before is not None and before.live:
                 followups.gone.add(str(row["id"]))
@@ -188,10 +198,14 @@ def _read_changed(
         elif (
             before is None
             or not before.live
-            or before.modified_at != _modified(row)
+            or before.modified_at != modified
             or before.held_at is not None
             or not before.settled
         ):
+            wanted.append(row["id"])
+            if is_ahead:
+                ahead.read_first(row["id"])
+        elif ahead.is_due_again(row["id"]):
             wanted.append(row["id"])
     return read_in_full(reading, wanted)
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 
-from ...errors import StoreAccessError, StoreGarbledError, StoreRejectedError
+from ...errors import (
+    StoreAccessError,
+    StoreFailedError,
+    StoreGarbledError,
+    StoreRejectedError,
+)
 from ...woocommerce.listing import INCLUDE_AT_ONCE
 from ..cursor import Cursor
 from .base import Followups, Reading
@@ -44,7 +49,7 @@ def check(reading: Reading, cursor: Cursor, followups: Followups) -> Cursor:
             kept = {"after": ids[-1]}
             if shown < len(ids):
                 followups.gone.update(map(str, _absent(reading, ids)))
-    except (StoreAccessError, StoreGarbledError, StoreRejectedError):
+    except (StoreAccessError, StoreFailedError, StoreGarbledError, StoreRejectedError):
         kept = {"refused_at": reading.clock().isoformat()}
     return dataclasses.replace(cursor, memory={**cursor.memory, "presence": kept})
 
@@ -72,4 +77,4 @@ def _absent(reading: Reading, ids: list[int]) -> set[int]:
     for start in range(0, len(ids), INCLUDE_AT_ONCE):
         answer = reading.listing.by_ids(ids[start : start + INCLUDE_AT_ONCE], "id")
         shown.update(row["id"] for row in answer.data)
-    return set(ids) - shown
+    return set(ids).difference(shown, reading.listing.unreadable.ids)

@@ -141,6 +141,7 @@ class HintProcessor(InstanceRun):
             return False
         finally:
             reports += [run.report for run in poll.runs if run.reading is not None]
+        poll.save_learned()
         if any(run.report.error for run in poll.runs):
             return False
         again = bool(gate.waiting) or any(run.recorder.older for run in poll.runs)

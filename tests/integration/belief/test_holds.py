@@ -11,7 +11,7 @@ from tests.integration.belief.conftest import Connect
 
 def _view(env: BeliefEnv) -> views.InstanceView:
     with env.database.read() as session:
-        return views.get(session, env.caller, env.instance_id)
+        return views.get(session, env.caller, env.instance_id, env.runtime.clock())
 
 
 def _kind(env: BeliefEnv) -> str | None:
@@ -41,7 +41,7 @@ def test_held_deletions(connect: Connect) -> None:
         "resources": [{"resource": "orders", "objects": 30, "eventType": "DELETED"}],
         "command": command,
     }
-    assert [one.fix for one in doctor_checks.of_hold(view)] == [command]
+    assert [one.fix for one in doctor_checks.of_problems(view)] == [command]
     assert _kinds(env) == ["hold"]
     env.poll(1)
     assert _kind(env) is None
@@ -69,7 +69,7 @@ def test_held_store(connect: Connect) -> None:
     assert {one.resource: one.objects for one in view.hold.resources} == {
         "orders": 12, "products": 6, "discounts": 3, "customers": 5,
     }  # fmt: skip
-    assert [one.fix for one in doctor_checks.of_hold(view)] == [view.hold.command]
+    assert [one.fix for one in doctor_checks.of_problems(view)] == [view.hold.command]
     env.poll()
     assert _kind(env) is None
     assert _kinds(env) == ["hold", "hold ended"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 
 from flask_woo_events.simulation.store.versions import VERSIONS, Version
@@ -179,6 +181,28 @@ def test_a_status_is_switched_off(connect: Connect, monkeypatch: pytest.MonkeyPa
     assert len(env.poll()) == 1
     assert env.errors == {}
     env.converge()
+
+
+@pytest.mark.parametrize("year", [1, 2, 1000, 1969, 2038, 9998, 9999])
+@pytest.mark.parametrize("at_first", [True, False], ids=["baseline", "later"])
+def test_dates_at_the_ends_of_the_calendar(connect: Connect, year: int, at_first: bool) -> None:
+    """An object with such a date stops no resource, and all later changes arrive."""
+    env = connect(resources=("orders", "products"), counts=(12, 6, 0, 0), baseline=not at_first)
+    first, *_, last = env.ids("orders")
+    date = dt.datetime(year, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
+    env.write("orders", first, modified=int(date.timestamp()))
+    if at_first:
+        # A date after the begin of the baseline counts as a change during it.
+        env.known = {("orders", str(first)): b"before"}
+        env.polls(2)
+        env.known = env.truth()
+    env.polls(2)
+    assert not env.errors
+    env.edit("orders", last)
+    env.write("orders", first, customer_note="changed")
+    env.polls(4)
+    assert not env.errors
+    assert env.known == env.truth()
 
 
 def test_reviews_of_a_renamed_product(connect: Connect) -> None:

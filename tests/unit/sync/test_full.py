@@ -26,6 +26,8 @@ from flask_woo_events.sync.reading.base import Batch, Followups, Reading
 from flask_woo_events.woocommerce import endpoints
 from flask_woo_events.woocommerce.client import StoreClient, StoreResponse
 from flask_woo_events.woocommerce.listing import Listing, read_filters
+from flask_woo_events.woocommerce.oddities import Oddities
+from flask_woo_events.woocommerce.row_limit import RowLimit
 
 NOW = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.UTC)
 PAGE = 10
@@ -52,6 +54,8 @@ class FakeStore:
     #: Ids that no list shows.
     hidden: set[str] = dataclasses.field(default_factory=set)
     requests: list[tuple[str, dict[str, t.Any]]] = dataclasses.field(default_factory=list)
+    row_limit: RowLimit = dataclasses.field(default_factory=RowLimit)
+    oddities: Oddities = dataclasses.field(default_factory=Oddities)
     random: random.Random = dataclasses.field(default_factory=lambda: random.Random(7))
 
     def get(self, path: str, params: dict[str, t.Any] | None = None) -> StoreResponse:
@@ -229,7 +233,10 @@ def test_an_order_by_id_that_ends() -> None:
 
 
 def test_other_errors_are_not_an_order() -> None:
-    """A missing route or a refused key fails the poll with the first request."""
+    """A missing route or a refused key fails the poll with the first request.
+
+    A server's error does so after three single rows were tried.
+    """
     for error in (StoreRejectedError("no", status=404), StoreAccessError("no", status=403)):
         env = Env(FakeStore(_rows(3, 1), orders=error))
         with pytest.raises(type(error)):
@@ -239,7 +246,7 @@ def test_other_errors_are_not_an_order() -> None:
     env.store.orders = StoreFailedError("no", status=500)
     with pytest.raises(StoreFailedError):
         env.poll()
-    assert len(env.store.requests) == 1
+    assert len(env.store.requests) == 4
 
 
 @pytest.mark.parametrize("item", ["yes", "no", StoreAccessError("no", status=403)])

@@ -14,6 +14,7 @@ from flask_woo_events.sync.reading import presence
 from flask_woo_events.sync.reading.base import Followups
 from flask_woo_events.woocommerce import endpoints
 from flask_woo_events.woocommerce.client import StoreResponse
+from flask_woo_events.woocommerce.unreadable import Unreadable
 
 NOW = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.UTC)
 
@@ -34,6 +35,7 @@ class Env:
     collection: endpoints.Collection = endpoints.named("customers")
     page_size: int = 100
     compare_pages: int = 1
+    unreadable: Unreadable = dataclasses.field(default_factory=Unreadable)
 
     @property
     def listing(self) -> t.Self:

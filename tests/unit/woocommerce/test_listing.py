@@ -17,6 +17,8 @@ from flask_woo_events.woocommerce.listing import (
     parse_version,
     read_filters,
 )
+from flask_woo_events.woocommerce.oddities import Oddities
+from flask_woo_events.woocommerce.row_limit import RowLimit
 
 LAST = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.UTC)
 NOW = LAST + dt.timedelta(minutes=15)
@@ -96,6 +98,8 @@ class RecordingClient:
     def __init__(self, data: object = ()) -> None:
         self.requests: list[tuple[str, dict[str, t.Any]]] = []
         self.data = data
+        self.row_limit = RowLimit()
+        self.oddities = Oddities()
 
     def get_list(self, path: str, params: dict[str, t.Any] | None = None) -> StoreResponse:
         """Return the data, as a list."""
@@ -106,14 +110,7 @@ class RecordingClient:
         self.requests.append((path, dict(params or {})))
         if isinstance(self.data, Exception):
             raise self.data
-        return t.cast(StoreResponse, _StubResponse(self.data))
-
-
-class _StubResponse:
-    status = 200
-
-    def __init__(self, data: object) -> None:
-        self.data = data
+        return StoreResponse(200, self.data, {}, None, None, None, 0.0, 0)
 
 
 def _listing(

@@ -1,0 +1,260 @@
+"""Problems: what makes an instance send less or later than it should, and what ends it."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import datetime as dt
+import typing as t
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from ..db.models import Arrival, Channel, Instance, Poller, PollerState, Subscription
+from ..values.wording import counted
+from ..woocommerce import oddities
+from . import holds, notices, pollers
+from .health import LATE_AFTER
+
+#: The member of a poller's memory that holds the details of oddities by code.
+ODDITIES = "oddities"
+#: How long a baseline may take before it is a problem, and a webhook may wait.
+BASELINE_AFTER, WEBHOOKS_AFTER = dt.timedelta(hours=1), dt.timedelta(minutes=10)
+#: Codes that have other notices, or that end by themselves so often that a notice would say little.
+_NOT_NOTED = ("held", "failing")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One problem of an instance, or of one of its resources."""
+
+    code: str
+    #: ``None``: it concerns all of them.
+    resource: str | None = None
+    #: When it was first seen, by our clock.
+    since: dt.datetime
+    text: str
+    #: What is late or missing while it lasts.
+    costs: str
+    #: What ends it.
+    ends: str
+    #: A command that helps; empty if there is none.
+    command: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.resource}: {self.text}" if self.resource else self.text
+
+    @property
+    def key(self) -> tuple[str, str | None]:
+        """What stays the same while the problem lasts."""
+        return self.code, self.resource
+
+
+@dataclasses.dataclass(frozen=True)
+class Changes:
+    """The problems that began and those that ended since they were last compared."""
+
+    instance_name: str
+    began: tuple[Problem, ...] = ()
+    ended: tuple[Problem, ...] = ()
+
+
+def of_instance(session: orm.Session, instance: Instance, now: dt.datetime) -> tuple[Problem, ...]:
+    """Return the problems of an instance now; a paused one has none."""
+    if instance.disabled or not instance.events_enabled:
+        return ()
+    selected = [one for one in pollers.of_instance(session, instance.id) if one.selected]
+    found = [
+        *_held(session, instance, selected),
+        *(problem for poller in selected for problem in _of_poller(poller, now)),
+        *_late(instance, now),
+        *_webhooks(session, instance, now),
+        *_callback(session, instance, now),
+    ]
+    known = {one.key: one.since for one in _read(instance.problems)}
+    return tuple(
+        dataclasses.replace(one, since=min(one.since, known.get(one.key, one.since)))
+        for one in found
+    )
+
+
+def compare(session: orm.Session, instance: Instance, now: dt.datetime) -> Changes:
+    """Keep the present problems of an instance; return which of them began, and which ended."""
+    before = {one.key: one for one in _read(instance.problems)}
+    # During a poll the row still says that it is due.
+    found = [one for one in of_instance(session, instance, now) if one.code != "late"]
+    kept = [_written(one) for one in found] or None
+    if kept != instance.problems:
+        instance.problems = kept
+    present = {one.key for one in found}
+    began = tuple(one for one in found if one.key not in before)
+    ended = tuple(one for key, one in before.items() if key not in present)
+    for ending, those in (("", began), (" ended", ended)):
+        for one in those:
+            if one.code not in _NOT_NOTED:
+                notices.add(instance, one.code + ending, str(one), now)
+    return Changes(instance.name, began, ended)
+
+
+def texts(instance: Instance) -> list[str]:
+    """Return the texts of an instance's problems as of its last poll."""
+    return [str(one) for one in _read(instance.problems)]
+
+
+def counts(session: orm.Session) -> dict[str, int]:
+    """Return how many problems all instances have, by code, as of their last polls."""
+    found: dict[str, int] = {}
+    query = sa.select(Instance.problems).where(
+        Instance.problems.is_not(None), Instance.events_enabled, sa.not_(Instance.disabled)
+    )
+    for kept in session.scalars(query):
+        for one in _read(kept):
+            found[one.code] = found.get(one.code, 0) + 1
+    return found
+
+
+def _read(kept: cabc.Sequence[cabc.Mapping[str, t.Any]] | None) -> cabc.Iterator[Problem]:
+    for one in kept or ():
+        yield Problem(**{**one, "since": dt.datetime.fromisoformat(one["since"])})
+
+
+def _written(problem: Problem) -> dict[str, t.Any]:
+    return dataclasses.asdict(problem) | {"since": problem.since.isoformat(timespec="seconds")}
+
+
+def _held(
+    session: orm.Session, instance: Instance, selected: cabc.Sequence[Poller]
+) -> cabc.Iterator[Problem]:
+    hold = holds.of_instance(session, instance, selected)
+    if hold is None:
+        return
+    deletions = hold.kind == "deletions"
+    yield Problem(
+        code="held",
+        since=hold.since,
+        text=hold.reason,
+        costs="These deletions are not sent; all other changes are."
+        if deletions
+        else "Nothing is sent; what happens meanwhile is sent afterwards.",
+        ends="A poll that shows the objects again, or a person who accepts that they are deleted."
+        if deletions
+        else "A poll that is answered by the known store, or a person who accepts this one.",
+        command=hold.command,
+    )
+
+
+def _of_poller(poller: Poller, now: dt.datetime) -> cabc.Iterator[Problem]:
+    number, name = poller.instance_id, poller.resource
+    if poller.state == PollerState.DISABLED:
+        yield Problem(
+            code="disabled",
+            resource=name,
+            since=now,
+            text=poller.error or "disabled after repeated failures",
+            costs="Nothing of this resource is sent. What happens meanwhile is sent afterwards.",
+            ends="A person who resumes it.",
+            command=f"flask woo instances resume {number}",
+        )
+    elif poller.failures:
+        when = f" (next attempt at {poller.retry_at:%Y-%m-%d %H:%M:%S})" if poller.retry_at else ""
+        yield Problem(
+            code="failing",
+            resource=name,
+            since=now,
+            text=f"{poller.error}{when}",
+            costs="Changes of this resource are sent late.",
+            ends="The next poll that succeeds.",
+            command=f"flask woo poll --once --instance {number} --resource '{name}'",
+        )
+    elif poller.state == PollerState.BASELINE and now - poller.created_at > BASELINE_AFTER:
+        yield Problem(
+            code="baseline",
+            resource=name,
+            since=poller.created_at,
+            text=f"the baseline has not ended; it has read {poller.baseline_offset} "
+            f"of {poller.baseline_total or 'an unknown number of'} objects",
+            costs="Deletions are not sent before its end; new and changed objects are.",
+            ends="A poll that reaches the end of the list.",
+        )
+    for code, detail in poller.memory.get(ODDITIES, {}).items():
+        # A later release may have left the code out.
+        if oddity := oddities.by_code(code):
+            yield Problem(
+                code=code,
+                resource=name,
+                since=now,
+                text=detail,
+                costs=oddity.costs,
+                ends=oddity.ends,
+            )
+
+
+def _late(instance: Instance, now: dt.datetime) -> cabc.Iterator[Problem]:
+    due, leased = instance.next_poll_at, instance.lease_until
+    if due is not None and due < now - LATE_AFTER and (leased is None or leased <= now):
+        yield Problem(
+            code="late",
+            since=due,
+            text=f"a poll is due since {due:%Y-%m-%d %H:%M} UTC, and no worker polls",
+            costs="Changes that polls find are sent late.",
+            ends="A running worker.",
+            command="flask woo poll",
+        )
+
+
+def _webhooks(session: orm.Session, instance: Instance, now: dt.datetime) -> cabc.Iterator[Problem]:
+    if instance.vendor_type != "webhook":
+        return
+    off = [one for one in instance.hooks if one.get("error") or one.get("status") != "active"]
+    if off:
+        topics = ", ".join(sorted(str(one.get("topic")) for one in off)[:5])
+        yield Problem(
+            code="webhooks-inactive",
+            since=now,
+            text=f"{counted(len(off), 'webhook')} at the store not active: {topics}",
+            costs="The changes that they report are sent after the next poll.",
+            ends="The regular check of the webhooks, which registers them again.",
+            command=f"flask woo webhooks register {instance.id}",
+        )
+    query = sa.select(sa.func.count(), sa.func.min(Arrival.received_at)).where(
+        Arrival.instance_id == instance.id, Arrival.received_at < now - WEBHOOKS_AFTER
+    )
+    count, oldest = session.execute(query).one()
+    if count:
+        yield Problem(
+            code="webhooks-waiting",
+            since=oldest,
+            text=f"{counted(count, 'webhook')} received before {now - WEBHOOKS_AFTER:%H:%M} UTC "
+            "not processed",
+            costs="The changes that they report are sent late.",
+            ends="A worker that can read the objects from the store.",
+            command="flask woo poll",
+        )
+
+
+def _callback(session: orm.Session, instance: Instance, now: dt.datetime) -> cabc.Iterator[Problem]:
+    query = sa.select(Subscription).where(
+        Subscription.instance_id == instance.id,
+        Subscription.current,
+        Subscription.channel == Channel.WEBHOOK,
+    )
+    redeliver = f"flask woo deliveries redeliver --instance {instance.id}"
+    for one in session.scalars(query):
+        if not one.active:
+            yield Problem(
+                code="callback-stopped",
+                since=one.failing_since or now,
+                text=f"deliveries to the callback are stopped: {one.reason}",
+                costs="Notifications are kept and not sent.",
+                ends="A person who redelivers them.",
+                command=redeliver,
+            )
+        elif one.held_until is not None and one.held_until > now:
+            yield Problem(
+                code="callback-failing",
+                since=one.failing_since or now,
+                text=f"the callback failed {counted(one.failures, 'time')} in a row",
+                costs="Notifications are sent late.",
+                ends=f"The next attempt that succeeds; it is due at {one.held_until:%H:%M:%S} UTC.",
+                command=redeliver,
+            )
