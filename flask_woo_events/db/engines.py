@@ -12,7 +12,7 @@ import weakref
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from .models import ENCODING
+from .base import ENCODING
 
 #: Seconds that a connection waits for SQLite's write lock.
 SQLITE_BUSY_SECONDS = 60

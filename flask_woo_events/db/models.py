@@ -2,71 +2,18 @@
 
 from __future__ import annotations
 
-import collections.abc as cabc
 import datetime as dt
 import enum
 import typing as t
 
 import sqlalchemy as sa
 from sqlalchemy import orm
-from sqlalchemy.dialects import mysql
 
-#: Prefix of our tables, by which :func:`include_name` keeps the application's migrations away.
-TABLE_PREFIX = "woo_"
-#: Attribute of a dialect whose database does not hold all characters: the codec of those it holds.
-ENCODING = "woo_encoding"
-
-
-class UtcDateTime(sa.types.TypeDecorator[dt.datetime]):
-    """A column of aware datetimes, stored as UTC without zone, with microseconds."""
-
-    impl = sa.DateTime
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[t.Any]:
-        if dialect.name in ("mysql", "mariadb"):
-            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
-        return dialect.type_descriptor(sa.DateTime())
-
-    def process_bind_param(
-        self, value: dt.datetime | None, dialect: sa.Dialect
-    ) -> dt.datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("only aware datetimes are stored")
-        return value.astimezone(dt.UTC).replace(tzinfo=None)
-
-    def process_result_value(
-        self, value: dt.datetime | None, dialect: sa.Dialect
-    ) -> dt.datetime | None:
-        return None if value is None else value.replace(tzinfo=dt.UTC)
-
-
-class OthersText(sa.types.TypeDecorator[str]):
-    """A column of text that stores, callbacks and handlers wrote, which may be anything.
-
-    What a database refuses is escaped: NUL, surrogates without their other half, and characters
-    that the database's encoding lacks. A longer text than MariaDB's ``TEXT`` holds is cut.
-    """
-
-    impl = sa.Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
-        if value is None:
-            return None
-        text = value[:10_000].replace("\0", "\\x00")
-        if text.isascii():
-            return text
-        codec = getattr(dialect, ENCODING, "utf-8")
-        return text.encode(codec, "backslashreplace").decode(codec)
-
-
-_BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-_LONG_BLOB = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
-_LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
-_OBJECT_ID = sa.String(190)  # ids of custom resources may be slugs; 190 fits a MariaDB index
+from .base import BIG, LONG_BLOB, LONG_TEXT, OBJECT_ID, OthersText, key, refers
+from .base import TABLE_PREFIX as TABLE_PREFIX
+from .base import Base as Base
+from .base import UtcDateTime as UtcDateTime
+from .base import include_name as include_name
 
 
 class PollerState(enum.StrEnum):
@@ -115,50 +62,11 @@ class DeliveryStatus(enum.StrEnum):
 UNSETTLED = (DeliveryStatus.CREATED, DeliveryStatus.RETRY, DeliveryStatus.QUEUED)
 
 
-class Base(orm.DeclarativeBase):
-    """The base of our tables, apart from the application's, so that neither migrates the other."""
-
-    metadata = sa.MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map: t.ClassVar[dict[t.Any, t.Any]] = {
-        dt.datetime: UtcDateTime(),
-        float: sa.Double(),
-        dict[str, t.Any]: sa.JSON(),
-        list[str]: sa.JSON(),
-        list[dict[str, t.Any]]: sa.JSON(),
-        list[dict[str, t.Any]] | None: sa.JSON(none_as_null=True),
-        list[str] | None: sa.JSON(none_as_null=True),
-        list[int] | None: sa.JSON(none_as_null=True),
-    }
-
-    @classmethod
-    def __table_cls__(cls, *args: t.Any, **options: t.Any) -> sa.Table:
-        """Return a table that compares text by its bytes, as SQLite and PostgreSQL do."""
-        for dialect in ("mysql", "mariadb"):
-            options[f"{dialect}_charset"] = "utf8mb4"
-            options[f"{dialect}_collate"] = "utf8mb4_nopad_bin"
-        return sa.Table(*args, **options)
-
-
-def _key() -> orm.MappedColumn[int]:
-    return orm.mapped_column(_BIG, primary_key=True, autoincrement=True)
-
-
-def _refers(target: str, *, index: bool = True) -> orm.MappedColumn[int]:
-    return orm.mapped_column(_BIG, sa.ForeignKey(target, ondelete="CASCADE"), index=index)
-
-
 class Organization(Base):
     """A tenant, to which all other rows belong."""
 
     __tablename__ = "woo_organization"
-    id: orm.Mapped[int] = _key()
+    id: orm.Mapped[int] = key()
     name: orm.Mapped[str] = orm.mapped_column(sa.String(190), unique=True)
     secret_hash: orm.Mapped[str] = orm.mapped_column(sa.String(64), unique=True)
     #: Account settings such as ``notification.webhook.failure.policy``; missing ones have defaults.
@@ -171,8 +79,8 @@ class User(Base):
 
     __tablename__ = "woo_user"
     __table_args__ = (sa.UniqueConstraint("organization_id", "name"),)
-    id: orm.Mapped[int] = _key()
-    organization_id: orm.Mapped[int] = _refers("woo_organization.id", index=False)
+    id: orm.Mapped[int] = key()
+    organization_id: orm.Mapped[int] = refers("woo_organization.id", index=False)
     name: orm.Mapped[str] = orm.mapped_column(sa.String(190))
     secret_hash: orm.Mapped[str] = orm.mapped_column(sa.String(64), unique=True)
     #: Signed-out sessions of the console whose cookies have not expired.
@@ -185,9 +93,9 @@ class Instance(Base):
 
     __tablename__ = "woo_instance"
     __table_args__ = (sa.Index("ix_woo_instance_due", "next_poll_at", "id"),)
-    id: orm.Mapped[int] = _key()
-    organization_id: orm.Mapped[int] = _refers("woo_organization.id")
-    user_id: orm.Mapped[int] = _refers("woo_user.id")
+    id: orm.Mapped[int] = key()
+    organization_id: orm.Mapped[int] = refers("woo_organization.id")
+    user_id: orm.Mapped[int] = refers("woo_user.id")
     name: orm.Mapped[str] = orm.mapped_column(sa.String(255))
     token_hash: orm.Mapped[str] = orm.mapped_column(sa.String(64), unique=True)
     tags: orm.Mapped[list[str]]
@@ -230,11 +138,11 @@ class Configuration(Base):
 
     __tablename__ = "woo_configuration"
     __table_args__ = (sa.UniqueConstraint("instance_id", "key"),)
-    id: orm.Mapped[int] = _key()
-    instance_id: orm.Mapped[int] = _refers("woo_instance.id", index=False)
+    id: orm.Mapped[int] = key()
+    instance_id: orm.Mapped[int] = refers("woo_instance.id", index=False)
     key: orm.Mapped[str] = orm.mapped_column(sa.String(190))
     #: Text as the API returns it; ciphertext when ``sealed``.
-    value: orm.Mapped[str] = orm.mapped_column(_LONG_TEXT)
+    value: orm.Mapped[str] = orm.mapped_column(LONG_TEXT)
     sealed: orm.Mapped[bool]
 
 
@@ -243,8 +151,8 @@ class Poller(Base):
 
     __tablename__ = "woo_poller"
     __table_args__ = (sa.UniqueConstraint("instance_id", "resource"),)
-    id: orm.Mapped[int] = _key()
-    instance_id: orm.Mapped[int] = _refers("woo_instance.id", index=False)
+    id: orm.Mapped[int] = key()
+    instance_id: orm.Mapped[int] = refers("woo_instance.id", index=False)
     #: The configuration's key, which becomes ``objectType``.
     resource: orm.Mapped[str] = orm.mapped_column(sa.String(190))
     #: The resource's block of ``event.poller.configuration``, normalised.
@@ -293,9 +201,9 @@ class Object(Base):
         {"sqlite_with_rowid": False},
     )
     poller_id: orm.Mapped[int] = orm.mapped_column(
-        _BIG, sa.ForeignKey("woo_poller.id", ondelete="CASCADE"), primary_key=True
+        BIG, sa.ForeignKey("woo_poller.id", ondelete="CASCADE"), primary_key=True
     )
-    object_id: orm.Mapped[str] = orm.mapped_column(_OBJECT_ID, primary_key=True)
+    object_id: orm.Mapped[str] = orm.mapped_column(OBJECT_ID, primary_key=True)
     #: The id as a number, if it is one: the order of stores' lists.
     number: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
     #: The id of the order or product that a refund or variation belongs to.
@@ -303,7 +211,7 @@ class Object(Base):
     live: orm.Mapped[bool]
     digest: orm.Mapped[bytes] = orm.mapped_column(sa.LargeBinary(16))
     #: Checksums of the top-level fields, for ``changedFields``.
-    fields: orm.Mapped[bytes] = orm.mapped_column(_LONG_BLOB)
+    fields: orm.Mapped[bytes] = orm.mapped_column(LONG_BLOB)
     modified_at: orm.Mapped[dt.datetime | None]
     #: Never changes, so that it distinguishes objects with one id in two stores.
     created_at: orm.Mapped[dt.datetime | None]
@@ -334,8 +242,8 @@ class Arrival(Base):
 
     __tablename__ = "woo_arrival"
     __table_args__ = (sa.Index("ix_woo_arrival_instance", "instance_id", "id"),)
-    id: orm.Mapped[int] = _key()
-    instance_id: orm.Mapped[int] = _refers("woo_instance.id", index=False)
+    id: orm.Mapped[int] = key()
+    instance_id: orm.Mapped[int] = refers("woo_instance.id", index=False)
     #: Topic of WooCommerce: ``order.updated``, ``action.woocommerce_delete_order``.
     topic: orm.Mapped[str] = orm.mapped_column(sa.String(190))
     #: The hub's name of the collection; null if the webhook names none.
@@ -352,7 +260,7 @@ class WebhookCoverage(Base):
 
     __tablename__ = "woo_tally"
     instance_id: orm.Mapped[int] = orm.mapped_column(
-        _BIG, sa.ForeignKey("woo_instance.id", ondelete="CASCADE"), primary_key=True
+        BIG, sa.ForeignKey("woo_instance.id", ondelete="CASCADE"), primary_key=True
     )
     resource: orm.Mapped[str] = orm.mapped_column(sa.String(190), primary_key=True)
     #: Changes that a webhook reported first.
@@ -373,7 +281,7 @@ class Usage(Base):
 
     __tablename__ = "woo_usage"
     instance_id: orm.Mapped[int] = orm.mapped_column(
-        _BIG, sa.ForeignKey("woo_instance.id", ondelete="CASCADE"), primary_key=True
+        BIG, sa.ForeignKey("woo_instance.id", ondelete="CASCADE"), primary_key=True
     )
     #: Begin of the hour, by our own clock.
     hour: orm.Mapped[dt.datetime] = orm.mapped_column(primary_key=True, index=True)
@@ -388,16 +296,16 @@ class Connection(Base):
     """A store that is being connected by WooCommerce's own approval of keys."""
 
     __tablename__ = "woo_connection"
-    id: orm.Mapped[int] = _key()
-    organization_id: orm.Mapped[int] = _refers("woo_organization.id")
-    user_id: orm.Mapped[int] = _refers("woo_user.id")
+    id: orm.Mapped[int] = key()
+    organization_id: orm.Mapped[int] = refers("woo_organization.id")
+    user_id: orm.Mapped[int] = refers("woo_user.id")
     #: Hash of the random state that passes through the store.
     state_hash: orm.Mapped[str] = orm.mapped_column(sa.String(64), unique=True)
     store_url: orm.Mapped[str] = orm.mapped_column(sa.Text)
     #: The request for the instance, without the keys; encrypted, since it may hold secrets.
-    request: orm.Mapped[str] = orm.mapped_column(_LONG_TEXT)
+    request: orm.Mapped[str] = orm.mapped_column(LONG_TEXT)
     #: The connected instance; null while the store has not answered.
-    instance_id: orm.Mapped[int | None] = orm.mapped_column(_BIG)
+    instance_id: orm.Mapped[int | None] = orm.mapped_column(BIG)
     #: Message of a failure.
     error: orm.Mapped[str | None] = orm.mapped_column(OthersText)
     created_at: orm.Mapped[dt.datetime]
@@ -412,12 +320,12 @@ class StoredEvent(Base):
         sa.Index("ix_woo_event_object", "poller_id", "object_id", "version"),
         sa.Index("ix_woo_event_instance", "instance_id", "id"),
     )
-    id: orm.Mapped[int] = _key()
-    instance_id: orm.Mapped[int] = _refers("woo_instance.id", index=False)
-    poller_id: orm.Mapped[int] = _refers("woo_poller.id", index=False)
-    notification_id: orm.Mapped[int] = _refers("woo_notification.id")
+    id: orm.Mapped[int] = key()
+    instance_id: orm.Mapped[int] = refers("woo_instance.id", index=False)
+    poller_id: orm.Mapped[int] = refers("woo_poller.id", index=False)
+    notification_id: orm.Mapped[int] = refers("woo_notification.id")
     resource: orm.Mapped[str] = orm.mapped_column(sa.String(190))
-    object_id: orm.Mapped[str] = orm.mapped_column(_OBJECT_ID)
+    object_id: orm.Mapped[str] = orm.mapped_column(OBJECT_ID)
     version: orm.Mapped[int]
     event_type: orm.Mapped[str] = orm.mapped_column(sa.String(16))
     #: The object's own date of the change, if it has one.
@@ -426,7 +334,7 @@ class StoredEvent(Base):
     source: orm.Mapped[str] = orm.mapped_column(sa.String(16))
     changed_fields: orm.Mapped[list[str] | None]
     #: The object's JSON as the store returned it.
-    body: orm.Mapped[bytes] = orm.mapped_column(_LONG_BLOB)
+    body: orm.Mapped[bytes] = orm.mapped_column(LONG_BLOB)
     created_at: orm.Mapped[dt.datetime]
 
 
@@ -435,9 +343,9 @@ class Notification(Base):
 
     __tablename__ = "woo_notification"
     __table_args__ = (sa.Index("ix_woo_notification_instance", "instance_id", "id"),)
-    id: orm.Mapped[int] = _key()
-    instance_id: orm.Mapped[int] = _refers("woo_instance.id", index=False)
-    poller_id: orm.Mapped[int] = _refers("woo_poller.id")
+    id: orm.Mapped[int] = key()
+    instance_id: orm.Mapped[int] = refers("woo_instance.id", index=False)
+    poller_id: orm.Mapped[int] = refers("woo_poller.id")
     #: ``message.eventId``: 20 characters, unique.
     event_id: orm.Mapped[str] = orm.mapped_column(sa.String(20), unique=True)
     resource: orm.Mapped[str] = orm.mapped_column(sa.String(190))
@@ -452,8 +360,8 @@ class Subscription(Base):
     """A receiver of an instance's notifications."""
 
     __tablename__ = "woo_subscription"
-    id: orm.Mapped[int] = _key()
-    instance_id: orm.Mapped[int] = _refers("woo_instance.id")
+    id: orm.Mapped[int] = key()
+    instance_id: orm.Mapped[int] = refers("woo_instance.id")
     channel: orm.Mapped[str] = orm.mapped_column(sa.String(16), default=Channel.WEBHOOK)
     #: The callback's URL, or the handler's name.
     url: orm.Mapped[str] = orm.mapped_column(sa.Text)
@@ -488,9 +396,9 @@ class Delivery(Base):
         ),
         sa.UniqueConstraint("notification_id", "subscription_id"),
     )
-    id: orm.Mapped[int] = _key()
-    notification_id: orm.Mapped[int] = _refers("woo_notification.id", index=False)
-    subscription_id: orm.Mapped[int] = _refers("woo_subscription.id", index=False)
+    id: orm.Mapped[int] = key()
+    notification_id: orm.Mapped[int] = refers("woo_notification.id", index=False)
+    subscription_id: orm.Mapped[int] = refers("woo_subscription.id", index=False)
     status: orm.Mapped[str] = orm.mapped_column(sa.String(16))
     attempts: orm.Mapped[int] = orm.mapped_column(default=0)
     #: When it is due; null if only an operator may send it.
@@ -510,10 +418,10 @@ class Wait(Base):
 
     __tablename__ = "woo_wait"
     delivery_id: orm.Mapped[int] = orm.mapped_column(
-        _BIG, sa.ForeignKey("woo_delivery.id", ondelete="CASCADE"), primary_key=True
+        BIG, sa.ForeignKey("woo_delivery.id", ondelete="CASCADE"), primary_key=True
     )
     after_id: orm.Mapped[int] = orm.mapped_column(
-        _BIG, sa.ForeignKey("woo_delivery.id", ondelete="CASCADE"), primary_key=True, index=True
+        BIG, sa.ForeignKey("woo_delivery.id", ondelete="CASCADE"), primary_key=True, index=True
     )
 
 
@@ -521,8 +429,8 @@ class Attempt(Base):
     """One attempt of a delivery and its result."""
 
     __tablename__ = "woo_attempt"
-    id: orm.Mapped[int] = _key()
-    delivery_id: orm.Mapped[int] = _refers("woo_delivery.id")
+    id: orm.Mapped[int] = key()
+    delivery_id: orm.Mapped[int] = refers("woo_delivery.id")
     at: orm.Mapped[dt.datetime]
     seconds: orm.Mapped[float]
     #: HTTP status; null without an answer.
@@ -536,17 +444,3 @@ for _table in Base.metadata.sorted_tables:
     if _table.autoincrement_column is not None:
         # Otherwise SQLite would assign the id of the last row again once it is deleted.
         _table.dialect_options["sqlite"]["autoincrement"] = True
-
-
-def include_name(name: str | None, type_: str, parent_names: cabc.Mapping[str, str | None]) -> bool:
-    """Return whether the application's Alembic may handle a database object.
-
-    It leaves out the extension's tables. Pass it to Flask-Migrate as
-    ``Migrate(app, db, include_name=flask_woo_events.include_name)``; without it the
-    application's autogenerate writes ``drop_table`` for each of them.
-
-    :param name: name of the object.
-    :param type_: its kind, for example ``table``.
-    :param parent_names: names of its schema and table, which are not used.
-    """
-    return not (type_ == "table" and name is not None and name.startswith(TABLE_PREFIX))

@@ -11,9 +11,9 @@ import typing as t
 import sqlalchemy as sa
 
 from ..errors import SchemaError
+from .base import UtcDateTime
 from .clock import DatabaseClock
 from .engines import is_in_memory
-from .models import UtcDateTime
 
 if t.TYPE_CHECKING:
     import alembic.config
