@@ -163,6 +163,7 @@ class PollSession:
             elif run.collection.orders_by_id:
                 yield from missing.read(reading, run.recorder.cursor, run.followups)
                 yield from self._unlisted(run, reading)
+            if reading.by_parent or reading.can_include:
                 yield from unstable.read(reading, run.recorder.cursor, run.recorder.suspects)
 
     def check(

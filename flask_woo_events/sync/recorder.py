@@ -80,7 +80,7 @@ class PollRecorder:
         self.events = 0
         #: Ids of objects for which an event was emitted.
         self.changed: set[str] = set()
-        #: Objects whose only changed field is one that WooCommerce does not document, by field.
+        #: Objects of which only fields changed that WooCommerce does not document, by field.
         self.suspects: dict[str, list[str]] = {}
         #: Live objects of the ledger that the store showed as they are known.
         self.matched = 0
@@ -180,8 +180,8 @@ class PollRecorder:
         self.older += len(recorded.older)
         self.changed.update(recorded.emitted)
         for object_id, fields in recorded.fields.items():
-            if len(fields) == 1 and fields[0] not in DOCUMENTED:
-                self.suspects.setdefault(fields[0], []).append(object_id)
+            for name in fields if DOCUMENTED.isdisjoint(fields) else ():
+                self.suspects.setdefault(name, []).append(object_id)
         self._ledger.changed(recorded.revision, lists_all="unlisted" not in self.notes)
 
     def hold(self, object_ids: cabc.Collection[str], reason: str, now: dt.datetime) -> None:

@@ -365,15 +365,17 @@ class Listing:
         return wanted not in ("", "all") and str(body.get(field)) not in wanted.split(",")
 
     def without_role(self, ids: cabc.Sequence[int]) -> set[int]:
-        """Return those of these users, which the list lacks, that exist without the polled role.
+        """Return those of these users that exist without the polled role.
 
-        The address of a user without any role shows ``customer`` (WooCommerce 8.0 and 11.0).
+        The address of a user without any role shows ``customer`` (WooCommerce 8.0 and 11.0). A
+        longer list may lack a user because a plugin has cut it off, so it is asked once more.
         """
         role = self._filters.params.get("role", "customer")
         if self.collection.hub_name != "customers" or role == "all" or not ids:
             return set()
         params: Params = {"role": "all", "_fields": "id"}
-        return {row["id"] for row in self._named(_BY_ID | params, ids).data} & set(ids)
+        users = {row["id"] for row in self._named(_BY_ID | params, ids).data} & set(ids)
+        return users - {row["id"] for row in self.by_ids(sorted(users), "id").data}
 
     @property
     def is_filtered(self) -> bool:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
+import dataclasses
 import pathlib
 import shutil
 import typing as t
 
+import orjson
 import pytest
 
 from flask_woo_events.db.models import Instance, PollerState
-from flask_woo_events.simulation.store.lies import Lie
+from flask_woo_events.simulation.store.lies import Asked, Lie
 from flask_woo_events.simulation.store.manners import (
     CappedPages,
     FailingTotals,
     FailsAbove,
+    Manner,
     RefusedPages,
     RefusedStatus,
     UnreadableRows,
 )
+from flask_woo_events.simulation.store.responses import SimulatedResponse
+from flask_woo_events.simulation.store.routes import Routes
 from tests.integration.host_app import runtime_of
 from tests.integration.store_to_callback import Event, OwnClock, StoreToCallback, open_env
 
@@ -398,3 +403,27 @@ def test_order_whose_notes_fail(make_env: Make) -> None:
     late = {one for one in env.arrivals() if one[0] == "orders-comments"}
     assert late and all(one[2] == "CREATED" for one in late)
     assert env.arrivals() == set()
+
+
+class _LeftOut(Manner):
+    """Lists of more than two customers lack one of them."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def spoil(self, live: Routes, asked: Asked, given: SimulatedResponse) -> SimulatedResponse:
+        """Return the list without it."""
+        rows = orjson.loads(given.body)
+        if asked.listed != "customers" or len(rows) <= 2:
+            return given
+        kept = [row for row in rows if row["id"] != self._number]
+        return dataclasses.replace(given, body=orjson.dumps(kept))
+
+
+def test_customer_that_one_list_lacks(make_env: Make) -> None:
+    """A customer that a shortened list lacks is not one without the polled role."""
+    env = make_env(counts=(3, 6, 3, 30))
+    env.store.lies.begin(_LeftOut(list(env.store.truth("customers"))[10]))
+    for _ in range(3):
+        assert env.arrivals() == set()
+    assert _is_well(env)

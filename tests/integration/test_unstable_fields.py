@@ -10,7 +10,9 @@ import typing as t
 
 import pytest
 
+from flask_woo_events.simulation.store.manners import UnstableFields
 from flask_woo_events.simulation.store.unstable_fields import UnstableField
+from flask_woo_events.worker.worker import Worker
 from tests.integration.host_app import runtime_of
 from tests.integration.store_to_callback import Event, OwnClock, StoreToCallback, open_env
 
@@ -110,3 +112,39 @@ def test_ignored_fields_of_the_configuration(env: StoreToCallback, own_clock: Ow
 def test_fields_that_cannot_be_ignored(env: StoreToCallback, name: str) -> None:
     """Identity and deletion depend on them, and only top-level fields can be left out."""
     assert _configure(env, ignoredFields=[name]) == 400
+
+
+def test_two_fields_that_differ_at_each_read(env: StoreToCallback, own_clock: OwnClock) -> None:
+    """Two plugins that each add such a field hide neither of them."""
+    env.store.lies.begin(UnstableFields())
+    for _ in range(4):
+        assert _later(env, own_clock) == _updated(env)
+    assert _later(env, own_clock) == set()
+    assert set(env.poller("products").memory["ignored"]) == set(UnstableFields.NAMES)
+
+
+@pytest.mark.parametrize("version", ["5.9", "11.0"])
+def test_unstable_fields_of_children(
+    tmp_path: pathlib.Path, tables: pathlib.Path, version: str
+) -> None:
+    """They are found in variations, of which one poll reads only some, and in few objects."""
+    shutil.copy(tables, tmp_path / "host.sqlite3")
+    blocks = {name: {"url": f"/hubs/ecommerce/{name}"} for name in ("products", "variations")}
+    with contextlib.ExitStack() as stack:
+        env = open_env(version, tmp_path, stack, counts=(0, 1, 0, 1), resources=blocks)
+        clock = OwnClock(runtime_of(env.app))
+        attribute = {"name": "Size", "options": ["a", "b"], "variation": True}
+        product = {"name": "V", "type": "variable", "attributes": [attribute]}
+        for _ in range(2):
+            number = env.rest("POST", "products", **product)["id"]
+            env.rest("POST", f"products/{number}/variations", regular_price="5")
+        env.arrivals()
+        env.store.lies.begin(UnstableFields())
+        for _ in range(6):
+            env.store.clock.advance(HOUR)
+            clock.advance(seconds=HOUR)
+            env.poll()
+        for name in blocks:
+            assert set(env.poller(name).memory["ignored"]) == set(UnstableFields.NAMES)
+        Worker(runtime_of(env.app)).deliver_once()
+        assert _later(env, clock) == set()
