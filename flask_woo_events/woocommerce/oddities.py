@@ -86,13 +86,6 @@ DATED_AHEAD = Oddity(
     ends="Saving the objects in WooCommerce, which sets their date.",
 )
 
-#: Objects that webhooks name and that the store cannot show, while it shows others.
-UNREADABLE_HINTS = Oddity(
-    "unreadable-hints",
-    costs="Changes of these objects are not sent.",
-    ends="A successful attempt to read each of them; the pause before the next one grows.",
-)
-
 #: Fields of extensions that differ each time an object is read.
 UNSTABLE_FIELDS = Oddity(
     "unstable-fields",
