@@ -108,3 +108,30 @@ def test_webhooks_of_an_unreadable_order(make_env: Make, interval: int) -> None:
         clock.advance(minutes=30)
         assert env.hooks() == changed and _codes(env) == set()
     assert sent == ["webhooks-waiting began", "webhooks-waiting ended"]
+
+
+@pytest.mark.parametrize(
+    ("lie", "code"),
+    [
+        (manners.TextAround(after=manners.TextAround.AFTER[1]), "text-around-json"),
+        (manners.TextAround(manners.TextAround.BEFORE[1]), "database-error"),
+        (manners.ForcedOrder(), "forced-order"),
+        (manners.CachedAnswers(3600.0), "cached-answers"),
+        (manners.RefusedStatus(), "order-statuses-refused"),
+        (manners.FailingTotals(), "order-statuses-unknown"),
+    ],
+)
+def test_every_problem_has_a_text(make_env: Make, lie: Lie, code: str) -> None:
+    """It says what was seen, for the line in the log and the pages."""
+    env = make_env()
+    env.store.lies.begin(lie)
+    for _ in range(3):
+        env.store.clock.advance(3601.0)
+        OwnClock(runtime_of(env.app)).advance(hours=2)
+        env.poll()
+        env.poll()
+        if code in _codes(env):
+            break
+    found = env.api.call("GET", f"/instances/{env.instance_id}").json["problems"]
+    assert code in {one["code"] for one in found}
+    assert all(len(one["text"]) > 3 for one in found)
