@@ -237,6 +237,10 @@ class Object(Base):
     held_at: orm.Mapped[dt.datetime | None]
 
 
+#: The beginning of the topics of arrivals that wait since what they name could not be read.
+WAITING_TOPICS = "waits."
+
+
 class Arrival(Base):
     """A received webhook until it is processed: which object to read, never its content."""
 

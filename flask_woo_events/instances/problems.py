@@ -10,7 +10,15 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import Arrival, Channel, Instance, Poller, PollerState, Subscription
+from ..db.models import (
+    WAITING_TOPICS,
+    Arrival,
+    Channel,
+    Instance,
+    Poller,
+    PollerState,
+    Subscription,
+)
 from ..values.wording import counted
 from ..woocommerce import oddities
 from . import holds, notices, pollers
@@ -216,16 +224,19 @@ def _webhooks(session: orm.Session, instance: Instance, now: dt.datetime) -> cab
             ends="The regular check of the webhooks, which registers them again.",
             command=f"flask woo webhooks register {instance.id}",
         )
+    late = Arrival.received_at < now - WEBHOOKS_AFTER
     query = sa.select(sa.func.count(), sa.func.min(Arrival.received_at)).where(
-        Arrival.instance_id == instance.id, Arrival.received_at < now - WEBHOOKS_AFTER
+        Arrival.instance_id == instance.id,
+        sa.or_(late, Arrival.topic.startswith(WAITING_TOPICS)),
     )
     count, oldest = session.execute(query).one()
     if count:
         yield Problem(
             code="webhooks-waiting",
-            since=oldest,
-            text=f"{counted(count, 'webhook')} received before {now - WEBHOOKS_AFTER:%H:%M} UTC "
-            "not processed",
+            # What could not be read has the date of its next attempt.
+            since=min(oldest, now),
+            text=f"{counted(count, 'webhook')} not processed: received before "
+            f"{now - WEBHOOKS_AFTER:%H:%M} UTC, or of objects that cannot be read",
             costs="The changes that they report are sent late.",
             ends="A worker that can read the objects from the store.",
             command="flask woo poll",

@@ -20,7 +20,13 @@ from ..instances import notices
 from ..instances.holds import MISSING
 from ..instances.problems import ODDITIES
 from ..woocommerce.documented_fields import DOCUMENTED
-from ..woocommerce.oddities import BODY_TRUNCATED, NOT_RECORDED, Oddity, by_code
+from ..woocommerce.oddities import (
+    BODY_TRUNCATED,
+    NOT_RECORDED,
+    UNREADABLE_OBJECTS,
+    Oddity,
+    by_code,
+)
 from ..woocommerce.unreadable import Unreadable
 from . import refusals
 from .belief import REVERSED_WITHIN
@@ -206,12 +212,15 @@ class PollRecorder:
             self.transact(lambda session: self._notice(session, "hold ended", text, now))
 
     def keep_oddities(self, found: cabc.Mapping[Oddity, str], *, complete: bool) -> None:
-        """Keep what was odd about the store's answers in this run.
+        """Keep what was odd about the store's answers in this run, and what cannot be read now.
 
         :param complete: the whole resource was read, so earlier oddities have ended.
         """
         kept = {} if complete else dict(self.notes.get(ODDITIES, {}))
         kept |= {oddity.code: detail for oddity, detail in found.items()}
+        objects, parents = self.unreadable.ids, self.unreadable_parents.ids
+        if unreadable := [*map(str, objects), *(f"those of {number}" for number in parents)]:
+            kept[UNREADABLE_OBJECTS.code] = f"{self.stream.resource} {', '.join(unreadable)}"
         self.notes.pop(ODDITIES, None)
         if kept:
             self.notes[ODDITIES] = kept

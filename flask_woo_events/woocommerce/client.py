@@ -48,7 +48,7 @@ from .addresses import (
 )
 from .authentication import AuthKind, credential, kinds_of
 from .oauth import Pairs, sign
-from .oddities import CACHED, DATABASE_ERROR, Oddities
+from .oddities import CACHED, DATABASE_ERROR, QUERY_FAILED, Oddities
 from .responses import StoreResponse, read_answer
 from .row_limit import RowLimit
 
@@ -387,7 +387,7 @@ class StoreClient:
             )
         except StoreError as exc:
             if exc.doubtful:
-                self.oddities.add(DATABASE_ERROR)
+                self.oddities.add(DATABASE_ERROR, QUERY_FAILED)
                 self.doubtful = True
             raise
 

@@ -44,7 +44,7 @@ class Oddities:
     def __init__(self) -> None:
         self._found: dict[Oddity, str] = {}
 
-    def add(self, oddity: Oddity, detail: str = "") -> None:
+    def add(self, oddity: Oddity, detail: str) -> None:
         """Add an oddity.
 
         :param detail: what exactly, a sentence without a customer's data; the last one counts.
@@ -86,13 +86,6 @@ DATED_AHEAD = Oddity(
     ends="Saving the objects in WooCommerce, which sets their date.",
 )
 
-#: Objects that webhooks name and that the store cannot show, while it shows others.
-UNREADABLE_HINTS = Oddity(
-    "unreadable-hints",
-    costs="Changes of these objects are not sent.",
-    ends="A successful attempt to read each of them; the pause before the next one grows.",
-)
-
 #: Fields of extensions that differ each time an object is read.
 UNSTABLE_FIELDS = Oddity(
     "unstable-fields",
@@ -109,6 +102,8 @@ DATABASE_ERROR = Oddity(
     costs="No deletions are sent: objects may be missing because a query of the store failed.",
     ends="Repair the table that WordPress names in the answer of /wp-json/wc/v3/orders.",
 )
+#: The detail of such errors.
+QUERY_FAILED = "an answer says that a query of the store's database failed"
 STATUS_IN_BODY = Oddity(
     "status-in-body",
     costs="Nothing: errors with the status of a success are recognized by their body.",

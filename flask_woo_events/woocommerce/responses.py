@@ -26,6 +26,7 @@ from . import firewalls
 from .json_text import LOOK, JsonText, parse_json
 from .oddities import (
     DATABASE_ERROR,
+    QUERY_FAILED,
     STATUS_CONTRADICTS_BODY,
     STATUS_IN_BODY,
     TEXT_AROUND_JSON,
@@ -108,7 +109,10 @@ def read_answer(
         oddities.add(STATUS_CONTRADICTS_BODY, f"{exchange.status} with the objects asked for")
         found = data
     if found.around:
-        oddities.add(DATABASE_ERROR if found.database_failed else TEXT_AROUND_JSON)
+        if found.database_failed:
+            oddities.add(DATABASE_ERROR, QUERY_FAILED)
+        else:
+            oddities.add(TEXT_AROUND_JSON, "text before or after the JSON")
     return StoreResponse(
         status=exchange.status,
         data=found.data,

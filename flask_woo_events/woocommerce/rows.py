@@ -123,6 +123,7 @@ class RowReader:
         for place in found.places:
             if not again:
                 self._add(left[place])
+        self._note_limit(len(left))
         return found.merged
 
     def check_up(self, exc: TransportError) -> None:
@@ -170,14 +171,15 @@ class RowReader:
 
     def _list(self, params: Params) -> StoreResponse:
         answer = self._client.get_list(self._path, params)
-        limit, oddities = self._client.row_limit, self._client.oddities
-        limit.worked(len(answer.data))
-        if limit.rows is not None and limit.rows < self._most:
-            oddities.add(SMALL_PAGES, f"{limit.rows} rows in one answer")
-        if len(self._unreadable):
-            numbers = ", ".join(map(str, self._unreadable.ids))
-            oddities.add(UNREADABLE_OBJECTS, f"{self._path}: {numbers}")
+        self._client.row_limit.worked(len(answer.data))
+        self._note_limit(len(answer.data) + 1 if answer.total is None else answer.total)
         return answer
+
+    def _note_limit(self, rows: int) -> None:
+        """Note that reading this many rows takes more requests than usual, if that is so."""
+        limit = self._client.row_limit.rows
+        if limit is not None and limit < min(self._most, rows):
+            self._client.oddities.add(SMALL_PAGES, f"{limit} rows in one answer")
 
     def _range(
         self,

@@ -68,7 +68,7 @@ def _is_unordered(reading: Reading, cursor: Cursor) -> bool:
 
 def _read_whole(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iterator[Batch]:
     """Read a resource whole, because the store puts its lists in an order of its own."""
-    reading.listing.client.oddities.add(FORCED_ORDER, reading.stream.resource)
+    reading.listing.client.oddities.add(FORCED_ORDER, "lists not in the order of ids")
     for batch in full.read(reading, cursor, followups):
         # A later poll may read by id again, from the last known change.
         at = cursor.at or batch.cursor.at

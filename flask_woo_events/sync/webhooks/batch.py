@@ -91,6 +91,16 @@ class HintBatch:
             )
             self._wait(run, [one], self._next(failures, failure), failures, resource=False)
 
+    def set_unreadable_apart(self, runs: cabc.Iterable[ResourceRun]) -> None:
+        """Have the objects that the store fails to show wait, each for itself."""
+        for run in runs:
+            waits = {one.named for one in self.waiting if one.collection == run.collection.hub_name}
+            objects, parents = run.recorder.unreadable, run.recorder.unreadable_parents
+            for one in self._named[run.stream.poller_id]:
+                kept, number = (objects, one.object_id) if one.object_id else (parents, one.parent)
+                if number is not None and number in kept and one not in waits:
+                    self.set_apart(run, [one], None)
+
     def set_failed_apart(self, runs: cabc.Iterable[ResourceRun]) -> None:
         """Have what the resources that failed were asked wait for them."""
         for run in runs:

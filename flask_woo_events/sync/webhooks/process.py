@@ -17,7 +17,6 @@ from ...db.models import Instance, PollerState, Source
 from ...errors import AnotherStoreError, SecretError, StoreError
 from ...events import webhook_coverage
 from ...runtime import Runtime
-from ...woocommerce import oddities
 from ...woocommerce.webhooks import GONE_BELOW
 from .. import hint_routing, usage
 from ..backoff import retry_delay
@@ -150,6 +149,7 @@ class HintProcessor(InstanceRun):
             self._postpone(lease.instance_id, t.cast(Exception, failed[0].failure), poll.interval)
             return False
         batch.set_failed_apart(failed)
+        batch.set_unreadable_apart(poll.runs)
         again = bool(gate.waiting) or any(run.recorder.older for run in poll.runs)
         poll_soon = again or _needs_poll(poll, pending.hints)
         goes_on = self._finish(lease, poll, batch, poll_soon=poll_soon)
@@ -208,8 +208,6 @@ class HintProcessor(InstanceRun):
         batch.set_apart(run, alone, failure)
         if alone:
             what = f"{len(alone)} of {run.stream.resource}"
-            poll.client.oddities.add(oddities.UNREADABLE_HINTS, what)
-            run.oddities |= poll.client.oddities.take()
             extra = {"action": "settle", "instance": poll.lease.instance_id}
             _log.warning(
                 "webhooks of instance %d wait: %s cannot be read: %s",

@@ -11,13 +11,14 @@ import dataclasses
 import datetime as dt
 import typing as t
 
+from ...db.models import WAITING_TOPICS
 from ..hint import Hint
 from ..reading.base import Followups
 
 #: Objects of one batch that are found to be unreadable one by one; the rest wait with them.
 MAX_ALONE = 20
 #: The beginning of the topics of all that wait, and of what waits because its resource fails.
-PREFIX = "waits."
+PREFIX = WAITING_TOPICS
 RESOURCE, OBJECT = f"{PREFIX}resource.", f"{PREFIX}object."
 
 Part = t.TypeVar("Part")
