@@ -120,7 +120,8 @@ def test_unreadable_row_costs_little(make_env: Make) -> None:
     assert _requests(env) == usual
     clock.advance(hours=1)
     env.store.clock.advance(3600)
-    assert _requests(env) <= usual + 6
+    # Four for the trial; the others are made once an hour, or because the clocks were moved.
+    assert _requests(env) <= usual + 4 + 3
 
 
 @pytest.mark.parametrize("light", [False, True])
