@@ -128,6 +128,11 @@ class PollRecorder:
         return self.unreadable.ids
 
     @property
+    def retries(self) -> bool:
+        """Whether an object that could not be read is to be tried again now."""
+        return bool(self.unreadable.due(1) or self.unreadable_parents.due(1))
+
+    @property
     def has_learned(self) -> bool:
         """Whether other objects are unreadable than the stored cursor says."""
         memory = self.cursor.memory
