@@ -251,7 +251,9 @@ class StoreClient:
         except (StoreRejectedError, StoreGarbledError) as exc:
             # A place that was right before may be no route of WordPress by now.
             lost = not exc.code or (exc.code == "rest_no_route" and self.rest != REST)
-            if self._searched or not lost or exc.status not in (200, 404):
+            # After a 200 a write may have been done.
+            tried_in_vain = exc.status == 404 or (exc.status == 200 and method in ("GET", "HEAD"))
+            if self._searched or not lost or not tried_in_vain:
                 raise
             if (exc.code and self._is_there()) or not self._find_rest():
                 raise

@@ -119,7 +119,9 @@ def test_unreadable_row_costs_little(make_env: Make) -> None:
     assert first < usual + 40
     assert _requests(env) == usual
     clock.advance(hours=1)
-    assert _requests(env) <= usual + 6
+    env.store.clock.advance(3600)
+    # Four for the trial; the others are made once an hour, or because the clocks were moved.
+    assert _requests(env) <= usual + 4 + 3
 
 
 @pytest.mark.parametrize("light", [False, True])
