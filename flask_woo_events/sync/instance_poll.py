@@ -217,7 +217,7 @@ class InstancePoll(InstanceRun):
                 self._step(poll, run, poll.read)
         for run in followed:
             poll.add_waiting(run)
-            if run.followups.names_objects:
+            if run.followups.names_objects or run.recorder.retries:
                 self._check(poll, run)
         for run in poll.in_search_order():
             if not journal.is_followed(run) and run.report.error is None:

@@ -276,7 +276,6 @@ class InstanceRun(abc.ABC):
             _log.exception("reading %s failed", report.resource, extra=extra_of(report))
         finally:
             run.oddities |= poll.client.oddities.take()
-            run.oddities |= run.recorder.oddities(self._runtime.clock())
             report.requests += poll.client.requests_made - before
             report.seconds = round(report.seconds + time.monotonic() - began, 3)
             report.observed, report.events = run.recorder.observed, run.recorder.events

@@ -25,7 +25,6 @@ from ..woocommerce.oddities import (
     NOT_RECORDED,
     UNREADABLE_OBJECTS,
     Oddity,
-    by_code,
 )
 from ..woocommerce.unreadable import Unreadable
 from . import refusals
@@ -100,6 +99,11 @@ class PollRecorder:
         #: Objects that the store fails to show, and such parents of them.
         self.unreadable = Unreadable(cursor.memory.get(UNREADABLE), clock)
         self.unreadable_parents = Unreadable(cursor.memory.get(UNREADABLE_PARENTS), clock)
+        self._clock = clock
+        #: Codes of the oddities that are known without reading the resource.
+        self._present_codes = {BODY_TRUNCATED.code, NOT_RECORDED.code}
+        if self._unreadable_now:
+            self._present_codes.add(UNREADABLE_OBJECTS.code)
         #: How long after an older reading a second one counts.
         self.again_after = AGAIN_AFTER
         #: Returns what of a batch may be recorded, or raises.
@@ -128,11 +132,16 @@ class PollRecorder:
         return self.unreadable.ids
 
     @property
+    def retries(self) -> bool:
+        """Whether an object that could not be read is to be tried again now."""
+        return bool(self.unreadable.due(1) or self.unreadable_parents.due(1))
+
+    @property
     def has_learned(self) -> bool:
-        """Whether other objects are unreadable than the stored cursor says."""
-        memory = self.cursor.memory
-        kept = memory.get(UNREADABLE, {}), memory.get(UNREADABLE_PARENTS, {})
-        return kept != (self.unreadable.to_json(), self.unreadable_parents.to_json())
+        """Whether other objects are left out than the stored cursor says."""
+        memory, names = self.cursor.memory, (UNREADABLE, UNREADABLE_PARENTS, "refused", ODDITIES)
+        now = self._with_notes(self.cursor, self.notes).memory
+        return any(memory.get(name) != now.get(name) for name in names)
 
     def transact(self, write: cabc.Callable[[orm.Session], T]) -> T:
         """Run a function in a transaction that renews the lease and writes the cursor first."""
@@ -212,30 +221,32 @@ class PollRecorder:
             self.transact(lambda session: self._notice(session, "hold ended", text, now))
 
     def keep_oddities(self, found: cabc.Mapping[Oddity, str], *, complete: bool) -> None:
-        """Keep what was odd about the store's answers in this run, and what cannot be read now.
+        """Keep what was odd about the store's answers in this run, and the objects left out now.
 
         :param complete: the whole resource was read, so earlier oddities have ended.
         """
-        kept = {} if complete else dict(self.notes.get(ODDITIES, {}))
-        kept |= {oddity.code: detail for oddity, detail in found.items()}
-        objects, parents = self.unreadable.ids, self.unreadable_parents.ids
-        if unreadable := [*map(str, objects), *(f"those of {number}" for number in parents)]:
+        before = {} if complete else self.notes.get(ODDITIES, {})
+        kept = {code: one for code, one in before.items() if code not in self._present_codes}
+        kept |= {oddity.code: detail for oddity, detail in found.items()} | self._refused_now()
+        if unreadable := self._unreadable_now:
             kept[UNREADABLE_OBJECTS.code] = f"{self.stream.resource} {', '.join(unreadable)}"
         self.notes.pop(ODDITIES, None)
         if kept:
             self.notes[ODDITIES] = kept
 
-    def oddities(self, now: dt.datetime) -> dict[Oddity, str]:
-        """Return what the database did not take of objects in the last day."""
-        since, ids = (now - REFUSED_FOR).isoformat(), collections.defaultdict[str, list[str]](list)
+    @property
+    def _unreadable_now(self) -> list[str]:
+        parents = (f"those of {number}" for number in self.unreadable_parents.ids)
+        return [*map(str, self.unreadable.ids), *parents]
+
+    def _refused_now(self) -> dict[str, str]:
+        """Return what the database did not take of objects in the last day, by code."""
+        since = (self._clock() - REFUSED_FOR).isoformat()
+        ids = collections.defaultdict[str, list[str]](list)
         for object_id, (code, noted) in self.notes.get("refused", {}).items():
             if noted > since:
                 ids[code].append(object_id)
-        return {
-            oddity: f"{self.stream.resource} {', '.join(some)}"
-            for code, some in ids.items()
-            if (oddity := by_code(code)) is not None
-        }
+        return {code: f"{self.stream.resource} {', '.join(some)}" for code, some in ids.items()}
 
     def _note_refused(self, found: cabc.Mapping[str, Oddity], now: dt.datetime) -> None:
         if found:

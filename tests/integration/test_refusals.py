@@ -26,11 +26,25 @@ from tests.integration.store_to_callback import StoreToCallback, open_env
 
 @pytest.fixture
 def env(any_url: str, tmp_path: pathlib.Path) -> cabc.Iterator[StoreToCallback]:
+    with _opened(any_url, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def hooked(any_url: str, tmp_path: pathlib.Path) -> cabc.Iterator[StoreToCallback]:
+    with _opened(any_url, tmp_path, hooked=True) as opened:
+        yield opened
+
+
+@contextlib.contextmanager
+def _opened(
+    any_url: str, folder: pathlib.Path, *, hooked: bool = False
+) -> cabc.Iterator[StoreToCallback]:
     engine = sa.create_engine(any_url)
     upgrade.upgrade(Database(engine).engine)
     engine.dispose()
     with contextlib.ExitStack() as stack:
-        yield open_env("11.0", tmp_path, stack, SQLALCHEMY_DATABASE_URI=any_url)
+        yield open_env("11.0", folder, stack, hooked=hooked, SQLALCHEMY_DATABASE_URI=any_url)
 
 
 @contextlib.contextmanager
@@ -80,6 +94,24 @@ def test_an_object_that_is_larger_than_a_packet(env: StoreToCallback) -> None:
     env.store.acts.status(large, "completed")
     assert ("orders", str(large), "UPDATED") in env.arrivals()
     assert _problems(env) == []
+
+
+@pytest.mark.parametrize("any_url", BACKENDS[2:], indirect=True)
+def test_a_large_object_that_a_webhook_names(hooked: StoreToCallback) -> None:
+    """The problem begins with the event without a body, and ends with one that has it."""
+    large = hooked.first("orders")
+    event = ("orders", str(large), "UPDATED")
+    hooked.store.lies.begin(LargeObjects("orders", {large: 3 * 2**20}))
+    hooked.store.acts.status(large, "on-hold")
+    with _packets_of(hooked, 2**20):
+        assert event in hooked.hooks()
+        assert str(large) in _problems(hooked)[0]["text"]
+        assert hooked.arrivals() == set()
+        assert str(large) in _problems(hooked)[0]["text"]
+    hooked.store.lies.end()
+    hooked.store.acts.status(large, "completed")
+    assert event in hooked.hooks()
+    assert _problems(hooked) == []
 
 
 @pytest.mark.parametrize("any_url", BACKENDS[2:], indirect=True)

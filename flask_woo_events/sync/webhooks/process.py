@@ -141,6 +141,8 @@ class HintProcessor(InstanceRun):
         finally:
             del self._batches[lease.instance_id]
             reports += [run.report for run in poll.runs if run.reading is not None]
+        for run in poll.runs:
+            run.recorder.keep_oddities({}, complete=False)
         poll.save_learned()
         failed = [run for run in poll.runs if run.failure is not None]
         for run in failed:
