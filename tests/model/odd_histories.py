@@ -40,6 +40,8 @@ class OddEnv(LyingEnv):
         self.stale = False
         #: Whether fields differ at each read, which is learned from a few events.
         self.unstable = False
+        #: Whether answers say that a query failed, so that nothing in them is missing for certain.
+        self.query_failed = False
         super().__init__(shared, start)
 
     def content_of(self, body: dict[str, t.Any]) -> bytes:
@@ -65,13 +67,16 @@ class OddEnv(LyingEnv):
 
     def begin_oddities(self, names: cabc.Sequence[str], value: int, after: int) -> None:
         """Give the store these oddities, now or within the next poll after some requests."""
-        lies = [ODDITIES[name](self, value) for name in names]
+        # The last ones alter what is no JSON any more, or no answer of the store.
+        ordered = sorted(names, key=lambda name: _LAST.index(name) if name in _LAST else -1)
+        lies = [ODDITIES[name](self, value) for name in ordered]
         self.begin(" and ".join(names), manners.Together(*lies), after)
 
     def recover(self) -> None:
         """End all oddities."""
         self.end()
         self.unreadable.clear()
+        self.query_failed = False
 
     def disabled(self) -> list[str]:
         """Return the resources that are not polled any more."""
@@ -98,17 +103,21 @@ class OddEnv(LyingEnv):
         reports: list[PollReport] = []
         for _ in range(_ODD_POLLS):
             reports = self.poll()
-            good = not self._differing() and not any(one.error for one in reports)
+            good = not self._lost_while_odd() and not any(one.error for one in reports)
             if good and not self.unstable:
                 break
         self._sent.clear()
         self.poll()
         if self._sent - self.unlisted:
             self.counts.repeated.append("an event without a change while odd")
-        self.counts.lost += [f"{' '.join(key)} while odd" for key in self._differing()]
+        self.counts.lost += [f"{' '.join(key)} while odd" for key in self._lost_while_odd()]
         self.counts.errors += [
             f"{one.resource} while odd: {one.error}" for one in reports if one.error
         ]
+
+    def _lost_while_odd(self) -> list[ObjectKey]:
+        differing, truth = self._differing(), self.truth()
+        return [key for key in differing if key in truth or not self.query_failed]
 
 
 #: Polls after which everything was compared, and learned, while a store is odd.
@@ -214,12 +223,11 @@ def _unstable(env: OddEnv, _value: int) -> Lie:
     return manners.UnstableFields()
 
 
-def _text_around(_env: OddEnv, value: int) -> Lie:
-    before, after = manners.TextAround.BEFORE, manners.TextAround.AFTER
-    return manners.TextAround(
-        before[value % len(before)] if value % 3 else b"",
-        after[value % len(after)] if value % 3 != 1 else b"",
-    )
+def _text_around(env: OddEnv, value: int) -> Lie:
+    texts, endings = manners.TextAround.BEFORE, manners.TextAround.AFTER
+    before = texts[value % len(texts)] if value % 3 else b""
+    env.query_failed |= b"wpdberror" in before
+    return manners.TextAround(before, endings[value % len(endings)] if value % 3 != 1 else b"")
 
 
 #: Functions that give a store an oddity, by its name.
@@ -242,6 +250,8 @@ ODDITIES: dict[str, MakeOddity] = {
 }
 #: Oddities during which nothing can be known; they end by themselves.
 PASSING = {"firewall", "slow pages"}
+#: Oddities of what is around a store, in the order in which an answer meets them.
+_LAST = ("errors as 200", "text around", "firewall")
 
 # Strategies
 

@@ -115,5 +115,6 @@ class AllRefunds(Refunds):
 
     path = "refunds"
     writable = False
+    has_items = False
     with_parent = True
     cached = False

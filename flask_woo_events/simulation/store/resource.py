@@ -41,6 +41,8 @@ class Resource:
     not_trashable: t.ClassVar[str | None] = None
     #: Whether objects can be created and deleted here.
     writable: t.ClassVar[bool] = True
+    #: Whether its objects have addresses below its own.
+    has_items: t.ClassVar[bool] = True
     #: Whether objects can be changed here.
     changeable: t.ClassVar[bool] = True
     #: Whether rows keep their encoded representation here; it belongs to one collection of a kind.

@@ -104,8 +104,8 @@ class Routes:
             return {"GET": collection.list, "POST": collection.create}
         if shape.endswith("/batch") and shape[:-6] in self._collections:
             return dict.fromkeys(writes, self._collections[shape[:-6]].batch)
-        if shape.endswith("/#") and shape[:-2] in self._collections:
-            item = self._collections[shape[:-2]]
+        item = self._collections.get(shape.removesuffix("/#")) if shape.endswith("/#") else None
+        if item is not None and item.has_items:
             calls: dict[str, cabc.Callable[[SimulatedRequest], SimulatedResponse]] = {
                 "GET": item.read
             }

@@ -132,6 +132,7 @@ class AllVariations(Variations):
     path = "variations"
     writable = False
     changeable = False
+    has_items = False
     cached = False
 
     def _links(self, row: Row) -> Json:

@@ -158,7 +158,7 @@ class Reading:
             listed = body is not None
             if body is None:
                 try:
-                    body = self.listing.one(number)
+                    body = self.one(number)
                 except (ObjectUnreadableError, StoreRejectedError):
                     unreadable.add(number)
                     continue
@@ -180,6 +180,22 @@ class Reading:
                 )
                 batch = Batch(cursor, observed)
             yield batch
+
+    def one(self, number: int) -> dict[str, t.Any] | None:
+        """Read one object at its own address, in the trash or not; ``None`` if there is none.
+
+        The lists of all variations and of all refunds have no addresses of their objects
+        (WooCommerce 11.0.1): those are below the parents.
+
+        :raises StoreError: as :meth:`~.Listing.one`.
+        """
+        if self.listing.collection.below is None:
+            return self.listing.one(number)
+        parent = self.ledger.parents_of([number]).get(number)
+        if parent is None:
+            return self.listing.one(number)
+        body = self.listing.below(parent).one(number)
+        return body if body is None else {"parent_id": parent, **body}
 
     def _listed_again(self, number: int) -> cabc.Mapping[str, t.Any] | None:
         """Return an unreadable object if its list can show it."""

@@ -156,7 +156,7 @@ def _at_own_address(
     reading: Reading, followups: Followups, number: int, date: dt.datetime
 ) -> list[Observation]:
     try:
-        body = reading.listing.one(number)
+        body = reading.one(number)
     except ObjectUnreadableError:
         return []
     if not _is_there(reading, body) or reading.listing.without_role([number]):
@@ -226,7 +226,7 @@ def _bodies(reading: Reading, numbers: cabc.Sequence[int]) -> dict[int, dict[str
     bodies = {}
     for number in numbers:
         with contextlib.suppress(ObjectUnreadableError):
-            bodies[number] = reading.listing.one(number)
+            bodies[number] = reading.one(number)
     return bodies
 
 

@@ -291,7 +291,7 @@ def _at_own_addresses(
     followups.due.update(numbers[MOST_ALONE:])
     for number in numbers[:MOST_ALONE]:
         try:
-            body = reading.listing.one(number)
+            body = reading.one(number)
         except ObjectUnreadableError:
             continue
         except (StoreFailedError, StoreGarbledError, StoreRejectedError):
