@@ -60,7 +60,8 @@ class Oddities:
 UNREADABLE_OBJECTS = Oddity(
     "unreadable-objects",
     costs="Changes of these objects are sent when the store can show them again.",
-    ends="The store shows them, which is tried again by itself; its error log says why it fails.",
+    ends="The store shows them, which is tried again by itself; its error log says why it fails, "
+    "unless an answer is larger than WOO_EVENTS_STORE_MAX_BYTES.",
 )
 SMALL_PAGES = Oddity(
     "small-pages",

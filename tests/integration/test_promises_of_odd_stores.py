@@ -156,3 +156,23 @@ def test_unreadable_order_of_a_journal(make_env: Make) -> None:
         assert later(minutes) == set() and _codes(env) == {"unreadable-objects"}
     env.store.lies.end()
     assert later(60) == changed and _codes(env) == set()
+
+
+def test_unreadable_order_of_other_lists(make_env: Make) -> None:
+    """Lists that take no ids, and lists by parent, show it again, and the problem ends."""
+    resources = {
+        "own": {"url": "/wp-json/wc/v3/orders", "idField": "id"},
+        "notes": {"url": "/hubs/ecommerce/orders-comments", "idField": "id"},
+    }
+    env = make_env(resources=resources)
+    clock, odd = OwnClock(runtime_of(env.app)), list(env.store.truth("orders"))[4]
+    env.store.lies.begin(manners.UnreadableRows("orders", {odd}))
+    _touch(env, env.store.acts.note(odd))
+    assert env.arrivals() == set() and _codes(env) == {"unreadable-objects"}
+    env.store.lies.end()
+    events = set[Event]()
+    for _ in range(2):
+        clock.advance(hours=1)
+        events |= env.arrivals()
+    assert {(one[0], one[2]) for one in events} == {("own", "UPDATED"), ("notes", "CREATED")}
+    assert len(events) == 2 and _codes(env) == set()

@@ -169,8 +169,10 @@ class Reading:
             old = unreadable.is_old(number)
             if listed:
                 unreadable.remove(number)
-            else:
+            elif self.can_include:
                 unreadable.hurry([number])
+            else:
+                unreadable.release(number)  # Only the list itself shows whether it can.
             batch = batch_of(Source.COMPARE, cursor, [self.observe(body, date)], revision, date)
             if old and batch.observed is not None:
                 observed = dataclasses.replace(

@@ -110,11 +110,13 @@ class _Nested:
         """Name the parents to read again whose children, or some of them, could not be read."""
         parents, unreadable = self._parents.unreadable, self._reading.listing.unreadable
         parents.hurry(self._followups.parents)
-        self._followups.parents.update(parents.due(RETRIES))
         due = unreadable.due(RETRIES)
-        self._followups.parents.update(self._reading.ledger.parents_of(due).values())
         for number in due:
             unreadable.release(number)
+        again = parents.due(RETRIES)
+        for number in again:
+            parents.release(number)
+        self._followups.parents.update(again, self._reading.ledger.parents_of(due).values())
 
     def baseline(self, cursor: Cursor) -> cabc.Iterator[Batch]:
         """Read all parents from where the last attempt ended, and their children."""
