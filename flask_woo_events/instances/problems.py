@@ -50,7 +50,8 @@ class Problem:
     command: str = ""
 
     def __str__(self) -> str:
-        return f"{self.resource}: {self.text}" if self.resource else self.text
+        named = not self.resource or self.text.startswith(f"{self.resource} ")
+        return self.text if named else f"{self.resource}: {self.text}"
 
     @property
     def key(self) -> tuple[str, str | None]:
