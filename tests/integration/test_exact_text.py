@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from flask_woo_events.db import upgrade
 from flask_woo_events.db.database import Database
-from flask_woo_events.db.models import TABLE_PREFIX, Poller, StoredEvent
+from flask_woo_events.db.models import TABLE_PREFIX, Base, Poller, StoredEvent
 from flask_woo_events.errors import NotFoundError
 from flask_woo_events.instances import accounts
 from tests.integration import ledger_env
@@ -63,10 +63,13 @@ def test_the_upgrade_changes_every_text(any_url: str) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql("ALTER DATABASE woo CHARACTER SET latin1")
     upgrade.upgrade(engine)
+    # MariaDB has one collation for JSON, which is never compared.
+    columns = [column for table in Base.metadata.sorted_tables for column in table.columns]
+    json = ", ".join(f"'{one.name}'" for one in columns if isinstance(one.type, sa.JSON))
     with engine.begin() as connection:
         found = connection.exec_driver_sql(
             "SELECT DISTINCT collation_name FROM information_schema.columns "
             f"WHERE table_schema = 'woo' AND table_name LIKE '{TABLE_PREFIX}%%' "
-            "AND collation_name IS NOT NULL"
+            f"AND collation_name IS NOT NULL AND column_name NOT IN ({json})"
         )
         assert found.scalars().all() == ["utf8mb4_nopad_bin"]
