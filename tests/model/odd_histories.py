@@ -121,7 +121,9 @@ class OddEnv(LyingEnv):
 
     def _lost_while_odd(self) -> list[ObjectKey]:
         differing, truth = self._differing(), self.truth()
-        return [key for key in differing if key in truth or not self.query_failed]
+        # Such answers prove no absence.
+        doubtful = self.query_failed or self.stale
+        return [key for key in differing if key in truth or not doubtful]
 
 
 #: Polls after which everything was compared while a store is odd.
