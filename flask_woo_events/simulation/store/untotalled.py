@@ -10,7 +10,7 @@ from .routes import Routes
 
 
 class NoTotalPastTheEnd(Lie):
-    """A page past the end of a list tells no total."""
+    """A page past the end of a list has no total."""
 
     def alter(self, live: Routes, asked: Asked, answer: SimulatedResponse) -> SimulatedResponse:
         """Return the empty page without its total."""
