@@ -123,8 +123,11 @@ def counts(session: orm.Session) -> dict[str, int]:
 
 
 def _read(kept: cabc.Sequence[cabc.Mapping[str, t.Any]] | None) -> cabc.Iterator[Problem]:
+    names = {field.name for field in dataclasses.fields(Problem)}
     for one in kept or ():
-        yield Problem(**{**one, "since": dt.datetime.fromisoformat(one["since"])})
+        # A worker of a later release may have written more.
+        known = {name: value for name, value in one.items() if name in names}
+        yield Problem(**{**known, "since": dt.datetime.fromisoformat(one["since"])})
 
 
 def _written(problem: Problem) -> dict[str, t.Any]:

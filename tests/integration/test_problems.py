@@ -141,3 +141,17 @@ def test_every_code_is_documented() -> None:
     page = (DOCS / "polling.md").read_text(encoding="utf-8")
     section = page.partition("## Problems")[2].partition("## ")[0]
     assert set(re.findall(r"^\| `([a-z-]+)` \|", section, re.MULTILINE)) == codes
+
+
+def test_problems_of_a_later_release(env: StoreToCallback) -> None:
+    """A worker that runs on after an upgrade reads what a newer one has written."""
+    env.store.faults.add("status", code=500, match="orders", times=1000)
+    env.poll()
+    with runtime_of(env.app).database.write() as session:
+        instance = session.get_one(Instance, 1)
+        assert instance.problems is not None
+        instance.problems = [{**one, "severity": "high"} for one in instance.problems]
+    assert _shown(env) == [("failing", "orders")]
+    env.store.faults.clear()
+    env.poll()
+    assert _shown(env) == [] and _metric(env) == {}
