@@ -34,7 +34,7 @@ class UtcDateTime(sa.types.TypeDecorator[dt.datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError("only aware datetimes are stored")
-        return value.astimezone(dt.UTC).replace(tzinfo=None)
+        return (value if value.tzinfo is dt.UTC else value.astimezone(dt.UTC)).replace(tzinfo=None)
 
     def process_result_value(
         self, value: dt.datetime | None, dialect: sa.Dialect
