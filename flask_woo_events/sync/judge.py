@@ -40,7 +40,7 @@ from .ledger.lookup import LedgerView
 from .ledger.observation import Observation, ObservationBatch
 from .reading.base import Reading
 
-#: Requests of one instance for which a proof by other objects than the answer's own holds.
+#: Requests for which a proof by other objects holds for objects that cannot show their store.
 PROOF_REQUESTS = 5
 #: Other resources that are asked for known objects.
 OTHERS = 2
@@ -138,7 +138,8 @@ class StoreJudge:
     def _is_proved_elsewhere(self, subject: Subject | None) -> bool:
         """Ask for the oldest users, then for known objects of other resources."""
         made, recent = self._client.requests_made, self._proved_at
-        if subject is not None and recent is not None and made - recent < PROOF_REQUESTS:
+        recently = recent is not None and made - recent < PROOF_REQUESTS
+        if subject is not None and recently and not _can_vote(self._reading_of(subject)):
             return True
         known = self.belief.users or ()
         shown = oldest_users(self._client) if known else None

@@ -303,8 +303,10 @@ class PollRecorder:
         self.observed += len(observed.observations)
         if not observed.observations:
             return None
-        with self._database.read() as session:
-            screened = record.screen(session, self.stream, observed, self._store.state)
+        screened = record.screen_overlapping(observed, self._ledger.revision)
+        if screened is None:
+            with self._database.read() as session:
+                screened = record.screen(session, self.stream, observed, self._store.state)
         self._ledger.revision = screened.revision
         self.matched += screened.matched
         unrecorded = screened.unrecorded

@@ -31,6 +31,7 @@ class Page:
     :param last: the collection ends here. The last page may be empty.
     :param first_id: of these rows; ``None`` if there are none.
     :param last_id: the greatest id so far, including this page.
+    :param known: the last row that an earlier page held, as this answer shows it.
     """
 
     rows: list[dict[str, t.Any]]
@@ -40,6 +41,7 @@ class Page:
     last: bool
     first_id: int | None
     last_id: int | None
+    known: dict[str, t.Any] | None = None
 
 
 def walk(
@@ -111,6 +113,7 @@ def _page(
         last=_is_end(len(ids), len(fresh), offset, page_size, answer.total),
         first_id=fresh[0] if fresh else None,
         last_id=fresh[-1] if fresh else last,
+        known=answer.data[known - 1] if known else None,
     )
 
 

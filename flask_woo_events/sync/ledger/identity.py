@@ -10,7 +10,7 @@ import dataclasses
 import enum
 import typing as t
 
-from .digest import split_by_checksum
+from .digest import content_of, split_by_checksum
 from .lookup import Known
 from .observation import Observation
 
@@ -80,3 +80,19 @@ def gather(before: cabc.Mapping[str, Known], observations: cabc.Iterable[Observa
         if counts[Likeness.SAME] or counts[Likeness.ALIKE] >= 2:
             break
     return Evidence(counts[Likeness.SAME], counts[Likeness.ALIKE], counts[Likeness.OTHER])
+
+
+def compare_readings(before: Observation, seen: Observation) -> Evidence:
+    """Compare an object with a reading of it that was recorded as a live one."""
+    if before.body is None:
+        return Evidence()
+    content = content_of(before.body)
+    known = Known(
+        live=True,
+        digest=content.digest,
+        modified_at=before.modified_at,
+        seen_at=before.seen_at,
+        fields=content.fields,
+        created_at=before.created_at,
+    )
+    return gather({seen.object_id: known}, [seen])

@@ -49,6 +49,7 @@ class ObservationBatch:
     :param again_after: how long after a reading that is older than what is known a second one
         counts.
     :param stale: a cache may have kept them: only what is newer than what is known counts.
+    :param overlap: an object of the batch before, as it was recorded, and as this answer shows it.
     """
 
     source: Source
@@ -58,3 +59,4 @@ class ObservationBatch:
     since: dt.datetime | None = None
     again_after: dt.timedelta = AGAIN_AFTER
     stale: bool = False
+    overlap: tuple[Observation, Observation] | None = None

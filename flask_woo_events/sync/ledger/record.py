@@ -87,6 +87,24 @@ def screen(
     )
 
 
+def screen_overlapping(observed: ObservationBatch, revision: int) -> Screened | None:
+    """Leave out drafts of a baseline's page whose first row the page before has shown, too.
+
+    The ledger need not be asked: nothing is known of the page's other rows.
+
+    :param revision: the ledger's revision when the page before was recorded.
+    """
+    if observed.overlap is None:
+        return None
+    placed = [seen for seen in observed.observations if seen.placed]
+    return Screened(
+        dataclasses.replace(observed, observations=placed) if placed else None,
+        revision,
+        representation.Suspects(),
+        identity.compare_readings(*observed.overlap),
+    )
+
+
 def _is_backfilled(stream: Stream, before: Known | None, seen: Observation) -> bool:
     """Return whether a backfill emits a known object now, even if it is as before."""
     mark = stream.comparison.backfill if stream.comparison is not None else None

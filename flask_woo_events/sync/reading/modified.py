@@ -106,6 +106,7 @@ def baseline(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
         overlap=True,
         max_requests=MAX_REQUESTS,
     )
+    last: Observation | None = None
     for revision, page in read_ahead(reading, pages):
         date = reading.date_of(page.date)
         began = reading.began(cursor, date, page.rows)
@@ -124,11 +125,23 @@ def baseline(reading: Reading, cursor: Cursor) -> cabc.Iterator[Batch]:
             read_revision=revision,
             poll_date=date,
             since=began,
+            overlap=_overlap(reading, last, page, date),
         )
         yield Batch(cursor, observed)
+        last = observed.observations[-1] if page.rows else None
     if reading.may_end(cursor.baseline.offset, cursor):
         at = cursor.at or cursor.baseline_at
         yield Batch(dataclasses.replace(cursor, state=PollerState.ACTIVE, at=at))
+
+
+def _overlap(
+    reading: Reading, last: Observation | None, page: Page, date: dt.datetime
+) -> tuple[Observation, Observation] | None:
+    """Return the last object of the page before, if it was recorded, and as this page shows it."""
+    if last is None or not last.placed or page.known is None:
+        return None
+    again = reading.observe(page.known, date)
+    return (last, again) if again.object_id == last.object_id else None
 
 
 def window(

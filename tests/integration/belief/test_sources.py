@@ -176,6 +176,29 @@ def test_other_shop_answers_the_rest_of_a_baseline(connect: Connect) -> None:
     assert env.differences() == {}
 
 
+@pytest.mark.parametrize("answers", range(2, 14))
+def test_other_shop_answers_from_the_middle_of_a_baseline(connect: Connect, answers: int) -> None:
+    """A page does not count with the pages before it if it is another shop's."""
+    env = connect(
+        resources=("orders", "customers"), counts=(60, 6, 0, 40), page_size=10, baseline=False
+    )
+    with env.answered_by(env.other_shop(90, 6, 0, 90), after=answers):
+        assert env.poll() == []
+    env.read_baseline()
+    assert env.polls(4) == []
+    assert env.differences() == {}
+
+
+def test_pages_of_a_baseline_prove_each_other(connect: Connect) -> None:
+    """The users of a store are not read for each page: an object of the page before shows it."""
+    env = connect(resources=("orders",), counts=(60, 6, 0, 4), page_size=10, baseline=False)
+    env.store.requests.clear()
+    env.read_baseline()
+    paths = [one.path.rpartition("/")[2] for one in env.store.requests]
+    assert paths.count("orders") >= 7
+    assert paths.count("customers") <= 2
+
+
 def _is_later_page(_method: str, _path: str, params: object) -> bool:
     return isinstance(params, dict) and int(params.get("offset", 0)) >= 20
 
