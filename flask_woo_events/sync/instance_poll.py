@@ -91,8 +91,8 @@ class InstancePoll(InstanceRun):
         # By instance, since several threads poll several of them at the same time.
         #: Those whose poll ended with a hold.
         self._holding: set[int] = set()
-        #: Those whose stores must be read again soon.
-        self._again: set[int] = set()
+        #: After how long the stores must be read again of those that do not wait for an interval.
+        self._again: dict[int, dt.timedelta] = {}
 
     def _not_run(self, instance_id: int, error: str, reports: list[PollReport]) -> list[PollReport]:
         return [PollReport(instance=instance_id, resource=self._only or "*", error=error)]
@@ -107,16 +107,16 @@ class InstancePoll(InstanceRun):
     ) -> None:
         """Make the instance due when its interval ends or a failed poller may retry."""
         usage.add(session, lease.instance_id, reports, started)
-        held, again = lease.instance_id in self._holding, lease.instance_id in self._again
+        held, again = lease.instance_id in self._holding, self._again.get(lease.instance_id)
         regular = lease.regular_poll_at
         # A poll that was asked for during this one is due: this one may have read too early.
         asked = instance.regular_poll_at != regular
         if self._stopped() or self._only is not None or asked:
             lease.release(session, None, None)
             return
-        if held or again:
+        if held or again is not None:
             wait = max(dt.timedelta(minutes=instance.refresh_minutes) / PROBES, SOON)
-            at = self._runtime.clock() + (wait if held else AGAIN_AFTER)
+            at = self._runtime.clock() + (wait if held or again is None else again)
             lease.release(session, at, at)
             return
         ahead = self._forced and regular is not None and regular > self._runtime.clock()
@@ -138,7 +138,7 @@ class InstancePoll(InstanceRun):
 
     def _work(self, lease: InstanceLease, started: dt.datetime, reports: list[PollReport]) -> None:
         self._holding.discard(lease.instance_id)
-        self._again.discard(lease.instance_id)
+        self._again.pop(lease.instance_id, None)
         try:
             poll, regular = self._open(lease, started)
         except SecretError as exc:
@@ -179,7 +179,9 @@ class InstancePoll(InstanceRun):
                 journal.save(session, lease, self._renewer.until)
         self._conclude(poll, gate)
         if any(run.recorder.older and run.recorder.again_after == AGAIN_AFTER for run in poll.runs):
-            self._again.add(lease.instance_id)
+            self._again[lease.instance_id] = AGAIN_AFTER
+        if any(run.is_cut for run in poll.runs):
+            self._again[lease.instance_id] = dt.timedelta()
         reports = [run.report for run in poll.runs if run.reading is not None or run.report.error]
         return [journal.report, *reports] if journal.report.requests else reports
 

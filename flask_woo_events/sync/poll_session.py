@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import functools
+import time
 
 from ..db.leases import InstanceLease, LeaseRenewer
 from ..db.models import Poller, PollerState, Source
@@ -67,6 +68,17 @@ class ResourceRun:
     by_hint: bool = False
     #: Compare all of it, in this poll and the next ones until the end is reached.
     compare_all: bool = False
+
+    @property
+    def in_slices(self) -> bool:
+        """Whether a short poll compares a part of all of it, and the next one follows at once."""
+        return self.compare_all and "compare_all" in self.recorder.notes
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the next poll compares the next part."""
+        under_way = self.recorder.cursor.compare != ListPosition()
+        return self.in_slices and under_way and self.report.error is None
 
     @property
     def matched(self) -> int:
@@ -314,6 +326,7 @@ class PollSession:
             overlap=overlap,
             compare_pages=settings.compare_pages,
             compare_polls=1 if run.compare_all else self._compare_polls,
+            compare_until=self._slice_end if run.in_slices else None,
             anchored=lambda: any(other.recorder.matched for other in self.runs),
             parents=self._parents(run, cursor),
             by_parent=run.collection.below is not None and not cursor.memory["own_route"],
@@ -329,6 +342,10 @@ class PollSession:
         # Of a feed, everything that it ever listed.
         filters = read_filters(url, last_poll=_LONG_AGO, now=now)
         return Listing(self.client, endpoints.resolve(url), filters, page_size=max(2, size))
+
+    @functools.cached_property
+    def _slice_end(self) -> float:
+        return time.monotonic() + comparison.SLICE_SECONDS
 
     @property
     def _compare_polls(self) -> int:

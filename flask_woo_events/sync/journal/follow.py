@@ -253,6 +253,7 @@ class JournalSync:
         extra = {"action": "journal_broken", "instance": number}
         _log.warning("instance %d: %s", number, reason, extra=extra)
         self._state.uncover()
+        self._poll.compare_all_next(self._runtime.clock())
         self._begin()
 
     def _set_absent(self, reason: str) -> None:

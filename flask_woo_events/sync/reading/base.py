@@ -103,6 +103,9 @@ class Reading:
     compare_pages: int
     #: The polls in which it covers the whole resource.
     compare_polls: int = 1
+    #: When it pauses until the next poll, by the monotonic clock in seconds; ``None``: after
+    #: ``comparison.MAX_SECONDS``.
+    compare_until: float | None = None
     #: Whether the store showed any object of the ledger in this poll, in any resource.
     anchored: cabc.Callable[[], bool] = lambda: True
     #: The listing of their parents, if the objects have any.

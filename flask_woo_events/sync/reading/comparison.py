@@ -15,6 +15,9 @@ from .base import MAX_PAGES, Batch, Followups, Reading, batch_of
 
 #: Seconds after which the comparison of a slow store pauses until the next poll.
 MAX_SECONDS = 60.0
+#: Seconds of one poll in which all of several resources is compared after a restored backup; the
+#: next poll follows immediately, and finds first what has happened meanwhile.
+SLICE_SECONDS = 5.0
 
 
 def polls_within(hours: int, interval: dt.timedelta) -> int:
@@ -62,7 +65,8 @@ def compare(reading: Reading, cursor: Cursor, followups: Followups) -> cabc.Iter
         yield batch_of(Source.COMPARE, cursor, observations, revision, date)
         if is_past_end(page):
             continue
-        slow = time.monotonic() - began > MAX_SECONDS and not collection.compare_whole
+        until = began + MAX_SECONDS if reading.compare_until is None else reading.compare_until
+        slow = time.monotonic() >= until and not collection.compare_whole
         enough = number >= reading.compare_pages and _is_enough(reading, count, turn, position)
         if slow or enough or ended:
             break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flask_woo_events.sync.instance_poll import due_instances
+from flask_woo_events.sync.reading import comparison
 from tests.integration.belief.belief_env import DAY, Event, of_type
 from tests.integration.belief.conftest import Connect
 
@@ -148,6 +149,33 @@ def test_restore_reverts_changes_without_dates(connect: Connect) -> None:
     assert env.poll() == [("products", str(products[0]), "UPDATED")]
     env.acts.restore_backup(backup)
     assert ("products", str(products[95]), "UPDATED") in env.converge()
+
+
+@pytest.mark.parametrize("journal", [True, False])
+def test_restore_of_a_large_store_is_compared_in_parts(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, journal: bool
+) -> None:
+    """A poll follows each part immediately, and sends first what has happened meanwhile."""
+    monkeypatch.setattr(comparison, "SLICE_SECONDS", 0.0)
+    env = connect(
+        resources=("orders", "products"), counts=(12, 100, 0, 0), page_size=10, journal=journal
+    )
+    backup = env.acts.snapshot(journal=journal)
+    env.pass_time(180)
+    for product in env.ids("products")[::9]:
+        env.acts.post_update(product, "After the backup")
+    assert len(env.poll()) == 12
+    env.acts.restore_backup(backup)
+    parts, sent = 0, env.polls(2)
+    while due_instances(env.runtime) and parts < 40:
+        order = int(env.rest("POST", "orders", status="pending")["id"])
+        events = env.poll(1 / 60)
+        assert ("orders", str(order), "CREATED") in events
+        parts, sent = parts + 1, sent + events
+    assert 8 <= parts < 40
+    sent += env.polls(3)
+    assert len([one for one in sent if one[::2] == ("products", "UPDATED")]) == 12
+    assert env.differences() == {}
 
 
 def test_newest_object_is_missing_after_a_restore(connect: Connect) -> None:
