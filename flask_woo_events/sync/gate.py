@@ -31,9 +31,10 @@ import datetime as dt
 from ..db.models import PollerState
 from ..errors import AnotherStoreError, TransportError
 from .belief import Belief
-from .poll_session import PollSession, ResourceRun
+from .poll_session import PollSession
 from .reading import children, full, missing
 from .reading.base import Batch
+from .resource_run import ResourceRun
 
 #: More missing objects than this, and more than this part of a resource, wait.
 MANY, MANY_PART = 20, 0.2

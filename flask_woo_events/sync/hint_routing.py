@@ -8,7 +8,8 @@ import collections.abc as cabc
 from ..db.models import PollerState
 from ..woocommerce import endpoints
 from .hint import Hint
-from .poll_session import PollSession, ResourceRun
+from .poll_session import PollSession
+from .resource_run import ResourceRun
 
 #: Collections that share one sequence of ids: ``coupon.deleted`` may name an order
 #: (WooCommerce 5.9 to 11.0).

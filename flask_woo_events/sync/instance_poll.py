@@ -25,10 +25,11 @@ from .gate import Gate
 from .instance_run import InstanceRun, extra_of
 from .journal.follow import JournalSync, open_journal
 from .ledger.observation import AGAIN_AFTER
-from .poll_session import PollSession, ResourceRun, open_poll_session
+from .poll_session import PollSession, open_poll_session
 from .reading.base import Batch
 from .recorder import save_all
 from .report import PollReport
+from .resource_run import ResourceRun
 
 _log = logging.getLogger(__name__)
 

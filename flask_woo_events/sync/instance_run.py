@@ -30,9 +30,10 @@ from ..runtime import Runtime
 from ..signals import problem_began, problem_ended
 from .belief import ALTERNATING_REASON, Belief, Doubt, Hold
 from .gate import Gate
-from .poll_session import PollSession, ResourceRun
+from .poll_session import PollSession
 from .reading.base import Batch
 from .report import PollReport
+from .resource_run import ResourceRun
 
 _log = logging.getLogger(__name__)
 

@@ -22,20 +22,19 @@ from ..instances import access, pollers
 from ..runtime import Runtime
 from ..woocommerce import endpoints
 from ..woocommerce.client import StoreClient
-from ..woocommerce.endpoints import Collection
 from ..woocommerce.listing import Filters, Listing, read_filters
-from ..woocommerce.oddities import Oddity
 from ..woocommerce.row_limit import RowLimit
 from . import order_statuses, own_route
 from .belief import Belief
-from .cursor import Cursor, ListPosition, Stream, load_cursor
+from .cursor import Cursor, ListPosition, load_cursor
 from .judge import StoreJudge
 from .ledger.lookup import LedgerView
 from .present_store import PresentStore
 from .reading import children, comparison, excluded, missing, modified, unstable
-from .reading.base import Batch, Followups, Reading
+from .reading.base import Batch, Reading
 from .recorder import PollRecorder
 from .report import PollReport
+from .resource_run import ResourceRun
 
 #: The interval assumed for an instance without regular polls.
 DEFAULT_INTERVAL = dt.timedelta(hours=1)
@@ -47,43 +46,6 @@ MANY_AGAIN_AFTER = dt.timedelta(minutes=10)
 HELD_AT_ONCE = 970
 #: Before every change of a store.
 _LONG_AGO = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
-
-
-@dataclasses.dataclass(slots=True)
-class ResourceRun:
-    """One resource in a poll session."""
-
-    stream: Stream
-    ledger: LedgerView
-    recorder: PollRecorder
-    collection: Collection
-    report: PollReport
-    followups: Followups = dataclasses.field(default_factory=Followups)
-    #: What was odd about the store's answers, each with its detail.
-    oddities: dict[Oddity, str] = dataclasses.field(default_factory=dict)
-    reading: Reading | None = None
-    #: Why it could not be read.
-    failure: Exception | None = None
-    #: Something named the objects that are read.
-    by_hint: bool = False
-    #: Compare all of it, in this poll and the next ones until the end is reached.
-    compare_all: bool = False
-
-    @property
-    def in_slices(self) -> bool:
-        """Whether a short poll compares a part of all of it, and the next one follows at once."""
-        return self.compare_all and "compare_all" in self.recorder.notes
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the next poll compares the next part."""
-        under_way = self.recorder.cursor.compare != ListPosition()
-        return self.in_slices and under_way and self.report.error is None
-
-    @property
-    def matched(self) -> int:
-        """Live objects of the ledger that the store showed as they are known."""
-        return self.recorder.matched
 
 
 class PollSession:

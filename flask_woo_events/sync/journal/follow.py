@@ -25,8 +25,9 @@ from ...woocommerce.plugin_journal import JournalPage
 from .. import hint_routing
 from ..cursor import ListPosition, save_cursor
 from ..hint import Hint
-from ..poll_session import PollSession, ResourceRun
+from ..poll_session import PollSession
 from ..report import PollReport
+from ..resource_run import ResourceRun
 from . import position
 from .position import COLLECTIONS, JournalRead, Position
 from .state import JournalState
@@ -263,6 +264,7 @@ class JournalSync:
             number = self._poll.lease.instance_id
             extra = {"action": "journal_gone", "instance": number}
             _log.warning("instance %d: no journal: %s", number, reason, extra=extra)
+            self._poll.compare_all_next(self._runtime.clock())
         state.position, state.absent_at, state.reason = None, self._runtime.clock(), reason
         state.uncover()
 

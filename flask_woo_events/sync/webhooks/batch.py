@@ -15,7 +15,8 @@ from ...errors import (
 from .. import hint_routing
 from ..backoff import retry_delay
 from ..hint import Hint
-from ..poll_session import PollSession, ResourceRun
+from ..poll_session import PollSession
+from ..resource_run import ResourceRun
 from .inbox import PendingWebhooks
 from .waiting import HintTarget, Waiting, failures_of, is_waiting, named_in, restrict
 

@@ -23,9 +23,10 @@ from ..backoff import retry_delay
 from ..gate import Gate
 from ..hint import Hint
 from ..instance_run import InstanceRun
-from ..poll_session import PollSession, ResourceRun, open_poll_session
+from ..poll_session import PollSession, open_poll_session
 from ..reading.base import Batch
 from ..report import PollReport
+from ..resource_run import ResourceRun
 from . import inbox
 from .batch import SOONER, HintBatch, answers
 from .waiting import HintTarget, is_waiting, named_in, restrict, unreadable
