@@ -84,6 +84,7 @@ _INSTANCE_CALLS = {
     "POST /instances": Operation(
         summary="Connect a store",
         tag="instances",
+        authorization="account",
         body={"$ref": "#/components/schemas/InstanceRequest"},
         answer=responses.InstanceResponse,
         errors=(*BODY_ERRORS, 409, 502),
@@ -91,6 +92,7 @@ _INSTANCE_CALLS = {
     "POST /elements/{element}/instances": Operation(
         summary="Connect a store",
         tag="instances",
+        authorization="account",
         body={"$ref": "#/components/schemas/InstanceRequest"},
         answer=responses.InstanceResponse,
         errors=(*BODY_ERRORS, 404, 409, 502),
