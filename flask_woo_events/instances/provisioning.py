@@ -55,9 +55,13 @@ def checked(
     The parameters and exceptions are those of :func:`create`.
     """
     wanted = specification.plan(request)
+    _require_base(wanted, base)
+    return wanted, ask(runtime, wanted)
+
+
+def _require_base(wanted: InstanceSpec, base: str) -> None:
     if wanted.configuration.vendor_type == "webhook" and wanted.configuration.enabled:
         webhooks.require_base(base)
-    return wanted, ask(runtime, wanted)
 
 
 def change(
@@ -84,6 +88,7 @@ def change(
     :param register_later: leave the registration of webhooks to a worker.
     :param also: called in the transaction of the change, at its end.
     :raises InputError: names the field that is wrong or missing.
+    :raises ConfigurationError: the instance needs webhooks and ``base`` is empty.
     :raises TransportError: the store does not answer, or refuses the keys.
     """
     cipher = runtime.cipher
@@ -91,6 +96,7 @@ def change(
         with runtime.database.read() as session:
             before = lifecycle.before(session, cipher, caller, instance_id)
     checked = specification.plan(request, before, partial=partial)
+    _require_base(checked, base)
     # Outside of any transaction: the store may be slow.
     facts = ask(runtime, checked) if checked.asks or reconnect else None
     with runtime.database.write() as session:

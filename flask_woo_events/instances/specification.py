@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import dataclasses
-from urllib.parse import urlsplit
 
 from ..errors import InputError
 from ..values.cloud_elements import ELEMENT_ID, ELEMENT_KEY
@@ -85,7 +84,7 @@ def plan(
     filled = {key: text for key, text in wanted.items() if text != ""}
     checked = validated(InstanceConfiguration, filled, ("configuration",))
     _require(checked, request, partial)
-    _require_secrets_for_new_host(checked.store_url, old, sent)
+    _require_secrets_for_new_address(checked.store_url, old, sent)
     parse_headers(checked.callback_headers or "")
     parse_headers(checked.store_headers or "", "store_headers")
     wanted[key_of("vendor_type")] = checked.vendor_type
@@ -114,31 +113,42 @@ def _differ(
     return any(new.get(key, "") != old.get(key, "") for key in keys)
 
 
-def _require_secrets_for_new_host(
+def _require_secrets_for_new_address(
     url: str, old: cabc.Mapping[str, str], sent: cabc.Mapping[str, str]
 ) -> None:
-    """Refuse to send a stored secret to another host than before.
+    """Refuse to send stored secrets to another address than before, also of the same host.
 
-    The API masks secrets; a changed store URL must not be a way to read them.
+    The API masks secrets; a changed store URL must not be a way to read them, for example by
+    another site of a shared host.
     """
     before = old.get("store.url")
-    if before is None or urlsplit(store_root(url))[:2] == urlsplit(store_root(before))[:2]:
+    if before is None or _is_same_address(url, before):
         return
-    if sent.get("oauth.api.secret") in (None, "", MASK):
+    missing = [key for key in _KEYS if sent.get(key) in (None, "", MASK)]
+    if missing:
         raise InputError(
-            "store.url is another host than before; send oauth.api.key and oauth.api.secret "
-            "with it, because the stored keys are not sent to another host",
-            "configuration.oauth.api.secret",
+            f"store.url is another address than before; send {' and '.join(missing)} with it, "
+            "because stored keys are not sent to another address",
+            f"configuration.{missing[0]}",
         )
     if old.get("store.headers") and sent.get("store.headers") in (None, MASK):
         raise InputError(
-            "store.url is another host than before; send store.headers with it, also if empty, "
-            "because the stored headers are not sent to another host",
+            "store.url is another address than before; send store.headers with it, also if empty, "
+            "because stored headers are not sent to another address",
             "configuration.store.headers",
         )
 
 
+def _is_same_address(url: str, before: str) -> bool:
+    root = store_root(url)
+    try:
+        return root == store_root(before)
+    except InputError:
+        return False  # A damaged row.
+
+
 _POLLER_KEYS = (key_of("poller_configuration"), key_of("poller_urls"))
+_KEYS = (key_of("api_key"), key_of("api_secret"))
 #: Keys that say where the store is and how to log in there.
 CONNECTION_KEYS = tuple(
     key_of(field) for field in ("store_url", "api_key", "api_secret", "user_agent", "store_headers")

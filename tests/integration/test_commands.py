@@ -253,6 +253,21 @@ def test_keys_rotate(tmp_path: pathlib.Path, app: flask.Flask, api: Api) -> None
     assert secrets == {"ck_test", "cs_test"}
 
 
+def test_change(app: flask.Flask, api: Api, store_server: StubStore) -> None:
+    """``instances change`` is a PATCH: what it leaves out stays, and keys follow no new address."""
+    created = api.create()
+    change = ("instances", "change", str(created["id"]), "-")
+    assert "was changed" in _good(app, *change, stdin='{"name": "renamed"}')
+    shown = api.call("GET", f"/instances/{created['id']}").json
+    assert (shown["name"], shown["configuration"]) == ("renamed", created["configuration"])
+    store_server.asked.clear()
+    for url in (f"{api.store}/shop", "https://evil.test"):
+        moved = json.dumps({"configuration": {"store.url": url}})
+        assert "oauth.api.key and oauth.api.secret" in _bad(app, *change, stdin=moved)
+    assert "see: flask woo instances list" in _bad(app, "instances", "change", "9", "-", stdin="{}")
+    assert store_server.asked == []
+
+
 def test_keys_rotate_without_the_old_key(
     tmp_path: pathlib.Path, app: flask.Flask, api: Api
 ) -> None:
