@@ -271,6 +271,9 @@ class InstanceRun(abc.ABC):
             if is_away(exc):
                 raise  # The database failed, not the resource; the instance stays due.
             # A bug that one resource triggers must not stop the others.
+            exc.args = tuple(
+                poll.client.hide(one) if isinstance(one, str) else one for one in exc.args
+            )
             report.error = f"{type(exc).__name__}: {words(exc)}"
             self._failed(poll, run, exc)
             _log.exception("reading %s failed", report.resource, extra=extra_of(report))
