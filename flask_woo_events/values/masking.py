@@ -70,7 +70,9 @@ def secrets_of_headers(headers: cabc.Mapping[str, str]) -> set[str]:
 
 def secrets_of_basic(user: str, password: str) -> set[str]:
     """Return the secrets of Basic credentials; the name alone is none."""
-    return {password, f"{user}:{password}"}
+    pair = f"{user}:{password}"
+    # Also as it is sent, because a text may have the Base64 of the whole header.
+    return {password, pair, base64.b64encode(pair.encode()).decode()}
 
 
 def _of_basic(credentials: str) -> set[str]:
