@@ -8,11 +8,12 @@ import datetime as dt
 
 from sqlalchemy import orm
 
-from ..errors import NotFoundError
+from ..errors import NotFoundError, SecretError
 from ..events import notifications
 from ..values.crypto import Cipher
 from ..values.validation import MASK
 from . import destination, payload
+from .send import CallbackCredentials
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,8 @@ class SentRequest:
 
     headers: cabc.Mapping[str, str]
     body: bytes
+    #: Why the headers lack what depends on secrets; empty if they are complete.
+    incomplete: str = ""
 
 
 def of(
@@ -37,13 +40,16 @@ def of(
     :param dates: when each attempt was; ``None`` for one that is still to come.
     :param retired_after: a signature key that was replaced after this date signs, too.
     :raises NotFoundError: the notification was deleted after its retention.
-    :raises SecretError: the signature key cannot be decrypted.
     """
     notification = notifications.load(session, [notification_id]).get(notification_id)
     if notification is None:
         raise NotFoundError("No notification found")
     instance_id = notification.instance_id
-    credentials = destination.load_credentials(session, cipher, instance_id, retired_after)
+    incomplete = ""
+    try:
+        credentials = destination.load_credentials(session, cipher, instance_id, retired_after)
+    except SecretError as exc:
+        credentials, incomplete = CallbackCredentials(), str(exc)
     body = payload.build_body(notification, destination.load_sender(session, instance_id))
     sent = []
     for at in dates:
@@ -56,5 +62,5 @@ def of(
         )
         if credentials.basic is not None:
             headers["Authorization"] = f"Basic {MASK}"
-        sent.append(SentRequest(headers=headers, body=body))
+        sent.append(SentRequest(headers=headers, body=body, incomplete=incomplete))
     return sent

@@ -36,6 +36,8 @@ class InstanceSpec:
     reconnects: bool
     #: The store, its keys or the resources change, so that the store must be checked.
     asks: bool
+    #: Keys of stored secrets that stay and cannot be decrypted; their text is ``********``.
+    unreadable: frozenset[str] = frozenset()
 
     @property
     def refresh_minutes(self) -> int:
@@ -46,8 +48,21 @@ class InstanceSpec:
 
     @property
     def access(self) -> StoreAccess:
-        """The address and the keys of the store."""
-        return access_of(self.texts)
+        """The address and the keys of the store, without those that cannot be decrypted."""
+        return access_of({key: self.texts[key] for key in self.texts.keys() - self.unreadable})
+
+    def require_access(self) -> None:
+        """Check that the keys for a request to the store are there.
+
+        :raises InputError: names those that have to be sent again.
+        """
+        if lost := [key for key in CONNECTION_KEYS if key in self.unreadable]:
+            raise InputError(
+                f"the stored {' and '.join(lost)} cannot be decrypted; send them in this request, "
+                "which has to be checked with the store, or add the key that encrypted them to "
+                "WOO_EVENTS_ENCRYPTION_KEYS",
+                f"configuration.{lost[0]}",
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,6 +72,8 @@ class CurrentSpec:
     name: str
     tags: tuple[str, ...]
     texts: cabc.Mapping[str, str] = dataclasses.field(repr=False)
+    #: Keys of secrets that cannot be decrypted; their text is ``********``.
+    unreadable: frozenset[str] = frozenset()
 
 
 def plan(
@@ -85,8 +102,11 @@ def plan(
     checked = validated(InstanceConfiguration, filled, ("configuration",))
     _require(checked, request, partial)
     _require_secrets_for_new_address(checked.store_url, old, sent)
-    parse_headers(checked.callback_headers or "")
-    parse_headers(checked.store_headers or "", "store_headers")
+    lost = before.unreadable if before is not None else frozenset()
+    unreadable = frozenset(key for key in lost if wanted.get(key) == MASK)
+    for field in ("callback_headers", "store_headers"):
+        if key_of(field) not in unreadable:
+            parse_headers(getattr(checked, field) or "", field)
     wanted[key_of("vendor_type")] = checked.vendor_type
     for key in _ALWAYS_THERE:
         wanted.setdefault(key, DEFINITIONS[key].default)
@@ -100,6 +120,7 @@ def plan(
         pollers=pollers_of(checked),
         reconnects=before is None or _differ(wanted, old, CONNECTION_KEYS),
         asks=before is None or _differ(wanted, old, (*CONNECTION_KEYS, *_POLLER_KEYS)),
+        unreadable=unreadable,
     )
 
 

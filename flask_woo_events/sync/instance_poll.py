@@ -13,7 +13,16 @@ from sqlalchemy import orm
 from ..db.database import is_away
 from ..db.leases import InstanceLease, LeaseRenewer, is_free
 from ..db.models import Instance, Poller, PollerState, Source
-from ..errors import AnotherStoreError, SecretError, StoreError, TransportError
+from ..errors import (
+    AnotherStoreError,
+    ConfigurationError,
+    InputError,
+    SchemaError,
+    SecretError,
+    StoreError,
+    TransportError,
+    WooEventsError,
+)
 from ..instances import pollers
 from ..runtime import Runtime
 from ..signals import poller_disabled
@@ -141,8 +150,10 @@ class InstancePoll(InstanceRun):
         self._again.discard(lease.instance_id)
         try:
             poll, regular = self._open(lease, started)
-        except SecretError as exc:
-            reports += self._fail_all(lease, started, exc)
+        except SchemaError:
+            raise
+        except (SecretError, ConfigurationError, InputError) as exc:
+            reports += self._cannot_open(lease, started, exc)
             return
         belief, before = poll.judge.belief, poll.judge.belief.to_json()
         try:
@@ -316,25 +327,26 @@ class InstancePoll(InstanceRun):
         if disabled is not None:
             self._send_disabled(run.stream.instance_id, run.stream.resource, disabled)
 
-    def _fail_all(
-        self, lease: InstanceLease, started: dt.datetime, exc: SecretError
+    def _cannot_open(
+        self, lease: InstanceLease, started: dt.datetime, exc: WooEventsError
     ) -> list[PollReport]:
-        """Count a failure of each resource that is due: without the keys none can be read."""
-        reports, disabled = [], {}
+        """Report that the store's keys or its address cannot be used; it is no failure of its own.
+
+        The instance asks again, as one that holds does, so that it goes on without a command.
+        """
+        self._holding.add(lease.instance_id)
+        reports = []
         with self._database.write() as session:
             lease.renew(session, self._renewer.until)
             instance = session.get_one(Instance, lease.instance_id)
             regular = _is_regular(lease, started)
-            interval = dt.timedelta(minutes=instance.refresh_minutes)
             for row in pollers.of_instance(session, instance.id):
                 if row.selected and self._is_due(row, started, regular):
-                    disabled[row.resource] = self._count_failure(row, exc, interval)
+                    row.error = str(exc)
                     report = PollReport(instance=instance.id, resource=row.resource, error=str(exc))
                     reports.append(report)
         for report in reports:
             _log.warning("polling %s: %s", report.resource, exc, extra=extra_of(report))
-            if (reason := disabled[report.resource]) is not None:
-                self._send_disabled(report.instance, report.resource, reason)
         return reports
 
     def _count_failure(self, row: Poller, exc: Exception, interval: dt.timedelta) -> str | None:

@@ -46,7 +46,7 @@ def _kept(app: flask.Flask, instance_id: int) -> dict[str, str]:
     """Return the configuration of an instance with decrypted secrets."""
     runtime = runtime_of(app)
     with runtime.database.read() as session:
-        return configuration.read(session, runtime.cipher, instance_id)
+        return dict(configuration.read(session, runtime.cipher, instance_id).texts)
 
 
 def _count(app: flask.Flask) -> int:

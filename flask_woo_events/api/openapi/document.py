@@ -57,7 +57,8 @@ _REASONS = {
     "about the token's instance",
     404: "It does not exist in the caller's organization, or a list is empty",
     405: "The resource does not support this method",
-    409: "It exists already, or another request changed it at the same time",
+    409: "It exists already, another request changed it at the same time, or a stored secret "
+    "cannot be decrypted",
     413: "The body is too large",
     415: "The body is a form, not JSON",
     429: "The store received too many requests",
