@@ -11,16 +11,16 @@ import base64
 import binascii
 import collections.abc as cabc
 import functools
+import html
+import json
 import re
 
 from .validation import MASK
 
 #: Characters; shorter secrets are masked only as a whole word, because they are in every text.
 WORD_BELOW = 4
-#: Characters of a secret that also count if the rest of it is cut off.
+#: Characters of a secret that count alone: the rest may be cut off.
 HEAD = 12
-#: Characters from which a secret is recognized by its first ones alone.
-LONG = 256
 #: Shortest part of a Base64 text that is looked for.
 _PART = 4
 
@@ -90,25 +90,32 @@ def _compiled(secrets: tuple[str, ...]) -> tuple[tuple[str, ...], re.Pattern[str
     probes: set[str] = set()
     patterns: list[str] = []
     for secret in secrets:
-        head = secret[: HEAD if len(secret) > HEAD else None]
-        probes.add(head[:_PART])
-        whole = "".join(map(_character, secret))
-        if len(secret) < WORD_BELOW:
-            patterns.append(f"{_WORD_BEGINS}{whole}{_WORD_ENDS}")
-        elif len(secret) <= LONG:
-            patterns.append(whole)
-        else:
-            patterns.append(re.escape(secret))
-        if len(secret) > HEAD:
-            beginning = "".join(map(_character, head))
-            # The rest is cut off, or written in another way.
-            patterns.append(rf"{beginning}[^\s\"'<>]*")
-    for secret in secrets:
-        for part in _parts(secret[:LONG].encode()):
+        probes.add(secret[:_PART])
+        patterns.append(_pattern(secret))
+        for part in _parts(secret.encode()):
             probes.add(part[:_PART].replace("-", "+").replace("_", "/"))
             probes.add(part[:_PART].replace("+", "-").replace("/", "_"))
             patterns.append(_base64_pattern(part))
     return tuple(probes), re.compile("|".join(patterns))
+
+
+def _pattern(secret: str) -> str:
+    """Match a secret in any encoding; of a long one also the first part alone."""
+    beginning = "".join(map(_character, secret[:HEAD]))
+    if len(secret) < WORD_BELOW:
+        return f"{_WORD_BEGINS}{beginning}{_WORD_ENDS}"
+    if len(secret) <= HEAD:
+        return beginning
+    # An encoded rest holds none of these; one that does is as a common encoding writes it.
+    rest = "|".join(re.escape(one) for one in sorted(_written(secret[HEAD:]), reverse=True))
+    return rf"{beginning}(?:{rest})?[^\s\"'<>]*"
+
+
+def _written(text: str) -> set[str]:
+    escaped = json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]
+    return {text, html.escape(text), html.escape(text, quote=False), *escaped,
+            *(json.dumps(one)[1:-1] for one in escaped),
+            *(one.replace("/", r"\/") for one in escaped)}  # fmt: skip
 
 
 def _parts(data: bytes) -> cabc.Iterator[str]:
@@ -139,10 +146,10 @@ def _character(character: str) -> str:
     code = ord(character)
     percent = "".join(f"%(?:25)*{_hex(byte, 2)}" for byte in character.encode("utf-8", "replace"))
     units = character.encode("utf-16-be", "surrogatepass")
-    json = "".join(
+    escapes = "".join(
         rf"\\+u{_hex(units[at] << 8 | units[at + 1], 4)}" for at in range(0, len(units), 2)
     )
-    ways = [re.escape(character), percent, json, f"&#0*{code};", f"&#[xX]0*{_hex(code, 1)};"]
+    ways = [re.escape(character), percent, escapes, f"&#0*{code};", f"&#[xX]0*{_hex(code, 1)};"]
     if character in '"\\/':
         ways.append(r"\\+" + re.escape(character))
     if character in _NAMED:
