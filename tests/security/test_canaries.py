@@ -516,11 +516,12 @@ def test_errors_of_databases(any_database: Database) -> None:
             lambda connection: connection.execute(number, {"value": CUSTOMER}),
         ]
     for work in works:
-        for fails in (_in_session, _in_transaction):
+        for fails in (_in_session, _in_transaction, _on_a_connection):
             with pytest.raises((sa.exc.StatementError, TypeError)) as caught:
                 fails(any_database, work)
             error = caught.value
-            for text in (str(error), repr(error), *traceback.format_exception(error)):
+            texts = str(error), repr(error), repr(vars(error))
+            for text in (*texts, *traceback.format_exception(error)):
                 assert CUSTOMER not in text and CUSTOMER[:20] not in text
 
 
@@ -531,6 +532,11 @@ def _in_session(database: Database, work: cabc.Callable[[sa.Connection], object]
 
 def _in_transaction(database: Database, work: cabc.Callable[[sa.Connection], object]) -> None:
     with database.begin() as connection:
+        work(connection)
+
+
+def _on_a_connection(database: Database, work: cabc.Callable[[sa.Connection], object]) -> None:
+    with database.engine.connect() as connection:
         work(connection)
 
 
