@@ -13,7 +13,7 @@ import flask
 from ..delivery import sample
 from ..delivery.retry import AttemptOutcome
 from ..errors import DatePatternError, InputError, TransportError
-from ..instances import lifecycle, specification, views
+from ..instances import configuration, lifecycle, specification, views
 from ..instances.health import Health
 from ..instances.polled_resources import CONFIGURATION_KEY, parse_poller_configuration
 from ..instances.requests import DEFINITIONS, InstanceConfiguration, InstanceRequest, key_of
@@ -103,7 +103,10 @@ def edit_page(view: views.InstanceView, calls: RateLimiter) -> StorePage:
         optional=any(form[field].data for field in forms.OPTIONAL),
         health_reason=_health_reason(view.id),
     )
-    for key in sorted(current_spec(view).unreadable):
+    runtime = current_runtime()
+    with runtime.database.read() as session:
+        lost = configuration.unreadable(session, runtime.cipher_or_none, view.id)
+    for key in lost:
         page.add_error(InputError(LOST, f"configuration.{key}"))
     return page
 

@@ -28,7 +28,7 @@ class SentRequest:
 
 def of(
     session: orm.Session,
-    cipher: Cipher,
+    cipher: Cipher | None,
     notification_id: int,
     dates: cabc.Sequence[dt.datetime | None],
     retired_after: dt.datetime,
@@ -37,6 +37,7 @@ def of(
 
     The body has the bytes that were sent, as long as the instance kept its name and its tags.
 
+    :param cipher: ``None`` if there is no encryption key.
     :param dates: when each attempt was; ``None`` for one that is still to come.
     :param retired_after: a signature key that was replaced after this date signs, too.
     :raises NotFoundError: the notification was deleted after its retention.
@@ -45,11 +46,13 @@ def of(
     if notification is None:
         raise NotFoundError("No notification found")
     instance_id = notification.instance_id
-    incomplete = ""
-    try:
-        credentials = destination.load_credentials(session, cipher, instance_id, retired_after)
-    except SecretError as exc:
-        credentials, incomplete = CallbackCredentials(), str(exc)
+    credentials, incomplete = CallbackCredentials(), "WOO_EVENTS_ENCRYPTION_KEYS is empty"
+    if cipher is not None:
+        try:
+            credentials = destination.load_credentials(session, cipher, instance_id, retired_after)
+            incomplete = ""
+        except SecretError as exc:
+            incomplete = str(exc)
     body = payload.build_body(notification, destination.load_sender(session, instance_id))
     sent = []
     for at in dates:

@@ -330,23 +330,30 @@ class InstancePoll(InstanceRun):
     def _cannot_open(
         self, lease: InstanceLease, started: dt.datetime, exc: WooEventsError
     ) -> list[PollReport]:
-        """Report that the store's keys or its address cannot be used; it is no failure of its own.
+        """Report that the stored keys or address cannot be used, for each resource that is due.
 
-        The instance asks again, as one that holds does, so that it goes on without a command.
+        Lost keys are no failure of a resource: the instance asks again, as one that holds does, so
+        that it goes on without a command.
         """
-        self._holding.add(lease.instance_id)
-        reports = []
+        failure, reports, disabled = isinstance(exc, InputError), [], dict[str, str | None]()
+        if not failure:
+            self._holding.add(lease.instance_id)
         with self._database.write() as session:
             lease.renew(session, self._renewer.until)
             instance = session.get_one(Instance, lease.instance_id)
             regular = _is_regular(lease, started)
+            interval = dt.timedelta(minutes=instance.refresh_minutes)
             for row in pollers.of_instance(session, instance.id):
                 if row.selected and self._is_due(row, started, regular):
                     row.error = str(exc)
+                    if failure:
+                        disabled[row.resource] = self._count_failure(row, exc, interval)
                     report = PollReport(instance=instance.id, resource=row.resource, error=str(exc))
                     reports.append(report)
         for report in reports:
             _log.warning("polling %s: %s", report.resource, exc, extra=extra_of(report))
+            if (reason := disabled.get(report.resource)) is not None:
+                self._send_disabled(report.instance, report.resource, reason)
         return reports
 
     def _count_failure(self, row: Poller, exc: Exception, interval: dt.timedelta) -> str | None:

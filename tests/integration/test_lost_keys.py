@@ -16,7 +16,14 @@ import sqlalchemy as sa
 
 from flask_woo_events import Event, WooEvents, problem_ended
 from flask_woo_events.db.leases import LeaseRenewer
-from flask_woo_events.db.models import Arrival, Configuration, Delivery, Instance, Subscription
+from flask_woo_events.db.models import (
+    Arrival,
+    Configuration,
+    Delivery,
+    Instance,
+    StoredEvent,
+    Subscription,
+)
 from flask_woo_events.instances import configuration, problems, webhooks
 from flask_woo_events.simulation.callback_receiver import Received
 from flask_woo_events.values.crypto import Cipher, hash_token
@@ -316,10 +323,9 @@ def test_pages_of_an_instance_with_lost_secrets(env: StoreToCallback) -> None:
     assert "needs-keys" in page and "oauth.api.key" in page
     assert "cannot be decrypted" in ann.get("/").text
     with runtime_of(env.app).database.read() as session:
-        [event_id] = session.execute(
-            sa.text("SELECT e.id FROM woo_event e JOIN woo_notification n "
-                    "ON n.id = e.notification_id WHERE n.instance_id = 1")
-        ).scalars()  # fmt: skip
+        event_id = session.scalars(
+            sa.select(StoredEvent.id).where(StoredEvent.instance_id == 1)
+        ).one()
     page = ann.get(f"/events/{event_id}").text
     assert "The signature and the credentials are missing here" in page
     assert ann.get("/events").status_code == ann.get("/deliveries").status_code == 200
@@ -399,6 +405,7 @@ def test_damaged_address_of_a_store(env: StoreToCallback) -> None:
     status, output = _run(env, "poll", "--once")
     assert status == 1 and "instance 1 orders: store.url" in output
     assert "instance 2 orders: 1 event" in output
+    assert "store.url" in _problems(env)["failing"]
     assert "the stored configuration cannot be used: store.url" in _run(env, "doctor")[1]
     assert _patch(env, configuration={"store.url": store}).status_code == 400
     assert _patch(env, configuration={"store.url": store, **NEW_KEYS}).status_code == 200
@@ -425,6 +432,11 @@ def test_no_encryption_key_at_all(env: StoreToCallback) -> None:
     assert "instance 1 orders" in output and "instance 2 orders" in output
     assert sorted(got) == [1, 2]
     assert "needs-keys" in _problems(env) and "needs-keys" in _problems(env, 2)
+    ann = _visitor(env)
+    with runtime.database.read() as session:
+        event_id = session.scalars(sa.select(StoredEvent.id).limit(1)).one()
+    for page in ("/", "/instances", "/instances/1", "/instances/1/edit", f"/events/{event_id}"):
+        assert ann.get(page).status_code == 200, page
     object.__setattr__(runtime.settings, "encryption_keys", keys)
     assert [one.error for one in env.poll()] == [None]
     assert _problems(env) == {}
