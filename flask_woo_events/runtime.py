@@ -73,6 +73,14 @@ class Runtime:
             )
         return Cipher(self.settings.encryption_keys)
 
+    @property
+    def cipher_or_none(self) -> Cipher | None:
+        """The encryption, or ``None`` if no key is configured that can be used."""
+        try:
+            return self.cipher
+        except ConfigurationError:
+            return None
+
     def begin_anew(self) -> None:
         """Note that a webhook could not be stored: earlier ones may be missing, too."""
         self.began = time.monotonic()

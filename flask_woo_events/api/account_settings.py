@@ -11,7 +11,7 @@ from ..errors import NotFoundError
 from ..instances import accounts
 from ..instances.accounts import FAILURE_POLICY
 from ..runtime import current_runtime
-from .request import body, caller
+from .request import account, body
 
 
 class _Settings(pydantic.BaseModel):
@@ -34,7 +34,7 @@ def register(blueprint: flask.Blueprint) -> None:
 
 def show_settings(account_id: str | None = None) -> dict[str, t.Any]:
     """Show the account's settings."""
-    who, runtime = caller(), current_runtime()
+    who, runtime = account(), current_runtime()
     _own(account_id, who.user_id)
     with runtime.database.read() as session:
         return _shown(accounts.settings(session, who), runtime.settings.failure_policy)
@@ -42,7 +42,7 @@ def show_settings(account_id: str | None = None) -> dict[str, t.Any]:
 
 def change_settings(account_id: str | None = None) -> dict[str, t.Any]:
     """Change the settings in the body; they take effect with the next delivery."""
-    who, runtime = caller(), current_runtime()
+    who, runtime = account(), current_runtime()
     _own(account_id, who.user_id)
     named = body(_Settings).model_dump(by_alias=True, exclude_unset=True)
     with runtime.database.write() as session:

@@ -19,6 +19,7 @@ from ..errors import (
     ForbiddenError,
     InputError,
     NotFoundError,
+    SecretError,
     StoreAccessError,
     StoreFirewallError,
     StoreRejectedError,
@@ -115,7 +116,7 @@ def _package_error(exc: Exception) -> flask.Response:
             return answer(401, str(exc))
         case NotFoundError():
             return answer(404, str(exc))
-        case ConflictError():
+        case ConflictError() | SecretError():
             return answer(409, str(exc))
         case StoreFirewallError():
             message = "A firewall refused the request to the store at configuration.store.url"

@@ -16,7 +16,7 @@ from ..instances.views import InstanceView
 from ..runtime import current_runtime
 from ..values.cloud_elements import ELEMENT_NAMES
 from ..values.validation import whole_number
-from .request import body, caller, instance_of, page_size
+from .request import account, body, caller, instance_of, page_size
 from .responses import (
     ConfigurationEntryResponse,
     EmptyResponse,
@@ -48,7 +48,7 @@ def register(blueprint: flask.Blueprint) -> None:
 
 def create(element: str | None = None) -> Answer:
     """Connect a store."""
-    who = caller()
+    who = account()
     if element not in (None, *ELEMENT_NAMES):
         raise NotFoundError(f"No element found; the only one here is {ELEMENT_NAMES[0]}")
     request = body(InstanceRequest)
@@ -62,7 +62,7 @@ def create(element: str | None = None) -> Answer:
 
 
 def list_or_get() -> Answer:
-    """List the organization's instances, or show the one whose token was sent."""
+    """List the organization's instances, or show the only one that the caller may reach."""
     who = caller()
     if who.instance_id is not None:
         return _shown(who, who.instance_id)

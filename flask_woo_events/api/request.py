@@ -8,7 +8,7 @@ import flask
 import pydantic
 import werkzeug.exceptions
 
-from ..errors import AccessError, InputError, NotFoundError
+from ..errors import AccessError, ForbiddenError, InputError, NotFoundError
 from ..instances.accounts import Caller, authenticate
 from ..runtime import Runtime, current_runtime
 from ..values.validation import load_json, validated, whole_number
@@ -29,18 +29,34 @@ def caller() -> Caller:
         return authenticate(session, header)
 
 
+def account() -> Caller:
+    """Authenticate a caller who may act for the whole organization.
+
+    :raises AccessError: the Authorization header is missing or wrong.
+    :raises ForbiddenError: the token of an instance was sent instead of the organization's secret.
+    """
+    who = caller()
+    if who.instance_id is not None:
+        raise ForbiddenError(
+            "A token gives access to its instance only; this call needs "
+            "Authorization: User <USER_SECRET>, Organization <ORGANIZATION_SECRET>"
+        )
+    return who
+
+
 def instance_of(who: Caller, instance_id: str | None) -> int:
     """Return the instance of the path, or the token's where the path has none.
 
     :raises AccessError: neither has one.
-    :raises NotFoundError: the token belongs to another instance.
+    :raises NotFoundError: the path names another instance than the only one to be reached.
     """
     if instance_id is None:
-        if who.instance_id is None:
+        if who.chosen_id is None:
             raise AccessError(
-                "This call needs Authorization: User <USER_SECRET>, Element <INSTANCE_TOKEN>"
+                "This call needs Authorization: User <USER_SECRET>, Element <INSTANCE_TOKEN> "
+                "with the token of an instance that exists"
             )
-        return who.instance_id
+        return who.chosen_id
     number = whole_number(instance_id)
     if number is None or who.instance_id not in (None, number):
         raise NotFoundError("No instance found")

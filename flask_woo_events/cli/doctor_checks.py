@@ -13,6 +13,7 @@ from ..db.clock import DatabaseClock
 from ..db.models import Arrival, Delivery, DeliveryStatus, Instance, Subscription
 from ..errors import (
     ConfigurationError,
+    InputError,
     SecretError,
     StoreAccessError,
     StoreError,
@@ -24,7 +25,7 @@ from ..errors import (
 from ..http.address_guard import AddressGuard
 from ..http.exchange import reach
 from ..instances import access as instance_access
-from ..instances import health, pollers, webhooks
+from ..instances import configuration, health, pollers, problems, webhooks
 from ..instances.views import InstanceView
 from ..runtime import Runtime
 from ..sync.webhooks import reachability
@@ -42,7 +43,7 @@ LATE, LATE_PART = 5, 0.2
 
 
 #: Problems that the command checks itself, for the installation or by requests.
-_CHECKED_AGAIN = ("late", "webhooks-inactive", "callback-stopped")
+_CHECKED_AGAIN = ("late", "webhooks-inactive", "callback-stopped", problems.NEEDS_KEYS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +115,7 @@ def of_instance(
     :param silent: base URLs of the API that do not respond.
     """
     yield from of_problems(view)
+    yield from _secrets(runtime, view)
     yield from _store(runtime, view)
     if view.vendor_type == "webhook":
         yield from _webhooks(runtime, view, silent)
@@ -137,6 +139,18 @@ def of_problems(view: InstanceView) -> cabc.Iterator[Finding]:
         yield Finding(what, one.command or one.ends, one.costs)
 
 
+def _secrets(runtime: Runtime, view: InstanceView) -> cabc.Iterator[Finding]:
+    """Check that the secrets can be decrypted, also those of a paused instance."""
+    if runtime.cipher_or_none is None:
+        return  # of_installation reports it.
+    with runtime.database.read() as session:
+        lost = configuration.unreadable(session, runtime.cipher, view.id)
+    for one in problems.needs_keys(view.id, lost, runtime.clock()):
+        fix = "add the key that encrypted them to WOO_EVENTS_ENCRYPTION_KEYS, before the newest one"
+        fix = f"{fix}; if it is lost, send them again: PATCH /instances/{view.id}, or {one.command}"
+        yield Finding(str(one), fix, one.costs)
+
+
 def _store(runtime: Runtime, view: InstanceView) -> cabc.Iterator[Finding]:
     """Request one row of each collection from the store, with its keys."""
     keys = (
@@ -156,11 +170,10 @@ def _store(runtime: Runtime, view: InstanceView) -> cabc.Iterator[Finding]:
             f"the store cannot be reached: {exc}",
             f"curl -I '{exc.url or 'https://store/wp-json/'}'",
         )
-    except SecretError as exc:
-        fix = "add that key to WOO_EVENTS_ENCRYPTION_KEYS"
-        yield Finding(str(exc), f"{fix}; if it is lost: flask woo instances delete {view.id}")
-    except ConfigurationError:
-        pass  # of_installation reports the keys.
+    except InputError as exc:
+        yield Finding(f"the stored configuration cannot be used: {exc}", keys)
+    except (SecretError, ConfigurationError):
+        pass  # They are reported for the instance, and the keys for the installation.
     else:
         if not facts.get("version"):
             what = "the keys' user may not read system_status, which costs two more requests"

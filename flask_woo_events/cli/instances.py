@@ -1,4 +1,4 @@
-"""``flask woo instances``: connect stores, show, pause and delete them."""
+"""``flask woo instances``: connect stores, show, change, pause and delete them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .output import as_json_option, echo_json, echo_table, errors_as_messages
 
 _ID = click.IntRange(1, LARGEST_ID)
 
-group = AppGroup("instances", help="Connect, list, pause and delete stores.")
+group = AppGroup("instances", help="Connect, list, change, pause and delete stores.")
 
 
 @group.command("list")
@@ -107,6 +107,24 @@ def create(file: click.File, user: str, organization: str) -> None:
     base = runtime.settings.public_url or ""
     instance_id, token = provisioning.create(runtime, caller, request, base)
     click.echo(f"id    {instance_id}\ntoken {token}")
+
+
+@group.command("change")
+@click.argument("instance_id", type=_ID)
+@click.argument("file", type=click.File("rb"))
+@errors_as_messages
+def change(instance_id: int, file: click.File) -> None:
+    """Change an instance, with the JSON of PATCH /instances in FILE.
+
+    FILE may be - for standard input. What it leaves out stays as it is.
+    """
+    runtime = current_runtime()
+    request = validated(InstanceRequest, load_json(file.read()))  # type: ignore[attr-defined]
+    with runtime.database.read() as session:
+        caller = access.owner(session, instance_id)
+        base = runtime.settings.public_url or session.get_one(Instance, instance_id).hooks_base
+    provisioning.change(runtime, caller, instance_id, request, base or "", partial=True)
+    click.echo(f"Instance {instance_id} was changed.")
 
 
 @group.command("invite")

@@ -7,7 +7,6 @@ import sqlalchemy as sa
 from flask.cli import AppGroup
 
 from ..db.models import Instance
-from ..errors import SecretError
 from ..instances import configuration, wc_auth
 from ..runtime import current_runtime
 from ..values.crypto import Cipher
@@ -31,21 +30,25 @@ def rotate() -> None:
     Append the new key to WOO_EVENTS_ENCRYPTION_KEYS, restart, run this command, then remove the
     old key from the list. Invitations that were sent before need the old key until they expire.
 
-    Exit status 1 if secrets of an instance cannot be decrypted; the others are encrypted again.
+    Exit status 1 if secrets of an instance cannot be decrypted; all others are encrypted again.
     """
     runtime = current_runtime()
     with runtime.database.read() as session:
-        instance_ids = session.scalars(sa.select(Instance.id).order_by(Instance.id)).all()
-    count, errors = 0, {}
-    for instance_id in instance_ids:
-        try:
-            with runtime.database.write() as session:
-                count += configuration.rotate(session, runtime.cipher, instance_id)
-        except SecretError as exc:
-            errors[instance_id] = str(exc)
+        names = session.execute(sa.select(Instance.id, Instance.name).order_by(Instance.id)).all()
+    count, lost = 0, []
+    for instance_id, name in names:
+        with runtime.database.write() as session:
+            rotated, keys = configuration.rotate(session, runtime.cipher, instance_id)
+        count += rotated
+        if keys:
+            lost.append(f"  instance {instance_id} {name}: {', '.join(keys)}")
     with runtime.database.write() as session:
         count += wc_auth.rotate(session, runtime.cipher)
     click.echo(f"{counted(count, 'secret')} encrypted with the last key.")
-    if errors:
-        numbers = ", ".join(map(str, errors))
-        raise click.ClickException(f"unchanged: instances {numbers}: {next(iter(errors.values()))}")
+    if lost:
+        raise click.ClickException(
+            "these secrets cannot be decrypted, and were left as they are:\n"
+            + "\n".join(lost)
+            + "\nAdd the key that encrypted them to WOO_EVENTS_ENCRYPTION_KEYS, before the newest "
+            "one, or send them again: flask woo instances change INSTANCE_ID FILE"
+        )

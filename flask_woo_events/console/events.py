@@ -106,8 +106,9 @@ def shown(event_id: int) -> Answer:
             before = object_history.previous(session, event_id)
         dates = list(dict.fromkeys(one.at for one in detail.attempts))
         requests = sent_request.of(
-            session, runtime.cipher, entry.notification_id, [*dates, None], runtime.retired_after
-        )
+            session, runtime.cipher_or_none, entry.notification_id, [*dates, None],
+            runtime.retired_after,
+        )  # fmt: skip
         return flask.render_template(
             "woo_console/event.html",
             detail=detail,

@@ -13,6 +13,7 @@ from ..errors import (
     ForbiddenError,
     InputError,
     NotFoundError,
+    SecretError,
     TransportError,
     WooEventsError,
 )
@@ -47,6 +48,7 @@ _STATUS: tuple[tuple[type[WooEventsError], int, str], ...] = (
     (NotFoundError, 404, "Not found"),
     (InputError, 400, "This request is not valid"),
     (ConflictError, 409, "This is not possible now"),
+    (SecretError, 409, "A stored secret cannot be decrypted"),
     (TransportError, 502, "The store or callback did not respond"),
 )
 

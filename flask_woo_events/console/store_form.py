@@ -9,7 +9,7 @@ import typing as t
 import flask
 import werkzeug.exceptions
 
-from ..delivery import sample
+from ..delivery import destination, sample
 from ..errors import ConfigurationError, InputError, TransportError
 from ..instances import provisioning, views, wc_auth
 from ..instances.polled_resources import default_configuration
@@ -118,6 +118,8 @@ def _test_credentials(page: StorePage) -> Answer:
             page.store = provisioning.ask(current_runtime(), spec)
         except TransportError as exc:
             page.store_error = exc
+        except InputError as exc:
+            page.add_error(exc)
     return rendered(page)
 
 
@@ -200,6 +202,9 @@ def _update(page: StorePage, *, reconnect: bool = False) -> Answer:
     except TransportError as exc:
         page.store_error = exc
         return rendered(page)
+    except InputError as exc:
+        page.add_error(exc)
+        return rendered(page)
     done = "authenticated again" if reconnect else "updated"
     formatting.flash(f"{page.form.name.data} was {done}.")
     return flask.redirect(flask.url_for("woo_console.instance", instance_id=instance_id))
@@ -229,6 +234,8 @@ def _test_instance(view: views.InstanceView, calls: RateLimiter) -> Answer:
     if wait := store_page.seconds_to_wait(calls):
         raise werkzeug.exceptions.TooManyRequests(refusal(wait))
     current = store_page.current_spec(view)
+    if lost := [key for key in destination.CALLBACK_KEYS if key in current.unreadable]:
+        raise InputError(f"{' and '.join(lost)}: {store_page.LOST} on the edit page")
     configuration = validated(
         InstanceConfiguration, {key: text for key, text in current.texts.items() if text}
     )

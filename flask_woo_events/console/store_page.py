@@ -13,7 +13,7 @@ import flask
 from ..delivery import sample
 from ..delivery.retry import AttemptOutcome
 from ..errors import DatePatternError, InputError, TransportError
-from ..instances import lifecycle, specification, views
+from ..instances import configuration, lifecycle, specification, views
 from ..instances.health import Health
 from ..instances.polled_resources import CONFIGURATION_KEY, parse_poller_configuration
 from ..instances.requests import DEFINITIONS, InstanceConfiguration, InstanceRequest, key_of
@@ -29,6 +29,8 @@ from .rate_limit import RateLimiter, refusal
 
 #: The message for a required field that is empty.
 REQUIRED = "This field is required"
+#: The message for a secret of another encryption key.
+LOST = "the stored value cannot be decrypted; enter it again"
 #: Fields that must not be empty.
 REQUIRED_FIELDS = (
     "name",
@@ -94,13 +96,19 @@ def new_page(calls: RateLimiter) -> StorePage:
 def edit_page(view: views.InstanceView, calls: RateLimiter) -> StorePage:
     """Return the page of an existing instance."""
     form = forms.of_instance(view.name, view.tags, configuration_of(view) or {}, _tags())
-    return StorePage(
+    page = StorePage(
         form=form,
         calls=calls,
         instance=view,
         optional=any(form[field].data for field in forms.OPTIONAL),
         health_reason=_health_reason(view.id),
     )
+    runtime = current_runtime()
+    with runtime.database.read() as session:
+        lost = configuration.unreadable(session, runtime.cipher_or_none, view.id)
+    for key in lost:
+        page.add_error(InputError(LOST, f"configuration.{key}"))
+    return page
 
 
 def submitted_page(view: views.InstanceView | None, calls: RateLimiter) -> StorePage:
@@ -152,7 +160,8 @@ def check(page: StorePage) -> InstanceSpec | None:
 
 def check_callback(page: StorePage) -> InstanceConfiguration | None:
     """Return the configuration of the callback, whatever else is wrong with the form."""
-    texts = current_spec(page.instance).texts if page.instance is not None else {}
+    before = current_spec(page.instance) if page.instance is not None else None
+    texts = before.texts if before is not None else {}
     given = {}
     host = _host(page.form.callback_url.data or "")
     same_host = host == _host(texts.get(key_of(forms.KEYS["callback_url"]), ""))
@@ -164,6 +173,8 @@ def check_callback(page: StorePage) -> InstanceConfiguration | None:
                     "the stored value belongs to another host; enter it again to test this one",
                     f"configuration.{key}",
                 )
+            if value == MASK and before is not None and key in before.unreadable:
+                raise InputError(LOST, f"configuration.{key}")
             given[key] = texts.get(key, "") if value == MASK else value
         filled = {key: value for key, value in given.items() if value}
         configuration = validated(InstanceConfiguration, filled, ("configuration",))

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from .base import ENCODING
+from .redaction import redact
 
 #: Seconds that a connection waits for SQLite's write lock.
 SQLITE_BUSY_SECONDS = 60
@@ -35,6 +36,7 @@ class Connections:
         #: The connections are not the application's.
         self.are_own = engine.dialect.name == "sqlite" and not self.in_memory
         self._engine = _sqlite_engine(engine.url) if self.are_own else _adapted(engine)
+        event.listen(self._engine, "handle_error", _redact)
         #: All threads use the one connection of such a database.
         self._shared = isinstance(engine.pool, sa.StaticPool)
         self._using = threading.RLock()
@@ -92,6 +94,12 @@ def _adapted(engine: sa.Engine) -> sa.Engine:
     ours.hide_parameters = True
     event.listen(ours, "engine_connect", _set_up)
     return ours
+
+
+def _redact(context: sa.engine.ExceptionContext) -> None:
+    """Remove values from each error, also outside of the sessions of :class:`Database`."""
+    if isinstance(context.sqlalchemy_exception, sa.exc.StatementError):
+        redact(context.sqlalchemy_exception)
 
 
 def _set_up(connection: sa.Connection) -> None:

@@ -21,6 +21,7 @@ def redact(exc: sa.exc.StatementError) -> None:
     The names of tables, columns and constraints remain.
     """
     exc.hide_parameters = True
+    exc.params = None
     driver = exc.orig
     if driver is None or not any(isinstance(one, str) for one in driver.args):
         return

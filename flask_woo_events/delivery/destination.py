@@ -15,6 +15,12 @@ from ..values.crypto import Cipher
 from .payload import Sender
 from .send import CallbackCredentials
 
+#: Keys that say what requests to the callback are sent with.
+CALLBACK_KEYS = tuple(
+    key_of(field)
+    for field in ("signature_key", "basic_username", "basic_password", "callback_headers")
+)
+
 
 def load_sender(session: orm.Session, instance_id: int) -> Sender:
     """Return the instance as its notifications name it."""
@@ -45,10 +51,10 @@ def load_credentials(
     """Return what requests to an instance's callback are sent with.
 
     :param retired_after: a signature key that was replaced after this date signs, too.
-    :raises SecretError: a stored secret cannot be decrypted.
+    :raises SecretError: a secret for the callback cannot be decrypted; others are not needed.
     """
     before = configuration.retired_key(session, cipher, instance_id, retired_after)
-    kept = configuration.read(session, cipher, instance_id)
+    kept = configuration.read(session, cipher, instance_id).only(CALLBACK_KEYS)
     key = kept.get(key_of("signature_key"), "")
     username = kept.get(key_of("basic_username"), "")
     return CallbackCredentials(

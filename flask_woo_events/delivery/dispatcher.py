@@ -16,7 +16,7 @@ from sqlalchemy import orm
 from ..db.database import is_away
 from ..db.leases import LeaseRenewer
 from ..db.models import Channel
-from ..errors import WooEventsError
+from ..errors import ConfigurationError, InputError, SchemaError, SecretError, WooEventsError
 from ..events.delivery_states import DeliveryLease
 from ..runtime import Runtime
 from . import claims, destination, handler_calls, send
@@ -54,7 +54,8 @@ class Address:
     """What a delivery is sent with, and its retry policy."""
 
     sender: Sender
-    credentials: CallbackCredentials
+    #: Or why there are none for a callback; a handler needs none.
+    credentials: CallbackCredentials | WooEventsError
     policy: Policy
 
 
@@ -284,8 +285,11 @@ class Dispatch:
 
     def _attempt(self, claimed: ClaimedDelivery, address: AddressOrError) -> AttemptOutcome:
         if isinstance(address, WooEventsError):
-            # For example an encryption key that is missing: an operator can add it.
             return AttemptOutcome(delivered=False, reason=str(address))
+        is_handler, credentials = claimed.channel == Channel.HANDLER, address.credentials
+        if isinstance(credentials, WooEventsError) and not is_handler:
+            # For example an encryption key that is missing: an operator can add it.
+            return AttemptOutcome(delivered=False, reason=str(credentials))
         if self._runtime.settings.coalesce:
             handler = self._runtime.handlers.get(claimed.url)
             types = handler.route.types if handler is not None else frozenset[str]()
@@ -299,7 +303,7 @@ class Dispatch:
                 )
             notification = dataclasses.replace(notification, events=events)
             claimed = dataclasses.replace(claimed, notification=notification)
-        if claimed.channel == Channel.HANDLER:
+        if isinstance(credentials, WooEventsError) or is_handler:
             return handler_calls.call(
                 self._runtime.handlers, claimed, address.sender, self._runtime.context
             )
@@ -308,7 +312,7 @@ class Dispatch:
             claimed.notification,
             claimed.url,
             address.sender,
-            address.credentials,
+            credentials,
             timeouts=self._runtime.callback_timeouts,
             now=self._runtime.clock(),
         )
@@ -335,8 +339,14 @@ class Dispatch:
     def _address(self, session: orm.Session, instance_id: int) -> Address:
         runtime = self._runtime
         sender = destination.load_sender(session, instance_id)
-        credentials = destination.load_credentials(
-            session, runtime.cipher, instance_id, runtime.retired_after
-        )
+        credentials: CallbackCredentials | WooEventsError
+        try:
+            credentials = destination.load_credentials(
+                session, runtime.cipher, instance_id, runtime.retired_after
+            )
+        except SchemaError:
+            raise
+        except (SecretError, ConfigurationError, InputError) as exc:
+            credentials = exc
         policy = destination.load_policy(session, instance_id) or runtime.settings.failure_policy
         return Address(sender, credentials, "queue" if policy == "queue" else "retry")

@@ -18,6 +18,7 @@ from ..db.models import (
     StoredEvent,
     Subscription,
 )
+from ..errors import SecretError
 from ..events import delivery_states, notifications, outbox
 from ..events.notifications import NotificationRecord
 from ..runtime import Runtime
@@ -134,16 +135,21 @@ def to_address(
     """POST the selected events of notifications to another address, once; nothing is written.
 
     They are signed as always. The headers and the password of the instance's own callback are
-    not sent: no other receiver may see them.
+    not sent: no other receiver may see them. One whose signature key cannot be decrypted is not
+    sent, and does not stop the others.
 
     :return: yields each notification with the outcome, before it sends the next one.
     """
     for one in planned:
         with runtime.database.read() as session:
             sender = destination.load_sender(session, one.instance_id)
-            credentials = destination.load_credentials(
-                session, runtime.cipher, one.instance_id, runtime.retired_after
-            )
+            try:
+                credentials = destination.load_credentials(
+                    session, runtime.cipher, one.instance_id, runtime.retired_after
+                )
+            except SecretError as exc:
+                yield one, AttemptOutcome(delivered=False, reason=str(exc))
+                continue
         yield (
             one,
             send.attempt(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
@@ -15,14 +14,12 @@ from ..errors import TransportError
 from ..events.notifications import NotificationRecord
 from ..http.exchange import Exchange, Timeouts, exchange
 from ..http.headers import retry_after
-from ..values.validation import MASK
+from ..values.masking import SecretMask, secrets_of_basic, secrets_of_headers
 from . import payload
 from .payload import Sender
 from .results import ANSWER_KEPT
 from .retry import AttemptOutcome
 
-#: Characters; shorter secrets are not masked in answers, because they match everywhere.
-SECRET_LENGTH = 4
 #: Bytes of a callback's answer that are read at most.
 ANSWER_READ = 65536
 
@@ -35,6 +32,15 @@ class CallbackCredentials:
     signature_keys: tuple[str, ...] = dataclasses.field(default=(), repr=False)
     headers: cabc.Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
     basic: tuple[str, str] | None = dataclasses.field(default=None, repr=False)
+
+    @property
+    def mask(self) -> SecretMask:
+        """What hides these secrets in the answers of the callback."""
+        secrets = {*self.signature_keys, *secrets_of_headers(self.headers)}
+        if self.basic is not None:
+            user, password = (part.encode("latin-1").decode() for part in self.basic)
+            secrets |= secrets_of_basic(user, password)
+        return SecretMask(secrets)
 
 
 def attempt(
@@ -113,15 +119,5 @@ def _outcome(
 def _shown(body: bytes, credentials: CallbackCredentials) -> str:
     """Return the beginning of an answer, with the secrets of the request masked."""
     text = body.decode("utf-8", "replace").replace("\0", "")
-    for secret in sorted(_secrets(credentials), key=len, reverse=True):
-        text = text.replace(secret, MASK)
-    return text[:ANSWER_KEPT]
-
-
-def _secrets(credentials: CallbackCredentials) -> set[str]:
-    secrets = {*credentials.signature_keys, *credentials.headers.values()}
-    if credentials.basic is not None:
-        user, password = (part.encode("latin-1") for part in credentials.basic)
-        secrets |= {password.decode("utf-8", "replace")}
-        secrets |= {base64.b64encode(user + b":" + password).decode()}
-    return {one for one in secrets if len(one) >= SECRET_LENGTH}
+    # More than is kept, so that a secret at its end is whole.
+    return credentials.mask.hide(text[: 2 * ANSWER_KEPT])[:ANSWER_KEPT]

@@ -147,7 +147,8 @@ def exchange(
     except TransportError:
         raise
     except _FOREIGN as exc:
-        raise _wrapped(exc, budget, shown) from exc
+        # Their texts, which tracebacks of the cause would show, may quote the query and headers.
+        raise _wrapped(exc, budget, shown) from None
     seconds = clock() - started
     status, repeated = response.status_code, budget.repeated
     return Exchange(status, response.headers, body, truncated, seconds, repeated)

@@ -14,7 +14,7 @@ from ..woocommerce.access import StoreAccess
 from . import configuration
 from .accounts import Caller
 from .requests import key_of
-from .specification import access_of
+from .specification import CONNECTION_KEYS, access_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,11 +32,12 @@ def load_access(session: orm.Session, cipher: Cipher, instance_id: int) -> Store
     """Return the address and the keys of an instance's store.
 
     :raises NotFoundError: the instance was deleted.
+    :raises SecretError: the keys cannot be decrypted; other secrets are not needed.
     """
     kept = configuration.read(session, cipher, instance_id)
-    if not kept:
+    if not kept.texts:
         raise NotFoundError("No instance found")
-    return access_of(kept, _rest(session, instance_id))
+    return access_of(kept.only(CONNECTION_KEYS), _rest(session, instance_id))
 
 
 def _rest(session: orm.Session, instance_id: int) -> str:
@@ -45,11 +46,14 @@ def _rest(session: orm.Session, instance_id: int) -> str:
 
 
 def load_hub(session: orm.Session, cipher: Cipher, instance_id: int) -> HubProfile:
-    """Return an instance as the hub needs it."""
+    """Return an instance as the hub needs it.
+
+    :raises SecretError: the keys of the store cannot be decrypted.
+    """
     kept = configuration.read(session, cipher, instance_id)
     return HubProfile(
-        access=access_of(kept, _rest(session, instance_id)),
-        filter_nulls=filters_nulls(kept),
+        access=access_of(kept.only(CONNECTION_KEYS), _rest(session, instance_id)),
+        filter_nulls=filters_nulls(kept.texts),
         disabled=session.get_one(Instance, instance_id).disabled,
     )
 

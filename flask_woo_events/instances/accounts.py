@@ -57,8 +57,10 @@ class Caller:
 
     organization_id: int
     user_id: int
-    #: The instance whose token was sent, if any.
+    #: The only instance that the request may reach; ``None``: all of the organisation.
     instance_id: int | None = None
+    #: The instance that a path without an id means: the one whose token was sent, if any.
+    chosen_id: int | None = None
 
 
 class ConsoleUser(t.NamedTuple):
@@ -187,6 +189,9 @@ def change_settings(
 def authenticate(session: orm.Session, header: str | None) -> Caller:
     """Return the caller of a request.
 
+    The secrets of user and organisation give access to the whole organisation; a token beside them
+    only chooses the instance of a path without an id. A user with a token reaches its instance.
+
     Secrets are 256 random bits and are looked up by their SHA-256, so that the time of the look-up
     reveals nothing about them.
 
@@ -199,21 +204,31 @@ def authenticate(session: orm.Session, header: str | None) -> Caller:
     ).one_or_none()
     if user is None:
         raise AccessError("The user secret is not valid")
+    chosen_id = _of_token(session, parts.get("element", ""), user.organization_id)
     instance_id = None
-    if "element" in parts:
-        row = session.execute(
-            sa.select(Instance.id, Instance.organization_id).where(
-                Instance.token_hash == hash_token(parts["element"])
-            )
-        ).one_or_none()
-        if row is None or row.organization_id != user.organization_id:
-            raise AccessError("The element token is not valid")
-        instance_id = row.id
     if "organization" in parts:
         home = session.get_one(Organization, user.organization_id)
         if not same(home.secret_hash, hash_token(parts["organization"])):
             raise AccessError("The organization secret is not valid")
-    return Caller(organization_id=user.organization_id, user_id=user.id, instance_id=instance_id)
+    elif chosen_id is None:
+        raise AccessError("The element token is not valid")
+    else:
+        instance_id = chosen_id
+    return Caller(
+        organization_id=user.organization_id,
+        user_id=user.id,
+        instance_id=instance_id,
+        chosen_id=chosen_id,
+    )
+
+
+def _of_token(session: orm.Session, token: str, organization_id: int) -> int | None:
+    """Return the organisation's instance with this token; ``None`` if there is none."""
+    return session.scalars(
+        sa.select(Instance.id).where(
+            Instance.token_hash == hash_token(token), Instance.organization_id == organization_id
+        )
+    ).one_or_none()
 
 
 def person(session: orm.Session, caller: Caller) -> HttpVisitor:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import Configuration, Instance
-from ..errors import NotFoundError
+from ..errors import NotFoundError, SecretError
 from ..values.crypto import Cipher
 from ..values.validation import MASK
 from .requests import DEFINITIONS, Definition, key_of
@@ -31,6 +31,30 @@ class ConfigurationEntry:
     key: str
     value: str
     definition: Definition
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredConfiguration:
+    """The configuration of an instance, with decrypted secrets."""
+
+    instance_id: int
+    #: Text by key; ``********`` for a secret that cannot be decrypted.
+    texts: cabc.Mapping[str, str] = dataclasses.field(repr=False)
+    #: Keys of the secrets that cannot be decrypted.
+    unreadable: tuple[str, ...] = ()
+
+    def only(self, keys: cabc.Collection[str]) -> dict[str, str]:
+        """Return the texts of some keys.
+
+        :raises SecretError: names those of them that cannot be decrypted.
+        """
+        if lost := [key for key in self.unreadable if key in keys]:
+            raise SecretError(
+                f"{' and '.join(lost)} of instance {self.instance_id} cannot be decrypted; add the "
+                "key that encrypted them to WOO_EVENTS_ENCRYPTION_KEYS, before the newest one, or "
+                f"send them again: PATCH /instances/{self.instance_id}"
+            )
+        return {key: text for key, text in self.texts.items() if key in keys}
 
 
 def is_secret(key: str) -> bool:
@@ -53,11 +77,10 @@ def write(
     for key, text in texts.items():
         if key.startswith(_OURS):
             continue
-        sealed = is_secret(key) and text != ""
-        if sealed and text == MASK:
+        sealed, kept = is_secret(key) and text != "", rows.get(key)
+        if text == MASK and (sealed or (kept is not None and kept.sealed)):
             continue
         value = cipher.encrypt(text) if sealed else text
-        kept = rows.get(key)
         if kept is None:
             session.add(Configuration(instance_id=instance_id, key=key, value=value, sealed=sealed))
         else:
@@ -65,15 +88,34 @@ def write(
     session.flush()
 
 
-def read(session: orm.Session, cipher: Cipher, instance_id: int) -> dict[str, str]:
-    """Return the configuration with decrypted secrets.
+def read(session: orm.Session, cipher: Cipher, instance_id: int) -> StoredConfiguration:
+    """Return the configuration with decrypted secrets, also if some cannot be decrypted."""
+    texts, unreadable = {}, []
+    for key, row in _rows(session, instance_id).items():
+        text = _decrypted(cipher, row) if row.sealed else row.value
+        if text is None:
+            unreadable.append(key)
+        texts[key] = MASK if text is None else text
+    return StoredConfiguration(instance_id, texts, tuple(unreadable))
 
-    :raises SecretError: a secret cannot be decrypted with the configured keys.
+
+def unreadable(session: orm.Session, cipher: Cipher | None, instance_id: int) -> tuple[str, ...]:
+    """Return the keys of the secrets that are needed and cannot be decrypted.
+
+    :param cipher: ``None`` if there is no encryption key at all.
     """
-    return {
-        key: cipher.decrypt(row.value) if row.sealed else row.value
+    return tuple(
+        key
         for key, row in _rows(session, instance_id).items()
-    }
+        if row.sealed and key in DEFINITIONS and (cipher is None or _decrypted(cipher, row) is None)
+    )
+
+
+def _decrypted(cipher: Cipher, row: Configuration) -> str | None:
+    try:
+        return cipher.decrypt(row.value)
+    except SecretError:
+        return None
 
 
 def entries(session: orm.Session, instance_id: int) -> list[ConfigurationEntry]:
@@ -101,7 +143,8 @@ def retire_key(
     Call it before :func:`write`.
     """
     row = _rows(session, instance_id).get(_SIGNATURE)
-    key = "" if row is None else cipher.decrypt(row.value) if row.sealed else row.value
+    # One that cannot be decrypted cannot sign any more.
+    key = None if row is None else _decrypted(cipher, row) if row.sealed else row.value
     if not key or texts.get(_SIGNATURE, "") in (MASK, key):
         return
     value = cipher.encrypt(json.dumps({"key": key, "since": now.isoformat()}))
@@ -116,11 +159,12 @@ def retire_key(
 def retired_key(
     session: orm.Session, cipher: Cipher, instance_id: int, after: dt.datetime
 ) -> str | None:
-    """Return the previous signature key if it was replaced after a date."""
+    """Return the previous signature key if it was replaced after a date, and can be decrypted."""
     row = _previous(session, instance_id)
-    if row is None:
+    text = None if row is None else _decrypted(cipher, row)
+    if text is None:
         return None
-    kept = json.loads(cipher.decrypt(row.value))
+    kept = json.loads(text)
     return str(kept["key"]) if dt.datetime.fromisoformat(kept["since"]) > after else None
 
 
@@ -135,21 +179,28 @@ def key_of_entry(session: orm.Session, instance_id: int, entry_id: int) -> str:
     raise NotFoundError("No configuration found")
 
 
-def rotate(session: orm.Session, cipher: Cipher, instance_id: int) -> int:
-    """Encrypt an instance's secrets again with the newest key, and return their number.
+def rotate(session: orm.Session, cipher: Cipher, instance_id: int) -> tuple[int, list[str]]:
+    """Encrypt the secrets of an instance again with the newest key.
 
     The instance is locked first, as a change of its configuration does.
+
+    :return: the number of secrets, and the keys of those that cannot be decrypted, which stay as
+        they are.
     """
     session.get(Instance, instance_id, with_for_update={"key_share": True})
     rows = session.scalars(
-        sa.select(Configuration).where(
-            Configuration.instance_id == instance_id, Configuration.sealed
-        )
+        sa.select(Configuration)
+        .where(Configuration.instance_id == instance_id, Configuration.sealed)
+        .order_by(Configuration.id)
     ).all()
+    lost = []
     for row in rows:
-        row.value = cipher.rotate(row.value)
+        try:
+            row.value = cipher.rotate(row.value)
+        except SecretError:
+            lost.append(_SIGNATURE + " (the previous one)" if row.key == _PREVIOUS else row.key)
     session.flush()
-    return len(rows)
+    return len(rows) - len(lost), lost
 
 
 def _rows(session: orm.Session, instance_id: int) -> dict[str, Configuration]:

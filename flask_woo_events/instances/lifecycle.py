@@ -87,10 +87,12 @@ def change(
 def before(session: orm.Session, cipher: Cipher, caller: Caller, instance_id: int) -> CurrentSpec:
     """Return the current state of an instance, before a change."""
     instance = find(session, caller, instance_id)
+    stored = configuration.read(session, cipher, instance_id)
     return CurrentSpec(
         name=instance.name,
         tags=tuple(instance.tags),
-        texts=configuration.read(session, cipher, instance_id),
+        texts=stored.texts,
+        unreadable=frozenset(stored.unreadable),
     )
 
 

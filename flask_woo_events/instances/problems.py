@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
+import logging
 import typing as t
 
 import sqlalchemy as sa
@@ -19,15 +20,22 @@ from ..db.models import (
     PollerState,
     Subscription,
 )
+from ..runtime import Runtime
+from ..signals import problem_began, problem_ended
 from ..values.wording import counted
 from ..woocommerce import oddities
 from . import holds, notices, pollers
 from .health import LATE_AFTER
+from .specification import CONNECTION_KEYS
+
+_log = logging.getLogger(__name__)
 
 #: The member of a poller's memory that holds the details of oddities by code.
 ODDITIES = "oddities"
 #: How long a baseline may take before it is a problem, and a webhook may wait.
 BASELINE_AFTER, WEBHOOKS_AFTER = dt.timedelta(hours=1), dt.timedelta(minutes=10)
+#: Code of an instance whose secrets cannot be decrypted.
+NEEDS_KEYS = "needs-keys"
 #: Codes that have other notices, or that end by themselves so often that a notice would say little.
 _NOT_NOTED = ("held", "failing")
 
@@ -68,12 +76,21 @@ class Changes:
     ended: tuple[Problem, ...] = ()
 
 
-def of_instance(session: orm.Session, instance: Instance, now: dt.datetime) -> tuple[Problem, ...]:
-    """Return the problems of an instance now; a paused one has none."""
+def of_instance(
+    session: orm.Session,
+    instance: Instance,
+    now: dt.datetime,
+    lost: cabc.Sequence[str] | None = None,
+) -> tuple[Problem, ...]:
+    """Return the problems of an instance now; a paused one has none.
+
+    :param lost: keys of the secrets that cannot be decrypted; ``None``: as of the last run.
+    """
     if instance.disabled or not instance.events_enabled:
         return ()
     selected = [one for one in pollers.of_instance(session, instance.id) if one.selected]
     found = [
+        *(_kept_keys(instance) if lost is None else needs_keys(instance.id, lost, now)),
         *_held(session, instance, selected),
         *(problem for poller in selected for problem in _of_poller(poller, now)),
         *_late(instance, now),
@@ -87,11 +104,33 @@ def of_instance(session: orm.Session, instance: Instance, now: dt.datetime) -> t
     )
 
 
-def compare(session: orm.Session, instance: Instance, now: dt.datetime) -> Changes:
-    """Keep the present problems of an instance; return which of them began, and which ended."""
-    before = {one.key: one for one in _read(instance.problems)}
+def compare(
+    session: orm.Session, instance: Instance, now: dt.datetime, lost: cabc.Sequence[str]
+) -> Changes:
+    """Keep the present problems of an instance; return which of them began, and which ended.
+
+    :param lost: keys of the secrets that cannot be decrypted.
+    """
     # During a poll the row still says that it is due.
-    found = [one for one in of_instance(session, instance, now) if one.code != "late"]
+    found = [one for one in of_instance(session, instance, now, lost) if one.code != "late"]
+    return _keep(instance, found, now)
+
+
+def compare_keys(instance: Instance, lost: cabc.Sequence[str], now: dt.datetime) -> Changes:
+    """Keep which secrets of an instance cannot be decrypted, after a change of its configuration.
+
+    :param lost: their keys.
+    """
+    before = list(_read(instance.problems))
+    since = [one.since for one in before if one.code == NEEDS_KEYS]
+    if not since:
+        return Changes(instance.name)
+    others = [one for one in before if one.code != NEEDS_KEYS]
+    return _keep(instance, [*needs_keys(instance.id, lost, since[0]), *others], now)
+
+
+def _keep(instance: Instance, found: cabc.Sequence[Problem], now: dt.datetime) -> Changes:
+    before = {one.key: one for one in _read(instance.problems)}
     kept = [_written(one) for one in found] or None
     if kept != instance.problems:
         instance.problems = kept
@@ -103,6 +142,57 @@ def compare(session: orm.Session, instance: Instance, now: dt.datetime) -> Chang
             if one.code not in _NOT_NOTED:
                 notices.add(instance, one.code + ending, str(one), now)
     return Changes(instance.name, began, ended)
+
+
+def announce(runtime: Runtime, instance_id: int, changes: Changes | None) -> None:
+    """Log which problems of an instance began or ended, and send their signals, after a commit."""
+    if changes is None:
+        return
+    for one in changes.began:
+        extra = {"action": "problem", "instance": instance_id, "code": one.code}
+        _log.warning(
+            "instance %d (%s): %s; %s", instance_id, changes.instance_name, one, one.costs,
+            extra=extra,
+        )  # fmt: skip
+    for one in changes.ended:
+        extra = {"action": "problem_ended", "instance": instance_id, "code": one.code}
+        _log.info(
+            "instance %d (%s): ended: %s", instance_id, changes.instance_name, one, extra=extra
+        )
+    for signal, those in ((problem_began, changes.began), (problem_ended, changes.ended)):
+        for one in those:
+            runtime.send(
+                signal, instance_id=instance_id, resource=one.resource, code=one.code,
+                text=one.text, costs=one.costs, ends=one.ends,
+            )  # fmt: skip
+
+
+def needs_keys(
+    instance_id: int, lost: cabc.Sequence[str], now: dt.datetime
+) -> cabc.Iterator[Problem]:
+    """Yield the problem of an instance whose secrets cannot be decrypted, if there are any.
+
+    :param lost: their keys.
+    """
+    if not lost:
+        return
+    costs = []
+    if any(key in CONNECTION_KEYS for key in lost):
+        costs.append("The store is not read. What happens meanwhile is sent afterwards.")
+    if any(key not in CONNECTION_KEYS for key in lost):
+        costs.append("Notifications to the callback are kept and not sent.")
+    yield Problem(
+        code="needs-keys",
+        since=now,
+        text=f"{', '.join(lost)} cannot be decrypted with WOO_EVENTS_ENCRYPTION_KEYS",
+        costs=" ".join(costs),
+        ends="The encryption key that is missing, or a request that sends these secrets again.",
+        command=f"flask woo instances change {instance_id} FILE",
+    )
+
+
+def _kept_keys(instance: Instance) -> cabc.Iterator[Problem]:
+    return (one for one in _read(instance.problems) if one.code == NEEDS_KEYS)
 
 
 def texts(instance: Instance) -> list[str]:

@@ -12,11 +12,11 @@ import typing as t
 
 from sqlalchemy import orm
 
-from ..errors import SecretError, TransportError
+from ..errors import ConfigurationError, SecretError, TransportError
 from ..runtime import Runtime
 from ..woocommerce import endpoints
 from ..woocommerce.connection_check import check_store
-from . import lifecycle, specification, webhooks
+from . import configuration, lifecycle, problems, specification, webhooks
 from .accounts import Caller
 from .requests import InstanceRequest
 from .specification import CurrentSpec, InstanceSpec
@@ -55,9 +55,13 @@ def checked(
     The parameters and exceptions are those of :func:`create`.
     """
     wanted = specification.plan(request)
+    _require_base(wanted, base)
+    return wanted, ask(runtime, wanted)
+
+
+def _require_base(wanted: InstanceSpec, base: str) -> None:
     if wanted.configuration.vendor_type == "webhook" and wanted.configuration.enabled:
         webhooks.require_base(base)
-    return wanted, ask(runtime, wanted)
 
 
 def change(
@@ -84,6 +88,7 @@ def change(
     :param register_later: leave the registration of webhooks to a worker.
     :param also: called in the transaction of the change, at its end.
     :raises InputError: names the field that is wrong or missing.
+    :raises ConfigurationError: the instance needs webhooks and ``base`` is empty.
     :raises TransportError: the store does not answer, or refuses the keys.
     """
     cipher = runtime.cipher
@@ -91,6 +96,7 @@ def change(
         with runtime.database.read() as session:
             before = lifecycle.before(session, cipher, caller, instance_id)
     checked = specification.plan(request, before, partial=partial)
+    _require_base(checked, base)
     # Outside of any transaction: the store may be slow.
     facts = ask(runtime, checked) if checked.asks or reconnect else None
     with runtime.database.write() as session:
@@ -104,7 +110,10 @@ def change(
         if reconnect:
             lifecycle.enable_pollers(session, instance, now)
         also(session)
+        lost = configuration.unreadable(session, cipher, instance_id)
+        changes = problems.compare_keys(instance, lost, now)
         hooked = bool(instance.hooks)
+    problems.announce(runtime, instance_id, changes)
     if hooked and wanted.configuration.vendor_type != "webhook":
         _unregister(runtime, instance_id, webhooks.remove)
     elif wanted.reconnects or reconnect or not hooked:
@@ -128,8 +137,10 @@ def remove(runtime: Runtime, caller: Caller, instance_id: int) -> None:
 def ask(runtime: Runtime, wanted: InstanceSpec) -> dict[str, t.Any]:
     """Check the store of a specification, and return what it reports about itself.
 
+    :raises InputError: stored keys that are needed cannot be decrypted.
     :raises TransportError: the store does not answer, or refuses the keys.
     """
+    wanted.require_access()
     client = runtime.store_client(wanted.access)
     return check_store(client, [endpoints.resolve(poller.url) for poller in wanted.pollers])
 
@@ -143,7 +154,8 @@ def register(runtime: Runtime, instance_id: int, base: str, *, later: bool = Fal
     with runtime.database.write() as session:
         if not webhooks.enroll(session, instance_id, base, due) or later:
             return
-    with contextlib.suppress(TransportError):
+    # Their lack shows in the view, and as a problem.
+    with contextlib.suppress(TransportError, SecretError):
         webhooks.reconcile(runtime, instance_id)
 
 
@@ -152,7 +164,7 @@ def _unregister(
 ) -> None:
     try:
         remove(runtime, instance_id)
-    except (TransportError, SecretError) as exc:
+    except (TransportError, SecretError, ConfigurationError) as exc:
         # Their deliveries get 404, after which the store disables them.
         extra = {"action": "unregister", "instance": instance_id}
         _log.warning(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import dataclasses
-from urllib.parse import urlsplit
 
 from ..errors import InputError
 from ..values.cloud_elements import ELEMENT_ID, ELEMENT_KEY
@@ -37,6 +36,8 @@ class InstanceSpec:
     reconnects: bool
     #: The store, its keys or the resources change, so that the store must be checked.
     asks: bool
+    #: Keys of stored secrets that stay and cannot be decrypted; their text is ``********``.
+    unreadable: frozenset[str] = frozenset()
 
     @property
     def refresh_minutes(self) -> int:
@@ -47,8 +48,21 @@ class InstanceSpec:
 
     @property
     def access(self) -> StoreAccess:
-        """The address and the keys of the store."""
-        return access_of(self.texts)
+        """The address and the keys of the store, without those that cannot be decrypted."""
+        return access_of({key: self.texts[key] for key in self.texts.keys() - self.unreadable})
+
+    def require_access(self) -> None:
+        """Check that the keys for a request to the store are there.
+
+        :raises InputError: names those that have to be sent again.
+        """
+        if lost := [key for key in CONNECTION_KEYS if key in self.unreadable]:
+            raise InputError(
+                f"the stored {' and '.join(lost)} cannot be decrypted; send them in this request, "
+                "which has to be checked with the store, or add the key that encrypted them to "
+                "WOO_EVENTS_ENCRYPTION_KEYS",
+                f"configuration.{lost[0]}",
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,6 +72,8 @@ class CurrentSpec:
     name: str
     tags: tuple[str, ...]
     texts: cabc.Mapping[str, str] = dataclasses.field(repr=False)
+    #: Keys of secrets that cannot be decrypted; their text is ``********``.
+    unreadable: frozenset[str] = frozenset()
 
 
 def plan(
@@ -85,9 +101,12 @@ def plan(
     filled = {key: text for key, text in wanted.items() if text != ""}
     checked = validated(InstanceConfiguration, filled, ("configuration",))
     _require(checked, request, partial)
-    _require_secrets_for_new_host(checked.store_url, old, sent)
-    parse_headers(checked.callback_headers or "")
-    parse_headers(checked.store_headers or "", "store_headers")
+    _require_secrets_for_new_address(checked.store_url, old, sent)
+    lost = before.unreadable if before is not None else frozenset()
+    unreadable = frozenset(key for key in lost if wanted.get(key) == MASK)
+    for field in ("callback_headers", "store_headers"):
+        if key_of(field) not in unreadable:
+            parse_headers(getattr(checked, field) or "", field)
     wanted[key_of("vendor_type")] = checked.vendor_type
     for key in _ALWAYS_THERE:
         wanted.setdefault(key, DEFINITIONS[key].default)
@@ -101,6 +120,7 @@ def plan(
         pollers=pollers_of(checked),
         reconnects=before is None or _differ(wanted, old, CONNECTION_KEYS),
         asks=before is None or _differ(wanted, old, (*CONNECTION_KEYS, *_POLLER_KEYS)),
+        unreadable=unreadable,
     )
 
 
@@ -114,31 +134,42 @@ def _differ(
     return any(new.get(key, "") != old.get(key, "") for key in keys)
 
 
-def _require_secrets_for_new_host(
+def _require_secrets_for_new_address(
     url: str, old: cabc.Mapping[str, str], sent: cabc.Mapping[str, str]
 ) -> None:
-    """Refuse to send a stored secret to another host than before.
+    """Refuse to send stored secrets to another address than before, also of the same host.
 
-    The API masks secrets; a changed store URL must not be a way to read them.
+    The API masks secrets; a changed store URL must not be a way to read them, for example by
+    another site of a shared host.
     """
     before = old.get("store.url")
-    if before is None or urlsplit(store_root(url))[:2] == urlsplit(store_root(before))[:2]:
+    if before is None or _is_same_address(url, before):
         return
-    if sent.get("oauth.api.secret") in (None, "", MASK):
+    missing = [key for key in _KEYS if sent.get(key) in (None, "", MASK)]
+    if missing:
         raise InputError(
-            "store.url is another host than before; send oauth.api.key and oauth.api.secret "
-            "with it, because the stored keys are not sent to another host",
-            "configuration.oauth.api.secret",
+            f"store.url is another address than before; send {' and '.join(missing)} with it, "
+            "because stored keys are not sent to another address",
+            f"configuration.{missing[0]}",
         )
     if old.get("store.headers") and sent.get("store.headers") in (None, MASK):
         raise InputError(
-            "store.url is another host than before; send store.headers with it, also if empty, "
-            "because the stored headers are not sent to another host",
+            "store.url is another address than before; send store.headers with it, also if empty, "
+            "because stored headers are not sent to another address",
             "configuration.store.headers",
         )
 
 
+def _is_same_address(url: str, before: str) -> bool:
+    root = store_root(url)
+    try:
+        return root == store_root(before)
+    except InputError:
+        return False  # A damaged row.
+
+
 _POLLER_KEYS = (key_of("poller_configuration"), key_of("poller_urls"))
+_KEYS = (key_of("api_key"), key_of("api_secret"))
 #: Keys that say where the store is and how to log in there.
 CONNECTION_KEYS = tuple(
     key_of(field) for field in ("store_url", "api_key", "api_secret", "user_agent", "store_headers")

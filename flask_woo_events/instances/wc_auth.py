@@ -138,7 +138,10 @@ def read_invitation(runtime: Runtime, token: str) -> Invitation:
         raise refused from exc
     if known != user or expires <= runtime.clock().timestamp():
         raise refused
-    wanted = json.loads(runtime.cipher.decrypt(request)) if request else {}
+    try:
+        wanted = json.loads(runtime.cipher.decrypt(request)) if request else {}
+    except SecretError as exc:
+        raise refused from exc
     return Invitation(caller=caller, store_url=store, request=wanted)
 
 
@@ -215,7 +218,10 @@ def finish(runtime: Runtime, state: str, key: str, secret: str, base: str) -> in
         row = _claim(session, state, now)
         number, caller = row.id, Caller(organization_id=row.organization_id, user_id=row.user_id)
         access = StoreAccess(row.store_url, key, secret)
-        kept = json.loads(runtime.cipher.decrypt(row.request))
+        try:
+            kept = json.loads(runtime.cipher.decrypt(row.request))
+        except SecretError as exc:
+            raise NotFoundError(_NO_RESULT) from exc
     try:
         return _connect(runtime, caller, number, _request(kept["request"], access), access, base)
     except Exception as exc:
@@ -233,7 +239,10 @@ def outcome(runtime: Runtime, state: str) -> ConnectionResult:
         row = session.scalars(query).one_or_none()
         if row is None:
             raise NotFoundError("This connection is unknown or expired; connect the store again")
-        kept = json.loads(runtime.cipher.decrypt(row.request))
+        try:
+            kept = json.loads(runtime.cipher.decrypt(row.request))
+        except SecretError:
+            kept = {"back": "", "page": ""}
         error, over = row.error, row.expires_at + ENDED_AFTER <= runtime.clock()
         if row.instance_id is None and error is None and over:
             error = _NO_RESULT

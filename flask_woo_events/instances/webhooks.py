@@ -17,6 +17,7 @@ from ..db.models import Instance, PollerState
 from ..errors import (
     ConfigurationError,
     ConflictError,
+    InputError,
     LeaseLostError,
     NotFoundError,
     SecretError,
@@ -152,7 +153,7 @@ def guard(runtime: Runtime, keeper: LeaseRenewer, instance_id: int) -> None:
         with keeper.hold(lease):
             reconcile(runtime, instance_id)
     except (
-        TransportError, ConfigurationError, ConflictError, SecretError, NotFoundError
+        TransportError, ConfigurationError, ConflictError, InputError, SecretError, NotFoundError
     ) as exc:  # fmt: skip
         extra = {"action": "guard", "instance": instance_id}
         _log.warning("webhooks of instance %d: %s", instance_id, exc, extra=extra)

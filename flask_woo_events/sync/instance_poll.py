@@ -13,7 +13,16 @@ from sqlalchemy import orm
 from ..db.database import is_away
 from ..db.leases import InstanceLease, LeaseRenewer, is_free
 from ..db.models import Instance, Poller, PollerState, Source
-from ..errors import AnotherStoreError, SecretError, StoreError, TransportError
+from ..errors import (
+    AnotherStoreError,
+    ConfigurationError,
+    InputError,
+    SchemaError,
+    SecretError,
+    StoreError,
+    TransportError,
+    WooEventsError,
+)
 from ..instances import pollers
 from ..runtime import Runtime
 from ..signals import poller_disabled
@@ -142,8 +151,10 @@ class InstancePoll(InstanceRun):
         self._again.pop(lease.instance_id, None)
         try:
             poll, regular = self._open(lease, started)
-        except SecretError as exc:
-            reports += self._fail_all(lease, started, exc)
+        except SchemaError:
+            raise
+        except (SecretError, ConfigurationError, InputError) as exc:
+            reports += self._cannot_open(lease, started, exc)
             return
         belief, before = poll.judge.belief, poll.judge.belief.to_json()
         try:
@@ -319,11 +330,17 @@ class InstancePoll(InstanceRun):
         if disabled is not None:
             self._send_disabled(run.stream.instance_id, run.stream.resource, disabled)
 
-    def _fail_all(
-        self, lease: InstanceLease, started: dt.datetime, exc: SecretError
+    def _cannot_open(
+        self, lease: InstanceLease, started: dt.datetime, exc: WooEventsError
     ) -> list[PollReport]:
-        """Count a failure of each resource that is due: without the keys none can be read."""
-        reports, disabled = [], {}
+        """Report that the stored keys or address cannot be used, for each resource that is due.
+
+        Lost keys are no failure of a resource: the instance asks again, as one that holds does, so
+        that it goes on without a command.
+        """
+        failure, reports, disabled = isinstance(exc, InputError), [], dict[str, str | None]()
+        if not failure:
+            self._holding.add(lease.instance_id)
         with self._database.write() as session:
             lease.renew(session, self._renewer.until)
             instance = session.get_one(Instance, lease.instance_id)
@@ -331,12 +348,14 @@ class InstancePoll(InstanceRun):
             interval = dt.timedelta(minutes=instance.refresh_minutes)
             for row in pollers.of_instance(session, instance.id):
                 if row.selected and self._is_due(row, started, regular):
-                    disabled[row.resource] = self._count_failure(row, exc, interval)
+                    row.error = str(exc)
+                    if failure:
+                        disabled[row.resource] = self._count_failure(row, exc, interval)
                     report = PollReport(instance=instance.id, resource=row.resource, error=str(exc))
                     reports.append(report)
         for report in reports:
             _log.warning("polling %s: %s", report.resource, exc, extra=extra_of(report))
-            if (reason := disabled[report.resource]) is not None:
+            if (reason := disabled.get(report.resource)) is not None:
                 self._send_disabled(report.instance, report.resource, reason)
         return reports
 

@@ -24,10 +24,9 @@ from ..errors import (
     TransportError,
     WooEventsError,
 )
-from ..instances import notices, problems
+from ..instances import configuration, notices, problems
 from ..instances.problems import Changes
 from ..runtime import Runtime
-from ..signals import problem_began, problem_ended
 from .belief import ALTERNATING_REASON, Belief, Doubt, Hold
 from .gate import Gate
 from .poll_session import PollSession
@@ -73,7 +72,7 @@ class InstanceRun(abc.ABC):
             changes = self._database.transact(
                 lambda session: self._release_locked(session, lease, started, reports)
             )
-            self._announce(instance_id, changes)
+            problems.announce(self._runtime, instance_id, changes)
         except (LeaseLostError, NotFoundError) as exc:
             _log.warning("%s", exc, extra={"action": "lease_lost", "instance": instance_id})
             return self._not_run(instance_id, str(exc), reports)
@@ -106,29 +105,8 @@ class InstanceRun(abc.ABC):
             return None
         self._release(session, instance, lease, started, reports)
         session.flush()
-        return problems.compare(session, instance, self._runtime.clock())
-
-    def _announce(self, instance_id: int, changes: Changes | None) -> None:
-        """Log which problems of an instance began or ended, and send their signals."""
-        if changes is None:
-            return
-        for one in changes.began:
-            extra = {"action": "problem", "instance": instance_id, "code": one.code}
-            _log.warning(
-                "instance %d (%s): %s; %s", instance_id, changes.instance_name, one, one.costs,
-                extra=extra,
-            )  # fmt: skip
-        for one in changes.ended:
-            extra = {"action": "problem_ended", "instance": instance_id, "code": one.code}
-            _log.info(
-                "instance %d (%s): ended: %s", instance_id, changes.instance_name, one, extra=extra
-            )
-        for signal, those in ((problem_began, changes.began), (problem_ended, changes.ended)):
-            for one in those:
-                self._runtime.send(
-                    signal, instance_id=instance_id, resource=one.resource, code=one.code,
-                    text=one.text, costs=one.costs, ends=one.ends,
-                )  # fmt: skip
+        lost = configuration.unreadable(session, self._runtime.cipher_or_none, instance.id)
+        return problems.compare(session, instance, self._runtime.clock(), lost)
 
     def _abandon(self, lease: InstanceLease, exc: BaseException) -> None:
         """Give an instance back whose run failed, so that other work need not wait for it."""
@@ -272,6 +250,9 @@ class InstanceRun(abc.ABC):
             if is_away(exc):
                 raise  # The database failed, not the resource; the instance stays due.
             # A bug that one resource triggers must not stop the others.
+            exc.args = tuple(
+                poll.client.hide(one) if isinstance(one, str) else one for one in exc.args
+            )
             report.error = f"{type(exc).__name__}: {words(exc)}"
             self._failed(poll, run, exc)
             _log.exception("reading %s failed", report.resource, extra=extra_of(report))

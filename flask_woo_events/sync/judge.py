@@ -125,7 +125,8 @@ class StoreJudge:
             doubt = Doubt.UNKNOWN if before is None else before.verdict
         finally:
             self._client.expected_root = self.belief.root
-        reason = f"the store gives {root} as its address, not {self.belief.root}: {_WHY[doubt]}"
+        shown = self._client.hide(root)
+        reason = f"the store gives {shown} as its address, not {self.belief.root}: {_WHY[doubt]}"
         return Hold(doubt, since if before is None else before.since, reason, root)
 
     def learn(self) -> None:

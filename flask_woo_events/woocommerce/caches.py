@@ -25,7 +25,7 @@ def sign_of(headers: cabc.Mapping[str, str]) -> str:
         return f"Age is {age} seconds"
     for name, value in headers.items():
         if _NAMES.match(name.lower()) and _HIT.search(value):
-            return f"{name} is {value[:60]}"
+            return f"{name} is {value}"
     # Varnish adds the request that filled its cache.
     if len(headers.get("X-Varnish", "").split()) > 1:
         return "X-Varnish names two requests"

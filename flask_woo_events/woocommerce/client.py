@@ -29,6 +29,7 @@ from ..errors import (
 )
 from ..http.exchange import Exchange, Timeouts, exchange, make_session
 from ..http.headers import http_date
+from ..values.masking import SecretMask, secrets_of_basic, secrets_of_headers
 from . import caches
 from .access import RequestOptions
 from .addresses import (
@@ -56,6 +57,8 @@ __all__ = ["Param", "StoreClient", "StoreResponse", "store_root"]
 
 #: Largest unpacked answer, bytes.
 MAX_BYTES = 64 * 1024 * 1024
+#: Longest description of a sign of a cache, characters.
+SIGN_CHARS = 100
 #: Difference of the clocks, in seconds, up to which we sign by ours; stores allow 900.
 CLOCK_TOLERANCE = 300
 
@@ -96,6 +99,9 @@ class StoreClient:
         self._timeouts = timeouts or Timeouts()
         self._max_bytes = max_bytes
         self._options = options or RequestOptions()
+        pair = secrets_of_basic(self._key, self._secret)
+        self._secrets = {self._key, *pair, *secrets_of_headers(self._options.headers)}
+        self._mask = SecretMask(self._secrets)
         kinds = kinds_of(auth, self.url, self._options.headers)
         #: Authentication of the last request: ``basic``, ``query`` or ``oauth``.
         self.auth_used: str = kinds[0]
@@ -202,11 +208,14 @@ class StoreClient:
             status=answer.status,
         )
 
-    def _hide(self, text: str) -> str:
-        for secret in (self._secret, self._key):
-            if len(secret) > 5:
-                text = text.replace(secret, "***")
-        return text
+    def hide(self, text: str) -> str:
+        """Return a text of the store without the secrets of our requests."""
+        return self._mask.hide(text)
+
+    def keep_secret(self, secret: str) -> None:
+        """Hide another secret, which the body of a request holds, in texts of the store."""
+        self._secrets.add(secret)
+        self._mask = SecretMask(self._secrets)
 
     def _request(
         self, method: str, path: str, params: Params | None, json: object = None
@@ -239,7 +248,7 @@ class StoreClient:
             self._note_cache(sign)
 
     def _note_cache(self, sign: str) -> None:
-        self.oddities.add(CACHED, sign)
+        self.oddities.add(CACHED, self.hide(sign)[:SIGN_CHARS])
         self.doubtful = self.stale = True
 
     def _find_and_send(
@@ -293,7 +302,7 @@ class StoreClient:
         self.root = answer.root or self.root
         if self.expected_root and answer.root and answer.root != self.expected_root:
             raise AnotherStoreError(
-                f"the store at {self.url} gives {answer.root} as its address, "
+                f"the store at {self.url} gives {self.hide(answer.root)} as its address, "
                 f"not {self.expected_root}",
                 root=answer.root,
                 url=self.url,
@@ -385,7 +394,7 @@ class StoreClient:
                 self._note_cache(seen)
         try:
             return read_answer(
-                came, method=method, url=self.url + path, oddities=self.oddities, hide=self._hide
+                came, method=method, url=self.url + path, oddities=self.oddities, hide=self.hide
             )
         except StoreError as exc:
             if exc.doubtful:

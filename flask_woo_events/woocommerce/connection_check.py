@@ -37,8 +37,8 @@ def check_store(client: StoreClient, collections: cabc.Iterable[Collection]) -> 
     for collection in collections:
         totals |= _totals(client, collection, totals)
     return {
-        "name": str(index.data.get("name", ""))[:200],
-        "home": str(index.data.get("home", ""))[:500],
+        "name": client.hide(str(index.data.get("name", "")))[:200],
+        "home": client.hide(str(index.data.get("home", "")))[:500],
         "totals": totals,
         "date": index.date.isoformat() if index.date is not None else "",
         "journal": NAMESPACE in namespaces,
@@ -121,8 +121,8 @@ def read_system(client: StoreClient) -> dict[str, t.Any]:
         status = client.get("system_status", {"_fields": "environment,settings"}).data
         environment, settings = status["environment"], status.get("settings", {})
         return {
-            "version": str(environment["version"])[:40],
-            "wordpress": str(environment.get("wp_version", ""))[:40],
+            "version": client.hide(str(environment["version"]))[:40],
+            "wordpress": client.hide(str(environment.get("wp_version", "")))[:40],
             "hpos": bool(settings.get("HPOS_enabled", False)),
         }
     except (StoreError, KeyError, TypeError, AttributeError):

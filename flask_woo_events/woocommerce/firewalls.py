@@ -30,6 +30,8 @@ _TEXTS = re.compile(
 def name_of(exchange: Exchange) -> str | None:
     """Return the title of a firewall's page, or its name; ``None`` if the store answered.
 
+    It has any length, and may quote the request.
+
     A 401, 403 or 406 is WooCommerce's only if it is JSON with a ``code``.
     """
     text = exchange.body[:LOOK].decode("utf-8", "replace")
@@ -43,7 +45,7 @@ def name_of(exchange: Exchange) -> str | None:
     if sign is not None or _TITLES.search(title):
         return title or (_clean(sign[0]) if sign is not None else None)
     if exchange.status in (401, 403, 406):
-        return title or exchange.headers.get("Server", "")[:100] or "a page without a title"
+        return title or exchange.headers.get("Server", "") or "a page without a title"
     return None
 
 
@@ -65,4 +67,4 @@ def _is_of_wordpress(body: bytes) -> bool:
 
 
 def _clean(text: str) -> str:
-    return " ".join(html.unescape(text).split())[:200]
+    return " ".join(html.unescape(text).split())

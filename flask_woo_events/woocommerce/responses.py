@@ -35,6 +35,8 @@ from .oddities import (
 
 #: Longest message of a store that an error keeps, characters.
 SAID_CHARS = 300
+#: Longest name or title of a firewall that an error keeps, characters.
+FIREWALL_CHARS = 200
 _TAG = re.compile(r"<[^<>]*>")
 _SPACES = re.compile(r"\s+")
 #: WordPress replaces the link to its REST API by those to other pages of a list.
@@ -122,7 +124,7 @@ def read_answer(
         pages=whole_number(headers.get("X-WP-TotalPages", "")),
         seconds=exchange.seconds,
         bytes=len(exchange.body),
-        notices=hide(plain_text(found.around[:LOOK].decode("utf-8", "replace"))),
+        notices=_shown(found.around[:LOOK].decode("utf-8", "replace"), hide),
         doubtful=not succeeded or found.database_failed,
         root=read_root(headers.get("Link", "")),
     )
@@ -212,29 +214,36 @@ def plain_text(text: str, limit: int = SAID_CHARS) -> str:
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
-def said(body: bytes) -> tuple[str, str]:
-    """Return code and message of an error answer.
+def said(body: bytes, hide: cabc.Callable[[str], str] = str) -> tuple[str, str]:
+    """Return code and message of an error answer, without the secrets of the request.
 
     The message is WooCommerce's, or the title of an HTML page. Of other text nothing is quoted: it
     may hold customers' data, as a list that is cut off does.
+
+    :param hide: removes secrets from a text of the store.
     """
     try:
         data = parse_json(body).data
     except ValueError:
         text = body[:LOOK].decode("utf-8", "replace")
-        return "", plain_text(firewalls.title_of(text))
+        return "", _shown(firewalls.title_of(text), hide)
     if not isinstance(data, dict):
         return "", ""
     code = "" if "id" in data else str(data.get("code") or "")
-    return plain_text(code, 100), plain_text(str(data.get("message") or ""))
+    return _shown(code, hide, 100), _shown(str(data.get("message") or ""), hide)
+
+
+def _shown(text: str, hide: cabc.Callable[[str], str], limit: int = SAID_CHARS) -> str:
+    """Return a text without secrets, which are hidden before any of them is cut off."""
+    return plain_text(hide(plain_text(hide(text), len(text))), limit)
 
 
 def _error(exchange: Exchange, url: str, hide: cabc.Callable[[str], str]) -> StoreError:
     status = exchange.status
     if (firewall := firewalls.name_of(exchange)) is not None:
         return _refused(exchange, url, hide, firewall)
-    code, words = said(exchange.body)
-    words, failed = hide(words), _database_failed(exchange.body)
+    code, words = said(exchange.body, hide)
+    failed = _database_failed(exchange.body)
     shown = urllib.parse.urlsplit(url)
     message = f"{shown.netloc} answered {status}"
     kind: type[StoreError] = StoreRejectedError
@@ -258,7 +267,7 @@ def _error(exchange: Exchange, url: str, hide: cabc.Callable[[str], str]) -> Sto
         message,
         url=url,
         status=status,
-        code=hide(code),
+        code=code,
         said=words,
         retry_after=retry_after(exchange.headers),
         doubtful=failed,
@@ -275,7 +284,7 @@ def _database_failed(body: bytes) -> bool:
 def _refused(
     exchange: Exchange, url: str, hide: cabc.Callable[[str], str], firewall: str
 ) -> StoreFirewallError:
-    words = hide(firewall)
+    words = _shown(firewall, hide, FIREWALL_CHARS)
     host = urllib.parse.urlsplit(url).netloc
     if exchange.status == 401:
         message = (
@@ -301,7 +310,7 @@ def _where(url: str, location: str, hide: cabc.Callable[[str], str]) -> str:
         location = urllib.parse.urljoin(url, location)
     except ValueError:
         pass  # Shown as it is.
-    target = hide(plain_text(without_query(location)))
+    target = _shown(without_query(location), hide)
     root, api, _path = target.partition("/wp-json")
     if api:
         return f" and points to {target}; put {root} into store.url"
@@ -311,7 +320,7 @@ def _where(url: str, location: str, hide: cabc.Callable[[str], str]) -> str:
 def _garbled(
     exchange: Exchange, url: str, hide: cabc.Callable[[str], str], what: str
 ) -> StoreGarbledError:
-    words = hide(said(exchange.body)[1])
+    words = said(exchange.body, hide)[1]
     message = f"the answer of {urllib.parse.urlsplit(url).netloc} {what}"
     return StoreGarbledError(
         f"{message}: {words}" if words else message, url=url, status=exchange.status, said=words

@@ -96,6 +96,7 @@ class Registrar:
         reached: cabc.Callable[[], bool],
     ) -> None:
         self._client = client
+        client.keep_secret(secret)
         self._url = url
         self._secret = secret
         self._is_ours = is_ours
@@ -179,7 +180,7 @@ class Registrar:
         if not wanted:
             return "is no longer needed"
         if row.get("status") != "active":
-            return f"was {row.get('status')}"
+            return f"was {self._client.hide(str(row.get('status')))[:40]}"
         if row.get("delivery_url") != self._url:
             return "had another address"
         if int(row["id"]) in distrusted:
@@ -227,7 +228,8 @@ class Registrar:
     def _made(self, topic: str, row: t.Any) -> Webhook:
         error = row.get("error") if isinstance(row, dict) else None
         if isinstance(error, dict):
-            return Webhook(topic, error=str(error.get("message", "the store refused it"))[:300])
+            words = self._client.hide(str(error.get("message", "the store refused it")))
+            return Webhook(topic, error=words[:300])
         if not isinstance(row, dict) or not row.get("id"):
             return Webhook(topic, error="the store did not create it")
         number = int(row["id"])

@@ -85,7 +85,7 @@ class Worker:
     ) -> list[PollReport]:
         """Poll these instances now, several at the same time.
 
-        An unexpected error of one instance is reported; the others are polled.
+        An error of one instance is reported; the others are polled.
 
         :param only: the one resource to poll; ``None``: all.
         """
@@ -101,11 +101,13 @@ class Worker:
                 try:
                     return poll.run(instance_id)
                 except Exception as exc:
-                    if isinstance(exc, WooEventsError) or is_away(exc):
+                    if is_away(exc):
                         raise
                     extra = {"action": "poll", "instance": instance_id}
                     _log.exception("the poll of instance %d failed", instance_id, extra=extra)
                     error = f"unexpected {type(exc).__name__}, which the log shows"
+                    if isinstance(exc, WooEventsError):
+                        error = str(exc)
                     return [PollReport(instance=instance_id, resource=only or "*", error=error)]
 
             for done in pool.map(run, instance_ids):

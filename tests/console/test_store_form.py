@@ -46,7 +46,7 @@ def _kept(app: flask.Flask, instance_id: int) -> dict[str, str]:
     """Return the configuration of an instance with decrypted secrets."""
     runtime = runtime_of(app)
     with runtime.database.read() as session:
-        return configuration.read(session, runtime.cipher, instance_id)
+        return dict(configuration.read(session, runtime.cipher, instance_id).texts)
 
 
 def _count(app: flask.Flask) -> int:
@@ -446,14 +446,20 @@ class TestEdit:
         ann.post(f"/instances/{number}/edit", fields | {"signature_key": ""})
         assert _kept(app, number)["event.notification.signature.key"] == ""
 
-    def test_keys_do_not_move_to_another_host(
-        self, app: flask.Flask, api: Api, ann: HttpVisitor
+    @pytest.mark.parametrize("act", ["", "try", "reauthenticate"])
+    def test_keys_do_not_move_to_another_address(
+        self, api: Api, ann: HttpVisitor, store_server: StubStore, act: str
     ) -> None:
-        """The stored secret is not sent to another store."""
+        """Stored keys are sent neither to another host nor to another path of the same one."""
         number = api.create()["id"]
-        fields = fields_of(ann.get(f"/instances/{number}/edit").text)
-        page = ann.post(f"/instances/{number}/edit", fields | {"store_url": "https://evil.test"})
-        assert page.status_code == 422 and "another host than before" in page.text
+        edit = f"/instances/{number}/edit"
+        fields = fields_of(ann.get(edit).text) | {"act": act}
+        store_server.asked.clear()
+        for url in ("https://evil.test", f"{api.store}/shop"):
+            for given in ({}, {"api_secret": "cs_test"}, {"api_key": "ck_test"}):
+                page = ann.post(edit, fields | {"store_url": url} | given)
+                assert page.status_code == 422 and "another address than before" in page.text
+        assert store_server.asked == []
 
     def test_legacy_urls_become_the_list(self, api: Api, ann: HttpVisitor) -> None:
         """An instance with the legacy key shows its resources in the list."""

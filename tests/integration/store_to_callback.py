@@ -14,6 +14,7 @@ import orjson
 import sqlalchemy as sa
 
 from flask_woo_events.db.models import Configuration, Instance, Poller
+from flask_woo_events.errors import SecretError
 from flask_woo_events.runtime import Runtime
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.simulation.store import SimulatedStore
@@ -115,7 +116,7 @@ class StoreToCallback:
         cipher, lost = runtime_of(self.app).cipher, Cipher([Cipher.generate_key()])
         self._encrypt(lambda stored: lost.encrypt(cipher.decrypt(stored)))
         yield
-        self._encrypt(lambda stored: cipher.encrypt(lost.decrypt(stored)))
+        self._encrypt(lambda stored: _again(stored, lost, cipher))
 
     def _encrypt(self, again: cabc.Callable[[str], str]) -> None:
         with runtime_of(self.app).database.write() as session:
@@ -127,6 +128,13 @@ class StoreToCallback:
         """Notices of the instance about its store."""
         with runtime_of(self.app).database.read() as session:
             return session.get_one(Instance, self.instance_id).notices
+
+
+def _again(stored: str, lost: Cipher, cipher: Cipher) -> str:
+    try:
+        return cipher.encrypt(lost.decrypt(stored))
+    except SecretError:
+        return stored  # It was sent again meanwhile.
 
 
 def sender(app: flask.Flask, public: str = PUBLIC) -> Sender:

@@ -8,7 +8,16 @@ import pytest
 
 from flask_woo_events.errors import ConflictError, InputError, NotFoundError
 from flask_woo_events.instances import accounts
-from tests.integration.host_app import NOW, PREFIX, Account, Api, Headers, add_account, runtime_of
+from tests.integration.host_app import (
+    NOW,
+    PREFIX,
+    Account,
+    Api,
+    Headers,
+    add_account,
+    body_for,
+    runtime_of,
+)
 
 
 def _status(client: flask.testing.FlaskClient, header: str) -> int:
@@ -28,6 +37,7 @@ def _status(client: flask.testing.FlaskClient, header: str) -> int:
         "  USER   {user} ,  ORGANIZATION {organization}  ",
         "User {user}, Element {token}",
         "User {user}, Organization {organization}, Element {token}",
+        "User {user}, Organization {organization}, Element x",
         "Element {token}, User {user}",
     ],
 )
@@ -52,7 +62,8 @@ def test_valid_headers(api: Api, account: Account, form: str) -> None:
         "User {organization}, Organization {user}",
         "User {user}, Organization {user}",
         "User {user}, Element {user}",
-        "User {user}, Organization {organization}, Element x",
+        "User {user}, Organization x, Element {token}",
+        "User x, Organization {organization}, Element {token}",
         "User {user}, User {user}, Organization {organization}",
         "User {user}; Organization {organization}",
         "User {user}, Organization {organization},",
@@ -69,6 +80,100 @@ def test_invalid_headers(api: Api, account: Account, form: str) -> None:
     token = api.create()["token"]
     secrets = {"user": account.user, "organization": account.organization, "token": token}
     assert _status(api.client, form.format(**secrets)) == 401
+
+
+#: Calls that concern the whole organization, with bodies that they accept.
+_ACCOUNT_CALLS = [
+    ("GET", "/accounts/settings"),
+    ("POST", "/accounts/settings"),
+    ("PATCH", "/accounts/settings"),
+    ("GET", "/accounts/1/settings"),
+    ("POST", "/accounts/1/settings"),
+    ("PATCH", "/accounts/1/settings"),
+    ("POST", "/instances"),
+    ("POST", "/elements/woocommercerest/instances"),
+]
+
+
+def _three_parts(account: Account, token: str) -> Headers:
+    header = f"{account.headers['Authorization']}, Element {token}"
+    return {"Authorization": header}
+
+
+def _account_call(api: Api, method: str, path: str, headers: Headers) -> tuple[int, str]:
+    settings = {"notification.webhook.failure.policy": "queue"}
+    body = body_for(api.store) if path.endswith("instances") else settings
+    response = api.call(method, path, None if method == "GET" else body, headers)
+    return response.status_code, response.json.get("message", "")
+
+
+@pytest.mark.parity(80)
+@pytest.mark.parametrize(("method", "path"), _ACCOUNT_CALLS)
+def test_a_token_does_not_reach_the_account(
+    api: Api, account: Account, method: str, path: str
+) -> None:
+    """Settings and new instances need the organization's secret, with or without a token."""
+    token = api.create()["token"]
+    status, message = _account_call(api, method, path, account.element(token))
+    assert status == 403 and "Organization <ORGANIZATION_SECRET>" in message
+    assert _account_call(api, method, path, {"Authorization": f"Element {token}"})[0] == 401
+    assert api.call("GET", "/accounts/settings").json == {
+        "notification.webhook.failure.policy": "retry"
+    }
+    for other in (token, "of-no-instance"):
+        assert _account_call(api, method, path, _three_parts(account, other))[0] == 200
+
+
+@pytest.mark.parity(80)
+@pytest.mark.parametrize("beside", ["own", "another", "deleted", "of another organization"])
+def test_a_token_beside_both_secrets_narrows_nothing(
+    app: flask.Flask, api: Api, account: Account, beside: str
+) -> None:
+    """User and Organization decide what may be seen and changed, whatever token is sent as well."""
+    first, second, third = api.create(), api.create(), api.create()
+    api.call("DELETE", f"/instances/{third['id']}")
+    bob = add_account(app, "bob", "globex")
+    theirs = Api(api.client, bob.headers, api.store).create()
+    tokens = {"own": first, "another": second, "deleted": third, "of another organization": theirs}
+    headers = _three_parts(account, tokens[beside]["token"])
+    listed = api.call("GET", "/instances", headers=headers).json
+    assert [one["id"] for one in listed] == [first["id"], second["id"]]
+    path = f"/instances/{first['id']}"
+    assert api.call("GET", path, headers=headers).json["id"] == first["id"]
+    assert api.call("GET", f"/instances/{theirs['id']}", headers=headers).status_code == 404
+    for query in ("", f"?where=instanceId={first['id']}"):
+        deliveries = f"/notifications/subscriptions/deliveries{query}"
+        assert api.call("GET", deliveries, headers=headers).status_code == 200
+    subscribed = api.call("GET", "/notifications/subscriptions", headers=headers).json
+    assert len(subscribed) == 2
+    polled = api.call("GET", "/instances/event-poller-records", headers=headers).json
+    assert {one["elementInstanceId"] for one in polled} == {first["id"], second["id"]}
+    assert api.call("GET", f"{path}/events", headers=headers).json == []
+    assert api.call("GET", "/elements", headers=headers).status_code == 200
+    assert api.call("POST", "/instances", body_for(api.store), headers).status_code == 200
+    body = body_for(api.store) | {"name": "again"}
+    assert api.call("PUT", path, body, headers).json["name"] == "again"
+    assert api.call("PATCH", path, {"name": "twice"}, headers).json["name"] == "twice"
+    assert api.call("DELETE", path, headers=headers).status_code == 200
+
+
+@pytest.mark.parity(80)
+def test_a_token_beside_both_secrets_chooses_the_instance(
+    app: flask.Flask, api: Api, account: Account
+) -> None:
+    """A path without an id means the token's instance, if it is one of the organization."""
+    _first, second = api.create(), api.create()
+    headers = _three_parts(account, second["token"])
+    assert api.call("PATCH", "/instances", {"name": "second"}, headers).json["id"] == second["id"]
+    shown = api.call("DELETE", "/instances/enabled", headers=headers).json
+    assert (shown["id"], shown["disabled"]) == (second["id"], True)
+    bob = add_account(app, "bob", "globex")
+    for token in (Api(api.client, bob.headers, api.store).create()["token"], "of-no-instance"):
+        headers = _three_parts(account, token)
+        for method in ("PUT", "PATCH", "DELETE"):
+            response = api.call(method, "/instances", {"name": "x"}, headers)
+            assert response.status_code == 401 and "Element" in response.json["message"]
+        assert api.call("GET", "/hubs/ecommerce/orders", headers=headers).status_code == 401
 
 
 def test_missing_header_names_the_expected_one(client: flask.testing.FlaskClient) -> None:

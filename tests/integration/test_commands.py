@@ -253,6 +253,21 @@ def test_keys_rotate(tmp_path: pathlib.Path, app: flask.Flask, api: Api) -> None
     assert secrets == {"ck_test", "cs_test"}
 
 
+def test_change(app: flask.Flask, api: Api, store_server: StubStore) -> None:
+    """``instances change`` is a PATCH: what it leaves out stays, and keys follow no new address."""
+    created = api.create()
+    change = ("instances", "change", str(created["id"]), "-")
+    assert "was changed" in _good(app, *change, stdin='{"name": "renamed"}')
+    shown = api.call("GET", f"/instances/{created['id']}").json
+    assert (shown["name"], shown["configuration"]) == ("renamed", created["configuration"])
+    store_server.asked.clear()
+    for url in (f"{api.store}/shop", "https://evil.test"):
+        moved = json.dumps({"configuration": {"store.url": url}})
+        assert "oauth.api.key and oauth.api.secret" in _bad(app, *change, stdin=moved)
+    assert "see: flask woo instances list" in _bad(app, "instances", "change", "9", "-", stdin="{}")
+    assert store_server.asked == []
+
+
 def test_keys_rotate_without_the_old_key(
     tmp_path: pathlib.Path, app: flask.Flask, api: Api
 ) -> None:
@@ -279,7 +294,8 @@ def test_keys_rotate_the_secrets_that_can_be_read(
     both = make_app(tmp_path, WOO_EVENTS_ENCRYPTION_KEYS=[old, new])
     output = _bad(both, "keys", "rotate")
     dispose(both)
-    assert "2 secrets encrypted" in output and "unchanged: instances 1: " in output
+    assert "2 secrets encrypted" in output
+    assert "  instance 1 shop: oauth.api.key, oauth.api.secret\n" in output
     with runtime_of(app).database.read() as session:
         query = sa.select(Configuration).where(Configuration.sealed, Configuration.instance_id == 2)
         assert {Cipher([new]).decrypt(row.value) for row in session.scalars(query)}

@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from flask_woo_events.db.clock import utc_now
-from flask_woo_events.db.models import Connection, Instance, Organization, User
+from flask_woo_events.db.models import Configuration, Connection, Instance, Organization, User
 from flask_woo_events.errors import ConfigurationError
 from flask_woo_events.instances import access as profiles
 from flask_woo_events.instances import lifecycle, wc_auth
@@ -310,6 +310,34 @@ def test_invitation_of_a_removed_user(desk: Desk) -> None:
         session.add(User(id=user.id, name="ann", secret_hash="another", **again))
     assert desk.open(sent, store_url=desk.url).status_code == 404
     assert desk.open(desk.invite(), store_url=desk.url).status_code == 303
+
+
+def test_lost_encryption_key(desk: Desk) -> None:
+    """Keys for an approval that cannot be read connect nothing; the pages say what to do."""
+    state = desk.state(desk.invite())
+    with desk.runtime.database.write() as session:
+        session.scalars(sa.select(Connection)).one().request = "damaged"
+    assert desk.send(state) == 404 and desk.instances() == []
+    assert desk.returned(state).status_code == 200
+    with desk.runtime.database.write() as session:
+        expired = session.scalars(sa.select(Connection)).one().expires_at - wc_auth.ENDED_AFTER * 99
+        session.scalars(sa.select(Connection)).one().expires_at = expired
+    assert "Connect the store again" in desk.returned(state).text
+    state = desk.state(desk.invite())
+    assert desk.send(state) == 200
+
+
+def test_new_keys_by_approval(desk: Desk) -> None:
+    """An instance whose secrets cannot be decrypted is repaired by another approval."""
+    assert desk.send(desk.state(desk.invite())) == 200
+    with desk.runtime.database.write() as session:
+        for row in session.scalars(sa.select(Configuration).where(Configuration.sealed)):
+            row.value = "damaged"
+    assert desk.send(desk.state(desk.invite())) == 200
+    [instance] = desk.instances()
+    with desk.runtime.database.read() as session:
+        access = profiles.load_access(session, desk.runtime.cipher, instance.id)
+    assert (access.consumer_key, access.consumer_secret) == ("ck_test", "cs_test")
 
 
 def test_without_the_plugin_the_page_asks_for_the_store(desk: Desk) -> None:

@@ -68,9 +68,13 @@ def test_secret_cannot_be_decrypted(env: StoreToCallback) -> None:
         fix = _fix(env, "cannot be decrypted")
         assert "WOO_EVENTS_ENCRYPTION_KEYS" in fix
         assert "redeliver" in _fix(env, "410 Gone")
-        command = fix.partition("flask ")[2].split()
-        done = env.app.test_cli_runner().invoke(args=[*command, "--yes"])
+        command = fix.partition("flask ")[2].replace("FILE", "-").split()
+        secrets = {"oauth.api.key": "ck_test", "oauth.api.secret": "cs_test"}
+        secrets["event.notification.signature.key"] = "another"
+        change = json.dumps({"configuration": secrets})
+        done = env.app.test_cli_runner().invoke(args=command, input=change)
         assert done.exit_code == 0, done.output
+        assert not [what for what in _findings(env) if "cannot be decrypted" in what]
 
 
 @pytest.mark.parametrize("keys", [(), ("not-a-key",)])

@@ -750,24 +750,67 @@ class _Greedy(http.server.BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
 @pytest.mark.parametrize(
-    "secret", [{}, {"oauth.api.secret": "********"}], ids=["left out", "masked"]
+    "given",
+    [
+        {},
+        {"oauth.api.key": "********", "oauth.api.secret": "********"},
+        {"oauth.api.key": "ck_test", "oauth.api.secret": "********"},
+        {"oauth.api.key": "********", "oauth.api.secret": "cs_test"},
+        {"oauth.api.secret": "cs_test"},
+        {"oauth.api.key": "ck_test"},
+    ],
 )
 def test_stored_keys_do_not_follow_the_store_to_another_host(
-    api: Api, secret: dict[str, str]
+    api: Api, given: dict[str, str], method: str
 ) -> None:
-    """A PATCH of store.url does not send the stored keys to another host."""
+    """No change of store.url sends the stored keys to another host."""
     created = api.create()
     _Greedy.asked.clear()
     with http.server.HTTPServer(("127.0.0.1", 0), _Greedy) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}"
-        body = {"configuration": {"store.url": url, **secret}}
-        response = api.call("PATCH", f"/instances/{created['id']}", body)
+        for name in ("store.url", "oauth.callback.url"):
+            configuration = {"store.url": "", name: url, **given}
+            body = {"name": "moved", "configuration": configuration}
+            response = api.call(method, f"/instances/{created['id']}", body)
+            assert response.status_code == 400
+            assert "oauth.api." in response.get_json()["message"]
         server.shutdown()
-    assert response.status_code == 400
-    assert "oauth.api.secret" in response.get_json()["message"]
     assert _Greedy.asked == []
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+def test_stored_keys_do_not_follow_the_store_to_another_path(
+    api: Api, store_server: StubStore, method: str
+) -> None:
+    """Another path, scheme or name of the same host may be another site."""
+    created = api.create(**{"store.headers": {"X-Site": "of the known site"}})
+    path, masked = f"/instances/{created['id']}", "********"
+    store_server.asked.clear()
+    roots = [
+        f"{api.store}/shop",
+        f"{api.store}/shop/wp-json",
+        api.store.replace("http:", "https:"),
+        api.store.replace("127.0.0.1", "localhost"),
+    ]
+    for url in roots:
+        keys = {"oauth.api.key": masked, "oauth.api.secret": masked, "store.headers": masked}
+        body = {"name": "moved", "configuration": {"store.url": url, **keys}}
+        response = api.call(method, path, body)
+        assert response.status_code == 400 and "oauth.api.key" in response.json["message"]
+        keys |= {"oauth.api.key": "ck_test", "oauth.api.secret": "cs_test"}
+        body = {"name": "moved", "configuration": {"store.url": url, **keys}}
+        response = api.call(method, path, body)
+        assert response.status_code == 400 and "store.headers" in response.json["message"]
+    assert store_server.asked == []
+    for same in (f"{api.store}/", f"{api.store}/wp-json/"):
+        body = {"name": "kept", "configuration": {"store.url": same, **keys}}
+        assert api.call(method, path, body).json["configuration"]["store.url"] == same
+    entry = _entry(api, created["id"], "store.url")
+    change = {"propertyValue": f"{api.store}/shop"}
+    assert api.call("PATCH", f"{path}/configuration/{entry['id']}", change).status_code == 400
 
 
 def test_keys_sent_with_another_address_are_used(api: Api) -> None:
@@ -776,11 +819,4 @@ def test_keys_sent_with_another_address_are_used(api: Api) -> None:
     keys = {"oauth.api.key": "ck_test", "oauth.api.secret": "cs_test"}
     moved = api.store.replace("127.0.0.1", "localhost")
     body = {"configuration": {"store.url": moved, **keys}}
-    assert api.call("PATCH", f"/instances/{created['id']}", body).status_code == 200
-
-
-def test_another_path_of_the_same_host_needs_no_keys(api: Api) -> None:
-    """A trailing slash is the same host, so no keys are needed."""
-    created = api.create()
-    body = {"configuration": {"store.url": api.store + "/"}}
     assert api.call("PATCH", f"/instances/{created['id']}", body).status_code == 200

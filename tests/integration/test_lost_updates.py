@@ -151,9 +151,9 @@ def test_secret_that_changes_while_the_keys_are_rotated(env: LedgerEnv, runtime:
     change("old")
     with before_statement(database, "UPDATE woo_configuration", lambda: change("new")):
         with database.write() as session:
-            assert configuration.rotate(session, cipher, number) == 1
+            assert configuration.rotate(session, cipher, number) == (1, [])
     with database.read() as session:
-        assert configuration.read(session, cipher, number) == {"oauth.api.secret": "new"}
+        assert configuration.read(session, cipher, number).texts == {"oauth.api.secret": "new"}
 
 
 @SERVERS

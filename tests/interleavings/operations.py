@@ -159,7 +159,7 @@ def _change_key(env: Environment, runtime: Runtime) -> None:
 
 def _stored(env: Environment, key: str) -> str | None:
     with env.own.database.read() as session:
-        return configuration.read(session, env.own.cipher, env.instance_id).get(key)
+        return configuration.read(session, env.own.cipher, env.instance_id).texts.get(key)
 
 
 def _stays(key: str, value: str) -> Check:

@@ -161,6 +161,7 @@ def test_operation_matches_its_description(
     _aim(case, instance, entry, shop)
     headers: dict[str, Headers] = {
         "none": {},
+        "account": described_account.headers,
         "user": described_account.headers,
         "token": described_account.element(instance["token"]),
     }

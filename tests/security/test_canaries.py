@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import collections.abc as cabc
 import contextlib
+import html
 import http.server
 import itertools
+import json
 import logging
 import pathlib
 import re
@@ -33,12 +35,14 @@ from flask_woo_events.db.models import (
     StoredEvent,
 )
 from flask_woo_events.delivery import destination
+from flask_woo_events.errors import UnreachableError
 from flask_woo_events.instances import access, webhook_urls
 from flask_woo_events.instances.webhook_urls import Hook
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.woocommerce.access import StoreAccess
 from flask_woo_events.woocommerce.client import StoreClient
 from flask_woo_events.worker.worker import Worker
+from tests.console.http_visitor import HttpVisitor
 from tests.integration.host_app import NOW, Account, Api, add_account, dispose, make_app, runtime_of
 from tests.raw_server import respond, response, serve_raw
 from tests.serving import serve_handler
@@ -56,10 +60,31 @@ HEADER = "canary-header-b6a5"
 #: Of a customer, in answers that are no JSON.
 CUSTOMER = "ann.canary-c7b6@shop.example"
 BASIC = base64.b64encode(f"me:{SECRETS['event.notification.basic.password']}".encode()).decode()
+#: Of the store, which needs a password of its own.
+SITE = "canary-site-d8c7"
+PAIR = f"{SECRETS['oauth.api.key']}:{SECRETS['oauth.api.secret']}"
+
+
+def _echoes(text: str) -> list[str]:
+    """Return a text in all encodings in which servers repeat requests."""
+    data = text.encode()
+    return [
+        text,
+        urllib.parse.quote(text, safe=""),
+        "".join(f"%{one:02x}" for one in data),
+        json.dumps({"request": json.dumps(text)}),
+        html.escape(text),
+        "".join(f"&#{one};" for one in data),
+        base64.b64encode(data).decode(),
+        base64.b64encode(data).decode().rstrip("="),
+        base64.urlsafe_b64encode(data).decode(),
+        base64.encodebytes(data).decode(),
+        urllib.parse.quote(base64.b64encode(data), safe=""),
+    ]
 
 
 class EchoingCallback:
-    """A callback that fails and repeats the headers it received, also decoded."""
+    """A callback that fails and repeats the headers it received, also decoded and encoded."""
 
     def __init__(self) -> None:
         self.received_headers: list[str] = []
@@ -73,7 +98,9 @@ class EchoingCallback:
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 callback.received_headers.append(str(self.headers))
                 given = self.headers.get("Authorization", "").removeprefix("Basic ")
-                body = f"{self.headers}\n{base64.b64decode(given).decode()}".encode()
+                told = f"{self.headers}\n{base64.b64decode(given).decode()}"
+                turn = len(callback.received_headers)
+                body = f"{told}\n{_echoes(told)[turn % len(_echoes(told))]}"[:4000].encode()
                 self.send_response(500)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -117,6 +144,28 @@ class CanaryInstance:
         response = self.api.call(method, path, body, headers)
         self.record(f"{method} {path}", f"{response.headers}\n{response.text}")
         return response
+
+    def open_every_page(self) -> None:
+        """Open every page of the console with existing ids."""
+        with runtime_of(self.app).database.read() as session:
+            event = session.scalars(sa.select(StoredEvent).limit(1)).one_or_none()
+            values = {
+                "instance_id": self.instance_id,
+                "event_id": event.id if event else 1,
+                "resource": event.resource if event else "orders",
+                "object_id": event.object_id if event else "1",
+                "unknown": "nothing",
+            }
+        visitor = HttpVisitor(self.app, self.account)
+        visitor.sign_in()
+        for rule in self.app.url_map.iter_rules():
+            blueprint, _dot, name = rule.endpoint.partition(".")
+            is_page = blueprint == "woo_console" and name not in ("static", "bootstrap")
+            if is_page and "GET" in (rule.methods or set()):
+                path = re.sub(r"<(?:[^<>]*:)?(\w+)>", lambda one: str(values[one[1]]), rule.rule)
+                page = visitor.client.get(path)
+                assert page.status_code != 500, (path, page.text)
+                self.record(f"page {path}", f"{page.headers}\n{page.text}")
 
     def run(self, *args: object) -> None:
         command = ["woo", *map(str, args)]
@@ -173,7 +222,12 @@ def canary(
     )
     store.populate(orders=3, products=2, coupons=1, customers=2)
     callback, log = EchoingCallback(), LogCollector()
-    app = make_app(tmp_path, WOO_EVENTS_ALLOW_PRIVATE_CALLBACKS=True)
+    app = make_app(
+        tmp_path,
+        WOO_EVENTS_ALLOW_PRIVATE_CALLBACKS=True,
+        WOO_EVENTS_CONSOLE=True,
+        SECRET_KEY="of the host",
+    )
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.DEBUG)
@@ -188,6 +242,7 @@ def canary(
                 USER: "me",
                 "event.notification.callback.url": callback_url,
                 "event.notification.callback.headers": {"X-Extra": HEADER},
+                "store.headers": {"X-Site": SITE},
             }
             created = instance.api.create(**configuration)
             instance.instance_id, instance.token = created["id"], created.pop("token")
@@ -199,11 +254,16 @@ def canary(
         dispose(app)
         instance.outputs += [("log", text) for text in log.texts]
         _check_no_canary(instance)
+        data = b"".join(path.read_bytes() for path in tmp_path.glob("host.sqlite3*"))
+        assert b"woo_instance" in data
+        for name, forms in _canaries(instance).items():
+            assert not any(form.encode() in data for form in forms), ("database", name)
 
 
 def _forms(secret: str) -> set[str]:
-    """Return a secret as it is, as a query has it, and in Base64."""
-    return {secret, urllib.parse.quote(secret), base64.b64encode(secret.encode()).decode()}
+    """Return a secret as it is, encoded, cut off, and as the Base64 of longer texts shows it."""
+    shifted = (base64.b64encode(b"x" * by + secret.encode()).decode() for by in range(3))
+    return {*_echoes(secret), secret[:-3], *(text.strip("=")[4:-4] for text in shifted)}
 
 
 def _canaries(canary: CanaryInstance) -> dict[str, set[str]]:
@@ -211,6 +271,7 @@ def _canaries(canary: CanaryInstance) -> dict[str, set[str]]:
     keys = settings.encryption_keys
     webhook_secrets = webhook_urls.secrets(keys, Hook(canary.instance_id, 1))
     values = {**SECRETS, "header": HEADER, "customer": CUSTOMER, "basic": BASIC,
+             "pair": PAIR, "site": SITE,
              "token": canary.token, "user": canary.account.user,
              "organization": canary.account.organization,
              "encryption key": keys[-1], "webhook secret": webhook_secrets[-1]}  # fmt: skip
@@ -252,6 +313,7 @@ def test_normal_operation(canary: tuple[CanaryInstance, SimulatedStore]) -> None
         ("instances", "pause", number), ("instances", "resume", number), ("keys", "rotate"),
     ):  # fmt: skip
         instance.run(*args)
+    instance.open_every_page()
 
 
 def test_failing_stores(canary: tuple[CanaryInstance, SimulatedStore]) -> None:
@@ -280,6 +342,49 @@ def test_failing_stores(canary: tuple[CanaryInstance, SimulatedStore]) -> None:
             instance.call("GET", f"/instances/{instance.instance_id}")
             instance.call("GET", "/instances/event-poller-records")
             instance.run("doctor")
+    instance.open_every_page()
+
+
+def test_stores_that_echo_the_request(canary: tuple[CanaryInstance, SimulatedStore]) -> None:
+    """No error, problem, notice or page has a header, a query or a signature key of ours."""
+    instance, _store = canary
+    worker = Worker(runtime_of(instance.app))
+    authorization = f"Authorization: Basic {base64.b64encode(PAIR.encode()).decode()}"
+    signature_key = urllib.parse.quote(f"{SECRETS['oauth.api.secret']}&")
+    told = f"{authorization}\r\nX-Site: {SITE}\r\nOAuth {signature_key}\r\n{PAIR}"
+    # The keys are cut off where a message ends that we keep.
+    echoes = [*_echoes(told), f"{'x ' * 140}{PAIR}", f"{PAIR[:20]}...", PAIR[:-5]]
+    for status, echo in itertools.product(("403 No", "500 No", "200 OK"), echoes):
+        error = json.dumps({"code": "rest_forbidden", "message": echo, "data": {"status": 403}})
+        kind = f"HTTP/1.1 {status}\r\nX-Cache: HIT {PAIR}\r\nLink: <http://x/{PAIR}/wp-json/>"
+        body = error if status != "500 No" else f"<title>{echo}</title>"
+        head = f'{kind}; rel="https://api.w.org/"\r\nContent-Length: {len(body.encode())}\r\n\r\n'
+        with _serve_bytes(f"{head}{body}".encode()) as broken:
+            _move(instance, broken)
+            instance.record("poll", repr(worker.poll_once([instance.instance_id])))
+        instance.call("GET", f"/instances/{instance.instance_id}")
+        with runtime_of(instance.app).database.read() as session:
+            for poller in session.scalars(sa.select(Poller)):
+                assert "********" in str(poller.error), echo
+    instance.call("GET", "/instances/event-poller-records")
+    instance.open_every_page()
+
+
+def test_unexpected_errors(
+    canary: tuple[CanaryInstance, SimulatedStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug whose error quotes what the store sent is logged without our keys."""
+    instance, _store = canary
+
+    def fails(*args: object, **more: object) -> t.NoReturn:
+        int(f"{PAIR} {base64.b64encode(PAIR.encode()).decode()}")
+        raise AssertionError
+
+    monkeypatch.setattr(StoreClient, "get_list", fails)
+    reports = Worker(runtime_of(instance.app)).poll_once([instance.instance_id])
+    assert any("ValueError" in str(one.error) for one in reports)
+    instance.record("poll", repr(reports))
+    instance.call("GET", f"/instances/{instance.instance_id}")
 
 
 @pytest.mark.parametrize("status", ["200 OK", "403 No", "404 No", "500 No", "503 No"])
@@ -353,6 +458,11 @@ def test_every_authentication_method(
                 instance.outputs += [("error", one) for one in traceback.format_exception(exc)]
                 instance.record("error", repr(vars(exc)))
             assert server.requests
+    # Of a request that was never sent, libraries quote the address with its query.
+    client = StoreClient("http://127.0.0.1:9", key, secret, auth=auth)
+    with pytest.raises(UnreachableError) as caught:
+        client.get("orders")
+    instance.outputs += [("error", one) for one in traceback.format_exception(caught.value)]
 
 
 def test_reprs(canary: tuple[CanaryInstance, SimulatedStore]) -> None:
@@ -406,11 +516,12 @@ def test_errors_of_databases(any_database: Database) -> None:
             lambda connection: connection.execute(number, {"value": CUSTOMER}),
         ]
     for work in works:
-        for fails in (_in_session, _in_transaction):
+        for fails in (_in_session, _in_transaction, _on_a_connection):
             with pytest.raises((sa.exc.StatementError, TypeError)) as caught:
                 fails(any_database, work)
             error = caught.value
-            for text in (str(error), repr(error), *traceback.format_exception(error)):
+            texts = str(error), repr(error), repr(vars(error))
+            for text in (*texts, *traceback.format_exception(error)):
                 assert CUSTOMER not in text and CUSTOMER[:20] not in text
 
 
@@ -421,6 +532,11 @@ def _in_session(database: Database, work: cabc.Callable[[sa.Connection], object]
 
 def _in_transaction(database: Database, work: cabc.Callable[[sa.Connection], object]) -> None:
     with database.begin() as connection:
+        work(connection)
+
+
+def _on_a_connection(database: Database, work: cabc.Callable[[sa.Connection], object]) -> None:
+    with database.engine.connect() as connection:
         work(connection)
 
 

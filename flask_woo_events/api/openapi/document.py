@@ -40,7 +40,8 @@ _SECURITY = {
         "type": "apiKey",
         "in": "header",
         "name": "Authorization",
-        "description": "User <USER_SECRET>, Organization <ORGANIZATION_SECRET>",
+        "description": "User <USER_SECRET>, Organization <ORGANIZATION_SECRET>, and perhaps "
+        "Element <INSTANCE_TOKEN> for the instance of a path without an id",
     },
     "element": {
         "type": "apiKey",
@@ -52,10 +53,12 @@ _SECURITY = {
 _REASONS = {
     400: "The body or a parameter is wrong, or the store refused the request",
     401: "Authorization is missing or wrong, or the token's instance was deleted",
-    403: "The instance is disabled, or its keys lack the permission at the store",
+    403: "The instance is disabled, its keys lack the permission at the store, or the call is not "
+    "about the token's instance",
     404: "It does not exist in the caller's organization, or a list is empty",
     405: "The resource does not support this method",
-    409: "It exists already, or another request changed it at the same time",
+    409: "It exists already, another request changed it at the same time, or a stored secret "
+    "cannot be decrypted",
     413: "The body is too large",
     415: "The body is a form, not JSON",
     429: "The store received too many requests",
@@ -151,7 +154,12 @@ def _operation(key: str, operation: Operation) -> Schema:
 
 
 def _security(operation: Operation) -> list[dict[str, list[str]]]:
-    named = {"none": (), "user": ("organization", "element"), "token": ("element",)}
+    named: dict[str, tuple[str, ...]] = {
+        "none": (),
+        "account": ("organization",),
+        "user": ("organization", "element"),
+        "token": ("element",),
+    }
     return [{name: []} for name in named[operation.authorization]]
 
 
@@ -179,7 +187,8 @@ def _responses(operation: Operation) -> Schema:
             name: {"description": _HEADERS[name][0], "schema": {"type": _HEADERS[name][1]}}
             for name in operation.headers
         }
-    errors = {*operation.errors, *(() if operation.authorization == "none" else (401,))}
+    refusals = {"none": (), "account": (401, 403)}.get(operation.authorization, (401,))
+    errors = {*operation.errors, *refusals}
     content = {"application/json": {"schema": _schema(responses.ErrorResponse)}}
     return {"200": good} | {
         str(status): {"description": _REASONS[status], "content": content}

@@ -83,11 +83,16 @@ _DELIVERIES_OF_ONE = dataclasses.replace(
     _DELIVERY_LIST, summary="List the deliveries of a notification", query=_DELIVERIES[1:]
 )
 _SHOW_SETTINGS = Operation(
-    summary="Show the account's settings", tag="accounts", answer=_SETTINGS, errors=(404,)
+    summary="Show the account's settings",
+    tag="accounts",
+    authorization="account",
+    answer=_SETTINGS,
+    errors=(404,),
 )
 _CHANGE_SETTINGS = Operation(
     summary="Change the account's settings",
     tag="accounts",
+    authorization="account",
     body=_SETTINGS,
     answer=_SETTINGS,
     errors=(*BODY_ERRORS, 404),

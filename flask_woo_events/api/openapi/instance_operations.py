@@ -58,7 +58,7 @@ _LISTING = (
     Parameter(name="returnTotalCount", text="Return Elements-Total-Count", schema=TRUTH),
 )
 _EXPAND = Parameter(name="expand", text="Describe each object instead of naming it", schema=TRUTH)
-_STORE = (400, 403, 404, 429, 502)
+_STORE = (400, 403, 404, 409, 429, 502)
 
 
 def _instances(method: str, path: str, operation: Operation) -> dict[str, Operation]:
@@ -84,6 +84,7 @@ _INSTANCE_CALLS = {
     "POST /instances": Operation(
         summary="Connect a store",
         tag="instances",
+        authorization="account",
         body={"$ref": "#/components/schemas/InstanceRequest"},
         answer=responses.InstanceResponse,
         errors=(*BODY_ERRORS, 409, 502),
@@ -91,6 +92,7 @@ _INSTANCE_CALLS = {
     "POST /elements/{element}/instances": Operation(
         summary="Connect a store",
         tag="instances",
+        authorization="account",
         body={"$ref": "#/components/schemas/InstanceRequest"},
         answer=responses.InstanceResponse,
         errors=(*BODY_ERRORS, 404, 409, 502),
@@ -275,7 +277,7 @@ _BELOW = {
 _HUB_CALLS = {
     **_hub("GET", "/ping", Operation(
         summary="Check that the store answers", tag="hub", answer=responses.PingResponse,
-        errors=(403, 404, 429, 502))),
+        errors=(403, 404, 409, 429, 502))),
     **_hub("GET", "/objects", Operation(
         summary="List the resources of the hub", tag="hub",
         query=(Parameter(name="Elements-Version", place="header",

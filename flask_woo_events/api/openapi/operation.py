@@ -10,8 +10,9 @@ import pydantic
 Schema = dict[str, t.Any]
 #: A model, a list of one, or a schema.
 Shape = type[pydantic.BaseModel] | list[type[pydantic.BaseModel]] | Schema
-#: Authorization: none, a user (with the organization's secret or a token), or a token.
-Authorization = t.Literal["none", "user", "token"]
+#: Authorization: none, a user with the organization's secret, a user (with that or a token), or a
+#: token.
+Authorization = t.Literal["none", "account", "user", "token"]
 
 TEXT: Schema = {"type": "string"}
 TRUTH: Schema = {"type": "boolean", "default": False}

@@ -14,7 +14,14 @@ from sqlalchemy import orm
 from ...db.database import is_away
 from ...db.leases import InstanceLease, LeaseRenewer
 from ...db.models import Instance, PollerState, Source
-from ...errors import AnotherStoreError, SecretError, StoreError
+from ...errors import (
+    AnotherStoreError,
+    ConfigurationError,
+    InputError,
+    SchemaError,
+    SecretError,
+    StoreError,
+)
 from ...events import webhook_coverage
 from ...runtime import Runtime
 from ...woocommerce.webhooks import GONE_BELOW
@@ -124,7 +131,9 @@ class HintProcessor(InstanceRun):
                 lease,
                 lambda poller: poller.state != PollerState.DISABLED,
             )
-        except SecretError as exc:
+        except SchemaError:
+            raise
+        except (SecretError, ConfigurationError, InputError) as exc:
             self._postpone(lease.instance_id, exc, dt.timedelta())
             return False
         batch = self._batches[lease.instance_id] = HintBatch(pending, failing, poll, now)

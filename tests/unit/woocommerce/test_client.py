@@ -25,6 +25,7 @@ from flask_woo_events.errors import (
     UnreachableError,
 )
 from flask_woo_events.http.exchange import Timeouts
+from flask_woo_events.woocommerce.access import RequestOptions
 from flask_woo_events.woocommerce.client import StoreClient, store_root
 from flask_woo_events.woocommerce.oauth import sign
 from tests.raw_server import Connection, respond, response, serve_raw
@@ -427,6 +428,42 @@ def test_message_masks_the_keys() -> None:
         client_for(store_with(StubResponse(body, 400))).get("orders")
     assert SECRET not in str(caught.value) and KEY not in str(caught.value)
     assert "***" in caught.value.said
+
+
+SITE = "the password of the site"
+WEBHOOK = "secret-of-the-webhook"
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 429, 500, 503])
+@pytest.mark.parametrize("kind", ["basic", "query", "oauth"])
+def test_a_store_that_repeats_the_request(kind: str, status: int) -> None:
+    """Whatever status it has, and wherever it shows our headers and query, nothing is quoted."""
+
+    def echo(request: StoreRequest) -> StubResponse:
+        told = f"{dict(request.headers)} {request.url} {request.body!r}"
+        decoded = f"{told} {KEY}:{SECRET} {base64.b64encode(told.encode()).decode()}"
+        # The message ends within a secret.
+        code, message = "x" * 60 + f" {KEY}", f"{decoded[:400]} {'x' * 280}{SECRET}"
+        body = {"code": code, "message": message, "data": {"status": 400}}
+        links = {"Link": f"<https://{SECRET}/wp-json/>; rel='a'", "X-Cache": f"HIT {decoded[:80]}"}
+        location = {"Location": f"https://{SECRET}.example/{KEY}?{decoded[:40]}"}
+        return StubResponse(body, status, links | location)
+
+    site = base64.b64encode(f"me:{SITE}".encode()).decode()
+    options = RequestOptions(headers={"X-Site": f"Basic {site}"})
+    client = client_for(StubStore(echo), auth=kind, options=options)
+    client.keep_secret(WEBHOOK)
+    client.expected_root = "shop.example"
+    with pytest.raises(StoreError) as caught:
+        client.post("webhooks", {"secret": WEBHOOK})
+    with pytest.raises(StoreError) as also:
+        client.get("orders")
+    for exc in (caught.value, also.value):
+        shown = f"{exc} {exc.said} {exc.code} {client.oddities.take()}"
+        for secret in (KEY, SECRET, SITE, site, WEBHOOK, f"{KEY}:{SECRET}"):
+            encoded = base64.b64encode(secret.encode()).decode()[:-4]
+            assert secret not in shown and encoded not in shown
+            assert secret[:12] not in shown
 
 
 def test_missing_api_hints_at_the_permalinks() -> None:
