@@ -113,6 +113,12 @@ class Settings:
     store_read_timeout: Seconds = 60.0
     #: Seconds for one whole answer of a store.
     store_total_timeout: Seconds = 180.0
+    #: Seconds that a run waits in all for answers that take longer than one second. A store that
+    #: needs more is left to ``slow_threads``.
+    store_patience: Seconds = 5.0
+    #: Stores that did not answer promptly, which one worker process polls at the same time; as many
+    #: whose webhooks it processes, and as many whose registered webhooks it checks.
+    slow_threads: Threads = 8
     #: Largest answer of a store, bytes after decompression.
     store_max_bytes: t.Annotated[Number, Field(ge=1024 * 1024, le=2**31)] = 64 * 1024 * 1024
     #: Allow stores at private, loopback and link-local addresses; ``None``: as for callbacks.

@@ -77,6 +77,7 @@ def change(
         instance.store_facts = _shown(facts)
         # Another address of the same store: its users prove that.
         instance.belief = {**(instance.belief or {}), "root": facts.get("root", "")}
+        instance.slow_since = None
     if wanted.reconnects or facts is not None or not instance.events_enabled:
         _interrupt(instance)
     configuration.retire_key(session, cipher, instance_id, wanted.texts, now)

@@ -204,6 +204,18 @@ def _of_poller(poller: Poller, now: dt.datetime) -> cabc.Iterator[Problem]:
 def _late(instance: Instance, now: dt.datetime) -> cabc.Iterator[Problem]:
     due, leased = instance.next_poll_at, instance.lease_until
     if due is not None and due < now - LATE_AFTER and (leased is None or leased <= now):
+        if instance.slow_since is not None:
+            yield Problem(
+                code="late",
+                since=due,
+                text=f"a poll is due since {due:%Y-%m-%d %H:%M} UTC and waits for a thread for "
+                f"slow stores: this one has not answered promptly since "
+                f"{instance.slow_since:%Y-%m-%d %H:%M} UTC",
+                costs="Changes are sent late.",
+                ends="A free thread (WOO_EVENTS_SLOW_THREADS), then prompt answers of the store.",
+                command="flask woo poll",
+            )
+            return
         yield Problem(
             code="late",
             since=due,

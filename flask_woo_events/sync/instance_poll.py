@@ -14,7 +14,7 @@ from ..db.database import is_away
 from ..db.leases import InstanceLease, LeaseRenewer, is_free
 from ..db.models import Instance, Poller, PollerState, Source
 from ..errors import AnotherStoreError, SecretError, StoreError, TransportError
-from ..instances import pollers
+from ..instances import circuit, pollers
 from ..runtime import Runtime
 from ..signals import poller_disabled
 from ..values.wording import counted
@@ -46,15 +46,17 @@ def due_instances(
     all_of_them: bool = False,
     instance_id: int | None = None,
     most: int | None = None,
+    slow: bool | None = None,
 ) -> list[int]:
     """Return the instances to poll now, the longest waiting first, without those being polled.
 
     :param all_of_them: also those that are not due yet.
     :param instance_id: only this one, if it is due.
     :param most: the greatest number to return.
+    :param slow: only those whose stores did not answer promptly, or only the others.
     """
     now = runtime.clock()
-    query = sa.select(Instance.id).where(Instance.next_poll_at.is_not(None))
+    query = sa.select(Instance.id).where(Instance.next_poll_at.is_not(None), circuit.chosen(slow))
     if not all_of_them:
         free = is_free(Instance.lease_until, now)
         query = query.where(Instance.next_poll_at <= now, free)
@@ -72,6 +74,7 @@ class InstancePoll(InstanceRun):
     :param forced: also poll what waits after a failure.
     :param progress: called during a baseline with the resource, the objects read and their total.
     :param stopped: checked between commits; true ends the poll there.
+    :param patient: wait for a slow store also in place of other instances.
     """
 
     def __init__(
@@ -83,8 +86,9 @@ class InstancePoll(InstanceRun):
         forced: bool = False,
         progress: Progress | None = None,
         stopped: cabc.Callable[[], bool] = lambda: False,
+        patient: bool = True,
     ) -> None:
-        super().__init__(runtime, renewer, stopped=stopped)
+        super().__init__(runtime, renewer, stopped=stopped, patient=patient)
         self._only = only
         self._forced = forced
         self._progress = progress

@@ -20,11 +20,13 @@ from ..errors import (
     AnotherStoreError,
     LeaseLostError,
     NotFoundError,
+    OutOfPatienceError,
     SchemaError,
     TransportError,
     WooEventsError,
 )
-from ..instances import notices, problems
+from ..http.patience import Patience, current_patience, waiting_with
+from ..instances import circuit, notices, problems
 from ..instances.problems import Changes
 from ..runtime import Runtime
 from ..signals import problem_began, problem_ended
@@ -42,6 +44,7 @@ class InstanceRun(abc.ABC):
 
     :param renewer: renews the lease while the store is slow.
     :param stopped: checked between commits; true ends the run there.
+    :param patient: wait for a slow store also in place of other instances.
     """
 
     def __init__(
@@ -50,27 +53,37 @@ class InstanceRun(abc.ABC):
         renewer: LeaseRenewer,
         *,
         stopped: cabc.Callable[[], bool] = lambda: False,
+        patient: bool = True,
     ) -> None:
         self._runtime = runtime
         self._database = runtime.database
         self._renewer = renewer
         self._stopped = stopped
+        self._patient = patient
 
-    def run(self, instance_id: int) -> list[PollReport]:
+    def run(self, instance_id: int, *, slow: bool = True) -> list[PollReport]:
         """Run one instance, unless another worker has it.
 
         A failing resource is reported and does not stop the others.
+
+        :param slow: also if its store did not answer promptly before.
         """
         reports: list[PollReport] = []
-        lease = self._database.transact(lambda session: self._claim(session, instance_id))
+        lease = self._database.transact(lambda session: self._claim(session, instance_id, slow))
         if lease is None:
             return self._not_run(instance_id, self._why_not(instance_id), reports)
         started = self._runtime.clock()
+        limited = not (self._patient or lease.slow)
+        patience = circuit.patience(self._runtime.settings, limited=limited)
         try:
-            with self._renewer.hold(lease):
-                self._work(lease, started, reports)
+            try:
+                with self._renewer.hold(lease), waiting_with(patience):
+                    self._work(lease, started, reports)
+            except OutOfPatienceError as exc:
+                self._give_up(lease, patience, exc)
+                return reports
             changes = self._database.transact(
-                lambda session: self._release_locked(session, lease, started, reports)
+                lambda session: self._release_locked(session, lease, started, reports, patience)
             )
             self._announce(instance_id, changes)
         except (LeaseLostError, NotFoundError) as exc:
@@ -81,8 +94,26 @@ class InstanceRun(abc.ABC):
             raise
         return reports
 
-    def _claim(self, session: orm.Session, instance_id: int) -> InstanceLease | None:
-        return claim_instance(session, instance_id, self._runtime.clock, self._renewer.length)
+    def _claim(self, session: orm.Session, instance_id: int, slow: bool) -> InstanceLease | None:
+        length = self._renewer.length
+        return claim_instance(session, instance_id, self._runtime.clock, length, slow=slow)
+
+    def _give_up(self, lease: InstanceLease, patience: Patience, exc: OutOfPatienceError) -> None:
+        """Leave an instance, which is still due, to the threads for slow stores."""
+
+        def write(session: orm.Session) -> None:
+            number = lease.instance_id
+            instance = session.get(Instance, number, with_for_update={"key_share": True})
+            if instance is not None:
+                now = self._runtime.clock()
+                circuit.note(instance, patience, self._runtime.settings, now)
+                lease.release(session, None, None)
+
+        self._database.transact(write)
+        _log.warning(
+            "instance %d: its store does not answer promptly, and waits for a thread for slow "
+            "stores: %s", lease.instance_id, exc, extra={"action": "slow_store", **lease.extra},
+        )  # fmt: skip
 
     def _why_not(self, instance_id: int) -> str:
         with self._database.read() as session:
@@ -97,6 +128,7 @@ class InstanceRun(abc.ABC):
         lease: InstanceLease,
         started: dt.datetime,
         reports: list[PollReport],
+        patience: Patience,
     ) -> Changes | None:
         # Locked first: a request for another poll must not be overwritten, and another worker
         # that has the instance by now counts its usage after us.
@@ -104,6 +136,7 @@ class InstanceRun(abc.ABC):
         if instance is None:
             return None
         self._release(session, instance, lease, started, reports)
+        circuit.note(instance, patience, self._runtime.settings, self._runtime.clock())
         session.flush()
         return problems.compare(session, instance, self._runtime.clock())
 
@@ -216,7 +249,7 @@ class InstanceRun(abc.ABC):
         belief, now = poll.judge.belief, self._runtime.clock()
         try:
             back = poll.judge.probe()
-        except AnotherStoreError:
+        except (AnotherStoreError, OutOfPatienceError):
             raise
         except TransportError:
             return False
@@ -262,9 +295,11 @@ class InstanceRun(abc.ABC):
                     run.recorder.record(batch, self._runtime.clock())
                     if not self._recorded(poll, run, batch):
                         break
-        except (LeaseLostError, AnotherStoreError, SchemaError):
+        except (LeaseLostError, AnotherStoreError, SchemaError, OutOfPatienceError):
             raise
         except WooEventsError as exc:
+            if (patience := current_patience()) is not None and patience.exhausted:
+                raise OutOfPatienceError(str(exc)) from exc
             report.error = str(exc)
             self._failed(poll, run, exc)
         except Exception as exc:

@@ -27,7 +27,7 @@ from ..sync.report import PollReport
 from ..sync.webhooks.process import HintProcessor
 from ..sync.webhooks.reachability import Watch
 from . import retention
-from .thread_pool import InstanceThreadPool
+from .thread_pool import StoreThreadPools
 
 _log = logging.getLogger(__name__)
 
@@ -217,24 +217,25 @@ class Worker:
         self._wakes.append(wake)
         with (
             lease_renewer(self._runtime) as renewer,
-            InstanceThreadPool(threads, "woo-poll", wake) as polls,
-            InstanceThreadPool(threads, "woo-guard", wake) as guards,
+            self._pools(threads, "woo-poll", wake) as polls,
+            self._pools(threads, "woo-guard", wake) as guards,
         ):
             poll = self._instance_poll(renewer, None)
 
-            def poll_one(number: int) -> None:
-                self._guarded("poll", "polling", lambda: poll.run(number), number)
+            def poll_one(number: int, slow: bool) -> None:
+                run = functools.partial(poll.run, number, slow=slow)
+                self._guarded("poll", "polling", run, number)
 
-            def guard_one(number: int) -> None:
-                guard = functools.partial(webhooks.guard, self._runtime, renewer, number)
+            def guard_one(number: int, slow: bool) -> None:
+                guard = functools.partial(webhooks.guard, self._runtime, renewer, number, slow=slow)
                 self._guarded("guard", "checking the webhooks", guard, number)
 
+            def due(slow: bool, most: int) -> list[int]:
+                return due_instances(self._runtime, most=most, slow=slow)
+
             def start() -> None:
-                if polls.free:
-                    # Instances that have just begun may not have their lease yet.
-                    most = polls.free + len(polls.busy)
-                    polls.begin(due_instances(self._runtime, most=most), poll_one)
-                guards.begin(webhooks.due(self._runtime), guard_one)
+                polls.begin(due, poll_one)
+                guards.begin(lambda slow, _: webhooks.due(self._runtime, slow=slow), guard_one)
 
             self._loop("poll", "polling", start, CHECK_EVERY, wake)
 
@@ -244,17 +245,22 @@ class Worker:
         threads = self._runtime.settings.settle_threads
         with (
             lease_renewer(self._runtime) as renewer,
-            InstanceThreadPool(threads, "woo-settle", wake) as pool,
+            self._pools(threads, "woo-settle", wake) as pools,
         ):
-            processor = HintProcessor(self._runtime, renewer, self._stop.is_set)
+            processor = HintProcessor(self._runtime, renewer, self._stop.is_set, patient=False)
             what = "processing the webhooks"
 
-            def process_one(number: int) -> None:
-                self._guarded("settle", what, lambda: processor.run(number), number)
+            def process_one(number: int, slow: bool) -> None:
+                run = functools.partial(processor.run, number, slow=slow)
+                self._guarded("settle", what, run, number)
 
-            self._loop(
-                "settle", what, lambda: pool.begin(processor.due(), process_one), SETTLE_EVERY, wake
-            )
+            def start() -> None:
+                pools.begin(lambda slow, _: processor.due(slow=slow), process_one)
+
+            self._loop("settle", what, start, SETTLE_EVERY, wake)
+
+    def _pools(self, threads: int, name: str, wake: threading.Event) -> StoreThreadPools:
+        return StoreThreadPools(threads, self._runtime.settings.slow_threads, name, wake)
 
     def _watch_loop(self) -> None:
         watch = Watch(self._runtime)
@@ -289,6 +295,7 @@ class Worker:
             forced=forced,
             progress=self._progress,
             stopped=self._stop.is_set,
+            patient=forced,
         )
 
 

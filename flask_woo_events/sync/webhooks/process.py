@@ -42,6 +42,7 @@ class HintProcessor(InstanceRun):
     """Processes pending webhooks, one instance at a time.
 
     :param stopped: checked between batches of webhooks; true ends the run there.
+    :param patient: wait for a slow store also in place of other instances.
     """
 
     def __init__(
@@ -49,22 +50,25 @@ class HintProcessor(InstanceRun):
         runtime: Runtime,
         renewer: LeaseRenewer,
         stopped: cabc.Callable[[], bool] = lambda: False,
+        *,
+        patient: bool = True,
     ) -> None:
-        super().__init__(runtime, renewer, stopped=stopped)
+        super().__init__(runtime, renewer, stopped=stopped, patient=patient)
         #: For instances whose store does not answer: failures in a row, and the next attempt.
         self._failing: dict[int, tuple[int, dt.datetime]] = {}
         #: The batch of each instance that is being processed.
         self._batches: dict[int, HintBatch] = {}
         self._lock = threading.Lock()
 
-    def due(self, *, instance_id: int | None = None) -> list[int]:
+    def due(self, *, instance_id: int | None = None, slow: bool | None = None) -> list[int]:
         """Return the instances whose pending webhooks can be processed now.
 
         :param instance_id: only this one.
+        :param slow: only those whose stores did not answer promptly, or only the others.
         """
         now = self._runtime.clock()
         with self._database.read() as session:
-            due = inbox.due_instances(session, now, instance_id)
+            due = inbox.due_instances(session, now, instance_id, slow=slow)
         with self._lock:
             return [number for number in due if self._failing.get(number, (0, now))[1] <= now]
 
