@@ -146,6 +146,13 @@ class Settings:
     poll_threads: Threads = 16
     #: Deliveries that one worker process sends at the same time.
     deliver_threads: Threads = 16
+    #: Requests to the API and the console that may call stores or callbacks at the same time in one
+    #: process; fewer than it has threads, so that webhooks and health checks are answered.
+    web_calls: Threads = 6
+    #: Those of one organization.
+    web_calls_of_organization: Threads = 4
+    #: Seconds for all calls of one of these requests; a worker checks a store that takes longer.
+    web_call_seconds: Seconds = 10.0
     #: Largest body of a request to the API, bytes.
     max_body_bytes: Bytes = 1024 * 1024
     #: Days that events, notifications and attempts are kept after their delivery.

@@ -36,6 +36,7 @@ _LOCK = (
         _INSTANCE.c.events_enabled,
         _INSTANCE.c.disabled,
         _INSTANCE.c.slow_since,
+        _INSTANCE.c.connecting.is_not(None).label("connecting"),
     )
     .where(_INSTANCE.c.id == sa.bindparam("instance_id"))
     .with_for_update(key_share=True)
@@ -59,6 +60,8 @@ class InstanceLease:
     regular_poll_at: dt.datetime | None = None
     #: The store did not answer promptly before.
     slow: bool = False
+    #: The store is still to be checked.
+    connecting: bool = False
 
     @property
     def extra(self) -> dict[str, object]:
@@ -231,7 +234,9 @@ def claim_instance(
     is_slow = row.slow_since is not None
     if is_slow and not slow:
         return None
-    lease = InstanceLease(instance_id, row.lease_fence + 1, row.regular_poll_at, is_slow)
+    lease = InstanceLease(
+        instance_id, row.lease_fence + 1, row.regular_poll_at, is_slow, bool(row.connecting)
+    )
     names = {"instance_id": instance_id, "fence": lease.fence, "until": now + length}
     session.execute(_CLAIM, names)
     return lease

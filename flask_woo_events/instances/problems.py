@@ -21,7 +21,8 @@ from ..db.models import (
 )
 from ..values.wording import counted
 from ..woocommerce import oddities
-from . import holds, notices, pollers
+from . import connecting, holds, notices, pollers
+from .connecting import ConnectionState
 from .health import LATE_AFTER
 
 #: The member of a poller's memory that holds the details of oddities by code.
@@ -29,7 +30,7 @@ ODDITIES = "oddities"
 #: How long a baseline may take before it is a problem, and a webhook may wait.
 BASELINE_AFTER, WEBHOOKS_AFTER = dt.timedelta(hours=1), dt.timedelta(minutes=10)
 #: Codes that have other notices, or that end by themselves so often that a notice would say little.
-_NOT_NOTED = ("held", "failing")
+_NOT_NOTED = ("held", "failing", "connecting")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,7 @@ def of_instance(session: orm.Session, instance: Instance, now: dt.datetime) -> t
     selected = [one for one in pollers.of_instance(session, instance.id) if one.selected]
     found = [
         *_held(session, instance, selected),
+        *_connecting(instance),
         *(problem for poller in selected for problem in _of_poller(poller, now)),
         *_late(instance, now),
         *_webhooks(session, instance, now),
@@ -152,6 +154,25 @@ def _held(
         if deletions
         else "A poll that is answered by the known store, or a person who accepts this one.",
         command=hold.command,
+    )
+
+
+def _connecting(instance: Instance) -> cabc.Iterator[Problem]:
+    begun, state = connecting.since(instance), connecting.state_of(instance)
+    if begun is None:
+        return
+    refused, error = state is ConnectionState.REFUSED, (instance.connecting or {}).get("error")
+    yield Problem(
+        code=state.value,
+        since=begun,
+        text=f"the store refuses the keys: {error}"
+        if refused
+        else f"the store is not checked yet: {error or 'it did not answer the request in time'}",
+        costs="Nothing of this store is sent.",
+        ends="A check with keys that the store accepts; send others with PATCH /instances."
+        if refused
+        else "A worker that checks the store before its first poll.",
+        command=f"flask woo poll --once --instance {instance.id}",
     )
 
 

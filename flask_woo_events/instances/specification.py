@@ -58,6 +58,8 @@ class CurrentSpec:
     name: str
     tags: tuple[str, ...]
     texts: cabc.Mapping[str, str] = dataclasses.field(repr=False)
+    #: Its store was checked.
+    connected: bool = True
 
 
 def plan(
@@ -100,7 +102,10 @@ def plan(
         texts=wanted,
         pollers=pollers_of(checked),
         reconnects=before is None or _differ(wanted, old, CONNECTION_KEYS),
-        asks=before is None or _differ(wanted, old, (*CONNECTION_KEYS, *_POLLER_KEYS)),
+        asks=before is None
+        or _differ(wanted, old, (*CONNECTION_KEYS, *_POLLER_KEYS))
+        # The same keys sent again: the caller expects an answer to whether they work.
+        or (not before.connected and any(key in sent for key in CONNECTION_KEYS)),
     )
 
 

@@ -217,7 +217,9 @@ def finish(runtime: Runtime, state: str, key: str, secret: str, base: str) -> in
         access = StoreAccess(row.store_url, key, secret)
         kept = json.loads(runtime.cipher.decrypt(row.request))
     try:
-        return _connect(runtime, caller, number, _request(kept["request"], access), access, base)
+        wanted = _request(kept["request"], access)
+        with runtime.web_calls.limited(caller.organization_id):
+            return _connect(runtime, caller, number, wanted, access, base)
     except Exception as exc:
         _fail(runtime, number, exc)
         raise

@@ -13,8 +13,15 @@ from sqlalchemy import orm
 from ..db.database import is_away
 from ..db.leases import InstanceLease, LeaseRenewer, is_free
 from ..db.models import Instance, Poller, PollerState, Source
-from ..errors import AnotherStoreError, SecretError, StoreError, TransportError
-from ..instances import circuit, pollers
+from ..errors import (
+    AnotherStoreError,
+    OutOfPatienceError,
+    SecretError,
+    StoreError,
+    TransportError,
+    WooEventsError,
+)
+from ..instances import circuit, connecting, pollers
 from ..runtime import Runtime
 from ..signals import poller_disabled
 from ..values.wording import counted
@@ -144,8 +151,12 @@ class InstancePoll(InstanceRun):
         self._holding.discard(lease.instance_id)
         self._again.discard(lease.instance_id)
         try:
+            if lease.connecting:
+                self._connect(lease)
             poll, regular = self._open(lease, started)
-        except SecretError as exc:
+        except OutOfPatienceError:
+            raise
+        except (SecretError, TransportError) as exc:
             reports += self._fail_all(lease, started, exc)
             return
         belief, before = poll.judge.belief, poll.judge.belief.to_json()
@@ -166,6 +177,14 @@ class InstancePoll(InstanceRun):
             with self._database.write() as session:
                 lease.renew(session, self._renewer.until)
                 belief.save(session, lease.instance_id)
+
+    def _connect(self, lease: InstanceLease) -> None:
+        """Check the store, for which a web request had no time."""
+        facts = connecting.check(self._runtime, lease.instance_id)
+        with self._database.write() as session:
+            lease.renew(session, self._renewer.until)
+            connecting.finish(session, lease.read(session), facts)
+        _log.info("instance %d: its store is connected", lease.instance_id, extra=lease.extra)
 
     def _poll(
         self, lease: InstanceLease, poll: PollSession, started: dt.datetime, regular: bool
@@ -321,13 +340,14 @@ class InstancePoll(InstanceRun):
             self._send_disabled(run.stream.instance_id, run.stream.resource, disabled)
 
     def _fail_all(
-        self, lease: InstanceLease, started: dt.datetime, exc: SecretError
+        self, lease: InstanceLease, started: dt.datetime, exc: WooEventsError
     ) -> list[PollReport]:
         """Count a failure of each resource that is due: without the keys none can be read."""
         reports, disabled = [], {}
         with self._database.write() as session:
             lease.renew(session, self._renewer.until)
             instance = session.get_one(Instance, lease.instance_id)
+            connecting.fail(instance, exc)
             regular = _is_regular(lease, started)
             interval = dt.timedelta(minutes=instance.refresh_minutes)
             for row in pollers.of_instance(session, instance.id):
