@@ -77,7 +77,13 @@ def of_instance(session: orm.Session, instance: Instance, now: dt.datetime) -> t
     found = [
         *_held(session, instance, selected),
         *_connecting(instance),
-        *(problem for poller in selected for problem in _of_poller(poller, now)),
+        *(
+            problem
+            for poller in selected
+            for problem in _of_poller(poller, now)
+            # All resources fail as the check did.
+            if instance.connecting is None or problem.code != "failing"
+        ),
         *_late(instance, now),
         *_webhooks(session, instance, now),
         *_callback(session, instance, now),

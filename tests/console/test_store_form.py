@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import subprocess
@@ -500,3 +501,23 @@ def test_kept_secrets_are_tried_at_their_own_host_only(
     ann.post(edit, fields | {"signature_key": EXAMPLE_KEY})
     [received] = woo_callback.receiver.received
     assert received.is_signed_with(EXAMPLE_KEY)
+
+
+def test_store_is_connected_later_while_others_hold_all_places(
+    app: flask.Flask, ann: HttpVisitor, form: dict[str, t.Any]
+) -> None:
+    """Tests say so; a new instance is created, and its page says that the worker checks it."""
+    calls = runtime_of(app).web_calls
+    with contextlib.ExitStack() as stack:
+        for organization_id in range(1000, 1100):
+            stack.enter_context(calls.limited(organization_id))
+        tried = ann.post(NEW, form | {"act": "try"})
+        assert tried.status_code == 422 and "too many requests are waiting" in tried.text
+        tested = ann.post(NEW, form | {"act": "test"})
+        assert "too many requests are waiting" in tested.text
+        page = ann.post(NEW, form)
+    assert page.status_code == 200 and "is being connected" in page.text
+    with runtime_of(app).database.read() as session:
+        number = session.scalars(sa.select(Instance.id)).one()
+    shown = ann.get(f"/instances/{number}").text
+    assert "the store is not checked yet" in shown and "flask woo poll" in shown
