@@ -137,7 +137,7 @@ def exchange(
     shown = without_query(url)
     patience = current_patience()
     limits = timeouts if patience is None else patience.applied(timeouts)
-    budget = Budget(limits, max_bytes, clock)
+    budget, answered = Budget(limits, max_bytes, clock), False
     # Only encodings that can be unpacked within a limit.
     own = t.cast("cabc.Mapping[str, str]", session.headers)
     sent = {**own, **(headers or {}), "Accept-Encoding": "gzip, deflate"}
@@ -156,10 +156,12 @@ def exchange(
             patience.end()
             error = OutOfPatienceError(str(error), url=shown)
         raise error from exc
+    else:
+        answered = True
     finally:
         seconds = clock() - started
         if patience is not None:
-            patience.spend(seconds)
+            patience.spend(seconds, answered=answered)
     status, repeated = response.status_code, budget.repeated
     return Exchange(status, response.headers, body, truncated, seconds, repeated)
 

@@ -26,6 +26,8 @@ class Patience:
         self._prompt = prompt
         #: Seconds that count.
         self.spent = 0.0
+        #: Complete answers.
+        self.answers = 0
 
     @property
     def exhausted(self) -> bool:
@@ -46,9 +48,10 @@ class Patience:
         left = self._seconds - self.spent + self._prompt
         return timeouts if left >= timeouts.total else dataclasses.replace(timeouts, total=left)
 
-    def spend(self, seconds: float) -> None:
-        """Count the time of an exchange."""
+    def spend(self, seconds: float, *, answered: bool) -> None:
+        """Count an exchange and its time."""
         self.spent += max(0.0, seconds - self._prompt)
+        self.answers += answered
 
     def end(self) -> None:
         """Note that an exchange was ended by this limit."""

@@ -8,6 +8,7 @@ answers were prompt.
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import datetime as dt
 
 import sqlalchemy as sa
@@ -33,6 +34,12 @@ def chosen(slow: bool | None) -> sa.ColumnElement[bool]:
     return Instance.slow_since.is_not(None) if slow else Instance.slow_since.is_(None)
 
 
+def slow_ones(session: orm.Session, instance_ids: cabc.Collection[int]) -> set[int]:
+    """Return those of these instances whose stores did not answer promptly before."""
+    query = sa.select(Instance.id).where(chosen(True))
+    return set(session.scalars(query)) & set(instance_ids)
+
+
 def patience(settings: Settings, *, limited: bool) -> Patience:
     """Return the patience of a run."""
     if limited:
@@ -44,7 +51,7 @@ def note(instance: Instance, spent: Patience, settings: Settings, now: dt.dateti
     """Open or close the circuit of an instance, whose row is locked, after a run."""
     if spent.spent >= settings.store_patience:
         instance.slow_since = instance.slow_since or now
-    elif spent.spent < settings.store_patience * CLOSES_WITHIN:
+    elif spent.answers and spent.spent < settings.store_patience * CLOSES_WITHIN:
         instance.slow_since = None
 
 

@@ -81,7 +81,6 @@ class InstancePoll(InstanceRun):
     :param forced: also poll what waits after a failure.
     :param progress: called during a baseline with the resource, the objects read and their total.
     :param stopped: checked between commits; true ends the poll there.
-    :param patient: wait for a slow store also in place of other instances.
     """
 
     def __init__(
@@ -93,9 +92,8 @@ class InstancePoll(InstanceRun):
         forced: bool = False,
         progress: Progress | None = None,
         stopped: cabc.Callable[[], bool] = lambda: False,
-        patient: bool = True,
     ) -> None:
-        super().__init__(runtime, renewer, stopped=stopped, patient=patient)
+        super().__init__(runtime, renewer, stopped=stopped)
         self._only = only
         self._forced = forced
         self._progress = progress

@@ -44,7 +44,6 @@ class InstanceRun(abc.ABC):
 
     :param renewer: renews the lease while the store is slow.
     :param stopped: checked between commits; true ends the run there.
-    :param patient: wait for a slow store also in place of other instances.
     """
 
     def __init__(
@@ -53,13 +52,11 @@ class InstanceRun(abc.ABC):
         renewer: LeaseRenewer,
         *,
         stopped: cabc.Callable[[], bool] = lambda: False,
-        patient: bool = True,
     ) -> None:
         self._runtime = runtime
         self._database = runtime.database
         self._renewer = renewer
         self._stopped = stopped
-        self._patient = patient
 
     def run(self, instance_id: int, *, slow: bool = True) -> list[PollReport]:
         """Run one instance, unless another worker has it.
@@ -73,8 +70,7 @@ class InstanceRun(abc.ABC):
         if lease is None:
             return self._not_run(instance_id, self._why_not(instance_id), reports)
         started = self._runtime.clock()
-        limited = not (self._patient or lease.slow)
-        patience = circuit.patience(self._runtime.settings, limited=limited)
+        patience = circuit.patience(self._runtime.settings, limited=not lease.slow)
         try:
             try:
                 with self._renewer.hold(lease), waiting_with(patience):

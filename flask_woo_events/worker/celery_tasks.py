@@ -171,7 +171,7 @@ class _Shared:
         self.pid = os.getpid()
         self.runtime = runtime
         self.renewer = lease_renewer(runtime).__enter__()
-        self.processor = HintProcessor(runtime, self.renewer, patient=False)
+        self.processor = HintProcessor(runtime, self.renewer)
         self.watch = Watch(runtime)
 
 
@@ -221,7 +221,7 @@ def poll_instance(self: celery.Task[t.Any, t.Any], instance_id: int) -> None:
     """Poll an instance, if it is still due and no other worker polls it."""
     with _shared(self) as shared:
         if instance_id in due_instances(shared.runtime, instance_id=instance_id):
-            InstancePoll(shared.runtime, shared.renewer, patient=False).run(instance_id)
+            InstancePoll(shared.runtime, shared.renewer).run(instance_id)
 
 
 @celery.shared_task(name="woo_events.settle_due", bind=True)

@@ -20,7 +20,7 @@ from ..db.database import Work, is_away
 from ..db.leases import LeaseRenewer
 from ..delivery.dispatcher import Dispatch, DispatchReport
 from ..errors import WooEventsError
-from ..instances import webhooks
+from ..instances import circuit, webhooks
 from ..runtime import Runtime
 from ..sync.instance_poll import InstancePoll, Progress, due_instances
 from ..sync.report import PollReport
@@ -83,17 +83,20 @@ class Worker:
     def poll_once(
         self, instance_ids: cabc.Sequence[int], *, only: str | None = None
     ) -> list[PollReport]:
-        """Poll these instances now, several at the same time.
+        """Poll these instances now, several at the same time; slow stores delay no others.
 
         An unexpected error of one instance is reported; the others are polled.
 
         :param only: the one resource to poll; ``None``: all.
         """
         reports: list[PollReport] = []
-        threads = self._runtime.settings.poll_threads
+        settings = self._runtime.settings
+        with self._runtime.database.read() as session:
+            slow = circuit.slow_ones(session, instance_ids)
         with (
             lease_renewer(self._runtime) as renewer,
-            concurrent.futures.ThreadPoolExecutor(threads, "woo-poll") as pool,
+            concurrent.futures.ThreadPoolExecutor(settings.poll_threads, "woo-poll") as pool,
+            concurrent.futures.ThreadPoolExecutor(settings.slow_threads, "woo-slow") as slow_pool,
         ):
             poll = self._instance_poll(renewer, only, forced=True)
 
@@ -108,15 +111,26 @@ class Worker:
                     error = f"unexpected {type(exc).__name__}, which the log shows"
                     return [PollReport(instance=instance_id, resource=only or "*", error=error)]
 
-            for done in pool.map(run, instance_ids):
+            later = [slow_pool.submit(run, one) for one in instance_ids if one in slow]
+            prompt = [one for one in instance_ids if one not in slow]
+            for instance_id, done in zip(prompt, pool.map(run, prompt), strict=True):
                 reports += done
+                if not done:
+                    # Its store was slow.
+                    later.append(slow_pool.submit(run, instance_id))
+            for each in later:
+                reports += each.result()
         return reports
 
     def settle_once(self) -> list[PollReport]:
         """Process the webhooks that were received so far."""
         with lease_renewer(self._runtime) as renewer:
             processor = HintProcessor(self._runtime, renewer, self._stop.is_set)
-            return [report for one in processor.due() for report in processor.run(one)]
+            reports = [report for one in processor.due(slow=False) for report in processor.run(one)]
+            # Also those that were given up by now.
+            return reports + [
+                report for one in processor.due(slow=True) for report in processor.run(one)
+            ]
 
     def deliver_once(self) -> DispatchReport:
         """Deliver what is due now."""
@@ -247,7 +261,7 @@ class Worker:
             lease_renewer(self._runtime) as renewer,
             self._pools(threads, "woo-settle", wake) as pools,
         ):
-            processor = HintProcessor(self._runtime, renewer, self._stop.is_set, patient=False)
+            processor = HintProcessor(self._runtime, renewer, self._stop.is_set)
             what = "processing the webhooks"
 
             def process_one(number: int, slow: bool) -> None:
@@ -295,7 +309,6 @@ class Worker:
             forced=forced,
             progress=self._progress,
             stopped=self._stop.is_set,
-            patient=forced,
         )
 
 

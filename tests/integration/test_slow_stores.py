@@ -6,6 +6,7 @@ Stores hang until a test ends, so what is done before has not waited for them.
 from __future__ import annotations
 
 import collections.abc as cabc
+import concurrent.futures
 import contextlib
 import datetime as dt
 import functools
@@ -167,7 +168,7 @@ def test_giving_up_is_no_failure_and_prompt_answers_close_the_circuit(stores: St
     runtime, hanging, healthy = stores.runtime, stores.hanging[0], stores.healthy[0]
     due = stores.make_due()
     with lease_renewer(runtime) as renewer:
-        poll = InstancePoll(runtime, renewer, patient=False)
+        poll = InstancePoll(runtime, renewer)
         assert poll.run(hanging, slow=False) == []
         with runtime.database.read() as session:
             instance = session.get_one(Instance, hanging)
@@ -180,3 +181,38 @@ def test_giving_up_is_no_failure_and_prompt_answers_close_the_circuit(stores: St
         assert poll.run(healthy, slow=False)[0].error is not None
         assert {one.error for one in poll.run(healthy)} == {None}
         assert healthy not in stores.slow()
+
+
+def test_places_are_counted_where_no_process_counts_its_threads(stores: Stores) -> None:
+    """Celery's tasks of slow stores are bounded by the leases of all processes."""
+    runtime, now = stores.runtime, stores.runtime.clock()
+    later = now + dt.timedelta(seconds=5)
+
+    def free() -> int:
+        with runtime.database.read() as session:
+            return circuit.free_places(session, runtime.settings, runtime.clock())
+
+    assert free() == SLOW_THREADS
+    stores.make_due(lease_until=later)
+    assert free() == SLOW_THREADS  # Ordinary polls.
+    stores.make_due(slow_since=now)
+    assert free() == 0  # More than there are places, as after a change of the setting.
+    stores.make_due(lease_until=None, hooks_due_at=now + dt.timedelta(hours=1))
+    assert free() == SLOW_THREADS
+
+
+def test_one_round_of_polls_does_not_wait_for_slow_stores(stores: Stores) -> None:
+    """``flask woo poll --once`` polls all healthy stores while the others hang."""
+    now = stores.make_due()
+    everything = [*stores.hanging, *stores.healthy]
+    running = Worker(stores.runtime)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        round_ = pool.submit(running.poll_once, everything)
+        wait_until(lambda: stores.all_healthy(Instance.next_poll_at > now))
+        wait_until(lambda: stores.slow() >= set(stores.hanging))
+        assert not round_.done()
+        stores._servers.close()
+        reports = round_.result()
+    assert {one.instance for one in reports} == set(everything)
+    failed = {one.instance for one in reports if one.error}
+    assert failed == set(stores.hanging)

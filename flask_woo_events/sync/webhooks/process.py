@@ -42,7 +42,6 @@ class HintProcessor(InstanceRun):
     """Processes pending webhooks, one instance at a time.
 
     :param stopped: checked between batches of webhooks; true ends the run there.
-    :param patient: wait for a slow store also in place of other instances.
     """
 
     def __init__(
@@ -50,10 +49,8 @@ class HintProcessor(InstanceRun):
         runtime: Runtime,
         renewer: LeaseRenewer,
         stopped: cabc.Callable[[], bool] = lambda: False,
-        *,
-        patient: bool = True,
     ) -> None:
-        super().__init__(runtime, renewer, stopped=stopped, patient=patient)
+        super().__init__(runtime, renewer, stopped=stopped)
         #: For instances whose store does not answer: failures in a row, and the next attempt.
         self._failing: dict[int, tuple[int, dt.datetime]] = {}
         #: The batch of each instance that is being processed.

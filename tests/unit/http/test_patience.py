@@ -49,8 +49,8 @@ def test_dripping_answer_ends_with_the_patience_and_not_with_the_time_out() -> N
 def test_nothing_is_sent_without_patience() -> None:
     """Each further request of the same work is refused before it is sent."""
     patience = Patience(5)
-    patience.spend(2)
-    patience.spend(3)
+    patience.spend(2, answered=True)
+    patience.spend(3, answered=True)
     with serve_raw(respond(response())) as server, make_session(guard=None) as session:
         with waiting_with(patience), pytest.raises(OutOfPatienceError, match="5 s in all"):
             send(session, server.url)
@@ -63,11 +63,11 @@ def test_prompt_answers_cost_nothing() -> None:
     """Only the time beyond what a prompt answer takes counts, so that long work may go on."""
     patience = Patience(5, prompt=1)
     for _ in range(1000):
-        patience.spend(0.9)
+        patience.spend(0.9, answered=True)
     assert not patience.exhausted
-    patience.spend(3)
+    patience.spend(3, answered=True)
     assert patience.applied(LONG).total == 5 - 2 + 1
-    patience.spend(4)
+    patience.spend(4, answered=False)
     assert patience.exhausted
 
 
