@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import subprocess
@@ -22,7 +21,7 @@ from flask_woo_events.runtime import Runtime
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.testing import ServedCallback
 from tests.console.http_visitor import HttpVisitor, curl_of, fields_of, tell
-from tests.integration.host_app import Api, StubStore, add_account, runtime_of
+from tests.integration.host_app import Api, StubStore, add_account, all_calls_taken, runtime_of
 
 NEW = "/instances/new"
 EXAMPLE_KEY = "a-key-of-the-callback"
@@ -507,10 +506,7 @@ def test_store_is_connected_later_while_others_hold_all_places(
     app: flask.Flask, ann: HttpVisitor, form: dict[str, t.Any]
 ) -> None:
     """Tests say so; a new instance is created, and its page says that the worker checks it."""
-    calls = runtime_of(app).web_calls
-    with contextlib.ExitStack() as stack:
-        for organization_id in range(1000, 1100):
-            stack.enter_context(calls.limited(organization_id))
+    with all_calls_taken(app):
         tried = ann.post(NEW, form | {"act": "try"})
         assert tried.status_code == 422 and "too many requests are waiting" in tried.text
         tested = ann.post(NEW, form | {"act": "test"})

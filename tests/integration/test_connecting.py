@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import typing as t
 
 import flask
@@ -12,15 +11,12 @@ from flask_woo_events.db.models import Instance
 from flask_woo_events.signals import problem_began
 from flask_woo_events.sync.report import PollReport
 from flask_woo_events.worker.worker import Worker
-from tests.integration.host_app import Api, Body, StubStore, runtime_of
+from tests.integration.host_app import Api, Body, StubStore, all_calls_taken, runtime_of
 
 
 def create_later(app: flask.Flask, api: Api, **keys: t.Any) -> Body:
     """Create an instance while other requests hold all places for calls."""
-    calls = runtime_of(app).web_calls
-    with contextlib.ExitStack() as stack:
-        for organization_id in range(1000, 1100):
-            stack.enter_context(calls.limited(organization_id))
+    with all_calls_taken(app):
         created = api.create(**keys)
     assert created["state"] == "connecting"
     return created
@@ -97,10 +93,8 @@ def test_change_that_cannot_be_checked_is_checked_by_the_worker(
     """A change of the keys is stored; what does not concern the store leaves the state as it is."""
     created = api.create()
     assert created["state"] == "connected"
-    calls, path = runtime_of(app).web_calls, f"/instances/{created['id']}"
-    with contextlib.ExitStack() as stack:
-        for organization_id in range(1000, 1100):
-            stack.enter_context(calls.limited(organization_id))
+    path = f"/instances/{created['id']}"
+    with all_calls_taken(app):
         assert api.call("PATCH", path, {"name": "renamed"}).json["state"] == "connected"
         keys = {"oauth.api.secret": "cs_another"}
         assert api.call("PATCH", path, {"configuration": keys}).json["state"] == "connecting"
