@@ -103,8 +103,11 @@ class Bench:
         self.database.dispose()
         self.engine.dispose()
 
-    def connect(self, store: str, callback: str, *resources: str) -> int:
-        """Connect a store, which is then polled every minute; return the instance's id."""
+    def connect(self, store: str, callback: str, *resources: str, minutes: int = 1) -> int:
+        """Connect a store; return the instance's id.
+
+        :param minutes: between two polls.
+        """
         configuration = {
             "store.url": store,
             "oauth.api.key": "ck_bench",
@@ -112,7 +115,7 @@ class Bench:
             "event.notification.enabled": True,
             "event.notification.callback.url": callback,
             "event.vendor.type": "polling",
-            "event.poller.refresh_interval": "1",
+            "event.poller.refresh_interval": str(minutes),
             "event.poller.configuration": {
                 name: {"url": f"/hubs/ecommerce/{name}"} for name in resources or RESOURCES
             },

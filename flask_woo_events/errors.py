@@ -16,6 +16,7 @@
     └── TransportError              an HTTP request failed
         ├── AddressRefusedError     the address guard forbids this address
         ├── UnreachableError        no answer: name, connection, TLS, time-out
+        │   └── OutOfPatienceError  the work may not wait for answers any longer
         └── StoreError              the store's answer is an error
             ├── StoreAccessError    401, 403: keys, permissions
             │   └── StoreFirewallError  a firewall before the store
@@ -107,6 +108,18 @@ class UnreachableError(TransportError):
 
     #: Whether there was a connection, so that another request may be answered.
     connected = False
+
+
+class OutOfPatienceError(UnreachableError):
+    """The work that needs the answer may not wait any longer; another one may wait for it.
+
+    :param busy: nothing was sent, because too many others are waiting.
+    """
+
+    def __init__(self, message: str, *, url: str = "", busy: bool = False) -> None:
+        super().__init__(message, url=url)
+        #: Whether nothing was sent, because too many others are waiting.
+        self.busy = busy
 
 
 class StoreError(TransportError):

@@ -20,6 +20,7 @@ from .db.group_commit import GroupCommit, Item, Result, Writing
 from .errors import ConfigurationError
 from .handlers import Handlers
 from .http.exchange import AddressGuard, Timeouts, make_session
+from .http.patience import WebCalls
 from .settings import Settings
 from .values.crypto import Cipher
 from .woocommerce.access import StoreAccess
@@ -57,6 +58,10 @@ class Runtime:
         self.handlers = handlers or Handlers()
         #: Since when this process has stored every received webhook; seconds, monotonic.
         self.began = time.monotonic()
+        #: Limits the calls of stores and callbacks that requests to this process make.
+        self.web_calls = WebCalls(
+            settings.web_calls, settings.web_calls_of_organization, settings.web_call_seconds
+        )
         self._app = app
         self._groups: dict[object, GroupCommit[t.Any, t.Any]] = {}
 

@@ -113,6 +113,12 @@ class Settings:
     store_read_timeout: Seconds = 60.0
     #: Seconds for one whole answer of a store.
     store_total_timeout: Seconds = 180.0
+    #: Seconds that a run waits in all for answers that take longer than one second. A store that
+    #: needs more is left to ``slow_threads``.
+    store_patience: Seconds = 5.0
+    #: Stores that did not answer promptly, which one worker process polls at the same time; as many
+    #: whose webhooks it processes, and as many whose registered webhooks it checks.
+    slow_threads: Threads = 8
     #: Largest answer of a store, bytes after decompression.
     store_max_bytes: t.Annotated[Number, Field(ge=1024 * 1024, le=2**31)] = 64 * 1024 * 1024
     #: Allow stores at private, loopback and link-local addresses; ``None``: as for callbacks.
@@ -140,6 +146,13 @@ class Settings:
     poll_threads: Threads = 16
     #: Deliveries that one worker process sends at the same time.
     deliver_threads: Threads = 16
+    #: Requests to the API and the console that may call stores or callbacks at the same time in one
+    #: process; fewer than it has threads, so that webhooks and health checks are answered.
+    web_calls: Threads = 6
+    #: Those of one organization.
+    web_calls_of_organization: Threads = 4
+    #: Seconds for all calls of one of these requests; a worker checks a store that takes longer.
+    web_call_seconds: Seconds = 10.0
     #: Largest body of a request to the API, bytes.
     max_body_bytes: Bytes = 1024 * 1024
     #: Days that events, notifications and attempts are kept after their delivery.

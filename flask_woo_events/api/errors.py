@@ -19,6 +19,7 @@ from ..errors import (
     ForbiddenError,
     InputError,
     NotFoundError,
+    OutOfPatienceError,
     SecretError,
     StoreAccessError,
     StoreFirewallError,
@@ -32,6 +33,8 @@ _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _log = logging.getLogger(__name__)
 #: Seconds in Retry-After while the database is unreachable.
 RETRY_AFTER = 30
+#: The same while too many requests wait for stores.
+BUSY_RETRY_AFTER = 1
 
 #: Headers that scripts of other origins can read (Cloud Elements).
 EXPOSED = (
@@ -128,6 +131,10 @@ def _package_error(exc: Exception) -> flask.Response:
             path = urllib.parse.urlsplit(exc.url).path
             message = f"event.poller.configuration has a url that the store does not have: {path}"
             return answer(400, message, exc.said or str(exc))
+        case OutOfPatienceError(busy=True):
+            response = answer(429, "Too many requests to stores at the same time; send it again")
+            response.headers["Retry-After"] = str(BUSY_RETRY_AFTER)
+            return response
         case TransportError():
             message = "The store at configuration.store.url could not be used"
             return answer(502, message, str(exc))

@@ -55,7 +55,8 @@ def create(element: str | None = None) -> Answer:
     if element is None and request.element is None:
         raise InputError(f"element.key is missing; it is {ELEMENT_NAMES[0]}", "element.key")
     runtime = current_runtime()
-    instance_id, token = provisioning.create(runtime, who, request, runtime.api_base())
+    with runtime.web_calls.limited(who.organization_id):
+        instance_id, token = provisioning.create(runtime, who, request, runtime.api_base())
     with runtime.database.read() as session:
         view = views.get(session, who, instance_id, runtime.clock())
     return dump(InstanceResponse.of_view(view, token)), 200
@@ -110,7 +111,9 @@ def patch(instance_id: str | None = None) -> Answer:
 def delete(instance_id: str | None = None) -> Answer:
     """Delete an instance."""
     who = caller()
-    provisioning.remove(current_runtime(), who, instance_of(who, instance_id))
+    number, runtime = instance_of(who, instance_id), current_runtime()
+    with runtime.web_calls.limited(who.organization_id):
+        provisioning.remove(runtime, who, number)
     return dump(EmptyResponse()), 200
 
 
@@ -169,7 +172,8 @@ def _change(
         before: CurrentSpec = lifecycle.before(session, runtime.cipher, who, number)
     request = request or body(InstanceRequest)
     base = runtime.api_base()
-    provisioning.change(runtime, who, number, request, base, partial=partial, before=before)
+    with runtime.web_calls.limited(who.organization_id):
+        provisioning.change(runtime, who, number, request, base, partial=partial, before=before)
     return _shown(who, number)
 
 

@@ -329,6 +329,10 @@ class InstanceResponse(ApiResponse):
     externalAuthentication: str = "none"
     user: UserResponse
     # The members from here on are additions to the documented ones.
+    state: t.Literal["connecting", "refused", "connected"] = pydantic.Field(
+        description="connecting while a worker has to check the store; refused if it refused the "
+        "keys then"
+    )
     pollers: list[PollerResponse]
     store: t.Annotated[dict[str, t.Any], Attribute("store_facts")] = pydantic.Field(
         description="What the store reports about itself"

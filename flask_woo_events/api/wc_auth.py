@@ -123,6 +123,8 @@ def come_back() -> flask.Response:
         return _ended("Nothing was connected", text, found, "denied")
     if found.instance_id is not None:
         text = f"{found.store_url} is connected."
+        if not found.checked:
+            text += " It answers slowly, so it is checked again before its first poll."
         return _ended("The store is connected", text, found, "connected")
     if found.error is not None:
         text = f"{found.store_url} could not be connected."

@@ -79,6 +79,8 @@ def show(instance_id: int, as_json: bool) -> None:
     for one in view.pollers:
         polled_at = f"{one.polled_at:%Y-%m-%d %H:%M:%S}" if one.polled_at else "never"
         click.echo(f"{one.resource:36} {one.state}, last poll {polled_at}, {one.error or 'ok'}")
+    if view.state != "connected":
+        click.echo(f"{'state':36} {view.state}")
     for problem in view.problems:
         click.echo(f"{problem.code:36} since {problem.since:%Y-%m-%d %H:%M:%S}: {problem}")
     for notice in view.notices:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import contextlib
 import datetime as dt
 import secrets
 import typing as t
@@ -69,6 +70,11 @@ def visitor() -> HttpVisitor:
 def caller() -> Caller:
     """Return the ids of the signed-in user and the organization."""
     return visitor().caller
+
+
+def calling() -> contextlib.AbstractContextManager[object]:
+    """Limit the calls of stores and callbacks in the block, as for requests to the API."""
+    return current_runtime().web_calls.limited(caller().organization_id)
 
 
 def number(name: str) -> int | None:

@@ -272,6 +272,8 @@ def _reason(
         return f"Due for {minutes} minutes; no worker has polled it"
     if state is Health.DEGRADED:
         return "; ".join(problems.texts(instance))
+    if state is Health.STARTING and instance.connecting is not None:
+        return "Connecting: the worker has not checked the store yet"
     if state is Health.STARTING:
         first = [poller.resource for poller in pollers if poller.state == PollerState.BASELINE]
         return f"Recording the baseline: {', '.join(first)}"

@@ -150,7 +150,8 @@ def delete(instance_id: int) -> Answer:
         view = views.get(session, caller, instance_id, runtime.clock())
     typed = flask.request.form.get("typed", "")
     if flask.request.method == "POST" and typed.strip() == view.name:
-        provisioning.remove(runtime, caller, instance_id)
+        with access.calling():
+            provisioning.remove(runtime, caller, instance_id)
         formatting.flash(f"{view.name} was deleted.")
         return flask.redirect(flask.url_for("woo_console.instances"))
     wrong = flask.request.method == "POST"

@@ -12,6 +12,7 @@ import werkzeug.exceptions
 from ..delivery import destination, sample
 from ..errors import ConfigurationError, InputError, TransportError
 from ..instances import provisioning, views, wc_auth
+from ..instances.connecting import ConnectionState
 from ..instances.polled_resources import default_configuration
 from ..instances.requests import InstanceConfiguration, key_of
 from ..runtime import current_runtime
@@ -115,7 +116,8 @@ def _test_credentials(page: StorePage) -> Answer:
     spec = store_page.check(page)
     if spec is not None and store_page.may_call(page):
         try:
-            page.store = provisioning.ask(current_runtime(), spec)
+            with access.calling():
+                page.store = provisioning.ask(current_runtime(), spec)
         except TransportError as exc:
             page.store_error = exc
         except InputError as exc:
@@ -126,12 +128,13 @@ def _test_credentials(page: StorePage) -> Answer:
 def _test_callback(page: StorePage) -> Answer:
     configuration = store_page.check_callback(page)
     if configuration is not None and store_page.may_call(page):
-        page.outcome = sample.send(
-            current_runtime(),
-            configuration.callback_url,
-            sample.credentials_of(configuration),
-            page.form.name.data or "",
-        )
+        with access.calling():
+            page.outcome = sample.send(
+                current_runtime(),
+                configuration.callback_url,
+                sample.credentials_of(configuration),
+                page.form.name.data or "",
+            )
     return rendered(page)
 
 
@@ -175,7 +178,8 @@ def _create(page: StorePage) -> Answer:
     runtime, caller = current_runtime(), access.caller()
     request = store_page.request_of(page)
     try:
-        instance_id, token = provisioning.create(runtime, caller, request, runtime.api_base())
+        with access.calling():
+            instance_id, token = provisioning.create(runtime, caller, request, runtime.api_base())
     except TransportError as exc:
         page.store_error = exc
         return rendered(page)
@@ -195,10 +199,11 @@ def _update(page: StorePage, *, reconnect: bool = False) -> Answer:
         return rendered(page)
     runtime, instance_id = current_runtime(), page.instance.id
     try:
-        provisioning.change(
-            runtime, access.caller(), instance_id, store_page.request_of(page), runtime.api_base(),
-            partial=True, reconnect=reconnect,
-        )  # fmt: skip
+        with access.calling():
+            provisioning.change(
+                runtime, access.caller(), instance_id, store_page.request_of(page),
+                runtime.api_base(), partial=True, reconnect=reconnect,
+            )  # fmt: skip
     except TransportError as exc:
         page.store_error = exc
         return rendered(page)
@@ -206,6 +211,8 @@ def _update(page: StorePage, *, reconnect: bool = False) -> Answer:
         page.add_error(exc)
         return rendered(page)
     done = "authenticated again" if reconnect else "updated"
+    if store_page.view_of(instance_id).state is ConnectionState.CONNECTING:
+        done = "updated. Its store did not answer in time; the worker checks it"
     formatting.flash(f"{page.form.name.data} was {done}.")
     return flask.redirect(flask.url_for("woo_console.instance", instance_id=instance_id))
 
@@ -241,12 +248,13 @@ def _test_instance(view: views.InstanceView, calls: RateLimiter) -> Answer:
     )
     if not configuration.callback_url:
         raise InputError("this instance has no callback URL; enter one on its edit page")
-    outcome = sample.send(
-        current_runtime(),
-        configuration.callback_url,
-        sample.credentials_of(configuration),
-        current.name,
-    )
+    with access.calling():
+        outcome = sample.send(
+            current_runtime(),
+            configuration.callback_url,
+            sample.credentials_of(configuration),
+            current.name,
+        )
     verb = "accepted" if outcome.delivered else "did not accept"
     formatting.flash(f"The callback {verb} the test notification: {outcome.reason[:300]}")
     return flask.redirect(flask.url_for("woo_console.instance", instance_id=view.id))

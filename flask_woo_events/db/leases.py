@@ -35,6 +35,8 @@ _LOCK = (
         _INSTANCE.c.regular_poll_at,
         _INSTANCE.c.events_enabled,
         _INSTANCE.c.disabled,
+        _INSTANCE.c.slow_since,
+        _INSTANCE.c.connecting.is_not(None).label("connecting"),
     )
     .where(_INSTANCE.c.id == sa.bindparam("instance_id"))
     .with_for_update(key_share=True)
@@ -56,6 +58,10 @@ class InstanceLease:
     fence: int
     #: When all resources were due as it was claimed; another time in the row is a new request.
     regular_poll_at: dt.datetime | None = None
+    #: The store did not answer promptly before.
+    slow: bool = False
+    #: The store is still to be checked.
+    connecting: bool = False
 
     @property
     def extra(self) -> dict[str, object]:
@@ -138,8 +144,10 @@ class GuardLease:
     :param until: the time in its ``hooks_due_at``; if another time is there, the lease is lost.
     """
 
-    def __init__(self, instance_id: int, until: dt.datetime) -> None:
+    def __init__(self, instance_id: int, until: dt.datetime, slow: bool = False) -> None:
         self._instance_id = instance_id
+        #: The store did not answer promptly before.
+        self.slow = slow
         #: The times that may be in the row: the last one known to be committed, and later ones
         #: whose commit may have failed.
         self._until = [until]
@@ -209,10 +217,13 @@ def claim_instance(
     instance_id: int,
     clock: cabc.Callable[[], dt.datetime],
     length: dt.timedelta,
+    *,
+    slow: bool = True,
 ) -> InstanceLease | None:
     """Claim an instance; return ``None`` if another worker holds it, or if it is not polled.
 
     :param clock: read once the row is locked, which may take long.
+    :param slow: also one whose store did not answer promptly before.
     """
     row = session.execute(_LOCK, {"instance_id": instance_id}).one_or_none()
     now = clock()
@@ -220,7 +231,12 @@ def claim_instance(
         return None
     if row.lease_until is not None and row.lease_until > now:
         return None
-    lease = InstanceLease(instance_id, row.lease_fence + 1, row.regular_poll_at)
+    is_slow = row.slow_since is not None
+    if is_slow and not slow:
+        return None
+    lease = InstanceLease(
+        instance_id, row.lease_fence + 1, row.regular_poll_at, is_slow, bool(row.connecting)
+    )
     names = {"instance_id": instance_id, "fence": lease.fence, "until": now + length}
     session.execute(_CLAIM, names)
     return lease
@@ -237,17 +253,23 @@ def claim_guard(
     instance_id: int,
     clock: cabc.Callable[[], dt.datetime],
     length: dt.timedelta,
+    *,
+    slow: bool = True,
 ) -> GuardLease | None:
     """Claim the webhooks of an instance if they are due for a check.
 
     :param clock: read once the row is locked, which may take long.
+    :param slow: also those at a store that did not answer promptly before.
     """
     row = session.get(Instance, instance_id, with_for_update={"key_share": True})
     now = clock()
     if row is None or row.hooks_due_at is None or row.hooks_due_at > now:
         return None
+    is_slow = row.slow_since is not None
+    if is_slow and not slow:
+        return None
     row.hooks_due_at = now + length
-    return GuardLease(instance_id, row.hooks_due_at)
+    return GuardLease(instance_id, row.hooks_due_at, is_slow)
 
 
 class LeaseRenewer:

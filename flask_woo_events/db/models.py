@@ -129,6 +129,11 @@ class Instance(Base):
     #: When all resources are due; before, only those that try again after a failure.
     regular_poll_at: orm.Mapped[dt.datetime | None]
     lease_until: orm.Mapped[dt.datetime | None]
+    #: Since when the store has not answered promptly; see ``instances/circuit.py``.
+    slow_since: orm.Mapped[dt.datetime | None]
+    #: Since when the store's check is still to be made, and what it last said; null once it is
+    #: connected. See ``instances/connecting.py``.
+    connecting: orm.Mapped[dict[str, t.Any] | None] = orm.mapped_column(sa.JSON(none_as_null=True))
     #: Incremented by each claim; a worker must hold the number to write.
     lease_fence: orm.Mapped[int] = orm.mapped_column(default=0)
 

@@ -26,8 +26,9 @@ import requests.adapters
 import urllib3
 import urllib3.exceptions
 
-from ..errors import AddressRefusedError, TransportError, UnreachableError
+from ..errors import AddressRefusedError, OutOfPatienceError, TransportError, UnreachableError
 from .address_guard import AddressGuard
+from .patience import current_patience
 from .sockets import Budget, Clock, OverBudgetError, Timeouts, carry, pool_classes
 
 __all__ = [
@@ -128,12 +129,15 @@ def exchange(
         that the connection can be used again.
     :param clock: returns seconds, monotonic.
     :raises AddressRefusedError: the guard forbids every address of the host.
+    :raises OutOfPatienceError: the patience of the present work ended before the time-outs.
     :raises UnreachableError: no complete answer arrived, or it cannot be unpacked.
     :raises TransportError: the request cannot be sent: its address or a header is wrong.
     """
     started = clock()
     shown = without_query(url)
-    budget = Budget(timeouts, max_bytes, clock)
+    patience = current_patience()
+    limits = timeouts if patience is None else patience.applied(timeouts)
+    budget, answered = Budget(limits, max_bytes, clock), False
     # Only encodings that can be unpacked within a limit.
     own = t.cast("cabc.Mapping[str, str]", session.headers)
     sent = {**own, **(headers or {}), "Accept-Encoding": "gzip, deflate"}
@@ -147,9 +151,18 @@ def exchange(
     except TransportError:
         raise
     except _FOREIGN as exc:
+        error = _wrapped(exc, budget, shown)
+        if patience is not None and limits is not timeouts and clock() >= budget.deadline:
+            patience.end()
+            error = OutOfPatienceError(str(error), url=shown)
         # Their texts, which tracebacks of the cause would show, may quote the query and headers.
-        raise _wrapped(exc, budget, shown) from None
-    seconds = clock() - started
+        raise error from None
+    else:
+        answered = True
+    finally:
+        seconds = clock() - started
+        if patience is not None:
+            patience.spend(seconds, answered=answered)
     status, repeated = response.status_code, budget.repeated
     return Exchange(status, response.headers, body, truncated, seconds, repeated)
 

@@ -12,7 +12,7 @@ from ..db.models import Instance, Subscription
 from ..errors import ConflictError, NotFoundError
 from ..events import delivery_states
 from ..values.crypto import Cipher, hash_token, new_token
-from . import configuration, holds, notices, pollers, subscriptions
+from . import configuration, connecting, holds, notices, pollers, subscriptions
 from .accounts import Caller
 from .requests import InstanceRequest
 from .specification import CONNECTION_KEYS, CurrentSpec, InstanceSpec, plan
@@ -23,16 +23,19 @@ def create(
     cipher: Cipher,
     caller: Caller,
     wanted: InstanceSpec,
-    facts: cabc.Mapping[str, t.Any],
+    facts: cabc.Mapping[str, t.Any] | None,
     now: dt.datetime,
 ) -> tuple[int, str]:
-    """Create an instance whose store has been checked, and return its id and token.
+    """Create an instance, and return its id and token.
 
     Only the token's hash is stored, so the token cannot be read again.
 
-    :param facts: what the check of the store reported.
+    :param facts: what the check of the store reported; ``None`` if a worker has to check it.
     """
     token = new_token()
+    belief = None
+    if facts is not None:
+        belief = {"root": facts.get("root", ""), "users": facts.get("users", [])}
     instance = Instance(
         organization_id=caller.organization_id,
         user_id=caller.user_id,
@@ -43,12 +46,13 @@ def create(
         events_enabled=wanted.configuration.enabled,
         refresh_minutes=wanted.refresh_minutes,
         created_at=now,
-        store_facts=_shown(facts),
-        belief={"root": facts.get("root", ""), "users": facts.get("users", [])},
+        store_facts=connecting.stored(facts or {}),
+        belief=belief,
+        connecting=connecting.pending(now) if facts is None else None,
     )
     session.add(instance)
     session.flush()
-    _apply(session, cipher, instance, wanted, now, facts)
+    _apply(session, cipher, instance, wanted, now, facts or {})
     return instance.id, token
 
 
@@ -60,12 +64,15 @@ def change(
     wanted: InstanceSpec,
     facts: cabc.Mapping[str, t.Any] | None,
     now: dt.datetime,
+    *,
+    check_later: bool = False,
 ) -> Instance:
     """Apply a specification to an instance, from the next delivery and the next poll on.
 
     A poll under way is interrupted if the specification concerns it.
 
     :param facts: what the store reported, if it was checked again.
+    :param check_later: a worker has to check it.
     """
     instance = find(session, caller, instance_id, lock=True)
     instance.name = wanted.name
@@ -74,10 +81,13 @@ def change(
     instance.events_enabled = wanted.configuration.enabled
     instance.refresh_minutes = wanted.refresh_minutes
     if facts is not None:
-        instance.store_facts = _shown(facts)
         # Another address of the same store: its users prove that.
-        instance.belief = {**(instance.belief or {}), "root": facts.get("root", "")}
-    if wanted.reconnects or facts is not None or not instance.events_enabled:
+        connecting.finish(session, instance, facts)
+    elif check_later:
+        instance.connecting = connecting.pending(now)
+    if facts is not None or check_later:
+        _try_now(session, instance)
+    if wanted.reconnects or facts is not None or check_later or not instance.events_enabled:
         _interrupt(instance)
     configuration.retire_key(session, cipher, instance_id, wanted.texts, now)
     _apply(session, cipher, instance, wanted, now, facts or {})
@@ -93,6 +103,7 @@ def before(session: orm.Session, cipher: Cipher, caller: Caller, instance_id: in
         tags=tuple(instance.tags),
         texts=stored.texts,
         unreadable=frozenset(stored.unreadable),
+        connected=instance.connecting is None,
     )
 
 
@@ -241,11 +252,7 @@ def _apply(
     facts: cabc.Mapping[str, t.Any],
 ) -> None:
     configuration.write(session, cipher, instance.id, wanted.texts)
-    since = None
-    if facts.get("date"):
-        # Changes in that second may be sent twice rather than lost.
-        since = dt.datetime.fromisoformat(facts["date"]) - dt.timedelta(seconds=1)
-    seen = pollers.StoreSnapshot(since, facts.get("totals") or {})
+    seen = pollers.StoreSnapshot.of(facts)
     if pollers.synchronize(session, instance.id, wanted.pollers, now, seen):
         _interrupt(instance)
     subscriptions.synchronize(session, instance, wanted.configuration.callback_url, now)
@@ -253,10 +260,11 @@ def _apply(
     session.flush()
 
 
-def _shown(facts: cabc.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Return the facts of a checked store that are stored with the instance."""
-    left_out = ("totals", "users", "root")
-    return {name: value for name, value in facts.items() if name not in left_out}
+def _try_now(session: orm.Session, instance: Instance) -> None:
+    """Forget how long the store did not answer before it got another address or other keys."""
+    instance.slow_since = None
+    for poller in pollers.of_instance(session, instance.id):
+        poller.retry_at = None
 
 
 def _interrupt(instance: Instance) -> None:

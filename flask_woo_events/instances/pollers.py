@@ -6,6 +6,7 @@ import collections.abc as cabc
 import dataclasses
 import datetime as dt
 import secrets
+import typing as t
 
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -27,6 +28,15 @@ class StoreSnapshot:
     since: dt.datetime | None
     #: Number of objects by the path of their list, as far as the store reports it.
     totals: cabc.Mapping[str, int | None]
+
+    @classmethod
+    def of(cls, facts: cabc.Mapping[str, t.Any]) -> StoreSnapshot:
+        """Return the snapshot in what a check reported; an empty one if none was made."""
+        since = None
+        if facts.get("date"):
+            # Changes in that second may be sent twice rather than lost.
+            since = dt.datetime.fromisoformat(facts["date"]) - dt.timedelta(seconds=1)
+        return cls(since, facts.get("totals") or {})
 
     def memory_of(self, url: str) -> dict[str, object]:
         """Return the memory of a new resource's poller."""

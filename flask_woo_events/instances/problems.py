@@ -24,7 +24,8 @@ from ..runtime import Runtime
 from ..signals import problem_began, problem_ended
 from ..values.wording import counted
 from ..woocommerce import oddities
-from . import holds, notices, pollers
+from . import connecting, holds, notices, pollers
+from .connecting import ConnectionState
 from .health import LATE_AFTER
 from .specification import CONNECTION_KEYS
 
@@ -37,7 +38,7 @@ BASELINE_AFTER, WEBHOOKS_AFTER = dt.timedelta(hours=1), dt.timedelta(minutes=10)
 #: Code of an instance whose secrets cannot be decrypted.
 NEEDS_KEYS = "needs-keys"
 #: Codes that have other notices, or that end by themselves so often that a notice would say little.
-_NOT_NOTED = ("held", "failing")
+_NOT_NOTED = ("held", "failing", "connecting")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,7 +93,14 @@ def of_instance(
     found = [
         *(_kept_keys(instance) if lost is None else needs_keys(instance.id, lost, now)),
         *_held(session, instance, selected),
-        *(problem for poller in selected for problem in _of_poller(poller, now)),
+        *_connecting(instance),
+        *(
+            problem
+            for poller in selected
+            for problem in _of_poller(poller, now)
+            # All resources fail as the check did.
+            if instance.connecting is None or problem.code != "failing"
+        ),
         *_late(instance, now),
         *_webhooks(session, instance, now),
         *_callback(session, instance, now),
@@ -245,6 +253,25 @@ def _held(
     )
 
 
+def _connecting(instance: Instance) -> cabc.Iterator[Problem]:
+    begun, state = connecting.since(instance), connecting.state_of(instance)
+    if begun is None:
+        return
+    refused, error = state is ConnectionState.REFUSED, (instance.connecting or {}).get("error")
+    yield Problem(
+        code=state.value,
+        since=begun,
+        text=f"the store refuses the keys: {error}"
+        if refused
+        else f"the store is not checked yet: {error or 'it did not answer the request in time'}",
+        costs="Nothing of this store is sent.",
+        ends="A check with keys that the store accepts; send others with PATCH /instances."
+        if refused
+        else "A worker that checks the store before its first poll.",
+        command=f"flask woo poll --once --instance {instance.id}",
+    )
+
+
 def _of_poller(poller: Poller, now: dt.datetime) -> cabc.Iterator[Problem]:
     number, name = poller.instance_id, poller.resource
     if poller.state == PollerState.DISABLED:
@@ -294,6 +321,18 @@ def _of_poller(poller: Poller, now: dt.datetime) -> cabc.Iterator[Problem]:
 def _late(instance: Instance, now: dt.datetime) -> cabc.Iterator[Problem]:
     due, leased = instance.next_poll_at, instance.lease_until
     if due is not None and due < now - LATE_AFTER and (leased is None or leased <= now):
+        if instance.slow_since is not None:
+            yield Problem(
+                code="late",
+                since=due,
+                text=f"a poll is due since {due:%Y-%m-%d %H:%M} UTC and waits for a thread for "
+                f"slow stores: this one has not answered promptly since "
+                f"{instance.slow_since:%Y-%m-%d %H:%M} UTC",
+                costs="Changes are sent late.",
+                ends="A free thread (WOO_EVENTS_SLOW_THREADS), then prompt answers of the store.",
+                command="flask woo poll",
+            )
+            return
         yield Problem(
             code="late",
             since=due,

@@ -6,13 +6,12 @@ The API, the console, the commands and the connect flow all go through this modu
 from __future__ import annotations
 
 import collections.abc as cabc
-import contextlib
 import logging
 import typing as t
 
 from sqlalchemy import orm
 
-from ..errors import ConfigurationError, SecretError, TransportError
+from ..errors import ConfigurationError, OutOfPatienceError, SecretError, TransportError
 from ..runtime import Runtime
 from ..woocommerce import endpoints
 from ..woocommerce.connection_check import check_store
@@ -37,26 +36,29 @@ def create(
     :param base: URL at which the store reaches the API, with its prefix.
     :raises InputError: names the field that is wrong or missing.
     :raises ConfigurationError: the instance needs webhooks and ``base`` is empty.
-    :raises TransportError: the store does not answer, or refuses the keys.
+    :raises TransportError: the store does not answer, or refuses the keys. Within
+        :class:`~..http.patience.WebCalls` a store that does not answer in time is left to a worker.
     """
     cipher = runtime.cipher
     wanted, facts = checked(runtime, request, base)
     with runtime.database.write() as session:
         created = lifecycle.create(session, cipher, caller, wanted, facts, runtime.clock())
-    register(runtime, created[0], base)
+    register(runtime, created[0], base, later=facts is None)
     return created
 
 
 def checked(
     runtime: Runtime, request: InstanceRequest, base: str
-) -> tuple[InstanceSpec, dict[str, t.Any]]:
+) -> tuple[InstanceSpec, dict[str, t.Any] | None]:
     """Check the store of a new instance; return its specification and what the store reports.
+
+    It reports ``None`` if a worker has to check it.
 
     The parameters and exceptions are those of :func:`create`.
     """
     wanted = specification.plan(request)
     _require_base(wanted, base)
-    return wanted, ask(runtime, wanted)
+    return wanted, _ask_in_time(runtime, wanted)
 
 
 def _require_base(wanted: InstanceSpec, base: str) -> None:
@@ -98,7 +100,9 @@ def change(
     checked = specification.plan(request, before, partial=partial)
     _require_base(checked, base)
     # Outside of any transaction: the store may be slow.
-    facts = ask(runtime, checked) if checked.asks or reconnect else None
+    asks = checked.asks or reconnect
+    facts = _ask_in_time(runtime, checked) if asks else None
+    check_later = asks and facts is None
     with runtime.database.write() as session:
         wanted = lifecycle.plan_again(
             session, cipher, caller, instance_id, request, checked, partial=partial
@@ -106,7 +110,9 @@ def change(
         if wanted.access != checked.access:
             facts = None
         now = runtime.clock()
-        instance = lifecycle.change(session, cipher, caller, instance_id, wanted, facts, now)
+        instance = lifecycle.change(
+            session, cipher, caller, instance_id, wanted, facts, now, check_later=check_later
+        )
         if reconnect:
             lifecycle.enable_pollers(session, instance, now)
         also(session)
@@ -117,7 +123,7 @@ def change(
     if hooked and wanted.configuration.vendor_type != "webhook":
         _unregister(runtime, instance_id, webhooks.remove)
     elif wanted.reconnects or reconnect or not hooked:
-        register(runtime, instance_id, base, later=register_later)
+        register(runtime, instance_id, base, later=register_later or check_later)
 
 
 def remove(runtime: Runtime, caller: Caller, instance_id: int) -> None:
@@ -145,6 +151,16 @@ def ask(runtime: Runtime, wanted: InstanceSpec) -> dict[str, t.Any]:
     return check_store(client, [endpoints.resolve(poller.url) for poller in wanted.pollers])
 
 
+def _ask_in_time(runtime: Runtime, wanted: InstanceSpec) -> dict[str, t.Any] | None:
+    """Check the store of a specification; return ``None`` if the request cannot wait for it."""
+    try:
+        return ask(runtime, wanted)
+    except OutOfPatienceError as exc:
+        extra = {"action": "connect"}
+        _log.warning("a worker has to check %s: %s", wanted.access.url, exc, extra=extra)
+        return None
+
+
 def register(runtime: Runtime, instance_id: int, base: str, *, later: bool = False) -> None:
     """Register the webhooks of an instance that uses them; errors show in its view.
 
@@ -154,9 +170,13 @@ def register(runtime: Runtime, instance_id: int, base: str, *, later: bool = Fal
     with runtime.database.write() as session:
         if not webhooks.enroll(session, instance_id, base, due) or later:
             return
-    # Their lack shows in the view, and as a problem.
-    with contextlib.suppress(TransportError, SecretError):
+    try:
         webhooks.reconcile(runtime, instance_id)
+    except OutOfPatienceError:
+        with runtime.database.write() as session:
+            webhooks.enroll(session, instance_id, base, runtime.clock())
+    except (TransportError, SecretError):
+        pass  # Its view shows why, and a problem which secrets are lost.
 
 
 def _unregister(

@@ -74,6 +74,8 @@ class CurrentSpec:
     texts: cabc.Mapping[str, str] = dataclasses.field(repr=False)
     #: Keys of secrets that cannot be decrypted; their text is ``********``.
     unreadable: frozenset[str] = frozenset()
+    #: Its store was checked.
+    connected: bool = True
 
 
 def plan(
@@ -119,7 +121,10 @@ def plan(
         texts=wanted,
         pollers=pollers_of(checked),
         reconnects=before is None or _differ(wanted, old, CONNECTION_KEYS),
-        asks=before is None or _differ(wanted, old, (*CONNECTION_KEYS, *_POLLER_KEYS)),
+        asks=before is None
+        or _differ(wanted, old, (*CONNECTION_KEYS, *_POLLER_KEYS))
+        # The same keys sent again: the caller expects an answer to whether they work.
+        or (not before.connected and any(key in sent for key in CONNECTION_KEYS)),
         unreadable=unreadable,
     )
 

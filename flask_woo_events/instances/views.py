@@ -17,6 +17,7 @@ from . import configuration as configurations
 from . import holds, pollers, problems
 from .accounts import Caller
 from .configuration import ConfigurationEntry
+from .connecting import ConnectionState, state_of
 from .holds import HoldView
 from .lifecycle import find
 from .problems import Problem
@@ -48,6 +49,8 @@ class InstanceView:
     tags: tuple[str, ...]
     created_at: dt.datetime
     disabled: bool
+    #: Whether the store was checked.
+    state: ConnectionState
     events_enabled: bool
     vendor_type: str
     user_id: int
@@ -133,6 +136,7 @@ def _view(session: orm.Session, instance: Instance, now: dt.datetime) -> Instanc
         tags=tuple(instance.tags),
         created_at=instance.created_at,
         disabled=instance.disabled,
+        state=state_of(instance),
         events_enabled=instance.events_enabled,
         vendor_type=instance.vendor_type,
         user_id=user.id,

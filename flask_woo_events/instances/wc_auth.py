@@ -76,6 +76,8 @@ class ConnectionResult:
     store_url: str
     #: ``None`` while the store has not answered, or if it failed.
     instance_id: int | None
+    #: Whether the store was checked; otherwise a worker does it.
+    checked: bool
     error: str | None
     #: URL to which the browser returns: of the store, or of a page of the application.
     back: str
@@ -223,7 +225,9 @@ def finish(runtime: Runtime, state: str, key: str, secret: str, base: str) -> in
         except SecretError as exc:
             raise NotFoundError(_NO_RESULT) from exc
     try:
-        return _connect(runtime, caller, number, _request(kept["request"], access), access, base)
+        wanted = _request(kept["request"], access)
+        with runtime.web_calls.limited(caller.organization_id):
+            return _connect(runtime, caller, number, wanted, access, base)
     except Exception as exc:
         _fail(runtime, number, exc)
         raise
@@ -246,9 +250,11 @@ def outcome(runtime: Runtime, state: str) -> ConnectionResult:
         error, over = row.error, row.expires_at + ENDED_AFTER <= runtime.clock()
         if row.instance_id is None and error is None and over:
             error = _NO_RESULT
+        instance = session.get(Instance, row.instance_id) if row.instance_id else None
         return ConnectionResult(
             store_url=row.store_url,
             instance_id=row.instance_id,
+            checked=instance is None or instance.connecting is None,
             error=error,
             back=kept["back"],
             page=kept["page"],

@@ -20,14 +20,16 @@ from ..errors import (
     InputError,
     LeaseLostError,
     NotFoundError,
+    OutOfPatienceError,
     SecretError,
     TransportError,
 )
+from ..http.patience import waiting_with
 from ..runtime import Runtime
 from ..woocommerce import endpoints
 from ..woocommerce.access import StoreAccess
 from ..woocommerce.webhooks import Registrar, Webhook, WebhookCheck, topics
-from . import access, notices, pollers, webhook_urls
+from . import access, circuit, notices, pollers, webhook_urls
 from .webhook_urls import Hook
 
 _log = logging.getLogger(__name__)
@@ -70,6 +72,8 @@ def reconcile(runtime: Runtime, instance_id: int) -> WebhookCheck:
     wanted = _read_wanted(runtime, instance_id)
     try:
         found = _registrar(runtime, wanted).reconcile(wanted.topics, wanted.distrusted)
+    except OutOfPatienceError:
+        raise
     except TransportError as exc:
         reason = getattr(exc, "said", "") or str(exc)
         found = WebhookCheck(tuple(Webhook(topic, error=reason) for topic in wanted.topics))
@@ -133,34 +137,51 @@ def rotate(runtime: Runtime, instance_id: int) -> WebhookCheck:
     return reconcile(runtime, instance_id)
 
 
-def due(runtime: Runtime) -> list[int]:
-    """Return the instances whose webhooks are due for a check."""
-    query = sa.select(Instance.id).where(Instance.hooks_due_at <= runtime.clock(), is_enabled())
+def due(runtime: Runtime, *, slow: bool | None = None) -> list[int]:
+    """Return the instances whose webhooks are due for a check.
+
+    :param slow: only those whose stores did not answer promptly, or only the others.
+    """
+    query = sa.select(Instance.id).where(
+        Instance.hooks_due_at <= runtime.clock(), is_enabled(), circuit.chosen(slow)
+    )
     with runtime.database.read() as session:
         return list(session.scalars(query.order_by(Instance.hooks_due_at)))
 
 
-def guard(runtime: Runtime, keeper: LeaseRenewer, instance_id: int) -> None:
+def guard(runtime: Runtime, keeper: LeaseRenewer, instance_id: int, *, slow: bool = True) -> None:
     """Check and repair the webhooks of an instance that is due.
 
     :param keeper: renews the claim, so that another worker takes over if this one is killed.
+    :param slow: also if its store did not answer promptly before.
     """
     with runtime.database.write() as session:
-        lease = claim_guard(session, instance_id, runtime.clock, keeper.length)
+        lease = claim_guard(session, instance_id, runtime.clock, keeper.length, slow=slow)
     if lease is None:
         return
+    patience, wait = circuit.patience(runtime.settings, limited=not lease.slow), RETRY_AFTER
     try:
-        with keeper.hold(lease):
+        with keeper.hold(lease), waiting_with(patience):
             reconcile(runtime, instance_id)
+    except OutOfPatienceError as exc:
+        wait = dt.timedelta()
+        extra = {"action": "slow_store", "instance": instance_id}
+        _log.warning(
+            "webhooks of instance %d: its store is slow: %s", instance_id, exc, extra=extra
+        )
     except (
         TransportError, ConfigurationError, ConflictError, InputError, SecretError, NotFoundError
     ) as exc:  # fmt: skip
         extra = {"action": "guard", "instance": instance_id}
         _log.warning("webhooks of instance %d: %s", instance_id, exc, extra=extra)
     finally:
-        # Without effect if the result was written, because that set the next due time.
-        with contextlib.suppress(LeaseLostError), runtime.database.write() as session:
-            lease.release(session, lambda: runtime.clock() + RETRY_AFTER)
+        with runtime.database.write() as session:
+            instance = session.get(Instance, instance_id, with_for_update={"key_share": True})
+            if instance is not None:
+                circuit.note(instance, patience, runtime.settings, runtime.clock())
+            # Without effect if the result was written, because that set the next due time.
+            with contextlib.suppress(LeaseLostError):
+                lease.release(session, lambda: runtime.clock() + wait)
 
 
 def _read_wanted(runtime: Runtime, instance_id: int) -> _Wanted:

@@ -29,7 +29,7 @@ import dataclasses
 import datetime as dt
 
 from ..db.models import PollerState
-from ..errors import AnotherStoreError, TransportError
+from ..errors import AnotherStoreError, OutOfPatienceError, TransportError
 from .belief import Belief
 from .poll_session import PollSession
 from .reading import children, full, missing
@@ -159,7 +159,7 @@ class Gate:
         assert reading is not None
         try:
             total = reading.listing.total()
-        except AnotherStoreError:
+        except (AnotherStoreError, OutOfPatienceError):
             raise
         except TransportError:
             return

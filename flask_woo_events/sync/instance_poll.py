@@ -17,13 +17,14 @@ from ..errors import (
     AnotherStoreError,
     ConfigurationError,
     InputError,
+    OutOfPatienceError,
     SchemaError,
     SecretError,
     StoreError,
     TransportError,
     WooEventsError,
 )
-from ..instances import pollers
+from ..instances import circuit, connecting, pollers
 from ..runtime import Runtime
 from ..signals import poller_disabled
 from ..values.wording import counted
@@ -56,15 +57,17 @@ def due_instances(
     all_of_them: bool = False,
     instance_id: int | None = None,
     most: int | None = None,
+    slow: bool | None = None,
 ) -> list[int]:
     """Return the instances to poll now, the longest waiting first, without those being polled.
 
     :param all_of_them: also those that are not due yet.
     :param instance_id: only this one, if it is due.
     :param most: the greatest number to return.
+    :param slow: only those whose stores did not answer promptly, or only the others.
     """
     now = runtime.clock()
-    query = sa.select(Instance.id).where(Instance.next_poll_at.is_not(None))
+    query = sa.select(Instance.id).where(Instance.next_poll_at.is_not(None), circuit.chosen(slow))
     if not all_of_them:
         free = is_free(Instance.lease_until, now)
         query = query.where(Instance.next_poll_at <= now, free)
@@ -150,10 +153,12 @@ class InstancePoll(InstanceRun):
         self._holding.discard(lease.instance_id)
         self._again.pop(lease.instance_id, None)
         try:
+            if lease.connecting:
+                self._connect(lease)
             poll, regular = self._open(lease, started)
-        except SchemaError:
+        except (OutOfPatienceError, SchemaError):
             raise
-        except (SecretError, ConfigurationError, InputError) as exc:
+        except (SecretError, ConfigurationError, InputError, TransportError) as exc:
             reports += self._cannot_open(lease, started, exc)
             return
         belief, before = poll.judge.belief, poll.judge.belief.to_json()
@@ -174,6 +179,14 @@ class InstancePoll(InstanceRun):
             with self._database.write() as session:
                 lease.renew(session, self._renewer.until)
                 belief.save(session, lease.instance_id)
+
+    def _connect(self, lease: InstanceLease) -> None:
+        """Check the store, for which a web request had no time."""
+        facts = connecting.check(self._runtime, lease.instance_id)
+        with self._database.write() as session:
+            lease.renew(session, self._renewer.until)
+            connecting.finish(session, lease.read(session), facts)
+        _log.info("instance %d: its store is connected", lease.instance_id, extra=lease.extra)
 
     def _poll(
         self, lease: InstanceLease, poll: PollSession, started: dt.datetime, regular: bool
@@ -338,12 +351,14 @@ class InstancePoll(InstanceRun):
         Lost keys are no failure of a resource: the instance asks again, as one that holds does, so
         that it goes on without a command.
         """
-        failure, reports, disabled = isinstance(exc, InputError), [], dict[str, str | None]()
+        failure = isinstance(exc, InputError | TransportError)
+        reports, disabled = [], dict[str, str | None]()
         if not failure:
             self._holding.add(lease.instance_id)
         with self._database.write() as session:
             lease.renew(session, self._renewer.until)
             instance = session.get_one(Instance, lease.instance_id)
+            connecting.fail(instance, exc)
             regular = _is_regular(lease, started)
             interval = dt.timedelta(minutes=instance.refresh_minutes)
             for row in pollers.of_instance(session, instance.id):

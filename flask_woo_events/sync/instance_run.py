@@ -20,11 +20,13 @@ from ..errors import (
     AnotherStoreError,
     LeaseLostError,
     NotFoundError,
+    OutOfPatienceError,
     SchemaError,
     TransportError,
     WooEventsError,
 )
-from ..instances import configuration, notices, problems
+from ..http.patience import Patience, current_patience, waiting_with
+from ..instances import circuit, configuration, notices, problems
 from ..instances.problems import Changes
 from ..runtime import Runtime
 from .belief import ALTERNATING_REASON, Belief, Doubt, Hold
@@ -56,21 +58,28 @@ class InstanceRun(abc.ABC):
         self._renewer = renewer
         self._stopped = stopped
 
-    def run(self, instance_id: int) -> list[PollReport]:
+    def run(self, instance_id: int, *, slow: bool = True) -> list[PollReport]:
         """Run one instance, unless another worker has it.
 
         A failing resource is reported and does not stop the others.
+
+        :param slow: also if its store did not answer promptly before.
         """
         reports: list[PollReport] = []
-        lease = self._database.transact(lambda session: self._claim(session, instance_id))
+        lease = self._database.transact(lambda session: self._claim(session, instance_id, slow))
         if lease is None:
             return self._not_run(instance_id, self._why_not(instance_id), reports)
         started = self._runtime.clock()
+        patience = circuit.patience(self._runtime.settings, limited=not lease.slow)
         try:
-            with self._renewer.hold(lease):
-                self._work(lease, started, reports)
+            try:
+                with self._renewer.hold(lease), waiting_with(patience):
+                    self._work(lease, started, reports)
+            except OutOfPatienceError as exc:
+                self._give_up(lease, patience, exc)
+                return reports
             changes = self._database.transact(
-                lambda session: self._release_locked(session, lease, started, reports)
+                lambda session: self._release_locked(session, lease, started, reports, patience)
             )
             problems.announce(self._runtime, instance_id, changes)
         except (LeaseLostError, NotFoundError) as exc:
@@ -81,8 +90,26 @@ class InstanceRun(abc.ABC):
             raise
         return reports
 
-    def _claim(self, session: orm.Session, instance_id: int) -> InstanceLease | None:
-        return claim_instance(session, instance_id, self._runtime.clock, self._renewer.length)
+    def _claim(self, session: orm.Session, instance_id: int, slow: bool) -> InstanceLease | None:
+        length = self._renewer.length
+        return claim_instance(session, instance_id, self._runtime.clock, length, slow=slow)
+
+    def _give_up(self, lease: InstanceLease, patience: Patience, exc: OutOfPatienceError) -> None:
+        """Leave an instance, which is still due, to the threads for slow stores."""
+
+        def write(session: orm.Session) -> None:
+            number = lease.instance_id
+            instance = session.get(Instance, number, with_for_update={"key_share": True})
+            if instance is not None:
+                now = self._runtime.clock()
+                circuit.note(instance, patience, self._runtime.settings, now)
+                lease.release(session, None, None)
+
+        self._database.transact(write)
+        _log.warning(
+            "instance %d: its store does not answer promptly, and waits for a thread for slow "
+            "stores: %s", lease.instance_id, exc, extra={"action": "slow_store", **lease.extra},
+        )  # fmt: skip
 
     def _why_not(self, instance_id: int) -> str:
         with self._database.read() as session:
@@ -97,6 +124,7 @@ class InstanceRun(abc.ABC):
         lease: InstanceLease,
         started: dt.datetime,
         reports: list[PollReport],
+        patience: Patience,
     ) -> Changes | None:
         # Locked first: a request for another poll must not be overwritten, and another worker
         # that has the instance by now counts its usage after us.
@@ -104,6 +132,7 @@ class InstanceRun(abc.ABC):
         if instance is None:
             return None
         self._release(session, instance, lease, started, reports)
+        circuit.note(instance, patience, self._runtime.settings, self._runtime.clock())
         session.flush()
         lost = configuration.unreadable(session, self._runtime.cipher_or_none, instance.id)
         return problems.compare(session, instance, self._runtime.clock(), lost)
@@ -195,7 +224,7 @@ class InstanceRun(abc.ABC):
         belief, now = poll.judge.belief, self._runtime.clock()
         try:
             back = poll.judge.probe()
-        except AnotherStoreError:
+        except (AnotherStoreError, OutOfPatienceError):
             raise
         except TransportError:
             return False
@@ -241,9 +270,11 @@ class InstanceRun(abc.ABC):
                     run.recorder.record(batch, self._runtime.clock())
                     if not self._recorded(poll, run, batch):
                         break
-        except (LeaseLostError, AnotherStoreError, SchemaError):
+        except (LeaseLostError, AnotherStoreError, SchemaError, OutOfPatienceError):
             raise
         except WooEventsError as exc:
+            if (patience := current_patience()) is not None and patience.exhausted:
+                raise OutOfPatienceError(str(exc)) from exc
             report.error = str(exc)
             self._failed(poll, run, exc)
         except Exception as exc:

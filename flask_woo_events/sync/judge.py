@@ -30,7 +30,7 @@ import datetime as dt
 import functools
 import typing as t
 
-from ..errors import AnotherStoreError, TransportError
+from ..errors import AnotherStoreError, OutOfPatienceError, TransportError
 from ..woocommerce.client import StoreClient
 from ..woocommerce.connection_check import oldest_users
 from .belief import Belief, Doubt, Hold
@@ -121,6 +121,8 @@ class StoreJudge:
         self._client.expected_root = ""
         try:
             doubt = Doubt.COPY if self._is_proved_elsewhere(None) else Doubt.ANOTHER
+        except OutOfPatienceError:
+            raise
         except TransportError:
             doubt = Doubt.UNKNOWN if before is None else before.verdict
         finally:

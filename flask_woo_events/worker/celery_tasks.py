@@ -20,7 +20,7 @@ import flask
 from ..db.database import Work
 from ..delivery.dispatcher import Dispatch
 from ..errors import ConfigurationError
-from ..instances import webhooks
+from ..instances import circuit, webhooks
 from ..runtime import EXTENSION, Runtime
 from ..sync.instance_poll import InstancePoll, due_instances
 from ..sync.webhooks.process import HintProcessor
@@ -200,11 +200,19 @@ def _runtime_of(app: flask.Flask) -> Runtime:
     return runtime
 
 
+def _few_slow(shared: _Shared, due: cabc.Callable[[bool], list[int]]) -> list[int]:
+    """Return the instances that are due; of those with slow stores, as many as may begin."""
+    runtime = shared.runtime
+    with runtime.database.read() as session:
+        places = circuit.free_places(session, runtime.settings, runtime.clock())
+    return due(False) + due(True)[:places]
+
+
 @celery.shared_task(name="woo_events.poll_due", bind=True)
 def poll_due(self: celery.Task[t.Any, t.Any]) -> None:
     """Send a message for each instance that is due."""
     with _shared(self) as shared:
-        for instance_id in due_instances(shared.runtime):
+        for instance_id in _few_slow(shared, lambda slow: due_instances(shared.runtime, slow=slow)):
             poll_instance.apply_async((instance_id,), expires=STALE_AFTER)
 
 
@@ -220,7 +228,7 @@ def poll_instance(self: celery.Task[t.Any, t.Any], instance_id: int) -> None:
 def settle_due(self: celery.Task[t.Any, t.Any]) -> None:
     """Send a message for each instance with webhooks to process."""
     with _shared(self) as shared:
-        for instance_id in shared.processor.due():
+        for instance_id in _few_slow(shared, lambda slow: shared.processor.due(slow=slow)):
             settle.apply_async((instance_id,), expires=STALE_AFTER)
 
 
@@ -255,7 +263,7 @@ def deliver(self: celery.Task[t.Any, t.Any]) -> None:
 def guard_due(self: celery.Task[t.Any, t.Any]) -> None:
     """Send a message for each instance whose registered webhooks are due to be checked."""
     with _shared(self) as shared:
-        for instance_id in webhooks.due(shared.runtime):
+        for instance_id in _few_slow(shared, lambda slow: webhooks.due(shared.runtime, slow=slow)):
             guard.apply_async((instance_id,), expires=STALE_AFTER)
 
 

@@ -1,8 +1,9 @@
-"""A thread pool in which at most one thread works for an instance at a time."""
+"""Thread pools in which at most one thread works for an instance at a time."""
 
 from __future__ import annotations
 
 import collections.abc as cabc
+import functools
 import threading
 import typing as t
 
@@ -69,3 +70,49 @@ class InstanceThreadPool:
             threads = list(self._threads.values())
         for thread in threads:
             thread.join()
+
+
+#: Returns instances that are due.
+#:
+#: :param slow: those whose stores did not answer promptly before, or the others.
+#: :param most: the greatest number that can begin.
+Due = cabc.Callable[[bool, int], cabc.Iterable[int]]
+
+
+class StoreThreadPools:
+    """Two pools, so that no instance waits for the slow store of another one.
+
+    :param threads: for stores that answer promptly.
+    :param slow_threads: for those that did not before.
+    :param name: the prefix of the names of threads.
+    :param wake: set when one of them ends.
+    """
+
+    def __init__(self, threads: int, slow_threads: int, name: str, wake: threading.Event) -> None:
+        self._pools = {
+            False: InstanceThreadPool(threads, name, wake),
+            True: InstanceThreadPool(slow_threads, f"{name}-slow", wake),
+        }
+
+    def begin(self, due: Due, work: cabc.Callable[[int, bool], object]) -> None:
+        """Start work for the instances that are due, in the pool that is for their stores.
+
+        :param work: gets the instance, and whether it may be one with a slow store.
+        :raises RuntimeError: the system starts no more threads.
+        """
+        for slow, pool in self._pools.items():
+            if free := pool.free:
+                # Instances that have just begun may not have their lease yet.
+                found = due(slow, free + len(pool.busy))
+                pool.begin(found, functools.partial(_call, work, slow))
+
+    def __enter__(self) -> t.Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for pool in self._pools.values():
+            pool.__exit__(*exc_info)
+
+
+def _call(work: cabc.Callable[[int, bool], object], slow: bool, number: int) -> object:
+    return work(number, slow)

@@ -20,14 +20,14 @@ from ..db.database import Work, is_away
 from ..db.leases import LeaseRenewer
 from ..delivery.dispatcher import Dispatch, DispatchReport
 from ..errors import WooEventsError
-from ..instances import webhooks
+from ..instances import circuit, webhooks
 from ..runtime import Runtime
 from ..sync.instance_poll import InstancePoll, Progress, due_instances
 from ..sync.report import PollReport
 from ..sync.webhooks.process import HintProcessor
 from ..sync.webhooks.reachability import Watch
 from . import retention
-from .thread_pool import InstanceThreadPool
+from .thread_pool import StoreThreadPools
 
 _log = logging.getLogger(__name__)
 
@@ -83,17 +83,20 @@ class Worker:
     def poll_once(
         self, instance_ids: cabc.Sequence[int], *, only: str | None = None
     ) -> list[PollReport]:
-        """Poll these instances now, several at the same time.
+        """Poll these instances now, several at the same time; slow stores delay no others.
 
         An error of one instance is reported; the others are polled.
 
         :param only: the one resource to poll; ``None``: all.
         """
         reports: list[PollReport] = []
-        threads = self._runtime.settings.poll_threads
+        settings = self._runtime.settings
+        with self._runtime.database.read() as session:
+            slow = circuit.slow_ones(session, instance_ids)
         with (
             lease_renewer(self._runtime) as renewer,
-            concurrent.futures.ThreadPoolExecutor(threads, "woo-poll") as pool,
+            concurrent.futures.ThreadPoolExecutor(settings.poll_threads, "woo-poll") as pool,
+            concurrent.futures.ThreadPoolExecutor(settings.slow_threads, "woo-slow") as slow_pool,
         ):
             poll = self._instance_poll(renewer, only, forced=True)
 
@@ -110,15 +113,26 @@ class Worker:
                         error = str(exc)
                     return [PollReport(instance=instance_id, resource=only or "*", error=error)]
 
-            for done in pool.map(run, instance_ids):
+            later = [slow_pool.submit(run, one) for one in instance_ids if one in slow]
+            prompt = [one for one in instance_ids if one not in slow]
+            for instance_id, done in zip(prompt, pool.map(run, prompt), strict=True):
                 reports += done
+                if not done:
+                    # Its store was slow.
+                    later.append(slow_pool.submit(run, instance_id))
+            for each in later:
+                reports += each.result()
         return reports
 
     def settle_once(self) -> list[PollReport]:
         """Process the webhooks that were received so far."""
         with lease_renewer(self._runtime) as renewer:
             processor = HintProcessor(self._runtime, renewer, self._stop.is_set)
-            return [report for one in processor.due() for report in processor.run(one)]
+            reports = [report for one in processor.due(slow=False) for report in processor.run(one)]
+            # Also those that were given up by now.
+            return reports + [
+                report for one in processor.due(slow=True) for report in processor.run(one)
+            ]
 
     def deliver_once(self) -> DispatchReport:
         """Deliver what is due now."""
@@ -219,24 +233,25 @@ class Worker:
         self._wakes.append(wake)
         with (
             lease_renewer(self._runtime) as renewer,
-            InstanceThreadPool(threads, "woo-poll", wake) as polls,
-            InstanceThreadPool(threads, "woo-guard", wake) as guards,
+            self._pools(threads, "woo-poll", wake) as polls,
+            self._pools(threads, "woo-guard", wake) as guards,
         ):
             poll = self._instance_poll(renewer, None)
 
-            def poll_one(number: int) -> None:
-                self._guarded("poll", "polling", lambda: poll.run(number), number)
+            def poll_one(number: int, slow: bool) -> None:
+                run = functools.partial(poll.run, number, slow=slow)
+                self._guarded("poll", "polling", run, number)
 
-            def guard_one(number: int) -> None:
-                guard = functools.partial(webhooks.guard, self._runtime, renewer, number)
+            def guard_one(number: int, slow: bool) -> None:
+                guard = functools.partial(webhooks.guard, self._runtime, renewer, number, slow=slow)
                 self._guarded("guard", "checking the webhooks", guard, number)
 
+            def due(slow: bool, most: int) -> list[int]:
+                return due_instances(self._runtime, most=most, slow=slow)
+
             def start() -> None:
-                if polls.free:
-                    # Instances that have just begun may not have their lease yet.
-                    most = polls.free + len(polls.busy)
-                    polls.begin(due_instances(self._runtime, most=most), poll_one)
-                guards.begin(webhooks.due(self._runtime), guard_one)
+                polls.begin(due, poll_one)
+                guards.begin(lambda slow, _: webhooks.due(self._runtime, slow=slow), guard_one)
 
             self._loop("poll", "polling", start, CHECK_EVERY, wake)
 
@@ -246,17 +261,22 @@ class Worker:
         threads = self._runtime.settings.settle_threads
         with (
             lease_renewer(self._runtime) as renewer,
-            InstanceThreadPool(threads, "woo-settle", wake) as pool,
+            self._pools(threads, "woo-settle", wake) as pools,
         ):
             processor = HintProcessor(self._runtime, renewer, self._stop.is_set)
             what = "processing the webhooks"
 
-            def process_one(number: int) -> None:
-                self._guarded("settle", what, lambda: processor.run(number), number)
+            def process_one(number: int, slow: bool) -> None:
+                run = functools.partial(processor.run, number, slow=slow)
+                self._guarded("settle", what, run, number)
 
-            self._loop(
-                "settle", what, lambda: pool.begin(processor.due(), process_one), SETTLE_EVERY, wake
-            )
+            def start() -> None:
+                pools.begin(lambda slow, _: processor.due(slow=slow), process_one)
+
+            self._loop("settle", what, start, SETTLE_EVERY, wake)
+
+    def _pools(self, threads: int, name: str, wake: threading.Event) -> StoreThreadPools:
+        return StoreThreadPools(threads, self._runtime.settings.slow_threads, name, wake)
 
     def _watch_loop(self) -> None:
         watch = Watch(self._runtime)

@@ -21,7 +21,7 @@ from flask_woo_events.runtime import Runtime
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.testing import ServedCallback
 from tests.console.http_visitor import HttpVisitor, curl_of, fields_of, tell
-from tests.integration.host_app import Api, StubStore, add_account, runtime_of
+from tests.integration.host_app import Api, StubStore, add_account, all_calls_taken, runtime_of
 
 NEW = "/instances/new"
 EXAMPLE_KEY = "a-key-of-the-callback"
@@ -506,3 +506,20 @@ def test_kept_secrets_are_tried_at_their_own_host_only(
     ann.post(edit, fields | {"signature_key": EXAMPLE_KEY})
     [received] = woo_callback.receiver.received
     assert received.is_signed_with(EXAMPLE_KEY)
+
+
+def test_store_is_connected_later_while_others_hold_all_places(
+    app: flask.Flask, ann: HttpVisitor, form: dict[str, t.Any]
+) -> None:
+    """Tests say so; a new instance is created, and its page says that the worker checks it."""
+    with all_calls_taken(app):
+        tried = ann.post(NEW, form | {"act": "try"})
+        assert tried.status_code == 422 and "too many requests are waiting" in tried.text
+        tested = ann.post(NEW, form | {"act": "test"})
+        assert "too many requests are waiting" in tested.text
+        page = ann.post(NEW, form)
+    assert page.status_code == 200 and "is being connected" in page.text
+    with runtime_of(app).database.read() as session:
+        number = session.scalars(sa.select(Instance.id)).one()
+    shown = ann.get(f"/instances/{number}").text
+    assert "the store is not checked yet" in shown and "flask woo poll" in shown

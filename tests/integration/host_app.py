@@ -134,6 +134,16 @@ def runtime_of(app: flask.Flask) -> Runtime:
     return t.cast(Runtime, app.extensions["woo_events"])
 
 
+@contextlib.contextmanager
+def all_calls_taken(app: flask.Flask) -> cabc.Iterator[None]:
+    """Have other requests hold all places for calls of stores and callbacks in the block."""
+    runtime = runtime_of(app)
+    with contextlib.ExitStack() as stack:
+        for organization_id in range(runtime.settings.web_calls):
+            stack.enter_context(runtime.web_calls.limited(-1 - organization_id))
+        yield
+
+
 @dataclasses.dataclass(frozen=True)
 class Account:
     """The secrets of one user."""

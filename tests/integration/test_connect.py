@@ -24,7 +24,15 @@ from flask_woo_events.instances import lifecycle, wc_auth
 from flask_woo_events.instances.accounts import Caller
 from flask_woo_events.runtime import Runtime
 from flask_woo_events.simulation.store import SimulatedStore
-from tests.integration.host_app import PREFIX, add_account, dispose, make_app, runtime_of
+from flask_woo_events.worker.worker import Worker
+from tests.integration.host_app import (
+    PREFIX,
+    add_account,
+    all_calls_taken,
+    dispose,
+    make_app,
+    runtime_of,
+)
 
 BASE = f"https://events.test{PREFIX}"
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "companion.md"
@@ -119,6 +127,19 @@ def test_a_store_is_connected(desk: Desk) -> None:
     page = desk.returned(state)
     assert (page.status_code, "is connected" in page.text) == (200, True)
     assert "flask_woo_events=connected" in page.text
+
+
+def test_a_store_is_connected_while_no_call_is_possible(desk: Desk) -> None:
+    """The store keeps its keys after a 200, so the worker checks them; the page says so."""
+    state = desk.state(desk.invite())
+    with all_calls_taken(desk.app):
+        assert desk.send(state) == 200
+    assert "checked again before its first poll" in desk.returned(state).text
+    [instance] = desk.instances()
+    assert instance.connecting is not None
+    Worker(desk.runtime).poll_once([instance.id])
+    assert desk.instances()[0].connecting is None
+    assert "checked again" not in desk.returned(state).text
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import contextlib
 import functools
 import re
 import typing as t
@@ -39,6 +40,8 @@ from .pages import OFFSET_MOST, PageQuery
 
 #: Parameters of a query that are not filters.
 CONTROLS = ("where", "fields", "orderBy", "page", "pageSize", "nextPage", "returnTotalCount")
+#: Seconds that a call may take: proxies before us wait no longer (nginx's default).
+SECONDS = 60.0
 #: Most fields of one request.
 FIELDS_MOST = 100
 _FIELD = re.compile(r"[\w-]+(?:\.[\w-]+)*\Z", re.ASCII)
@@ -81,10 +84,11 @@ def _hub_call(view: View) -> View:
     @functools.wraps(view)
     def call(hub: str = "", **parts: str) -> Answer:
         # Any hub segment is ignored (Cloud Elements: /hubs/crap/orders is /orders).
-        try:
-            return view(**parts)
-        except StoreError as exc:
-            return _store_error(exc, parts)
+        with contextlib.ExitStack() as flask.g.woo_hub_call:
+            try:
+                return view(**parts)
+            except StoreError as exc:
+                return _store_error(exc, parts)
 
     return call
 
@@ -187,6 +191,8 @@ def _open() -> tuple[StoreClient, HubProfile]:
         raise ForbiddenError(
             f"The instance is disabled; PUT /instances/{number}/enabled enables it"
         )
+    call: contextlib.ExitStack = flask.g.woo_hub_call
+    call.enter_context(runtime.web_calls.limited(who.organization_id, SECONDS))
     return runtime.store_client(profile.access), profile
 
 

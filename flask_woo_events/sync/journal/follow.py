@@ -16,7 +16,13 @@ from sqlalchemy import orm
 
 from ...db.leases import InstanceLease, Until
 from ...db.models import Instance, PollerState
-from ...errors import JournalBrokenError, StoreAccessError, StoreRejectedError, TransportError
+from ...errors import (
+    JournalBrokenError,
+    OutOfPatienceError,
+    StoreAccessError,
+    StoreRejectedError,
+    TransportError,
+)
 from ...instances import whole_comparison
 from ...runtime import Runtime
 from ...woocommerce import plugin_journal
@@ -194,6 +200,8 @@ class JournalSync:
             self._set_absent(f"the key may not read it: {exc}")
         except StoreRejectedError as exc:
             self._set_absent(str(exc))
+        except OutOfPatienceError:
+            raise
         except TransportError as exc:
             # The position stays valid; this time the store is polled.
             number = self._poll.lease.instance_id

@@ -7,6 +7,7 @@ import datetime as dt
 
 from ...errors import (
     AnotherStoreError,
+    OutOfPatienceError,
     StoreBusyError,
     StoreError,
     UnreachableError,
@@ -153,7 +154,7 @@ def answers(poll: PollSession, run: ResourceRun) -> bool:
     poll.unreachable = None
     try:
         return listing.total() is not None
-    except AnotherStoreError:
+    except (AnotherStoreError, OutOfPatienceError):
         raise
     except WooEventsError as exc:
         if _is_unanswered(exc):

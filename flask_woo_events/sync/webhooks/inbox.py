@@ -11,6 +11,7 @@ from sqlalchemy import orm
 
 from ...db.leases import is_enabled, is_free
 from ...db.models import Arrival, Instance
+from ...instances import circuit
 from ...instances.webhook_urls import Hook
 from ..hint import Hint
 from .waiting import PREFIX, RESOURCE, Waiting
@@ -143,7 +144,11 @@ def epoch_of(
 
 
 def due_instances(
-    session: orm.Session, now: dt.datetime, instance_id: int | None = None
+    session: orm.Session,
+    now: dt.datetime,
+    instance_id: int | None = None,
+    *,
+    slow: bool | None = None,
 ) -> list[int]:
     """Return the instances whose pending webhooks can be processed, the longest waiting first.
 
@@ -151,6 +156,7 @@ def due_instances(
     after a failed attempt does not count before its time.
 
     :param instance_id: only this one.
+    :param slow: only those whose stores did not answer promptly, or only the others.
     """
     free = sa.or_(
         is_free(Instance.lease_until, now - LEFT_TO_POLLS),
@@ -159,7 +165,7 @@ def due_instances(
     query = (
         sa.select(Arrival.instance_id)
         .join(Instance, Instance.id == Arrival.instance_id)
-        .where(free, is_enabled(), _is_ready(now))
+        .where(free, is_enabled(), _is_ready(now), circuit.chosen(slow))
         .group_by(Arrival.instance_id)
         .order_by(sa.func.min(Arrival.id))
     )

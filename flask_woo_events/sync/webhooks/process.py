@@ -65,14 +65,15 @@ class HintProcessor(InstanceRun):
         self._batches: dict[int, HintBatch] = {}
         self._lock = threading.Lock()
 
-    def due(self, *, instance_id: int | None = None) -> list[int]:
+    def due(self, *, instance_id: int | None = None, slow: bool | None = None) -> list[int]:
         """Return the instances whose pending webhooks can be processed now.
 
         :param instance_id: only this one.
+        :param slow: only those whose stores did not answer promptly, or only the others.
         """
         now = self._runtime.clock()
         with self._database.read() as session:
-            due = inbox.due_instances(session, now, instance_id)
+            due = inbox.due_instances(session, now, instance_id, slow=slow)
         with self._lock:
             return [number for number in due if self._failing.get(number, (0, now))[1] <= now]
 
