@@ -26,7 +26,7 @@ from tests.openapi.description import (
 
 @SCHEMA.parametrize()  # type: ignore[untyped-decorator]
 @hypothesis.settings(
-    max_examples=examples(3),
+    max_examples=min(examples(3), 30),
     deadline=None,
     derandomize=True,
     database=None,
