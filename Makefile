@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTEST_ARGS ?= -n 4 --dist worksteal
 OLDEST_ARGS ?= $(PYTEST_ARGS)
 
-.PHONY: demo check test lint types docs quick operations all-tests oldest-sqlalchemy soak packages audit \
+.PHONY: demo check test lint types docs quick operations all-tests oldest-sqlalchemy soak fuzz packages audit \
   plugin plugin-test bench peers screenshots chaos outages \
   interleavings clean
 
@@ -77,10 +77,16 @@ oldest-sqlalchemy: $(VENV)-sqlalchemy20/.test
 # The long forms: every scenario on every version, thousands of histories, kills and outages.
 soak: packages $(VENV)/.test
 	ALL_VERSIONS=1 EXAMPLES=16 $(BIN)/python -m pytest $(PYTEST_ARGS) tests/model \
-	  tests/integration/test_prove.py tests/openapi \
+	  tests/integration/test_prove.py tests/integration/test_edge_of_callbacks.py \
 	  tests/integration/test_api_bad_input.py tests/integration/test_ledger.py \
-	  tests/unit/woocommerce/test_paging.py tests/unit/sync/test_missing.py
-	$(MAKE) interleavings chaos outages
+	  tests/security/test_edge_of_requests.py tests/unit/woocommerce/test_paging.py \
+	  tests/unit/sync/test_missing.py
+	$(MAKE) fuzz interleavings chaos outages
+
+# More than 7,500 requests to the API on PostgreSQL, also in sequences that follow the links from
+# one operation to another; prints how many were answered, by status.
+fuzz: packages $(VENV)/.test
+	EXAMPLES=16 $(BIN)/python -m pytest tests/openapi/soak.py tests/openapi/test_operations.py
 
 # Asks an advisory service about every installed package; needs the network.
 audit: $(VENV)/.test

@@ -44,6 +44,7 @@ class Scope:
 
     organization_id: int
     instance_id: int | None = None
+    instance_ids: cabc.Set[int] | None = None
     since: dt.datetime | None = None
     until: dt.datetime | None = None
 
@@ -193,6 +194,8 @@ def _instances(scope: Scope) -> sa.Select[t.Any]:
     query = sa.select(Instance.id).where(Instance.organization_id == scope.organization_id)
     if scope.instance_id is not None:
         query = query.where(Instance.id == scope.instance_id)
+    if scope.instance_ids is not None:
+        query = query.where(Instance.id.in_(scope.instance_ids))
     return query
 
 

@@ -22,6 +22,8 @@ from .events import next_page, paged
 from .request import caller, page_size
 from .responses import dump, dump_all
 
+#: Most topics of one request.
+TOPICS_MOST = 1_000
 #: Fields of ``where``, in lower case.
 _FIELDS = {
     "channel": "channel",
@@ -59,15 +61,15 @@ def list_notifications() -> flask.Response:
         raise InputError(
             f"topics[] is missing; a topic is instance-<id>-{ELEMENT_KEY}-events", "topics[]"
         )
-    numbers = [_instance_of_topic(topic) for topic in topics]
+    if len(topics) > TOPICS_MOST:
+        raise InputError(f"topics[] has more than {TOPICS_MOST:,} topics", "topics[]")
+    numbers = {_instance_of_topic(topic) for topic in topics} - {None}
+    if who.instance_id is not None:
+        numbers &= {who.instance_id}
     limit, before_id = page_size(), next_page()
-    found = []
+    scope = Scope(organization_id=who.organization_id, instance_ids=t.cast("set[int]", numbers))
     with current_runtime().database.read() as session:
-        for number in {one for one in numbers if one is not None}:
-            if who.instance_id in (None, number):
-                scope = Scope(organization_id=who.organization_id, instance_id=number)
-                found += event_records.records(session, scope, before_id=before_id, limit=limit + 1)
-    found.sort(key=lambda one: one.notification_id, reverse=True)
+        found = event_records.records(session, scope, before_id=before_id, limit=limit + 1)
     shown = found[:limit]
     more = shown[-1].notification_id if len(found) > limit else None
     return paged([event_responses.NotificationResponse.of_body(one.body) for one in shown], more)

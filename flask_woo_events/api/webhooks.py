@@ -46,7 +46,9 @@ def register(blueprint: flask.Blueprint) -> None:
 
 def greet(address: str) -> Answer:
     """Confirm that this address receives webhooks."""
-    _hook(current_runtime(), address)
+    if webhook_urls.read_base64(address) is None:
+        _hook(current_runtime(), address)
+    # Anyone can make an address in Base64: the answer is the same for every id.
     return dump(MessageResponse(message="This address receives webhooks of WooCommerce")), 200
 
 
@@ -72,18 +74,22 @@ def receive(address: str) -> Answer:
 
 def _receive(runtime: Runtime, address: str) -> Answer:
     request = flask.request
-    hook = _hook(runtime, address)
+    number = webhook_urls.read_base64(address)
+    hook = _hook(runtime, address) if number is None else _unsigned_hook(runtime, number)
     signature = request.headers.get("X-WC-Webhook-Signature", "").strip()
     limit = runtime.settings.hook_max_bytes if signature else 1024
     if signature and not _SIGNATURE.match(signature):
         raise AccessError("X-WC-Webhook-Signature is not a signature")  # before the body is read
     body = raw_body(limit, "WOO_EVENTS_HOOK_MAX_BYTES")
     if not signature and _PING.match(body.strip()):
+        # Anyone can send it: to an address that anyone can make, it writes nothing.
+        if number is not None:
+            return _answered(known=True)
         known = runtime.group_commit(inbox.ping).write((hook, runtime.clock()))
         return _answered(known)
     keys = webhook_urls.secrets(runtime.settings.encryption_keys, hook)
     if not crypto.verify_woocommerce(body, keys, signature):
-        if signature and webhook_urls.read(runtime.settings.encryption_keys, address) is not None:
+        if signature and number is None:
             _distrust(runtime, hook, whole_number(request.headers.get("X-WC-Webhook-ID", "")))
         raise AccessError(
             "X-WC-Webhook-Signature does not match; the secret is the one that "
@@ -135,19 +141,24 @@ def receive_listed() -> Answer:
 
 
 def _hook(runtime: Runtime, address: str) -> Hook:
-    """Return the instance that an address belongs to.
+    """Return the instance that a signed address belongs to.
 
-    :raises NotFoundError: there is none.
+    :raises NotFoundError: it was not signed by us.
     """
     hook = webhook_urls.read(runtime.settings.encryption_keys, address)
-    if hook is not None:
-        return hook
-    number = webhook_urls.read_base64(address)
-    if number is not None:
-        epoch = runtime.database.again(lambda: _epoch(runtime, number))
-        if epoch is not None:
-            return Hook(number, epoch)
-    raise NotFoundError("No instance found; flask woo webhooks url INSTANCE prints its address")
+    if hook is None:
+        raise NotFoundError("No instance found; flask woo webhooks url INSTANCE prints its address")
+    return hook
+
+
+def _unsigned_hook(runtime: Runtime, instance_id: int) -> Hook:
+    """Return an instance that an address names in Base64.
+
+    An instance that does not exist has a secret as well, which nobody knows, so that the answer to
+    a wrong signature tells no ids.
+    """
+    epoch = runtime.database.again(lambda: _epoch(runtime, instance_id))
+    return Hook(instance_id, 0 if epoch is None else epoch)
 
 
 def _epoch(runtime: Runtime, instance_id: int) -> int | None:

@@ -13,12 +13,12 @@ from ..delivery import redelivery
 from ..delivery.redelivery import DeliverySelection
 from ..instances import access
 from ..runtime import current_runtime
-from .output import as_json_option, echo_json, echo_scheduled, echo_table, errors_as_messages
+from .output import ID, as_json_option, echo_json, echo_scheduled, echo_table, errors_as_messages
 
 group = AppGroup("deliveries", help="List deliveries, and send undelivered notifications again.")
 
 _instance = click.option(
-    "--instance", type=int, metavar="ID", required=True, help="Id of the instance."
+    "--instance", type=ID, metavar="ID", required=True, help="Id of the instance."
 )
 _HEADINGS = ("id", "notification", "resource", "status", "attempts", "next attempt", "to")
 
@@ -57,7 +57,7 @@ def list_(instance: int, status: str | None, limit: int, as_json: bool) -> None:
 @group.command("redeliver")
 @_instance
 @click.option(
-    "--notification", type=int, metavar="ID", help="Only send the notification with this id."
+    "--notification", type=ID, metavar="ID", help="Only send the notification with this id."
 )
 @as_json_option
 @errors_as_messages

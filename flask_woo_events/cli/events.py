@@ -11,7 +11,7 @@ from flask.cli import AppGroup
 
 from ..events import event_detail, search
 from ..runtime import current_runtime
-from .output import as_json_option, echo_json, echo_table, errors_as_messages
+from .output import ID, as_json_option, echo_json, echo_table, errors_as_messages
 from .replay import replay_
 
 group = AppGroup("events", help="List, show and replay events.")
@@ -20,7 +20,7 @@ group = AppGroup("events", help="List, show and replay events.")
 TAIL_EVERY = 0.5
 
 _instance = click.option(
-    "--instance", type=int, metavar="ID", help="Only list events of this instance."
+    "--instance", type=ID, metavar="ID", help="Only list events of this instance."
 )
 
 
@@ -32,7 +32,7 @@ _instance = click.option(
 )
 @click.option(
     "--limit",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 1_000_000),
     default=50,
     show_default=True,
     help="Maximum number of events.",
@@ -54,7 +54,7 @@ def list_events(
 
 
 @group.command("show")
-@click.argument("event_id", type=int)
+@click.argument("event_id", type=ID)
 @as_json_option
 @errors_as_messages
 def show(event_id: int, as_json: bool) -> None:

@@ -14,10 +14,8 @@ from ..instances import access, lifecycle, provisioning, views, wc_auth
 from ..instances.accounts import Caller
 from ..instances.requests import InstanceRequest
 from ..runtime import current_runtime
-from ..values.validation import LARGEST_ID, load_json, validated
-from .output import as_json_option, echo_json, echo_table, errors_as_messages
-
-_ID = click.IntRange(1, LARGEST_ID)
+from ..values.validation import load_json, validated
+from .output import ID, as_json_option, echo_json, echo_table, errors_as_messages
 
 group = AppGroup("instances", help="Connect, list, change, pause and delete stores.")
 
@@ -55,7 +53,7 @@ def list_instances(as_json: bool) -> None:
 
 
 @group.command("show")
-@click.argument("instance_id", type=_ID)
+@click.argument("instance_id", type=ID)
 @as_json_option
 @errors_as_messages
 def show(instance_id: int, as_json: bool) -> None:
@@ -112,7 +110,7 @@ def create(file: click.File, user: str, organization: str) -> None:
 
 
 @group.command("change")
-@click.argument("instance_id", type=_ID)
+@click.argument("instance_id", type=ID)
 @click.argument("file", type=click.File("rb"))
 @errors_as_messages
 def change(instance_id: int, file: click.File) -> None:
@@ -166,7 +164,7 @@ def invite(organization: str, user: str, store: str, days: int, request: click.F
 
 
 @group.command("pause")
-@click.argument("instance_id", type=_ID)
+@click.argument("instance_id", type=ID)
 @errors_as_messages
 def pause(instance_id: int) -> None:
     """Stop polling an instance."""
@@ -175,7 +173,7 @@ def pause(instance_id: int) -> None:
 
 
 @group.command("resume")
-@click.argument("instance_id", type=_ID)
+@click.argument("instance_id", type=ID)
 @errors_as_messages
 def resume(instance_id: int) -> None:
     """Poll an instance again.
@@ -187,7 +185,7 @@ def resume(instance_id: int) -> None:
 
 
 @group.command("accept")
-@click.argument("instance_id", type=_ID)
+@click.argument("instance_id", type=ID)
 @errors_as_messages
 def accept(instance_id: int) -> None:
     """Accept missing objects, or another store.
@@ -212,7 +210,7 @@ def accept(instance_id: int) -> None:
 
 
 @group.command("delete")
-@click.argument("instance_id", type=_ID)
+@click.argument("instance_id", type=ID)
 @click.confirmation_option(prompt="Delete the instance with its events?")
 @errors_as_messages
 def delete(instance_id: int) -> None:
@@ -225,7 +223,7 @@ def delete(instance_id: int) -> None:
 
 
 @group.command("backfill")
-@click.argument("instance_id", type=_ID)
+@click.argument("instance_id", type=ID)
 @errors_as_messages
 def backfill(instance_id: int) -> None:
     """Send CREATED for what is in the store and DELETED for what is gone, with the next poll."""

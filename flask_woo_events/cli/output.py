@@ -10,14 +10,17 @@ import click
 import orjson
 import sqlalchemy as sa
 
-from ..db.database import is_away, words
+from ..db.database import is_away, refuses_value, words
 from ..errors import WooEventsError
+from ..values.validation import LARGEST_ID
 from ..values.wording import counted
 
 P = t.ParamSpec("P")
 R = t.TypeVar("R")
 
 
+#: The type of ids in arguments and options.
+ID = click.IntRange(1, LARGEST_ID)
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 
 
@@ -30,7 +33,10 @@ def errors_as_messages(command: cabc.Callable[P, R]) -> cabc.Callable[P, R]:
             return command(*args, **kwargs)
         except WooEventsError as exc:
             raise click.ClickException(str(exc)) from exc
-        except sa.exc.SQLAlchemyError as exc:
+        except (sa.exc.SQLAlchemyError, UnicodeEncodeError) as exc:
+            if refuses_value(exc):
+                message = "the database cannot store a text of this command: use other characters"
+                raise click.ClickException(message) from exc
             if not is_away(exc):
                 raise
             said = words(exc).partition("\n")[0]

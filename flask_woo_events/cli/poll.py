@@ -16,13 +16,13 @@ from ..sync.instance_poll import due_instances
 from ..sync.report import PollReport
 from ..values.wording import counted
 from ..worker.worker import Worker, stopping_on_signals
-from .output import as_json_option, echo_json, errors_as_messages
+from .output import ID, as_json_option, echo_json, errors_as_messages
 from .progress import BaselineBar
 
 
 @click.command("poll")
 @click.option("--once", is_flag=True, help="Poll all instances now, deliver what is due, and exit.")
-@click.option("--instance", type=int, metavar="ID", help="Poll only this instance (with --once).")
+@click.option("--instance", type=ID, metavar="ID", help="Poll only this instance (with --once).")
 @click.option("--resource", metavar="NAME", help="Poll only this resource (with --once).")
 @click.option("--no-deliver", is_flag=True, help="Leave deliveries to another process.")
 @as_json_option

@@ -19,7 +19,7 @@ from ..instances.requests import web_address
 from ..runtime import Runtime, current_runtime
 from ..values.dates import parse_iso
 from ..values.wording import counted
-from .output import as_json_option, echo_json, echo_scheduled, errors_as_messages
+from .output import ID, as_json_option, echo_json, echo_scheduled, errors_as_messages
 
 #: The default maximum of notifications.
 LIMIT = 1_000
@@ -38,8 +38,8 @@ def _date(ctx: click.Context, param: click.Parameter, value: str | None) -> dt.d
 
 
 @click.command("replay")
-@click.argument("event_ids", type=int, nargs=-1, metavar="[EVENT_ID]...")
-@click.option("--instance", type=int, metavar="ID", help="Only replay events of this instance.")
+@click.argument("event_ids", type=ID, nargs=-1, metavar="[EVENT_ID]...")
+@click.option("--instance", type=ID, metavar="ID", help="Only replay events of this instance.")
 @click.option("--resource", metavar="NAME", help="Only replay events of this resource.")
 @click.option(
     "--object", "object_id", metavar="ID", help="Only replay events of the object with this id."
@@ -68,7 +68,7 @@ def _date(ctx: click.Context, param: click.Parameter, value: str | None) -> dt.d
 )
 @click.option(
     "--limit",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 1_000_000),
     default=LIMIT,
     show_default=True,
     help="Maximum number of notifications.",

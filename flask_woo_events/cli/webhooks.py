@@ -11,18 +11,15 @@ from flask.cli import AppGroup
 
 from ..instances import access, webhooks
 from ..runtime import Runtime, current_runtime
-from ..values.validation import LARGEST_ID
 from ..values.wording import counted
 from ..woocommerce.webhooks import Webhook
-from .output import as_json_option, echo_json, echo_table, errors_as_messages
-
-_ID = click.IntRange(1, LARGEST_ID)
+from .output import ID, as_json_option, echo_json, echo_table, errors_as_messages
 
 group = AppGroup("webhooks", help="Register, list, check and remove the webhooks of an instance.")
 
 
 @group.command("register")
-@click.argument("instance_id", type=_ID)
+@click.argument("instance_id", type=ID)
 @click.option("--rotate", is_flag=True, help="Give the webhooks a new secret.")
 @as_json_option
 @errors_as_messages
@@ -45,7 +42,7 @@ def register(instance_id: int, rotate: bool, as_json: bool) -> None:
 
 
 @group.command("list")
-@click.argument("instance_id", type=_ID)
+@click.argument("instance_id", type=ID)
 @as_json_option
 @errors_as_messages
 def list_webhooks(instance_id: int, as_json: bool) -> None:
@@ -54,7 +51,7 @@ def list_webhooks(instance_id: int, as_json: bool) -> None:
 
 
 @group.command("check")
-@click.argument("instance_id", type=_ID)
+@click.argument("instance_id", type=ID)
 @errors_as_messages
 def check(instance_id: int) -> None:
     """Check the webhooks at the store without changing them.
@@ -71,7 +68,7 @@ def check(instance_id: int) -> None:
 
 
 @group.command("remove")
-@click.argument("instance_id", type=_ID)
+@click.argument("instance_id", type=ID)
 @errors_as_messages
 def remove(instance_id: int) -> None:
     """Remove the instance's webhooks from the store.
@@ -83,7 +80,7 @@ def remove(instance_id: int) -> None:
 
 
 @group.command("url")
-@click.argument("instance_id", type=_ID)
+@click.argument("instance_id", type=ID)
 @as_json_option
 @errors_as_messages
 def url(instance_id: int, as_json: bool) -> None:

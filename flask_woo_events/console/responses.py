@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 
 import flask
+import sqlalchemy as sa
 import werkzeug.exceptions
 
+from ..db.database import refuses_value
 from ..errors import (
     AccessError,
     ConflictError,
@@ -57,6 +59,8 @@ def register(blueprint: flask.Blueprint) -> None:
     """Add the security headers and the error pages."""
     blueprint.after_request(_add_headers)
     blueprint.register_error_handler(WooEventsError, _ours)
+    blueprint.register_error_handler(sa.exc.SQLAlchemyError, _databases)
+    blueprint.register_error_handler(UnicodeEncodeError, _databases)
     blueprint.register_error_handler(werkzeug.exceptions.HTTPException, _werkzeugs)
 
 
@@ -84,6 +88,16 @@ def _ours(error: WooEventsError) -> Answer:
             return _page(status, title, str(error))
     _log.error("%s", error, extra={"action": "console_error"})
     return _page(500, "The console is not configured correctly", str(error))
+
+
+def _databases(error: Exception) -> Answer:
+    if refuses_value(error):
+        return _page(
+            400,
+            "This request is not valid",
+            "The database cannot store a text of this request: use other characters, or fewer.",
+        )
+    raise error
 
 
 def _werkzeugs(error: werkzeug.exceptions.HTTPException) -> Answer:

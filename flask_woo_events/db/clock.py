@@ -8,7 +8,6 @@ import datetime as dt
 import logging
 import threading
 import time
-import typing as t
 
 import sqlalchemy as sa
 
@@ -27,6 +26,10 @@ _TIME = {
     "mysql": sa.text("SELECT UTC_TIMESTAMP(6)"),
     "mariadb": sa.text("SELECT UTC_TIMESTAMP(6)"),
 }
+#: The times that a machine's clock can show: Linux counts nanoseconds in 64 bits. Nearer to the
+#: ends of the calendar, a due date after a time would be no date.
+FIRST_TIME = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+LAST_TIME = dt.datetime(2262, 1, 1, tzinfo=dt.UTC)
 # Unlike the monotonic clock of Linux, it runs on while the machine sleeps.
 _BOOT = getattr(time, "CLOCK_BOOTTIME", None)
 
@@ -114,15 +117,20 @@ class DatabaseClock:
 
     def _read(self, connection: sa.Connection, query: sa.TextClause) -> None:
         before = self._passed()
-        said = t.cast("dt.datetime", connection.execute(query).scalar_one())
+        said = _said(connection, query)
         after = self._passed()
         if after - before > READ_WITHIN and self._known is not None:
             return
         middle, unsure = (before + after) / 2, dt.timedelta(seconds=(after - before) / 2)
-        said = said.replace(tzinfo=dt.UTC)
         expected = self._at(middle)
         self._expired = False
-        if expected is None:
+        if said is None:
+            _log.warning(
+                "the database's clock shows no time from 1970 to 2262; this machine's is used",
+                extra={"action": "clock"},
+            )
+            said = expected or self._own()
+        elif expected is None:
             self._warn(said - self._own())
         elif abs(said - expected) <= unsure:
             said = expected
@@ -136,3 +144,15 @@ class DatabaseClock:
                 -seconds,
                 extra={"action": "clock", "seconds": -seconds},
             )
+
+
+def _said(connection: sa.Connection, query: sa.TextClause) -> dt.datetime | None:
+    """Return the database's time, aware UTC; ``None`` if it is none that a clock can show."""
+    try:
+        said: object = connection.execute(query).scalar()
+    except (sa.exc.DataError, ValueError, OverflowError):
+        return None  # Drivers raise it for a time beyond the calendar.
+    if not isinstance(said, dt.datetime):
+        return None
+    aware = said.replace(tzinfo=dt.UTC)
+    return aware if FIRST_TIME <= aware <= LAST_TIME else None

@@ -14,7 +14,6 @@ import sqlalchemy as sa
 
 from ..db.database import is_away, may_refuse_value, words
 from ..db.models import DeliveryStatus
-from ..errors import WooEventsError
 from ..runtime import Runtime
 from ..signals import subscription_stopped
 from . import results
@@ -123,11 +122,30 @@ class ResultWriter:
                     extra = extra_of(ended.result.claimed, "delivery_unwritten")
                     _log.warning("the database is unreachable; trying again", extra=extra)
             self._pause.wait(WRITE_AGAIN)
-        for number, ended in enumerate(batch):
-            if _is_refused(found[number]):
-                # Without a result the delivery would be attempted for ever.
-                found[number] = group.write_all([_without_texts(ended)])[0]
+        failed = [number for number, one in found.items() if isinstance(one, Exception)]
+        if failed and self._runtime.database.answers():
+            for number in failed:
+                found[number] = self._write_plainly(batch[number], found[number])
         return [found[number] for number in range(len(batch))]
+
+    def _write_plainly(
+        self, ended: EndedAttempt, written: WrittenResult | Exception
+    ) -> WrittenResult | Exception:
+        """Write less and less of a result that the database, or our own code, refuses.
+
+        Without a result the delivery would be attempted for ever.
+        """
+        extra = extra_of(ended.result.claimed, "delivery_refused")
+        plain = _without_texts(ended)
+        for work in (write, write_alone, count_alone):
+            if not isinstance(written, Exception):
+                break
+            _log.warning(
+                "notification %d: its result was refused (%s); writing less of it",
+                ended.result.claimed.notification.id, words(written), exc_info=written, extra=extra,
+            )  # fmt: skip
+            written = self._runtime.group_commit(work).write_all([plain])[0]
+        return written
 
     def _report(self, ended: EndedAttempt, written: WrittenResult | Exception) -> None:
         claimed = ended.result.claimed
@@ -161,16 +179,23 @@ def write(connection: sa.Connection, ended: cabc.Sequence[EndedAttempt]) -> list
     return results.write(connection, [one.result for one in ended], now)
 
 
+def write_alone(
+    connection: sa.Connection, ended: cabc.Sequence[EndedAttempt]
+) -> list[WrittenResult]:
+    """Write attempts without their consequences for the subscriptions."""
+    return [results.write_plainly(connection, one.result, one.at, listed=True) for one in ended]
+
+
+def count_alone(
+    connection: sa.Connection, ended: cabc.Sequence[EndedAttempt]
+) -> list[WrittenResult]:
+    """Write only to the deliveries that they were attempted."""
+    return [results.write_plainly(connection, one.result, one.at, listed=False) for one in ended]
+
+
 def _again(written: WrittenResult | Exception) -> bool:
     """Return whether the database was unreachable, so that the result must be written again."""
-    return isinstance(written, sa.exc.SQLAlchemyError) and is_away(written)
-
-
-def _is_refused(written: WrittenResult | Exception) -> bool:
-    """Return whether the database cannot store the result as it is."""
-    return isinstance(written, Exception) and not (
-        isinstance(written, WooEventsError) or is_away(written)
-    )
+    return isinstance(written, Exception) and is_away(written)
 
 
 def _without_texts(ended: EndedAttempt) -> EndedAttempt:

@@ -15,7 +15,7 @@ from ..errors import LeaseLostError
 from ..events import delivery_states
 from ..events.delivery_states import AttemptUpdate
 from .claims import ClaimedDelivery
-from .retry import AttemptOutcome, RetryDecision, RetryRules, decide, hold
+from .retry import AttemptOutcome, RetryDecision, RetryRules, decide, decide_plainly, hold
 
 #: Bytes of a callback's answer that an attempt keeps.
 ANSWER_KEPT = 4096
@@ -92,6 +92,27 @@ def write(
         WrittenResult(decision.status, number in stopped, number in waited_for)
         for number, decision in decisions.items()
     ]
+
+
+def write_plainly(
+    connection: sa.Connection, one: AttemptResult, now: dt.datetime, *, listed: bool
+) -> WrittenResult:
+    """Write an attempt whose consequences cannot be computed or written.
+
+    It counts, so that the delivery is attempted no more often than its schedule says. Nothing of
+    the subscription changes: a claim has made it due again at the end of the lease.
+
+    :param listed: also write the row of the attempt.
+    """
+    number = _SUBSCRIPTIONS.c.id
+    locked = sa.select(number).where(number == one.claimed.subscription_id).with_for_update()
+    connection.execute(locked).all()
+    decision = decide_plainly(one.outcome, one.rules, attempts=1 + one.claimed.attempts, now=now)
+    if not delivery_states.end_attempts(connection, [_ended(one, decision, now)]):
+        return WrittenResult(None)
+    if listed:
+        connection.execute(_ATTEMPT, [_attempt(one, now)])
+    return WrittenResult(decision.status)
 
 
 def _decide(

@@ -109,6 +109,21 @@ def decide(
     return RetryDecision(DeliveryStatus.RETRY, max(retry_at, now))
 
 
+def decide_plainly(
+    outcome: AttemptOutcome, rules: RetryRules, *, attempts: int, now: dt.datetime
+) -> RetryDecision:
+    """Decide what follows if what :func:`decide` says cannot be computed or written.
+
+    The wait is the longest of the standard schedule. So no attempt is earlier than in any schedule,
+    and none follows the last one. The subscription stays as it is.
+    """
+    if outcome.delivered:
+        return RetryDecision(DeliveryStatus.DELIVERED)
+    if outcome.gone or rules.policy == "queue" or attempts > len(STANDARD):
+        return RetryDecision(DeliveryStatus.QUEUED)
+    return RetryDecision(DeliveryStatus.RETRY, now + dt.timedelta(seconds=max(STANDARD)))
+
+
 def span(schedule: str) -> dt.timedelta:
     """Return how long a schedule goes on after the first failure, without its jitter."""
     if schedule == "cloud-elements":

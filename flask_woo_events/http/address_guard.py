@@ -9,22 +9,47 @@ from ..errors import AddressRefusedError
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-#: Metadata services of clouds, which answer with credentials; no setting allows them.
+#: Services of clouds for their own machines, which answer with credentials; no setting allows them.
 METADATA = frozenset(
-    map(ipaddress.ip_address, ("169.254.169.254", "100.100.100.200", "fd00:ec2::254"))
+    map(
+        ipaddress.ip_address,
+        (
+            "169.254.169.254",  # nearly all clouds
+            "fd00:ec2::254",  # AWS
+            "169.254.170.2",  # AWS, containers
+            "169.254.170.23",
+            "fd00:ec2::23",
+            "168.63.129.16",  # Azure
+            "fd20:ce::254",  # Google
+            "100.100.100.200",  # Alibaba
+            "192.0.0.192",  # Oracle
+        ),
+    )
 )
+#: All that IANA has assigned of IPv6 to the internet. Python's ``is_global`` calls any network
+#: public that is in no list of special ones, such as ``5f00::/16`` on Python 3.11.
+_INTERNET = ipaddress.ip_network("2000::/3")
 # Networks that Python 3.11's ``is_global`` calls public, although they can lead to private ones.
-_TUNNELS = tuple(
+_SPECIAL = tuple(
     map(
         ipaddress.ip_network,
         (
             "192.88.99.0/24",  # 6to4 relays
-            "::/96",  # IPv4-compatible
-            "64:ff9b::/96",  # NAT64
-            "64:ff9b:1::/48",  # NAT64 of a network's own
             "2001::/32",  # Teredo
             "2002::/16",  # 6to4
-            "fec0::/10",  # site-local
+            "3fff::/20",  # documentation
+        ),
+    )
+)
+#: Networks whose addresses end with an IPv4 address.
+_ENDS_WITH_IPV4 = tuple(
+    map(
+        ipaddress.IPv6Network,
+        (
+            "::/96",  # IPv4-compatible
+            "::ffff:0:0:0/96",  # IPv4-translated
+            "64:ff9b::/96",  # NAT64
+            "64:ff9b:1::/48",  # NAT64 of a network's own
         ),
     )
 )
@@ -61,16 +86,24 @@ class AddressGuard:
                     f"{name} is at an address that is never called (unspecified, multicast, "
                     "reserved or a cloud's metadata service)"
                 )
-        # An IPv4-mapped address is its IPv4 address; the other embedded ones are tunnels.
-        mapped = isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
-        plain = inner if mapped else address
-        if not self.allow_private and (
-            not plain.is_global or any(plain in network for network in _TUNNELS)
-        ):
+        if not self.allow_private and not _is_public(address, inner):
             raise AddressRefusedError(
                 f"{name} is at a private, local or tunnelled address; "
                 f"set {self.setting} to allow such addresses"
             )
+
+
+def _is_public(address: IPAddress, inner: IPAddress) -> bool:
+    """Return whether an address leads to the internet.
+
+    :param inner: the IPv4 address inside it, or the address itself.
+    """
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
+        if address not in _INTERNET or not inner.is_global:
+            return False
+    else:
+        address = inner  # An IPv4-mapped address is its IPv4 address.
+    return address.is_global and not any(address in network for network in _SPECIAL)
 
 
 def _reserved(ip: IPAddress) -> bool:
@@ -83,6 +116,11 @@ def _embedded(ip: IPAddress) -> IPAddress:
         return ip
     if inner := ip.ipv4_mapped or ip.sixtofour or (ip.teredo and ip.teredo[1]):
         return inner
-    if any(ip in network for network in _TUNNELS[1:4]) and int(ip) > 1:
+    if any(ip in network for network in _ENDS_WITH_IPV4) and int(ip) > 1 or _is_isatap(ip):
         return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
     return ip
+
+
+def _is_isatap(ip: ipaddress.IPv6Address) -> bool:
+    """Return whether a host leads to an IPv4 address in any network (RFC 5214, 6.1)."""
+    return int(ip) >> 32 & 0xFDFFFFFF == 0x00005EFE

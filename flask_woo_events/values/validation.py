@@ -20,8 +20,6 @@ TAGS_MOST = 100
 #: Deepest nesting of a body; Python and the databases allow less than the parser.
 DEPTH_MOST = 64
 KEY_LENGTH = 190
-#: Greater ids than a database can hold do not exist.
-LARGEST_ID = 2**63 - 1
 URL_LENGTH = 2000
 #: Largest integer of the databases.
 LARGEST_ID = 2**63 - 1
@@ -110,6 +108,11 @@ def whole_number(text: str) -> int | None:
         return None
     number = int(text)
     return number if number <= LARGEST_ID else None
+
+
+def is_id(value: object) -> t.TypeGuard[int]:
+    """Return whether a value of JSON is an id that the databases can hold; 0 is one."""
+    return type(value) is int and 0 <= value <= LARGEST_ID
 
 
 def _flag(value: object) -> object:

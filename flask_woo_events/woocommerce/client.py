@@ -30,6 +30,7 @@ from ..errors import (
 from ..http.exchange import Exchange, Timeouts, exchange, make_session
 from ..http.headers import http_date
 from ..values.masking import SecretMask, secrets_of_basic, secrets_of_headers
+from ..values.validation import is_id
 from . import caches
 from .access import RequestOptions
 from .addresses import (
@@ -183,14 +184,14 @@ class StoreClient:
     ) -> StoreResponse:
         """Read a collection, and check that its rows are objects.
 
-        :param ids: also check that each row has an integer ``id``.
+        :param ids: also check that each row has an ``id`` that is one.
         :raises StoreGarbledError: the answer is something else.
         """
         answer = self.get(path, params)
         rows = answer.data
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise self._garbled(path, answer, "a list of objects")
-        if ids and not all(type(row.get("id")) is int for row in rows):
+        if ids and not all(is_id(row.get("id")) for row in rows):
             raise self._garbled(path, answer, "a list of objects with ids")
         return answer
 

@@ -9,6 +9,7 @@ import re
 import typing as t
 
 from ..errors import InputError
+from ..values.validation import is_id
 
 
 class Trash(enum.Enum):
@@ -40,9 +41,10 @@ class ParentLink:
 
     def names(self, parent: cabc.Mapping[str, t.Any]) -> set[int]:
         """Return the ids of the children that a parent's JSON names."""
-        named = parent.get(self.named_in) or ()
-        ids = [one.get("id") if isinstance(one, dict) else one for one in named]
-        return {one for one in ids if type(one) is int}
+        named = parent.get(self.named_in)
+        listed = named if isinstance(named, list) else ()
+        ids = [one.get("id") if isinstance(one, dict) else one for one in listed]
+        return {one for one in ids if is_id(one)}
 
 
 @dataclasses.dataclass(frozen=True)

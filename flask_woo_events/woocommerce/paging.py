@@ -10,6 +10,7 @@ import itertools
 import typing as t
 
 from ..errors import StoreGarbledError, StoreOrderError
+from ..values.validation import is_id
 from .client import StoreResponse
 
 #: ``fetch(offset, limit)``: rows of ``orderby=id&order=asc``.
@@ -138,7 +139,7 @@ def _ids(answer: StoreResponse) -> list[int]:
     if not isinstance(rows, list):
         raise StoreGarbledError("the page is not a list", status=answer.status)
     ids = [row.get("id") if isinstance(row, dict) else None for row in rows]
-    if not all(type(one) is int and one > 0 for one in ids):
+    if not all(is_id(one) and one for one in ids):
         raise StoreGarbledError("a row has no whole number as its id", status=answer.status)
     checked = t.cast("list[int]", ids)
     if any(left >= right for left, right in itertools.pairwise(checked)):

@@ -9,6 +9,7 @@ import typing as t
 
 from ..errors import StoreGarbledError, StoreRejectedError
 from ..values.dates import in_calendar
+from ..values.validation import is_id
 from .client import StoreClient, StoreResponse
 
 #: The plugin's namespace, as the index of a store lists it.
@@ -186,7 +187,7 @@ def _named(row: t.Any) -> Named:
 
 
 def _number(value: t.Any) -> int:
-    if type(value) is not int or not 0 <= value < 2**63:
+    if not is_id(value):
         raise ValueError(value)
     return value
 

@@ -204,7 +204,8 @@ def read_root(link: str) -> str:
     except ValueError:
         return ""
     path = parts.path.partition("/wp-json")[0].removesuffix("/index.php").rstrip("/")
-    return host + _LANGUAGE.sub("", path)
+    root = host + _LANGUAGE.sub("", path)
+    return root if root.isprintable() else ""
 
 
 def plain_text(text: str, limit: int = SAID_CHARS) -> str:

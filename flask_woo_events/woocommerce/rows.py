@@ -19,6 +19,7 @@ from ..errors import (
     TransportError,
     UnreachableError,
 )
+from ..values.validation import is_id
 from .client import StoreClient, StoreResponse
 from .oddities import SMALL_PAGES, UNREADABLE_OBJECTS
 from .read_range import ReadRange, Row, divisor, parts_of
@@ -93,7 +94,8 @@ class RowReader:
 
         def ask(start: int, rows: int, fields: str = "") -> StoreResponse:
             chosen = _excluding(params, left_out) | {"per_page": rows, "page": start // rows + 1}
-            return self._list(chosen | ({"_fields": fields} if fields else {}))
+            asked = chosen | ({"_fields": fields} if fields else {})
+            return self._list(asked, ids=False)
 
         found = self._range(ask, ask, (number - 1) * count, count, divisor, fill=True)
         for place in found.places:
@@ -159,7 +161,7 @@ class RowReader:
         return dataclasses.replace(first, data=rows, total=None)
 
     def _cut_off(self, asked: cabc.Sequence[int], answer: StoreResponse) -> list[int]:
-        shown = [number for row in answer.data if type(number := row.get("id")) is int]
+        shown = [row["id"] for row in answer.data]
         if not shown or len(shown) >= len(asked) or not set(shown) <= set(asked):
             return []
         if answer.total is not None and answer.total <= len(shown):
@@ -169,8 +171,8 @@ class RowReader:
             self._client.row_limit.capped(len(shown))
         return rest
 
-    def _list(self, params: Params) -> StoreResponse:
-        answer = self._client.get_list(self._path, params)
+    def _list(self, params: Params, *, ids: bool = True) -> StoreResponse:
+        answer = self._client.get_list(self._path, params, ids=ids)
         self._client.row_limit.worked(len(answer.data))
         self._note_limit(len(answer.data) + 1 if answer.total is None else answer.total)
         return answer
@@ -352,7 +354,7 @@ class RowReader:
             if not may_be_rows(exc):
                 raise
             return None
-        return rows[0]["id"] if rows and type(rows[0].get("id")) is int else None
+        return rows[0]["id"] if rows and is_id(rows[0].get("id")) else None
 
     def _failing(self, params: Params, ids: cabc.Sequence[int]) -> list[int]:
         """Return those of these ids that cannot be read; they may belong to no object."""

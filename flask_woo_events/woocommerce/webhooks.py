@@ -8,6 +8,7 @@ import dataclasses
 import typing as t
 
 from ..errors import StoreAccessError, StoreError, StoreGarbledError, TransportError
+from ..values.validation import is_id
 from .client import StoreClient
 
 #: Topics of a deleted refund: deleted on its order's page, and one that is a post (5.9 to 11.0).
@@ -116,7 +117,12 @@ class Registrar:
             found += [row for row in rows if isinstance(row, dict)]
             if len(rows) < _PER_PAGE:
                 break
-        return [row for row in found if self._is_ours(str(row.get("delivery_url", "")))]
+        ours = [row for row in found if self._is_ours(str(row.get("delivery_url", "")))]
+        if not all(is_id(row.get("id")) for row in ours):
+            raise StoreGarbledError(
+                "the store's list of webhooks has one without an id", status=200
+            )
+        return ours
 
     def reconcile(
         self, wanted: cabc.Sequence[str], distrusted: cabc.Collection[int] = ()
@@ -154,19 +160,19 @@ class Registrar:
         wrong: list[str] = []
         # Stores list webhooks of one second in any order; notices must not vary by it.
         for topic, rows in sorted(by_topic.items()):
-            for row in sorted(rows, key=lambda row: int(row["id"])):
+            for row in sorted(rows, key=lambda row: row["id"]):
                 problem = self._problem(row, topic in wanted, topic in kept, distrusted)
                 if problem is None:
-                    kept[topic] = Webhook(topic, int(row["id"]), "active")
+                    kept[topic] = Webhook(topic, row["id"], "active")
                 else:
-                    useless.append(int(row["id"]))
+                    useless.append(row["id"])
                     wrong.append(f"{topic or 'one without a topic'} {problem}")
         wrong += [f"{topic} was missing" for topic in wanted if topic not in by_topic]
         return kept, useless, wrong
 
     def remove(self) -> int:
         """Remove our webhooks, and return their number."""
-        ours = [int(row["id"]) for row in self.read()]
+        ours = [row["id"] for row in self.read()]
         self._delete(ours)
         return len(ours)
 
@@ -183,7 +189,7 @@ class Registrar:
             return f"was {self._client.hide(str(row.get('status')))[:40]}"
         if row.get("delivery_url") != self._url:
             return "had another address"
-        if int(row["id"]) in distrusted:
+        if row["id"] in distrusted:
             return "had another secret"
         return "existed twice" if doubled else None
 
@@ -230,9 +236,9 @@ class Registrar:
         if isinstance(error, dict):
             words = self._client.hide(str(error.get("message", "the store refused it")))
             return Webhook(topic, error=words[:300])
-        if not isinstance(row, dict) or not row.get("id"):
+        if not isinstance(row, dict) or not is_id(row.get("id")):
             return Webhook(topic, error="the store did not create it")
-        number = int(row["id"])
+        number = row["id"]
         if row.get("topic") != topic or not row.get("hooks"):
             # Accepted but without effect: customer.restored has no hooks before 10.9.
             self._delete([number])

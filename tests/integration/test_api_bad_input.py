@@ -368,8 +368,16 @@ def test_url_that_the_store_does_not_know(api: Api, store_server: t.Any) -> None
     assert "No route" in response.json["providerMessage"]
 
 
+#: Values at the edge of calendars, numbers and lengths.
+_EDGES: tuple[t.Any, ...] = (
+    0, -1, 2**31, 2**63 - 1, 2**63, 2**64 - 1, -(2**63), 1e308, -0.0, "", " ", "-1", "1e999",
+    "NaN", "9" * 400, str(2**63), "\N{SUPERSCRIPT TWO}", "9999-12-31T23:59:59-14:00", "\ufffe",
+    "x" * 70_000, "0001-01-01T00:00:00+14:00", "0000-00-00T00:00:00", "10000-01-01T00:00:00Z",
+    [], {}, [[[]]], [{}],
+)  # fmt: skip
 _SCALARS = (
     st.none()
+    | st.sampled_from(_EDGES)
     | st.booleans()
     | st.integers(-(2**63), 2**64 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)

@@ -8,6 +8,7 @@ import typing as t
 import pytest
 import sqlalchemy as sa
 
+from flask_woo_events.db import clock as clocks
 from flask_woo_events.db.clock import READ_EVERY, DatabaseClock, utc_now
 from flask_woo_events.db.database import Database
 from flask_woo_events.db.leases import claim_instance
@@ -17,6 +18,7 @@ from flask_woo_events.runtime import Runtime
 from flask_woo_events.settings import Settings
 from flask_woo_events.sync.instance_poll import due_instances
 from flask_woo_events.values.crypto import Cipher
+from tests.conftest import BACKENDS
 from tests.integration.ledger_env import LedgerEnv, build
 
 LEASE = dt.timedelta(seconds=10)
@@ -114,3 +116,38 @@ def test_sqlite_uses_the_clock_of_its_machine() -> None:
         raise AssertionError("a connection was opened")
 
     assert DatabaseClock("sqlite", refuse, own=lambda: own)() == own
+
+
+#: What a database may say, from its first time to its last, and what is no time.
+ODD_TIMES = {
+    "postgresql": (
+        "timestamp 'infinity'", "timestamp '-infinity'", "timestamp '4713-01-01 BC'",
+        "timestamp '294276-12-31'", "timestamp '9999-12-31 23:59:59.999999'",
+        "timestamp '0001-01-01'", "'NaN'::float8", "'x'", "1", "NULL",
+    ),
+    "mariadb": (
+        "CAST('9999-12-31 23:59:59.999999' AS DATETIME(6))", "CAST('0001-01-01' AS DATETIME(6))",
+        "CAST('0000-00-00' AS DATETIME(6))", "9e99", "'x'", "1", "NULL",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("any_url", BACKENDS[1:], indirect=True)
+def test_a_time_that_no_clock_shows(
+    any_database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The machine's clock is used, with a warning, and work goes on."""
+    dialect = any_database.engine.dialect.name
+    ledger_env = build(any_database)
+    for number, said in enumerate(
+        ODD_TIMES["postgresql" if dialect == "postgresql" else "mariadb"]
+    ):
+        monkeypatch.setitem(clocks._TIME, dialect, sa.text(f"SELECT {said}"))
+        caplog.clear()
+        machine = _machine(any_database, dt.timedelta())
+        ledger_env.see({"id": number, "v": 1})
+        with machine.database.write() as session:
+            session.execute(sa.update(Instance).values(next_poll_at=machine.clock()))
+        assert due_instances(machine) == [ledger_env.stream.instance_id], said
+        assert abs(machine.clock() - utc_now()) < dt.timedelta(minutes=1), said
+        assert caplog.text.count("shows no time from 1970") == 1, said

@@ -115,6 +115,29 @@ def _create(user: str = "ann") -> tuple[str, ...]:
     return ("instances", "create", "-", "--user", user, "--organization", "acme")
 
 
+#: Every command with the id of a row.
+WITH_AN_ID = (
+    "instances show", "instances pause", "instances delete --yes", "webhooks url", "webhooks list",
+    "events list --instance", "events show", "events replay", "events replay --instance",
+    "deliveries list --instance", "deliveries redeliver --instance", "poll --once --instance",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "9223372036854775808", "9" * 400, "NaN", "a\0b"])
+def test_an_id_that_no_row_can_have(app: flask.Flask, number: str) -> None:
+    """It is refused as a usage error, without a traceback."""
+    runner = app.test_cli_runner()
+    for command in WITH_AN_ID:
+        *before, last = command.split()
+        result = runner.invoke(args=["woo", *before, last, number])
+        assert result.exit_code == 2, (command, result.output)
+    listed = runner.invoke(args=["woo", "events", "list", "--object", "caf\udce9"])
+    assert listed.exit_code == 1 and "other characters" in listed.output, listed.output
+    for text in ("9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "a\0b"):
+        result = runner.invoke(args=["woo", "events", "replay", "--since", text])
+        assert result.exit_code == 2, result.output
+
+
 def test_instances_create(app: flask.Flask, account: Account, store_server: StubStore) -> None:
     """The JSON of the API creates an instance, whose token is printed."""
     body = json.dumps(body_for(store_server.url))

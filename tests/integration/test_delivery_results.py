@@ -6,6 +6,7 @@ import asyncio
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
+import itertools
 import sys
 import time
 import types
@@ -22,6 +23,7 @@ from flask_woo_events.db.models import Attempt, Delivery, Subscription
 from flask_woo_events.delivery import claims, destination, dispatcher, result_writer, results, send
 from flask_woo_events.delivery.payload import Sender
 from flask_woo_events.delivery.results import AttemptResult, WrittenResult
+from flask_woo_events.delivery.retry import CLOUD_ELEMENTS, STANDARD
 from flask_woo_events.testing import ServedCallback
 from flask_woo_events.worker import celery_tasks
 from tests.conftest import BACKENDS
@@ -197,6 +199,93 @@ def test_a_result_that_the_database_refuses_is_stored_without_its_texts(
     assert env.statuses() == {"delivered": 1}
     ((_, made),) = _rows(env).values()
     assert made.reason == "200; the database refused to store the rest"
+
+
+def _refuse_attempts(env: DeliveryEnv, _patch: pytest.MonkeyPatch) -> None:
+    """Refuse each row of ``woo_attempt``, as a sequence does that a restore left behind."""
+    trigger = "CREATE TRIGGER full BEFORE INSERT ON woo_attempt BEGIN SELECT RAISE(ABORT, 'x'); END"
+    with env.ledger.database.write() as session:
+        session.execute(sa.text(trigger))
+
+
+def _refuse_conditions(env: DeliveryEnv, _patch: pytest.MonkeyPatch) -> None:
+    """Refuse the counters of subscriptions that fail; claims write other columns."""
+    trigger = (
+        "CREATE TRIGGER full BEFORE UPDATE OF failures ON woo_subscription "
+        "BEGIN SELECT RAISE(ABORT, 'x'); END"
+    )
+    with env.ledger.database.write() as session:
+        session.execute(sa.text(trigger))
+
+
+def _lose_attempts(env: DeliveryEnv, _patch: pytest.MonkeyPatch) -> None:
+    """Remove the table of attempts, as a restore of chosen tables does."""
+    with env.ledger.database.write() as session:
+        session.execute(sa.text("DROP TABLE woo_attempt"))
+
+
+def _fail(module: types.ModuleType, name: str) -> cabc.Callable[..., None]:
+    def begin(_env: DeliveryEnv, patch: pytest.MonkeyPatch) -> None:
+        def failing(*_args: object, **_options: object) -> t.NoReturn:
+            raise OverflowError("date value out of range")
+
+        patch.setattr(module, name, failing)
+
+    return begin
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("schedule", "status"),
+    [("standard", 200), ("standard", 410), ("standard", 500), ("cloud-elements", 500)],
+)
+@pytest.mark.parametrize(
+    "begin",
+    [
+        _refuse_attempts,
+        _refuse_conditions,
+        _lose_attempts,
+        _fail(results, "decide"),
+        _fail(results, "_change"),
+        _fail(results, "deactivate"),
+        _fail(results, "_attempt"),
+    ],
+    ids=["attempts", "conditions", "no table", "decide", "change", "deactivate", "row"],
+)
+def test_no_failure_to_write_a_result_repeats_an_attempt(
+    any_database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    woo_callback: ServedCallback,
+    begin: cabc.Callable[..., None],
+    schedule: t.Literal["standard", "cloud-elements"],
+    status: int,
+) -> None:
+    """No attempt is made earlier than the schedule says, and none after its last one."""
+    monkeypatch.setattr(result_writer, "WRITE_AGAIN", 0.0)
+    monkeypatch.setattr(result_writer, "WRITE_ATTEMPTS", 2)
+    receiver, env = woo_callback.receiver, open_env(any_database, woo_callback.url)
+    env.runtime.settings = dataclasses.replace(env.runtime.settings, retry_schedule=schedule)
+    env.ledger.see({"id": 1})
+    made = list[float]()
+
+    def answer(_request: object) -> int:
+        made.append((env.clock() - at(0)).total_seconds())
+        return status
+
+    receiver.answer = answer
+    begin(env, monkeypatch)
+    for _ in range(150):
+        env.dispatch()
+        env.clock.move(7200)
+        if set(env.statuses()) <= {"queued", "delivered"}:
+            break
+    env.dispatch()
+    dates = [0.0, *itertools.accumulate(STANDARD)]
+    if schedule == "cloud-elements":
+        dates = [0.0, *CLOUD_ELEMENTS]
+    assert len(made) <= len(dates if status == 500 else [0.0])
+    assert all(one >= date for one, date in zip(made, dates, strict=False))
+    assert env.statuses() == {"delivered" if status == 200 else "queued": 1}
 
 
 @on_sqlite

@@ -243,6 +243,10 @@ def test_notifications_are_found_by_topic_and_number(sent: StoreToCallback) -> N
     assert _get(sent, f"/notifications/{body['id']}") == body
     assert _get(sent, "/notifications", **{"topics[]": "nothing"}) == []
     assert "topics[]" in _get(sent, "/notifications", 400)["message"]
+    many = {"topics[]": [body["topic"], "instance-99-woocommercerest-events"] * 500}
+    assert _get(sent, "/notifications", **many) == found
+    many["topics[]"].append(body["topic"])
+    assert "1,000 topics" in _get(sent, "/notifications", 400, **many)["message"]
 
 
 def test_nothing_of_another_organisation_is_shown(sent: StoreToCallback) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import collections.abc as cabc
 import contextlib
+import datetime as dt
 import functools
 import gzip
 import pathlib
@@ -17,7 +18,7 @@ import orjson
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events.db.models import Arrival
+from flask_woo_events.db.models import Arrival, Instance
 from flask_woo_events.instances import webhook_urls
 from flask_woo_events.instances.webhook_urls import Hook
 from flask_woo_events.values import crypto
@@ -150,6 +151,33 @@ def test_invalid_urls(refusing: WebhookEndpoint, address: str) -> None:
     response = refusing.post(BODY, {SIGNATURE: refusing.signature(hook=Hook(99, 1))}, path)
     assert response.status_code in (401, 404), response.text
     assert refusing.stored() == 0
+
+
+def test_addresses_in_base64_tell_no_ids(refusing: WebhookEndpoint) -> None:
+    """An unsigned ping writes nothing, and no answer says whether there is such an instance."""
+
+    def pinged() -> dt.datetime | None:
+        with runtime_of(refusing.env.app).database.read() as session:
+            return session.get_one(Instance, refusing.env.instance_id).pinged_at
+
+    before, answers = pinged(), []
+    for number in (refusing.env.instance_id, 99):
+        name = base64.b64encode(str(number).encode()).decode()
+        path = f"{PREFIX}{webhook_urls.PATH}/{name}"
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        client = refusing.env.app.test_client()
+        found = [
+            client.get(path),
+            client.head(path),
+            client.post(path, data=b"webhook_id=12", headers=form),
+            client.post(path, data=BODY),
+            client.post(path, data=BODY, headers={SIGNATURE: refusing.signature(b"other")}),
+        ]
+        assert [one.status_code for one in found] == [200, 200, 200, 401, 401]
+        texts = [(one.get_json(silent=True) or {}).get("message") for one in found]
+        answers.append(str(texts).replace(f"url {number}'", "url ID'"))
+    assert answers[0] == answers[1]
+    assert pinged() == before
 
 
 def test_altered_url(endpoint: WebhookEndpoint) -> None:

@@ -12,6 +12,7 @@ import typing as t
 from ...db.models import Source
 from ...errors import ObjectUnreadableError, StoreGarbledError, StoreRejectedError
 from ...values.dates import parse_store_date
+from ...values.validation import is_id
 from ...woocommerce.listing import INCLUDE_AT_ONCE, Listing
 from ...woocommerce.paging import Page
 from ..cursor import Cursor, ListPosition, Stream
@@ -255,7 +256,7 @@ class Reading:
 
 
 def _whole(value: object) -> int | None:
-    return value if type(value) is int and value > 0 else None
+    return value if is_id(value) and value else None
 
 
 def object_id(row: cabc.Mapping[str, t.Any], path: str) -> str:

@@ -10,6 +10,7 @@ import typing as t
 
 from ...db.models import PollerState, Source
 from ...errors import StoreFailedError, StoreGarbledError, StoreOrderError, StoreRejectedError
+from ...values.validation import is_id
 from ...woocommerce.client import StoreResponse
 from ...woocommerce.listing import Params
 from ..cursor import Cursor
@@ -211,7 +212,7 @@ def _everything(reading: Reading, order: Params, *, by_id: bool) -> _Whole:
 
 
 def _check_order(rows: list[dict[str, t.Any]]) -> None:
-    ids = [number for row in rows if type(number := row.get("id")) is int]
+    ids = [number for row in rows if is_id(number := row.get("id"))]
     if len(ids) < len(rows) or any(a >= b for a, b in itertools.pairwise(ids)):
         raise StoreOrderError("the rows are not in the order of their ids", status=200)
 

@@ -7,6 +7,7 @@ import typing as t
 
 import orjson
 
+from ...values.validation import is_id
 from ..hint import Hint
 
 #: The hub's names of the collections, by the topic's resource.
@@ -61,4 +62,4 @@ def _of_action(name: str) -> str | None:
 def _whole(value: t.Any) -> int | None:
     if isinstance(value, str) and _DIGITS.match(value):
         value = int(value)
-    return value if type(value) is int and 0 < value < 2**63 else None
+    return value if is_id(value) and value else None

@@ -70,7 +70,7 @@ class FakeStore:
             raise StoreRejectedError("gone", status=404, code="rest_post_invalid_id")
         return _answer(row)
 
-    def get_list(self, path: str, params: dict[str, t.Any]) -> StoreResponse:
+    def get_list(self, path: str, params: dict[str, t.Any], *, ids: bool = False) -> StoreResponse:
         """Return one page of the list."""
         self.requests.append((path, params))
         by_id = params.get("orderby") == "id"

@@ -101,7 +101,9 @@ class RecordingClient:
         self.row_limit = RowLimit()
         self.oddities = Oddities()
 
-    def get_list(self, path: str, params: dict[str, t.Any] | None = None) -> StoreResponse:
+    def get_list(
+        self, path: str, params: dict[str, t.Any] | None = None, *, ids: bool = False
+    ) -> StoreResponse:
         """Return the data, as a list."""
         return self.get(path, params)
 
