@@ -6,9 +6,10 @@ import collections.abc as cabc
 import datetime as dt
 import typing as t
 
+import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import Instance, Subscription
+from ..db.models import Instance, Poller, Subscription
 from ..errors import ConflictError, NotFoundError
 from ..events import delivery_states
 from ..values.crypto import Cipher, hash_token, new_token
@@ -204,6 +205,22 @@ def accept(session: orm.Session, caller: Caller, instance_id: int, now: dt.datet
     _schedule(instance, now)
     session.flush()
     return accepted
+
+
+def begin_epoch(session: orm.Session, version_floor: int, now: dt.datetime) -> None:
+    """Compare all stores with a restored ledger, and end the polls that are running.
+
+    :param version_floor: new versions are greater.
+    """
+    order = sa.select(Instance).order_by(Instance.id).with_for_update(key_share=True)
+    for instance in session.scalars(order):
+        _interrupt(instance)
+        if instance.next_poll_at is not None:
+            _schedule(instance, now)
+    session.flush()
+    for poller in session.scalars(sa.select(Poller).order_by(Poller.id).with_for_update()):
+        pollers.begin_epoch(poller, version_floor)
+    session.flush()
 
 
 def delete(session: orm.Session, caller: Caller, instance_id: int) -> None:

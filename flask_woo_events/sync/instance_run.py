@@ -28,6 +28,7 @@ from ..instances import notices, problems
 from ..instances.problems import Changes
 from ..runtime import Runtime
 from ..signals import problem_began, problem_ended
+from . import restored
 from .belief import ALTERNATING_REASON, Belief, Doubt, Hold
 from .gate import Gate
 from .poll_session import PollSession, ResourceRun
@@ -62,6 +63,7 @@ class InstanceRun(abc.ABC):
         A failing resource is reported and does not stop the others.
         """
         reports: list[PollReport] = []
+        restored.look(self._runtime)
         lease = self._database.transact(lambda session: self._claim(session, instance_id))
         if lease is None:
             return self._not_run(instance_id, self._why_not(instance_id), reports)

@@ -25,7 +25,7 @@ from ..woocommerce.endpoints import Collection
 from ..woocommerce.listing import Filters, Listing, read_filters
 from ..woocommerce.oddities import Oddity
 from ..woocommerce.row_limit import RowLimit
-from . import order_statuses, own_route
+from . import order_statuses, own_route, restored
 from .belief import Belief
 from .cursor import Cursor, ListPosition, Stream, load_cursor
 from .judge import StoreJudge
@@ -436,5 +436,6 @@ def open_poll_session(
             recorder.prove = functools.partial(poll.judge.prove, run)
             recorder.trusts_nothing = poll.judge.trusts_nothing
             recorder.is_stale = lambda: client.stale
+            recorder.recorded = functools.partial(restored.keep, runtime)
     poll.judge.attend((*poll.runs, *poll.waiting), poll.reading_of)
     return poll
