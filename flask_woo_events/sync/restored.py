@@ -29,8 +29,8 @@ def look(runtime: Runtime) -> None:
     if sign is not None:
         epoch = _begin(runtime, known, found, sign)
         _log.warning(
-            "the database looks restored: %s. Epoch %d begins: new ids and versions are above "
-            "those that were sent, and all stores are compared with the database",
+            "the database looks restored: %s. In epoch %d, new ids and versions are above those "
+            "that were sent, and all stores are compared with the database",
             sign, epoch.number, extra={"action": "epoch", "epoch": epoch.number},
         )  # fmt: skip
         return

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import concurrent.futures
 import contextlib
 import dataclasses
+import json
+import logging
 import pathlib
+import typing as t
 
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events.db import upgrade
+from flask_woo_events.db.database import Database
+from flask_woo_events.db.models import Epoch, Instance, Notification
 from flask_woo_events.delivery.payload import without_nulls
 from flask_woo_events.simulation.callback_receiver import Received
 from flask_woo_events.simulation.loss_suite.judge import ObjectKey, events_in
+from flask_woo_events.sync import restored
 from flask_woo_events.sync.ledger.digest import digest_of
+from tests.conftest import BACKENDS
 from tests.integration import backups
-from tests.integration.host_app import dispose, make_app
-from tests.integration.store_to_callback import StoreToCallback, open_env
+from tests.integration.host_app import dispose, make_app, runtime_of
+from tests.integration.store_to_callback import OwnClock, StoreToCallback, open_env
 
 #: Resources, each with its name in the store.
 KINDS = {name: name for name in ("customers", "orders", "products")} | {"discounts": "coupons"}
@@ -70,6 +77,7 @@ class Installation:
     url: str
     folder: pathlib.Path
     receiver: Deduplicating
+    changes: int = 0
 
     def poll(self, times: int = 1) -> None:
         """Poll and deliver; the receiver takes what arrives."""
@@ -86,11 +94,32 @@ class Installation:
         dispose(self.env.app)
         self.env.app = make_app(self.folder, **self.settings)
 
-    def restore(self) -> None:
-        """Restore the backup while the application is stopped, and start it again."""
+    def restore(self, *, running: bool = False) -> None:
+        """Restore the backup, and start the application again unless it goes on running."""
         dispose(self.env.app)
         backups.restore(self.url, self.folder / "backup")
-        self.restart()
+        if not running:
+            self.restart()
+
+    def epochs(self) -> list[int]:
+        """Return the numbers of the epochs."""
+        with runtime_of(self.env.app).database.read() as session:
+            return list(session.scalars(sa.select(Epoch.number).order_by(Epoch.number)))
+
+    def change(self, times: int = 1) -> None:
+        """Change a product and an order, so that ids and versions are used."""
+        acts, env = self.env.store.acts, self.env
+        for _ in range(times):
+            self.changes += 1
+            acts.post_update(env.first("products"), f"Renamed {self.changes}")
+            acts.status(env.first("orders"), ("completed", "on-hold")[self.changes % 2])
+            self.poll()
+
+    def forget(self) -> None:
+        """Remove the state file, as a new machine does not have it."""
+        path = runtime_of(self.env.app).state_file.path
+        assert path is not None
+        path.unlink()
 
     @property
     def settings(self) -> dict[str, object]:
@@ -100,48 +129,220 @@ class Installation:
 
 
 @pytest.fixture
-def installed(any_url: str, tmp_path: pathlib.Path) -> cabc.Iterator[Installation]:
+def installed(
+    any_database: Database, any_url: str, tmp_path: pathlib.Path
+) -> cabc.Iterator[Installation]:
     """Yield an installation on a database of each kind, with its baseline."""
-    engine = sa.create_engine(any_url)
-    upgrade.upgrade(engine)
-    engine.dispose()
+    any_database.dispose()
     with contextlib.ExitStack() as stack:
         env = open_env("9.4", tmp_path, stack, SQLALCHEMY_DATABASE_URI=any_url)
         yield (one := Installation(env, any_url, tmp_path, Deduplicating(truth_of(env))))
         dispose(one.env.app)
 
 
-def _change(installed: Installation, *, again: int) -> None:
-    """Change two objects, so that versions and ids are used."""
-    acts, env = installed.env.store.acts, installed.env
-    for number in range(again):
-        acts.post_update(env.first("products"), f"Renamed {number}")
-        acts.status(env.first("orders"), ("completed", "on-hold")[number % 2])
-        installed.poll()
+only_sqlite = pytest.mark.parametrize("any_url", ["sqlite"], indirect=True)
 
 
-def test_receivers_have_what_the_store_has(installed: Installation) -> None:
+@pytest.mark.parametrize("running", [False, True], ids=["restarted", "running"])
+def test_receivers_have_what_the_store_has(installed: Installation, running: bool) -> None:
     """What is sent after a restore is new to a receiver that drops known ids and versions."""
     env, acts = installed.env, installed.env.store.acts
-    _change(installed, again=2)
+    product, order, customer, coupon = map(
+        env.first, ("products", "orders", "customers", "coupons")
+    )
+    reverted = max(env.store.truth("products"))
+    name = env.store.truth("products")[reverted]["name"]
+    installed.change(2)
     installed.back_up()
-    _change(installed, again=3)
+    installed.change(3)
     acts.new_product("Since the backup")
-    first_customer, coupon = env.first("customers"), env.first("coupons")
-    acts.profile(first_customer, "Ann")
+    acts.profile(customer, "Ann")
+    acts.post_update(reverted, "For a while")
     installed.poll()
     sent = dict(installed.receiver.versions)
     assert installed.receiver.known == truth_of(env)
 
-    installed.restore()
-    # Another object takes its place among the ids, and known ones change once more.
-    acts.post_update(env.first("products"), "After the restore")
-    acts.status(env.first("orders"), "refunded")
-    acts.profile(first_customer, "Bea")
+    installed.restore(running=running)
+    acts.post_update(product, "After the restore")
+    acts.status(order, "refunded")
+    acts.profile(customer, "Bea")
     acts.delete_for_good("coupons", coupon)
     acts.new_product("After the restore, too")
+    acts.post_update(reverted, name)
     installed.poll(2)
-
     assert installed.receiver.known == truth_of(env)
-    later = installed.receiver.versions
-    assert all(later[key] >= version for key, version in sent.items())
+    assert all(installed.receiver.versions[key] >= version for key, version in sent.items())
+    assert len(installed.epochs()) == 2
+
+    installed.restart()
+    acts.status(order, "completed")
+    installed.poll(2)
+    assert installed.receiver.known == truth_of(env)
+    assert len(installed.epochs()) == 2
+
+
+def test_only_a_restore_begins_an_epoch(
+    installed: Installation, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Restarts, other workers, other machines and purged notifications begin none."""
+    other = tmp_path / "other machine"
+    other.mkdir()
+    second = make_app(other, **{**installed.settings, "WOO_EVENTS_STATE_FOLDER": str(other)})
+    for number in range(3):
+        installed.change()
+        assert installed.receiver.versions["orders", str(installed.env.first("orders"))] > number
+        restored.look(runtime_of(second))
+        installed.restart()
+    with runtime_of(second).database.write() as session:
+        session.execute(sa.delete(Notification))
+    installed.restart()
+    for app in (second, installed.env.app):
+        restored.look(runtime_of(app))
+    dispose(second)
+    assert installed.epochs() == [0]
+    assert list(other.iterdir())
+    assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
+
+
+def test_workers_begin_one_epoch_together(installed: Installation) -> None:
+    """All workers notice a restore at the same time, and one of them begins the epoch."""
+    installed.change()
+    installed.back_up()
+    installed.change()
+    installed.restore()
+    apps = [make_app(installed.folder, **installed.settings) for _ in range(4)]
+    with concurrent.futures.ThreadPoolExecutor(len(apps)) as pool:
+        list(pool.map(lambda app: restored.look(runtime_of(app)), apps))
+    for app in apps:
+        restored.look(runtime_of(app))
+        dispose(app)
+    assert len(installed.epochs()) == 2
+
+
+def test_an_operator_says_that_it_was_restored(installed: Installation) -> None:
+    """On a new machine, each restore of the same backup has a greater number, ids and versions."""
+    env, key = installed.env, ("products", str(installed.env.first("products")))
+    installed.change()
+    installed.back_up()
+    for again in range(2):
+        installed.change(2)
+        before = installed.receiver.versions[key]
+        installed.forget()
+        # A restored dump shows itself on PostgreSQL; a whole copy of the server would not.
+        installed.restore()
+        runtime = runtime_of(env.app)
+        clock = OwnClock(runtime)
+        clock.advance(minutes=again)
+        epoch = restored.declare(runtime, "said so")
+        installed.change()
+        assert installed.receiver.versions[key] > epoch.version_floor >= before
+        assert installed.receiver.known == truth_of(env)
+        with runtime.database.read() as session:
+            ids = session.execute(
+                sa.select(Notification.id, Notification.event_id)
+                .order_by(Notification.id.desc())
+                .limit(1)
+            ).one()
+        assert ids.id > epoch.number * 1_000_000
+        assert len(ids.event_id) == 20
+        assert ids.event_id[4:8] == epoch.token
+
+
+@pytest.mark.parametrize("any_url", BACKENDS[1:2], indirect=True)
+def test_a_restored_dump_shows_itself(
+    installed: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    """PostgreSQL creates the tables anew, so that no state file is needed."""
+    installed.change()
+    installed.back_up()
+    installed.change()
+    installed.forget()
+    installed.restore()
+    installed.poll()
+    assert len(installed.epochs()) == 2
+    assert "as pg_restore makes them" in caplog.text
+
+
+@only_sqlite
+def test_a_recreated_database_begins_an_epoch(
+    installed: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An empty database at the same place repeats all ids."""
+    installed.change()
+    with runtime_of(installed.env.app).database.write() as session:
+        session.execute(sa.delete(Instance))
+        session.execute(sa.delete(Epoch))
+    installed.restart()
+    restored.look(runtime_of(installed.env.app))
+    assert installed.epochs()[0] == 0
+    assert len(installed.epochs()) == 2
+    assert "a worker knew another epoch 0" in caplog.text
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '{"number": 1}',
+        '{"number": -1, "token": "", "notification": 0, "event_id": ""}',
+        '{"number": 99999999, "token": "", "notification": 0, "event_id": ""}',
+        '{"number": 0, "token": "", "notification": "4", "event_id": ""}',
+    ],
+)
+def test_a_damaged_state_file(
+    installed: Installation, content: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is reported once and replaced."""
+    installed.change()
+    path = runtime_of(installed.env.app).state_file.path
+    assert path is not None
+    before = json.loads(path.read_bytes())
+    path.write_text(content)
+    installed.restart()
+    installed.poll()
+    assert json.loads(path.read_bytes()) == before
+    (warning,) = [one for one in caplog.records if one.levelno >= logging.WARNING]
+    assert "cannot be read" in warning.getMessage()
+
+
+@only_sqlite
+def test_a_folder_that_cannot_be_written(
+    installed: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The worker goes on; one warning names the command and the setting."""
+    (installed.folder / "file").touch()
+    installed.env.app.config["WOO_EVENTS_STATE_FOLDER"] = str(installed.folder / "file" / "below")
+    installed.restart()
+    installed.change(2)
+    assert installed.receiver.known == truth_of(installed.env)
+    (warning,) = [one for one in caplog.records if one.levelno >= logging.WARNING]
+    assert "flask woo db restored" in warning.getMessage()
+    assert "WOO_EVENTS_STATE_FOLDER" in warning.getMessage()
+
+
+def _woo(env: StoreToCallback, *args: str, **options: t.Any) -> str:
+    result = env.app.test_cli_runner().invoke(args=["woo", *args], **options)
+    return f"{result.exit_code}: {result.output}"
+
+
+def test_commands(env: StoreToCallback) -> None:
+    """The doctor shows the epoch and names the command, which asks and shows both epochs."""
+    assert "epoch 0: ok" in _woo(env, "doctor")
+    state_file = runtime_of(env.app).state_file
+    known = state_file.known
+    assert known is not None
+    state_file.keep(dataclasses.replace(known, notification=1_000, event_id="x"))
+    said = _woo(env, "doctor")
+    assert "the database looks restored from a backup: it has not assigned the id of" in said
+    assert "fix: flask woo db restored" in said
+    assert "Aborted" in _woo(env, "db", "restored", input="n\n")
+    said = _woo(env, "db", "restored", input="y\n")
+    assert said.startswith("0: Before: epoch 0 (")
+    assert "Now: epoch " in said
+    assert "ok" in _woo(env, "doctor").splitlines()[0]
+    assert _woo(env, "db", "restored", "--yes").startswith("0: Before: epoch ")
+    assert (
+        json.loads(_woo(env, "doctor", "--json")[3:].splitlines()[0])["epoch"]["number"] > 400_000
+    )
