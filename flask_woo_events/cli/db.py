@@ -1,4 +1,4 @@
-"""``flask woo db``: create, check and copy the tables, and say that they were restored."""
+"""``flask woo db``: create, check and copy the tables, and begin a new epoch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..runtime import current_runtime
 from ..sync import restored
 from .output import errors_as_messages
 
-group = AppGroup("db", help="Create, check and copy the tables, and note a restore.")
+group = AppGroup("db", help="Create, check and copy the tables.")
 
 
 @group.command("upgrade")

@@ -18,6 +18,10 @@ from .accounts import Caller
 from .requests import InstanceRequest
 from .specification import CONNECTION_KEYS, CurrentSpec, InstanceSpec, plan
 
+T = t.TypeVar("T", Instance, Poller)
+#: Rows that are changed together.
+_TOGETHER = 500
+
 
 def create(
     session: orm.Session,
@@ -212,15 +216,26 @@ def begin_epoch(session: orm.Session, version_floor: int, now: dt.datetime) -> N
 
     :param version_floor: new versions are greater.
     """
-    order = sa.select(Instance).order_by(Instance.id).with_for_update(key_share=True)
-    for instance in session.scalars(order):
+    for instance in _all(session, Instance):
         _interrupt(instance)
         if instance.next_poll_at is not None:
             _schedule(instance, now)
-    session.flush()
-    for poller in session.scalars(sa.select(Poller).order_by(Poller.id).with_for_update()):
+    for poller in _all(session, Poller):
         pollers.begin_epoch(poller, version_floor)
-    session.flush()
+
+
+def _all(session: orm.Session, table: type[T]) -> cabc.Iterator[T]:
+    """Lock and yield all rows of a table, in the order of their ids; flush what is changed."""
+    last = 0
+    while True:
+        query = sa.select(table).where(table.id > last).order_by(table.id).limit(_TOGETHER)
+        rows = session.scalars(query.with_for_update(key_share=True)).all()
+        if not rows:
+            return
+        yield from rows
+        last = rows[-1].id
+        session.flush()
+        session.expunge_all()
 
 
 def delete(session: orm.Session, caller: Caller, instance_id: int) -> None:
