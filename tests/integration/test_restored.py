@@ -6,17 +6,21 @@ import collections.abc as cabc
 import concurrent.futures
 import contextlib
 import dataclasses
+import datetime as dt
 import json
 import logging
 import pathlib
 import typing as t
 
+import flask
 import pytest
 import sqlalchemy as sa
 
+from flask_woo_events.db import epochs
 from flask_woo_events.db.database import Database
 from flask_woo_events.db.models import Epoch, Instance, Notification
 from flask_woo_events.delivery.payload import without_nulls
+from flask_woo_events.errors import ConfigurationError
 from flask_woo_events.simulation.callback_receiver import Received
 from flask_woo_events.simulation.loss_suite.judge import ObjectKey, events_in
 from flask_woo_events.sync import restored
@@ -322,27 +326,78 @@ def test_a_folder_that_cannot_be_written(
     assert "WOO_EVENTS_STATE_FOLDER" in warning.getMessage()
 
 
-def _woo(env: StoreToCallback, *args: str, **options: t.Any) -> str:
-    result = env.app.test_cli_runner().invoke(args=["woo", *args], **options)
+def _woo(app: flask.Flask, *args: str, **options: t.Any) -> str:
+    result = app.test_cli_runner().invoke(args=["woo", *args], **options)
     return f"{result.exit_code}: {result.output}"
 
 
 def test_commands(env: StoreToCallback) -> None:
     """The doctor shows the epoch and names the command, which asks and shows both epochs."""
-    assert "epoch 0: ok" in _woo(env, "doctor")
+    assert "epoch 0: ok" in _woo(env.app, "doctor")
     state_file = runtime_of(env.app).state_file
     known = state_file.known
     assert known is not None
     state_file.keep(dataclasses.replace(known, notification=1_000, event_id="x"))
-    said = _woo(env, "doctor")
+    said = _woo(env.app, "doctor")
     assert "the database looks restored from a backup: it has not assigned the id of" in said
     assert "fix: flask woo db restored" in said
-    assert "Aborted" in _woo(env, "db", "restored", input="n\n")
-    said = _woo(env, "db", "restored", input="y\n")
+    assert "Aborted" in _woo(env.app, "db", "restored", input="n\n")
+    said = _woo(env.app, "db", "restored", input="y\n")
     assert said.startswith("0: Before: epoch 0 (")
     assert "Now: epoch " in said
-    assert "ok" in _woo(env, "doctor").splitlines()[0]
-    assert _woo(env, "db", "restored", "--yes").startswith("0: Before: epoch ")
+    assert "ok" in _woo(env.app, "doctor").splitlines()[0]
+    assert _woo(env.app, "db", "restored", "--yes").startswith("0: Before: epoch ")
     assert (
-        json.loads(_woo(env, "doctor", "--json")[3:].splitlines()[0])["epoch"]["number"] > 400_000
+        json.loads(_woo(env.app, "doctor", "--json")[3:].splitlines()[0])["epoch"]["number"]
+        > 400_000
     )
+
+
+def test_commands_before_the_first_worker(app: flask.Flask) -> None:
+    """There is no epoch that a restore could end, but one can begin."""
+    assert "no epoch yet: ok" in _woo(app, "doctor")
+    assert _woo(app, "db", "restored", "--yes").startswith("0: Before: no epoch, because")
+    assert "no epoch yet" not in _woo(app, "doctor")
+
+
+def _day(year: int) -> dt.datetime:
+    return dt.datetime(year, 1, 1, tzinfo=dt.UTC)
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("now", "above", "number"),
+    [
+        (_day(2027), 0, 365 * 24 * 60),
+        (_day(2027), 900_000, 900_001),
+        (_day(2020), 0, 1),
+        (dt.datetime.max.replace(tzinfo=dt.UTC), 7, 8),
+        (_day(2027), epochs.MOST - 1, epochs.MOST),
+    ],
+)
+def test_numbers_rise(any_database: Database, now: dt.datetime, above: int, number: int) -> None:
+    """Whatever the clock shows, a number is above all that are known, and versions have 32 bits."""
+    with any_database.write() as session:
+        epochs.begin_first(session, now)
+        first = epochs.current(session)
+        assert first is not None
+        epoch = epochs.begin(session, first, above, "", now)
+        assert epoch is not None
+        assert epoch.number == number
+        assert epoch.version_floor + 2**28 < 2**31
+        assert epochs.begin(session, first, above, "", now) is None
+        ids = {epochs.new_event_id(epoch) for _ in range(100)}
+        assert {len(one) for one in ids} == {20}
+        assert len(ids) == 100
+        assert len({one[:8] for one in ids}) == 1
+
+
+@only_sqlite
+def test_numbers_end(any_database: Database) -> None:
+    """The error says what to do when there is no higher number."""
+    with any_database.write() as session:
+        epochs.begin_first(session, _day(2027))
+        first = epochs.current(session)
+        assert first is not None
+        with pytest.raises(ConfigurationError, match="Create new tables in an empty database"):
+            epochs.begin(session, first, epochs.MOST, "", _day(2027))
