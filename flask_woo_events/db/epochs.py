@@ -65,12 +65,22 @@ class DatabaseSigns:
     recreated: bool
 
 
+# Built once: they run before each poll.
 _CURRENT = (
     sa.select(
         Epoch.number, Epoch.token, Epoch.reason, Epoch.began_at, Epoch.complete, Epoch.table_oid
     )
     .order_by(Epoch.number.desc())
     .limit(1)
+)
+_EVENT_ID = sa.select(Notification.event_id)
+_SIGNS = _CURRENT.add_columns(
+    sa.select(sa.func.max(Notification.id)).scalar_subquery(),
+    _EVENT_ID.order_by(Notification.id.desc()).limit(1).scalar_subquery(),
+    _EVENT_ID.where(Notification.id == sa.bindparam("notification_id")).scalar_subquery(),
+)
+_TABLE_OID = sa.text(
+    f"SELECT CAST(CAST(CAST('{Epoch.__tablename__}' AS regclass) AS oid) AS bigint)"
 )
 
 
@@ -100,19 +110,17 @@ def signs(session: orm.Session, notification_id: int) -> DatabaseSigns | None:
     :param notification_id: the last notification that the worker knew.
     :return: ``None`` before the first epoch.
     """
-    epoch = current(session)
-    if epoch is None:
+    row = session.execute(_SIGNS, {"notification_id": notification_id}).one_or_none()
+    if row is None:
         return None
-    named = sa.select(Notification.event_id).where(Notification.id == notification_id)
-    query = sa.select(Notification.id, Notification.event_id, named.scalar_subquery())
-    row = session.execute(query.order_by(Notification.id.desc()).limit(1)).one_or_none()
-    newest, newest_event_id, event_id = row or (0, "", None)
+    *columns, newest, newest_event_id, event_id = row
+    epoch = EpochState(*columns)
     # The counter takes longer to read. It knows the ids of notifications that were deleted.
-    reaches = newest >= notification_id or (
+    reaches = (newest or 0) >= notification_id or (
         sequences.last(session.connection(), Notification.__tablename__) >= notification_id
     )
     recreated = epoch.table_oid is not None and epoch.table_oid != _table_oid(session)
-    return DatabaseSigns(epoch, newest, newest_event_id, event_id, reaches, recreated)
+    return DatabaseSigns(epoch, newest or 0, newest_event_id or "", event_id, reaches, recreated)
 
 
 def begin_first(session: orm.Session, now: dt.datetime) -> None:
@@ -194,5 +202,4 @@ def _table_oid(session: orm.Session) -> int | None:
     """Return PostgreSQL's number of the table; a restored dump has another one."""
     if session.get_bind().dialect.name != "postgresql":
         return None
-    query = sa.text("SELECT CAST(CAST(CAST(:name AS regclass) AS oid) AS bigint)")
-    return t.cast("int", session.scalar(query, {"name": Epoch.__tablename__}))
+    return t.cast("int", session.scalar(_TABLE_OID))

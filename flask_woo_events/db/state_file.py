@@ -73,6 +73,8 @@ class StateFile:
     def __init__(self, path: pathlib.Path | None) -> None:
         self.path = path
         self._known: LastKnown | None = None
+        #: What this process has written, or found written.
+        self._written: LastKnown | None = None
         self._is_read = False
         self._warned = False
         self._lock = threading.Lock()
@@ -90,7 +92,8 @@ class StateFile:
         with self._lock:
             if self._known is None or state.order > self._known.order:
                 self._known = state
-            self._write(state)
+            if self._written != self._known:
+                self._write(self._known)
 
     def _read(self) -> LastKnown | None:
         if self.path is None:
@@ -110,12 +113,14 @@ class StateFile:
         with contextlib.suppress(OSError, ValueError):
             written = _parse(self.path.read_bytes())
             if written == state or written.order > state.order:
+                self._written = state
                 return
         beside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             beside.write_text(json.dumps(dataclasses.asdict(state)) + "\n", "utf-8")
             beside.replace(self.path)
+            self._written = state
         except OSError as exc:
             self._warn("written", exc)
 
