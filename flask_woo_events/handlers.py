@@ -31,7 +31,8 @@ class Event:
     object_id: str
     #: ``CREATED``, ``UPDATED`` or ``DELETED``.
     type: str
-    #: 1, 2, 3 and so on for one object. The same event may come twice, with the same version.
+    #: 1, 2, 3 and so on for one object; in a new epoch of the database, greater than all before.
+    #: The same event may come twice, with the same version.
     version: int
     #: When the object changed, by its own date in the store; UTC.
     date: dt.datetime

@@ -17,6 +17,7 @@ import requests
 
 from .db.database import Database
 from .db.group_commit import GroupCommit, Item, Result, Writing
+from .db.state_file import StateFile, path_of
 from .errors import ConfigurationError
 from .handlers import Handlers
 from .http.exchange import AddressGuard, Timeouts, make_session
@@ -56,6 +57,11 @@ class Runtime:
         self.database = database
         self.clock: cabc.Callable[[], dt.datetime] = clock or database.clock
         self.handlers = handlers or Handlers()
+        instance_folder = None if app is None else app.instance_path
+        #: What this process, or a worker before it, knew of the database.
+        self.state_file = StateFile(
+            path_of(database.engine.url, settings.state_folder, instance_folder)
+        )
         #: Since when this process has stored every received webhook; seconds, monotonic.
         self.began = time.monotonic()
         #: Limits the calls of stores and callbacks that requests to this process make.

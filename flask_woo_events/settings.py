@@ -86,6 +86,9 @@ class Settings:
     encryption_keys: Keys = dataclasses.field(default=(), repr=False)
     #: Flask-SQLAlchemy bind key of the extension's tables; ``None`` is the default database.
     bind_key: str | None = None
+    #: Folder of the file by which workers notice a restored database; ``None``: beside a SQLite
+    #: file, and the application's instance folder for a server.
+    state_folder: str | None = None
     #: Seconds that a poll reads again before its cursor. Two hours cover a late commit and the
     #: hour by which a change of daylight saving time shifts a site's dates.
     poll_overlap: t.Annotated[Number, Field(ge=0, le=7 * 86400)] = 7200

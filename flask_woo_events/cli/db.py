@@ -1,4 +1,4 @@
-"""``flask woo db``: create, check and copy the tables."""
+"""``flask woo db``: create, check and copy the tables, and begin a new epoch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import click
 from flask.cli import AppGroup
 
 from ..db import copy, upgrade
+from ..db.epochs import EpochState
 from ..runtime import current_runtime
+from ..sync import restored
 from .output import errors_as_messages
 
 group = AppGroup("db", help="Create, check and copy the tables.")
@@ -50,3 +52,30 @@ def copy_tables(to: str) -> None:
     key = runtime.settings.bind_key
     where = "SQLALCHEMY_DATABASE_URI" if key is None else f"SQLALCHEMY_BINDS[{key!r}]"
     click.echo(f"Set {where} to the new URL and start the web server and the workers.")
+
+
+@group.command("restored")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@errors_as_messages
+def begin_epoch(yes: bool) -> None:
+    """Begin a new epoch after the database was restored from a backup.
+
+    Ids and versions go on above those that were sent, and all stores are compared with the
+    database.
+    """
+    runtime = current_runtime()
+    upgrade.check(runtime.database.engine)
+    before, sign = restored.present(runtime)
+    click.echo(f"Before: {_shown(before)}")
+    if sign is not None:
+        click.echo(f"The database looks restored: {sign}.")
+    if not yes:
+        click.confirm("Was the database restored, and is a new epoch to begin?", abort=True)
+    click.echo(f"Now: {_shown(restored.declare(runtime, 'an operator said so'))}")
+    click.echo("The next polls compare all stores with the database.")
+
+
+def _shown(epoch: EpochState | None) -> str:
+    if epoch is None:
+        return "no epoch, because no worker has started yet"
+    return f"epoch {epoch.number} ({epoch.token}), since {epoch.began_at:%Y-%m-%d %H:%M} UTC"

@@ -11,10 +11,12 @@ import sqlalchemy as sa
 from flask.cli import with_appcontext
 
 from ..db import upgrade
+from ..db.epochs import EpochState
 from ..db.models import Instance
 from ..instances import access, views
 from ..instances.views import InstanceView
 from ..runtime import Runtime, current_runtime
+from ..sync import restored
 from ..sync.webhooks import reachability
 from ..values.wording import counted
 from ..worker import consistency
@@ -48,10 +50,11 @@ def doctor(deep: bool, repair: bool, as_json: bool) -> None:
     repaired = (
         consistency.contradictions(runtime.database, runtime.clock, repair=True) if repair else []
     )
-    general = list(doctor_checks.of_installation(runtime))
+    epoch, sign = restored.present(runtime)
+    general = [*doctor_checks.of_installation(runtime), *doctor_checks.of_restore(sign)]
     if deep or repair:
         general += doctor_checks.of_tables(runtime)
-    _echo_installation(version, general, repaired, as_json)
+    _echo_installation(version, epoch, general, repaired, as_json)
     problems = bool(general)
     for number in _instances(runtime):
         with runtime.database.read() as session:
@@ -73,6 +76,7 @@ def _instances(runtime: Runtime) -> cabc.Sequence[int]:
 
 def _echo_installation(
     version: str,
+    epoch: EpochState | None,
     findings: cabc.Sequence[Finding],
     repaired: cabc.Sequence[Contradiction],
     as_json: bool,
@@ -81,6 +85,7 @@ def _echo_installation(
         echo_json(
             {
                 "tables": version,
+                "epoch": epoch and {"number": epoch.number, "since": epoch.began_at.isoformat()},
                 "findings": [dataclasses.asdict(one) for one in findings],
                 "repaired": [dataclasses.asdict(one) for one in repaired],
             }
@@ -88,7 +93,8 @@ def _echo_installation(
         return
     for one in repaired:
         click.echo(f"repaired {one}")
-    click.echo(f"installation, tables at version {version}: {_state(findings)}")
+    life = "no epoch yet" if epoch is None else f"epoch {epoch.number}"
+    click.echo(f"installation, tables at version {version}, {life}: {_state(findings)}")
     _echo_findings(findings)
 
 

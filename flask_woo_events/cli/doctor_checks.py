@@ -101,6 +101,17 @@ def of_installation(runtime: Runtime) -> cabc.Iterator[Finding]:
         yield Finding(what, "set WOO_EVENTS_PUBLIC_URL")
 
 
+def of_restore(sign: str | None) -> cabc.Iterator[Finding]:
+    """Check whether a backup was restored.
+
+    :param sign: what shows it.
+    """
+    if sign is not None:
+        what = f"the database looks restored from a backup: {sign}"
+        costs = "receivers may drop events as repetitions"
+        yield Finding(what, "flask woo db restored", costs)
+
+
 def of_tables(runtime: Runtime) -> cabc.Iterator[Finding]:
     """Check the tables for rows that contradict each other."""
     for one in consistency.contradictions(runtime.database, runtime.clock):

@@ -7,9 +7,10 @@ import contextlib
 import datetime as dt
 
 import sqlalchemy as sa
+from sqlalchemy import orm
 
 from ..errors import ConfigurationError
-from . import sequences, upgrade
+from . import epochs, sequences, upgrade
 from .database import Database, may_refuse_value, refuses_value
 from .models import Base
 
@@ -52,7 +53,10 @@ def copy(
         with _locked(source) as reading, target.begin() as writing:
             _refuse_running(reading, now)
             _continue_ids(reading, writing)
-            return {one.name: _copy(reading, writing, one, progress) for one in _tables()}
+            copied = {one.name: _copy(reading, writing, one, progress) for one in _tables()}
+            # The old database is given up, so no new epoch begins.
+            epochs.adopt(orm.Session(writing))
+            return copied
     except (sa.exc.OperationalError, sa.exc.ProgrammingError, sa.exc.InternalError) as exc:
         hint = ""
         if may_refuse_value(exc) or refuses_value(exc):

@@ -62,6 +62,23 @@ class DeliveryStatus(enum.StrEnum):
 UNSETTLED = (DeliveryStatus.CREATED, DeliveryStatus.RETRY, DeliveryStatus.QUEUED)
 
 
+class Epoch(Base):
+    """One life of the database, which ends when an older backup is restored."""
+
+    __tablename__ = "woo_epoch"
+    #: Rises with each life; 0 until a backup is restored.
+    number: orm.Mapped[int] = orm.mapped_column(BIG, primary_key=True, autoincrement=False)
+    #: Random: two lives of one number are two.
+    token: orm.Mapped[str] = orm.mapped_column(sa.String(4))
+    #: What showed that a backup was restored.
+    reason: orm.Mapped[str] = orm.mapped_column(sa.Text)
+    #: PostgreSQL's number of this table, which a restored dump creates anew.
+    table_oid: orm.Mapped[int | None] = orm.mapped_column(BIG)
+    #: Whether new ids are above those of all earlier lives.
+    complete: orm.Mapped[bool]
+    began_at: orm.Mapped[dt.datetime]
+
+
 class Organization(Base):
     """A tenant, to which all other rows belong."""
 

@@ -6,12 +6,12 @@ import collections.abc as cabc
 import dataclasses
 import datetime as dt
 import itertools
-import secrets
 import typing as t
 
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from ..db import epochs
 from ..db.database import Work, announce
 from ..db.models import Channel, EventType, Notification, StoredEvent, Subscription
 from ..handlers import Route
@@ -74,11 +74,12 @@ def post(
     if not changes:
         return {}
     batches = _in_batches(changes, rules.batch_size)
+    epoch = epochs.current(session)
     notifications = [
         Notification(
             instance_id=origin.instance_id,
             poller_id=origin.poller_id,
-            event_id=secrets.token_urlsafe(15),
+            event_id=epochs.new_event_id(epoch),
             resource=origin.resource,
             poll_date=poll_date,
             size=len(batch),

@@ -6,9 +6,10 @@ import collections.abc as cabc
 import datetime as dt
 import typing as t
 
+import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import Instance, Subscription
+from ..db.models import Instance, Poller, Subscription
 from ..errors import ConflictError, NotFoundError
 from ..events import delivery_states
 from ..values.crypto import Cipher, hash_token, new_token
@@ -16,6 +17,10 @@ from . import configuration, connecting, holds, notices, pollers, subscriptions
 from .accounts import Caller
 from .requests import InstanceRequest
 from .specification import CONNECTION_KEYS, CurrentSpec, InstanceSpec, plan
+
+T = t.TypeVar("T", Instance, Poller)
+#: Rows that are changed together.
+_TOGETHER = 500
 
 
 def create(
@@ -217,6 +222,33 @@ def accept(session: orm.Session, caller: Caller, instance_id: int, now: dt.datet
     _schedule(instance, now)
     session.flush()
     return accepted
+
+
+def begin_epoch(session: orm.Session, version_floor: int, now: dt.datetime) -> None:
+    """Compare all stores with a restored ledger, and end the polls that are running.
+
+    :param version_floor: new versions are greater.
+    """
+    for instance in _all(session, Instance):
+        _interrupt(instance)
+        if instance.next_poll_at is not None:
+            _schedule(instance, now)
+    for poller in _all(session, Poller):
+        pollers.begin_epoch(poller, version_floor)
+
+
+def _all(session: orm.Session, table: type[T]) -> cabc.Iterator[T]:
+    """Lock and yield all rows of a table, in the order of their ids; flush what is changed."""
+    last = 0
+    while True:
+        query = sa.select(table).where(table.id > last).order_by(table.id).limit(_TOGETHER)
+        rows = session.scalars(query.with_for_update(key_share=True)).all()
+        if not rows:
+            return
+        yield from rows
+        last = rows[-1].id
+        session.flush()
+        session.expunge_all()
 
 
 def delete(session: orm.Session, caller: Caller, instance_id: int) -> None:

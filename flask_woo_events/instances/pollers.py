@@ -11,6 +11,7 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from ..db import epochs
 from ..db.models import Object, Poller, PollerState
 from ..values.validation import KEY_LENGTH, folded
 from ..woocommerce import endpoints
@@ -67,6 +68,8 @@ def synchronize(
     known = of_instance(session, instance_id)
     continued = match(known, wanted)
     floors = _version_floors(session, known, wanted, continued)
+    # A poller that is not in a restored backup may have sent versions.
+    least = epochs.version_floor(session)
     changed = _select(session, known, continued)
     _rename(session, known, continued, wanted)
     for configuration in wanted:
@@ -87,7 +90,8 @@ def synchronize(
         elif poller.configuration != kept:
             changed = True
             _reconfigure(session, poller, configuration)
-        if floor := floors.get(configuration.resource):
+        floor = max(floors.get(configuration.resource, 0), least)
+        if floor > poller.memory.get("version_floor", 0):
             poller.memory = {**poller.memory, "version_floor": floor}
     return changed
 
@@ -222,6 +226,13 @@ def request_backfill(poller: Poller) -> None:
     backfill = dataclasses.replace(comparison_of(poller), backfill=poller.revision)
     request_comparison(poller, backfill)
     enable(poller)
+
+
+def begin_epoch(poller: Poller, version_floor: int) -> None:
+    """Make the next polls find what differs from a restored ledger, with greater versions."""
+    restored = dataclasses.replace(comparison_of(poller), restored=poller.revision)
+    request_comparison(poller, restored)
+    poller.memory = {**poller.memory, "version_floor": version_floor}
 
 
 def enable(poller: Poller) -> bool:

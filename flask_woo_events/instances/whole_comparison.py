@@ -1,7 +1,7 @@
 """The whole comparison: a request to compare all of a resource with its ledger.
 
-A change of configuration and a backfill write it to the poller's memory; the polls that follow
-keep it until one has reached the resource's end.
+A change of configuration, a backfill and a new epoch write it to the poller's memory; the polls
+that follow keep it until one has reached the resource's end.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ class WholeComparison:
     #: The ledger's revision when a backfill was requested: every object that was last recorded
     #: before is sent as CREATED.
     backfill: int | None = None
+    #: The ledger's revision when the database was restored: an object that was last recorded
+    #: before and has another date is sent, also if its content is as it was in the backup.
+    restored: int | None = None
 
     @property
     def filter_changed(self) -> bool:
@@ -45,6 +48,7 @@ class WholeComparison:
             "url_before": self.url_before,
             "since": self.since.isoformat() if self.since is not None else None,
             "backfill": self.backfill,
+            "restored": self.restored,
         }
 
     @classmethod
@@ -57,4 +61,5 @@ class WholeComparison:
             url_before=kept["url_before"],
             since=dt.datetime.fromisoformat(kept["since"]) if kept["since"] else None,
             backfill=kept["backfill"],
+            restored=kept.get("restored"),
         )

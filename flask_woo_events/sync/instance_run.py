@@ -29,6 +29,7 @@ from ..http.patience import Patience, current_patience, waiting_with
 from ..instances import circuit, configuration, notices, problems
 from ..instances.problems import Changes
 from ..runtime import Runtime
+from . import restored
 from .belief import ALTERNATING_REASON, Belief, Doubt, Hold
 from .gate import Gate
 from .poll_session import PollSession
@@ -66,6 +67,7 @@ class InstanceRun(abc.ABC):
         :param slow: also if its store did not answer promptly before.
         """
         reports: list[PollReport] = []
+        restored.look(self._runtime)
         lease = self._database.transact(lambda session: self._claim(session, instance_id, slow))
         if lease is None:
             return self._not_run(instance_id, self._why_not(instance_id), reports)

@@ -24,7 +24,7 @@ from ..woocommerce import endpoints
 from ..woocommerce.client import StoreClient
 from ..woocommerce.listing import Filters, Listing, read_filters
 from ..woocommerce.row_limit import RowLimit
-from . import order_statuses, own_route
+from . import order_statuses, own_route, restored
 from .belief import Belief
 from .cursor import Cursor, ListPosition, load_cursor
 from .judge import StoreJudge
@@ -415,5 +415,6 @@ def open_poll_session(
             recorder.prove = functools.partial(poll.judge.prove, run)
             recorder.trusts_nothing = poll.judge.trusts_nothing
             recorder.is_stale = lambda: client.stale
+            recorder.recorded = functools.partial(restored.keep, runtime)
     poll.judge.attend((*poll.runs, *poll.waiting), poll.reading_of)
     return poll

@@ -114,6 +114,8 @@ class PollRecorder:
         self.trusts_nothing: cabc.Callable[[], bool] = lambda: True
         #: Whether a cache may have kept what is read.
         self.is_stale: cabc.Callable[[], bool] = lambda: False
+        #: Called after events are committed.
+        self.recorded: cabc.Callable[[], None] = lambda: None
         #: Handlers of the application.
         self.routes: tuple[Route, ...] = ()
         #: Count changes that no webhook announced: the store has webhooks of ours.
@@ -198,6 +200,8 @@ class PollRecorder:
             for name in fields if DOCUMENTED.isdisjoint(fields) else ():
                 self.suspects.setdefault(name, []).append(object_id)
         self._ledger.changed(recorded.revision, lists_all="unlisted" not in self.notes)
+        if recorded.emitted:
+            self.recorded()
 
     def hold(self, object_ids: cabc.Collection[str], reason: str, now: dt.datetime) -> None:
         """Let missing objects wait for a second reading.

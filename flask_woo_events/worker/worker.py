@@ -22,6 +22,7 @@ from ..delivery.dispatcher import Dispatch, DispatchReport
 from ..errors import WooEventsError
 from ..instances import circuit, webhooks
 from ..runtime import Runtime
+from ..sync import restored
 from ..sync.instance_poll import InstancePoll, Progress, due_instances
 from ..sync.report import PollReport
 from ..sync.webhooks.process import HintProcessor
@@ -237,6 +238,8 @@ class Worker:
             self._pools(threads, "woo-guard", wake) as guards,
         ):
             poll = self._instance_poll(renewer, None)
+            checking = "checking whether the database was restored"
+            self._guarded("epoch", checking, lambda: restored.look(self._runtime))
 
             def poll_one(number: int, slow: bool) -> None:
                 run = functools.partial(poll.run, number, slow=slow)

@@ -112,6 +112,8 @@ def make_app(folder: pathlib.Path, **config: object) -> flask_woo_events.Flask:
         WOO_EVENTS_ALLOW_PRIVATE_STORES=True,
     )
     app.config.update(config)
+    if not app.config["SQLALCHEMY_DATABASE_URI"].startswith("sqlite"):
+        app.config.setdefault("WOO_EVENTS_STATE_FOLDER", str(folder))
     flask_sqlalchemy.SQLAlchemy(app)
     app.register_extension(flask_woo_events.WooEvents())
     return app

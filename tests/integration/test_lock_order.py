@@ -196,6 +196,7 @@ def _configuration(env: StoreToCallback) -> None:
         lambda session, now: lifecycle.poll_now(session, caller, row.id, now),
         lambda session, now: lifecycle.backfill(session, caller, row.id, now),
         lambda session, now: lifecycle.accept(session, caller, row.id, now),
+        lambda session, now: lifecycle.begin_epoch(session, 1, now),
         lambda session, now: lifecycle.set_enabled(session, caller, row.id, False, now),
         lambda session, now: lifecycle.set_enabled(session, caller, row.id, True, now),
         lambda session, _: lifecycle.delete(session, caller, row.id),

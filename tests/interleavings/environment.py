@@ -16,6 +16,7 @@ import sqlalchemy as sa
 import urllib3
 
 from flask_woo_events.db.models import Instance
+from flask_woo_events.db.state_file import StateFile
 from flask_woo_events.delivery.dispatcher import Dispatch
 from flask_woo_events.handlers import Event, Handlers
 from flask_woo_events.instances import accounts, provisioning, webhook_urls
@@ -123,6 +124,8 @@ class Environment:
         handlers = Handlers()
         handlers.on(None, (), HANDLER)(self._handle)
         runtime = Runtime(self.settings, database, self._tick, handlers=handlers)
+        # Each schedule begins with the same rows, which is no restore.
+        runtime.state_file = StateFile(None)
         session = requests.Session()
         session.trust_env = False
         session.adapters.clear()

@@ -239,7 +239,10 @@ class Recorder:
             if before.live or not seen.excluded:
                 self._filter(seen, before, seen.body)
         elif before.live and representation.agrees(before, seen.body, self.stream.ignored):
-            self._touch(seen, before, seen.body)
+            if self._is_uncertain(seen, before):
+                self._change(seen, before, content_of(seen.body))
+            else:
+                self._touch(seen, before, seen.body)
         else:
             content = content_of(seen.body)
             if before.live and self._explains(seen, before, seen.body, content):
@@ -279,6 +282,19 @@ class Recorder:
             or not before.settled
         ):
             self.touched.append(row)
+
+    def _is_uncertain(self, seen: Observation, before: Known) -> bool:
+        """Return whether an object may have been sent with other content after a backup.
+
+        Its content is that of the restored backup again, and it was modified since.
+        """
+        comparison = self.stream.comparison
+        mark = comparison.restored if comparison is not None else None
+        return (
+            mark is not None
+            and before.revision <= mark
+            and _later(seen.modified_at, before.modified_at or before.seen_at)
+        )
 
     def _is_older(self, seen: Observation, before: Known) -> bool:
         """Return whether a replica, a cache or a restored backup may have shown the object."""
@@ -343,8 +359,8 @@ class Recorder:
         if identity.compare(before, seen) is identity.Likeness.OTHER:
             # Another object has the id now.
             gone = dataclasses.replace(seen, body=None)
-            self._emit(gone, EventType.DELETED, before.version + 1, ())
-            version = before.version + 1
+            version = self._next_version(before)
+            self._emit(gone, EventType.DELETED, version, ())
             before = before._replace(live=False, digest=NOTHING.digest, version=version)
         if seen.body is None:
             kind = EventType.DELETED
