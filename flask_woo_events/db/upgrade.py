@@ -11,7 +11,7 @@ import typing as t
 import sqlalchemy as sa
 
 from ..errors import SchemaError
-from . import limits
+from . import limits, presence
 from .base import UtcDateTime
 from .clock import DatabaseClock
 from .engines import is_in_memory
@@ -176,12 +176,18 @@ def _refuse_rebuilding(config: alembic.config.Config, connection: sa.Connection)
     if not rebuilding:
         return
     now = DatabaseClock(connection.dialect.name, lambda: contextlib.nullcontext(connection))()
-    until = leased_until(connection, now)
+    until, workers = leased_until(connection, now), presence.present(connection, now)
     if until is not None:
         raise SchemaError(
             f"Migration {rebuilding[0]} rebuilds tables, and a worker holds a lease until "
             f"{until:%Y-%m-%d %H:%M:%S} UTC. Stop the workers, then run flask woo db upgrade "
             "again. The lease of a worker that was killed ends by itself at that time."
+        )
+    if workers:
+        raise SchemaError(
+            f"Migration {rebuilding[0]} rebuilds tables, and a worker runs: {', '.join(workers)}. "
+            "Stop the workers, then run flask woo db upgrade again. A worker that was killed "
+            f"counts for {presence.ENDED_AFTER:.0f} seconds."
         )
 
 

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from ..db.database import Work, is_away
 from ..db.leases import LeaseRenewer
+from ..db.presence import RENEW_EVERY, Presence
 from ..delivery.dispatcher import Dispatch, DispatchReport
 from ..errors import WooEventsError
 from ..instances import webhooks
@@ -130,6 +131,7 @@ class Worker:
         """
         loops = [self._poll_loop, self._process_loop, self._watch_loop] * self._poll
         loops += [self._deliver_loop, self._purge_loop] * self._deliver
+        loops.append(self._presence_loop)
         threads = [
             threading.Thread(target=self._run, args=(loop,), name=f"woo{loop.__name__}")
             for loop in loops
@@ -259,6 +261,12 @@ class Worker:
     def _watch_loop(self) -> None:
         watch = Watch(self._runtime)
         self._loop("watch", "checking whether stores reach the intake", watch.check, WATCH_EVERY)
+
+    def _presence_loop(self) -> None:
+        presence = Presence(self._runtime.database, self._runtime.clock)
+        what = "noting that the worker runs"
+        self._loop("presence", what, presence.renew, RENEW_EVERY)
+        self._guarded("presence", what, presence.end)
 
     def _deliver_loop(self) -> None:
         with lease_renewer(self._runtime) as renewer:
