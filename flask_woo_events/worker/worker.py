@@ -9,6 +9,7 @@ import dataclasses
 import datetime as dt
 import functools
 import logging
+import os
 import signal
 import threading
 import types
@@ -80,6 +81,11 @@ class Worker:
     def stopped(self) -> bool:
         """``stop()`` was called."""
         return self._stop.is_set()
+
+    @property
+    def stop_seconds(self) -> float:
+        """How long running requests may take after ``stop()``, seconds."""
+        return self._runtime.settings.stop_seconds
 
     def poll_once(
         self, instance_ids: cabc.Sequence[int], *, only: str | None = None
@@ -308,17 +314,38 @@ def lease_renewer(runtime: Runtime) -> LeaseRenewer:
 
 @contextlib.contextmanager
 def stopping_on_signals(worker: Worker) -> cabc.Iterator[None]:
-    """Stop a worker on SIGINT and SIGTERM while the block runs; a second signal kills it."""
+    """Stop a worker on SIGINT and SIGTERM while the block runs; a second signal kills it.
+
+    A request that is not answered within ``WOO_EVENTS_STOP_SECONDS`` is abandoned with the process,
+    as if it were killed: its lease ends by itself.
+    """
     before: dict[int, t.Any] = {}
+    asked, ended = threading.Event(), threading.Event()
 
     def stop(number: int, frame: types.FrameType | None) -> None:
         worker.stop()
+        asked.set()
         signal.signal(number, before[number])
 
+    def abandon() -> None:
+        asked.wait()
+        if not ended.wait(worker.stop_seconds):
+            extra = {"action": "stop", "seconds": worker.stop_seconds}
+            _log.warning(
+                "some requests were not answered within %.0f s; they are abandoned, and repeated "
+                "by the next worker", worker.stop_seconds, extra=extra,
+            )  # fmt: skip
+            logging.shutdown()
+            # The threads that wait would keep the process.
+            os._exit(0)
+
+    threading.Thread(target=abandon, name="woo-stop", daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM):
         before[number] = signal.signal(number, stop)
     try:
         yield
     finally:
+        ended.set()
+        asked.set()
         for each, handler in before.items():
             signal.signal(each, handler)
