@@ -29,6 +29,8 @@ _NO_TABLE = ("no such table", "no such column", "has no column named")
 _NO_TABLE_CODES = ("42P01", "42703", 1146, 1054)
 #: Two transactions waited for each other, and this one was rolled back.
 _DEADLOCK_CODES = ("40P01", 1213)
+#: Another transaction kept a lock for longer than this one may wait.
+_LOCKED_CODES = ("55P03", 1205)
 #: A value that the database cannot hold, which drivers report like an outage: a row that is too
 #: large for PostgreSQL; for MariaDB, a statement, a text or a number.
 _DATA_CODES = ("54000", 1118, 1153, 1264, 1300, 1301, 1366, 1406, 3988)
@@ -62,6 +64,11 @@ def is_away(exc: BaseException) -> bool:
 def is_deadlock(exc: BaseException) -> bool:
     """Return whether the database ended a transaction that can be tried again immediately."""
     return isinstance(exc, sa.exc.DBAPIError) and not _codes(exc).isdisjoint(_DEADLOCK_CODES)
+
+
+def is_locked(exc: BaseException) -> bool:
+    """Return whether a statement waited too long for a lock of another transaction."""
+    return isinstance(exc, sa.exc.DBAPIError) and not _codes(exc).isdisjoint(_LOCKED_CODES)
 
 
 def refuses_value(exc: BaseException) -> bool:
