@@ -94,7 +94,6 @@ def _measure(uri: str) -> None:
 def _app(uri: str) -> flask.Flask:
     app = flask_woo_events.Flask("bench")
     app.config.update(
-        SECRET_KEY="bench",
         SQLALCHEMY_DATABASE_URI=uri,
         WOO_EVENTS_ENCRYPTION_KEYS=[Cipher.generate_key()],
         WOO_EVENTS_CONSOLE=True,

@@ -114,14 +114,10 @@ class WooEvents:
 
     def _add_console(self, app: flask.Flask, settings: Settings) -> None:
         if importlib.util.find_spec("flask_bootstrap") is None or not importlib.util.find_spec(
-            "flask_wtf"
+            "wtforms"
         ):
             raise ConfigurationError(
                 "WOO_EVENTS_CONSOLE needs: pip install 'flask-woo-events[console]'"
-            )
-        if not app.secret_key:
-            raise ConfigurationError(
-                "WOO_EVENTS_CONSOLE needs the application's SECRET_KEY, which signs its sessions."
             )
         from . import console
 
@@ -159,6 +155,12 @@ def _engine(app: flask.Flask, bind_key: str | None) -> sa.Engine:
 
 
 def _exempt_from_csrf(app: flask.Flask, blueprint: flask.Blueprint) -> None:
-    csrf = app.extensions.get("csrf")
-    if csrf is not None:
-        csrf.exempt(blueprint)
+    def exempt() -> None:
+        csrf = app.extensions.get("csrf")
+        if csrf is not None:
+            csrf.exempt(blueprint)
+
+    exempt()
+    # Functions run in the order in which they are added: a CSRFProtect that is initialised after
+    # this extension checks the request after this.
+    app.before_request(exempt)

@@ -145,6 +145,8 @@ class Settings:
     #: Seconds after which another worker may take over a claimed poll or delivery, unless the
     #: claim is renewed. The default keeps a takeover within ten seconds.
     lease_seconds: t.Annotated[Real, Field(ge=1, le=3600)] = 7.0
+    #: Seconds that a worker waits for running requests after SIGTERM, before it abandons them.
+    stop_seconds: Seconds = 8.0
     #: Polls that one worker process runs at the same time.
     poll_threads: Threads = 16
     #: Deliveries that one worker process sends at the same time.

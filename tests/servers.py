@@ -361,33 +361,39 @@ class Rabbitmq:
         self._processes = []
 
 
-@contextlib.contextmanager
-def mariadb(folder: pathlib.Path) -> cabc.Iterator[str]:
-    """Run a MariaDB server, and yield the URL of an empty database."""
-    server = shutil.which("mariadbd") or shutil.which("mariadbd", path="/usr/sbin")
-    install = shutil.which("mariadb-install-db")
-    if server is None or install is None:
-        raise UnavailableError("MariaDB is not installed (Debian: apt-get install mariadb-server)")
-    folder.mkdir()
-    run_as = _owned_by("mysql", folder)
-    port = reserve_port()
-    data = folder / "data"
-    subprocess.run(
-        [
-            install,
-            "--no-defaults",
-            f"--datadir={data}",
-            "--auth-root-authentication-method=normal",
-            "--skip-test-db",
-        ],
-        check=True,
-        capture_output=True,
-        cwd=folder,
-        env=_environment(folder),
-        **run_as,  # type: ignore[call-overload]
-    )
-    process = subprocess.Popen(
-        [
+class Mariadb:
+    """A MariaDB server that can be stopped and started again."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        server = shutil.which("mariadbd") or shutil.which("mariadbd", path="/usr/sbin")
+        install = shutil.which("mariadb-install-db")
+        if server is None or install is None:
+            raise UnavailableError(
+                "MariaDB is not installed (Debian: apt-get install mariadb-server)"
+            )
+        folder.mkdir()
+        self._folder = folder
+        self._run_as = _owned_by("mysql", folder)
+        port = reserve_port()
+        self._root = f"mysql+pymysql://root@127.0.0.1:{port}"
+        #: URL of an empty database.
+        self.url = f"{self._root}/woo?charset=utf8mb4"
+        data = folder / "data"
+        subprocess.run(
+            [
+                install,
+                "--no-defaults",
+                f"--datadir={data}",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+            ],
+            check=True,
+            capture_output=True,
+            cwd=folder,
+            env=_environment(folder),
+            **self._run_as,  # type: ignore[call-overload]
+        )
+        self._command = [
             server,
             "--no-defaults",
             f"--datadir={data}",
@@ -397,19 +403,37 @@ def mariadb(folder: pathlib.Path) -> cabc.Iterator[str]:
             "--innodb-flush-log-at-trx-commit=0",
             f"--pid-file={folder}/pid",
             "--max-connections=200",
-        ],
-        cwd=folder,
-        env=_environment(folder),
-        stderr=subprocess.DEVNULL,
-        **run_as,  # type: ignore[call-overload]
-    )
-    root = f"mysql+pymysql://root@127.0.0.1:{port}"
-    try:
-        _wait_until_it_answers(f"{root}/mysql", process)
-        engine = sa.create_engine(f"{root}/mysql", poolclass=sa.pool.NullPool)
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the server, and wait until it accepts connections."""
+        self._process = subprocess.Popen(
+            self._command,
+            cwd=self._folder,
+            env=_environment(self._folder),
+            stderr=subprocess.DEVNULL,
+            **self._run_as,  # type: ignore[call-overload]
+        )
+        _wait_until_it_answers(f"{self._root}/mysql", self._process)
+        engine = sa.create_engine(f"{self._root}/mysql", poolclass=sa.pool.NullPool)
         with engine.begin() as connection:
-            connection.execute(sa.text("CREATE DATABASE woo CHARACTER SET utf8mb4"))
-        yield f"{root}/woo?charset=utf8mb4"
+            connection.execute(sa.text("CREATE DATABASE IF NOT EXISTS woo CHARACTER SET utf8mb4"))
+
+    def stop(self) -> None:
+        """Stop the server and cut its connections."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+            self._process = None
+
+
+@contextlib.contextmanager
+def mariadb(folder: pathlib.Path) -> cabc.Iterator[str]:
+    """Run a MariaDB server, and yield the URL of an empty database."""
+    server = Mariadb(folder)
+    try:
+        server.start()
+        yield server.url
     finally:
-        process.terminate()
-        process.wait()
+        server.stop()

@@ -11,15 +11,19 @@ from ..runtime import current_runtime
 from ..sync import restored
 from .output import errors_as_messages
 
+_WAITING = "Another process is upgrading the tables, or writes to SQLite's file. Waiting for it."
 group = AppGroup("db", help="Create, check and copy the tables.")
 
 
 @group.command("upgrade")
 @errors_as_messages
 def upgrade_tables() -> None:
-    """Create the tables, or upgrade them to this release."""
+    """Create the tables, or upgrade them to this release.
+
+    If another process is upgrading them, wait for it.
+    """
     engine = current_runtime().database.engine
-    upgrade.upgrade(engine)
+    upgrade.upgrade(engine, lambda: click.echo(_WAITING, err=True))
     click.echo(f"The tables are at version {upgrade.check(engine)}.")
 
 

@@ -17,6 +17,7 @@ from . import (
     instances,
     overview,
     responses,
+    session,
     sign_in,
     store_form,
 )
@@ -44,6 +45,7 @@ def make_blueprint(
         static_url_path="/static",
     )
     blueprint.add_url_rule("/bootstrap.css", view_func=bootstrap)
+    session.register(blueprint, settings)
     access.register(blueprint, settings, hook)
     responses.register(blueprint)
     formatting.register(blueprint)

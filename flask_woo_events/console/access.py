@@ -1,4 +1,4 @@
-"""Access: the signed-in user, the session, and the CSRF token of forms."""
+"""Access: the signed-in user, and the CSRF token of forms."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import typing as t
 import urllib.parse
 
 import flask
-import flask_wtf.csrf
 import werkzeug.exceptions
-import wtforms.validators
 
 from ..errors import ForbiddenError, NotFoundError
 from ..instances import accounts
@@ -21,6 +19,7 @@ from ..runtime import current_runtime
 from ..settings import Settings
 from ..values.crypto import same
 from ..values.validation import LARGEST_ID, whole_number
+from . import session as sessions
 
 Answer = str | flask.typing.ResponseReturnValue
 Hook = cabc.Callable[[], cabc.Callable[[], ConsoleUser | None] | None]
@@ -28,12 +27,12 @@ Hook = cabc.Callable[[], cabc.Callable[[], ConsoleUser | None] | None]
 #: Ids in paths; an id greater than the database can store is not found.
 INSTANCE = f"<int(max={LARGEST_ID}):instance_id>"
 EVENT = f"<int(max={LARGEST_ID}):event_id>"
-#: Our key of the session and our field of forms; the host has its own.
-SESSION = "woo_console"
+#: Our field of forms; the host has its own.
 TOKEN = "woo_csrf_token"
+#: Key of the session for the signed-in user, and for the user whom the host's login names.
+_USER, _HOST_USER = "user", "host_user"
 #: The key of the session that holds which form created which instance, and how many it holds.
-CREATED, CREATED_KEPT = "woo_created", 8
-_KEPT = {"id", "user", "organization", "fingerprint", "since", "seen"}
+_CREATED, CREATED_KEPT = "created", 8
 #: Endpoints that need no user.
 _OPEN = frozenset({"woo_console.sign_in", "woo_console.static", "woo_console.bootstrap"})
 #: How old a session must be before it is written again, seconds.
@@ -44,13 +43,14 @@ def register(blueprint: flask.Blueprint, settings: Settings, hook: Hook) -> None
     """Check the user and the CSRF token of each request to the blueprint."""
 
     def enter() -> Answer | None:
-        if flask.request.method not in ("GET", "HEAD", "OPTIONS"):
-            _check_token(settings)
-        if flask.request.endpoint in _OPEN:
-            return None
-        function = hook()
+        flask.g.pop("woo_visitor", None)
+        function = None if flask.request.endpoint in _OPEN else hook()
         if function is not None:
             flask.g.woo_visitor = _host_visitor(function())
+            _bind(flask.g.woo_visitor.caller)
+        if flask.request.method not in ("GET", "HEAD", "OPTIONS"):
+            _check_token()
+        if flask.request.endpoint in _OPEN or function is not None:
             return None
         known = _session_visitor(settings)
         if known is None:
@@ -84,54 +84,48 @@ def number(name: str) -> int | None:
 
 def token() -> str:
     """Return the value of the field ``woo_csrf_token`` of a form."""
-    return str(flask_wtf.csrf.generate_csrf(token_key=TOKEN))
+    return sessions.current().token()
 
 
 def remember(user: Caller) -> None:
     """Start a session for an authenticated user; remove what was in it before."""
-    forget()
-    regenerate = getattr(flask.current_app.session_interface, "regenerate", None)
-    if regenerate is not None:
-        # Flask-Session keeps sessions on the server, under an id that an attacker may have set.
-        regenerate(flask.session)
     runtime = current_runtime()
     with runtime.database.read() as session:
         known = accounts.person(session, user)
     now = runtime.clock().timestamp()
-    flask.session[SESSION] = {
-        "id": secrets.token_urlsafe(16),
-        "user": user.user_id,
-        "organization": user.organization_id,
-        "fingerprint": known.fingerprint,
-        "since": now,
-        "seen": now,
-    }
+    current = sessions.current()
+    current.clear()
+    current.set(
+        _USER,
+        {
+            "id": secrets.token_urlsafe(16),
+            "user": user.user_id,
+            "organization": user.organization_id,
+            "fingerprint": known.fingerprint,
+            "since": now,
+            "seen": now,
+        },
+    )
 
 
 def end() -> None:
     """End the session, also for copies of its cookie."""
-    kept = flask.session.get(SESSION)
-    if isinstance(kept, dict) and "id" in kept:
+    kept = sessions.current().get(_USER)
+    if kept is not None:
         with current_runtime().database.write() as session:
             accounts.end_session(session, caller(), kept["id"])
-    forget()
-
-
-def forget() -> None:
-    """Remove the session from the cookie."""
-    for key in (SESSION, TOKEN, CREATED):
-        flask.session.pop(key, None)
+    sessions.current().clear()
 
 
 def remember_created(form_id: str, instance_id: int) -> None:
     """Keep in the session which instance a form created, for its last few forms."""
-    kept = [*flask.session.get(CREATED, []), [form_id, instance_id]]
-    flask.session[CREATED] = kept[-CREATED_KEPT:]
+    kept = [*(sessions.current().get(_CREATED) or []), [form_id, instance_id]]
+    sessions.current().set(_CREATED, kept[-CREATED_KEPT:])
 
 
 def created_by(form_id: str) -> int | None:
     """Return the instance that a form created in this session."""
-    return dict(flask.session.get(CREATED, [])).get(form_id)
+    return dict(sessions.current().get(_CREATED) or []).get(form_id)
 
 
 def onward(target: str) -> str:
@@ -149,17 +143,23 @@ def _here() -> str:
     return path if len(path) < 1000 else flask.url_for("woo_console.home")
 
 
-def _check_token(settings: Settings) -> None:
-    given = flask.request.form.get(TOKEN) or flask.request.headers.get("X-Woo-Csrf-Token")
-    try:
-        flask_wtf.csrf.validate_csrf(
-            given, time_limit=settings.console_hours * 3600, token_key=TOKEN
-        )
-    except wtforms.validators.ValidationError as exc:
+def _check_token() -> None:
+    given = flask.request.form.get(TOKEN) or flask.request.headers.get("X-Woo-Csrf-Token", "")
+    expected = sessions.current().known_token()
+    if not expected or not same(given, expected):
         raise werkzeug.exceptions.BadRequest(
             "This form has expired, or was not sent by the console. Nothing was changed. "
             "Go back, reload the page and submit it again."
-        ) from exc
+        )
+
+
+def _bind(user: Caller) -> None:
+    """Start another session if the host's login names another user than before."""
+    named = [user.organization_id, user.user_id]
+    current = sessions.current()
+    if current.get(_HOST_USER) != named:
+        current.clear()
+        current.set(_HOST_USER, named)
 
 
 def _host_visitor(name: ConsoleUser | None) -> HttpVisitor:
@@ -174,15 +174,16 @@ def _host_visitor(name: ConsoleUser | None) -> HttpVisitor:
 
 def _session_visitor(settings: Settings) -> HttpVisitor | None:
     """Return the user of the session, or ``None`` if it has ended."""
-    kept = flask.session.get(SESSION)
-    if not isinstance(kept, dict) or kept.keys() != _KEPT:
+    current = sessions.current()
+    kept = current.get(_USER)
+    if kept is None:
         return None
     runtime = current_runtime()
     now = runtime.clock().timestamp()
     idle = dt.timedelta(minutes=settings.console_idle_minutes).total_seconds()
     whole = dt.timedelta(hours=settings.console_hours).total_seconds()
     if now - kept["seen"] > idle or now - kept["since"] > whole:
-        forget()
+        current.clear()
         return None
     user = Caller(organization_id=kept["organization"], user_id=kept["user"])
     try:
@@ -195,9 +196,9 @@ def _session_visitor(settings: Settings) -> HttpVisitor | None:
         or kept["id"] in known.ended_sessions
         or not same(known.fingerprint, kept["fingerprint"])
     ):
-        forget()
+        current.clear()
         return None
     # Pages that refresh themselves do not keep a session alive.
     if now - kept["seen"] > _WRITE_AFTER and "live" not in flask.request.args:
-        flask.session[SESSION] = {**kept, "seen": now}
+        current.set(_USER, {**kept, "seen": now})
     return known

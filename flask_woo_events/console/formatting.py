@@ -16,12 +16,14 @@ from ..errors import InputError
 from ..runtime import current_runtime
 from ..values.dates import parse_iso
 from ..values.wording import counted
-from . import access, svg
+from . import access, session, svg
 
 #: Characters shown of one value; the JSON has all of it.
 VALUE_SHOWN = 300
 #: Characters shown of an object, and of one text in it; the download has all of it.
 BODY_SHOWN, TEXT_SHOWN = 200_000, 2_000
+#: Key of the session for the message on the next page, and how many of its characters are kept.
+_FLASH, FLASH_KEPT = "flash", 300
 #: Characters that change the direction of the text after them, replaced by their escapes.
 _BIDIRECTIONAL = {
     code: f"\\u{code:04x}"
@@ -65,12 +67,12 @@ def date(text: str) -> dt.datetime | None:
 
 def flash(text: str) -> None:
     """Show a message on the next page."""
-    flask.session["woo_console_flash"] = text[:500]
+    session.current().set(_FLASH, text[:FLASH_KEPT])
 
 
 def flashed() -> str:
     """Return the message of the previous page, once."""
-    return str(flask.session.pop("woo_console_flash", ""))
+    return str(session.current().pop(_FLASH) or "")
 
 
 def when(date: dt.datetime | None, empty: str = "never") -> markupsafe.Markup:

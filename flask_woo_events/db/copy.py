@@ -10,18 +10,23 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..errors import ConfigurationError
-from . import epochs, sequences, upgrade
+from . import epochs, limits, presence, sequences, upgrade
 from .database import Database, may_refuse_value, refuses_value
-from .models import Base
+from .models import Base, WorkerProcess
 
 #: Rows per read and write; a row may hold megabytes.
 BATCH = 200
 #: Time within which other processes must end their transactions, seconds.
 LOCKED_WITHIN = 10
 _STILL_WRITING = (
-    "A worker uses this database. Stop flask woo poll, flask woo deliver and the web server, "
-    "wait some seconds, and copy again."
+    "A worker uses this database{who}. Stop flask woo poll, flask woo deliver and the web server, "
+    "wait some seconds, and copy again. A worker that was killed counts for 20 seconds."
 )
+_OTHER_WORKER = (
+    "A worker uses the database of --to{who}. Stop it, wait some seconds, and copy again."
+)
+#: Each side waits for the other, for as long as it takes.
+_OPTIONS = {limits.WRITING: True, limits.UNLIMITED: True}
 #: Called after each table with its name and the number of copied rows.
 Progress = cabc.Callable[[str, int], None]
 
@@ -50,8 +55,8 @@ def copy(
     try:
         upgrade.upgrade(target.engine)
         _refuse_filled(target)
-        with _locked(source) as reading, target.begin() as writing:
-            _refuse_running(reading, now)
+        with _locked(source) as reading, _opened(target) as writing:
+            _refuse_running(reading, now, _STILL_WRITING)
             _continue_ids(reading, writing)
             copied = {one.name: _copy(reading, writing, one, progress) for one in _tables()}
             # The old database is given up, so no new epoch begins.
@@ -71,12 +76,19 @@ def copy(
 def _locked(source: Database) -> cabc.Iterator[sa.Connection]:
     """Open a connection that reads while writes of all others wait until it is closed."""
     # A SQLite file is locked when the transaction begins.
-    with source.engine.connect().execution_options(woo_writing=True) as connection:
+    with source.engine.connect().execution_options(**_OPTIONS) as connection:
         try:
             connection.begin()
-            _lock_tables(connection, [one.name for one in _tables()])
+            _lock_tables(connection, [one.name for one in Base.metadata.sorted_tables])
         except sa.exc.OperationalError as exc:
-            raise ConfigurationError(f"{_STILL_WRITING} ({exc.orig})") from exc
+            raise ConfigurationError(f"{_STILL_WRITING.format(who='')} ({exc.orig})") from exc
+        yield connection
+
+
+@contextlib.contextmanager
+def _opened(target: Database) -> cabc.Iterator[sa.Connection]:
+    """Open a transaction that may wait for the source at each of its batches."""
+    with target.engine.connect().execution_options(**_OPTIONS) as connection, connection.begin():
         yield connection
 
 
@@ -101,17 +113,21 @@ def _lock_tables(connection: sa.Connection, names: cabc.Sequence[str]) -> None:
 
 
 def _tables() -> list[sa.Table]:
-    """Return the tables in an order in which referenced rows come first."""
-    return Base.metadata.sorted_tables
+    """Return the tables to copy in an order in which referenced rows come first."""
+    running = WorkerProcess.__table__
+    return [one for one in Base.metadata.sorted_tables if one is not running]
 
 
-def _refuse_running(reading: sa.Connection, now: dt.datetime) -> None:
-    if upgrade.leased_until(reading, now) is not None:
-        raise ConfigurationError(_STILL_WRITING)
+def _refuse_running(reading: sa.Connection, now: dt.datetime, message: str) -> None:
+    workers = presence.present(reading, now)
+    if workers or upgrade.leased_until(reading, now) is not None:
+        who = f": {', '.join(workers)}" if workers else ""
+        raise ConfigurationError(message.format(who=who))
 
 
 def _refuse_filled(target: Database) -> None:
     with target.engine.connect() as reading:
+        _refuse_running(reading, target.clock(), _OTHER_WORKER)
         filled = [one.name for one in _tables() if reading.execute(sa.select(one).limit(1)).first()]
     if filled:
         raise ConfigurationError(

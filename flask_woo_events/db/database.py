@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..errors import SchemaError
+from . import limits
 from .clock import DatabaseClock
 from .engines import Connections
 from .redaction import redact
@@ -28,6 +29,8 @@ _NO_TABLE = ("no such table", "no such column", "has no column named")
 _NO_TABLE_CODES = ("42P01", "42703", 1146, 1054)
 #: Two transactions waited for each other, and this one was rolled back.
 _DEADLOCK_CODES = ("40P01", 1213)
+#: Another transaction kept a lock for longer than this one may wait.
+_LOCKED_CODES = ("55P03", 1205)
 #: A value that the database cannot hold, which drivers report like an outage: a row that is too
 #: large for PostgreSQL; for MariaDB, a statement, a text or a number.
 _DATA_CODES = ("54000", 1118, 1153, 1264, 1300, 1301, 1366, 1406, 3988)
@@ -61,6 +64,11 @@ def is_away(exc: BaseException) -> bool:
 def is_deadlock(exc: BaseException) -> bool:
     """Return whether the database ended a transaction that can be tried again immediately."""
     return isinstance(exc, sa.exc.DBAPIError) and not _codes(exc).isdisjoint(_DEADLOCK_CODES)
+
+
+def is_locked(exc: BaseException) -> bool:
+    """Return whether a statement waited too long for a lock of another transaction."""
+    return isinstance(exc, sa.exc.DBAPIError) and not _codes(exc).isdisjoint(_LOCKED_CODES)
 
 
 def refuses_value(exc: BaseException) -> bool:
@@ -124,7 +132,7 @@ class Database:
         self._connections = Connections(engine)
         self._owned = self._connections.are_own
         ours = self._connections.engine
-        self._writing = ours.execution_options(woo_writing=True) if self._owned else ours
+        self._writing = ours.execution_options(**{limits.WRITING: True})
         self._read = orm.sessionmaker(ours, expire_on_commit=False)
         self._write = orm.sessionmaker(self._writing, expire_on_commit=False)
         #: The last claim of deliveries found the database unreachable.
@@ -143,7 +151,7 @@ class Database:
     @contextlib.contextmanager
     def read(self) -> cabc.Iterator[orm.Session]:
         """Open a session that is rolled back at its end."""
-        with self._explained(), self._read() as session:
+        with self._explained(), self._open(self._read) as session:
             self.clock.follow(session.connection)
             yield session
 
@@ -153,9 +161,7 @@ class Database:
 
         It holds SQLite's write lock from the start, so that the block reads the clock after it.
         """
-        with self._explained(), self._write() as session:
-            if self._owned:
-                session.connection()
+        with self._explained(), self._open(self._write) as session:
             self.clock.follow(session.connection)
             yield session
             session.commit()
@@ -180,9 +186,10 @@ class Database:
     @contextlib.contextmanager
     def begin(self) -> cabc.Iterator[sa.Connection]:
         """Open a transaction without a session, for frequent writes."""
-        with self._explained(), self._writing.begin() as connection:
-            self.clock.follow(lambda: connection)
-            yield connection
+        with self._explained(), self._open(self._write) as session:
+            self.clock.follow(session.connection)
+            yield session.connection()
+            session.commit()
 
     def again(self, do: cabc.Callable[[], T]) -> T:
         """Run a transaction, and repeat it once if its connection was lost.
@@ -218,6 +225,27 @@ class Database:
         """Close our own connections."""
         if self._owned:
             self.engine.dispose()
+
+    def _open(self, make: orm.sessionmaker[orm.Session]) -> orm.Session:
+        """Return a session whose transaction has begun.
+
+        A connection of the pool that was lost since its last use, as when the database was
+        restarted, is replaced: nothing was done with it yet.
+        """
+        for last in (False, True):
+            session = make()
+            try:
+                session.connection()
+                return session
+            except sa.exc.DBAPIError as exc:
+                session.close()
+                # Without a statement, it is a new connection that could not be opened.
+                if last or not exc.connection_invalidated or exc.statement is None:
+                    raise
+            except BaseException:
+                session.close()
+                raise
+        raise AssertionError
 
     @contextlib.contextmanager
     def _explained(self) -> cabc.Iterator[None]:

@@ -12,6 +12,7 @@ import weakref
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from . import limits
 from .base import ENCODING
 from .redaction import redact
 
@@ -90,8 +91,11 @@ def _adapted(engine: sa.Engine) -> sa.Engine:
     """Return an engine on the application's connections, with settings of our own."""
     # A read behind a lock must see what the lock was waited for.
     level = "SERIALIZABLE" if engine.dialect.name == "sqlite" else "READ COMMITTED"
-    ours = engine.execution_options(isolation_level=level, schema_translate_map={})
+    ours = engine.execution_options(schema_translate_map={})
     ours.hide_parameters = True
+    # Before the isolation level, which is set on each connection: lost ones are replaced first.
+    limits.apply(engine, ours)
+    ours.update_execution_options(isolation_level=level)
     event.listen(ours, "engine_connect", _set_up)
     return ours
 
@@ -142,7 +146,7 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
-        writing = connection.get_execution_options().get("woo_writing", False)
+        writing = connection.get_execution_options().get(limits.WRITING, False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     return engine

@@ -14,12 +14,16 @@ import sqlalchemy as sa
 from sqlalchemy import event, orm
 
 from ..errors import LeaseLostError
-from .database import Database
+from . import limits
+from .database import Database, is_locked
 from .models import Instance
 
 _log = logging.getLogger(__name__)
 #: Pause after a renewal that the database refused, seconds.
 RETRY_AFTER = 1.0
+#: How long a renewal waits for a row that another transaction has locked, seconds. The others of
+#: the process must not wait with it, and a batch that locks the row renews the lease itself.
+LOCKED_WITHIN = 1
 
 
 #: Returns the end of a lease that is claimed or renewed now; called once its row is locked.
@@ -345,10 +349,13 @@ class LeaseRenewer:
         """Renew a lease; return false if that must be tried again soon."""
         try:
             with self._database.write() as session:
+                limits.wait_at_most(session.connection(), LOCKED_WITHIN)
                 lease.renew(session, self.until)
         except LeaseLostError:
             pass  # The holder gets the error when it next writes.
-        except Exception:
+        except Exception as exc:
+            if is_locked(exc):
+                return False
             # Any error: without this thread, all leases of the process would end.
             extra = {"action": "renew", **lease.extra}
             _log.warning("a lease could not be renewed", exc_info=True, extra=extra)

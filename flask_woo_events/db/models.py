@@ -466,6 +466,15 @@ class Attempt(Base):
     answer: orm.Mapped[str] = orm.mapped_column(OthersText)
 
 
+class WorkerProcess(Base):
+    """One process that polls or delivers, as long as it runs; see ``db/presence.py``."""
+
+    __tablename__ = "woo_worker"
+    #: Its machine and process id, and a random part.
+    name: orm.Mapped[str] = orm.mapped_column(sa.String(190), primary_key=True)
+    seen_at: orm.Mapped[dt.datetime] = orm.mapped_column(index=True)
+
+
 for _table in Base.metadata.sorted_tables:
     if _table.autoincrement_column is not None:
         # Otherwise SQLite would assign the id of the last row again once it is deleted.

@@ -11,6 +11,7 @@ import typing as t
 import sqlalchemy as sa
 
 from ..errors import SchemaError
+from . import limits, presence
 from .base import UtcDateTime
 from .clock import DatabaseClock
 from .engines import is_in_memory
@@ -27,6 +28,23 @@ _FIRST_TABLE = "woo_organization"
 #: that may be left out: workers of the release before it would fail.
 MIGRATIONS = pathlib.Path(__file__).parent / "migrations"
 
+_OPTIONS = {limits.WRITING: True, limits.UNLIMITED: True}
+#: Statements that get the lock of upgrades: at once or not at all, and after any time.
+_LOCKS = {
+    "postgresql": (
+        "SELECT pg_try_advisory_xact_lock(7307468131470044)",
+        "SELECT pg_advisory_xact_lock(7307468131470044)",
+    ),
+    **dict.fromkeys(
+        ("mysql", "mariadb"),
+        (
+            "SELECT GET_LOCK(CONCAT('woo_upgrade_', MD5(DATABASE())), 0)",
+            "SELECT GET_LOCK(CONCAT('woo_upgrade_', MD5(DATABASE())), 1000000)",
+        ),
+    ),
+}
+_UNLOCK = "DO RELEASE_LOCK(CONCAT('woo_upgrade_', MD5(DATABASE())))"
+
 # Without the models, which may have columns that these tables do not have yet.
 _LEASES = tuple(
     sa.table(name, sa.column("lease_until", UtcDateTime()))
@@ -34,22 +52,63 @@ _LEASES = tuple(
 )
 
 
-def upgrade(engine: sa.Engine) -> None:
-    """Create our tables, or upgrade them to this release.
+def upgrade(engine: sa.Engine, waiting: cabc.Callable[[], None] = lambda: None) -> None:
+    """Create our tables, or upgrade them to this release, while no other process does.
 
+    :param waiting: called if another process holds the lock, before it is waited for.
     :raises SchemaError: a newer release made the tables, their version is not known, the new
         database cannot hold every text, or a migration rebuilds tables while a worker holds a
         lease.
     """
     import alembic.command  # not at the top: the import takes 0.3 s
 
-    # SQLite gets its write lock before the version is read: a worker may run.
-    with engine.connect().execution_options(woo_writing=True) as connection:
-        with _without_foreign_keys(connection), connection.begin():
+    with engine.connect().execution_options(**_OPTIONS) as connection:
+        with _without_foreign_keys(connection), _alone(connection, waiting):
             config = _config(connection)
             _refuse_encoding(config, connection)
             _refuse_rebuilding(config, connection)
             alembic.command.upgrade(config, "head")
+
+
+@contextlib.contextmanager
+def _alone(connection: sa.Connection, waiting: cabc.Callable[[], None]) -> cabc.Iterator[None]:
+    """Begin a transaction, and hold the lock of upgrades until it ends."""
+    kind = connection.dialect.name
+    if kind == "sqlite":
+        with _begin_sqlite(connection, waiting):
+            yield
+        return
+    with connection.begin():
+        # PostgreSQL's lock ends with the transaction, which PgBouncer leaves on one session.
+        # MariaDB commits with each table, so that its lock belongs to the connection.
+        first, then = _LOCKS[kind]
+        if not connection.scalar(sa.text(first)):
+            waiting()
+            connection.execute(sa.text(then))
+        try:
+            yield
+        finally:
+            if kind != "postgresql" and not connection.invalidated:
+                connection.execute(sa.text(_UNLOCK))
+
+
+def _begin_sqlite(
+    connection: sa.Connection, waiting: cabc.Callable[[], None]
+) -> sa.RootTransaction:
+    """Begin a transaction with SQLite's write lock: the version is read after it."""
+    cursor = connection.connection.cursor()
+    (patience,) = cursor.execute("PRAGMA busy_timeout").fetchone()
+    cursor.execute("PRAGMA busy_timeout = 0")
+    try:
+        return connection.begin()
+    except sa.exc.OperationalError as exc:
+        if "locked" not in str(exc.orig):
+            raise
+        waiting()
+    finally:
+        cursor.execute(f"PRAGMA busy_timeout = {patience}")
+        cursor.close()
+    return connection.begin()
 
 
 @contextlib.contextmanager
@@ -117,12 +176,18 @@ def _refuse_rebuilding(config: alembic.config.Config, connection: sa.Connection)
     if not rebuilding:
         return
     now = DatabaseClock(connection.dialect.name, lambda: contextlib.nullcontext(connection))()
-    until = leased_until(connection, now)
+    until, workers = leased_until(connection, now), presence.present(connection, now)
     if until is not None:
         raise SchemaError(
             f"Migration {rebuilding[0]} rebuilds tables, and a worker holds a lease until "
             f"{until:%Y-%m-%d %H:%M:%S} UTC. Stop the workers, then run flask woo db upgrade "
             "again. The lease of a worker that was killed ends by itself at that time."
+        )
+    if workers:
+        raise SchemaError(
+            f"Migration {rebuilding[0]} rebuilds tables, and a worker runs: {', '.join(workers)}. "
+            "Stop the workers, then run flask woo db upgrade again. A worker that was killed "
+            f"counts for {presence.ENDED_AFTER:.0f} seconds."
         )
 
 

@@ -30,7 +30,7 @@ from ..woocommerce.unreadable import Unreadable
 from . import refusals
 from .belief import REVERSED_WITHIN
 from .cursor import Cursor, Stream, save_cursor
-from .ledger import record
+from .ledger import record, screening
 from .ledger.identity import Evidence
 from .ledger.lookup import LedgerView
 from .ledger.observation import AGAIN_AFTER, ObservationBatch
@@ -307,10 +307,10 @@ class PollRecorder:
         self.observed += len(observed.observations)
         if not observed.observations:
             return None
-        screened = record.screen_overlapping(observed, self._ledger.revision)
+        screened = screening.screen_overlapping(observed, self._ledger.revision)
         if screened is None:
             with self._database.read() as session:
-                screened = record.screen(session, self.stream, observed, self._store.state)
+                screened = screening.screen(session, self.stream, observed, self._store.state)
         self._ledger.revision = screened.revision
         self.matched += screened.matched
         unrecorded = screened.unrecorded

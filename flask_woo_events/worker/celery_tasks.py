@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import contextlib
 import logging
+import math
 import os
 import threading
 import time
@@ -16,10 +17,12 @@ import typing as t
 import weakref
 
 import flask
+import sqlalchemy as sa
 
 from ..db.database import Work
+from ..db.presence import RENEW_EVERY, Presence
 from ..delivery.dispatcher import Dispatch
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, SchemaError
 from ..instances import circuit, webhooks
 from ..runtime import EXTENSION, Runtime
 from ..sync.instance_poll import InstancePoll, due_instances
@@ -173,6 +176,17 @@ class _Shared:
         self.renewer = lease_renewer(runtime).__enter__()
         self.processor = HintProcessor(runtime, self.renewer)
         self.watch = Watch(runtime)
+        self._presence = Presence(runtime.database, runtime.clock)
+        self._noted = -math.inf
+
+    def note(self) -> None:
+        """Note from time to time that this process runs."""
+        if time.monotonic() - self._noted < RENEW_EVERY:
+            return
+        self._noted = time.monotonic()
+        # The task itself meets the same error, and decides what to do then.
+        with contextlib.suppress(sa.exc.SQLAlchemyError, SchemaError):
+            self._presence.renew()
 
 
 _shared_of: weakref.WeakKeyDictionary[flask.Flask, _Shared] = weakref.WeakKeyDictionary()
@@ -189,6 +203,7 @@ def _shared(task: celery.Task[t.Any, t.Any]) -> cabc.Iterator[_Shared]:
         shared = _shared_of.get(app)
         if shared is None or shared.pid != os.getpid():
             shared = _shared_of[app] = _Shared(_runtime_of(app))
+    shared.note()
     with app.app_context():
         yield shared
 

@@ -9,6 +9,7 @@ import dataclasses
 import datetime as dt
 import functools
 import logging
+import os
 import signal
 import threading
 import types
@@ -18,6 +19,7 @@ import sqlalchemy as sa
 
 from ..db.database import Work, is_away
 from ..db.leases import LeaseRenewer
+from ..db.presence import RENEW_EVERY, Presence
 from ..delivery.dispatcher import Dispatch, DispatchReport
 from ..errors import WooEventsError
 from ..instances import circuit, webhooks
@@ -80,6 +82,11 @@ class Worker:
     def stopped(self) -> bool:
         """``stop()`` was called."""
         return self._stop.is_set()
+
+    @property
+    def stop_seconds(self) -> float:
+        """How long running requests may take after ``stop()``, seconds."""
+        return self._runtime.settings.stop_seconds
 
     def poll_once(
         self, instance_ids: cabc.Sequence[int], *, only: str | None = None
@@ -147,6 +154,7 @@ class Worker:
         """
         loops = [self._poll_loop, self._process_loop, self._watch_loop] * self._poll
         loops += [self._deliver_loop, self._purge_loop] * self._deliver
+        loops.append(self._presence_loop)
         threads = [
             threading.Thread(target=self._run, args=(loop,), name=f"woo{loop.__name__}")
             for loop in loops
@@ -285,6 +293,12 @@ class Worker:
         watch = Watch(self._runtime)
         self._loop("watch", "checking whether stores reach the intake", watch.check, WATCH_EVERY)
 
+    def _presence_loop(self) -> None:
+        presence = Presence(self._runtime.database, self._runtime.clock)
+        what = "noting that the worker runs"
+        self._loop("presence", what, presence.renew, RENEW_EVERY)
+        self._guarded("presence", what, presence.end)
+
     def _deliver_loop(self) -> None:
         with lease_renewer(self._runtime) as renewer:
 
@@ -325,17 +339,38 @@ def lease_renewer(runtime: Runtime) -> LeaseRenewer:
 
 @contextlib.contextmanager
 def stopping_on_signals(worker: Worker) -> cabc.Iterator[None]:
-    """Stop a worker on SIGINT and SIGTERM while the block runs; a second signal kills it."""
+    """Stop a worker on SIGINT and SIGTERM while the block runs; a second signal kills it.
+
+    A request that is not answered within ``WOO_EVENTS_STOP_SECONDS`` is abandoned with the process,
+    as if it were killed: its lease ends by itself.
+    """
     before: dict[int, t.Any] = {}
+    asked, ended = threading.Event(), threading.Event()
 
     def stop(number: int, frame: types.FrameType | None) -> None:
         worker.stop()
+        asked.set()
         signal.signal(number, before[number])
 
+    def abandon() -> None:
+        asked.wait()
+        if not ended.wait(worker.stop_seconds):
+            extra = {"action": "stop", "seconds": worker.stop_seconds}
+            _log.warning(
+                "some requests were not answered within %.0f s; they are abandoned, and repeated "
+                "by the next worker", worker.stop_seconds, extra=extra,
+            )  # fmt: skip
+            logging.shutdown()
+            # The threads that wait would keep the process.
+            os._exit(0)
+
+    threading.Thread(target=abandon, name="woo-stop", daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM):
         before[number] = signal.signal(number, stop)
     try:
         yield
     finally:
+        ended.set()
+        asked.set()
         for each, handler in before.items():
             signal.signal(each, handler)

@@ -27,7 +27,6 @@ def app(tmp_path: pathlib.Path, tables: pathlib.Path) -> cabc.Iterator[flask_woo
     shutil.copy(tables, tmp_path / "host.sqlite3")
     app = make_app(
         tmp_path,
-        SECRET_KEY="of the host",
         WOO_EVENTS_CONSOLE=True,
         WOO_EVENTS_ALLOW_PRIVATE_CALLBACKS=True,
     )

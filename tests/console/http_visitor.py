@@ -62,6 +62,12 @@ class HttpVisitor:
             page = self.client.get("/woo/sign-in")
         return csrf_token(page.text)
 
+    def cookie(self) -> str:
+        """Return the value of the console's cookie."""
+        cookie = self.client.get_cookie("woo_console", path="/woo")
+        assert cookie is not None
+        return cookie.value
+
     def sign_in(self, onward: str = "") -> Response:
         """Sign in with the secrets."""
         form = {

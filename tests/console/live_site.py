@@ -37,7 +37,7 @@ class LiveSite(ExampleSite):
         receiver: CallbackReceiver,
         callback_url: str,
     ) -> None:
-        super().__init__(folder, FLASK_SECRET_KEY="of the tests", FLASK_WOO_EVENTS_CONSOLE="true")
+        super().__init__(folder, FLASK_WOO_EVENTS_CONSOLE="true")
         self.store, self.store_url = store, store_url
         self.receiver, self.callback_url = receiver, callback_url
         self.console = f"{self.url}/woo"

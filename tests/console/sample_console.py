@@ -59,7 +59,6 @@ class SampleConsole:
     def __init__(self, folder: pathlib.Path) -> None:
         self.app = make_app(
             folder,
-            SECRET_KEY="of the sample console",
             WOO_EVENTS_CONSOLE=True,
             WOO_EVENTS_PUBLIC_URL=PUBLIC,
         )

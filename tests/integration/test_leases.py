@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event, orm
 
+from flask_woo_events.db import limits
 from flask_woo_events.db.database import Database
 from flask_woo_events.db.leases import (
     GuardLease,
@@ -324,6 +325,33 @@ def test_the_renewer_survives_every_error(sqlite_env: Env) -> None:
         for one in leases:
             renewer.add(t.cast(Lease, one))
         wait_until(lambda: all(one.renewals for one in leases))
+
+
+class _CountedLease:
+    """A lease that can always be renewed."""
+
+    extra: t.ClassVar[dict[str, object]] = {}
+    renewals = 0
+
+    def renew(self, session: orm.Session, until: t.Any) -> None:
+        self.renewals += 1
+
+
+@pytest.mark.parametrize("any_url", BACKENDS[1:], indirect=True)
+def test_a_locked_row_does_not_stop_the_other_renewals(
+    env: Env, any_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A suspended process may hold the lock for longer than leases last."""
+    monkeypatch.setattr(limits, "LOCK_SECONDS", 3600)
+    locked, other = env.claim_instance(), _CountedLease()
+    engine = sa.create_engine(any_url)
+    length = dt.timedelta(seconds=0.3)
+    with engine.begin() as connection:
+        connection.execute(sa.update(Instance).values(name="of a suspended process"))
+        with LeaseRenewer(env.database, env.runtime.clock, length) as renewer:
+            with renewer.hold(locked), renewer.hold(other):
+                wait_until(lambda: other.renewals >= 3)
+    engine.dispose()
 
 
 @pytest.mark.parametrize("any_url", BACKENDS[1:], indirect=True)  # SQLite has one lock.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import datetime as dt
+import os
 import pathlib
+import threading
 
 import alembic.command
 import pytest
@@ -13,13 +15,21 @@ import sqlalchemy as sa
 from flask_woo_events.db import copy, upgrade
 from flask_woo_events.db.clock import utc_now
 from flask_woo_events.db.database import Database
-from flask_woo_events.db.models import Base, Instance, Organization, StoredEvent
+from flask_woo_events.db.models import (
+    Base,
+    Instance,
+    Organization,
+    StoredEvent,
+    WorkerProcess,
+)
+from flask_woo_events.db.presence import Presence, present
 from flask_woo_events.errors import ConfigurationError
 from flask_woo_events.worker.worker import Worker
 from tests.conftest import BACKENDS
 from tests.integration.host_app import dispose, make_app, runtime_of
 from tests.integration.ledger_env import build
 from tests.integration.store_to_callback import StoreToCallback
+from tests.waiting import wait_until
 
 
 def _copy(env: StoreToCallback, url: str) -> str:
@@ -106,6 +116,60 @@ def test_a_running_worker_is_noticed(env: StoreToCallback, tmp_path: pathlib.Pat
     said = _copy(env, f"sqlite:///{tmp_path}/moved.sqlite3")
     assert said.startswith("1: ")
     assert "Stop flask woo poll" in said
+
+
+def test_an_idle_worker_is_noticed(env: StoreToCallback, tmp_path: pathlib.Path) -> None:
+    """A worker without anything to do holds no lease, and would go on with the old database."""
+    runtime = runtime_of(env.app)
+    worker = Worker(runtime, poll=False)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    url = f"sqlite:///{tmp_path}/moved.sqlite3"
+    try:
+        wait_until(lambda: bool(_present(runtime.database, utc_now())))
+        said = _copy(env, url)
+    finally:
+        worker.stop()
+        thread.join()
+    assert said.startswith("1: ")
+    assert f"A worker uses this database: process {os.getpid()} on " in said
+    assert _copy(env, url).startswith("0: ")
+
+
+def test_a_killed_worker_counts_for_seconds(any_database: Database) -> None:
+    """What it noted last is too old then, and the next worker removes it."""
+    now = utc_now()
+    Presence(any_database, lambda: now).renew()
+    for seconds, alive in ((0, True), (20, True), (21, False), (-3600, False)):
+        then = now + dt.timedelta(seconds=seconds)
+        assert bool(_present(any_database, then)) is alive, seconds
+    later = Presence(any_database, lambda: now + dt.timedelta(minutes=1))
+    for _ in range(2):
+        later.renew()
+    with any_database.read() as session:
+        assert len(session.scalars(sa.select(WorkerProcess.name)).all()) == 1
+    later.end()
+    assert not _present(any_database, now + dt.timedelta(minutes=1))
+
+
+def test_a_worker_at_the_target_is_noticed(env: StoreToCallback, any_url: str) -> None:
+    """It would poll the copied stores while they are still being copied."""
+    url = any_url.replace("woo.sqlite3", "moved.sqlite3")
+    engine = sa.create_engine(url)
+    target = Database(engine)
+    upgrade.upgrade(target.engine)
+    presence = Presence(target, target.clock)
+    presence.renew()
+    assert "A worker uses the database of --to: process" in _copy(env, url)
+    presence.end()
+    assert _copy(env, url).startswith("0: ")
+    target.dispose()
+    engine.dispose()
+
+
+def _present(database: Database, now: dt.datetime) -> list[str]:
+    with database.engine.connect() as connection:
+        return present(connection, now)
 
 
 #: A statement after which a write that has to wait fails, at once or after one second.

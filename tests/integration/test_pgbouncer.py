@@ -55,3 +55,15 @@ def test_a_history_arrives_complete(pooled: CrashableDatabase) -> None:
         if value % 5 == 0:
             assert not [one.error for one in env.poll() if one.error]
     env.converge(12)
+
+
+def test_limits_stay_in_our_transactions(pooled: CrashableDatabase, pooled_url: str) -> None:
+    """The sessions of the server, which other clients get next, keep their settings."""
+    shown = sa.text("SHOW idle_in_transaction_session_timeout")
+    for _ in range(4):
+        with pooled.write() as session:
+            assert session.scalar(shown) == "10s"
+    engine = sa.create_engine(pooled_url, poolclass=sa.pool.NullPool)
+    for _ in range(4):
+        with engine.connect() as connection:
+            assert connection.scalar(shown) == "0"

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from flask_woo_events.db import upgrade
 from flask_woo_events.db.clock import utc_now
+from flask_woo_events.db.presence import Presence
 from flask_woo_events.errors import SchemaError
 from flask_woo_events.worker.worker import Worker
 from tests.integration import tables
@@ -97,6 +98,21 @@ def test_rebuilding_waits_for_workers(
     columns = {one["name"] for one in sa.inspect(engine).get_columns("woo_event")}
     assert {"type", "added"} <= columns
     assert tables.keys(engine)["woo_event"] == installation.before["woo_event"]
+
+
+def test_rebuilding_waits_for_idle_workers(
+    installation: FrozenInstallation, add_migration: AddMigration
+) -> None:
+    """Also for a worker that holds no lease, since nothing is due."""
+    revision = add_migration(REBUILD, rebuilds=True)
+    _lease_one_row(installation, "woo_instance", -1)
+    database = installation.runtime.database
+    presence = Presence(database, database.clock)
+    presence.renew()
+    refused = installation.woo("db", "upgrade", code=1)
+    assert refused.startswith(f"Error: Migration {revision} rebuilds tables, and a worker runs: ")
+    presence.end()
+    installation.woo("db", "upgrade")
 
 
 def test_running_worker_goes_on_after_an_expansion(

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from flask_woo_events.db.database import Database
 from flask_woo_events.db.models import Instance, Object, Source, StoredEvent
-from flask_woo_events.sync.ledger import digest, lookup, record
+from flask_woo_events.sync.ledger import digest, lookup
 from flask_woo_events.sync.ledger.digest import DigestFunction
 from flask_woo_events.sync.ledger.observation import Observation, ObservationBatch
 from flask_woo_events.sync.ledger.representation import StoreState
@@ -316,7 +316,7 @@ def test_unknown_version_changes_no_row(ledger_env: LedgerEnv) -> None:
     )
     with ledger_env.database.read() as session:
         for store, held in ((StoreState(), True), (OLD, True), (NEW, False)):
-            screened = record.screen(session, ledger_env.stream, observed, store)
+            screened = screening.screen(session, ledger_env.stream, observed, store)
             assert (screened.unrecorded is None) is held
     unknown.see({"id": 2, "name": "Mug", "brands": []}, seconds=60)
     assert _events(ledger_env)[2:] == [("2", "UPDATED", ["brands"])]

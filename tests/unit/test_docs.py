@@ -333,6 +333,27 @@ def test_pages_name_modules_that_exist() -> None:
     assert not missing
 
 
+def test_every_threat_has_tests_that_exist() -> None:
+    """Each row of the tables of threats names tests, and all files of security tests are named."""
+    threats = _text("security.md").partition("## Threats\n")[2].partition("\n## ")[0]
+    rows = [line for line in threats.splitlines() if line.startswith("| ")]
+    rows = [row for row in rows if not row.startswith(("| Threat |", "| :---"))]
+    assert len(rows) >= 50
+    named = set()
+    for row in rows:
+        _, threat, mitigation, tests, _ = row.split("|")
+        found = re.findall(r"`([\w/]+\.py)::(\w+)`", tests)
+        assert threat.strip() and mitigation.strip() and found, row
+        assert len(found) == tests.count("`") / 2, row
+        for file, name in found:
+            named.add(file)
+            tree = ast.parse(ROOT.joinpath("tests", file).read_text(encoding="utf-8"))
+            functions = [one.name for one in tree.body if isinstance(one, ast.FunctionDef)]
+            assert name in functions, f"{file} has no {name}"
+    files = {f"security/{one.name}" for one in ROOT.glob("tests/security/test_*.py")}
+    assert files <= named
+
+
 @pytest.mark.parametrize("page", CODE_PAGES, ids=_name)
 def test_pages_name_definitions_that_exist(page: pathlib.Path) -> None:
     """A function, class or constant that a page names with its file is defined there."""

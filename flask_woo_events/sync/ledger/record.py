@@ -21,7 +21,7 @@ from . import identity, lookup, representation
 from .digest import NOTHING, Content, changed_fields, content_of
 from .lookup import Known
 from .observation import Observation, ObservationBatch
-from .representation import StoreState
+from .screening import is_backfilled
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,95 +42,6 @@ class Recorded:
     fields: cabc.Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     #: The ledger's revision afterwards.
     revision: int = 0
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Screened:
-    """The result of comparing observations with the ledger without a lock."""
-
-    #: What must pass ``record()``; ``None`` when the ledger holds all of it.
-    unrecorded: ObservationBatch | None
-    #: The ledger's revision now.
-    revision: int
-    #: What of the store would explain how some of them differ.
-    suspects: representation.Suspects
-    #: What the objects say about their store; complete only if something is unrecorded.
-    evidence: identity.Evidence
-    #: Number of live objects of the ledger that are as they are known.
-    matched: int = 0
-
-
-def screen(
-    session: orm.Session, stream: Stream, observed: ObservationBatch, store: StoreState
-) -> Screened:
-    """Leave out what the ledger already holds, without locking anything.
-
-    :param store: the store's state as last seen.
-    """
-    numbers = [seen.object_id for seen in observed.observations]
-    before = lookup.known(session, stream.poller_id, numbers)
-    revision = lookup.revision(session, stream.poller_id)
-    live = {object_id for object_id, known in before.items() if known.live}
-    observations = [seen for seen in observed.observations if seen.placed or seen.object_id in live]
-    unrecorded = [
-        seen
-        for seen in observations
-        if not _holds(before.get(seen.object_id), seen, store, stream.ignored)
-        or _is_backfilled(stream, before.get(seen.object_id), seen)
-    ]
-    return Screened(
-        dataclasses.replace(observed, observations=unrecorded) if unrecorded else None,
-        revision,
-        representation.suspects(before, unrecorded),
-        identity.gather(before, observations) if unrecorded else identity.Evidence(),
-        len(live - {seen.object_id for seen in unrecorded}),
-    )
-
-
-def screen_overlapping(observed: ObservationBatch, revision: int) -> Screened | None:
-    """Leave out drafts of a baseline's page whose first row the page before has shown, too.
-
-    The ledger need not be asked: nothing is known of the page's other rows.
-
-    :param revision: the ledger's revision when the page before was recorded.
-    """
-    if observed.overlap is None:
-        return None
-    placed = [seen for seen in observed.observations if seen.placed]
-    return Screened(
-        dataclasses.replace(observed, observations=placed) if placed else None,
-        revision,
-        representation.Suspects(),
-        identity.compare_readings(*observed.overlap),
-    )
-
-
-def _is_backfilled(stream: Stream, before: Known | None, seen: Observation) -> bool:
-    """Return whether a backfill emits a known object now, even if it is as before."""
-    mark = stream.comparison.backfill if stream.comparison is not None else None
-    if mark is None or before is None or before.revision > mark:
-        return False
-    return seen.body is not None and not seen.excluded and seen.placed
-
-
-def _holds(
-    before: Known | None, seen: Observation, store: StoreState, ignored: cabc.Set[str]
-) -> bool:
-    if before is None:
-        return seen.body is None or seen.excluded
-    if before.held_at is not None:
-        return False
-    if not before.live:
-        return seen.body is None or seen.excluded
-    return (
-        seen.body is not None
-        and not seen.excluded
-        and before.listed == seen.listed
-        and before.modified_at == seen.modified_at
-        and before.settled
-        and representation.is_current(before, store)
-        and representation.agrees(before, seen.body, ignored)
-    )
 
 
 def record(
@@ -233,7 +144,7 @@ class Recorder:
                 self._change(seen, before, NOTHING)
             elif before.held_at is not None:
                 self.holds.append(self._key(seen) | {"held_at": None})
-        elif _is_backfilled(self.stream, before, seen):
+        elif is_backfilled(self.stream, before, seen):
             self._change(seen, before, content_of(seen.body), created=True)
         elif seen.excluded or before.excluded:
             if before.live or not seen.excluded:

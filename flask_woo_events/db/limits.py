@@ -1,0 +1,123 @@
+"""Limits of our transactions: how long one may be idle, and wait for the locks of others.
+
+A process that is suspended in a transaction keeps the locks of its rows. The limits hold for our
+transactions only: a session of the server may belong to the application next, or, behind a pooler
+such as PgBouncer, to another process. SQLite has no such limit; a busy time-out ends the wait.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+import typing as t
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+#: Seconds without a statement after which the server ends a transaction.
+IDLE_SECONDS = 10
+#: Seconds that a statement waits for a lock: longer, as the holder may be idle until it is ended.
+LOCK_SECONDS = 30
+#: Option of connections whose transactions may take any time.
+UNLIMITED = "woo_unlimited"
+#: Option of connections whose transactions write.
+WRITING = "woo_writing"
+
+_MARIADB_NAMES = ("idle_transaction_timeout", "innodb_lock_wait_timeout")
+#: Keys of a connection's ``info``: its own values of these variables, and that ours are set.
+_OWN, _LIMITED = "woo_own_limits", "woo_limited"
+#: Key of a connection's ``info`` for its last use, and after how many seconds it is checked again:
+#: no server restarts faster.
+_USED, _CHECK_AFTER = "woo_used", 0.1
+
+
+def apply(host: sa.Engine, ours: sa.Engine) -> None:
+    """Limit the transactions of our engine, which uses the connections of the host's engine.
+
+    On PostgreSQL this also shows whether the connection was lost, as by a restart of the server.
+    """
+    if host.dialect.name == "postgresql":
+        event.listen(ours, "begin", _limit_postgresql)
+    elif host.dialect.name in ("mysql", "mariadb"):
+        # The isolation level is set next, with errors that SQLAlchemy does not wrap.
+        event.listen(ours, "engine_connect", _replace_lost)
+        event.listen(ours, "begin", _limit_mariadb)
+        event.listen(host, "checkin", _reset_mariadb)
+
+
+def wait_at_most(connection: sa.Connection, seconds: int) -> None:
+    """Let the statements of this transaction wait less for locks; not on SQLite."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{seconds}s'")
+    elif connection.info.get(_LIMITED):
+        connection.exec_driver_sql(f"SET SESSION innodb_lock_wait_timeout = {seconds}")
+
+
+def _limit_postgresql(connection: sa.Connection) -> None:
+    driver = t.cast("t.Any", connection.connection.dbapi_connection)
+    if connection.get_execution_options().get(UNLIMITED) or getattr(driver, "autocommit", False):
+        return
+    if hasattr(driver, "pgconn"):
+        # psycopg would send BEGIN by itself: in one request, the limits cost no time. It leaves a
+        # transaction that has begun as it is. A lost connection fails below, for SQLAlchemy.
+        driver.pgconn.exec_(_begin(IDLE_SECONDS, LOCK_SECONDS))
+        if driver.info.transaction_status.name == "INTRANS":
+            return
+    connection.exec_driver_sql(
+        f"SELECT set_config('lock_timeout', '{LOCK_SECONDS}s', true),"
+        f" set_config('idle_in_transaction_session_timeout', '{IDLE_SECONDS}s', true)"
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _begin(idle: int, lock: int) -> bytes:
+    return (
+        # The isolation level of our engine, which psycopg would name as well.
+        "BEGIN ISOLATION LEVEL READ COMMITTED; "
+        f"SET LOCAL lock_timeout = '{lock}s'; "
+        f"SET LOCAL idle_in_transaction_session_timeout = '{idle}s'"
+    ).encode()
+
+
+def _replace_lost(connection: sa.Connection) -> None:
+    """Replace connections of the pool that were lost since their last use."""
+    now = time.monotonic()
+    while now - connection.info.get(_USED, now) > _CHECK_AFTER:
+        driver = connection.connection.dbapi_connection
+        try:
+            connection.dialect.do_ping(t.cast("t.Any", driver))
+            break
+        except connection.dialect.loaded_dbapi.Error as exc:
+            # The next use gets another one from the pool, or a new one.
+            connection.invalidate(exc)
+    connection.info[_USED] = now
+
+
+def _limit_mariadb(connection: sa.Connection) -> None:
+    options, info = connection.get_execution_options(), connection.info
+    if options.get(UNLIMITED) or not options.get(WRITING):
+        return  # What only reads holds no locks.
+    if not getattr(connection.dialect, "is_mariadb", False):
+        return
+    if _OWN not in info:
+        names = ", ".join(f"@@SESSION.{name}" for name in _MARIADB_NAMES)
+        info[_OWN] = tuple(connection.exec_driver_sql(f"SELECT {names}").one())
+    # Before the statement, which may have been executed although it failed.
+    info[_LIMITED] = True
+    connection.exec_driver_sql(_set_statement((IDLE_SECONDS, LOCK_SECONDS)))
+
+
+def _reset_mariadb(driver: t.Any, record: sa.pool.ConnectionPoolEntry) -> None:
+    """Give a connection back to the pool as it was."""
+    if driver is None or not record.info.pop(_LIMITED, False):
+        return
+    try:
+        with driver.cursor() as cursor:
+            cursor.execute(_set_statement(record.info[_OWN]))
+    except Exception as exc:
+        record.invalidate(exc)
+
+
+def _set_statement(values: tuple[t.Any, ...]) -> str:
+    pairs = zip(_MARIADB_NAMES, values, strict=True)
+    return "SET SESSION " + ", ".join(f"{name} = {int(value)}" for name, value in pairs)
