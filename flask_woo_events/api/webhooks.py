@@ -152,10 +152,10 @@ def _hook(runtime: Runtime, address: str) -> Hook:
 
 
 def _unsigned_hook(runtime: Runtime, instance_id: int) -> Hook:
-    """Return an instance that an address names in Base64.
+    """Return the instance that an address names in Base64.
 
-    An instance that does not exist has a secret as well, which nobody knows, so that the answer to
-    a wrong signature tells no ids.
+    One that does not exist has a secret, too, which nobody knows: the answer to a wrong signature
+    does not show which instances exist.
     """
     epoch = runtime.database.again(lambda: _epoch(runtime, instance_id))
     return Hook(instance_id, 0 if epoch is None else epoch)

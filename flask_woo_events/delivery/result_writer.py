@@ -122,11 +122,15 @@ class ResultWriter:
                     extra = extra_of(ended.result.claimed, "delivery_unwritten")
                     _log.warning("the database is unreachable; trying again", extra=extra)
             self._pause.wait(WRITE_AGAIN)
-        failed = [number for number, one in found.items() if isinstance(one, Exception)]
-        if failed and self._runtime.database.answers():
-            for number in failed:
-                found[number] = self._write_plainly(batch[number], found[number])
+        failed = {number: one for number, one in found.items() if isinstance(one, Exception)}
+        if not all(map(is_away, failed.values())) or self._seems_up(failed):
+            for number, exc in failed.items():
+                found[number] = self._write_plainly(batch[number], exc)
         return [found[number] for number in range(len(batch))]
+
+    def _seems_up(self, failed: cabc.Collection[object]) -> bool:
+        """Return whether only the statements of these results fail like in an outage."""
+        return bool(failed) and not self._stopped() and self._runtime.database.answers()
 
     def _write_plainly(
         self, ended: EndedAttempt, written: WrittenResult | Exception

@@ -153,7 +153,7 @@ def test_invalid_urls(refusing: WebhookEndpoint, address: str) -> None:
     assert refusing.stored() == 0
 
 
-def test_addresses_in_base64_tell_no_ids(refusing: WebhookEndpoint) -> None:
+def test_addresses_in_base64_do_not_show_which_instances_exist(refusing: WebhookEndpoint) -> None:
     """An unsigned ping writes nothing, and no answer says whether there is such an instance."""
 
     def pinged() -> dt.datetime | None:
