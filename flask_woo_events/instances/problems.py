@@ -254,22 +254,28 @@ def _held(
 
 
 def _connecting(instance: Instance) -> cabc.Iterator[Problem]:
-    begun, state = connecting.since(instance), connecting.state_of(instance)
+    begun, error = connecting.since(instance), (instance.connecting or {}).get("error")
     if begun is None:
         return
-    refused, error = state is ConnectionState.REFUSED, (instance.connecting or {}).get("error")
-    yield Problem(
-        code=state.value,
-        since=begun,
-        text=f"the store refuses the keys: {error}"
-        if refused
-        else f"the store is not checked yet: {error or 'it did not answer the request in time'}",
-        costs="Nothing of this store is sent.",
-        ends="A check with keys that the store accepts; send others with PATCH /instances."
-        if refused
-        else "A worker that checks the store before its first poll.",
-        command=f"flask woo poll --once --instance {instance.id}",
-    )
+    command, costs = f"flask woo poll --once --instance {instance.id}", "Nothing of it is sent."
+    if connecting.state_of(instance) is ConnectionState.REFUSED:
+        yield Problem(
+            code="refused",
+            since=begun,
+            text=f"the store refuses the keys: {error}",
+            costs=costs,
+            ends="A check with keys that the store accepts; send others with PATCH /instances.",
+            command=command,
+        )
+    else:
+        yield Problem(
+            code="connecting",
+            since=begun,
+            text=f"the store is not checked yet: {error or 'it did not answer in time'}",
+            costs=costs,
+            ends="A worker that checks the store before its first poll.",
+            command=command,
+        )
 
 
 def _of_poller(poller: Poller, now: dt.datetime) -> cabc.Iterator[Problem]:
