@@ -151,7 +151,7 @@ class Database:
     @contextlib.contextmanager
     def read(self) -> cabc.Iterator[orm.Session]:
         """Open a session that is rolled back at its end."""
-        with self._explained(), self._open(self._read) as session:
+        with self._explained(), _replacing_lost(lambda: _opened(self._read)) as session:
             self.clock.follow(session.connection)
             yield session
 
@@ -161,7 +161,7 @@ class Database:
 
         It holds SQLite's write lock from the start, so that the block reads the clock after it.
         """
-        with self._explained(), self._open(self._write) as session:
+        with self._explained(), _replacing_lost(lambda: _opened(self._write)) as session:
             self.clock.follow(session.connection)
             yield session
             session.commit()
@@ -186,10 +186,11 @@ class Database:
     @contextlib.contextmanager
     def begin(self) -> cabc.Iterator[sa.Connection]:
         """Open a transaction without a session, for frequent writes."""
-        with self._explained(), self._open(self._write) as session:
-            self.clock.follow(session.connection)
-            yield session.connection()
-            session.commit()
+        with self._explained():
+            transaction = _replacing_lost(self._begun)
+            with transaction.connection as connection, transaction:
+                self.clock.follow(lambda: connection)
+                yield connection
 
     def again(self, do: cabc.Callable[[], T]) -> T:
         """Run a transaction, and repeat it once if its connection was lost.
@@ -226,26 +227,13 @@ class Database:
         if self._owned:
             self.engine.dispose()
 
-    def _open(self, make: orm.sessionmaker[orm.Session]) -> orm.Session:
-        """Return a session whose transaction has begun.
-
-        A connection of the pool that was lost since its last use, as when the database was
-        restarted, is replaced: nothing was done with it yet.
-        """
-        for last in (False, True):
-            session = make()
-            try:
-                session.connection()
-                return session
-            except sa.exc.DBAPIError as exc:
-                session.close()
-                # Without a statement, it is a new connection that could not be opened.
-                if last or not exc.connection_invalidated or exc.statement is None:
-                    raise
-            except BaseException:
-                session.close()
-                raise
-        raise AssertionError
+    def _begun(self) -> sa.RootTransaction:
+        connection = self._writing.connect()
+        try:
+            return connection.begin()
+        except BaseException:
+            connection.close()
+            raise
 
     @contextlib.contextmanager
     def _explained(self) -> cabc.Iterator[None]:
@@ -262,3 +250,28 @@ class Database:
                         ) from exc
                     self.clock.expire()
                 raise
+
+
+def _opened(make: orm.sessionmaker[orm.Session]) -> orm.Session:
+    """Return a session whose transaction has begun."""
+    session = make()
+    try:
+        session.connection()
+    except BaseException:
+        session.close()
+        raise
+    return session
+
+
+def _replacing_lost(begin: cabc.Callable[[], T]) -> T:
+    """Begin a transaction, once more if it got a connection of the pool that was lost.
+
+    The database was restarted since the last use, for example. Nothing was done with it yet.
+    """
+    try:
+        return begin()
+    except sa.exc.DBAPIError as exc:
+        # Without a statement, it is a new connection that could not be opened.
+        if not exc.connection_invalidated or exc.statement is None:
+            raise
+    return begin()
