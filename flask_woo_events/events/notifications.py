@@ -1,4 +1,4 @@
-"""Notifications with their events, read from the database to be sent."""
+"""Notifications with their events, read from the database to be sent, and their ids."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import collections
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
+import secrets
 
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -40,6 +41,11 @@ class NotificationRecord:
     poll_date: dt.datetime
     created_at: dt.datetime
     events: tuple[EventRecord, ...]
+
+
+def new_event_id() -> str:
+    """Return a new ``message.eventId``: 20 random characters."""
+    return secrets.token_urlsafe(15)
 
 
 # Compiled once: every delivery executes them.

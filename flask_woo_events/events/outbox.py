@@ -6,7 +6,6 @@ import collections.abc as cabc
 import dataclasses
 import datetime as dt
 import itertools
-import secrets
 import typing as t
 
 import sqlalchemy as sa
@@ -15,7 +14,8 @@ from sqlalchemy import orm
 from ..db.database import Work, announce
 from ..db.models import Channel, EventType, Notification, StoredEvent, Subscription
 from ..handlers import Route
-from . import delivery_states
+from . import delivery_states, division
+from .notifications import new_event_id
 
 #: Events in one notification (Cloud Elements: 10 for polling, 20 for webhooks).
 POLLING_BATCH = 10
@@ -78,7 +78,7 @@ def post(
         Notification(
             instance_id=origin.instance_id,
             poller_id=origin.poller_id,
-            event_id=secrets.token_urlsafe(15),
+            event_id=new_event_id(),
             resource=origin.resource,
             poll_date=poll_date,
             size=len(batch),
@@ -100,7 +100,10 @@ def post(
         for notification, batch in zip(notifications, batches, strict=True)
         if not any(_is_fresh(change, poll_date, len(changes)) for change in batch)
     }
-    _create_deliveries(session, origin, notifications, batches, backlog, rules)
+    isolated = _create_deliveries(session, origin, notifications, batches, backlog, rules)
+    for subscription_id, objects in isolated.items():
+        poller_id = origin.poller_id
+        recorded |= division.set_apart(session, subscription_id, poller_id, objects, rules.now)
     return recorded
 
 
@@ -146,7 +149,9 @@ def _create_deliveries(
     batches: cabc.Sequence[cabc.Sequence[Change]],
     backlog: cabc.Set[int],
     rules: Rules,
-) -> None:
+) -> dict[int, set[str]]:
+    """Create the deliveries; return the objects of which subscriptions refuse earlier versions."""
+    isolated: dict[int, set[str]] = {}
     for subscription, route in _subscriptions(session, origin, rules):
         wanted = {
             notification.id: {change.object_id for change in batch if change.version > 1}
@@ -154,10 +159,13 @@ def _create_deliveries(
             if route is None or any(route.wants(origin.resource, one.event_type) for one in batch)
         }
         if wanted:
-            delivery_states.create(
+            refused = delivery_states.create(
                 session, subscription, wanted, origin.poller_id, rules.now, backlog
             )
+            if refused:
+                isolated[subscription.id] = refused
             wake(session, [subscription], rules.now)
+    return isolated
 
 
 def _subscriptions(
