@@ -180,9 +180,10 @@ class SubscriptionResponse(ApiResponse):
 class DeliveryResponse(ApiResponse):
     """The delivery of one notification to one subscription."""
 
-    # id, eventId, attempts and nextAttempt are additions to the documented members.
+    # id, dividedFrom, eventId, attempts and nextAttempt are additions to the documented members.
     id: int
     notificationId: int
+    dividedFrom: t.Annotated[int | None, Attribute("origin_id")]
     subscriptionId: t.Annotated[int, Attribute("subscription.id")]
     eventId: str
     status: DeliveryStatus

@@ -57,7 +57,10 @@ def list_(instance: int, status: str | None, limit: int, as_json: bool) -> None:
 @group.command("redeliver")
 @_instance
 @click.option(
-    "--notification", type=ID, metavar="ID", help="Only send the notification with this id."
+    "--notification",
+    type=ID,
+    metavar="ID",
+    help="Only send the notification with this id, and the parts that were divided from it.",
 )
 @as_json_option
 @errors_as_messages
@@ -85,7 +88,9 @@ def _cells(one: redelivery.RedeliveryEntry) -> tuple[t.Any, ...]:
     due = f"{one.due_at:%Y-%m-%d %H:%M:%S}" if one.due_at is not None else "-"
     return (
         one.id,
-        one.notification_id,
+        one.notification_id
+        if one.origin_id is None
+        else f"{one.notification_id} ({one.origin_id})",
         one.resource,
         one.status,
         one.attempts,

@@ -111,7 +111,9 @@ def redeliver() -> Answer:
         pairs = [one.partition("-") for one in form.getlist("delivery")[:PAGE]]
         # Each locks its subscription, all of them by id.
         chosen = [
-            dataclasses.replace(everything, subscription_id=number, notification_id=_id(right))
+            dataclasses.replace(
+                everything, subscription_id=number, notification_id=_id(right), with_parts=False
+            )
             for number, right in sorted((_id(left), right) for left, _, right in pairs)
         ]
     now = runtime.clock()

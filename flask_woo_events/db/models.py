@@ -368,10 +368,20 @@ class Notification(Base):
     """Up to 10 or 20 events of one resource, sent as one body."""
 
     __tablename__ = "woo_notification"
-    __table_args__ = (sa.Index("ix_woo_notification_instance", "instance_id", "id"),)
+    __table_args__ = (
+        sa.Index("ix_woo_notification_instance", "instance_id", "id"),
+        sa.Index(
+            "ix_woo_notification_origin",
+            "origin_id",
+            sqlite_where=sa.text("origin_id IS NOT NULL"),
+            postgresql_where=sa.text("origin_id IS NOT NULL"),
+        ),
+    )
     id: orm.Mapped[int] = key()
     instance_id: orm.Mapped[int] = refers("woo_instance.id", index=False)
     poller_id: orm.Mapped[int] = refers("woo_poller.id")
+    #: The first notification of its events, if a division moved them here; it may be deleted.
+    origin_id: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
     #: ``message.eventId``: 20 characters, unique.
     event_id: orm.Mapped[str] = orm.mapped_column(sa.String(20), unique=True)
     resource: orm.Mapped[str] = orm.mapped_column(sa.String(190))
@@ -432,6 +442,10 @@ class Delivery(Base):
     first_failed_at: orm.Mapped[dt.datetime | None]
     #: Ids of the events that a handler has processed, if others failed.
     handled: orm.Mapped[list[int] | None]
+    #: What it holds fails by itself, so later versions of its objects get notifications of theirs.
+    isolated: orm.Mapped[bool] = orm.mapped_column(default=False, server_default=sa.false())
+    #: It has failed with its last attempt; it is queued, and later versions are sent without it.
+    exhausted: orm.Mapped[bool] = orm.mapped_column(default=False, server_default=sa.false())
     #: Token of the claim, and its end.
     lease_token: orm.Mapped[str | None] = orm.mapped_column(sa.String(32), index=True)
     lease_until: orm.Mapped[dt.datetime | None]

@@ -12,7 +12,6 @@ from sqlalchemy import orm
 
 from ..db.leases import is_free
 from ..db.models import (
-    UNSETTLED,
     Delivery,
     DeliveryStatus,
     StoredEvent,
@@ -21,6 +20,7 @@ from ..db.models import (
     Wait,
 )
 from ..events import delivery_states, notifications
+from ..events.delivery_order import holds_back
 from ..events.delivery_states import TRYABLE
 from ..events.notifications import NotificationRecord
 from ..events.outbox import wake
@@ -63,7 +63,7 @@ _BEFORE = orm.aliased(Delivery)
 _HELD_BACK = (
     sa.select(Wait.after_id)
     .join(_BEFORE, _BEFORE.id == Wait.after_id)
-    .where(Wait.delivery_id == Delivery.id, _BEFORE.status.in_(UNSETTLED))
+    .where(Wait.delivery_id == Delivery.id, holds_back(_BEFORE))
     .exists()
 )
 

@@ -19,7 +19,7 @@ from ..db.models import Channel
 from ..errors import ConfigurationError, InputError, SchemaError, SecretError, WooEventsError
 from ..events.delivery_states import DeliveryLease
 from ..runtime import Runtime
-from . import claims, destination, handler_calls, send
+from . import claims, destination, handler_calls, isolation, send
 from .claims import ClaimedDelivery
 from .payload import Sender
 from .queues import SubscriptionQueues
@@ -257,12 +257,29 @@ class Dispatch:
             with self._counting:
                 self._report.delivered += outcome.delivered
                 self._report.failed += not outcome.delivered
+            if written.divides:
+                self._isolate(claimed)
             if written.stopped:
                 back += self._queues.stop(claimed.subscription_id)
         self._give_back(back)
         self._finish(claimed)
         if written is not None and written.awaited:
             self.wake.set()
+
+    def _isolate(self, claimed: ClaimedDelivery) -> None:
+        handler = self._runtime.handlers.get(claimed.url)
+        route = handler.route if handler is not None else None
+        try:
+            divided = self._runtime.database.transact(
+                lambda session: isolation.isolate(session, claimed, route, self._runtime.clock)
+            )
+        except (sa.exc.SQLAlchemyError, WooEventsError):
+            # It stays as it is until it fails again.
+            extra = extra_of(claimed, "isolate")
+            _log.warning("a notification could not be divided", exc_info=True, extra=extra)
+        else:
+            if divided:
+                self.wake.set()
 
     def _give_back(self, claimed: cabc.Sequence[ClaimedDelivery]) -> None:
         if not claimed:

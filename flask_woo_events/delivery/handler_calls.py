@@ -42,11 +42,14 @@ def call(
     route = handler.route if handler is not None else None
     accepted: list[int] = []
     failure: BaseException | None = None
-    failed = 0
+    failed: list[str] = []
     for record in claimed.notification.events:
         if record.id in claimed.handled:
             continue
         if route is not None and not route.wants(claimed.notification.resource, record.event_type):
+            continue
+        if record.object_id in failed:
+            # A later version waits for the one that failed.
             continue
         try:
             event = _event(claimed, record, sender)
@@ -54,7 +57,7 @@ def call(
                 _call_one(handler, event)
         except BaseException as exc:
             # Any error: the handler is the application's.
-            failed += 1
+            failed.append(record.object_id)
             failure = failure or exc
         else:
             accepted.append(record.id)
@@ -63,7 +66,7 @@ def call(
         return AttemptOutcome(delivered=True, reason="handled", seconds=seconds)
     return AttemptOutcome(
         delivered=False,
-        reason=f"{failed} of {failed + len(accepted)} events: {_summary(failure)}",
+        reason=f"{len(failed)} of {len(failed) + len(accepted)} events: {_summary(failure)}",
         answer="".join(traceback.format_exception(failure))[-ANSWER_KEPT:],
         seconds=seconds,
         handled=tuple(accepted),

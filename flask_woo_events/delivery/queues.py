@@ -176,11 +176,11 @@ class SubscriptionQueues(t.Generic[Item]):
             back: list[ClaimedDelivery] = []
             if outcome is not None:
                 if outcome.sent:
-                    queue.failures = 0 if outcome.delivered else queue.failures + 1
+                    queue.failures = 0 if outcome.accepted else queue.failures + 1
                     queue.allowed = queue.slots + 1 if outcome.seconds > SLOW else 1
                     self._pace += (outcome.seconds - self._pace) / WINDOW
                 failing = claimed.failures + queue.failures >= HELD_AFTER
-                if not outcome.delivered and (failing or outcome.retry_after is not None):
+                if not outcome.accepted and (failing or outcome.retry_after is not None):
                     back = self._emptied(queue)
             if queue.waiting and queue.slots <= min(queue.allowed, self._width):
                 queue.free += 1

@@ -32,6 +32,8 @@ class DeliverySelection:
     instance_id: int | None = None
     subscription_id: int | None = None
     notification_id: int | None = None
+    #: Also the parts that were divided from the notification.
+    with_parts: bool = True
     channel: str | None = None
     status: str | None = None
     #: The callback's address, or the handler's name.
@@ -64,6 +66,8 @@ class RedeliveryEntry:
 
     id: int
     notification_id: int
+    #: The notification from which this one was divided, if it is a part.
+    origin_id: int | None
     event_id: str
     resource: str
     status: str
@@ -151,7 +155,7 @@ def deliveries(
     :param after_id: only later ones, for paging.
     """
     query = (
-        sa.select(Delivery, Notification.event_id, Notification.resource, Subscription)
+        sa.select(Delivery, Notification, Subscription)
         .join(Notification, Notification.id == Delivery.notification_id)
         .join(Subscription, Subscription.id == Delivery.subscription_id)
         .where(*_conditions(wanted), Delivery.id > after_id)
@@ -162,8 +166,9 @@ def deliveries(
         RedeliveryEntry(
             id=delivery.id,
             notification_id=delivery.notification_id,
-            event_id=event_id,
-            resource=resource,
+            origin_id=notification.origin_id,
+            event_id=notification.event_id,
+            resource=notification.resource,
             status=delivery.status,
             attempts=delivery.attempts,
             due_at=delivery.due_at,
@@ -171,7 +176,7 @@ def deliveries(
             updated_at=delivery.updated_at,
             subscription=_entry(subscription),
         )
-        for delivery, event_id, resource, subscription in session.execute(query)
+        for delivery, notification, subscription in session.execute(query)
     ]
 
 
@@ -234,13 +239,20 @@ def _conditions(wanted: DeliverySelection) -> list[sa.ColumnElement[bool]]:
     for column, value in (
         (Subscription.instance_id, wanted.instance_id),
         (Delivery.subscription_id, wanted.subscription_id),
-        (Delivery.notification_id, wanted.notification_id),
         (Subscription.channel, wanted.channel),
         (Delivery.status, wanted.status),
         (Subscription.url, wanted.url),
     ):
         if value is not None:
             conditions.append(column == value)
+    if wanted.notification_id is not None:
+        chosen = Delivery.notification_id == wanted.notification_id
+        if wanted.with_parts:
+            parts = sa.select(Notification.id).where(
+                Notification.origin_id == wanted.notification_id
+            )
+            chosen = sa.or_(chosen, Delivery.notification_id.in_(parts))
+        conditions.append(chosen)
     if wanted.status not in (None, DeliveryStatus.DELIVERED):
         conditions.append(_UNDELIVERED)
     return conditions

@@ -42,11 +42,13 @@ class WrittenResult:
     stopped: bool = False
     #: A later delivery was held back by this one, and may be claimed now.
     awaited: bool = False
+    #: A part of what it holds is to be sent by itself.
+    divides: bool = False
 
 
-_FAILED = sa.select(Delivery.id, Delivery.attempts, Delivery.first_failed_at).where(
-    Delivery.id.in_(sa.bindparam("ids", expanding=True))
-)
+_FAILED = sa.select(
+    Delivery.id, Delivery.attempts, Delivery.first_failed_at, Delivery.isolated
+).where(Delivery.id.in_(sa.bindparam("ids", expanding=True)))
 _ATTEMPT = sa.insert(t.cast("sa.Table", Attempt.__table__))
 _WAITED_FOR = sa.select(Wait.after_id).where(Wait.after_id.in_(sa.bindparam("ids", expanding=True)))
 _CONDITION = (
@@ -77,7 +79,7 @@ def write(
         groups[one.claimed.subscription_id].append(one)
     # Lock the subscriptions first, as claims do: another order would be a deadlock.
     conditions = {row.id: row for row in connection.execute(_CONDITION, {"ids": list(groups)})}
-    decisions = _decide(connection, results, conditions, now)
+    decisions = _decide(connection, groups, conditions, now)
     ended = [_ended(one, decisions[one.claimed.delivery_id], now) for one in results]
     if not delivery_states.end_attempts(connection, ended):
         if len(results) > 1:
@@ -89,7 +91,7 @@ def write(
     for number, row in conditions.items():
         stopped |= _update_subscription(connection, row, groups[number], decisions, waited_for, now)
     return [
-        WrittenResult(decision.status, number in stopped, number in waited_for)
+        WrittenResult(decision.status, number in stopped, number in waited_for, decision.divides)
         for number, decision in decisions.items()
     ]
 
@@ -117,25 +119,36 @@ def write_plainly(
 
 def _decide(
     connection: sa.Connection,
-    results: cabc.Sequence[AttemptResult],
+    groups: cabc.Mapping[int, cabc.Sequence[AttemptResult]],
     conditions: cabc.Mapping[int, t.Any],
     now: dt.datetime,
 ) -> dict[int, RetryDecision]:
     """Return what follows for each delivery from its row as it is now."""
-    failed = [one.claimed.delivery_id for one in results if not one.outcome.delivered]
+    failed = [
+        one.claimed.delivery_id
+        for group in groups.values()
+        for one in group
+        if not one.outcome.delivered
+    ]
     rows = {row.id: row for row in connection.execute(_FAILED, {"ids": failed})} if failed else {}
     decisions = {}
-    for one in results:
-        row = rows.get(one.claimed.delivery_id)
-        condition = conditions.get(one.claimed.subscription_id)
-        decisions[one.claimed.delivery_id] = decide(
-            one.outcome,
-            one.rules,
-            attempts=1 + (row.attempts if row is not None else one.claimed.attempts),
-            first_failed_at=row.first_failed_at if row is not None else None,
-            failing_since=condition.failing_since if condition is not None else None,
-            now=now,
-        )
+    for number, group in groups.items():
+        condition = conditions.get(number)
+        if any(one.outcome.accepted for one in group):
+            # It ends the failures before it.
+            condition = None
+        for one in group:
+            row = rows.get(one.claimed.delivery_id)
+            decisions[one.claimed.delivery_id] = decide(
+                one.outcome,
+                one.rules,
+                attempts=1 + (row.attempts if row is not None else one.claimed.attempts),
+                first_failed_at=row.first_failed_at if row is not None else None,
+                failing_since=condition.failing_since if condition is not None else None,
+                failures=condition.failures + len(group) if condition is not None else 0,
+                isolated=row is not None and row.isolated,
+                now=now,
+            )
     return decisions
 
 
@@ -147,6 +160,7 @@ def _ended(one: AttemptResult, decision: RetryDecision, now: dt.datetime) -> Att
         "due_at": decision.retry_at,
         "failed_at": None if one.outcome.delivered else now,
         "handled": sorted(one.claimed.handled.union(one.outcome.handled)) or None,
+        "exhausted": decision.exhausted,
         "updated_at": now,
     }
 
@@ -203,19 +217,20 @@ def _change(
     failed = [one for one in results if not one.outcome.delivered]
     if not any(one.outcome.sent for one in results):
         return {"next_due_at": now}
-    if len(failed) < len(results):
+    if any(one.outcome.accepted for one in results):
         healthy = {"failures": 0, "failing_since": None, "held_until": None}
         return {"next_due_at": now, **healthy} if failed or awaited or row.failures else {}
-    failures = row.failures + len(failed)
+    counted = [one for one in failed if not decisions[one.claimed.delivery_id].alone]
+    failures = row.failures + len(counted)
     holds = [
-        hold(failures, one.outcome.retry_after, now)
+        hold(0 if decision.alone else failures, one.outcome.retry_after, now)
         for one in failed
-        if decisions[one.claimed.delivery_id].status is DeliveryStatus.RETRY
+        if (decision := decisions[one.claimed.delivery_id]).status is DeliveryStatus.RETRY
     ]
     held_until = max((one for one in (*holds, row.held_until) if one is not None), default=None)
     return {
         "failures": failures,
-        "failing_since": row.failing_since or now,
+        "failing_since": row.failing_since or (now if counted else None),
         "held_until": held_until,
         "next_due_at": max(held_until or now, now),
     }

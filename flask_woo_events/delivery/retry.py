@@ -7,6 +7,7 @@ import datetime as dt
 import typing as t
 
 from ..db.models import DeliveryStatus
+from ..events.delivery_states import TRIED_WHOLE
 from ..http.headers import RETRY_AFTER_CAP
 
 Policy = t.Literal["retry", "queue"]
@@ -22,6 +23,9 @@ JITTER = 0.2
 HELD_AFTER = 3
 #: The first pause of a held subscription, doubled with each further failure, and the longest.
 FIRST_HOLD, LONGEST_HOLD = 5, 300  # seconds
+#: Consecutive failures of a subscription up to which its notifications are divided although nothing
+#: succeeds: enough to find one good object of ten. Beyond, the callback is down.
+DIVIDED_WITHIN = 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,16 @@ class AttemptOutcome:
         """The callback wants no more notifications (410, Standard Webhooks)."""
         return self.status_code == 410
 
+    @property
+    def busy(self) -> bool:
+        """The callback asks for time, whatever the notification holds."""
+        return self.retry_after is not None or self.status_code in (429, 503)
+
+    @property
+    def accepted(self) -> bool:
+        """The receiver took the notification, or a handler some of its events."""
+        return self.sent and (self.delivered or bool(self.handled))
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RetryRules:
@@ -69,6 +83,12 @@ class RetryDecision:
     retry_at: dt.datetime | None = None
     #: The whole subscription is stopped.
     deactivate: bool = False
+    #: It was the last attempt, but others succeed: later versions are sent without this one.
+    exhausted: bool = False
+    #: The failure says nothing about the callback, because others succeed.
+    alone: bool = False
+    #: What it holds may be the reason, so a part of it is to be sent by itself.
+    divides: bool = False
 
 
 def decide(
@@ -78,6 +98,8 @@ def decide(
     attempts: int,
     first_failed_at: dt.datetime | None,
     failing_since: dt.datetime | None = None,
+    failures: int = 0,
+    isolated: bool = False,
     now: dt.datetime,
 ) -> RetryDecision:
     """Decide what follows after an attempt.
@@ -85,6 +107,8 @@ def decide(
     :param attempts: the number of attempts, this one included.
     :param first_failed_at: when the first of them failed; ``None`` when this is the first.
     :param failing_since: since when all attempts of the subscription have failed.
+    :param failures: how many these are, this one included.
+    :param isolated: what the delivery holds is known to fail by itself, or waits for what does.
     :param now: our own clock, aware.
     """
     if outcome.delivered:
@@ -93,10 +117,15 @@ def decide(
         return RetryDecision(DeliveryStatus.QUEUED, deactivate=True)
     if rules.policy == "queue":
         return RetryDecision(DeliveryStatus.QUEUED)
+    alone = _is_alone(first_failed_at, failing_since, isolated)
     waits = CLOUD_ELEMENTS if rules.schedule == "cloud-elements" else STANDARD
+    if attempts > len(waits):
+        return RetryDecision(
+            DeliveryStatus.QUEUED, deactivate=not alone, exhausted=alone, alone=alone
+        )
     # Each of many notifications may have few attempts; together they were a schedule's.
     whole = span(rules.schedule) * (1 + JITTER)
-    if attempts > len(waits) or (failing_since is not None and now - failing_since > whole):
+    if not alone and failing_since is not None and now - failing_since > whole:
         return RetryDecision(DeliveryStatus.QUEUED, deactivate=True)
     wait = waits[attempts - 1]
     if rules.schedule == "cloud-elements":
@@ -106,7 +135,22 @@ def decide(
     if outcome.retry_after is not None:
         asked = min(max(outcome.retry_after, 0.0), RETRY_AFTER_CAP)
         retry_at = max(retry_at, now + dt.timedelta(seconds=asked))
-    return RetryDecision(DeliveryStatus.RETRY, max(retry_at, now))
+    may_be_content = alone or (failures <= DIVIDED_WITHIN and not outcome.busy)
+    return RetryDecision(
+        DeliveryStatus.RETRY,
+        max(retry_at, now),
+        divides=attempts >= TRIED_WHOLE and may_be_content,
+        alone=alone,
+    )
+
+
+def _is_alone(
+    first_failed_at: dt.datetime | None, failing_since: dt.datetime | None, isolated: bool
+) -> bool:
+    """Return whether others have succeeded since a delivery failed first, or was isolated."""
+    if failing_since is None:
+        return isolated or first_failed_at is not None
+    return first_failed_at is not None and failing_since > first_failed_at
 
 
 def decide_plainly(

@@ -2,7 +2,8 @@
 
 The versions of one object are sent to one subscription in their order. A delivery that holds a
 version waits (``woo_wait``) for the unsettled delivery with the version before it. That one waits
-for the next, so that a callback that is down for days costs one row for each delivery.
+for the next, so that a callback that is down for days costs one row for each delivery. One whose
+attempts are exhausted holds nothing back any more.
 """
 
 from __future__ import annotations
@@ -26,22 +27,34 @@ FEW = 200
 Item = t.TypeVar("Item")
 
 
+class _Open(t.NamedTuple):
+    """An unsettled delivery."""
+
+    delivery_id: int
+    #: It is being attempted or exhausted, and may let others pass before those that it waits for.
+    passable: bool
+    isolated: bool
+
+
 class _Place(t.NamedTuple):
     """An unsettled delivery in the line of those that hold versions of one object."""
 
     version: int
-    delivery_id: int
-    #: It is being attempted, and may be settled before those that it would wait for.
-    leased: bool
+    delivery: _Open
 
 
-#: The unsettled deliveries of some notifications, each with whether it is leased.
-_Unsettled = dict[int, tuple[int, bool]]
+#: The unsettled deliveries of some notifications.
+_Unsettled = dict[int, _Open]
 
 _IDS: sa.BindParameter[t.Any] = sa.bindparam("ids", expanding=True)
 _OBJECTS: sa.BindParameter[t.Any] = sa.bindparam("objects", expanding=True)
 _DELIVERY = sa.select(
-    Delivery.notification_id, Delivery.id, Delivery.lease_token, Delivery.status
+    Delivery.notification_id,
+    Delivery.id,
+    Delivery.lease_token,
+    Delivery.status,
+    Delivery.isolated,
+    Delivery.exhausted,
 ).where(Delivery.subscription_id == sa.bindparam("subscription", type_=sa.BigInteger()))
 _UNSETTLED = _DELIVERY.where(Delivery.status.in_(UNSETTLED)).limit(FEW + 1)
 # The status is compared in Python, so that no database reads all that is unsettled.
@@ -62,18 +75,20 @@ def keep(
     objects: cabc.Mapping[int, cabc.Set[str]],
     *,
     apart: bool = False,
-) -> None:
+) -> set[str]:
     """Let new deliveries wait for those with earlier versions, and those with later ones for them.
 
     The subscription is locked by the caller.
 
     :param objects: the objects of which the new deliveries hold versions, by poller.
     :param apart: no two of the new deliveries hold the same object.
+    :return: the objects of which an earlier version is isolated.
     """
     few = _few_unsettled(session, subscription_id)
-    if apart and few is not None and all(one in new for one, _ in few.values()):
-        return
+    if apart and few is not None and all(one.delivery_id in new for one in few.values()):
+        return set()
     waits: set[tuple[int, int]] = set()
+    isolated: set[str] = set()
     for poller_id, object_ids in objects.items():
         lines: dict[str, list[_Place]] = collections.defaultdict(list)
         for part in in_parts(object_ids):
@@ -86,10 +101,25 @@ def keep(
                 versions = session.execute(_VERSIONS_SENT, names).all()
             for number, poller, object_id, version in versions:
                 if poller == poller_id and number in unsettled:
-                    lines[object_id].append(_Place(version, *unsettled[number]))
-        for line in lines.values():
-            waits.update(_waits(sorted(line), new))
+                    lines[object_id].append(_Place(version, unsettled[number]))
+        for object_id, line in lines.items():
+            for later, earlier in _waits(sorted(line), new):
+                waits.add((later, earlier.delivery_id))
+                if earlier.isolated:
+                    isolated.add(object_id)
     _add(session, waits)
+    return isolated
+
+
+def keep_of(session: orm.Session, subscription_id: int, new: cabc.Collection[Delivery]) -> None:
+    """Do the same for whatever objects the new deliveries hold."""
+    objects: dict[int, set[str]] = collections.defaultdict(set)
+    for numbers in in_parts(one.notification_id for one in new):
+        events = sa.select(StoredEvent.poller_id, StoredEvent.object_id)
+        found = session.execute(events.where(StoredEvent.notification_id.in_(numbers)))
+        for poller_id, object_id in found:
+            objects[poller_id].add(object_id)
+    keep(session, subscription_id, {one.id for one in new}, objects)
 
 
 def _few_unsettled(session: orm.Session, subscription_id: int) -> _Unsettled | None:
@@ -97,7 +127,11 @@ def _few_unsettled(session: orm.Session, subscription_id: int) -> _Unsettled | N
     rows = session.execute(_UNSETTLED, {"subscription": subscription_id}).all()
     if len(rows) > FEW:
         return None
-    return {row.notification_id: (row.id, row.lease_token is not None) for row in rows}
+    return {row.notification_id: _open(row) for row in rows}
+
+
+def _open(row: t.Any) -> _Open:
+    return _Open(row.id, row.lease_token is not None or row.exhausted, row.isolated)
 
 
 def _unsettled_of(
@@ -108,20 +142,20 @@ def _unsettled_of(
     for ids in in_parts({row.notification_id for row in versions}):
         for row in session.execute(_DELIVERIES, {"subscription": subscription_id, "ids": ids}):
             if row.status in UNSETTLED:
-                found[row.notification_id] = (row.id, row.lease_token is not None)
+                found[row.notification_id] = _open(row)
     return found
 
 
-def _waits(line: cabc.Sequence[_Place], new: cabc.Set[int]) -> cabc.Iterator[tuple[int, int]]:
+def _waits(line: cabc.Sequence[_Place], new: cabc.Set[int]) -> cabc.Iterator[tuple[int, _Open]]:
     """Yield which delivery of a line waits for which because of the new ones."""
-    for number, (_, later, _) in enumerate(line):
+    for number, (_, (later, _, _)) in enumerate(line):
         for before in range(number - 1, -1, -1):
-            _, earlier, leased = line[before]
-            if earlier == later:
+            earlier = line[before].delivery
+            if earlier.delivery_id == later:
                 continue
-            if later in new or earlier in new:
+            if later in new or earlier.delivery_id in new:
                 yield later, earlier
-            if not leased:
+            if not earlier.passable:
                 break
 
 
@@ -132,6 +166,11 @@ def _add(session: orm.Session, waits: set[tuple[int, int]]) -> None:
     if waits:
         added = [{"delivery_id": later, "after_id": earlier} for later, earlier in sorted(waits)]
         session.execute(sa.insert(Wait), added)
+
+
+def holds_back(delivery: type[Delivery]) -> sa.ColumnElement[bool]:
+    """Return the condition of a delivery for which those that wait for it really wait."""
+    return sa.and_(delivery.status.in_(UNSETTLED), sa.not_(delivery.exhausted))
 
 
 def in_parts(items: cabc.Iterable[Item]) -> cabc.Iterator[list[Item]]:

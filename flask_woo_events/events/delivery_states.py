@@ -24,6 +24,9 @@ leased -> as before        ``give_back``            It was claimed and not attem
 leased -> delivered        ``end_attempts``         The attempt succeeded.
 leased -> retry            ``end_attempts``         The attempt failed.
 leased -> queued           ``end_attempts``         The last attempt, policy ``queue``, or 410.
+retry -> retry             ``divide``               Its notification was divided: a part is due.
+retry -> delivered         ``divide``               The same: a handler has accepted this part.
+new -> any                 ``divide``               The same: as the delivery of the whole.
 created, retry -> queued   ``queue_all``            The subscription was stopped.
 queued, retry -> created   ``redeliver``            An operator redelivers it, or its row was
                                                     repaired.
@@ -44,13 +47,16 @@ A delivery that is created or retried is not claimed while it is held: behind an
 with an earlier version of the same object (``woo_wait``), or because its subscription is held after
 repeated failures (``held_until``).
 
+A queued delivery is ``exhausted`` if it failed with its last attempt while others succeeded: it
+holds nothing back. One that is ``isolated`` holds only what fails by itself; what waits for it is
+divided (``division.py``).
+
 Each function but the renewal needs the locks of the deliveries' subscriptions
 (``lock_subscriptions``), and reads what it changes under them.
 """
 
 from __future__ import annotations
 
-import collections
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
@@ -64,7 +70,6 @@ from ..db.models import (
     Delivery,
     DeliveryStatus,
     Notification,
-    StoredEvent,
     Subscription,
     UtcDateTime,
 )
@@ -73,6 +78,8 @@ from .delivery_order import in_parts
 
 #: Statuses in which a delivery is attempted when it is due.
 TRYABLE = (DeliveryStatus.CREATED, DeliveryStatus.RETRY)
+#: Failed attempts of a whole notification before it is divided.
+TRIED_WHOLE = 2
 #: How long changes that happen meanwhile go before a delivery of a backlog.
 BACKLOG_WAIT = dt.timedelta(hours=1)
 
@@ -96,6 +103,7 @@ _END_ATTEMPT = (
             _DELIVERY.c.first_failed_at, sa.bindparam("failed_at", type_=UtcDateTime())
         ),
         handled=sa.bindparam("handled"),
+        exhausted=sa.bindparam("exhausted"),
         lease_token=None,
         lease_until=None,
         updated_at=sa.bindparam("updated_at"),
@@ -115,7 +123,22 @@ class AttemptUpdate(t.TypedDict):
     failed_at: dt.datetime | None
     #: Ids of events that a handler has accepted, while others of them failed.
     handled: list[int] | None
+    #: It was the last attempt, and the subscription goes on.
+    exhausted: bool
     updated_at: dt.datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Some events of a notification that is divided, and what follows for their delivery."""
+
+    event_ids: frozenset[int]
+    #: It is attempted again now.
+    again: bool = False
+    #: The handler has accepted them.
+    accepted: bool = False
+    #: They fail by themselves, or wait for what does.
+    isolated: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -165,12 +188,13 @@ def create(
     poller_id: int,
     now: dt.datetime,
     backlog: cabc.Set[int] = frozenset(),
-) -> int:
-    """Create the deliveries of a poller's new notifications to a subscription; return how many.
+) -> set[str]:
+    """Create the deliveries of a poller's new notifications to a subscription.
 
     :param notifications: ids, each with the objects of which it holds a later version than the
         first: while a delivery with an earlier one is unsettled, the new delivery is held back.
     :param backlog: ids of those whose deliveries are a backlog.
+    :return: the objects of which an earlier version is isolated.
     """
     deliveries = [
         Delivery(notification_id=number, subscription_id=subscription.id, created_at=now)
@@ -184,8 +208,8 @@ def create(
     session.flush()
     if objects := set[str]().union(*notifications.values()):
         new = {one.id for one in deliveries}
-        delivery_order.keep(session, subscription.id, new, {poller_id: objects}, apart=True)
-    return len(deliveries)
+        return delivery_order.keep(session, subscription.id, new, {poller_id: objects}, apart=True)
+    return set()
 
 
 def _begin(delivery: Delivery, subscription: Subscription, now: dt.datetime) -> None:
@@ -233,9 +257,12 @@ def queue_all(connection: sa.Connection, subscription_id: int, now: dt.datetime)
 def redeliver(session: orm.Session, delivery_ids: cabc.Sequence[int], now: dt.datetime) -> None:
     """Make queued deliveries and retries due now, with all of their attempts before them.
 
-    What a handler has accepted it does not get again.
+    What a handler has accepted it does not get again. Later versions wait again for those that were
+    exhausted.
     """
     for ids in in_parts(delivery_ids):
+        exhausted = sa.select(Delivery).where(Delivery.id.in_(ids), Delivery.exhausted)
+        waiting = session.scalars(exhausted.execution_options(populate_existing=True)).all()
         session.execute(
             sa.update(Delivery)
             .where(
@@ -247,10 +274,13 @@ def redeliver(session: orm.Session, delivery_ids: cabc.Sequence[int], now: dt.da
                 due_at=now,
                 attempts=0,
                 first_failed_at=None,
+                exhausted=False,
                 updated_at=now,
             )
             .execution_options(synchronize_session=False)
         )
+        for one in waiting:
+            delivery_order.keep_of(session, one.subscription_id, [one])
 
 
 def replay(
@@ -264,8 +294,7 @@ def replay(
     Unsettled deliveries are left as they are, and those of notifications that were deleted. One
     that is being attempted is taken from its worker, and is sent after the versions before it.
     """
-    new: set[int] = set()
-    objects: dict[int, set[str]] = collections.defaultdict(set)
+    new: list[Delivery] = []
     for ids in in_parts(notification_ids):
         rows = session.scalars(
             sa.select(Delivery)
@@ -284,19 +313,59 @@ def replay(
             elif row.status in UNSETTLED and row.lease_token is None:
                 continue
             row.attempts, row.first_failed_at, row.handled = 0, None, None
+            row.isolated = row.exhausted = False
             row.lease_token = row.lease_until = None
             _begin(row, subscription, now)
             chosen.append(row)
         session.flush()
-        new |= {row.id for row in chosen}
-        numbers = [row.notification_id for row in chosen]
-        events = sa.select(StoredEvent.poller_id, StoredEvent.object_id).where(
-            StoredEvent.notification_id.in_(numbers)
-        )
-        for poller_id, object_id in session.execute(events):
-            objects[poller_id].add(object_id)
-    delivery_order.keep(session, subscription.id, new, objects)
+        new += chosen
+    delivery_order.keep_of(session, subscription.id, new)
     return len(new)
+
+
+def divide(
+    session: orm.Session,
+    whole: Delivery,
+    parts: cabc.Mapping[int, Part],
+    now: dt.datetime,
+    *,
+    refusing: bool,
+) -> list[Delivery]:
+    """Give each part of a notification a delivery like that of the whole, which becomes the first.
+
+    :param parts: by the ids of their notifications.
+    :param refusing: the notification is divided for this receiver; others only get the parts.
+    """
+    found = [whole]
+    for number in list(parts)[1:]:
+        copied = {
+            name: getattr(whole, name)
+            for name in Delivery.__table__.c.keys()
+            if name not in ("id", "notification_id", "lease_token", "lease_until")
+        }
+        found.append(Delivery(notification_id=number, **copied))
+    session.add_all(found)
+    for one, part in zip(found, parts.values(), strict=True):
+        if refusing:
+            one.isolated |= part.isolated
+            one.updated_at = now
+        if refusing and part.accepted:
+            one.status, one.due_at, one.handled = DeliveryStatus.DELIVERED, None, None
+        elif refusing and part.again:
+            # The attempts in which a part was found do not count.
+            one.due_at, one.attempts = now, min(one.attempts, TRIED_WHOLE)
+    session.flush()
+    return found
+
+
+def isolate(session: orm.Session, delivery_ids: cabc.Collection[int]) -> None:
+    """Note that what deliveries hold fails by itself, or waits for what does."""
+    session.execute(
+        sa.update(Delivery)
+        .where(Delivery.id.in_(delivery_ids))
+        .values(isolated=True)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def move(
@@ -317,6 +386,7 @@ def move(
             "due_at": now,
             "attempts": 0,
             "first_failed_at": None,
+            "exhausted": False,
         }
     session.execute(
         sa.update(Delivery)

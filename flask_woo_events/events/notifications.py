@@ -1,4 +1,4 @@
-"""Notifications with their events, read from the database to be sent."""
+"""Notifications with their events, read from the database to be sent, and their ids."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from ..db import epochs
 from ..db.database import Work, announce
 from ..db.models import Channel, EventType, Notification, StoredEvent, Subscription
 from ..handlers import Route
-from . import delivery_states
+from . import delivery_states, division
 
 #: Events in one notification (Cloud Elements: 10 for polling, 20 for webhooks).
 POLLING_BATCH = 10
@@ -101,7 +101,10 @@ def post(
         for notification, batch in zip(notifications, batches, strict=True)
         if not any(_is_fresh(change, poll_date, len(changes)) for change in batch)
     }
-    _create_deliveries(session, origin, notifications, batches, backlog, rules)
+    isolated = _create_deliveries(session, origin, notifications, batches, backlog, rules)
+    for subscription_id, objects in isolated.items():
+        poller_id = origin.poller_id
+        recorded |= division.set_apart(session, subscription_id, poller_id, objects, rules.now)
     return recorded
 
 
@@ -147,7 +150,9 @@ def _create_deliveries(
     batches: cabc.Sequence[cabc.Sequence[Change]],
     backlog: cabc.Set[int],
     rules: Rules,
-) -> None:
+) -> dict[int, set[str]]:
+    """Create the deliveries; return the objects of which subscriptions refuse earlier versions."""
+    isolated: dict[int, set[str]] = {}
     for subscription, route in _subscriptions(session, origin, rules):
         wanted = {
             notification.id: {change.object_id for change in batch if change.version > 1}
@@ -155,10 +160,13 @@ def _create_deliveries(
             if route is None or any(route.wants(origin.resource, one.event_type) for one in batch)
         }
         if wanted:
-            delivery_states.create(
+            refused = delivery_states.create(
                 session, subscription, wanted, origin.poller_id, rules.now, backlog
             )
+            if refused:
+                isolated[subscription.id] = refused
             wake(session, [subscription], rules.now)
+    return isolated
 
 
 def _subscriptions(

@@ -165,8 +165,9 @@ def search(
 
 def first_notification_since(session: orm.Session, since: dt.datetime) -> int:
     """Return an id that is not above the id of any notification since then."""
+    # A part has a later id than its date says.
     query = (
-        sa.select(Notification.id)
+        sa.select(sa.func.coalesce(Notification.origin_id, Notification.id))
         .where(Notification.created_at >= since - SLACK)
         .order_by(Notification.created_at, Notification.id)
     )

@@ -33,6 +33,7 @@ from ..db.models import (
     Wait,
 )
 from ..events import delivery_states, outbox
+from ..events.delivery_order import holds_back
 from ..events.delivery_states import TRYABLE
 from ..events.sql_functions import EpochSeconds
 from ..sync.backoff import MAX_RETRY_AFTER
@@ -135,6 +136,7 @@ def _missing_parent(table: sa.Table, key: sa.ForeignKey) -> _Check:
 
 
 _before = orm.aliased(Delivery)
+_earlier = orm.aliased(Notification)
 
 
 def _wrong_waits(now: dt.datetime) -> sa.Executable:
@@ -143,12 +145,20 @@ def _wrong_waits(now: dt.datetime) -> sa.Executable:
         sa.select(Wait.delivery_id, Wait.after_id)
         .join(Delivery, Delivery.id == Wait.delivery_id)
         .join(_before, _before.id == Wait.after_id)
+        .join(Notification, Notification.id == Delivery.notification_id)
+        .join(_earlier, _earlier.id == _before.notification_id)
         .where(
-            _before.notification_id >= Delivery.notification_id,
+            # Parts have later ids than the notifications that follow the whole.
+            _recorded_as(_earlier) >= _recorded_as(Notification),
             Delivery.status.in_(UNSETTLED),
             _before.status.in_(UNSETTLED),
         )
     )
+
+
+def _recorded_as(row: type[Notification]) -> sa.ColumnElement[int]:
+    """Return the id with which the events of a notification were recorded."""
+    return sa.func.coalesce(row.origin_id, row.id)
 
 
 def _end_waits(session: orm.Session, keys: cabc.Sequence[_Key], now: dt.datetime) -> None:
@@ -186,7 +196,7 @@ def _is_not_searched(now: dt.datetime) -> _Conditions:
     held_back = (
         sa.select(Wait.after_id)
         .join(_before, _before.id == Wait.after_id)
-        .where(Wait.delivery_id == Delivery.id, _before.status.in_(UNSETTLED))
+        .where(Wait.delivery_id == Delivery.id, holds_back(_before))
         .exists()
     )
     overdue = (

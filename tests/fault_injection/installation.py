@@ -251,6 +251,21 @@ class Installation:
             taken = session.get_one(Instance, self.instance_id).lease_until is not None
             return taken or any(session.scalars(query).first() for query in (held, arrived))
 
+    @property
+    def unclaimed(self) -> bool:
+        """The leases of deliveries have ended."""
+        ends = sa.select(Delivery.id).where(Delivery.lease_until > self.database.clock())
+        with self.database.read() as session:
+            return session.scalars(ends.limit(1)).first() is None
+
+    def hurry(self) -> None:
+        """Make retries due now, as if their time had passed."""
+        now = self.database.clock()
+        with self.database.write() as session:
+            session.execute(sa.update(Subscription).values(next_due_at=now, held_until=None))
+            due = sa.update(Delivery).where(Delivery.status == "retry")
+            session.execute(due.values(due_at=now))
+
     def poll_now(self) -> None:
         """Make the instance due, as its interval would."""
         now = self.database.clock()

@@ -10,6 +10,9 @@ import dataclasses
 import itertools
 import time
 
+from flask_woo_events.db.clock import utc_now
+from flask_woo_events.simulation.callback_receiver import Received
+from flask_woo_events.worker.consistency import contradictions
 from tests.waiting import wait_until
 
 from .child_processes import Child
@@ -23,6 +26,8 @@ IN_FLIGHT = 0.5
 #: then webhooks alone must have reported what was acknowledged.
 ROUND = 10
 WORKER = ("poll",)
+#: Workers that deliver, one after the other, until everything must have been accepted.
+MOST_DELIVERIES = 30
 
 
 @dataclasses.dataclass
@@ -332,3 +337,46 @@ def celery_at_points(
 def _end(running: cabc.Iterable[Child | Celery]) -> None:
     for child in running:
         child.kill()
+
+
+def at_divisions(
+    installation: Installation, points: cabc.Sequence[tuple[str, int]]
+) -> dict[tuple[str, int], int]:
+    """Kill workers while they divide a notification of which a callback refuses one product.
+
+    :param points: the crash points of the workers, one after the other.
+    :return: how often each version of a product was accepted, in the order of the first time.
+    """
+    accepted: collections.Counter[tuple[str, int]] = collections.Counter()
+    products = sorted(installation.store.truth("products"))
+    refused = {str(products[4])}
+
+    def answer(received: Received) -> int:
+        versions = [(one["objectId"], one["version"]) for one in received.events]
+        if any(number in refused for number, _ in versions):
+            return 500
+        accepted.update(versions)
+        return 200
+
+    def deliver(kill_at: tuple[str, int] | None = None) -> None:
+        installation.spawner.start("deliver", "--once", kill_at=kill_at).wait()
+        wait_until(lambda: installation.unclaimed)
+        installation.hurry()
+
+    installation.receiver.answer = answer
+    for stock in (1001, 1002):
+        for number in products:
+            installation.store.acts.stock(number, stock)
+        installation.poll_now()
+        installation.spawner.start("poll", "--once", "--no-deliver").wait()
+    deliver()
+    for point in points:
+        deliver(point)
+    for _ in range(MOST_DELIVERIES):
+        deliver()
+        if len(accepted) == 16:
+            refused.clear()
+        if installation.delivered:
+            break
+    assert contradictions(installation.database, utc_now) == []
+    return dict(accepted)

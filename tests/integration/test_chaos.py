@@ -72,3 +72,19 @@ def test_the_work_of_a_killed_worker_is_taken_over(any_url: str, tmp_path: pathl
     with Installation(any_url, tmp_path, seed=10).running() as installation:
         Takeover(installation, lambda: installation.spawner.start(*kills.WORKER)).of_both()
         wait_until(lambda: installation.complete)
+
+
+def test_workers_that_are_killed_at_a_division_lose_nothing(
+    any_url: str, tmp_path: pathlib.Path
+) -> None:
+    """Before and after the commits of results and divisions: each version comes, in order."""
+    points = [("after commit", 1), ("before commit", 2), ("after commit", 2), ("after commit", 1)]
+    with Installation(any_url, tmp_path, settings=kill_series.QUICK).running() as installation:
+        accepted = kills.at_divisions(installation, points)
+        assert len(installation.kills) == len(points)
+    assert sum(accepted.values()) <= 18 + 9 * len(points)
+    numbers = {number for number, _ in accepted}
+    assert len(numbers) == 9
+    for number in numbers:
+        first, second = [version for one, version in accepted if one == number]
+        assert second == first + 1

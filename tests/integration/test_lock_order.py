@@ -30,7 +30,7 @@ from flask_woo_events.worker import retention
 from flask_woo_events.worker.worker import Worker, lease_renewer
 from tests.integration.host_app import runtime_of
 from tests.integration.ledger_env import build
-from tests.integration.store_to_callback import StoreToCallback, open_env
+from tests.integration.store_to_callback import OwnClock, StoreToCallback, open_env
 
 #: As in docs/architecture.md.
 ORDER = ["woo_instance", "woo_poller", "woo_subscription", "woo_delivery"]
@@ -102,6 +102,7 @@ def test_every_transaction_locks_in_the_documented_order(
     """Instance, pollers, subscriptions, deliveries: whatever a person or a worker does."""
     _changes(env)
     _deliveries(env)
+    _division(env)
     _webhooks(env, monkeypatch)
     _configuration(env)
     wrong = [one for one in order.seen if list(one) != sorted(one, key=ORDER.index)]
@@ -166,6 +167,22 @@ def _deliveries(env: StoreToCallback) -> None:
     with runtime.database.write() as session:
         session.execute(sa.update(Notification).values(created_at=now - dt.timedelta(days=99)))
     assert retention.purge(runtime).notifications
+
+
+def _division(env: StoreToCallback) -> None:
+    runtime = runtime_of(env.app)
+    clock = OwnClock(runtime)
+    env.receiver.answer = lambda one: 500 if one.events[0]["objectType"] == "orders" else 200
+    for row in env.store.shop.tables["orders"]:
+        env.store.acts.order_meta(row.id, value="refused")
+    env.poll()
+    for _ in range(3):
+        Worker(runtime).deliver_once()
+        clock.advance(seconds=60)
+    with runtime.database.read() as session:
+        assert session.scalars(
+            sa.select(Notification.id).where(Notification.origin_id.is_not(None))
+        ).all()
 
 
 def _webhooks(env: StoreToCallback, monkeypatch: pytest.MonkeyPatch) -> None:

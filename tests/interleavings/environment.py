@@ -90,6 +90,8 @@ class Environment:
         )
         #: What the callback answers to a process; 200 to others.
         self.answers: dict[Runtime, int] = {}
+        #: Processes whose notifications it refuses if they hold the first order.
+        self.refuses: set[Runtime] = set()
         self.receipts: list[Receipt] = []
         #: Versions of the events by the number in a receipt and the object.
         self.versions: dict[tuple[str, ObjectKey], int] = {}
@@ -111,6 +113,7 @@ class Environment:
         self.pings: list[str] = []
         self.receipts.clear()
         self.answers.clear()
+        self.refuses.clear()
         self.faults.clear()
         self.notes.clear()
         self.runtimes = [self._runtime(database) for database in self._databases]
@@ -193,11 +196,14 @@ class Environment:
             acts.status(self._order(0), "completed")
             acts.order_meta(self._order(2), value="a")
         elif number == 3:
-            # Refused once, and due again.
+            # Refused once, and due again: two orders in one notification.
             acts.order_meta(self._order(0), value="b")
+            acts.order_meta(self._order(2), value="b")
         elif number in (4, 5):
-            # Not delivered yet: two versions that wait for the one that was refused.
+            # Not delivered yet: versions that wait for those that were refused.
             acts.order_meta(self._order(0), value=str(number))
+            if number == 4:
+                acts.order_meta(self._order(2), value="4")
         else:
             # Not known yet; webhooks have named the first two.
             acts.status(self._order(1), "cancelled")
@@ -315,6 +321,10 @@ class Environment:
         """Answer one notification as the callback."""
         status = self.answers.get(runtime, 200)
         message = orjson.loads(body)["message"]
+        first = str(self._order(0))
+        if runtime in self.refuses:
+            if any(one["objectId"] == first for one in message["events"]):
+                return 500
         if status == 200:
             self.receipts += [
                 Receipt(url, str(message["eventId"]), key, content)

@@ -74,6 +74,14 @@ def _deliver_in_vain(env: Environment, runtime: Runtime) -> None:
     env.deliver(runtime)
 
 
+def _deliver_but_one(env: Environment, runtime: Runtime) -> None:
+    env.refuses.add(runtime)
+    for _ in range(3):
+        env.deliver(runtime)
+        env.points.request("time passes", "time", writes=True)
+        env.pass_time(dt.timedelta(seconds=env.settings.lease_seconds / 4))
+
+
 def _deliver_to_gone(env: Environment, runtime: Runtime) -> None:
     env.answers[runtime] = 410
     env.deliver(runtime)
@@ -267,6 +275,7 @@ OPERATIONS = {
         Operation(name="deliver", work=_deliver),
         Operation(name="fail", work=_deliver_in_vain),
         Operation(name="refuse", work=_deliver_to_gone),
+        Operation(name="poison", work=_deliver_but_one),
         Operation(name="redeliver", work=_redeliver, repeats=True),
         Operation(name="replay", work=_replay, repeats=True),
         Operation(name="purge", work=_purge),
@@ -321,6 +330,9 @@ THREE = (
     ("poll", "deliver", "move"),
     ("settle", "deliver", "redeliver"),
     ("fail", "deliver", "redeliver"),
+    ("poison", "poll", "redeliver"),
+    ("poison", "sleep", "poison"),
+    ("poison", "deliver", "move"),
     ("deliver", "move", "redeliver"),
     ("deliver", "no-callback", "redeliver"),
     ("poll", "pause", "watch"),

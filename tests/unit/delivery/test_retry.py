@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import typing as t
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from flask_woo_events.db.models import DeliveryStatus
 from flask_woo_events.delivery.retry import (
     CLOUD_ELEMENTS,
+    DIVIDED_WITHIN,
     JITTER,
     STANDARD,
     AttemptOutcome,
@@ -58,8 +60,37 @@ def test_cloud_elements_waits_count_from_the_first_failure(attempt: int, seconds
 @pytest.mark.parametrize(("schedule", "waits"), [("standard", 9), ("cloud-elements", 9)])
 def test_after_the_last_attempt_the_subscription_stops(schedule: str, waits: int) -> None:
     """Once the schedule is used up the notification is queued and the subscription stopped."""
-    verdict = _decide(attempts=waits + 1, first_failed_at=NOW, schedule=schedule)
+    verdict = _decide(attempts=waits + 1, first_failed_at=NOW, failing_since=NOW, schedule=schedule)
     assert verdict == RetryDecision(DeliveryStatus.QUEUED, deactivate=True)
+
+
+@pytest.mark.parametrize("later", [None, dt.timedelta(hours=1)])
+def test_after_the_last_attempt_the_subscription_goes_on_if_others_succeed(
+    later: dt.timedelta | None,
+) -> None:
+    """Its failures began after the first one of the notification, or there are no others."""
+    verdict = _decide(
+        attempts=len(STANDARD) + 1,
+        first_failed_at=NOW - dt.timedelta(hours=90),
+        failing_since=None if later is None else NOW - dt.timedelta(hours=90) + later,
+    )
+    assert verdict == RetryDecision(DeliveryStatus.QUEUED, exhausted=True, alone=True)
+
+
+def test_the_second_failure_divides() -> None:
+    """Not the first, not when nothing succeeds for long, not when the callback asks for time."""
+    failing: dict[str, t.Any] = {"attempts": 2, "first_failed_at": NOW, "failing_since": NOW}
+    assert not _decide(failures=1).divides
+    assert _decide(failures=2, **failing).divides
+    assert not _decide(failures=DIVIDED_WITHIN + 1, **failing).divides
+    assert _decide(failures=DIVIDED_WITHIN + 1, **(failing | {"failing_since": None})).divides
+    answers: list[dict[str, t.Any]] = [
+        {"status_code": 429},
+        {"status_code": 503},
+        {"retry_after": 1.0},
+    ]
+    for busy in answers:
+        assert not _decide(dataclasses.replace(FAILED, **busy), **failing).divides
 
 
 def test_gone_stops_at_once() -> None:
