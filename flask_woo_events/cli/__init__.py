@@ -21,7 +21,7 @@ _COMMANDS = {
     "demo": ("demo:demo", "Change a simulated store and print the events that arrive."),
     "doctor": ("doctor:doctor", "Check the installation, stores, webhooks and callbacks."),
     "events": ("events:group", "List, show and replay events."),
-    "instances": ("instances:group", "Connect, list, pause and delete stores."),
+    "instances": ("instances:group", "Connect, list, change, pause and delete stores."),
     "keys": ("keys:group", "Generate and rotate encryption keys."),
     "poll": ("poll:poll", "Poll stores and deliver notifications: the worker."),
     "prove": ("prove:prove", "Run the loss suite: scenarios that could lose events."),
