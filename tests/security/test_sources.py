@@ -109,7 +109,7 @@ _SECRET = re.compile(
 _HARMLESS = {
     # A row is looked up by the hash of a token; the time of the look-up reveals nothing.
     "User.secret_hash == hash_token(parts.get('user', ''))",
-    "Instance.token_hash == hash_token(parts['element'])",
+    "Instance.token_hash == hash_token(token)",
     "Connection.state_hash == hash_token(state)",
 }
 
