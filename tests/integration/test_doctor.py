@@ -85,7 +85,7 @@ def test_encryption_keys_are_wrong(env: StoreToCallback, keys: tuple[str, ...]) 
     del runtime.cipher
     assert _fix(env, "WOO_EVENTS_ENCRYPTION_KEYS") == "flask woo keys generate"
     output = env.app.test_cli_runner().invoke(args=["woo", "doctor"]).output
-    assert re.match(r"installation, tables at version \d{4}: 1 problem\n", output)
+    assert re.match(r"installation, tables at version \d{4}, epoch 0: 1 problem\n", output)
     assert output.count("    fix: ") == 1
 
 
