@@ -26,7 +26,7 @@ from tests.openapi.description import (
 
 @SCHEMA.parametrize()  # type: ignore[untyped-decorator]
 @hypothesis.settings(
-    max_examples=min(examples(3), 30),
+    max_examples=min(examples(3), 20),
     deadline=None,
     derandomize=True,
     database=None,
