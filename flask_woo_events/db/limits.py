@@ -23,7 +23,12 @@ UNLIMITED = "woo_unlimited"
 #: Option of connections whose transactions write.
 WRITING = "woo_writing"
 
-_MARIADB_NAMES = ("idle_transaction_timeout", "innodb_lock_wait_timeout")
+_OWN_MARIADB = sa.text(
+    "SELECT @@SESSION.idle_transaction_timeout, @@SESSION.innodb_lock_wait_timeout"
+)
+_SET_MARIADB = sa.text(
+    "SET SESSION idle_transaction_timeout = :idle, innodb_lock_wait_timeout = :lock"
+)
 #: Keys of a connection's ``info``: its own values of these variables, and that ours are set.
 _OWN, _LIMITED = "woo_own_limits", "woo_limited"
 #: Key of a connection's ``info`` for its last use, and after how many seconds it is checked again:
@@ -48,9 +53,9 @@ def apply(host: sa.Engine, ours: sa.Engine) -> None:
 def wait_at_most(connection: sa.Connection, seconds: int) -> None:
     """Let the statements of this transaction wait less for locks; not on SQLite."""
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{seconds}s'")
+        connection.execute(sa.select(_set_local("lock_timeout", seconds)))
     elif connection.info.get(_LIMITED):
-        connection.exec_driver_sql(f"SET SESSION innodb_lock_wait_timeout = {seconds}")
+        connection.execute(_SET_MARIADB, {"idle": IDLE_SECONDS, "lock": seconds})
 
 
 def _limit_postgresql(connection: sa.Connection) -> None:
@@ -63,10 +68,12 @@ def _limit_postgresql(connection: sa.Connection) -> None:
         driver.pgconn.exec_(_begin(IDLE_SECONDS, LOCK_SECONDS))
         if driver.info.transaction_status.name == "INTRANS":
             return
-    connection.exec_driver_sql(
-        f"SELECT set_config('lock_timeout', '{LOCK_SECONDS}s', true),"
-        f" set_config('idle_in_transaction_session_timeout', '{IDLE_SECONDS}s', true)"
-    )
+    limits = {"lock_timeout": LOCK_SECONDS, "idle_in_transaction_session_timeout": IDLE_SECONDS}
+    connection.execute(sa.select(*(_set_local(*one) for one in limits.items())))
+
+
+def _set_local(name: str, seconds: int) -> sa.Function[t.Any]:
+    return sa.func.set_config(name, f"{seconds}s", sa.true())
 
 
 @functools.lru_cache(maxsize=4)
@@ -100,24 +107,21 @@ def _limit_mariadb(connection: sa.Connection) -> None:
     if not getattr(connection.dialect, "is_mariadb", False):
         return
     if _OWN not in info:
-        names = ", ".join(f"@@SESSION.{name}" for name in _MARIADB_NAMES)
-        info[_OWN] = tuple(connection.exec_driver_sql(f"SELECT {names}").one())
+        info[_OWN] = tuple(connection.execute(_OWN_MARIADB).one())
     # Before the statement, which may have been executed although it failed.
     info[_LIMITED] = True
-    connection.exec_driver_sql(_set_statement((IDLE_SECONDS, LOCK_SECONDS)))
+    connection.execute(_SET_MARIADB, {"idle": IDLE_SECONDS, "lock": LOCK_SECONDS})
 
 
 def _reset_mariadb(driver: t.Any, record: sa.pool.ConnectionPoolEntry) -> None:
     """Give a connection back to the pool as it was."""
     if driver is None or not record.info.pop(_LIMITED, False):
         return
+    idle, lock = record.info[_OWN]
+    # Drivers bind parameters in different ways.
+    reset = str(_SET_MARIADB).replace(":idle", str(int(idle))).replace(":lock", str(int(lock)))
     try:
         with driver.cursor() as cursor:
-            cursor.execute(_set_statement(record.info[_OWN]))
+            cursor.execute(reset)
     except Exception as exc:
         record.invalidate(exc)
-
-
-def _set_statement(values: tuple[t.Any, ...]) -> str:
-    pairs = zip(_MARIADB_NAMES, values, strict=True)
-    return "SET SESSION " + ", ".join(f"{name} = {int(value)}" for name, value in pairs)

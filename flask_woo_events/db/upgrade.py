@@ -29,21 +29,11 @@ _FIRST_TABLE = "woo_organization"
 MIGRATIONS = pathlib.Path(__file__).parent / "migrations"
 
 _OPTIONS = {limits.WRITING: True, limits.UNLIMITED: True}
-#: Statements that get the lock of upgrades: at once or not at all, and after any time.
-_LOCKS = {
-    "postgresql": (
-        "SELECT pg_try_advisory_xact_lock(7307468131470044)",
-        "SELECT pg_advisory_xact_lock(7307468131470044)",
-    ),
-    **dict.fromkeys(
-        ("mysql", "mariadb"),
-        (
-            "SELECT GET_LOCK(CONCAT('woo_upgrade_', MD5(DATABASE())), 0)",
-            "SELECT GET_LOCK(CONCAT('woo_upgrade_', MD5(DATABASE())), 1000000)",
-        ),
-    ),
-}
-_UNLOCK = "DO RELEASE_LOCK(CONCAT('woo_upgrade_', MD5(DATABASE())))"
+#: The lock of upgrades: on PostgreSQL of the database, on MariaDB of the server.
+_LOCK = 7307468131470044
+_LOCK_NAME = sa.func.concat("woo_upgrade_", sa.func.md5(sa.func.database()))
+#: Longer than any upgrade, seconds.
+_ANY_TIME = 1_000_000
 
 # Without the models, which may have columns that these tables do not have yet.
 _LEASES = tuple(
@@ -81,15 +71,17 @@ def _alone(connection: sa.Connection, waiting: cabc.Callable[[], None]) -> cabc.
     with connection.begin():
         # PostgreSQL's lock ends with the transaction, which PgBouncer leaves on one session.
         # MariaDB commits with each table, so that its lock belongs to the connection.
-        first, then = _LOCKS[kind]
-        if not connection.scalar(sa.text(first)):
+        postgresql, lock = kind == "postgresql", sa.func
+        now = lock.pg_try_advisory_xact_lock(_LOCK) if postgresql else lock.get_lock(_LOCK_NAME, 0)
+        if not connection.scalar(sa.select(now)):
             waiting()
-            connection.execute(sa.text(then))
+            then = lock.get_lock(_LOCK_NAME, _ANY_TIME)
+            connection.execute(sa.select(lock.pg_advisory_xact_lock(_LOCK) if postgresql else then))
         try:
             yield
         finally:
-            if kind != "postgresql" and not connection.invalidated:
-                connection.execute(sa.text(_UNLOCK))
+            if not postgresql and not connection.invalidated:
+                connection.execute(sa.select(sa.func.release_lock(_LOCK_NAME)))
 
 
 def _begin_sqlite(
@@ -98,6 +90,7 @@ def _begin_sqlite(
     """Begin a transaction with SQLite's write lock: the version is read after it."""
     cursor = connection.connection.cursor()
     (patience,) = cursor.execute("PRAGMA busy_timeout").fetchone()
+    again = f"PRAGMA busy_timeout = {int(patience)}"
     cursor.execute("PRAGMA busy_timeout = 0")
     try:
         return connection.begin()
@@ -106,7 +99,7 @@ def _begin_sqlite(
             raise
         waiting()
     finally:
-        cursor.execute(f"PRAGMA busy_timeout = {patience}")
+        cursor.execute(again)
         cursor.close()
     return connection.begin()
 
