@@ -8,7 +8,6 @@ such as PgBouncer, to another process. SQLite has no such limit; a busy time-out
 from __future__ import annotations
 
 import functools
-import time
 import typing as t
 
 import sqlalchemy as sa
@@ -31,9 +30,8 @@ _SET_MARIADB = sa.text(
 )
 #: Keys of a connection's ``info``: its own values of these variables, and that ours are set.
 _OWN, _LIMITED = "woo_own_limits", "woo_limited"
-#: Key of a connection's ``info`` for its last use, and after how many seconds it is checked again:
-#: no server restarts faster.
-_USED, _CHECK_AFTER = "woo_used", 0.1
+#: Key of a connection's ``info``: it was used before, and may be lost since.
+_USED = "woo_used"
 
 
 def apply(host: sa.Engine, ours: sa.Engine) -> None:
@@ -88,8 +86,7 @@ def _begin(idle: int, lock: int) -> bytes:
 
 def _replace_lost(connection: sa.Connection) -> None:
     """Replace connections of the pool that were lost since their last use."""
-    now = time.monotonic()
-    while now - connection.info.get(_USED, now) > _CHECK_AFTER:
+    while _USED in connection.info:
         driver = connection.connection.dbapi_connection
         try:
             connection.dialect.do_ping(t.cast("t.Any", driver))
@@ -97,7 +94,7 @@ def _replace_lost(connection: sa.Connection) -> None:
         except connection.dialect.loaded_dbapi.Error as exc:
             # The next use gets another one from the pool, or a new one.
             connection.invalidate(exc)
-    connection.info[_USED] = now
+    connection.info[_USED] = True
 
 
 def _limit_mariadb(connection: sa.Connection) -> None:
