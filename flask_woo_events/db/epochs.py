@@ -14,6 +14,7 @@ import typing as t
 
 import sqlalchemy as sa
 from sqlalchemy import orm
+from sqlalchemy.dialects import postgresql
 
 from ..errors import ConfigurationError
 from . import sequences
@@ -79,9 +80,8 @@ _SIGNS = _CURRENT.add_columns(
     _EVENT_ID.order_by(Notification.id.desc()).limit(1).scalar_subquery(),
     _EVENT_ID.where(Notification.id == sa.bindparam("notification_id")).scalar_subquery(),
 )
-_TABLE_OID = sa.text(
-    f"SELECT CAST(CAST(CAST('{Epoch.__tablename__}' AS regclass) AS oid) AS bigint)"
-)
+_REGCLASS = sa.cast(sa.literal(Epoch.__tablename__), postgresql.REGCLASS)
+_TABLE_OID = sa.select(sa.cast(sa.cast(_REGCLASS, postgresql.OID), sa.BigInteger))
 
 
 def current(session: orm.Session) -> EpochState | None:
