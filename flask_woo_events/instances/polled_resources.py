@@ -8,6 +8,7 @@ import typing as t
 import pydantic
 
 from ..errors import DatePatternError, InputError
+from ..values.dates import DEFAULT_FORMAT
 from ..values.java_dates import DatePattern
 from ..values.time_zones import parse_zone
 from ..values.validation import (
@@ -23,7 +24,7 @@ from ..values.validation import (
     validated,
 )
 from ..woocommerce import endpoints
-from ..woocommerce.listing import read_filters
+from ..woocommerce.listing import Filters, read_filters
 
 #: Most resources per instance; each costs requests to the store.
 RESOURCES_MOST = 100
@@ -56,6 +57,25 @@ class PollerConfiguration(Lenient):
     poll_delay: int = 0
     #: Fields that never count as a change; ``None``: those that are found to differ at every read.
     ignored_fields: tuple[str, ...] | None = None
+
+    def filters(self, *, last_poll: dt.datetime, now: dt.datetime, url: str = "") -> Filters:
+        """Return the query of ``url``, with its macros expanded.
+
+        A macro without a format is written as ``updatedDateField`` is. WooCommerce's own routes
+        take one form alone, in UTC.
+
+        :param url: another url than that of the configuration.
+        """
+        url = url or self.url
+        if endpoints.resolve(url).is_woocommerce:
+            return read_filters(url, last_poll=last_poll, now=now)
+        return read_filters(
+            url,
+            last_poll=last_poll,
+            now=now,
+            default_format=self.updated_format or DEFAULT_FORMAT,
+            zone=parse_zone(self.updated_zone),
+        )
 
 
 def _pattern(value: str) -> str:
@@ -214,7 +234,12 @@ def parse_poller_configuration(
         if not resource.strip() or len(resource) > KEY_LENGTH or not resource.isprintable():
             raise InputError(f"{name} has a resource without a usable name", name)
         checked = validated(PollerBlock, block, (*path, resource))
-        configurations.append(checked.configuration(resource))
+        configurations.append(configuration := checked.configuration(resource))
+        try:
+            configuration.filters(last_poll=_ANY_DATE, now=_ANY_DATE)
+        except InputError as exc:
+            field = ".".join((*path, resource, "url"))
+            raise InputError(f"{field} with updatedDateFormat: {exc}", field) from exc
     return tuple(configurations)
 
 

@@ -17,6 +17,9 @@ from ..instances.whole_comparison import WholeComparison
 from ..woocommerce import endpoints
 from .ledger.representation import StoreState
 
+#: Any date, to see whether a filter has one.
+_ANY_DATE = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ListPosition:
@@ -68,6 +71,8 @@ class Stream:
     dated: bool = False
     #: Top-level fields whose differences are no change.
     ignored: frozenset[str] = frozenset()
+    #: Since when a feed was read, which lists only what changed; ``None``: the ledger holds all.
+    feed_since: dt.datetime | None = None
     #: The store's state as last seen.
     store: StoreState = StoreState()
 
@@ -103,6 +108,7 @@ def load_cursor(row: Poller) -> tuple[Stream, Cursor]:
         version_floor=int(row.memory.get("version_floor", 0)),
         forgotten=int(row.memory.get("forgotten", 0)),
         ignored=frozenset(ignored_fields(row)),
+        feed_since=row.baseline_at if _reads_feed(row, configuration) else None,
     )
     cursor = Cursor(
         state=PollerState(row.state),
@@ -115,6 +121,12 @@ def load_cursor(row: Poller) -> tuple[Stream, Cursor]:
         memory=dict(row.memory),
     )
     return stream, cursor
+
+
+def _reads_feed(row: Poller, configuration: PollerConfiguration) -> bool:
+    if row.state != PollerState.ACTIVE or "${" not in configuration.url:
+        return False
+    return configuration.filters(last_poll=_ANY_DATE, now=_ANY_DATE).feed
 
 
 # Built once and without the mapper, which costs more than the database does.

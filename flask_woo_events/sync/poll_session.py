@@ -22,7 +22,7 @@ from ..instances import access, pollers
 from ..runtime import Runtime
 from ..woocommerce import endpoints
 from ..woocommerce.client import StoreClient
-from ..woocommerce.listing import Filters, Listing, read_filters
+from ..woocommerce.listing import Filters, Listing
 from ..woocommerce.row_limit import RowLimit
 from . import order_statuses, own_route, restored
 from .belief import Belief
@@ -277,7 +277,7 @@ class PollSession:
             listing=Listing(
                 self.client,
                 run.collection,
-                read_filters(configuration.url, last_poll=last_poll, now=now),
+                configuration.filters(last_poll=last_poll, now=now),
                 page_size=max(2, min(configuration.page_size or 100, settings.poll_page_size)),
                 version=self.store.state.version,
                 statuses=cursor.memory.get("statuses") or (),
@@ -302,7 +302,7 @@ class PollSession:
             return None
         url, size = comparison.url_before, self._runtime.settings.poll_page_size
         # Of a feed, everything that it ever listed.
-        filters = read_filters(url, last_poll=_LONG_AGO, now=now)
+        filters = run.stream.configuration.filters(last_poll=_LONG_AGO, now=now, url=url)
         return Listing(self.client, endpoints.resolve(url), filters, page_size=max(2, size))
 
     @functools.cached_property

@@ -102,11 +102,13 @@ def expand_macros(
     last_poll: dt.datetime,
     now: dt.datetime,
     default_format: str = DEFAULT_FORMAT,
+    zone: dt.tzinfo = dt.UTC,
 ) -> str:
     """Replace ``${gmtDate:…}`` and the other macros in a poller's url.
 
     ======================================= ==================================================
-    ``${gmtDate:FORMAT}``, ``${date}``      the last poll, UTC; the format may be left out
+    ``${gmtDate:FORMAT}``, ``${date:…}``    the last poll, UTC; the format may be left out
+    ``${date}``                             the last poll, in ``zone`` if there is no format
     ``${dateTimeZone:ZONE:FORMAT}``         the last poll, in a zone; also ``{ZONE}``
     ``${nowTimeZone:ZONE:FORMAT}``          now, in a zone
     ``${epoch}``, ``${epoch:s}``, ``ms``,   the last poll as a count since 1970; milliseconds
@@ -115,6 +117,8 @@ def expand_macros(
 
     Names are case-insensitive. Dates are percent-encoded where a query needs it.
 
+    :param default_format: the format of a macro that names none.
+    :param zone: the zone of ``${date}``.
     :raises DatePatternError: an unknown macro, format or zone.
     :raises ValueError: a date is naive.
     """
@@ -123,7 +127,11 @@ def expand_macros(
     place = 0
     while (start := url.find("${", place)) >= 0:
         end = _closing_brace(url, start + 2)
-        text = _macro(url[start + 2 : end], last_poll, now, default_format)
+        macro = url[start + 2 : end]
+        if macro.strip().lower() == "date":
+            text = DatePattern(default_format).format(last_poll, zone)
+        else:
+            text = _macro(macro, last_poll, now, default_format)
         pieces += [url[place:start], urllib.parse.quote(text, safe=_PLAIN)]
         place = end + 1
     return "".join([*pieces, url[place:]])

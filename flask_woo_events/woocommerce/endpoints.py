@@ -77,6 +77,16 @@ class Collection:
     #: The parent collection, if the objects have one.
     below: ParentLink | None = None
 
+    @property
+    def is_custom(self) -> bool:
+        """Whether it is known by its path alone: nothing is known of its fields."""
+        return self.path.startswith("/")
+
+    @property
+    def is_woocommerce(self) -> bool:
+        """Whether WooCommerce's own routes list it, by hub path or by the store's own."""
+        return not self.is_custom or self.path.startswith("/wp-json/wc/")
+
 
 _KNOWN = (
     Collection(

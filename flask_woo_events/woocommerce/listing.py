@@ -19,7 +19,7 @@ from ..errors import (
     StoreRejectedError,
     TransportError,
 )
-from ..values.dates import expand_macros, store_param
+from ..values.dates import DEFAULT_FORMAT, expand_macros, store_param
 from .ceql import Condition, read_where
 from .client import StoreClient, StoreResponse
 from .endpoints import Collection, Trash
@@ -67,15 +67,31 @@ class Filters:
     order: cabc.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-def read_filters(url: str, *, last_poll: dt.datetime, now: dt.datetime) -> Filters:
+def read_filters(
+    url: str,
+    *,
+    last_poll: dt.datetime,
+    now: dt.datetime,
+    default_format: str = DEFAULT_FORMAT,
+    zone: dt.tzinfo = dt.UTC,
+) -> Filters:
     """Expand the macros of a poller's ``url``, and return its query as native parameters.
 
     :param last_poll: the value of ``${date}``, aware.
+    :param default_format: the format of macros that name none.
+    :param zone: the zone of ``${date}``.
     :raises InputError: the ``where`` is not supported.
     """
-    params = _native_params(expand_macros(url, last_poll=last_poll, now=now))
+
+    def params_at(last_poll: dt.datetime, now: dt.datetime) -> dict[str, str]:
+        expanded = expand_macros(
+            url, last_poll=last_poll, now=now, default_format=default_format, zone=zone
+        )
+        return _native_params(expanded)
+
+    params = params_at(last_poll, now)
     # Compared for two dates, because a macro may be in a part that has no effect.
-    moved = _native_params(expand_macros(url, last_poll=last_poll - _STEP, now=now - _STEP))
+    moved = params_at(last_poll - _STEP, now - _STEP)
     order = {name: params.pop(name) for name in _ORDER if name in params}
     filters = {name: moved[name] for name in moved if name not in _ORDER}
     return Filters(params, params != filters, order)

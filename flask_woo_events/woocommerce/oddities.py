@@ -57,6 +57,12 @@ class Oddities:
         return found
 
 
+#: Values that do not match ``datesConfiguration``.
+DATES_UNREADABLE = Oddity(
+    "dates-unreadable",
+    costs="Events of these objects have another date of theirs, or the date of the poll.",
+    ends="A datesConfiguration with the field, format and time zone of the dates in the objects.",
+)
 UNREADABLE_OBJECTS = Oddity(
     "unreadable-objects",
     costs="Changes of these objects are sent when the store can show them again.",

@@ -24,6 +24,9 @@ class Observation:
     seen_at: dt.datetime
     modified_at: dt.datetime | None = None
     created_at: dt.datetime | None = None
+    #: The dates that ``datesConfiguration`` names. The ledger does not keep them.
+    configured_updated: dt.datetime | None = None
+    configured_created: dt.datetime | None = None
     #: The id of the order or product that a refund or variation belongs to.
     parent: int | None = None
     #: Whether a list of the store shows it; otherwise only its own address does.

@@ -17,7 +17,7 @@ from ...events import outbox
 from ...events.event_detail import TRUNCATED
 from ...values.validation import whole_number
 from ..cursor import Stream
-from . import identity, lookup, representation
+from . import identity, lookup, object_dates, representation
 from .digest import NOTHING, Content, changed_fields, content_of
 from .lookup import Known
 from .observation import Observation, ObservationBatch
@@ -239,10 +239,12 @@ class Recorder:
     def _add(self, seen: Observation, content: Content, before: Known | None) -> None:
         since, kind = self._baseline_end(), EventType.CREATED
         emits = True
-        is_new = since is None or seen.is_new or _later(seen.created_at, since)
+        is_new = since is None or seen.is_new or _later(object_dates.created(seen), since)
         if since is not None and not is_new and not self.stream.backfill:
             kind = EventType.UPDATED
-            emits = _later(seen.modified_at, since)
+            emits = _later(object_dates.modified(seen), since)
+        elif before is None and object_dates.existed(self.stream, seen):
+            kind = EventType.UPDATED
         version = self._next_version(before)
         after = None if before is None else before.notification_id
         row = self._full_row(seen, content, version) | {"notification_id": after}
@@ -299,7 +301,7 @@ class Recorder:
                 object_id=seen.object_id,
                 event_type=kind,
                 version=version,
-                date=seen.modified_at or seen.created_at or self.observed.poll_date,
+                date=object_dates.of_event(seen, self.observed.poll_date),
                 source=self.observed.source.value,
                 body=orjson.dumps(body),
                 changed_fields=changed,

@@ -14,10 +14,12 @@ from ...errors import ObjectUnreadableError, StoreGarbledError, StoreRejectedErr
 from ...values.dates import parse_store_date
 from ...values.validation import is_id
 from ...woocommerce.listing import INCLUDE_AT_ONCE, Listing
+from ...woocommerce.oddities import DATES_UNREADABLE
 from ...woocommerce.paging import Page
 from ..cursor import Cursor, ListPosition, Stream
 from ..ledger.lookup import LedgerView
 from ..ledger.observation import Observation, ObservationBatch
+from .configured_dates import ConfiguredDates
 
 #: Objects that are read, and written, together.
 IDS_AT_ONCE = INCLUDE_AT_ONCE - 3
@@ -120,6 +122,11 @@ class Reading:
     def anchors(self) -> list[int]:
         """The oldest, the middle and the newest known object: the store is recognized by them."""
         return self.ledger.anchors()
+
+    @functools.cached_property
+    def dates(self) -> ConfiguredDates:
+        """The dates that the configuration names."""
+        return ConfiguredDates.of(self.stream.configuration, self.listing.collection)
 
     @property
     def can_include(self) -> bool:
@@ -231,6 +238,9 @@ class Reading:
             return True
         return not self.listing.collection.dated and self.anchored()
 
+    def _report_date(self, detail: str) -> None:
+        self.listing.client.oddities.add(DATES_UNREADABLE, detail)
+
     def observe(
         self,
         row: cabc.Mapping[str, t.Any],
@@ -243,12 +253,20 @@ class Reading:
         collection = self.listing.collection
         if parent is not None and "parent_id" not in row:
             row = {**row, "parent_id": parent}  # WooCommerce before 9.x leaves it out.
+        number = object_id(row, self.stream.configuration.id_field)
+        own = (
+            parse_store_date(row.get(collection.modified_field)),
+            parse_store_date(row.get(collection.created_field)),
+        )
+        updated, created = self.dates.read(row, number, own, self._report_date)
         return Observation(
-            object_id=object_id(row, self.stream.configuration.id_field),
+            object_id=number,
             body=row,
             seen_at=seen_at,
-            modified_at=parse_store_date(row.get(collection.modified_field)),
-            created_at=parse_store_date(row.get(collection.created_field)),
+            modified_at=own[0],
+            created_at=own[1],
+            configured_updated=updated,
+            configured_created=created,
             parent=parent if parent is not None else _whole(row.get("parent_id")),
             listed=listed,
             placed=self.listing.is_placed(row),
