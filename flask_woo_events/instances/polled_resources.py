@@ -23,7 +23,8 @@ from ..values.validation import (
     validated,
 )
 from ..woocommerce import endpoints
-from ..woocommerce.listing import read_filters
+from ..woocommerce.list_filters import ABILITIES
+from ..woocommerce.poller_filters import check_where, read_filters
 
 #: Most resources per instance; each costs requests to the store.
 RESOURCES_MOST = 100
@@ -125,8 +126,10 @@ class PollerBlock(Lenient):
     @classmethod
     def _known_path(cls, value: str) -> str:
         try:
-            endpoints.resolve(value)
+            collection = endpoints.resolve(value)
             read_filters(value, last_poll=_ANY_DATE, now=_ANY_DATE)
+            if collection.hub_name in ABILITIES:
+                check_where(value, ABILITIES[collection.hub_name], now=_ANY_DATE)
         except InputError as exc:
             raise ValueError(str(exc)) from exc
         return value
