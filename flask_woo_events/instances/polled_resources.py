@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import datetime as dt
 import typing as t
 
@@ -126,10 +127,8 @@ class PollerBlock(Lenient):
     @classmethod
     def _known_path(cls, value: str) -> str:
         try:
-            collection = endpoints.resolve(value)
+            endpoints.resolve(value)
             read_filters(value, last_poll=_ANY_DATE, now=_ANY_DATE)
-            if collection.hub_name in ABILITIES:
-                check_where(value, ABILITIES[collection.hub_name], now=_ANY_DATE)
         except InputError as exc:
             raise ValueError(str(exc)) from exc
         return value
@@ -219,6 +218,25 @@ def parse_poller_configuration(
         checked = validated(PollerBlock, block, (*path, resource))
         configurations.append(checked.configuration(resource))
     return tuple(configurations)
+
+
+def refuse_ignored_filters(
+    configurations: cabc.Iterable[PollerConfiguration], known: cabc.Collection[str]
+) -> None:
+    """Refuse each ``where`` that the store would ignore.
+
+    :param known: urls that the instance has already: a change of something else is not refused.
+    :raises InputError: names the url.
+    """
+    for one in configurations:
+        support = ABILITIES.get(endpoints.resolve(one.url).hub_name)
+        if support is None or one.url in known:
+            continue
+        try:
+            check_where(one.url, support, now=_ANY_DATE)
+        except InputError as exc:
+            name = f"configuration.{CONFIGURATION_KEY}.{one.resource}.url"
+            raise InputError(f"{name}: {exc}", name) from exc
 
 
 def parse_legacy_urls(text: str) -> dict[str, t.Any]:
