@@ -153,8 +153,10 @@ def _wanted(who: Caller) -> DeliverySelection:
     for condition in read_where(text) if text.strip() else ():
         name = _FIELDS.get(condition.field.lower())
         # Only numbers go without quotes.
-        plain = "'" in condition.text or whole_number(condition.value) is not None
-        if name is None or name in chosen or condition.op != "=" or not plain:
+        plain = condition.op == "=" and (
+            condition.values[0].quoted or whole_number(condition.value) is not None
+        )
+        if name is None or name in chosen or not plain:
             raise InputError(
                 f"where cannot be read at {condition.text!r}; it takes channel, status, "
                 "config.url, instanceId, subscriptionId and notificationId, each once, compared "

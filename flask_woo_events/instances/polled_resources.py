@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import datetime as dt
 import typing as t
 
@@ -24,7 +25,8 @@ from ..values.validation import (
     validated,
 )
 from ..woocommerce import endpoints
-from ..woocommerce.listing import Filters, read_filters
+from ..woocommerce.list_filters import ABILITIES
+from ..woocommerce.poller_filters import Filters, check_where, read_filters
 
 #: Most resources per instance; each costs requests to the store.
 RESOURCES_MOST = 100
@@ -241,6 +243,25 @@ def parse_poller_configuration(
             field = ".".join((*path, resource, "url"))
             raise InputError(f"{field} with updatedDateFormat: {exc}", field) from exc
     return tuple(configurations)
+
+
+def refuse_ignored_filters(
+    configurations: cabc.Iterable[PollerConfiguration], known: cabc.Collection[str]
+) -> None:
+    """Refuse each ``where`` that the store would ignore.
+
+    :param known: urls that the instance has already: a change of something else is not refused.
+    :raises InputError: names the url.
+    """
+    for one in configurations:
+        support = ABILITIES.get(endpoints.resolve(one.url).hub_name)
+        if support is None or one.url in known:
+            continue
+        try:
+            check_where(one.url, support, now=_ANY_DATE)
+        except InputError as exc:
+            name = f"configuration.{CONFIGURATION_KEY}.{one.resource}.url"
+            raise InputError(f"{name}: {exc}", name) from exc
 
 
 def parse_legacy_urls(text: str) -> dict[str, t.Any]:

@@ -11,7 +11,7 @@ from ..values.validation import MASK, validated
 from ..woocommerce.access import RequestOptions, StoreAccess
 from ..woocommerce.client import store_root
 from . import configuration as configurations
-from .polled_resources import PollerConfiguration
+from .polled_resources import PollerConfiguration, refuse_ignored_filters
 from .requests import (
     DEFINITIONS,
     InstanceConfiguration,
@@ -78,6 +78,18 @@ class CurrentSpec:
     connected: bool = True
 
 
+def _known_urls(old: cabc.Mapping[str, str]) -> set[str]:
+    """Return the urls of the resources that an instance polls already."""
+    keys = (key_of("poller_configuration"), key_of("poller_urls"))
+    stored = {key: old[key] for key in keys if old.get(key)}
+    if not stored:
+        return set()
+    try:
+        return {one.url for one in pollers_of(InstanceConfiguration.model_validate(stored))}
+    except (InputError, ValueError):
+        return set()
+
+
 def plan(
     request: InstanceRequest, before: CurrentSpec | None = None, *, partial: bool = False
 ) -> InstanceSpec:
@@ -112,6 +124,8 @@ def plan(
     wanted[key_of("vendor_type")] = checked.vendor_type
     for key in _ALWAYS_THERE:
         wanted.setdefault(key, DEFINITIONS[key].default)
+    pollers = pollers_of(checked)
+    refuse_ignored_filters(pollers, _known_urls(old))
     return InstanceSpec(
         name=request.name or (before.name if before is not None else ""),
         tags=tuple(
@@ -119,7 +133,7 @@ def plan(
         ),
         configuration=checked,
         texts=wanted,
-        pollers=pollers_of(checked),
+        pollers=pollers,
         reconnects=before is None or _differ(wanted, old, CONNECTION_KEYS),
         asks=before is None
         or _differ(wanted, old, (*CONNECTION_KEYS, *_POLLER_KEYS))

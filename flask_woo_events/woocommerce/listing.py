@@ -8,10 +8,8 @@ import datetime as dt
 import itertools
 import re
 import typing as t
-import urllib.parse
 
 from ..errors import (
-    InputError,
     ObjectUnreadableError,
     StoreAccessError,
     StoreGarbledError,
@@ -19,14 +17,21 @@ from ..errors import (
     StoreRejectedError,
     TransportError,
 )
-from ..values.dates import DEFAULT_FORMAT, expand_macros, store_param
-from .ceql import Condition, read_where
+from ..values.dates import store_param
 from .client import StoreClient, StoreResponse
 from .endpoints import Collection, Trash
+from .poller_filters import Filters, read_filters
 from .rows import INCLUDE_AT_ONCE, Params, RowReader, may_be_rows
 from .unreadable import Unreadable
 
-__all__ = ["INCLUDE_AT_ONCE", "Filters", "Listing", "Params", "order_statuses", "read_filters"]
+__all__ = [
+    "INCLUDE_AT_ONCE",
+    "Filters",
+    "Listing",
+    "Params",
+    "order_statuses",
+    "read_filters",
+]
 
 Fetch = cabc.Callable[[int, int], StoreResponse]
 
@@ -34,17 +39,9 @@ Fetch = cabc.Callable[[int, int], StoreResponse]
 LIGHT_FIELDS = "id,date_modified_gmt,status"
 #: ``include_status`` on products (seen on 9.9.5 and 11.0.1, silently ignored by 9.4.2).
 _INCLUDE_STATUS_SINCE = (9, 9)
-#: Conditions of a ``where`` that have another name in WooCommerce.
-_NATIVE = {"created_date": "after", "date_created": "after", "after": "after"}
-#: Parameters of paging, which only the poller sets.
-_OURS = {"page", "per_page", "offset", "_fields", "pageSize", "nextPage"}
-#: Parameters of order, used only where the poller cannot set its own.
-_ORDER = ("orderby", "order")
 #: Parameters that decide how objects are shown, and not which. ``lang`` is not one of them:
 #: plugins for several languages list the objects of one.
 REPRESENTATION = frozenset({"_embed", "_envelope", "_jsonp", "_locale", "context", "dp"})
-#: An offset that changes every field of a date.
-_STEP = dt.timedelta(days=400, hours=1, minutes=1, seconds=1, milliseconds=1)
 #: The field by which an object belongs to a collection, and the value that WooCommerce lists
 #: by default.
 _MEMBERS = {"customers": ("role", "customer"), "products-reviews": ("status", "approved")}
@@ -52,75 +49,6 @@ _BY_ID: Params = {"orderby": "id", "order": "asc"}
 #: Statuses of orders that nobody has placed: a cart in the block checkout, and an order that is
 #: being entered. WooCommerce deletes them after a day, and some versions show them with ``any``.
 UNPLACED = ("checkout-draft", "auto-draft")
-#: Lower bounds of the modified date, which the poller's window replaces.
-_MODIFIED = {"date_modified", "date_modified_gmt", "modified_after", "updated_date"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Filters:
-    """The query of a poller's ``url``."""
-
-    params: cabc.Mapping[str, str]
-    #: The query depends on the last poll's date, so it never lists the whole collection.
-    feed: bool
-    #: The order that the query names.
-    order: cabc.Mapping[str, str] = dataclasses.field(default_factory=dict)
-
-
-def read_filters(
-    url: str,
-    *,
-    last_poll: dt.datetime,
-    now: dt.datetime,
-    default_format: str = DEFAULT_FORMAT,
-    zone: dt.tzinfo = dt.UTC,
-) -> Filters:
-    """Expand the macros of a poller's ``url``, and return its query as native parameters.
-
-    :param last_poll: the value of ``${date}``, aware.
-    :param default_format: the format of macros that name none.
-    :param zone: the zone of ``${date}``.
-    :raises InputError: the ``where`` is not supported.
-    """
-
-    def params_at(last_poll: dt.datetime, now: dt.datetime) -> dict[str, str]:
-        expanded = expand_macros(
-            url, last_poll=last_poll, now=now, default_format=default_format, zone=zone
-        )
-        return _native_params(expanded)
-
-    params = params_at(last_poll, now)
-    # Compared for two dates, because a macro may be in a part that has no effect.
-    moved = params_at(last_poll - _STEP, now - _STEP)
-    order = {name: params.pop(name) for name in _ORDER if name in params}
-    filters = {name: moved[name] for name in moved if name not in _ORDER}
-    return Filters(params, params != filters, order)
-
-
-def _native_params(url: str) -> dict[str, str]:
-    params: dict[str, str] = {}
-    for name, value in urllib.parse.parse_qsl(url.partition("?")[2], keep_blank_values=True):
-        if name == "where":
-            pairs = [_native_condition(condition) for condition in read_where(value, "url")]
-            params.update(pair for pair in pairs if pair is not None)
-        elif name.endswith("[]"):
-            # The client sends lists joined with commas.
-            listed = name.removesuffix("[]")
-            params[listed] = f"{params[listed]},{value}" if listed in params else value
-        elif name not in _OURS:
-            params[name] = value
-    return params
-
-
-def _native_condition(condition: Condition) -> tuple[str, str] | None:
-    field, op, value = condition.field, condition.op, condition.value
-    if field in _MODIFIED and op in (">", ">="):
-        return None
-    if field in _NATIVE and op in (">", ">=", "="):
-        return _NATIVE[field], value
-    if op == "=":
-        return field, value
-    raise InputError(f"the store cannot filter by {condition.text!r}", "url")
 
 
 class Listing:

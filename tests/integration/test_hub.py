@@ -198,30 +198,35 @@ def test_where_on_a_list_without_pages(hub: Hub) -> None:
 
 
 REFUSED = [
-    ("orders", "total > 5"),
-    ("orders", "billing.email = 'a@b.c'"),
-    ("orders", "status = 'a' or status = 'b'"),
-    ("orders", "(status = 'a')"),
-    ("orders", "status like 'c%'"),
-    ("orders", "status is null"),
-    ("orders", "status = 'a' and status = 'b'"),
     ("orders", "created_date > 'yesterday'"),
     ("orders", "created_date >= '0001-01-01'"),
-    ("orders", "created_date != '2026-01-01'"),
-    ("orders", "id > 5"),
     ("orders", "id = 'x'"),
-    ("customers", "date_modified > '2026-01-01'"),
-    ("customers", "first_name = 'Ann'"),
-    ("customers", "created_date > '2026-01-01' and created_date < '2026-02-01'"),
-    ("products-tags", "created_date > '2026-01-01'"),
-    ("products-attributes", "id > 5"),
+    ("orders", "total = null"),
+    ("orders", "not total = 5"),
+    ("orders", "total = 5 or search = 'x'"),
+    ("orders", "search like 'x%'"),
+    ("orders", "search = ''"),
+    ("orders", "search = 'a' and search = 'b'"),
+    ("orders", "product = 0"),
+    ("orders", "parent > 5"),
+    ("orders", "total = 5 or status = 'trash'"),
+    ("products", "status in ('trash', 'draft')"),
+    ("products", "attribute = 'pa_color'"),
+    ("customers", "first_name = 'Ann' or role in ('all')"),
+    ("customers", "customer = 7"),
+    ("products-tags", "after = '2026-01-01'"),
     ("reports-sales", "period like 'x'"),
+    ("orders", "(" * 60 + "total = 5" + ")" * 60),
+    ("orders", " or ".join(["total = 5"] * 101)),
+    ("orders", "id in (" + "1," * 3000 + "1)"),
+    ("orders", "total = 'x"),
+    ("orders", "total = 5 and total = 6" + " " * 4000),
 ]
 
 
 @pytest.mark.parametrize(("resource", "where"), REFUSED)
-def test_where_that_no_store_can_filter(hub: Hub, resource: str, where: str) -> None:
-    """A filter that a store would ignore is refused by name, without a request to the store."""
+def test_where_that_is_refused(hub: Hub, resource: str, where: str) -> None:
+    """A ``where`` that cannot be read, or that would be ignored, is an error without a request."""
     hub.asked()
     response = hub.call("GET", f"/hubs/ecommerce/{resource}", where=where)
     assert response.status_code == 400 and response.json["message"]
@@ -233,7 +238,7 @@ def test_where_that_no_store_can_filter(hub: Hub, resource: str, where: str) -> 
     [
         {"page": "0"}, {"page": "x"}, {"page": "99999999"}, {"pageSize": "0"}, {"pageSize": "-1"},
         {"nextPage": "x"}, {"nextPage": "W10"}, {"nextPage": "WzEsMSwiYSJd"}, {"nextPage": "é"},
-        {"orderBy": "total"}, {"orderBy": "id sideways"}, {"fields": "a b"},
+        {"orderBy": "id sideways"}, {"fields": "a b"},
         {"fields": "id,../x"}, {"returnTotalCount": "perhaps"}, {"nonsense": "1"},
         {"_method": "DELETE"}, {"consumer_key": "ck_other"}, {"oauth_token": "x"},
     ],

@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from hypothesis import strategies as st
 
 from flask_woo_events.api.hub import pages
-from flask_woo_events.api.hub.filters import ABILITIES
 from flask_woo_events.api.hub.pages import PageQuery
 from flask_woo_events.db.models import Base
 from flask_woo_events.errors import WooEventsError
@@ -25,6 +24,7 @@ from flask_woo_events.woocommerce import endpoints
 from flask_woo_events.woocommerce.ceql import read_where
 from flask_woo_events.woocommerce.client import StoreClient
 from flask_woo_events.woocommerce.connection_check import check_store
+from flask_woo_events.woocommerce.list_filters import ABILITIES
 from flask_woo_events.woocommerce.webhooks import Registrar
 from tests.examples import examples
 from tests.model import in_process_store
@@ -152,7 +152,7 @@ class StoreCalls:
     def read(self, name: str, where: str = "") -> None:
         """Read a list through the hub."""
         conditions = read_where(where) if where else ()
-        query = PageQuery(conditions=conditions, fields=("id", "name"), count=True, page_size=3)
+        query = PageQuery(where=conditions, fields=("id", "name"), count=True, page_size=3)
         collection = endpoints.resolve(f"/hubs/ecommerce/{name}")
         pages.read(self.client, collection, ABILITIES[collection.hub_name], query)
 

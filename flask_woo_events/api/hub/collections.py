@@ -9,16 +9,18 @@ from ...errors import InputError, NotFoundError, StoreGarbledError
 from ...woocommerce import endpoints
 from ...woocommerce.client import StoreClient, StoreResponse
 from ...woocommerce.endpoints import Collection, Trash
+from ...woocommerce.list_filters import ABILITIES, FilterSupport, Params
 from . import pages
-from .filters import ABILITIES, FilterSupport, Params
 from .pages import CollectionPage, PageQuery, Row, picked
 
 LIST_CALLS = ("GET", "POST")
 ITEM_CALLS = ("GET", "PUT", "PATCH", "DELETE")
 
-_PERIOD = FilterSupport(filters=frozenset({"period", "date_min", "date_max"}), whole=True)
+_PERIOD = FilterSupport(
+    filters=frozenset({"period", "date_min", "date_max"}), ids=False, whole=True
+)
 _REPORTS = {
-    "reports": (Collection("reports", "reports"), FilterSupport(whole=True)),
+    "reports": (Collection("reports", "reports"), FilterSupport(ids=False, whole=True)),
     "reports-sales": (Collection("reports-sales", "reports/sales"), _PERIOD),
     "reports-top-sellers": (Collection("reports-top-sellers", "reports/top_sellers"), _PERIOD),
 }

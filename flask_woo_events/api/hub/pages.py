@@ -7,19 +7,22 @@ import collections.abc as cabc
 import dataclasses
 import datetime as dt
 import hashlib
-import typing as t
 
 import orjson
 
 from ...errors import InputError, StoreGarbledError
-from ...woocommerce.ceql import Condition
+from ...woocommerce.ceql import Junction, Where, conditions_of
 from ...woocommerce.client import StoreClient, StoreResponse
 from ...woocommerce.endpoints import Collection
+from ...woocommerce.list_filters import FilterSupport, Params, member_of
 from ...woocommerce.listing import Filters, Listing
 from ...woocommerce.paging import walk
-from .filters import FilterSupport, Params
+from ...woocommerce.row_filter import Row as AnyRow
+from ...woocommerce.row_filter import Test, row_test
+from . import scan
+from .scan import Placed, Start
 
-Row = dict[str, t.Any]
+Row = scan.Row
 
 #: Most rows of one page of WooCommerce.
 PAGE_MOST = 100
@@ -33,7 +36,8 @@ OFFSET_MOST = 10_000_000
 class PageQuery:
     """A client's query of a collection."""
 
-    conditions: tuple[Condition, ...] = ()
+    #: Conditions that must all hold.
+    where: tuple[Where, ...] = ()
     #: Members of each row; empty for all.
     fields: tuple[str, ...] = ()
     #: Field and ``asc`` or ``desc``; ``None`` for the order of ids.
@@ -57,14 +61,6 @@ class CollectionPage:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Start:
-    """Where a page begins: an offset, and the id of the row before it."""
-
-    offset: int
-    after_id: int | None
-
-
-@dataclasses.dataclass(frozen=True)
 class _Part:
     """Rows as the store returned them, the offset after them, and the total."""
 
@@ -82,28 +78,31 @@ def read(
     With ``nextPage`` and without ``orderBy``, the pages hold every object that exists from the
     first page to the last, even if others are created and deleted in between.
 
-    :raises InputError: the store does not support the query.
+    :raises InputError: the query contradicts itself, or takes too many rows of the store.
     """
-    native = abilities.native(one for one in query.conditions if not abilities.local(one))
-    for condition in query.conditions:
-        if abilities.local(condition) and condition.op not in ("=", "!=", "in"):
-            raise InputError(f"this list cannot be filtered by {condition.text!r}", "where")
-    mark = _mark(collection, abilities, native, query)
+    native, rest = abilities.split(query.where)
+    mark = _mark(collection, native, rest, query)
     start = _start(query, mark)
     if abilities.whole:
         rows = client.get_list(collection.path, native).data
-        return _whole(rows, abilities, query, start, mark)
+        members = scan.Members(_tested(rest, query))
+        for row in rows:
+            members.note(row)
+        members.check()
+        return _slice(rows, row_test(Junction("and", rest)), query, start, mark)
     ends = _pop(native, ("after", "before")) if abilities.dated_order else {}
-    listing = Listing(client, collection, Filters(native | _fields(query, bool(ends)), False))
-    if ends:
-        part = _until(listing, abilities, ends, query, start)
-    elif query.order is not None:
-        orderby = abilities.order(query.order[0])
+    if ends or rest or (query.order and query.order[0] not in abilities.orders):
+        filters = Filters(native | _fields(query, rest, bool(ends)), False)
+        reading = _Reading(Listing(client, collection, filters), abilities, ends, rest, query)
+        return reading.page(start, mark)
+    listing = Listing(client, collection, Filters(native | _fields(query), False))
+    if query.order is not None:
+        orderby = abilities.orders[query.order[0]]
         part = _ordered(listing, orderby, query.order[1], query.page_size, start)
     else:
         part = _by_id(listing, query.page_size, start)
     total = part.total
-    if query.count and not ends and (total is None or not part.rows):
+    if query.count and (total is None or not part.rows):
         total = listing.total()
     last = part.rows[-1].get("id") if part.rows else None
     return CollectionPage(
@@ -129,19 +128,28 @@ def picked(row: Row, fields: cabc.Sequence[str]) -> Row:
     return shown
 
 
-def _fields(query: PageQuery, dates: bool) -> Params:
+def _fields(query: PageQuery, rest: cabc.Sequence[Where] = (), dates: bool = False) -> Params:
     """Return the parameter for the requested fields and those needed here."""
     if not query.fields:
         return {}
-    needed = ("date_created", "date_created_gmt") if dates else ()
-    return {"_fields": ",".join(dict.fromkeys(("id", *query.fields, *needed)))}
+    needed = [name.partition(".")[0] for name in _tested(rest, query)]
+    needed += [f"{name}_gmt" for name in needed if "date" in name and not name.endswith("_gmt")]
+    needed += ["date_created", "date_created_gmt"] if dates else []
+    names = [name for name in needed if name not in query.fields]
+    return {"_fields": ",".join(dict.fromkeys(("id", *query.fields, *names)))}
+
+
+def _tested(rest: cabc.Sequence[Where], query: PageQuery) -> list[str]:
+    """Return the fields that rows are filtered and ordered by here."""
+    order = [member_of(query.order[0])] if query.order else []
+    return [one.field for part in rest for one in conditions_of(part)] + order
 
 
 def _pop(params: Params, names: tuple[str, ...]) -> Params:
     return {name: params.pop(name) for name in names if name in params}
 
 
-def _by_id(listing: Listing, size: int, start: _Start) -> _Part:
+def _by_id(listing: Listing, size: int, start: Start) -> _Part:
     """Read by ascending id; each request begins with the last row of the one before."""
     rows: list[Row] = []
     total: int | None = None
@@ -175,7 +183,7 @@ def _by_id(listing: Listing, size: int, start: _Start) -> _Part:
     raise AssertionError("a walk ends with its last page")
 
 
-def _ordered(listing: Listing, orderby: str, direction: str, size: int, start: _Start) -> _Part:
+def _ordered(listing: Listing, orderby: str, direction: str, size: int, start: Start) -> _Part:
     """Read in the client's order, which may differ at the next page."""
     rows: list[Row] = []
     while True:
@@ -189,28 +197,86 @@ def _ordered(listing: Listing, orderby: str, direction: str, size: int, start: _
             return _Part(rows, end, more, total)
 
 
-def _until(
-    listing: Listing, abilities: FilterSupport, ends: Params, query: PageQuery, start: _Start
-) -> _Part:
-    """Read objects created after or before a date, in that order up to the date.
+@dataclasses.dataclass(frozen=True)
+class _Reading:
+    """A query whose rows are filtered or ordered here."""
 
-    For collections without such a filter (customers): in the order of the dates, the matching
-    objects come first.
-    """
-    [(name, text), *others] = ends.items()
-    if others:
-        raise InputError("customers can be filtered by one end of created_date only", "where")
-    direction = "desc" if name == "after" else "asc"
-    order = query.order
-    if order and (abilities.order(order[0]), order[1]) != (abilities.dated_order, direction):
-        raise InputError(f"with this where, orderBy can be created_date {direction}", "orderBy")
-    part = _ordered(listing, abilities.dated_order, direction, query.page_size, start)
-    end = dt.datetime.fromisoformat(text)
-    rows = [row for row in part.rows if _matches(row, name, end)]
-    return _Part(rows, part.end, part.more and len(rows) == len(part.rows), None)
+    listing: Listing
+    abilities: FilterSupport
+    #: Ends of the date of creation, for a collection that is not filtered by it but ordered.
+    ends: Params
+    rest: tuple[Where, ...]
+    query: PageQuery
+
+    def page(self, start: Start, mark: str) -> CollectionPage:
+        """Read one page."""
+        order, size = self.query.order, self.query.page_size
+        if order is not None and not self._is_native(order):
+            rows = self._all(by_member=order[0] not in self.abilities.orders)
+            return _slice(rows, row_test(Junction("and", ())), self.query, start, mark)
+        skip = 0
+        # Up to a date, no row is left out.
+        plain = not self.rest and len(self.ends) == 1
+        if not self.query.token and not plain:
+            start, skip = Start(), start.offset
+        members = scan.Members(_tested(self.rest, dataclasses.replace(self.query, order=None)))
+        stream = members.noted(self._rows(start))
+        found = scan.page(stream, self._test(), size, start, skip)
+        if start == Start() and not found.more:
+            members.check()
+        return CollectionPage(
+            rows=[picked(row, self.query.fields) for row in found.rows],
+            token=_token(found.next.offset, found.next.after_id, mark) if found.more else "",
+            total=len(self._all()) if self.query.count and not plain else None,
+        )
+
+    def _all(self, *, by_member: bool = False) -> list[Row]:
+        """Read all rows, by ascending id.
+
+        :param by_member: the rows are then ordered by their own members.
+        """
+        reading = dataclasses.replace(self, query=dataclasses.replace(self.query, order=None))
+        members = scan.Members(_tested(self.rest, self.query if by_member else reading.query))
+        rows = scan.everything(members.noted(reading._rows(Start())), self._test())
+        members.check()
+        return sorted(rows, key=lambda row: row["id"])
+
+    def _is_native(self, order: tuple[str, str]) -> bool:
+        """Return whether the rows can be read in this order."""
+        native = self.abilities.orders.get(order[0])
+        return native is not None and (
+            not self.ends or (native, order[1]) == (self.abilities.dated_order, self._direction)
+        )
+
+    @property
+    def _direction(self) -> str:
+        return "desc" if "after" in self.ends else "asc"
+
+    def _rows(self, start: Start) -> cabc.Iterator[Placed]:
+        if self.ends:
+            return self._until(start)
+        if self.query.order is not None:
+            field, direction = self.query.order
+            return scan.ordered(self.listing, self.abilities.orders[field], direction, start)
+        return scan.by_id(self.listing, start)
+
+    def _until(self, start: Start) -> cabc.Iterator[Placed]:
+        """Read in the order of creation up to a date: the matching objects come first."""
+        orderby, direction = self.abilities.dated_order, self._direction
+        name = "after" if "after" in self.ends else "before"
+        end = dt.datetime.fromisoformat(self.ends[name])
+        for placed in scan.ordered(self.listing, orderby, direction, start):
+            if not _matches(placed.row, name, end):
+                return
+            yield placed
+
+    def _test(self) -> Test:
+        ends = [(name, dt.datetime.fromisoformat(text)) for name, text in self.ends.items()]
+        meets = row_test(Junction("and", self.rest))
+        return lambda row: all(_matches(row, *end) for end in ends) and meets(row)
 
 
-def _matches(row: Row, name: str, end: dt.datetime) -> bool:
+def _matches(row: AnyRow, name: str, end: dt.datetime) -> bool:
     """Return whether a row is after or before a date: local time of the site, or with an offset."""
     text = row.get("date_created" if end.tzinfo is None else "date_created_gmt")
     try:
@@ -221,16 +287,13 @@ def _matches(row: Row, name: str, end: dt.datetime) -> bool:
     return date > end if name == "after" else date < end
 
 
-def _whole(
-    rows: list[Row], abilities: FilterSupport, query: PageQuery, start: _Start, mark: str
+def _slice(
+    rows: list[Row], test: Test, query: PageQuery, start: Start, mark: str
 ) -> CollectionPage:
-    """Return the page of a collection that the store answers whole."""
-    for condition in query.conditions:
-        if abilities.local(condition):
-            rows = [row for row in rows if _meets(row, condition)]
+    """Return the page of a collection that was read whole."""
+    rows = [row for row in rows if test(row)]
     if query.order is not None:
-        field, direction = query.order
-        rows = sorted(rows, key=lambda row: _sort_key(row.get(field)), reverse=direction == "desc")
+        rows = scan.sort(rows, (member_of(query.order[0]), query.order[1]))
     end = start.offset + query.page_size
     return CollectionPage(
         rows=[picked(row, query.fields) for row in rows[start.offset : end]],
@@ -239,26 +302,9 @@ def _whole(
     )
 
 
-def _meets(row: Row, condition: Condition) -> bool:
-    equal = _text(row.get(condition.field)) in condition.values
-    return not equal if condition.op == "!=" else equal
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
-
-
-def _sort_key(value: object) -> tuple[bool, float, str]:
-    number = isinstance(value, int | float)
-    return not number, float(value) if isinstance(value, int | float) else 0.0, _text(value)
-
-
-def _mark(
-    collection: Collection, abilities: FilterSupport, native: Params, query: PageQuery
-) -> str:
+def _mark(collection: Collection, native: Params, rest: tuple[Where, ...], query: PageQuery) -> str:
     """Return a checksum of the query, so that a token is refused for another one."""
-    local = [one.text for one in query.conditions if abilities.local(one)]
-    listed = orjson.dumps([collection.path, sorted(native.items()), local, query.order])
+    listed = orjson.dumps([collection.path, sorted(native.items()), repr(rest), query.order])
     return hashlib.blake2b(listed, digest_size=6).hexdigest()
 
 
@@ -267,9 +313,9 @@ def _token(offset: int, last_id: object, mark: str) -> str:
     return base64.urlsafe_b64encode(orjson.dumps([offset, known, mark])).decode().rstrip("=")
 
 
-def _start(query: PageQuery, mark: str) -> _Start:
+def _start(query: PageQuery, mark: str) -> Start:
     if not query.token:
-        return _Start((query.page - 1) * query.page_size, None)
+        return Start((query.page - 1) * query.page_size, None)
     try:
         padded = query.token + "=" * (-len(query.token) % 4)
         offset, last_id, marked = orjson.loads(base64.urlsafe_b64decode(padded))
@@ -282,4 +328,4 @@ def _start(query: PageQuery, mark: str) -> _Start:
             "and orderBy",
             "nextPage",
         )
-    return _Start(offset, last_id)
+    return Start(offset, last_id)

@@ -29,7 +29,7 @@ from ...instances.accounts import Caller
 from ...runtime import current_runtime
 from ...values.dates import iso_z
 from ...values.validation import whole_number
-from ...woocommerce.ceql import Condition, read_where
+from ...woocommerce.ceql import LENGTH_MOST, Condition, Value, Where, conjuncts, parse_where
 from ...woocommerce.client import StoreClient
 from ..errors import answer
 from ..request import caller, flag, instance_of, json_object, page_size
@@ -227,18 +227,12 @@ def _shown(value: t.Any, profile: HubProfile) -> t.Any:
 
 def _query(place: CollectionAccess) -> PageQuery:
     args = flask.request.args
-    filters = {name.removesuffix("[]") for name in args if name not in CONTROLS}
-    conditions = [
-        Condition(name, "=", (",".join(args.getlist(name) + args.getlist(f"{name}[]")),), name)
-        for name in sorted(filters)
-    ]
-    asked = [text for text in args.getlist("where") if text.strip()]
     page = whole_number(args.get("page", "1"))
     size = page_size()
     if not page or page * size > OFFSET_MOST:
         raise InputError(f"page must be a number from 1 to {OFFSET_MOST // size}", "page")
     return PageQuery(
-        conditions=(*(one for text in asked for one in read_where(text)), *conditions),
+        where=(*_where(args.getlist("where")), *_parameters(place)),
         fields=_fields(),
         order=_order(args.get("orderBy", "")),
         page=page,
@@ -246,6 +240,30 @@ def _query(place: CollectionAccess) -> PageQuery:
         token=args.get("nextPage", ""),
         count=flag("returnTotalCount"),
     )
+
+
+def _where(texts: list[str]) -> cabc.Iterator[Where]:
+    """Read ``where``; several mean the same as one with ``and``."""
+    if sum(map(len, texts)) > LENGTH_MOST:
+        raise InputError(f"where has more than {LENGTH_MOST} characters", "where")
+    for text in texts:
+        if text.strip():
+            yield from conjuncts(parse_where(text))
+
+
+def _parameters(place: CollectionAccess) -> cabc.Iterator[Condition]:
+    """Read the filters that are parameters of their own."""
+    args, abilities = flask.request.args, place.abilities
+    for name in sorted({name.removesuffix("[]") for name in args if name not in CONTROLS}):
+        value = ",".join(args.getlist(name) + args.getlist(f"{name}[]"))
+        if not abilities.has_parameter(name):
+            shown = ", ".join(abilities.names)
+            raise InputError(
+                f"this list has no parameter {name[:100]!r}; it has {shown}, and where takes any "
+                "member",
+                name[:100],
+            )
+        yield Condition(name, "=", (Value(value),), f"{name}={value[:100]}")
 
 
 def _fields() -> tuple[str, ...]:

@@ -45,7 +45,7 @@ _FIELDS = Parameter(
     name="fields", text="Members to return, joined by commas; dots lead into objects"
 )
 _LISTING = (
-    Parameter(name="where", text="Conditions joined by and: created_date > '2026-01-31'"),
+    Parameter(name="where", text="Query language: created_date > '2026-01-31' AND total > 5"),
     _FIELDS,
     Parameter(name="orderBy", text="A field, then asc or desc; the default is the order of ids"),
     Parameter(

@@ -1,7 +1,7 @@
 """Filters and orders that the collections of a store support.
 
 WooCommerce ignores unknown parameters and answers with all objects. So only what is in these
-tables is passed on, and everything else is refused (wc/v3 of WooCommerce 5.9 to 11.0).
+tables is passed on, and rows are filtered by everything else (wc/v3 of WooCommerce 5.9 to 11.0).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import dataclasses
 import datetime as dt
 import re
 
-from ...errors import InputError
-from ...woocommerce.ceql import Condition
+from ..errors import InputError
+from .ceql import Condition, Where, conditions_of
 
 Params = dict[str, str]
 
@@ -26,6 +26,26 @@ _MODIFIED = {
     "date_modified": "",
     "date_modified_gmt": "Z",
 }
+#: Members of rows that have other names in the documented service.
+_ALIASES = {
+    "created_date": "date_created",
+    "updated_date": "date_modified",
+    "modified_date": "date_modified",
+}
+#: Parameters of a store that are no members of its rows.
+_PARAMETERS = frozenset(
+    {
+        "after", "attribute", "attribute_term", "before", "category", "customer", "date_max",
+        "date_min", "dp", "exclude", "hide_empty", "include", "max_price", "min_price",
+        "modified_after", "modified_before", "period", "product", "search", "tag",
+    }
+)  # fmt: skip
+#: Parameters that take the id of an object whose name or slug the member of the same name shows.
+_BY_ID = frozenset({"reviewer", "shipping_class"})
+#: Parameters that a store ignores if they are 0 (``empty`` in PHP).
+_NOT_ZERO = frozenset({"attribute_term", "category", "max_price", "product", "tag"})
+#: Statuses of objects that a list shows only if its parameter names them.
+_HIDDEN = frozenset({"any", "all", "auto-draft", "checkout-draft", "spam", "trash"})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,6 +61,8 @@ class FilterSupport:
     :param dated_order: WooCommerce's order by the date of creation, for a collection without a
         filter by it: the rows are read in this order up to the date.
     :param whole: the store always answers all of it, so conditions and order are applied here.
+    :param parameters: filters that are no members of its rows, or another one.
+    :param narrowed: members that the list is filtered by unless its parameter is ``all``.
     """
 
     filters: frozenset[str] = frozenset()
@@ -51,6 +73,8 @@ class FilterSupport:
     modified: bool = False
     dated_order: str = ""
     whole: bool = False
+    parameters: frozenset[str] = frozenset()
+    narrowed: frozenset[str] = frozenset()
 
     @property
     def names(self) -> list[str]:
@@ -60,42 +84,94 @@ class FilterSupport:
         ids = ["id", "include", "exclude"] if self.ids else []
         return sorted({*ids, *self.filters, *dates})
 
-    def native(self, conditions: cabc.Iterable[Condition]) -> Params:
-        """Return the store's parameters for all of these conditions.
+    def split(self, parts: cabc.Iterable[Where]) -> tuple[Params, tuple[Where, ...]]:
+        """Divide a ``where`` into the store's parameters and the rest, which rows are tested for.
 
-        :raises InputError: the store has none for one of them.
+        :param parts: the conditions that must all hold.
+        :raises InputError: a condition that is neither a parameter nor about a member.
         """
         params: Params = {}
-        for condition in conditions:
-            for name, value in self._params(condition):
-                if params.setdefault(name, value) != value:
-                    raise InputError(
-                        f"where uses the store's parameter {name} twice, which it takes once: "
-                        f"{condition.text!r}",
-                        "where",
-                    )
-        return params
-
-    def order(self, field: str) -> str:
-        """Return WooCommerce's name of the order by a field.
-
-        :raises InputError: there is no such order.
-        """
-        try:
-            return self.orders[field]
-        except KeyError:
+        rest: list[Where] = []
+        for part in parts:
+            pairs = self._params(part) if isinstance(part, Condition) else []
+            if pairs and all(params.get(name, value) == value for name, value in pairs):
+                params.update(pairs)
+            else:
+                rest.append(self._of_rows(part))
+        if ("attribute" in params) != ("attribute_term" in params):
             raise InputError(
-                f"orderBy can be {', '.join(sorted(self.orders))}, not {field[:100]!r}", "orderBy"
-            ) from None
+                "the store filters by attribute only together with attribute_term: "
+                "attribute='pa_color' and attribute_term=12",
+                "where",
+            )
+        tested = {condition.field for part in rest for condition in conditions_of(part)}
+        for name in self.narrowed & tested:
+            params.setdefault(name, "all")
+        return params, tuple(rest)
 
-    def local(self, condition: Condition) -> bool:
-        """Return whether a condition is applied here, because the store has no filter for it."""
-        return self.whole and condition.field not in self.filters
+    def has_parameter(self, name: str) -> bool:
+        """Return whether a query can have a parameter of this name beside ``where``."""
+        dates = (self.created and name in _CREATED) or (self.modified and name in _MODIFIED)
+        return self.whole or dates or name in self.names
+
+    @property
+    def sent(self) -> frozenset[str]:
+        """Parameters that a poller can send: the store itself filters by them."""
+        ids = {"include", "exclude"} if self.ids else set()
+        created = {"after", "before"} if self.created and not self.dated_order else set()
+        modified = {"modified_after", "modified_before"} if self.modified else set()
+        return self.filters | ids | created | modified
+
+    def check_sent(self, name: str, value: str) -> None:
+        """Check a parameter of a poller.
+
+        :raises InputError: the store would ignore it and list everything.
+        """
+        if name not in self.sent:
+            raise InputError(
+                f"the store cannot filter this list by {name!r}, so where takes "
+                f"{', '.join(sorted(self.sent)) or 'nothing'}; a parameter that a plugin of the "
+                f"store adds is written without where: ?{name}=...",
+                "url",
+            )
+        if not value.strip() or (name in _NOT_ZERO and value == "0"):
+            raise InputError(f"the store ignores {name} if it is {value!r}", "url")
+
+    def _of_rows(self, where: Where) -> Where:
+        """Return a ``where`` with the names that the rows' members have.
+
+        :raises InputError: it names what is no member, or rows that the list does not show.
+        """
+        if not isinstance(where, Condition):
+            return dataclasses.replace(where, parts=tuple(map(self._of_rows, where.parts)))
+        field, text = where.field, where.text
+        if field in _PARAMETERS or field in self.parameters:
+            if field not in self.names:
+                raise InputError(
+                    f"{field} is no member of these objects; their list has the parameters "
+                    f"{', '.join(self.names) or 'none'}",
+                    "where",
+                )
+            raise InputError(
+                f"{field} is a parameter of the store: it takes one value, compared once by = "
+                f"and outside of OR, unlike {text!r}",
+                "where",
+            )
+        if field in ("role", "status") and field in self.filters and where.op in ("=", "in"):
+            hidden = _HIDDEN.intersection(where.texts)
+            if hidden:
+                raise InputError(
+                    f"{field} {min(hidden)!r} must be compared by = and outside of OR, unlike "
+                    f"{text!r}: the store lists these objects only by themselves",
+                    "where",
+                )
+        return dataclasses.replace(where, field=member_of(field))
 
     def _params(self, condition: Condition) -> list[tuple[str, str]]:
+        """Return the parameters of a condition; none if the store has none."""
         field, op, value = condition.field, condition.op, condition.value
         if self.ids and field in ("id", "include", "exclude"):
-            return [self._ids(condition)]
+            return self._ids(condition)
         if self.created and field in ("after", "before") and op == "=":
             return [(field, _date(value))]
         if self.modified and field in ("modified_after", "modified_before") and op == "=":
@@ -104,25 +180,32 @@ class FilterSupport:
             return _range(condition, ("after", "before"), _CREATED[field])
         if self.modified and field in _MODIFIED:
             return _range(condition, ("modified_after", "modified_before"), _MODIFIED[field])
-        if field in self.filters and op == "=":
+        values = [one.strip() for one in condition.texts]
+        # WooCommerce ignores an empty parameter, and would return everything.
+        sent = all(values) and not (field in _NOT_ZERO and "0" in values)
+        if field in _BY_ID and not _IDS.match(value):
+            sent = False
+        if sent and field in self.filters and op == "=":
             return [(field, value)]
-        if field in self.lists and op == "in":
-            return [(field, ",".join(condition.values))]
-        raise InputError(
-            f"the store cannot filter by {condition.text!r}; it filters by {', '.join(self.names)}",
-            "where",
-        )
+        if sent and field in self.lists and op == "in":
+            return [(field, ",".join(values))]
+        return []
 
-    def _ids(self, condition: Condition) -> tuple[str, str]:
+    def _ids(self, condition: Condition) -> list[tuple[str, str]]:
         name = "exclude" if condition.field == "exclude" else "include"
         if condition.field == "id" and condition.op == "!=":
             name = "exclude"
         elif condition.op not in ("=", "in"):
-            raise InputError(f"the store cannot filter by {condition.text!r}", "where")
-        ids = ",".join(condition.values).replace(" ", "")
+            return []
+        ids = ",".join(condition.texts).replace(" ", "")
         if not _IDS.match(ids):
             raise InputError(f"ids are whole numbers, unlike {condition.text!r}", "where")
-        return name, ids
+        return [(name, ids)]
+
+
+def member_of(field: str) -> str:
+    """Return the member of rows that a field of a query means."""
+    return _ALIASES.get(field, field)
 
 
 def _date(text: str) -> str:
@@ -148,9 +231,7 @@ def _range(condition: Condition, names: tuple[str, str], zone: str) -> list[tupl
         "<=": [(before, 1)],
         "=": [(after, -1), (before, 1)],
     }
-    if op not in ends:
-        raise InputError(f"the store cannot filter by {condition.text!r}", "where")
-    return [(name, _shifted(text, step * _SECOND, zone)) for name, step in ends[op]]
+    return [(name, _shifted(text, step * _SECOND, zone)) for name, step in ends.get(op, [])]
 
 
 _BY_DATE = {
@@ -169,6 +250,7 @@ _ORDERS = FilterSupport(
     orders=_POSTS,
     created=True,
     modified=True,
+    parameters=frozenset({"parent"}),
 )
 _PRODUCTS = FilterSupport(
     filters=frozenset(
@@ -184,6 +266,7 @@ _PRODUCTS = FilterSupport(
     },
     created=True,
     modified=True,
+    parameters=frozenset({"parent"}),
 )  # fmt: skip
 _CATEGORIES = FilterSupport(
     filters=frozenset({"slug", "parent", "product", "hide_empty", "search"}), orders=_TERMS
@@ -210,15 +293,17 @@ ABILITIES: dict[str, FilterSupport] = {
         },
         created=True,
         dated_order="registered_date",
+        narrowed=frozenset({"role"}),
     ),
     "products-categories": _CATEGORIES,
     "products-tags": _PLAIN_TERMS,
     "products-shipping-classes": _PLAIN_TERMS,
-    "products-attributes": FilterSupport(whole=True),
+    "products-attributes": FilterSupport(ids=False, whole=True),
     "products-reviews": FilterSupport(
         filters=frozenset({"status", "product", "reviewer", "reviewer_email", "search"}),
         orders={"id": "id", "created_date": "date", "date_created": "date", "product": "product"},
         created=True,
+        narrowed=frozenset({"status"}),
     ),
     "taxes": FilterSupport(
         filters=frozenset({"class"}),
@@ -232,5 +317,7 @@ ABILITIES: dict[str, FilterSupport] = {
         modified=True,
     ),
     "refunds": FilterSupport(filters=frozenset({"search", "dp"}), orders=_BY_DATE, created=True),
-    "orders-comments": FilterSupport(filters=frozenset({"type"}), whole=True),
+    "orders-comments": FilterSupport(
+        filters=frozenset({"type"}), ids=False, whole=True, parameters=frozenset({"type"})
+    ),
 }  # fmt: skip
