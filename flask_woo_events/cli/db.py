@@ -7,8 +7,8 @@ from flask.cli import AppGroup
 
 from ..db import copy, upgrade
 from ..db.epochs import EpochState
+from ..instances import restored
 from ..runtime import current_runtime
-from ..sync import restored
 from .output import errors_as_messages
 
 _WAITING = "Another process is upgrading the tables, or writes to SQLite's file. Waiting for it."

@@ -13,10 +13,9 @@ from flask.cli import with_appcontext
 from ..db import upgrade
 from ..db.epochs import EpochState
 from ..db.models import Instance
-from ..instances import access, views
+from ..instances import access, restored, views
 from ..instances.views import InstanceView
 from ..runtime import Runtime, current_runtime
-from ..sync import restored
 from ..sync.webhooks import reachability
 from ..values.wording import counted
 from ..worker import consistency

@@ -18,6 +18,7 @@ from ..db.leases import LeaseRenewer
 from ..db.models import Channel
 from ..errors import ConfigurationError, InputError, SchemaError, SecretError, WooEventsError
 from ..events.delivery_states import DeliveryLease
+from ..instances import restored
 from ..runtime import Runtime
 from . import claims, destination, handler_calls, isolation, send
 from .claims import ClaimedDelivery
@@ -270,6 +271,8 @@ class Dispatch:
         handler = self._runtime.handlers.get(claimed.url)
         route = handler.route if handler is not None else None
         try:
+            # The parts get new ids.
+            restored.look(self._runtime)
             divided = self._runtime.database.transact(
                 lambda session: isolation.isolate(session, claimed, route, self._runtime.clock)
             )
@@ -279,6 +282,7 @@ class Dispatch:
             _log.warning("a notification could not be divided", exc_info=True, extra=extra)
         else:
             if divided:
+                restored.keep(self._runtime)
                 self.wake.set()
 
     def _give_back(self, claimed: cabc.Sequence[ClaimedDelivery]) -> None:

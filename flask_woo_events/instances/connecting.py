@@ -57,7 +57,9 @@ def check(runtime: Runtime, instance_id: int) -> dict[str, t.Any]:
     return check_store(client, [endpoints.resolve(url) for url in urls])
 
 
-def finish(session: orm.Session, instance: Instance, facts: cabc.Mapping[str, t.Any]) -> None:
+def finish(
+    session: orm.Session, instance: Instance, facts: cabc.Mapping[str, t.Any], now: dt.datetime
+) -> None:
     """Store what a check reported: the store is connected."""
     instance.connecting = None
     instance.store_facts = stored(facts)
@@ -66,7 +68,9 @@ def finish(session: orm.Session, instance: Instance, facts: cabc.Mapping[str, t.
     seen = pollers.StoreSnapshot.of(facts)
     for poller in pollers.of_instance(session, instance.id):
         if poller.state == PollerState.BASELINE and poller.baseline_at is None:
-            poller.baseline_at = seen.since
+            # What happened in the store since the resource was added is sent.
+            waited = max(now - poller.created_at, dt.timedelta())
+            poller.baseline_at = seen.since and seen.since - waited
             poller.memory = {**poller.memory, **seen.memory_of(poller.configuration["url"])}
 
 

@@ -87,7 +87,7 @@ def change(
     instance.refresh_minutes = wanted.refresh_minutes
     if facts is not None:
         # Another address of the same store: its users prove that.
-        connecting.finish(session, instance, facts)
+        connecting.finish(session, instance, facts, now)
     elif check_later:
         instance.connecting = connecting.pending(now)
     if facts is not None or check_later:

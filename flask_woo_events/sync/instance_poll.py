@@ -185,7 +185,7 @@ class InstancePoll(InstanceRun):
         facts = connecting.check(self._runtime, lease.instance_id)
         with self._database.write() as session:
             lease.renew(session, self._renewer.until)
-            connecting.finish(session, lease.read(session), facts)
+            connecting.finish(session, lease.read(session), facts, self._runtime.clock())
         _log.info("instance %d: its store is connected", lease.instance_id, extra=lease.extra)
 
     def _poll(

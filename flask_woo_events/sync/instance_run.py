@@ -26,10 +26,9 @@ from ..errors import (
     WooEventsError,
 )
 from ..http.patience import Patience, current_patience, waiting_with
-from ..instances import circuit, configuration, notices, problems
+from ..instances import circuit, configuration, notices, problems, restored
 from ..instances.problems import Changes
 from ..runtime import Runtime
-from . import restored
 from .belief import ALTERNATING_REASON, Belief, Doubt, Hold
 from .gate import Gate
 from .poll_session import PollSession

@@ -18,13 +18,13 @@ from ..errors import (
     UnreachableError,
     WooEventsError,
 )
-from ..instances import access, pollers
+from ..instances import access, pollers, restored
 from ..runtime import Runtime
 from ..woocommerce import endpoints
 from ..woocommerce.client import StoreClient
 from ..woocommerce.listing import Filters, Listing
 from ..woocommerce.row_limit import RowLimit
-from . import order_statuses, own_route, restored
+from . import order_statuses, own_route
 from .belief import Belief
 from .cursor import Cursor, ListPosition, load_cursor
 from .judge import StoreJudge

@@ -91,7 +91,8 @@ def _compiled(secrets: tuple[str, ...]) -> tuple[tuple[str, ...], re.Pattern[str
     patterns: list[str] = []
     for secret in secrets:
         probes.add(secret[:_PART])
-        patterns.append(_pattern(secret))
+        alike = [one for one in secrets if one.startswith(secret[:HEAD])]
+        patterns.append(_pattern(secret, alike))
         for part in _parts(secret.encode()):
             probes.add(part[:_PART].replace("-", "+").replace("_", "/"))
             probes.add(part[:_PART].replace("+", "-").replace("/", "_"))
@@ -99,15 +100,19 @@ def _compiled(secrets: tuple[str, ...]) -> tuple[tuple[str, ...], re.Pattern[str
     return tuple(probes), re.compile("|".join(patterns))
 
 
-def _pattern(secret: str) -> str:
-    """Match a secret in any encoding; of a long one also the first part alone."""
+def _pattern(secret: str, alike: cabc.Iterable[str]) -> str:
+    """Match a secret in any encoding; of a long one also the first part alone.
+
+    :param alike: all secrets with this first part, such as a key and ``key:secret``.
+    """
     beginning = "".join(map(_character, secret[:HEAD]))
     if len(secret) < WORD_BELOW:
         return f"{_WORD_BEGINS}{beginning}{_WORD_ENDS}"
     if len(secret) <= HEAD:
         return beginning
     # An encoded rest holds none of these; one that does is as a common encoding writes it.
-    rest = "|".join(re.escape(one) for one in sorted(_written(secret[HEAD:]), reverse=True))
+    rests = set[str]().union(*(_written(one[HEAD:]) for one in alike))
+    rest = "|".join(re.escape(one) for one in sorted(rests, reverse=True))
     return rf"{beginning}(?:{rest})?[^\s\"'<>]*"
 
 

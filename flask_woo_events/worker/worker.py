@@ -22,9 +22,8 @@ from ..db.leases import LeaseRenewer
 from ..db.presence import RENEW_EVERY, Presence
 from ..delivery.dispatcher import Dispatch, DispatchReport
 from ..errors import WooEventsError
-from ..instances import circuit, webhooks
+from ..instances import circuit, restored, webhooks
 from ..runtime import Runtime
-from ..sync import restored
 from ..sync.instance_poll import InstancePoll, Progress, due_instances
 from ..sync.report import PollReport
 from ..sync.webhooks.process import HintProcessor

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import typing as t
 
 import flask
 import sqlalchemy as sa
 
-from flask_woo_events.db.models import Instance
+from flask_woo_events.db.models import Instance, StoredEvent
 from flask_woo_events.signals import problem_began
+from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.sync.report import PollReport
 from flask_woo_events.worker.worker import Worker
 from tests.integration.host_app import Api, Body, StubStore, all_calls_taken, runtime_of
@@ -55,6 +57,30 @@ def test_the_worker_checks_a_store_before_its_first_poll(
     before = len(store_server.asked)
     poll(app, created)
     assert "/wp-json/" not in store_server.asked[before:]
+
+
+def test_what_happens_before_the_check_is_sent(app: flask.Flask, api: Api) -> None:
+    """The baseline is that of the time at which the instance was created."""
+    store = SimulatedStore("11.0", consumer_key="ck_test", consumer_secret="cs_test")
+    store.populate(orders=2, products=1, coupons=0, customers=1)
+    runtime = runtime_of(app)
+    with store.serve() as url:
+        orders = {"orders": {"url": "/hubs/ecommerce/orders"}}
+        keys = {"store.url": url, "event.poller.configuration": orders}
+        created = create_later(app, api, **keys)
+        customer, product = min(store.truth("customers")), min(store.truth("products"))
+        order = store.acts.place_order(customer, [product], [])
+        # The worker comes later, and meanwhile another request has changed the keys.
+        now = runtime.clock() + dt.timedelta(minutes=5)
+        runtime.clock = lambda: now
+        store.clock.set(now)
+        with all_calls_taken(app):
+            changed = {"configuration": {"oauth.api.secret": "cs_test"}}
+            api.call("PATCH", f"/instances/{created['id']}", changed)
+        assert [(one.error, one.events) for one in poll(app, created)] == [(None, 1)]
+    with runtime.database.read() as session:
+        event = session.scalars(sa.select(StoredEvent)).one()
+    assert (event.object_id, event.event_type) == (str(order), "CREATED")
 
 
 def test_refused_keys_show_as_state_problem_notice_and_signal(

@@ -27,10 +27,9 @@ from flask_woo_events.delivery.dispatcher import Dispatch
 from flask_woo_events.delivery.retry import AttemptOutcome
 from flask_woo_events.errors import LeaseLostError, SchemaError
 from flask_woo_events.events.delivery_states import DeliveryLease
-from flask_woo_events.instances import webhooks
+from flask_woo_events.instances import restored, webhooks
 from flask_woo_events.runtime import Runtime
 from flask_woo_events.settings import Settings
-from flask_woo_events.sync import restored
 from flask_woo_events.sync.instance_poll import InstancePoll
 from flask_woo_events.values.crypto import Cipher
 from tests.conftest import BACKENDS

@@ -21,10 +21,11 @@ from flask_woo_events.db.database import Database
 from flask_woo_events.db.models import Epoch, Instance, Notification
 from flask_woo_events.delivery.payload import without_nulls
 from flask_woo_events.errors import ConfigurationError
+from flask_woo_events.instances import restored
 from flask_woo_events.simulation.callback_receiver import Received
 from flask_woo_events.simulation.loss_suite.judge import ObjectKey, events_in
-from flask_woo_events.sync import restored
 from flask_woo_events.sync.ledger.digest import digest_of
+from flask_woo_events.worker.worker import Worker
 from tests.conftest import BACKENDS
 from tests.integration import backups
 from tests.integration.host_app import dispose, make_app, runtime_of
@@ -183,6 +184,38 @@ def test_receivers_have_what_the_store_has(installed: Installation, running: boo
     installed.poll(2)
     assert installed.receiver.known == truth_of(env)
     assert len(installed.epochs()) == 2
+
+
+def test_a_notification_that_is_divided_after_a_restore(installed: Installation) -> None:
+    """A process that only delivers gives the parts ids that were not sent before."""
+    env, acts = installed.env, installed.env.store.acts
+    first, second = sorted(env.store.truth("orders"))[:2]
+    for order in (first, second):
+        acts.status(order, "on-hold")
+    env.poll()
+    installed.back_up()
+    env.delivered()
+    installed.change(3)
+
+    installed.restore()
+    runtime = runtime_of(env.app)
+    clock = OwnClock(runtime)
+    env.receiver.clear()
+
+    def two_orders(received: Received) -> bool:
+        return {"orders"} == {one["objectType"] for one in received.events} and (
+            len(received.events) == 2
+        )
+
+    env.receiver.answer = lambda received: 500 if two_orders(received) else 200
+    for _ in range(3):
+        Worker(runtime, poll=False).deliver_once()
+        clock.advance(seconds=10)
+    parts = [one for one in env.receiver.received if not two_orders(one)][-2:]
+    assert [one.json["message"]["events"][0]["objectId"] for one in parts] == [
+        str(first), str(second)
+    ]  # fmt: skip
+    assert int(parts[1].json["id"]) > installed.epochs()[-1] * 1_000_000 > 0
 
 
 def test_only_a_restore_begins_an_epoch(

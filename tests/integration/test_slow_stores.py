@@ -97,6 +97,8 @@ class Stores:
             thread.join()
 
     _servers: contextlib.ExitStack
+    #: The store of all healthy instances.
+    store: SimulatedStore
 
 
 @pytest.fixture
@@ -119,7 +121,7 @@ def stores(
     store.populate(orders=3, products=2, coupons=1, customers=1)
     with store.serve() as url, contextlib.ExitStack() as servers:
         found = Stores(runtime_of(app), url, servers.enter_context(serve_raw(stay_silent)))
-        found._servers = servers
+        found._servers, found.store = servers, store
         yield found
     dispose(app)
 
@@ -181,6 +183,22 @@ def test_giving_up_is_no_failure_and_prompt_answers_close_the_circuit(stores: St
         assert poll.run(healthy, slow=False)[0].error is not None
         assert {one.error for one in poll.run(healthy)} == {None}
         assert healthy not in stores.slow()
+
+
+def test_store_that_hangs_in_the_middle_of_its_baseline(stores: Stores) -> None:
+    """Pages that are read ahead, in another thread, have the same limit."""
+    runtime, instance_id, ended = stores.runtime, stores.healthy[0], threading.Event()
+
+    def is_page(method: str, path: str, params: cabc.Mapping[str, str]) -> bool:
+        return path.endswith("/orders") and params.get("orderby") == "id"
+
+    stores.store.faults.add("timeout", match=is_page, until=ended)
+    try:
+        with lease_renewer(runtime) as renewer:
+            assert InstancePoll(runtime, renewer).run(instance_id, slow=False) == []
+    finally:
+        ended.set()
+    assert instance_id in stores.slow()
 
 
 def test_places_are_counted_where_no_process_counts_its_threads(stores: Stores) -> None:

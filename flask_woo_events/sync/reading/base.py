@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import concurrent.futures
+import contextvars
 import dataclasses
 import datetime as dt
 import functools
@@ -303,14 +304,16 @@ def read_ahead(reading: Reading, pages: cabc.Iterator[Page]) -> cabc.Iterator[tu
     def step() -> tuple[int, Page | None]:
         return reading.ledger.revision, next(pages, None)
 
+    # The patience of the poll limits the other thread, too.
+    run = contextvars.copy_context().run
     with concurrent.futures.ThreadPoolExecutor(1, "woo-ahead") as pool:
-        waiting = pool.submit(step)
+        waiting = pool.submit(run, step)
         while True:
             revision, page = waiting.result()
             if page is None:
                 return
             if not page.last:
-                waiting = pool.submit(step)
+                waiting = pool.submit(run, step)
             yield revision, page
             if page.last:
                 return

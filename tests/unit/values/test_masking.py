@@ -73,6 +73,13 @@ def test_secrets_that_are_cut_off(length: int) -> None:
     assert mask.hide(f"Basic {_base64(PAIR[:length])}") in ("Basic ********", "Basic ********=")
 
 
+def test_secrets_with_the_same_beginning() -> None:
+    """A key with quotes and ``key:secret``: each is hidden to its end."""
+    key = "ck_0123456789a'quoted"
+    mask = SecretMask({key, f"{key}:cs_secret"})
+    assert mask.hide(f"bad {key} and {key}:cs_secret end") == "bad ******** and ******** end"
+
+
 def test_short_secrets() -> None:
     """A short secret is masked as a word, since its characters are in every text."""
     mask = SecretMask(["x1", *secrets_of_basic("me", "ab")])

@@ -10,8 +10,8 @@ from sqlalchemy import orm
 from ..db import epochs
 from ..db.epochs import DatabaseSigns, EpochState
 from ..db.state_file import LastKnown
-from ..instances import lifecycle
 from ..runtime import Runtime
+from . import lifecycle
 
 _log = logging.getLogger(__name__)
 _RECREATED = "its tables are newer than its epoch, as pg_restore makes them"
