@@ -40,7 +40,7 @@ def list_elements() -> Answer:
 
 def get_element(element: str) -> Answer:
     """Show an element by its key or id."""
-    _known(element)
+    require_element(element)
     return responses.dump(described())
 
 
@@ -52,17 +52,17 @@ def list_metadata() -> Answer:
 
 def get_metadata(element: str) -> Answer:
     """Describe what an element can do: events, paging, objects."""
-    _known(element)
+    require_element(element)
     return responses.dump(metadata(expand=flag("expand")))
 
 
 def get_definitions(element: str) -> Answer:
     """List the keys that an instance's configuration can have, with their defaults."""
-    _known(element)
+    require_element(element)
     return responses.dump_all(definitions())
 
 
-def _known(element: str) -> None:
+def require_element(element: str) -> None:
     """Refuse any other element; the caller is authenticated first."""
     caller()
     if element not in ELEMENT_NAMES:

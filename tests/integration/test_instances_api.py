@@ -81,6 +81,43 @@ def test_create_under_an_element(api: Api, element: str) -> None:
 
 
 @pytest.mark.parity(73)
+@pytest.mark.parametrize("element", ["woocommercerest", "2881"])
+def test_instances_under_an_element(api: Api, account: Account, element: str) -> None:
+    """Every call of ``/instances`` and ``/instances/{id}`` also works below the element."""
+    created = api.create()
+    every = f"/elements/{element}/instances"
+    one = f"{every}/{created['id']}"
+    by_token = account.element(created["token"])
+    assert [shown["id"] for shown in api.call("GET", every).json] == [created["id"]]
+    assert api.call("GET", f"{every}?searchText=another").status_code == 404
+    assert api.call("GET", one).json == api.call("GET", every, headers=by_token).json
+    for path, headers in ((one, None), (every, by_token)):
+        assert api.call("PATCH", path, {"name": "new"}, headers).json["name"] == "new"
+        replaced = api.call("PUT", path, body_for(api.store), headers)
+        assert replaced.json["name"] == "API Instance"
+        assert api.call("PUT", path, {}, headers).status_code == 400
+    assert api.call("PUT", every, body_for(api.store)).status_code == 401  # which one?
+    assert api.call("DELETE", one).json == {}
+    other = api.create()
+    assert api.call("DELETE", every, headers=account.element(other["token"])).status_code == 200
+    assert api.call("GET", "/instances").status_code == 404
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("below", ["", "/{id}"])
+def test_instances_under_another_element(
+    api: Api, account: Account, method: str, below: str
+) -> None:
+    """Below another element there are no instances, and nothing is changed."""
+    created = api.create()
+    path = f"/elements/sfdc/instances{below.format(id=created['id'])}"
+    for headers in (account.headers, account.element(created["token"])):
+        answered = api.call(method, path, {"name": "new"}, headers)
+        assert answered.status_code == 404, answered.text
+    assert api.call("GET", f"/instances/{created['id']}").json["name"] == created["name"]
+
+
+@pytest.mark.parity(73)
 def test_objects_are_not_retrieved(api: Api) -> None:
     """``retrieveObjectsAfterInstantiation`` is accepted and adds nothing to the answer."""
     body = body_for(api.store) | {"retrieveObjectsAfterInstantiation": True}
@@ -713,7 +750,7 @@ def test_answers_of_the_api_name_their_request(api: Api) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [("GET", "/nothing", 404), ("GET", "/instances/1/nothing", 404), ("PUT", "/elements/1", 405)]
-    + [("POST", "/instances/1", 405), ("DELETE", "/elements/2881/instances", 405)],
+    + [("POST", "/instances/1", 405), ("DELETE", "/elements/2881/metadata", 405)],
 )
 def test_unknown_paths_answer_in_the_documented_form(
     api: Api, method: str, path: str, status: int

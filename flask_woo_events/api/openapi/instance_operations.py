@@ -89,14 +89,6 @@ _INSTANCE_CALLS = {
         answer=responses.InstanceResponse,
         errors=(*BODY_ERRORS, 409, 502),
     ),
-    "POST /elements/{element}/instances": Operation(
-        summary="Connect a store",
-        tag="instances",
-        authorization="account",
-        body={"$ref": "#/components/schemas/InstanceRequest"},
-        answer=responses.InstanceResponse,
-        errors=(*BODY_ERRORS, 404, 409, 502),
-    ),
     "GET /instances": Operation(
         summary="List instances, or show the token's instance",
         tag="instances",
@@ -198,6 +190,15 @@ _INSTANCE_CALLS = {
             errors=(*BODY_ERRORS, 404, 409, 502),
         ),
     ),
+}
+
+#: The calls on instances that are also below the element; another element is 404.
+_BY_ELEMENT = {
+    key.replace(" /instances", " /elements/{element}/instances"): dataclasses.replace(
+        operation, errors=tuple(sorted({*operation.errors, 404}))
+    )
+    for key, operation in _INSTANCE_CALLS.items()
+    if key.partition(" /instances")[2] in ("", "/{instance_id}")
 }
 
 _ELEMENT_CALLS = {
@@ -383,6 +384,7 @@ _WATCHING_CALLS = {
 #: By method and path; a test fails for a route that is missing here.
 OPERATIONS: dict[str, Operation] = {
     **_INSTANCE_CALLS,
+    **_BY_ELEMENT,
     **_ELEMENT_CALLS,
     **_HUB_CALLS,
     **event_operations.OPERATIONS,
