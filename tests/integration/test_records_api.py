@@ -172,6 +172,23 @@ def test_parity_55_56_58_the_queue_is_read_and_redelivered(sent: StoreToCallback
     assert now["status"] == "delivered"
 
 
+@pytest.mark.parity(57)
+def test_parity_57_one_delivery(sent: StoreToCallback) -> None:
+    """The delivery of a notification to a subscription is an object, with both unless refused."""
+    listed = _get(sent, QUEUE)[-1]
+    number, subscription = listed["notificationId"], listed["subscriptionId"]
+    path = f"/notifications/{number}/subscriptions/{{}}/deliveries"
+    shown = _get(sent, path.format(subscription), hydrate="true")
+    assert shown == listed == _get(sent, path.format(subscription))
+    assert (shown["notificationId"], shown["subscriptionId"]) == (number, subscription)
+    assert shown["status"] == "delivered"
+    assert shown["notification"] == _get(sent, f"/notifications/{number}")
+    assert "notification" not in _get(sent, path.format(subscription), hydrate="false")
+    assert _get(sent, path.format(10**9), 404)["message"] == "No delivery found"
+    assert _get(sent, path.format("x"), 404)
+    assert _get(sent, f"/notifications/{10**9}/subscriptions/{subscription}/deliveries", 404)
+
+
 @pytest.mark.parity(51)
 def test_parity_51_the_policy_is_an_account_setting(sent: StoreToCallback) -> None:
     """The policy is ``retry`` until the account sets another one, and reads back as it was set."""

@@ -82,6 +82,13 @@ _DELIVERY_LIST = Operation(
 _DELIVERIES_OF_ONE = dataclasses.replace(
     _DELIVERY_LIST, summary="List the deliveries of a notification", query=_DELIVERIES[1:]
 )
+_DELIVERY = dataclasses.replace(
+    _DELIVERIES_OF_ONE,
+    summary="Show the delivery of a notification to a subscription",
+    query=_DELIVERIES[1:2],
+    answer=event_responses.DeliveryResponse,
+    headers=(),
+)
 _SHOW_SETTINGS = Operation(
     summary="Show the account's settings",
     tag="accounts",
@@ -168,9 +175,7 @@ OPERATIONS: dict[str, Operation] = {
         errors=(400, 404),
     ),
     "GET /notifications/{notification_id}/subscriptions/deliveries": _DELIVERIES_OF_ONE,
-    "GET /notifications/{notification_id}/subscriptions/{subscription_id}/deliveries": (
-        _DELIVERIES_OF_ONE
-    ),
+    "GET /notifications/{notification_id}/subscriptions/{subscription_id}/deliveries": _DELIVERY,
     "GET /accounts/settings": _SHOW_SETTINGS,
     "GET /accounts/{account_id}/settings": _SHOW_SETTINGS,
     "POST /accounts/settings": _CHANGE_SETTINGS,
