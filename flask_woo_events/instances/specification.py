@@ -7,7 +7,7 @@ import dataclasses
 
 from ..errors import InputError
 from ..values.cloud_elements import ELEMENT_ID, ELEMENT_KEY
-from ..values.validation import MASK, validated
+from ..values.validation import MASK, TAG_LENGTH, validated
 from ..woocommerce.access import RequestOptions, StoreAccess
 from ..woocommerce.client import store_root
 from . import configuration as configurations
@@ -114,9 +114,7 @@ def plan(
         wanted.setdefault(key, DEFINITIONS[key].default)
     return InstanceSpec(
         name=request.name or (before.name if before is not None else ""),
-        tags=tuple(
-            request.tags if request.tags is not None else before.tags if before is not None else ()
-        ),
+        tags=_tags(request, before),
         configuration=checked,
         texts=wanted,
         pollers=pollers_of(checked),
@@ -127,6 +125,13 @@ def plan(
         or (not before.connected and any(key in sent for key in CONNECTION_KEYS)),
         unreadable=unreadable,
     )
+
+
+def _tags(request: InstanceRequest, before: CurrentSpec | None) -> tuple[str, ...]:
+    """Return the tags; a new instance without any has its name as its only one (Cloud Elements)."""
+    if before is None:
+        return tuple(request.tags or [(request.name or "")[:TAG_LENGTH].rstrip()])
+    return tuple(before.tags if request.tags is None else request.tags)
 
 
 #: Keys that every instance has, so that each is an entry that can be changed.

@@ -146,6 +146,30 @@ def test_events_are_off_by_default(app: flask.Flask, api: Api) -> None:
 
 
 @pytest.mark.parity(77)
+@pytest.mark.parametrize("tags", [None, []])
+def test_default_tag(api: Api, tags: list[str] | None) -> None:
+    """An instance that is created without tags has its name as its only tag, until they change."""
+    body = body_for(api.store) | {"name": "Demo <b>day</b>", "tags": tags}
+    created = api.call("POST", "/instances", body).json
+    assert created["tags"] == ["Demo day"]
+    found = api.call("GET", "/instances?tags[]=Demo day").json
+    assert [one["id"] for one in found] == [created["id"]]
+    path = f"/instances/{created['id']}"
+    assert api.call("PATCH", path, {"name": "renamed"}).json["tags"] == ["Demo day"]
+    replaced = api.call("PUT", path, body_for(api.store) | {"tags": []}).json
+    assert replaced["tags"] == []
+    assert api.call("PATCH", path, {"name": "again"}).json["tags"] == []
+
+
+def test_default_tag_of_a_long_name(api: Api) -> None:
+    """The tag can be sent back: it is never longer than a tag may be."""
+    created = api.create(name="x" * 189 + " " + "y" * 65, tags=[])
+    assert created["tags"] == ["x" * 189]
+    again = api.call("PATCH", f"/instances/{created['id']}", {"tags": created["tags"]})
+    assert again.status_code == 200
+
+
+@pytest.mark.parity(77)
 def test_tags_are_replaced(api: Api) -> None:
     """A PATCH with tags replaces all tags."""
     created = api.create(tags=["red", "blue"])
