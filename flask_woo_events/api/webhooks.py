@@ -12,8 +12,8 @@ import flask
 import sqlalchemy as sa
 
 from ..db.database import Work
-from ..errors import AccessError, InputError, NotFoundError, SchemaError
-from ..instances import webhook_urls
+from ..errors import AccessError, ConflictError, InputError, NotFoundError, SchemaError
+from ..instances import webhook_urls, webhooks
 from ..instances.webhook_urls import Hook
 from ..runtime import Runtime, current_runtime
 from ..sync.webhooks import inbox, parse
@@ -120,7 +120,10 @@ def _distrust(runtime: Runtime, hook: Hook, number: int | None) -> None:
 
 
 def receive_listed() -> Answer:
-    """Receive an event for the instances in ``Element-Instances``, from one of their users."""
+    """Receive an event for the instances in ``Element-Instances``, from one of their users.
+
+    One that names no resource, as without WooCommerce's topic, makes the instances due for a poll.
+    """
     who, runtime = caller(), current_runtime()
     header = flask.request.headers.get("Element-Instances", "")
     numbers = [whole_number(text.strip()) for text in header.split(",") if text.strip()]
@@ -134,8 +137,14 @@ def receive_listed() -> Answer:
             epoch = inbox.epoch_of(session, number, who.organization_id)
             if epoch is None or who.instance_id not in (None, number):
                 raise NotFoundError("No instance found")
-            arrived = ReceivedWebhook(Hook(number, epoch), hint, runtime.clock())
-            inbox.add(session.connection(), [arrived])
+            if hint.collection is not None:
+                arrived = ReceivedWebhook(Hook(number, epoch), hint, runtime.clock())
+                inbox.add(session.connection(), [arrived])
+        if hint.collection is None and not webhooks.poll_named(session, wanted, runtime.clock()):
+            raise ConflictError(
+                "None of the instances in Element-Instances is polled: each is paused, or its "
+                "events are off"
+            )
     runtime.database.notify(Work.ARRIVALS)
     return dump(EmptyResponse()), 200
 

@@ -343,10 +343,15 @@ _HOOK_CALLS = {
                 place="header",
                 required=True,
             ),
+            Parameter(
+                name="X-WC-Webhook-Topic",
+                text="Topic of the event, such as order.updated; without it, poll the instances",
+                place="header",
+            ),
         ),
         body=OBJECT,
         answer=responses.EmptyResponse,
-        errors=(400, 404, 413),
+        errors=(400, 404, 409, 413),
     ),
 }
 
