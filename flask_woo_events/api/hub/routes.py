@@ -29,6 +29,7 @@ from ...instances.accounts import Caller
 from ...runtime import current_runtime
 from ...values.dates import iso_z
 from ...values.validation import whole_number
+from ...woocommerce import endpoints
 from ...woocommerce.ceql import Condition, read_where
 from ...woocommerce.client import StoreClient
 from ..errors import answer
@@ -109,7 +110,14 @@ def objects() -> Answer:
     if flask.request.headers.get("Elements-Version", "").lower() != "helium":
         return names, 200
     paths = {name: collections.place(name).collection.path for name in names}
-    shown = (HubObjectResponse(name=name, vendorName=path) for name, path in paths.items())
+    shown = (
+        HubObjectResponse(
+            name=name,
+            vendorName=path,
+            type="ceCanonical" if name in endpoints.DEFAULT_RESOURCES else "vendor",
+        )
+        for name, path in paths.items()
+    )
     return dump_all(shown), 200
 
 

@@ -17,7 +17,7 @@ import werkzeug.routing
 from ...instances import wc_auth
 from ...instances.polled_resources import CONFIGURATION_KEY, PollerBlock
 from ...instances.requests import DEFINITIONS, InstanceRequest, key_of
-from .. import event_responses, responses
+from .. import element_responses, event_responses, responses
 from ..blueprint import NAME
 from ..instances import EntryRequest
 from .instance_operations import OPERATIONS, PATH_PARAMETERS
@@ -27,7 +27,7 @@ _PARAMETER = re.compile(r"<(?:[^<>:]*:)?(\w+)>")
 _COMPONENTS = "#/components/schemas/{model}"
 _MODELS: tuple[type[pydantic.BaseModel], ...] = tuple(
     model
-    for model in (vars(responses) | vars(event_responses)).values()
+    for model in (vars(responses) | vars(element_responses) | vars(event_responses)).values()
     if isinstance(model, type) and issubclass(model, pydantic.BaseModel)
     if model is not responses.ApiResponse
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ...values.cloud_elements import ELEMENT_ID, ELEMENT_KEY
-from .. import responses
+from .. import element_responses, responses
 from ..hub import collections
 from . import event_operations
 from .operation import (
@@ -205,29 +205,32 @@ _ELEMENT_CALLS = {
     "GET /elements": Operation(
         summary="List the elements; there is one",
         tag="elements",
-        answer=[responses.ElementResponse],
+        answer=[element_responses.ElementResponse],
     ),
     "GET /elements/metadata": Operation(
         summary="List what each element can do",
         tag="elements",
         query=(_EXPAND,),
-        answer=[responses.MetadataResponse],
+        answer=[element_responses.MetadataResponse],
         errors=(400,),
     ),
     "GET /elements/{element}": Operation(
-        summary="Show the element", tag="elements", answer=responses.ElementResponse, errors=(404,)
+        summary="Show the element",
+        tag="elements",
+        answer=element_responses.ElementResponse,
+        errors=(404,),
     ),
     "GET /elements/{element}/metadata": Operation(
         summary="Describe what the element can do",
         tag="elements",
         query=(_EXPAND,),
-        answer=responses.MetadataResponse,
+        answer=element_responses.MetadataResponse,
         errors=(400, 404),
     ),
     "GET /elements/{element}/configuration": Operation(
         summary="List the keys of a configuration, with their defaults",
         tag="elements",
-        answer=[responses.ConfigurationDefinitionResponse],
+        answer=[element_responses.ConfigurationDefinitionResponse],
         errors=(404,),
     ),
 }
