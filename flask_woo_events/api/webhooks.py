@@ -10,6 +10,7 @@ import weakref
 
 import flask
 import sqlalchemy as sa
+import werkzeug.exceptions
 
 from ..db.database import Work
 from ..errors import AccessError, ConflictError, InputError, NotFoundError, SchemaError
@@ -80,7 +81,12 @@ def _receive(runtime: Runtime, address: str) -> Answer:
     limit = runtime.settings.hook_max_bytes if signature else 1024
     if signature and not _SIGNATURE.match(signature):
         raise AccessError("X-WC-Webhook-Signature is not a signature")  # before the body is read
-    body = raw_body(limit, "WOO_EVENTS_HOOK_MAX_BYTES")
+    try:
+        body = raw_body(limit, "WOO_EVENTS_HOOK_MAX_BYTES")
+    except werkzeug.exceptions.RequestEntityTooLarge:
+        if signature:
+            raise
+        raise AccessError("X-WC-Webhook-Signature is missing") from None
     if not signature and _PING.match(body.strip()):
         # Anyone can send it: to an address that anyone can make, it writes nothing.
         if number is not None:

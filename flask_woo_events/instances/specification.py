@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import dataclasses
+import urllib.parse
 
 from ..errors import InputError
 from ..values.cloud_elements import ELEMENT_ID, ELEMENT_KEY
@@ -19,6 +20,7 @@ from .requests import (
     key_of,
     parse_headers,
     pollers_of,
+    stored_text,
     texts,
 )
 
@@ -109,7 +111,11 @@ def plan(
     for field in ("callback_headers", "store_headers"):
         if key_of(field) not in unreadable:
             parse_headers(getattr(checked, field) or "", field)
+    _refuse_retired_service(checked.callback_url, old)
     wanted[key_of("vendor_type")] = checked.vendor_type
+    for field, declared in InstanceConfiguration.model_fields.items():
+        if DEFINITIONS[key := str(declared.alias)].type == "BOOLEAN" and key in filled:
+            wanted[key] = stored_text(getattr(checked, field))
     for key in _ALWAYS_THERE:
         wanted.setdefault(key, DEFINITIONS[key].default)
     return InstanceSpec(
@@ -132,6 +138,18 @@ def _tags(request: InstanceRequest, before: CurrentSpec | None) -> tuple[str, ..
     if before is None:
         return tuple(request.tags or [(request.name or "")[:TAG_LENGTH].rstrip()])
     return tuple(before.tags if request.tags is None else request.tags)
+
+
+def _refuse_retired_service(url: str, old: cabc.Mapping[str, str]) -> None:
+    """Refuse a new callback in the domain of the retired service, which a call may have copied."""
+    key = key_of("callback_url")
+    host = (urllib.parse.urlsplit(url).hostname or "").rstrip(".")
+    if url != old.get(key) and f".{host}".endswith(".cloud-elements.com"):
+        raise InputError(
+            f"{key}: {host} belongs to the retired service, and the store's data would leave to "
+            "it; write the address of your own receiver there",
+            f"configuration.{key}",
+        )
 
 
 #: Keys that every instance has, so that each is an entry that can be changed.

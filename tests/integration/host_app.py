@@ -180,6 +180,7 @@ def documented(name: str, store_url: str) -> Body:
     text = DATA.joinpath(name).read_text()
     for placeholder, value in {
         "{{page.elementKey}}": "woocommercerest",
+        "https://api.cloud-elements.com": "https://app.example",
         "<http://mycoolstore.com>": store_url,
         "<WEB_STORE_URL>": store_url,
         "xxxxxxxxxxxxxxxxxxxxxxxxx": "signed",

@@ -145,6 +145,76 @@ def test_events_are_off_by_default(app: flask.Flask, api: Api) -> None:
     assert _rows(app, sa.select(Instance.next_poll_at)) != [None]
 
 
+@pytest.mark.parity(81)
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [
+        ("application/xml", 406), ("text/html", 406), ("application/json;q=0, text/plain", 406),
+        ("application/json", 200), ("*/*", 200), ("text/html, */*;q=0.1", 200), ("", 200),
+        ("application/vnd.api+json", 200),
+    ],
+)  # fmt: skip
+def test_accepted_media_types(api: Api, accept: str, status: int) -> None:
+    """A caller who accepts no JSON gets 406; who is no caller gets 401 in any case."""
+    answer = api.call("GET", "/elements", headers={**api.headers, "Accept": accept})
+    assert answer.status_code == status, answer.text
+    assert api.client.get(f"{PREFIX}/elements", headers={"Accept": accept}).status_code == 401
+    assert api.client.get(f"{PREFIX}/docs", headers={"Accept": "text/html"}).status_code == 200
+
+
+@pytest.mark.parity(82)
+def test_exposed_headers_are_sent(api: Api) -> None:
+    """Each answer has the id of its trace, which is that of the request."""
+    headers = api.call("GET", "/elements").headers
+    assert "Elements-Trace-Id" in headers["Access-Control-Expose-Headers"]
+    assert headers["Elements-Trace-Id"] == headers["Elements-Request-Id"]
+
+
+@pytest.mark.parity(2, 86)
+@pytest.mark.parametrize("key", ["event.notification.enabled", "filter.response.nulls"])
+@pytest.mark.parametrize(("sent", "shown"), [("yes", "true"), ("Off", "false"), (0, "false")])
+def test_booleans_read_back_as_booleans(api: Api, key: str, sent: object, shown: str) -> None:
+    """Any accepted word for a boolean is stored and shown as true or false."""
+    created = api.create(**{key: sent})
+    assert created["configuration"][key] == shown
+    patched = api.call("PATCH", f"/instances/{created['id']}", {"configuration": {key: sent}}).json
+    assert (
+        patched["configuration"][key] == shown == _entry(api, created["id"], key)["propertyValue"]
+    )
+
+
+@pytest.mark.parity(73)
+@pytest.mark.parametrize("member", [{"name": "<INSTANCE_NAME>"}, {"tags": ["<Add_Your_Tag>"]}])
+def test_placeholders_of_the_documentation(api: Api, member: Body) -> None:
+    """A placeholder that was not replaced is named as one, as that of ``store.url``."""
+    refused = api.call("POST", "/instances", body_for(api.store) | member)
+    assert refused.status_code == 400
+    assert "the angle brackets of the documentation's placeholder" in refused.json["message"]
+
+
+@pytest.mark.parity(4)
+def test_callback_at_the_retired_service(app: flask.Flask, api: Api) -> None:
+    """It is refused with the reason; an instance that has one already can be changed."""
+    own = "https://app.example/events"
+    created = api.create(**{CALLBACK: own})
+    path = f"/instances/{created['id']}"
+    for host in ("api.cloud-elements.com", "API.cloud-elements.com.:443", "cloud-elements.com"):
+        url = f"https://{host}/elements/api-v2/events/woocommercerest/"
+        for method, at in (("POST", "/instances"), ("PUT", path)):
+            refused = api.call(method, at, body_for(api.store, **{CALLBACK: url}))
+            assert refused.status_code == 400 and "retired" in refused.json["message"]
+        refused = api.call("PATCH", path, {"configuration": {CALLBACK: url}})
+        assert refused.status_code == 400 and CALLBACK in refused.json["message"]
+    with runtime_of(app).database.write() as session:
+        session.execute(
+            sa.update(Configuration).where(Configuration.key == CALLBACK).values(value=url)
+        )
+    assert api.call("PATCH", path, {"name": "renamed"}).json["name"] == "renamed"
+    for other in ("https://cloud-elements.example/x", "https://notcloud-elements.com/x"):
+        changed = api.call("PATCH", path, {"configuration": {CALLBACK: other}})
+        assert changed.status_code == 200
+
+
 @pytest.mark.parity(77)
 @pytest.mark.parametrize("tags", [None, []])
 def test_default_tag(api: Api, tags: list[str] | None) -> None:

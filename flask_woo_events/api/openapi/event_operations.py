@@ -56,7 +56,7 @@ _EVENT_LIST = Operation(
     headers=PAGED,
 )
 _EVENT = Operation(
-    summary="Show an event", tag="events", answer=event_responses.EventResponse, errors=(404,)
+    summary="Show an event", tag="events", answer=event_responses.EventResponse, errors=(400, 404)
 )
 _COUNT = Operation(
     summary="Count events over time",
@@ -66,7 +66,10 @@ _COUNT = Operation(
     errors=(400, 403),
 )
 _POLLERS = Operation(
-    summary="List the polled resources", tag="events", answer=[event_responses.PollerRecordResponse]
+    summary="List the polled resources",
+    tag="events",
+    answer=[event_responses.PollerRecordResponse],
+    errors=(400,),
 )
 _DISABLED = dataclasses.replace(
     _POLLERS, summary="List the polled resources that were disabled after repeated failures"
