@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import typing as t
 
 import flask
@@ -13,8 +14,9 @@ from ..instances.polled_resources import CONFIGURATION_KEY, default_configuratio
 from ..instances.requests import DEFINITIONS
 from ..values.cloud_elements import ELEMENT_ID, ELEMENT_KEY, ELEMENT_NAMES, HUB_KEY
 from ..woocommerce import endpoints
-from . import responses
+from . import element_responses
 from .request import caller, flag
+from .responses import ELEMENT, dump, dump_all
 
 Answer = dict[str, t.Any] | list[dict[str, t.Any]]
 
@@ -35,57 +37,57 @@ def register(blueprint: flask.Blueprint) -> None:
 def list_elements() -> Answer:
     """List the elements; there is one."""
     caller()
-    return responses.dump_all([described()])
+    return dump_all([described()])
 
 
 def get_element(element: str) -> Answer:
     """Show an element by its key or id."""
-    _known(element)
-    return responses.dump(described())
+    require_element(element)
+    return dump(described())
 
 
 def list_metadata() -> Answer:
     """List what each element can do."""
     caller()
-    return responses.dump_all([metadata(expand=flag("expand"))])
+    return dump_all([metadata(expand=flag("expand"))])
 
 
 def get_metadata(element: str) -> Answer:
     """Describe what an element can do: events, paging, objects."""
-    _known(element)
-    return responses.dump(metadata(expand=flag("expand")))
+    require_element(element)
+    return dump(metadata(expand=flag("expand")))
 
 
 def get_definitions(element: str) -> Answer:
     """List the keys that an instance's configuration can have, with their defaults."""
-    _known(element)
-    return responses.dump_all(definitions())
+    require_element(element)
+    return dump_all(definitions())
 
 
-def _known(element: str) -> None:
+def require_element(element: str) -> None:
     """Refuse any other element; the caller is authenticated first."""
     caller()
     if element not in ELEMENT_NAMES:
         raise NotFoundError(f"No element found; the only one here is {ELEMENT_KEY}")
 
 
-def described() -> responses.ElementResponse:
+def described() -> element_responses.ElementResponse:
     """Return the element with its configuration."""
-    return responses.ElementResponse(configuration=definitions())
+    return element_responses.ElementResponse(configuration=definitions())
 
 
-def definitions() -> list[responses.ConfigurationDefinitionResponse]:
+def definitions() -> list[element_responses.ConfigurationDefinitionResponse]:
     """Return the definitions of the configuration's keys (element export of 2020)."""
     defaults = {CONFIGURATION_KEY: orjson.dumps(default_configuration()).decode()}
     return [
-        responses.ConfigurationDefinitionResponse.of(
+        element_responses.ConfigurationDefinitionResponse.of(
             definition, id=number, key=key, defaultValue=defaults.get(key, definition.default)
         )
         for number, (key, definition) in enumerate(DEFINITIONS.items(), ELEMENT_ID * 1000 + 1)
     ]
 
 
-def metadata(*, expand: bool) -> responses.MetadataResponse:
+def metadata(*, expand: bool) -> element_responses.MetadataResponse:
     """Return what the element can do.
 
     :param expand: describe each object, instead of naming it.
@@ -93,19 +95,45 @@ def metadata(*, expand: bool) -> responses.MetadataResponse:
     types = [one.value for one in EventType]
     names = list(endpoints.names())
     polling = {
-        name: responses.PolledResourceResponse(eventTypes=types, pollUrl=f"/hubs/{HUB_KEY}/{name}")
+        name: element_responses.PolledResourceResponse(
+            eventTypes=types, pollUrl=f"/hubs/{HUB_KEY}/{name}"
+        )
         for name in names
     }
-    webhook = {name: responses.HookedResourceResponse(eventTypes=types) for name in HOOKED}
+    webhook = {name: element_responses.HookedResourceResponse(eventTypes=types) for name in HOOKED}
     described = [
-        responses.ObjectMetadataResponse(
+        element_responses.ObjectMetadataResponse(
             name=name,
             vendorName=endpoints.named(name).path,
             vendorEventTypes=types if name in HOOKED else [],
         )
         for name in names
     ]
-    return responses.MetadataResponse(
-        events=responses.EventsMetadataResponse(polling=polling, webhook=webhook),
+    return element_responses.MetadataResponse(
+        events=element_responses.EventsMetadataResponse(polling=polling, webhook=webhook),
         objects=list(described if expand else names),
+        **(_more(names) if expand else {}),
     )
+
+
+def _more(names: cabc.Iterable[str]) -> dict[str, t.Any]:
+    """Return the members of expanded metadata (clients of the documented service need them)."""
+    element = ELEMENT
+    return {
+        "image": element.image,
+        "displayOrder": 1,
+        "active": element.active,
+        "transformations": element.transformationsEnabled,
+        "elementType": "vendor",
+        "swaggerValidated": True,  # A test checks every answer against the description.
+        "cloneable": element.cloneable,
+        "authenticationType": element.authentication.type,
+        "discovery": element_responses.DiscoveryResponse(),
+        "api": element_responses.ApiKindResponse(),
+        "resources": [
+            element_responses.ElementResourceResponse(
+                path=f"/hubs/{HUB_KEY}/{name}", vendorPath=endpoints.named(name).path
+            )
+            for name in names
+        ],
+    }

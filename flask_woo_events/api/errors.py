@@ -174,6 +174,7 @@ def _http_error(exc: Exception) -> flask.Response:
 
 def _add_headers(response: flask.Response) -> flask.Response:
     response.headers["Elements-Request-Id"] = request_id()
+    response.headers["Elements-Trace-Id"] = request_id()
     response.headers["Access-Control-Expose-Headers"] = EXPOSED
     response.headers["Cache-Control"] = "no-store"
     if "woo_hub_instance" in flask.g:

@@ -16,7 +16,7 @@ from ..values.dates import parse_iso
 from ..values.validation import whole_number
 from . import analytics, event_records, event_responses
 from .event_records import Scope
-from .request import caller, instance_of, page_size
+from .request import caller, instance_of, page_size, refuse_others
 from .responses import ApiResponse, dump, dump_all
 
 Answers = list[dict[str, t.Any]]
@@ -39,11 +39,11 @@ def register(blueprint: flask.Blueprint) -> None:
 
 def list_events(instance_id: str | None = None) -> flask.Response:
     """List events, the newest first."""
+    scope = _scope(instance_id)
+    refuse_others("pageSize", "nextPage")
     limit = page_size()
     with current_runtime().database.read() as session:
-        found = event_records.records(
-            session, _scope(instance_id), before_id=next_page(), limit=limit + 1
-        )
+        found = event_records.records(session, scope, before_id=next_page(), limit=limit + 1)
     shown = found[:limit]
     more = shown[-1].notification_id if len(found) > limit else None
     return paged([event_responses.EventResponse.of_record(one) for one in shown], more)
@@ -51,14 +51,17 @@ def list_events(instance_id: str | None = None) -> flask.Response:
 
 def show_event(event_id: str, instance_id: str | None = None) -> dict[str, t.Any]:
     """Show one event, by the ``message.eventId`` of its notification."""
+    scope = _scope(instance_id)
+    refuse_others()
     with current_runtime().database.read() as session:
-        found = event_records.record(session, _scope(instance_id), event_id)
+        found = event_records.record(session, scope, event_id)
     return dump(event_responses.EventResponse.of_record(found))
 
 
 def dispositions() -> flask.Response:
     """List the attempts to deliver events, the newest first."""
     scope = _scope(None, since=_date("from", None), until=_date("to", None))
+    refuse_others("from", "to", "pageSize", "nextPage")
     with current_runtime().database.read() as session:
         found, more = event_records.dispositions(
             session, scope, before_id=next_page(), limit=page_size()
@@ -83,15 +86,19 @@ def count_by_account() -> Answers:
 
 def poller_records() -> Answers:
     """List the polled resources."""
-    with current_runtime().database.read() as session:
-        found = event_records.poller_records(session, _scope(None))
-    return dump_all(event_responses.PollerRecordResponse.of(one) for one in found)
+    return _pollers(disabled_only=False)
 
 
 def polling_disabled() -> Answers:
     """List the polled resources that were disabled after repeated failures."""
+    return _pollers(disabled_only=True)
+
+
+def _pollers(*, disabled_only: bool) -> Answers:
+    scope = _scope(None)
+    refuse_others()
     with current_runtime().database.read() as session:
-        found = event_records.poller_records(session, _scope(None), disabled_only=True)
+        found = event_records.poller_records(session, scope, disabled_only=disabled_only)
     return dump_all(event_responses.PollerRecordResponse.of(one) for one in found)
 
 
@@ -145,6 +152,7 @@ def _date(name: str, default: dt.datetime | None) -> dt.datetime | None:
 
 def _buckets() -> list[analytics.Bucket]:
     who, now = caller(), current_runtime().clock()
+    refuse_others("from", "to", "interval", "accountIds[]", "instanceId")
     accounts = flask.request.args.getlist("accountIds[]")
     if any(text != str(who.user_id) for text in accounts):
         raise ForbiddenError("accountIds[] names an account that is not yours")

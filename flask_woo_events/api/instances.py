@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
+import functools
 import typing as t
 
 import flask
@@ -14,8 +16,9 @@ from ..instances.requests import InstanceRequest
 from ..instances.specification import CurrentSpec
 from ..instances.views import InstanceView
 from ..runtime import current_runtime
-from ..values.cloud_elements import ELEMENT_NAMES
+from ..values.cloud_elements import ELEMENT_KEY
 from ..values.validation import whole_number
+from .elements import require_element
 from .request import account, body, caller, instance_of, page_size
 from .responses import (
     ConfigurationEntryResponse,
@@ -44,16 +47,44 @@ def register(blueprint: flask.Blueprint) -> None:
         add(f"{path}/configuration/<entry_id>", view_func=show_entry, methods=["GET"])
         add(f"{path}/configuration/<entry_id>", view_func=patch_entry, methods=["PATCH"])
     add("/instances/<instance_id>", view_func=get, methods=["GET"])
+    _add_by_element(blueprint)
+
+
+def _add_by_element(blueprint: flask.Blueprint) -> None:
+    """Add the same routes below the element; those that create are above."""
+    every = "/elements/<element>/instances"
+    one, both = f"{every}/<instance_id>", (every, f"{every}/<instance_id>")
+    for method, view, paths in (
+        ("GET", list_or_get, (every,)),
+        ("GET", get, (one,)),
+        ("PUT", replace, both),
+        ("PATCH", patch, both),
+        ("DELETE", delete, both),
+    ):
+        of_element, name = _of_element(view), f"element_{view.__name__}"
+        for path in paths:
+            blueprint.add_url_rule(path, name, of_element, methods=[method])
+
+
+def _of_element(view: cabc.Callable[..., Answer]) -> cabc.Callable[..., Answer]:
+    """Refuse another element than the one here; each instance belongs to it."""
+
+    @functools.wraps(view)
+    def call(element: str, **parts: str) -> Answer:
+        require_element(element)
+        return view(**parts)
+
+    return call
 
 
 def create(element: str | None = None) -> Answer:
     """Connect a store."""
     who = account()
-    if element not in (None, *ELEMENT_NAMES):
-        raise NotFoundError(f"No element found; the only one here is {ELEMENT_NAMES[0]}")
+    if element is not None:
+        require_element(element)
     request = body(InstanceRequest)
     if element is None and request.element is None:
-        raise InputError(f"element.key is missing; it is {ELEMENT_NAMES[0]}", "element.key")
+        raise InputError(f"element.key is missing; it is {ELEMENT_KEY}", "element.key")
     runtime = current_runtime()
     with runtime.web_calls.limited(who.organization_id):
         instance_id, token = provisioning.create(runtime, who, request, runtime.api_base())

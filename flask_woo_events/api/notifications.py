@@ -50,7 +50,7 @@ def register(blueprint: flask.Blueprint) -> None:
     add("/notifications/subscriptions/deliveries", view_func=redeliver, methods=["PUT"])
     path = "/notifications/<notification_id>/subscriptions"
     add(f"{path}/deliveries", view_func=list_deliveries_of, methods=["GET"])
-    add(f"{path}/<subscription_id>/deliveries", view_func=list_deliveries_of, methods=["GET"])
+    add(f"{path}/<subscription_id>/deliveries", view_func=show_delivery, methods=["GET"])
 
 
 def list_notifications() -> flask.Response:
@@ -108,17 +108,39 @@ def list_deliveries() -> flask.Response:
     return _deliveries(_wanted(caller()))
 
 
-def list_deliveries_of(notification_id: str, subscription_id: str | None = None) -> flask.Response:
-    """List the deliveries of one notification."""
+def list_deliveries_of(notification_id: str) -> flask.Response:
+    """List the deliveries of one notification, and of the parts divided from it."""
     who = caller()
     return _deliveries(
         DeliverySelection(
             organization_id=who.organization_id,
             instance_id=who.instance_id,
             notification_id=_number(notification_id),
-            subscription_id=None if subscription_id is None else _number(subscription_id),
         )
     )
+
+
+def show_delivery(notification_id: str, subscription_id: str) -> dict[str, t.Any]:
+    """Show the delivery of one notification to one subscription.
+
+    Parts divided from the notification have numbers and deliveries of their own.
+    """
+    who, hydrate = caller(), _hydrate()
+    wanted = DeliverySelection(
+        organization_id=who.organization_id,
+        instance_id=who.instance_id,
+        notification_id=_number(notification_id),
+        with_parts=False,
+        subscription_id=_number(subscription_id),
+    )
+    with current_runtime().database.read() as session:
+        found = redelivery.deliveries(session, wanted, limit=1)
+        if not found:
+            raise NotFoundError("No delivery found")
+        numbers = {found[0].notification_id} if hydrate else set()
+        bodies = event_records.bodies(session, numbers)
+    answer = event_responses.DeliveryResponse.of_entry
+    return dump(answer(found[0], bodies.get(found[0].notification_id)))
 
 
 def redeliver() -> dict[str, t.Any]:
@@ -133,7 +155,7 @@ def redeliver() -> dict[str, t.Any]:
 
 def _deliveries(wanted: DeliverySelection) -> flask.Response:
     limit = page_size()
-    hydrate = flask.request.args.get("hydrate", "true").lower() != "false"
+    hydrate = _hydrate()
     with current_runtime().database.read() as session:
         found = redelivery.deliveries(session, wanted, after_id=next_page() or 0, limit=limit + 1)
         shown = found[:limit]
@@ -142,6 +164,10 @@ def _deliveries(wanted: DeliverySelection) -> flask.Response:
     more = shown[-1].id if len(found) > limit else None
     answer = event_responses.DeliveryResponse.of_entry
     return paged([answer(one, bodies.get(one.notification_id)) for one in shown], more)
+
+
+def _hydrate() -> bool:
+    return flask.request.args.get("hydrate", "true").lower() != "false"
 
 
 def _wanted(who: Caller) -> DeliverySelection:

@@ -23,10 +23,19 @@ def caller() -> Caller:
     """Authenticate the caller.
 
     :raises AccessError: the Authorization header is missing or wrong.
+    :raises werkzeug.exceptions.NotAcceptable: the caller accepts no JSON.
     """
     header = flask.request.headers.get("Authorization")
     with current_runtime().database.read() as session:
-        return authenticate(session, header)
+        who = authenticate(session, header)
+    accepted = flask.request.accept_mimetypes
+    if accepted and not any(_is_json(one) for one, quality in accepted if quality > 0):
+        raise werkzeug.exceptions.NotAcceptable("Answers are JSON: send Accept: application/json")
+    return who
+
+
+def _is_json(media_type: str) -> bool:
+    return "json" in media_type.lower() or media_type.lower() in ("*/*", "application/*")
 
 
 def account() -> Caller:
@@ -137,6 +146,17 @@ def page_size() -> int:
     if not number:
         raise InputError(f"pageSize must be a number from 1 to {PAGE_SIZE}", "pageSize")
     return min(number, PAGE_SIZE)
+
+
+def refuse_others(*known: str) -> None:
+    """Refuse parameters that would have no effect, so that no client relies on them.
+
+    :param known: the parameters that the call has.
+    :raises InputError: the query has another one.
+    """
+    for name in flask.request.args:
+        if name not in known:
+            raise InputError(f"this call has no parameter {name[:100]!r}", name[:100])
 
 
 def flag(name: str) -> bool:

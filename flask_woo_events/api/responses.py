@@ -127,13 +127,22 @@ class AuthenticationResponse(ApiResponse):
     type: str = "custom"
 
 
+#: The element's image. In the answer itself, because it has no public address.
+IMAGE = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'%3E"
+    "%3Cpath fill='%237f54b3' d='M1 3h6L6 8H2zM2 3a2 2 0 0 1 4 0H5a1 1 0 0 0-2 0z'/%3E%3C/svg%3E"
+)
+
+
 class ElementSummaryResponse(ApiResponse):
     """The element, as the documented service describes it."""
 
     id: int = ELEMENT_ID
     name: str = "WooCommerce"
+    hookName: str = "WooCommercewp"
     key: str = ELEMENT_KEY
     description: str = "Connects a WooCommerce store through its REST API"
+    image: str = IMAGE
     active: bool = True
     deleted: bool = False
     typeOauth: bool = False
@@ -154,103 +163,6 @@ class ElementSummaryResponse(ApiResponse):
 
 
 ELEMENT = ElementSummaryResponse()
-
-
-class ConfigurationDefinitionResponse(ApiResponse):
-    """A key that an instance's configuration can have."""
-
-    id: int
-    name: str
-    key: str
-    description: str
-    defaultValue: t.Annotated[str, Attribute("default")]
-    resellerConfig: bool = False
-    companyConfig: bool = False
-    active: bool = True
-    internal: bool = False
-    groupControl: bool = False
-    isPrivate: bool = False
-    displayOrder: t.Annotated[int, Attribute("order")]
-    type: str
-    hideFromConsole: t.Annotated[bool, Attribute("hidden")]
-    required: bool
-
-
-class ElementResponse(ElementSummaryResponse):
-    """The element with its configuration keys."""
-
-    configuration: list[ConfigurationDefinitionResponse]
-
-
-class PolledResourceResponse(ApiResponse):
-    """A resource that can be polled."""
-
-    eventTypes: list[str]
-    pollUrl: str
-
-
-class HookedResourceResponse(ApiResponse):
-    """A resource that has webhooks."""
-
-    eventTypes: list[str]
-
-
-class EventsMetadataResponse(ApiResponse):
-    """The events that exist, and how they are found."""
-
-    supported: bool = True
-    methods: list[str] = ["polling", "webhook"]
-    polling: dict[str, PolledResourceResponse]
-    webhook: dict[str, HookedResourceResponse]
-
-
-class ObjectMetadataResponse(ApiResponse):
-    """A resource and its events."""
-
-    name: str
-    vendorName: str
-    type: str = "vendor"
-    eventsEnabled: bool = True
-    eventCreatedSupported: bool = True
-    eventUpdatedSupported: bool = True
-    eventDeletedSupported: bool = True
-    vendorEventTypes: list[str]
-
-
-class EndpointResponse(ApiResponse):
-    """The kind of API that stores have."""
-
-    type: str = "rest"
-
-
-class SupportedResponse(ApiResponse):
-    """Whether a feature is supported."""
-
-    supported: bool = True
-
-
-class BulkMetadataResponse(ApiResponse):
-    """Whether bulk jobs are supported."""
-
-    upload: bool = False
-    download: bool = False
-
-
-class MetadataResponse(ApiResponse):
-    """What the element can do."""
-
-    id: int = ELEMENT.id
-    key: str = ELEMENT.key
-    name: str = ELEMENT.name
-    description: str = ELEMENT.description
-    hub: str = ELEMENT.hub
-    beta: bool = False
-    authentication: AuthenticationResponse = AuthenticationResponse()
-    endpoint: EndpointResponse = EndpointResponse()
-    normalizedPaging: SupportedResponse = SupportedResponse()
-    bulk: BulkMetadataResponse = BulkMetadataResponse()
-    events: EventsMetadataResponse
-    objects: list[str | ObjectMetadataResponse]
 
 
 class PollerResponse(ApiResponse):
@@ -406,7 +318,9 @@ class HubObjectResponse(ApiResponse):
 
     name: str
     vendorName: str
-    type: str = "vendor"
+    type: t.Literal["ceCanonical", "vendor"] = pydantic.Field(
+        description="ceCanonical for the documented resources, which have events by default"
+    )
 
 
 class StoreObject(pydantic.BaseModel):

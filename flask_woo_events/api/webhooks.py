@@ -10,10 +10,11 @@ import weakref
 
 import flask
 import sqlalchemy as sa
+import werkzeug.exceptions
 
 from ..db.database import Work
-from ..errors import AccessError, InputError, NotFoundError, SchemaError
-from ..instances import webhook_urls
+from ..errors import AccessError, ConflictError, InputError, NotFoundError, SchemaError
+from ..instances import webhook_urls, webhooks
 from ..instances.webhook_urls import Hook
 from ..runtime import Runtime, current_runtime
 from ..sync.webhooks import inbox, parse
@@ -80,7 +81,12 @@ def _receive(runtime: Runtime, address: str) -> Answer:
     limit = runtime.settings.hook_max_bytes if signature else 1024
     if signature and not _SIGNATURE.match(signature):
         raise AccessError("X-WC-Webhook-Signature is not a signature")  # before the body is read
-    body = raw_body(limit, "WOO_EVENTS_HOOK_MAX_BYTES")
+    try:
+        body = raw_body(limit, "WOO_EVENTS_HOOK_MAX_BYTES")
+    except werkzeug.exceptions.RequestEntityTooLarge:
+        if signature:
+            raise
+        raise AccessError("X-WC-Webhook-Signature is missing") from None
     if not signature and _PING.match(body.strip()):
         # Anyone can send it: to an address that anyone can make, it writes nothing.
         if number is not None:
@@ -120,7 +126,10 @@ def _distrust(runtime: Runtime, hook: Hook, number: int | None) -> None:
 
 
 def receive_listed() -> Answer:
-    """Receive an event for the instances in ``Element-Instances``, from one of their users."""
+    """Receive an event for the instances in ``Element-Instances``, from one of their users.
+
+    One that names no resource, as without WooCommerce's topic, makes the instances due for a poll.
+    """
     who, runtime = caller(), current_runtime()
     header = flask.request.headers.get("Element-Instances", "")
     numbers = [whole_number(text.strip()) for text in header.split(",") if text.strip()]
@@ -134,8 +143,14 @@ def receive_listed() -> Answer:
             epoch = inbox.epoch_of(session, number, who.organization_id)
             if epoch is None or who.instance_id not in (None, number):
                 raise NotFoundError("No instance found")
-            arrived = ReceivedWebhook(Hook(number, epoch), hint, runtime.clock())
-            inbox.add(session.connection(), [arrived])
+            if hint.collection is not None:
+                arrived = ReceivedWebhook(Hook(number, epoch), hint, runtime.clock())
+                inbox.add(session.connection(), [arrived])
+        if hint.collection is None and not webhooks.poll_named(session, wanted, runtime.clock()):
+            raise ConflictError(
+                "None of the instances in Element-Instances is polled: each is paused, or its "
+                "events are off"
+            )
     runtime.database.notify(Work.ARRIVALS)
     return dump(EmptyResponse()), 200
 

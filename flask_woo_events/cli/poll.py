@@ -8,9 +8,11 @@ import sys
 
 import click
 from flask.cli import with_appcontext
+from sqlalchemy import orm
 
 from ..db import upgrade
-from ..instances import access
+from ..errors import ConflictError
+from ..instances import access, lifecycle
 from ..runtime import current_runtime
 from ..sync.instance_poll import due_instances
 from ..sync.report import PollReport
@@ -39,7 +41,7 @@ def poll(
     upgrade.check(runtime.database.engine)
     if instance is not None:
         with runtime.database.read() as session:
-            access.owner(session, instance)
+            _require_polled(session, instance)
     bar = BaselineBar(shown=sys.stderr.isatty() and not as_json)
     worker = Worker(runtime, progress=bar.show, deliver=not no_deliver)
     with stopping_on_signals(worker), bar:
@@ -87,6 +89,22 @@ def deliver(once: bool, as_json: bool) -> None:
         click.echo(f"{report.delivered} delivered, {report.failed} failed")
     if report.failed:
         sys.exit(1)
+
+
+def _require_polled(session: orm.Session, instance_id: int) -> None:
+    """Refuse an instance that the worker does not poll.
+
+    :raises NotFoundError: there is no such instance.
+    :raises ConflictError: it is paused, or its events are off.
+    """
+    caller = access.owner(session, instance_id)
+    instance = lifecycle.find(session, caller, instance_id)
+    if instance.events_enabled and not instance.disabled:
+        return
+    state, fix = "its events are off", "set event.notification.enabled to true"
+    if instance.disabled:
+        state, fix = "it is paused", f"use: flask woo instances resume {instance_id}"
+    raise ConflictError(f"instance {instance_id} is not polled, because {state}; {fix}")
 
 
 def _echo(report: PollReport, as_json: bool) -> None:

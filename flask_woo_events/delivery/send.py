@@ -7,6 +7,7 @@ import dataclasses
 import datetime as dt
 import http
 import time
+import urllib.parse
 
 import requests
 
@@ -22,6 +23,9 @@ from .retry import AttemptOutcome
 
 #: Bytes of a callback's answer that are read at most.
 ANSWER_READ = 65536
+#: The domain of the retired service. A documented call names an address there as its callback, and
+#: nobody answers for who owns it next.
+RETIRED = "cloud-elements.com"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +80,13 @@ def post(
     :param event_id: ``message.eventId`` of the body.
     :param now: our own clock, for the signature's timestamp.
     """
+    host = (urllib.parse.urlsplit(url).hostname or "").rstrip(".")
+    if f".{host}".endswith(f".{RETIRED}"):
+        reason = (
+            f"{host} belongs to the retired service, and the store's data would leave to it; set "
+            "event.notification.callback.url to the address of your own receiver"
+        )
+        return AttemptOutcome(delivered=False, reason=reason)
     headers = payload.build_headers(
         body, event_id, keys=credentials.signature_keys, extra=credentials.headers, now=now
     )

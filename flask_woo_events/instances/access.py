@@ -60,7 +60,9 @@ def load_hub(session: orm.Session, cipher: Cipher, instance_id: int) -> HubProfi
 
 def filters_nulls(kept: cabc.Mapping[str, str]) -> bool:
     """Return whether a configuration leaves null members out of answers."""
-    return kept.get(key_of("filter_nulls"), "true").strip().lower() != "false"
+    # Earlier releases stored the other words that a request may use.
+    text = kept.get(key_of("filter_nulls"), "true").strip().lower()
+    return text not in ("false", "no", "off", "0", "f", "n")
 
 
 def owner(session: orm.Session, instance_id: int) -> Caller:

@@ -263,6 +263,16 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _without_markup(text: str, what: str) -> str:
+    clean = sanitized(text)
+    if not clean and "<" in text:
+        raise ValueError(
+            "this still has the angle brackets of the documentation's placeholder; "
+            f"write the {what} there"
+        )
+    return clean
+
+
 class ElementReference(Lenient):
     """The element of an instance."""
 
@@ -286,7 +296,7 @@ class InstanceRequest(Lenient):
     def _clean_name(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        clean = sanitized(value)
+        clean = _without_markup(value, "name of the instance")
         if not clean or len(clean) > NAME_LENGTH:
             raise ValueError(f"a name of 1 to {NAME_LENGTH} characters is expected")
         return clean
@@ -296,7 +306,7 @@ class InstanceRequest(Lenient):
     def _clean_tags(cls, value: list[str] | None) -> list[str] | None:
         if value is None:
             return None
-        clean = [sanitized(tag) for tag in value]
+        clean = [_without_markup(tag, "tag") for tag in value]
         if any(not tag or len(tag) > TAG_LENGTH for tag in clean):
             raise ValueError(f"tags of 1 to {TAG_LENGTH} characters are expected")
         return list(dict.fromkeys(clean))

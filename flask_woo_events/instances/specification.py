@@ -7,7 +7,7 @@ import dataclasses
 
 from ..errors import InputError
 from ..values.cloud_elements import ELEMENT_ID, ELEMENT_KEY
-from ..values.validation import MASK, validated
+from ..values.validation import MASK, TAG_LENGTH, validated
 from ..woocommerce.access import RequestOptions, StoreAccess
 from ..woocommerce.client import store_root
 from . import configuration as configurations
@@ -19,6 +19,7 @@ from .requests import (
     key_of,
     parse_headers,
     pollers_of,
+    stored_text,
     texts,
 )
 
@@ -122,15 +123,16 @@ def plan(
         if key_of(field) not in unreadable:
             parse_headers(getattr(checked, field) or "", field)
     wanted[key_of("vendor_type")] = checked.vendor_type
+    for field, declared in InstanceConfiguration.model_fields.items():
+        if DEFINITIONS[key := str(declared.alias)].type == "BOOLEAN" and key in filled:
+            wanted[key] = stored_text(getattr(checked, field))
     for key in _ALWAYS_THERE:
         wanted.setdefault(key, DEFINITIONS[key].default)
     pollers = pollers_of(checked)
     refuse_ignored_filters(pollers, _known_urls(old))
     return InstanceSpec(
         name=request.name or (before.name if before is not None else ""),
-        tags=tuple(
-            request.tags if request.tags is not None else before.tags if before is not None else ()
-        ),
+        tags=_tags(request, before),
         configuration=checked,
         texts=wanted,
         pollers=pollers,
@@ -141,6 +143,13 @@ def plan(
         or (not before.connected and any(key in sent for key in CONNECTION_KEYS)),
         unreadable=unreadable,
     )
+
+
+def _tags(request: InstanceRequest, before: CurrentSpec | None) -> tuple[str, ...]:
+    """Return the tags; a new instance without any has its name as its only one (Cloud Elements)."""
+    if before is None:
+        return tuple(request.tags or [(request.name or "")[:TAG_LENGTH].rstrip()])
+    return tuple(before.tags if request.tags is None else request.tags)
 
 
 #: Keys that every instance has, so that each is an entry that can be changed.

@@ -331,6 +331,14 @@ def poll_missed(
     )
 
 
+def poll_named(session: orm.Session, instance_ids: cabc.Collection[int], now: dt.datetime) -> bool:
+    """Make instances due; return false if none of them is polled."""
+    which = Instance.id.in_(instance_ids)
+    poll_missed(session, now, which)
+    polled = sa.select(Instance.id).where(which, Instance.next_poll_at.is_not(None))
+    return session.scalars(polled.limit(1)).first() is not None
+
+
 def check_soon(
     session: orm.Session,
     now: dt.datetime,

@@ -438,6 +438,9 @@ def test_parts_are_listed_by_the_api_and_the_command(env: StoreToCallback) -> No
     family = _deliveries(env, f"notificationId={whole}")
     assert waiting in family and len(family) > 2
     assert [one for one in family if one["dividedFrom"] is None][0]["notificationId"] == whole
+    for one in family:  # Each part is a notification of its own.
+        path = f"/notifications/{one['notificationId']}/subscriptions/{one['subscriptionId']}"
+        assert env.api.call("GET", f"{path}/deliveries").json == one
     runner, number = env.app.test_cli_runner(), str(env.instance_id)
     listed = runner.invoke(args=["woo", "deliveries", "list", "--instance", number]).output
     assert listed.count(f"({whole})") == len(family) - 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import urllib.parse
+from xml.etree import ElementTree
 
 import pytest
 
@@ -45,6 +47,33 @@ def test_parity_71_expanded_metadata(api: Api) -> None:
     orders = next(one for one in expanded if one["name"] == "discounts")
     assert orders["vendorName"] == "coupons" and orders["eventDeletedSupported"] is True
     assert api.call("GET", "/elements/2881/metadata?expand=maybe").status_code == 400
+
+
+@pytest.mark.parity(71)
+def test_parity_71_members_of_expanded_metadata(api: Api) -> None:
+    """With expand, the members that clients read are there, with the types that they expect."""
+    named = api.call("GET", "/elements/2881/metadata").json
+    expanded = api.call("GET", "/elements/2881/metadata?expand=true").json
+    types = {
+        "image": str, "displayOrder": int, "active": bool, "transformations": bool,
+        "elementType": str, "swaggerValidated": bool, "cloneable": bool,
+        "authenticationType": str, "discovery": dict, "api": dict, "resources": list,
+    }  # fmt: skip
+    assert {key: type(expanded[key]) for key in types} == types
+    assert set(expanded) - set(named) == set(types)
+    assert all(type(one) is bool for one in expanded["discovery"].values())
+    assert set(expanded["api"]) == {"type", "version", "contentType"}
+    assert [one["path"].rpartition("/")[2] for one in expanded["resources"]] == named["objects"]
+
+
+@pytest.mark.parity(74)
+def test_element_of_the_example_answer(api: Api) -> None:
+    """The element has the hookName of the documented answer, and an image."""
+    shown = api.create()["element"]
+    assert shown["hookName"] == "WooCommercewp"
+    assert shown == {key: api.call("GET", "/elements/2881").json[key] for key in shown}
+    svg = urllib.parse.unquote(shown["image"].removeprefix("data:image/svg+xml,"))
+    assert ElementTree.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
 
 
 @pytest.mark.parity(71)

@@ -246,10 +246,16 @@ def test_stale_and_repeated_webhooks_emit_nothing(env: StoreToCallback) -> None:
     assert env.arrivals() == set()
 
 
-def test_error_instead_of_an_object(env: StoreToCallback) -> None:
-    """An error object names no object: the next poll is brought forward."""
-    body = b'{"code":"woocommerce_rest_cannot_view","message":"","data":{"status":401}}'
-    assert _post(env, body) == 200
+@pytest.mark.parametrize(
+    ("body", "topic"),
+    [
+        (b'{"code":"woocommerce_rest_cannot_view","data":{"status":401}}', "order.updated"),
+        (b'{"id":1}', "thing.updated"),
+    ],
+)
+def test_webhook_that_names_no_object(env: StoreToCallback, body: bytes, topic: str) -> None:
+    """An error in place of an object, or an unknown resource, brings the next poll forward."""
+    assert _post(env, body, topic) == 200
     assert env.hooks() == set()
     runtime = runtime_of(env.app)
     with runtime.database.read() as session:
@@ -335,6 +341,27 @@ def test_documented_routings(env: StoreToCallback) -> None:
     assert answer.status_code == 200
     other = {"Element-Instances": "77", **env.api.headers}
     assert client.post(path, data=body, headers=other).status_code == 404
+
+
+@pytest.mark.parity(61)
+def test_event_without_a_topic(env: StoreToCallback) -> None:
+    """An event that names no resource makes the listed instances due; 409 if none is polled."""
+    runtime = runtime_of(env.app)
+    sent = {**env.api.headers, "Element-Instances": str(env.instance_id)}
+    path, client = f"{PREFIX}{webhook_urls.PATH}", env.app.test_client()
+    env.poll()
+    for topic in ("", "thing.updated"):
+        assert due_instances(runtime) == []
+        answer = client.post(path, json={"id": 1}, headers={**sent, "X-WC-Webhook-Topic": topic})
+        assert answer.status_code == 200, answer.text
+        assert due_instances(runtime) == [env.instance_id]
+        env.poll()
+    for method, below in (("DELETE", "/enabled"), ("PATCH", "")):
+        change = {"configuration": {"event.notification.enabled": False}}
+        env.api.call("PUT", f"/instances/{env.instance_id}/enabled")
+        env.api.call(method, f"/instances/{env.instance_id}{below}", change)
+        refused = client.post(path, json={"id": 1}, headers=sent)
+        assert refused.status_code == 409 and "events are off" in refused.text
 
 
 def test_secret_is_rotated(env: StoreToCallback) -> None:

@@ -64,9 +64,13 @@ def test_parity_83_objects_and_ping(hub: Hub) -> None:
 
 
 def test_objects_in_detail(hub: Hub) -> None:
-    """The header Elements-Version: Helium adds the store's own names."""
+    """The header Elements-Version: Helium adds the store's own names, and marks canonical ones."""
     response = hub.api.call("GET", "/objects", headers={**hub.token, "Elements-Version": "Helium"})
-    assert {"name": "discounts", "vendorName": "coupons", "type": "vendor"} in response.json
+    assert {"name": "discounts", "vendorName": "coupons", "type": "ceCanonical"} in response.json
+    types = {one["name"]: one["type"] for one in response.json}
+    canonical = {name for name, kind in types.items() if kind == "ceCanonical"}
+    assert canonical == {"customers", "discounts", "orders", "products"}
+    assert set(types.values()) == {"ceCanonical", "vendor"}
 
 
 @pytest.mark.parity(83)

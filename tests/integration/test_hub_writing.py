@@ -140,6 +140,10 @@ def test_wrong_bodies(hub: Hub, method: str, path: str, kwargs: Body, status: in
     assert hub.asked() == []
 
 
+#: The code of a discount that exists.
+TAKEN = "taken-code"
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
@@ -147,10 +151,13 @@ def test_wrong_bodies(hub: Hub, method: str, path: str, kwargs: Body, status: in
         ("/products-tags", {}, 400),
         ("/customers", {"first_name": "Ann"}, 400),
         ("/orders/999999/comments", {"note": "x"}, 404),
+        ("/discounts", {"code": TAKEN}, 409),
     ],
 )
 def test_refusals_of_the_store(hub: Hub, path: str, body: Body, status: int) -> None:
     """The store's refusal is passed on with its message."""
+    if body.get("code") == TAKEN:
+        assert hub.call("POST", path, body).status_code == 200
     response = hub.call("POST", path, body)
     assert response.status_code == status
     assert response.json["providerMessage"]

@@ -92,3 +92,23 @@ def test_create_checks_the_store(env: StoreToCallback) -> None:
     assert result.exit_code == 1
     with runtime_of(env.app).database.read() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(Instance)) == 1
+
+
+@pytest.mark.parity(2)
+def test_poll_of_an_instance_without_events(env: StoreToCallback) -> None:
+    """The command says why it polls nothing, and what to do."""
+    env.poll()
+    env.store.acts.status(env.first("orders"), "completed")
+    number = str(env.instance_id)
+    args = ["woo", "poll", "--once", "--instance", number, "--no-deliver"]
+    off = {"configuration": {"event.notification.enabled": False}}
+    for method, below, body, fix in (
+        ("DELETE", "/enabled", None, f"flask woo instances resume {number}"),
+        ("PATCH", "", off, "set event.notification.enabled to true"),
+    ):
+        env.api.call("PUT", f"/instances/{number}/enabled")
+        assert env.api.call(method, f"/instances/{number}{below}", body).status_code == 200
+        env.store.requests.clear()
+        refused = env.app.test_cli_runner().invoke(args=args)
+        assert refused.exit_code == 1 and fix in refused.output, refused.output
+        assert not env.store.requests

@@ -81,6 +81,43 @@ def test_create_under_an_element(api: Api, element: str) -> None:
 
 
 @pytest.mark.parity(73)
+@pytest.mark.parametrize("element", ["woocommercerest", "2881"])
+def test_instances_under_an_element(api: Api, account: Account, element: str) -> None:
+    """Every call of ``/instances`` and ``/instances/{id}`` also works below the element."""
+    created = api.create()
+    every = f"/elements/{element}/instances"
+    one = f"{every}/{created['id']}"
+    by_token = account.element(created["token"])
+    assert [shown["id"] for shown in api.call("GET", every).json] == [created["id"]]
+    assert api.call("GET", f"{every}?searchText=another").status_code == 404
+    assert api.call("GET", one).json == api.call("GET", every, headers=by_token).json
+    for path, headers in ((one, None), (every, by_token)):
+        assert api.call("PATCH", path, {"name": "new"}, headers).json["name"] == "new"
+        replaced = api.call("PUT", path, body_for(api.store), headers)
+        assert replaced.json["name"] == "API Instance"
+        assert api.call("PUT", path, {}, headers).status_code == 400
+    assert api.call("PUT", every, body_for(api.store)).status_code == 401  # which one?
+    assert api.call("DELETE", one).json == {}
+    other = api.create()
+    assert api.call("DELETE", every, headers=account.element(other["token"])).status_code == 200
+    assert api.call("GET", "/instances").status_code == 404
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("below", ["", "/{id}"])
+def test_instances_under_another_element(
+    api: Api, account: Account, method: str, below: str
+) -> None:
+    """Below another element there are no instances, and nothing is changed."""
+    created = api.create()
+    path = f"/elements/sfdc/instances{below.format(id=created['id'])}"
+    for headers in (account.headers, account.element(created["token"])):
+        answered = api.call(method, path, {"name": "new"}, headers)
+        assert answered.status_code == 404, answered.text
+    assert api.call("GET", f"/instances/{created['id']}").json["name"] == created["name"]
+
+
+@pytest.mark.parity(73)
 def test_objects_are_not_retrieved(api: Api) -> None:
     """``retrieveObjectsAfterInstantiation`` is accepted and adds nothing to the answer."""
     body = body_for(api.store) | {"retrieveObjectsAfterInstantiation": True}
@@ -106,6 +143,77 @@ def test_events_are_off_by_default(app: flask.Flask, api: Api) -> None:
     body = {"configuration": {"event.notification.enabled": True}}
     api.call("PATCH", f"/instances/{created['id']}", body)
     assert _rows(app, sa.select(Instance.next_poll_at)) != [None]
+
+
+@pytest.mark.parity(81)
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [
+        ("application/xml", 406), ("text/html", 406), ("application/json;q=0, text/plain", 406),
+        ("application/json", 200), ("*/*", 200), ("text/html, */*;q=0.1", 200), ("", 200),
+        ("application/vnd.api+json", 200),
+    ],
+)  # fmt: skip
+def test_accepted_media_types(api: Api, accept: str, status: int) -> None:
+    """A caller who accepts no JSON gets 406; who is no caller gets 401 in any case."""
+    answer = api.call("GET", "/elements", headers={**api.headers, "Accept": accept})
+    assert answer.status_code == status, answer.text
+    assert api.client.get(f"{PREFIX}/elements", headers={"Accept": accept}).status_code == 401
+    assert api.client.get(f"{PREFIX}/docs", headers={"Accept": "text/html"}).status_code == 200
+
+
+@pytest.mark.parity(82)
+def test_exposed_headers_are_sent(api: Api) -> None:
+    """Each answer has the id of its trace, which is that of the request."""
+    headers = api.call("GET", "/elements").headers
+    assert "Elements-Trace-Id" in headers["Access-Control-Expose-Headers"]
+    assert headers["Elements-Trace-Id"] == headers["Elements-Request-Id"]
+
+
+@pytest.mark.parity(2, 86)
+@pytest.mark.parametrize("key", ["event.notification.enabled", "filter.response.nulls"])
+@pytest.mark.parametrize(("sent", "shown"), [("yes", "true"), ("Off", "false"), (0, "false")])
+def test_booleans_read_back_as_booleans(api: Api, key: str, sent: object, shown: str) -> None:
+    """Any accepted word for a boolean is stored and shown as true or false."""
+    created = api.create(**{key: sent})
+    assert created["configuration"][key] == shown
+    patched = api.call("PATCH", f"/instances/{created['id']}", {"configuration": {key: sent}}).json
+    assert (
+        patched["configuration"][key] == shown == _entry(api, created["id"], key)["propertyValue"]
+    )
+
+
+@pytest.mark.parity(73)
+@pytest.mark.parametrize("member", [{"name": "<INSTANCE_NAME>"}, {"tags": ["<Add_Your_Tag>"]}])
+def test_placeholders_of_the_documentation(api: Api, member: Body) -> None:
+    """A placeholder that was not replaced is named as one, as that of ``store.url``."""
+    refused = api.call("POST", "/instances", body_for(api.store) | member)
+    assert refused.status_code == 400
+    assert "the angle brackets of the documentation's placeholder" in refused.json["message"]
+
+
+@pytest.mark.parity(77)
+@pytest.mark.parametrize("tags", [None, []])
+def test_default_tag(api: Api, tags: list[str] | None) -> None:
+    """An instance that is created without tags has its name as its only tag, until they change."""
+    body = body_for(api.store) | {"name": "Demo <b>day</b>", "tags": tags}
+    created = api.call("POST", "/instances", body).json
+    assert created["tags"] == ["Demo day"]
+    found = api.call("GET", "/instances?tags[]=Demo day").json
+    assert [one["id"] for one in found] == [created["id"]]
+    path = f"/instances/{created['id']}"
+    assert api.call("PATCH", path, {"name": "renamed"}).json["tags"] == ["Demo day"]
+    replaced = api.call("PUT", path, body_for(api.store) | {"tags": []}).json
+    assert replaced["tags"] == []
+    assert api.call("PATCH", path, {"name": "again"}).json["tags"] == []
+
+
+def test_default_tag_of_a_long_name(api: Api) -> None:
+    """The tag can be sent back: it is never longer than a tag may be."""
+    created = api.create(name="x" * 189 + " " + "y" * 65, tags=[])
+    assert created["tags"] == ["x" * 189]
+    again = api.call("PATCH", f"/instances/{created['id']}", {"tags": created["tags"]})
+    assert again.status_code == 200
 
 
 @pytest.mark.parity(77)
@@ -713,7 +821,7 @@ def test_answers_of_the_api_name_their_request(api: Api) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [("GET", "/nothing", 404), ("GET", "/instances/1/nothing", 404), ("PUT", "/elements/1", 405)]
-    + [("POST", "/instances/1", 405), ("DELETE", "/elements/2881/instances", 405)],
+    + [("POST", "/instances/1", 405), ("DELETE", "/elements/2881/metadata", 405)],
 )
 def test_unknown_paths_answer_in_the_documented_form(
     api: Api, method: str, path: str, status: int

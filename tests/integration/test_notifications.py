@@ -52,6 +52,7 @@ def test_envelope(make_env: Make) -> None:
         }  # fmt: skip
         assert message["instance_id"] == message["instanceId"] == env.instance_id
         assert (message["instanceName"], message["userId"]) == (shown["name"], shown["user"]["id"])
+        assert message["instanceTags"] == shown["tags"] != []
         (resource,) = set(message["raw"]) - {"pollDate", "objectType"}
         assert {one["objectType"] for one in message["events"]} == {resource}
     assert {len(one.json["message"]["eventId"]) for one in env.receiver.received} == {20}

@@ -172,6 +172,39 @@ def test_parity_55_56_58_the_queue_is_read_and_redelivered(sent: StoreToCallback
     assert now["status"] == "delivered"
 
 
+@pytest.mark.parity(66, 68, 69, 70)
+def test_unknown_parameters(sent: StoreToCallback) -> None:
+    """A parameter that would have no effect is refused, after the caller and the instance."""
+    event = _get(sent, "/instances/events")[0]["id"]
+    for path in (
+        "/instances/events", f"/instances/{sent.instance_id}/events", f"/instances/events/{event}",
+        "/instances/events/analytics", "/instances/events/analytics/accounts",
+        "/instances/events/dispositions", "/instances/event-poller-records",
+        "/instances/polling-disabled", "/jobs/polling-disabled",
+    ):  # fmt: skip
+        assert "'since'" in _get(sent, path, 400, since="2099-01-01")["message"]
+    _get(sent, "/instances/99/events", 404, since="2099-01-01")
+    client = sent.api.client
+    assert client.get("/elements/api-v2/instances/events?since=x").status_code == 401
+
+
+@pytest.mark.parity(57)
+def test_parity_57_one_delivery(sent: StoreToCallback) -> None:
+    """The delivery of a notification to a subscription is an object, with both unless refused."""
+    listed = _get(sent, QUEUE)[-1]
+    number, subscription = listed["notificationId"], listed["subscriptionId"]
+    path = f"/notifications/{number}/subscriptions/{{}}/deliveries"
+    shown = _get(sent, path.format(subscription), hydrate="true")
+    assert shown == listed == _get(sent, path.format(subscription))
+    assert (shown["notificationId"], shown["subscriptionId"]) == (number, subscription)
+    assert shown["status"] == "delivered"
+    assert shown["notification"] == _get(sent, f"/notifications/{number}")
+    assert "notification" not in _get(sent, path.format(subscription), hydrate="false")
+    assert _get(sent, path.format(10**9), 404)["message"] == "No delivery found"
+    assert _get(sent, path.format("x"), 404)
+    assert _get(sent, f"/notifications/{10**9}/subscriptions/{subscription}/deliveries", 404)
+
+
 @pytest.mark.parity(51)
 def test_parity_51_the_policy_is_an_account_setting(sent: StoreToCallback) -> None:
     """The policy is ``retry`` until the account sets another one, and reads back as it was set."""

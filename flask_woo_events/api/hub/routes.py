@@ -29,10 +29,11 @@ from ...instances.accounts import Caller
 from ...runtime import current_runtime
 from ...values.dates import iso_z
 from ...values.validation import whole_number
+from ...woocommerce import endpoints
 from ...woocommerce.ceql import LENGTH_MOST, Condition, Value, Where, conjuncts, parse_where
 from ...woocommerce.client import StoreClient
 from ..errors import answer
-from ..request import caller, flag, instance_of, json_object, page_size
+from ..request import caller, flag, instance_of, json_object, page_size, refuse_others
 from ..responses import HubObjectResponse, PingResponse, dump, dump_all
 from . import collections
 from .collections import CollectionAccess
@@ -48,6 +49,9 @@ _FIELD = re.compile(r"[\w-]+(?:\.[\w-]+)*\Z", re.ASCII)
 _ORDER = re.compile(r"`?(?P<field>[\w.-]{1,100})`?(?:\s+(?P<direction>asc|desc))?\Z", re.IGNORECASE)
 #: Codes of WooCommerce's 400 for a change of an object that does not exist (5.9 to 11.0).
 _INVALID_ID = re.compile(r"woocommerce_rest_(?:\w+_)?invalid_id|woocommerce_rest_\w+_invalid\Z")
+#: Codes of WooCommerce's and WordPress's 400 and 500 for a code, an e-mail address, a user name or
+#: the name of a term that another object has (5.9 to 11.0).
+_EXISTS = re.compile(r"(?<!not)[_-]exists\Z")
 
 Answer = tuple[t.Any, int] | flask.Response
 View = cabc.Callable[..., Answer]
@@ -109,7 +113,14 @@ def objects() -> Answer:
     if flask.request.headers.get("Elements-Version", "").lower() != "helium":
         return names, 200
     paths = {name: collections.place(name).collection.path for name in names}
-    shown = (HubObjectResponse(name=name, vendorName=path) for name, path in paths.items())
+    shown = (
+        HubObjectResponse(
+            name=name,
+            vendorName=path,
+            type="ceCanonical" if name in endpoints.DEFAULT_RESOURCES else "vendor",
+        )
+        for name, path in paths.items()
+    )
     return dump_all(shown), 200
 
 
@@ -142,7 +153,7 @@ def get(resource: str, object_id: str, child: str = "", child_id: str = "") -> A
     client, profile = _open()
     place = _place(resource, object_id, child)
     number = _number(child_id or object_id)
-    _refuse_others(("fields",))
+    refuse_others("fields")
     return _json(_shown(collections.get(client, place, number, _fields()), profile))
 
 
@@ -161,7 +172,7 @@ def delete(resource: str, object_id: str, child: str = "", child_id: str = "") -
     client, profile = _open()
     place = _place(resource, object_id, child)
     number = _number(child_id or object_id)
-    _refuse_others(("force", "reassign"))
+    refuse_others("force", "reassign")
     params = {}
     if flag("force"):
         params["force"] = "true"
@@ -283,13 +294,6 @@ def _order(text: str) -> tuple[str, str] | None:
     return match["field"], (match["direction"] or "asc").lower()
 
 
-def _refuse_others(known: cabc.Collection[str]) -> None:
-    """Refuse parameters that would have no effect, so that no client relies on them."""
-    for name in flask.request.args:
-        if name not in known:
-            raise InputError(f"this call has no parameter {name[:100]!r}", name[:100])
-
-
 def _store_error(exc: StoreError, parts: cabc.Mapping[str, str]) -> flask.Response:
     """Answer the error of a store as the documented service does."""
     name, said = parts.get("child") or parts.get("resource", "store"), exc.said or str(exc)
@@ -308,6 +312,8 @@ def _store_error(exc: StoreError, parts: cabc.Mapping[str, str]) -> flask.Respon
             return answer(404, f"No {name} found", said)
         case StoreRejectedError() if about_one and _INVALID_ID.match(exc.code):
             return answer(404, f"No {name} found", said)
+        case StoreRejectedError() if _EXISTS.search(exc.code):
+            return answer(409, "The store has such an object already", said)
         case StoreRejectedError() if exc.status >= 400:
             status = exc.status if exc.status in (400, 409, 413) else 400
             return answer(status, "The store refused this request", said)

@@ -17,7 +17,7 @@ import werkzeug.routing
 from ...instances import wc_auth
 from ...instances.polled_resources import CONFIGURATION_KEY, PollerBlock
 from ...instances.requests import DEFINITIONS, InstanceRequest, key_of
-from .. import event_responses, responses
+from .. import element_responses, event_responses, responses
 from ..blueprint import NAME
 from ..instances import EntryRequest
 from .instance_operations import OPERATIONS, PATH_PARAMETERS
@@ -27,7 +27,7 @@ _PARAMETER = re.compile(r"<(?:[^<>:]*:)?(\w+)>")
 _COMPONENTS = "#/components/schemas/{model}"
 _MODELS: tuple[type[pydantic.BaseModel], ...] = tuple(
     model
-    for model in (vars(responses) | vars(event_responses)).values()
+    for model in (vars(responses) | vars(element_responses) | vars(event_responses)).values()
     if isinstance(model, type) and issubclass(model, pydantic.BaseModel)
     if model is not responses.ApiResponse
 )
@@ -57,6 +57,7 @@ _REASONS = {
     "about the token's instance",
     404: "It does not exist in the caller's organization, or a list is empty",
     405: "The resource does not support this method",
+    406: "The header Accept excludes JSON",
     409: "It exists already, another request changed it at the same time, or a stored secret "
     "cannot be decrypted",
     413: "The body is too large",
@@ -187,7 +188,7 @@ def _responses(operation: Operation) -> Schema:
             name: {"description": _HEADERS[name][0], "schema": {"type": _HEADERS[name][1]}}
             for name in operation.headers
         }
-    refusals = {"none": (), "account": (401, 403)}.get(operation.authorization, (401,))
+    refusals = {"none": (), "account": (401, 403, 406)}.get(operation.authorization, (401, 406))
     errors = {*operation.errors, *refusals}
     content = {"application/json": {"schema": _schema(responses.ErrorResponse)}}
     return {"200": good} | {

@@ -56,7 +56,7 @@ _EVENT_LIST = Operation(
     headers=PAGED,
 )
 _EVENT = Operation(
-    summary="Show an event", tag="events", answer=event_responses.EventResponse, errors=(404,)
+    summary="Show an event", tag="events", answer=event_responses.EventResponse, errors=(400, 404)
 )
 _COUNT = Operation(
     summary="Count events over time",
@@ -66,7 +66,10 @@ _COUNT = Operation(
     errors=(400, 403),
 )
 _POLLERS = Operation(
-    summary="List the polled resources", tag="events", answer=[event_responses.PollerRecordResponse]
+    summary="List the polled resources",
+    tag="events",
+    answer=[event_responses.PollerRecordResponse],
+    errors=(400,),
 )
 _DISABLED = dataclasses.replace(
     _POLLERS, summary="List the polled resources that were disabled after repeated failures"
@@ -81,6 +84,13 @@ _DELIVERY_LIST = Operation(
 )
 _DELIVERIES_OF_ONE = dataclasses.replace(
     _DELIVERY_LIST, summary="List the deliveries of a notification", query=_DELIVERIES[1:]
+)
+_DELIVERY = dataclasses.replace(
+    _DELIVERIES_OF_ONE,
+    summary="Show the delivery of a notification to a subscription",
+    query=_DELIVERIES[1:2],
+    answer=event_responses.DeliveryResponse,
+    headers=(),
 )
 _SHOW_SETTINGS = Operation(
     summary="Show the account's settings",
@@ -168,9 +178,7 @@ OPERATIONS: dict[str, Operation] = {
         errors=(400, 404),
     ),
     "GET /notifications/{notification_id}/subscriptions/deliveries": _DELIVERIES_OF_ONE,
-    "GET /notifications/{notification_id}/subscriptions/{subscription_id}/deliveries": (
-        _DELIVERIES_OF_ONE
-    ),
+    "GET /notifications/{notification_id}/subscriptions/{subscription_id}/deliveries": _DELIVERY,
     "GET /accounts/settings": _SHOW_SETTINGS,
     "GET /accounts/{account_id}/settings": _SHOW_SETTINGS,
     "POST /accounts/settings": _CHANGE_SETTINGS,

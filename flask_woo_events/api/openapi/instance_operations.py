@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ...values.cloud_elements import ELEMENT_ID, ELEMENT_KEY
-from .. import responses
+from .. import element_responses, responses
 from ..hub import collections
 from . import event_operations
 from .operation import (
@@ -88,14 +88,6 @@ _INSTANCE_CALLS = {
         body={"$ref": "#/components/schemas/InstanceRequest"},
         answer=responses.InstanceResponse,
         errors=(*BODY_ERRORS, 409, 502),
-    ),
-    "POST /elements/{element}/instances": Operation(
-        summary="Connect a store",
-        tag="instances",
-        authorization="account",
-        body={"$ref": "#/components/schemas/InstanceRequest"},
-        answer=responses.InstanceResponse,
-        errors=(*BODY_ERRORS, 404, 409, 502),
     ),
     "GET /instances": Operation(
         summary="List instances, or show the token's instance",
@@ -200,33 +192,45 @@ _INSTANCE_CALLS = {
     ),
 }
 
+#: The calls on instances that are also below the element; another element is 404.
+_BY_ELEMENT = {
+    key.replace(" /instances", " /elements/{element}/instances"): dataclasses.replace(
+        operation, errors=tuple(sorted({*operation.errors, 404}))
+    )
+    for key, operation in _INSTANCE_CALLS.items()
+    if key.partition(" /instances")[2] in ("", "/{instance_id}")
+}
+
 _ELEMENT_CALLS = {
     "GET /elements": Operation(
         summary="List the elements; there is one",
         tag="elements",
-        answer=[responses.ElementResponse],
+        answer=[element_responses.ElementResponse],
     ),
     "GET /elements/metadata": Operation(
         summary="List what each element can do",
         tag="elements",
         query=(_EXPAND,),
-        answer=[responses.MetadataResponse],
+        answer=[element_responses.MetadataResponse],
         errors=(400,),
     ),
     "GET /elements/{element}": Operation(
-        summary="Show the element", tag="elements", answer=responses.ElementResponse, errors=(404,)
+        summary="Show the element",
+        tag="elements",
+        answer=element_responses.ElementResponse,
+        errors=(404,),
     ),
     "GET /elements/{element}/metadata": Operation(
         summary="Describe what the element can do",
         tag="elements",
         query=(_EXPAND,),
-        answer=responses.MetadataResponse,
+        answer=element_responses.MetadataResponse,
         errors=(400, 404),
     ),
     "GET /elements/{element}/configuration": Operation(
         summary="List the keys of a configuration, with their defaults",
         tag="elements",
-        answer=[responses.ConfigurationDefinitionResponse],
+        answer=[element_responses.ConfigurationDefinitionResponse],
         errors=(404,),
     ),
 }
@@ -342,10 +346,15 @@ _HOOK_CALLS = {
                 place="header",
                 required=True,
             ),
+            Parameter(
+                name="X-WC-Webhook-Topic",
+                text="Topic of the event, such as order.updated; without it, poll the instances",
+                place="header",
+            ),
         ),
         body=OBJECT,
         answer=responses.EmptyResponse,
-        errors=(400, 404, 413),
+        errors=(400, 404, 409, 413),
     ),
 }
 
@@ -383,6 +392,7 @@ _WATCHING_CALLS = {
 #: By method and path; a test fails for a route that is missing here.
 OPERATIONS: dict[str, Operation] = {
     **_INSTANCE_CALLS,
+    **_BY_ELEMENT,
     **_ELEMENT_CALLS,
     **_HUB_CALLS,
     **event_operations.OPERATIONS,

@@ -316,7 +316,7 @@ def _needs_poll(poll: PollSession, hints: cabc.Sequence[Hint]) -> bool:
     }
     selected = {run.collection.hub_name for run in poll.runs}
     return any(
-        (hint.object_id is None and not is_waiting(hint))
+        (None in (hint.object_id, hint.collection) and not is_waiting(hint))
         or hint.collection in only_polled
         or (hint.topic in GONE_BELOW and hint.collection not in selected)
         for hint in hints
