@@ -15,11 +15,12 @@ class Proxy:
     """A proxy that forwards connections to a loopback port, which can be changed.
 
     :param target: the port.
+    :param port: its own port; 0 for any.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, port: int = 0) -> None:
         self.target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
 

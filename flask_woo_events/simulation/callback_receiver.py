@@ -41,13 +41,18 @@ class Received:
         return verify_body(self.body, (key,), self.headers.get("Elements-Webhook-Signature"))
 
 
+Answer = int | tuple[int, int]
+Answering = cabc.Callable[[Received], Answer]
+
+
 class CallbackReceiver:
     """A callback URL on loopback that keeps the notifications it receives.
 
-    :param answer: takes a notification and returns the HTTP status to answer with.
+    :param answer: takes a notification and returns the HTTP status to answer with, or the status
+        and the seconds of a header ``Retry-After``. ``ConnectionError`` closes the connection.
     """
 
-    def __init__(self, answer: cabc.Callable[[Received], int] = lambda received: 200) -> None:
+    def __init__(self, answer: Answering = lambda received: 200) -> None:
         self.answer = answer
         self._received: list[Received] = []
         self._arrived = threading.Condition()
@@ -90,13 +95,13 @@ class CallbackReceiver:
             server.server_close()
             thread.join()
 
-    def take(self, received: Received) -> int:
-        """Keep a notification and return the status to answer with."""
-        status = self.answer(received)
+    def take(self, received: Received) -> Answer:
+        """Keep a notification and return what to answer with."""
+        answer = self.answer(received)
         with self._arrived:
             self._received.append(received)
             self._arrived.notify_all()
-        return status
+        return answer
 
 
 class _Server(http.server.ThreadingHTTPServer):
@@ -118,8 +123,11 @@ def _handler(receiver: CallbackReceiver) -> type[http.server.BaseHTTPRequestHand
             if len(body) < length:
                 self.close_connection = True  # The request is incomplete, so it is not kept.
                 return
-            status = receiver.take(Received(self.headers, body))
+            answer = receiver.take(Received(self.headers, body))
+            status, wait = (answer, None) if isinstance(answer, int) else answer
             self.send_response(status)
+            if wait is not None:
+                self.send_header("Retry-After", str(wait))
             self.send_header("Content-Length", "2")
             self.send_header("Content-Type", "application/json")
             self.end_headers()

@@ -91,11 +91,14 @@ class StoreJudge:
         votes = reading if _can_vote(reading) and reading.anchors else None
         if votes is not None:
             observed, evidence = _read_again(votes, observed)
-        if not evidence.is_ours and not evidence.is_another and self._is_proved_elsewhere(subject):
-            if votes is not None:
-                # These objects were read before the proof, perhaps from another store.
-                observed, evidence = _read_again(votes, observed)
-            if not evidence.is_another:
+        if evidence.is_unclear and self._is_proved_elsewhere(subject):
+            if votes is None:
+                self.proved = True
+                return observed
+            # These objects were read before the proof, perhaps from another store. If they still
+            # show nothing, another store may have answered this time: the proof is repeated.
+            observed, evidence = _read_again(votes, observed)
+            if evidence.is_unclear and self._is_proved_elsewhere(subject):
                 self.proved = True
                 return observed
         if evidence.is_ours:

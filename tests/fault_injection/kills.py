@@ -54,6 +54,17 @@ class KillResult:
     taken: int = 0
     #: The longest time until another process had done the work, seconds.
     takeover: float | None = None
+    #: Lies and other faults of the store and the callback.
+    lies: int = 0
+    faults: int = 0
+    #: Events that a lie made false, and that were corrected.
+    false_meanwhile: int = 0
+    #: The most polls until everything was corrected.
+    polls: int = 0
+    #: Versions out of order.
+    order: list[str] = dataclasses.field(default_factory=list)
+    #: What else is wrong.
+    broken: list[str] = dataclasses.field(default_factory=list)
     #: The end of the processes' log, if something is wrong.
     log: str = ""
 
@@ -61,8 +72,10 @@ class KillResult:
     def wrong(self) -> list[str]:
         """What must not happen."""
         again = [f"{self.unexplained} sent again without a kill"] * bool(self.unexplained)
-        often = [f"sent {self.per_kill} times after one kill"] * (self.per_kill > 1)
-        return [*self.lost, *self.false, *again, *often]
+        # A callback that goes on after it hung may get several attempts.
+        too_often = self.per_kill > 1 and not self.faults
+        often = [f"sent {self.per_kill} times after one kill"] * too_often
+        return [*self.lost, *self.false, *self.order, *self.broken, *again, *often]
 
 
 def repeats(

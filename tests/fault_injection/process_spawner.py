@@ -19,7 +19,7 @@ import flask.cli
 from benchmarks import intake_apps
 from flask_woo_events.worker.worker import Worker
 
-from . import crash_points
+from . import crash_points, moved_clock
 from . import preloaded as preloaded
 
 
@@ -44,6 +44,7 @@ def _become(order: dict[str, t.Any]) -> None:
             os.dup2(log, stream)
         os.close(0)
         crash_points.from_environment()
+        moved_clock.from_environment()
         if order.get("kill_at"):
             crash_points.kill_at(*order["kill_at"])
         if order.get("running"):

@@ -10,6 +10,8 @@ from flask_woo_events.settings import Settings
 from flask_woo_events.worker import worker
 from tests.conftest import BACKENDS
 from tests.fault_injection import kill_series, kills
+from tests.fault_injection.hostile import HostileInstallation
+from tests.fault_injection.hostile_kills import HostileKills
 from tests.fault_injection.installation import Installation
 from tests.fault_injection.kills import KillResult
 from tests.fault_injection.server_processes import Intake
@@ -17,7 +19,8 @@ from tests.fault_injection.takeover import Takeover
 from tests.ports import reserve_port
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.parametrize("any_url", BACKENDS[:2], indirect=True)]
+pytestmark = pytest.mark.slow
+on_databases = pytest.mark.parametrize("any_url", BACKENDS[:2], indirect=True)
 
 
 def _assert_sound(outcome: KillResult) -> None:
@@ -25,6 +28,7 @@ def _assert_sound(outcome: KillResult) -> None:
     assert outcome.events
 
 
+@on_databases
 def test_workers_that_are_killed_lose_nothing(any_url: str, tmp_path: pathlib.Path) -> None:
     """Each change is delivered, and repeated only with the same id."""
     with Installation(
@@ -35,6 +39,7 @@ def test_workers_that_are_killed_lose_nothing(any_url: str, tmp_path: pathlib.Pa
         )
 
 
+@on_databases
 @pytest.mark.parametrize("point", ["before commit", "after commit"])
 def test_workers_that_are_killed_at_a_commit_lose_nothing(
     point: str, any_url: str, tmp_path: pathlib.Path
@@ -48,6 +53,7 @@ def test_workers_that_are_killed_at_a_commit_lose_nothing(
         _assert_sound(outcome)
 
 
+@on_databases
 def test_an_intake_that_is_killed_loses_nothing(any_url: str, tmp_path: pathlib.Path) -> None:
     """Acknowledged webhooks are delivered without a poll, and a poll finds the other changes."""
     port = reserve_port()
@@ -63,6 +69,7 @@ def test_an_intake_that_is_killed_loses_nothing(any_url: str, tmp_path: pathlib.
             intake.stop()
 
 
+@on_databases
 def test_the_work_of_a_killed_worker_is_taken_over(any_url: str, tmp_path: pathlib.Path) -> None:
     """With default settings another worker delivers everything; ``make chaos`` measures when.
 
@@ -74,6 +81,7 @@ def test_the_work_of_a_killed_worker_is_taken_over(any_url: str, tmp_path: pathl
         wait_until(lambda: installation.complete)
 
 
+@on_databases
 def test_workers_that_are_killed_at_a_division_lose_nothing(
     any_url: str, tmp_path: pathlib.Path
 ) -> None:
@@ -88,3 +96,13 @@ def test_workers_that_are_killed_at_a_division_lose_nothing(
     for number in numbers:
         first, second = [version for one, version in accepted if one == number]
         assert second == first + 1
+
+
+def test_lies_and_faults_around_killed_workers_lose_nothing(tmp_path: pathlib.Path) -> None:
+    """After lies, outages and kills the receiver has the state of the store within few polls."""
+    url = f"sqlite:///{tmp_path}/woo.sqlite3"
+    with HostileInstallation(url, tmp_path, seed=11).running() as installation:
+        outcome = HostileKills(installation).run(6)
+    assert outcome.lies
+    assert outcome.faults
+    _assert_sound(outcome)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import datetime as dt
 
 import hypothesis
 import pytest
 from hypothesis import strategies as st
 
+from flask_woo_events.simulation.store import lies
+from flask_woo_events.simulation.store.routes import Routes
 from flask_woo_events.sync import gate
 from tests.examples import examples
+from tests.model import in_process_store
 from tests.model.lying_env import LyingEnv, Shared, Start, open_shared
 from tests.model.lying_histories import LIES, History, histories, play
 
@@ -74,3 +78,26 @@ def test_a_lost_event_is_noticed(shared: Shared, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(gate.Gate, "weigh", lambda _: [])
     env.act(("delete product", 0, 0))
     assert len(env.finish().lost) == 1
+
+
+class _OneTrueAnswer(lies.AnotherShop):
+    """Another shop answers all requests but one."""
+
+    true = 0
+
+    def routes(self, live: Routes, asked: lies.Asked) -> Routes:
+        return live if asked.number == self.true else super().routes(live, asked)
+
+
+def test_one_true_answer_proves_no_others(shared: Shared) -> None:
+    """What another shop shows after the known store has proved itself is not recorded."""
+    env = LyingEnv(shared, Start())
+    # It has other orders, and products and customers of the same names.
+    lie = _OneTrueAnswer(env.another_shop(2, in_process_store.URL))
+    for lie.true in range(1, 12):
+        env.begin("other shop, same root", lie, 0)
+        env.poll(interval=dt.timedelta(minutes=1))
+        env.end()
+        env.poll(interval=dt.timedelta(hours=1))
+        assert not env.counts.false, lie.true
+    assert env.finish().clean

@@ -65,6 +65,11 @@ class Evidence:
         """Whether the answer is of another store."""
         return not self.same and not self.alike and self.other >= 2
 
+    @property
+    def is_unclear(self) -> bool:
+        """Whether the answer may be of either store."""
+        return not self.is_ours and not self.is_another
+
 
 def gather(before: cabc.Mapping[str, Known], observations: cabc.Iterable[Observation]) -> Evidence:
     """Compare objects until they prove that the store is ours.

@@ -11,13 +11,19 @@ import functools
 import typing as t
 
 from ...db.models import Source
-from ...errors import ObjectUnreadableError, StoreGarbledError, StoreRejectedError
+from ...errors import (
+    AnotherStoreError,
+    ObjectUnreadableError,
+    StoreGarbledError,
+    StoreRejectedError,
+)
 from ...values.dates import parse_store_date
 from ...values.validation import is_id
 from ...woocommerce.listing import INCLUDE_AT_ONCE, Listing
 from ...woocommerce.oddities import DATES_UNREADABLE
 from ...woocommerce.paging import Page
 from ..cursor import Cursor, ListPosition, Stream
+from ..ledger import identity
 from ..ledger.lookup import LedgerView
 from ..ledger.observation import Observation, ObservationBatch
 from .configured_dates import ConfiguredDates
@@ -30,6 +36,7 @@ RETRIES = 5
 MAX_REQUESTS = 100_000
 #: Pages of a collection that is read whole at every poll; more means that it never ends.
 MAX_PAGES = 10_000
+_MIXED = "another store answers at store.url in turn with the known one: it lacks known objects"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -138,25 +145,39 @@ class Reading:
         """Read live objects by their ids, each request with the anchors; return the first date.
 
         Deleted and unreadable objects are left out. Where a request has no room for the anchors,
-        the rest of them are read at the end.
+        the rest of them are read before and after the others, since another store may answer in
+        between.
+
+        :raises AnotherStoreError: one answer shows the anchors, and another one does not.
         """
         observations: dict[str, Observation] = {}
-        first: dt.datetime | None = None
         size = self.listing.at_once
         with_each = self.anchors[-(size // 2) :] if size > 1 else []
         step = max(size - len(with_each), 1)
         groups = [[*ids[start : start + step], *with_each] for start in range(0, len(ids), step)]
-        groups.append([one for one in self.anchors if not ids or one not in with_each])
-        for group in groups:
-            wanted = list(dict.fromkeys(group))
-            if not wanted:
-                continue
-            answer = self.listing.by_ids(wanted)
+        rest = [one for one in self.anchors if not ids or one not in with_each]
+        around = [rest] if rest else []
+        first: dt.datetime | None = None
+        shown: list[bool] = []
+        for wanted in [*around, *groups, *around] if ids else around:
+            answer = self.listing.by_ids(list(dict.fromkeys(wanted)))
             date = self.date_of(answer.date)
             first = first or date
             seen = [self.observe(row, date) for row in answer.data]
             observations |= {one.object_id: one for one in seen}
+            if self.anchors and len(groups) + len(around) > 1:
+                shown.append(self._shows(rest if wanted is rest else with_each, seen))
+        of_groups = shown[len(around) : len(shown) - len(around)]
+        if len(set(of_groups)) > 1 or (rest and shown[:1] != shown[-1:]):
+            raise AnotherStoreError(_MIXED, verdict="another")
         return list(observations.values()), first or self.clock()
+
+    def _shows(self, anchors: cabc.Sequence[int], seen: cabc.Sequence[Observation]) -> bool:
+        """Return whether an answer shows one of these known objects as the ledger knows it."""
+        names = {str(one) for one in anchors}
+        known = [one for one in seen if one.object_id in names]
+        evidence = identity.gather(self.ledger.known([one.object_id for one in known]), known)
+        return bool(evidence.same or evidence.alike)
 
     def retry(self, cursor: Cursor, followups: Followups) -> cabc.Iterator[Batch]:
         """Read objects again that could not be read; note those that are gone.
