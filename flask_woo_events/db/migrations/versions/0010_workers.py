@@ -19,6 +19,10 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=190), nullable=False),
         sa.Column("seen_at", models.UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_woo_worker")),
+        mysql_charset="utf8mb4",
+        mysql_collate="utf8mb4_nopad_bin",
+        mariadb_charset="utf8mb4",
+        mariadb_collate="utf8mb4_nopad_bin",
     )
     op.create_index(op.f("ix_woo_worker_seen_at"), "woo_worker", ["seen_at"])
 
