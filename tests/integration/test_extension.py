@@ -79,7 +79,7 @@ def test_prefix(bare: flask.Flask, prefix: str, path: str) -> None:
     bare.config["WOO_EVENTS_URL_PREFIX"] = prefix
     WooEvents(bare)
     assert bare.test_client().get(path).status_code == 401
-    assert bare.test_client().get(f"{PREFIX}/instances/1").status_code == 404
+    assert bare.test_client().get(f"{PREFIX}/openapi.json").status_code == 404
     assert bare.test_client().get("/nothing").mimetype == "text/html"
 
 
