@@ -24,7 +24,7 @@ demo: $(VENV)/.demo
 # For every change: two minutes on two idle cores.
 check: lint types quick
 
-# What has to pass before a change lands: ten minutes on two idle cores, installs included. Four
+# What has to pass before a change lands: about twenty minutes on two cores, installs included. Four
 # workers in all, so that none is idle at the end of a run.
 test:
 	@$(MAKE) --no-print-directory -j 2 packages lint docs types operations \
