@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from flask_woo_events.db.database import Database, is_away
-from flask_woo_events.db.models import Instance
+from flask_woo_events.db.models import UNSETTLED, Delivery, Instance
 from flask_woo_events.errors import SchemaError
 from flask_woo_events.sync.instance_poll import InstancePoll
 from flask_woo_events.sync.report import PollReport
@@ -107,8 +107,16 @@ def test_the_loops_survive_that_the_tables_are_away(
     def failing() -> set[object]:
         return {vars(one).get("action") for one in caplog.records if one.levelname == "ERROR"}
 
+    def settled() -> bool:
+        with database.read() as session:
+            waiting = session.scalar(
+                sa.select(sa.func.count()).where(Delivery.status.in_(UNSETTLED))
+            )
+        return not waiting
+
     with _running(env):
-        wait_until(lambda: bool(env.receiver.events))
+        # A result that is being written waits for its tables for ten minutes, and the loop for it.
+        wait_until(lambda: bool(env.receiver.events) and settled())
         rename("", "_away")
         wait_until(lambda: failing() >= {"poll", "settle", "watch", "deliver", "purge"})
         rename("_away", "")
