@@ -21,7 +21,7 @@ OLDEST_ARGS ?= $(PYTEST_ARGS)
 demo: $(VENV)/.demo
 	$(BIN)/flask --app example_app woo demo $(ARGS)
 
-# For every change: two minutes on two idle cores.
+# For every change: a few minutes on two cores.
 check: lint types quick
 
 # What has to pass before a change lands: about twenty minutes on two cores, installs included. Four
