@@ -227,25 +227,25 @@ def test_store_that_is_down(make_env: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "light", "slow"), [(1, False, False), (4, True, True), (30, False, True)]
+    ("rows", "orders", "light", "slow"),
+    [(1, 15, False, False), (4, 60, True, True), (30, 60, False, True)],
 )
 def test_store_that_fails_above_some_rows(
-    make_env: Make, rows: int, light: bool, slow: bool
+    make_env: Make, rows: int, orders: int, light: bool, slow: bool
 ) -> None:
     """Pages shrink, also in the baseline, and grow again when the store can answer longer ones."""
     manner = FailsAbove(rows, light=light, slow=slow)
-    env = make_env(counts=(60, 8, 3, 5), prepare=lambda store: store.lies.begin(manner))
+    env = make_env(counts=(orders, 8, 3, 5), prepare=lambda store: store.lies.begin(manner))
     clock = OwnClock(runtime_of(env.app))
     assert 1 <= _facts(env)["rows"]["limit"] <= rows
     numbers = list(env.store.truth("orders"))
-    for number in numbers[:45]:
+    changed, deleted = numbers[: orders * 3 // 4], numbers[-3]
+    for number in changed:
         env.store.acts.status(number, "completed")
-    env.store.acts.delete_for_good("orders", numbers[50])
+    env.store.acts.delete_for_good("orders", deleted)
     found = _orders(env)
-    assert {one for one in found if one[2] == "DELETED"} == {
-        ("orders", str(numbers[50]), "DELETED")
-    }
-    assert {one[1] for one in found} == {*map(str, numbers[:45]), str(numbers[50])}
+    assert {one for one in found if one[2] == "DELETED"} == {("orders", str(deleted), "DELETED")}
+    assert {one[1] for one in found} == {*map(str, changed), str(deleted)}
     for _ in range(3):
         assert _orders(env) == set()
     failed = len([one for one in env.store.requests if one.status == 500])

@@ -16,7 +16,7 @@ from tests.interleavings.scheduler import parse
 
 PAIRS = tuple(itertools.combinations_with_replacement(OPERATIONS, 2))
 #: Pairs and threes of one test.
-ON_SQLITE, ON_SERVERS = (30, 4), (12, 3)
+ON_SQLITE, ON_SERVERS = (24, 4), (8, 2)
 
 #: Schedules that showed a fault, which was mended.
 FOUND = (
@@ -32,10 +32,9 @@ FOUND = (
 )
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_pairs_on_sqlite(tmp_path: pathlib.Path, seed: int) -> None:
+def test_pairs_on_sqlite(tmp_path: pathlib.Path) -> None:
     """A seeded sample of schedules keeps every invariant; ``make interleavings`` plays all."""
-    _play(f"sqlite:///{tmp_path}/woo.sqlite3", ON_SQLITE, seed)
+    _play(f"sqlite:///{tmp_path}/woo.sqlite3", ON_SQLITE, seed=0)
 
 
 def test_schedules_that_showed_faults(tmp_path: pathlib.Path) -> None:

@@ -28,7 +28,7 @@ def test_odd_store(tmp_path: pathlib.Path, any_url: str) -> None:
     with open_shared(tmp_path, any_url) as shared:
 
         @hypothesis.settings(
-            max_examples=examples(8) if "sqlite" in any_url else examples(7),
+            max_examples=examples(8) if "sqlite" in any_url else examples(4),
             # A history takes seconds: odd_table plays a failing one again, and shorter ones.
             phases=[hypothesis.Phase.generate],
             deadline=None,
