@@ -13,6 +13,7 @@ import wtforms
 from ..errors import InputError
 from ..instances.polled_resources import CONFIGURATION_KEY, default_configuration, parse_legacy_urls
 from ..instances.requests import key_of
+from ..values.cloud_elements import Format
 from ..values.validation import load_json
 
 #: Fields of the form that are keys of the configuration, with the key's name in our schema.
@@ -86,6 +87,7 @@ class StoreForm(wtforms.Form):
     basic_username = wtforms.StringField("Event Notification Basic Authentication UserName")
     basic_password = wtforms.StringField("Event Notification Basic Authentication Password")
     keep_nulls = wtforms.BooleanField("Keep null values in the raw records")
+    extended = wtforms.BooleanField("Add version and changedFields to each event")
     tags = wtforms.StringField("Element Instance Tags")
     chosen_tags = wtforms.SelectMultipleField(validate_choice=False)
     enabled = wtforms.BooleanField("Events Enabled")
@@ -141,6 +143,7 @@ def of_instance(
         refresh_minutes=stored.get(key_of("refresh_minutes")) or "15",
         reconcile_minutes=stored.get(key_of("reconcile_minutes")) or "60",
         keep_nulls=stored.get(key_of("filter_nulls"), "true").lower() == "false",
+        extended=(stored.get(key_of("format")) or Format.EXTENDED) == Format.EXTENDED,
         mode="list",
     )
     for field, name in KEYS.items():
@@ -267,6 +270,8 @@ def request_of(form: StoreForm, stored: cabc.Mapping[str, str] | None = None) ->
     configuration[key_of("vendor_type")] = form.vendor_type.data or ""
     if form.keep_nulls.data or before.get(key_of("filter_nulls")):
         configuration[key_of("filter_nulls")] = not form.keep_nulls.data
+    if form.extended.data or not creates:
+        configuration[key_of("format")] = format_of(form)
     blocks = read_json(form) if form.mode.data == "json" else blocks_of(form)
     polls = form.vendor_type.data != "webhook"
     if polls:
@@ -279,6 +284,11 @@ def request_of(form: StoreForm, stored: cabc.Mapping[str, str] | None = None) ->
         configuration[CONFIGURATION_KEY] = blocks
     body: dict[str, t.Any] = {"element": {"key": "woocommercerest"}} if creates else {}
     return body | {"configuration": configuration, "tags": form.tag_list, "name": form.name.data}
+
+
+def format_of(form: StoreForm) -> str:
+    """Return the format of notifications that is chosen."""
+    return str(Format.EXTENDED if form.extended.data else Format.CLOUD_ELEMENTS)
 
 
 #: The form's field for each field of the request.

@@ -16,6 +16,7 @@ from ..instances.connecting import ConnectionState
 from ..instances.polled_resources import default_configuration
 from ..instances.requests import InstanceConfiguration, key_of
 from ..runtime import current_runtime
+from ..values.cloud_elements import Format
 from ..values.validation import validated
 from . import access, formatting, forms, store_page
 from .access import INSTANCE, Answer
@@ -129,12 +130,7 @@ def _test_callback(page: StorePage) -> Answer:
     configuration = store_page.check_callback(page)
     if configuration is not None and store_page.may_call(page):
         with access.calling():
-            page.outcome = sample.send(
-                current_runtime(),
-                configuration.callback_url,
-                sample.credentials_of(configuration),
-                page.form.name.data or "",
-            )
+            page.outcome = sample.send(current_runtime(), configuration, page.form.name.data or "")
     return rendered(page)
 
 
@@ -244,17 +240,16 @@ def _test_instance(view: views.InstanceView, calls: RateLimiter) -> Answer:
     if lost := [key for key in destination.CALLBACK_KEYS if key in current.unreadable]:
         raise InputError(f"{' and '.join(lost)}: {store_page.LOST} on the edit page")
     configuration = validated(
-        InstanceConfiguration, {key: text for key, text in current.texts.items() if text}
+        InstanceConfiguration,
+        {
+            key_of("format"): Format.EXTENDED,
+            **{key: text for key, text in current.texts.items() if text},
+        },
     )
     if not configuration.callback_url:
         raise InputError("this instance has no callback URL; enter one on its edit page")
     with access.calling():
-        outcome = sample.send(
-            current_runtime(),
-            configuration.callback_url,
-            sample.credentials_of(configuration),
-            current.name,
-        )
+        outcome = sample.send(current_runtime(), configuration, current.name)
     verb = "accepted" if outcome.delivered else "did not accept"
     formatting.flash(f"The callback {verb} the test notification: {outcome.reason[:300]}")
     return flask.redirect(flask.url_for("woo_console.instance", instance_id=view.id))

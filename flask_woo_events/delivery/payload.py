@@ -27,13 +27,14 @@ class Sender:
     user_id: int
     #: Null fields of the raw records are left out (``filter.response.nulls``).
     filter_nulls: bool = True
+    #: ``events[]`` have ``version`` and ``changedFields``, which Cloud Elements did not send.
+    extended: bool = True
 
 
 def build_body(notification: NotificationRecord, sender: Sender) -> bytes:
     """Return the JSON body; the same bytes at every attempt while the instance keeps its name.
 
-    Envelope: two captured bodies of Cloud Elements, 2018 and 2020. ``version`` and
-    ``changedFields`` in ``events[]`` are additions of this package.
+    Envelope: two captured bodies of Cloud Elements, 2018 and 2020.
     """
     raw = {
         notification.resource: [
@@ -53,26 +54,31 @@ def build_body(notification: NotificationRecord, sender: Sender) -> bytes:
         "instanceTags": list(sender.tags),
         "raw": raw,
         "userId": sender.user_id,
-        "events": [_event(event, notification) for event in notification.events],
+        "events": [_event(event, notification, sender.extended) for event in notification.events],
     }
     return _envelope(
         "medium", notification.created_at, sender.instance_id, "create", notification.id, message
     )
 
 
-def build_test_body(event_id: str, instance_name: str, now: dt.datetime) -> bytes:
-    """Return the body of a test notification: without events, and with ``message.test``.
+def build_test_body(
+    event_id: str, instance_name: str, now: dt.datetime, *, extended: bool
+) -> bytes:
+    """Return the body of a test notification, which has no events.
 
     Its severity is ``low`` and its action ``test``, so that a receiver can tell it apart.
+
+    :param extended: add ``message.test``.
     """
-    message = {
+    message: dict[str, t.Any] = {
         "elementKey": ELEMENT_KEY,
         "eventId": event_id,
         "instanceName": instance_name,
-        "test": True,
         "raw": {},
         "events": [],
     }
+    if extended:
+        message["test"] = True
     return _envelope("low", now, "test", "test", 0, message)
 
 
@@ -113,7 +119,9 @@ def without_nulls(value: t.Any) -> t.Any:
     return value
 
 
-def _event(event: EventRecord, notification: NotificationRecord) -> dict[str, t.Any]:
+def _event(
+    event: EventRecord, notification: NotificationRecord, extended: bool
+) -> dict[str, t.Any]:
     shown: dict[str, t.Any] = {
         "date": iso_z(event.date),
         "elementKey": ELEMENT_KEY,
@@ -122,10 +130,11 @@ def _event(event: EventRecord, notification: NotificationRecord) -> dict[str, t.
         "hubKey": HUB_KEY,
         "objectId": event.object_id,
         "objectType": notification.resource,
-        "version": event.version,
     }
-    if event.changed_fields:
-        shown["changedFields"] = list(event.changed_fields)
+    if extended:
+        shown["version"] = event.version
+        if event.changed_fields:
+            shown["changedFields"] = list(event.changed_fields)
     return shown
 
 

@@ -6,6 +6,7 @@ import secrets
 
 from ..instances.requests import InstanceConfiguration, parse_headers
 from ..runtime import Runtime
+from ..values.cloud_elements import Format
 from . import payload
 from . import send as sending
 from .destination import as_sent
@@ -27,17 +28,21 @@ def credentials_of(configuration: InstanceConfiguration) -> CallbackCredentials:
 
 
 def send(
-    runtime: Runtime, url: str, credentials: CallbackCredentials, instance_name: str
+    runtime: Runtime, configuration: InstanceConfiguration, instance_name: str
 ) -> AttemptOutcome:
-    """POST a test notification once, as deliveries are; never raises for the answer."""
+    """POST a test notification once, as deliveries are; never raises for the answer.
+
+    :raises InputError: the headers of the configuration cannot be sent.
+    """
+    extended = configuration.format == Format.EXTENDED
     now = runtime.clock()
     event_id = f"test-{secrets.token_urlsafe(11)}"
     return sending.post(
         runtime.callback_session,
         event_id,
-        payload.build_test_body(event_id, instance_name, now),
-        url,
-        credentials,
+        payload.build_test_body(event_id, instance_name, now, extended=extended),
+        configuration.callback_url,
+        credentials_of(configuration),
         timeouts=runtime.callback_timeouts,
         now=now,
     )

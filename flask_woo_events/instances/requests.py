@@ -12,6 +12,7 @@ import orjson
 import pydantic
 
 from ..errors import InputError
+from ..values.cloud_elements import Format
 from ..values.validation import (
     KEY_LENGTH,
     NAME_LENGTH,
@@ -72,6 +73,13 @@ def _channel(value: str) -> str:
     if value.strip().lower() != "webhook":
         raise ValueError("webhook is expected; there is no other channel")
     return value
+
+
+def _format(value: str) -> str:
+    try:
+        return Format(value.strip().lower())
+    except ValueError:
+        raise ValueError(f"{' or '.join(Format)} is expected") from None
 
 
 def _user_name(value: str) -> str:
@@ -216,6 +224,11 @@ class InstanceConfiguration(pydantic.BaseModel):
         "event.notification.signature.key", "", "Callback Notification Signature Key",
         "A key that signs the event notifications",
         secret=True, order=104, hidden=True,
+    )
+    format: t.Annotated[str, pydantic.AfterValidator(_format)] = _key(
+        "event.notification.format", Format.CLOUD_ELEMENTS, "Event Notification Format",
+        "cloud-elements for the documented members only, extended for version and changedFields",
+        type="TEXTFIELD_32", order=109, hidden=True,
     )
     refresh_minutes: t.Annotated[Minutes, pydantic.Field(ge=1)] = _key(
         "event.poller.refresh_interval", 15, "Event poller refresh interval (mins)",

@@ -6,7 +6,7 @@ import collections.abc as cabc
 import dataclasses
 
 from ..errors import InputError
-from ..values.cloud_elements import ELEMENT_ID, ELEMENT_KEY
+from ..values.cloud_elements import ELEMENT_ID, ELEMENT_KEY, Format
 from ..values.validation import MASK, TAG_LENGTH, validated
 from ..woocommerce.access import RequestOptions, StoreAccess
 from ..woocommerce.client import store_root
@@ -128,6 +128,7 @@ def plan(
             wanted[key] = stored_text(getattr(checked, field))
     for key in _ALWAYS_THERE:
         wanted.setdefault(key, DEFINITIONS[key].default)
+    wanted[_FORMAT] = checked.format if filled.get(_FORMAT) else _kept_format(before)
     pollers = pollers_of(checked)
     refuse_ignored_filters(pollers, _known_urls(old))
     return InstanceSpec(
@@ -145,6 +146,13 @@ def plan(
     )
 
 
+def _kept_format(before: CurrentSpec | None) -> str:
+    """Return the format of a request without one: a receiver keeps what it uses."""
+    if before is None:
+        return DEFINITIONS[_FORMAT].default
+    return before.texts.get(_FORMAT) or Format.EXTENDED
+
+
 def _tags(request: InstanceRequest, before: CurrentSpec | None) -> tuple[str, ...]:
     """Return the tags; a new instance without any has its name as its only one (Cloud Elements)."""
     if before is None:
@@ -154,6 +162,7 @@ def _tags(request: InstanceRequest, before: CurrentSpec | None) -> tuple[str, ..
 
 #: Keys that every instance has, so that each is an entry that can be changed.
 _ALWAYS_THERE = (key_of("filter_nulls"), key_of("enabled"), key_of("refresh_minutes"))
+_FORMAT = key_of("format")
 
 
 def _differ(

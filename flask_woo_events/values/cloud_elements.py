@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+
 ELEMENT_KEY = "woocommercerest"
 ELEMENT_ID = 2881
 HUB_KEY = "ecommerce"
@@ -9,3 +11,10 @@ HUB_KEY = "ecommerce"
 ELEMENT_NAMES = (ELEMENT_KEY, str(ELEMENT_ID))
 #: The ``user`` of every notification.
 SENDER = "notifications@cloud-elements.com"
+
+
+class Format(enum.StrEnum):
+    """The form of an instance's notifications."""
+
+    CLOUD_ELEMENTS = "cloud-elements"  #: the documented members and no others
+    EXTENDED = "extended"  #: with ``version`` and ``changedFields``

@@ -322,8 +322,11 @@ def test_test_notification_is_signed_and_marked(
     [received] = woo_callback.receiver.received
     assert received.is_signed_with(EXAMPLE_KEY)
     assert received.json["severity"] == "low" and received.json["action"] == "test"
-    assert received.json["message"]["test"] is True and received.json["message"]["events"] == []
+    assert received.json["message"]["events"] == []
+    assert "test" not in received.json["message"]
     assert received.headers["X-Own"] == "yes"
+    ann.post(NEW, form | {"callback_url": woo_callback.url, "extended": "y", "act": "test"})
+    assert woo_callback.receiver.received[-1].json["message"]["test"] is True
 
 
 def test_failed_test_says_why(ann: HttpVisitor, form: dict[str, t.Any]) -> None:

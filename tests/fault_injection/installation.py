@@ -128,6 +128,7 @@ class Installation:
             "oauth.api.key": "ck_chaos",
             "oauth.api.secret": "cs_chaos",
             "event.notification.enabled": True,
+            "event.notification.format": "extended",
             "event.notification.callback.url": callback,
             "event.vendor.type": "webhook" if self.public else "polling",
             "event.poller.refresh_interval": "15",

@@ -193,6 +193,7 @@ def open_env(
         "oauth.api.key": "ck_test",
         "oauth.api.secret": "cs_test",
         "event.notification.enabled": True,
+        "event.notification.format": "extended",
         "event.notification.callback.url": hook,
         "event.notification.signature.key": KEY,
         "event.vendor.type": "webhook" if hooked else "polling",

@@ -99,6 +99,7 @@ class Shop:
                     "oauth.api.key": "ck_test",
                     "oauth.api.secret": "cs_test",
                     "event.notification.enabled": True,
+                    "event.notification.format": "extended",
                     "event.poller.refresh_interval": str(MINUTES),
                 },
             ),

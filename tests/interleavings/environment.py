@@ -226,6 +226,7 @@ class Environment:
             "oauth.api.key": "ck_test",
             "oauth.api.secret": "cs_test",
             "event.notification.enabled": True,
+            "event.notification.format": "extended",
             "event.notification.callback.url": CALLBACK,
             "event.notification.signature.key": "signed",
             "event.vendor.type": "webhook",

@@ -174,10 +174,10 @@ def test_delivery_shows_the_real_envelope() -> None:
         id=1,
         object_id=record.pop("objectId"),
         event_type=EventType(record.pop("eventType")),
-        version=event_json["version"],
+        version=3,
         date=dt.datetime.fromisoformat(event_json["date"]),
         body=json.dumps(record).encode(),
-        changed_fields=tuple(event_json["changedFields"]),
+        changed_fields=("date_modified_gmt", "status"),
     )
     notification = NotificationRecord(
         id=int(example["id"]),
@@ -195,6 +195,7 @@ def test_delivery_shows_the_real_envelope() -> None:
         account_id=message["accountId"],
         company_id=message["companyId"],
         user_id=message["userId"],
+        extended=False,
     )
     assert json.loads(build_body(notification, sender)) == example
 

@@ -132,6 +132,7 @@ class BeliefEnv:
             "oauth.api.key": "ck_test",
             "oauth.api.secret": "cs_test",
             "event.notification.enabled": True,
+            "event.notification.format": "extended",
             "event.poller.configuration": {name: {"url": url} for name, url in urls.items()},
         }
         body = {
