@@ -66,6 +66,8 @@ def test_new_instance_shows_its_token_once(
     )
     assert answer.json["name"] == "API Instance with Polling"
     assert f"Element {token}" in page.text
+    reference = page.text.split(">API reference<")[0].rpartition('href="')[2].rstrip('"')
+    assert app.test_client().get(reference).status_code == 200
     assert token not in ann.get(f"/instances/{answer.json['id']}").text
 
 
