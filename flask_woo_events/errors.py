@@ -62,6 +62,10 @@ class InputError(WooEventsError):
         self.field = field
 
 
+class NotJsonError(InputError):
+    """A body is not JSON."""
+
+
 class DatePatternError(InputError):
     """A Java date pattern is not supported, or a date does not match its pattern."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typing as t
 
+import pydantic
+
 from .responses import (
     ELEMENT,
     ApiResponse,
@@ -80,12 +82,6 @@ class EndpointResponse(ApiResponse):
     type: str = "rest"
 
 
-class SupportedResponse(ApiResponse):
-    """Whether a feature is supported."""
-
-    supported: bool = True
-
-
 class BulkMetadataResponse(ApiResponse):
     """Whether bulk jobs are supported."""
 
@@ -111,9 +107,45 @@ class ApiKindResponse(ApiResponse):
     contentType: str = "application/json"
 
 
+class ResourceEventsResponse(ApiResponse):
+    """The events of a resource."""
+
+    supported: bool = True
+    methods: list[str]
+    eventTypes: list[str]
+
+
+class BulkKindResponse(ApiResponse):
+    """Whether bulk jobs are supported, and whether the store runs them."""
+
+    supported: bool = False
+    native: bool = False
+
+
+class ResourceBulkResponse(ApiResponse):
+    """The bulk jobs of a resource."""
+
+    upload: BulkKindResponse = BulkKindResponse()
+    download: BulkKindResponse = BulkKindResponse()
+
+
+class CustomFieldResponse(ApiResponse):
+    """Whether custom fields of a resource can be managed."""
+
+    get: bool = False
+    create: bool = False
+    update: bool = False
+    delete: bool = False
+
+
 class ElementResourceResponse(ApiResponse):
     """A resource of the hub, and its path at the store."""
 
+    canonicalName: str
+    operations: list[str] = pydantic.Field(description="HTTP methods of the list and its objects")
+    events: ResourceEventsResponse
+    bulk: ResourceBulkResponse = ResourceBulkResponse()
+    customField: CustomFieldResponse = CustomFieldResponse()
     method: str = "GET"
     path: str
     vendorPath: str
@@ -131,7 +163,7 @@ class MetadataResponse(ApiResponse):
     beta: bool = False
     authentication: AuthenticationResponse = AuthenticationResponse()
     endpoint: EndpointResponse = EndpointResponse()
-    normalizedPaging: SupportedResponse = SupportedResponse()
+    normalizedPaging: bool = True
     bulk: BulkMetadataResponse = BulkMetadataResponse()
     events: EventsMetadataResponse
     objects: list[str | ObjectMetadataResponse]
@@ -140,6 +172,9 @@ class MetadataResponse(ApiResponse):
     active: bool | None = None
     transformations: bool | None = None
     elementType: str | None = None
+    churros: bool | None = pydantic.Field(
+        None, description="Whether the documented service's own test suite covers the element"
+    )
     swaggerValidated: bool | None = None
     cloneable: bool | None = None
     authenticationType: str | None = None

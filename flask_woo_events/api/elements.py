@@ -15,6 +15,7 @@ from ..instances.requests import DEFINITIONS
 from ..values.cloud_elements import ELEMENT_ID, ELEMENT_KEY, ELEMENT_NAMES, HUB_KEY
 from ..woocommerce import endpoints
 from . import element_responses
+from .hub import collections
 from .request import caller, flag
 from .responses import ELEMENT, dump, dump_all
 
@@ -125,6 +126,7 @@ def _more(names: cabc.Iterable[str]) -> dict[str, t.Any]:
         "active": element.active,
         "transformations": element.transformationsEnabled,
         "elementType": "vendor",
+        "churros": False,
         "swaggerValidated": True,  # A test checks every answer against the description.
         "cloneable": element.cloneable,
         "authenticationType": element.authentication.type,
@@ -132,7 +134,14 @@ def _more(names: cabc.Iterable[str]) -> dict[str, t.Any]:
         "api": element_responses.ApiKindResponse(),
         "resources": [
             element_responses.ElementResourceResponse(
-                path=f"/hubs/{HUB_KEY}/{name}", vendorPath=endpoints.named(name).path
+                canonicalName=name,
+                operations=collections.methods(name),
+                events=element_responses.ResourceEventsResponse(
+                    methods=["polling", *(["webhook"] if name in HOOKED else [])],
+                    eventTypes=[one.value for one in EventType],
+                ),
+                path=f"/hubs/{HUB_KEY}/{name}",
+                vendorPath=endpoints.named(name).path,
             )
             for name in names
         ],

@@ -61,7 +61,8 @@ def show_event(event_id: str, instance_id: str | None = None) -> dict[str, t.Any
 def dispositions() -> flask.Response:
     """List the attempts to deliver events, the newest first."""
     scope = _scope(None, since=_date("from", None), until=_date("to", None))
-    refuse_others("from", "to", "pageSize", "nextPage")
+    refuse_others("from", "to", "pageSize", "nextPage", "interval")
+    _check_interval()
     with current_runtime().database.read() as session:
         found, more = event_records.dispositions(
             session, scope, before_id=next_page(), limit=page_size()
@@ -148,6 +149,12 @@ def _date(name: str, default: dt.datetime | None) -> dt.datetime | None:
         return parse_iso(text.strip().replace(" ", "+"))
     except ValueError:
         raise InputError(f"{name} must be a date such as 2026-11-23T21:15:00Z", name) from None
+
+
+def _check_interval() -> None:
+    """Check an interval that has no effect: clients send it to the dispositions (churros, 2018)."""
+    if flask.request.args.get("interval", "hour").lower() not in analytics.INTERVALS:
+        raise InputError(f"interval must be one of {', '.join(analytics.INTERVALS)}", "interval")
 
 
 def _buckets() -> list[analytics.Bucket]:

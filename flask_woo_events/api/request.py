@@ -8,7 +8,7 @@ import flask
 import pydantic
 import werkzeug.exceptions
 
-from ..errors import AccessError, ForbiddenError, InputError, NotFoundError
+from ..errors import AccessError, ForbiddenError, InputError, NotFoundError, NotJsonError
 from ..instances.accounts import Caller, authenticate
 from ..runtime import Runtime, current_runtime
 from ..values.validation import load_json, validated, whole_number
@@ -77,7 +77,7 @@ def body(model: type[M]) -> M:
 
     :raises InputError: it is not JSON, or does not match the model.
     """
-    return validated(model, load_json(_data(current_runtime())))
+    return validated(model, _parsed_body())
 
 
 def json_object() -> dict[str, t.Any]:
@@ -85,10 +85,28 @@ def json_object() -> dict[str, t.Any]:
 
     :raises InputError: it is not a JSON object.
     """
-    value = load_json(_data(current_runtime()))
+    value = _parsed_body()
     if not isinstance(value, dict):
         raise InputError("the body: a JSON object is expected")
     return value
+
+
+def _parsed_body() -> object:
+    """Parse the body as JSON, whatever type it is said to have.
+
+    :raises InputError: it is not JSON.
+    :raises werkzeug.exceptions.UnsupportedMediaType: it is not JSON and not said to be.
+    """
+    data = _data(current_runtime())
+    try:
+        return load_json(data)
+    except NotJsonError:
+        kind = flask.request.mimetype
+        if not kind or _is_json(kind):
+            raise
+        raise werkzeug.exceptions.UnsupportedMediaType(
+            "The body is not JSON; send JSON with the header Content-Type: application/json"
+        ) from None
 
 
 def _data(runtime: Runtime) -> bytes:

@@ -10,7 +10,7 @@ import unicodedata
 import orjson
 import pydantic
 
-from ..errors import InputError
+from ..errors import InputError, NotJsonError
 
 _TAGS = re.compile(r"<[^>]*>")
 #: Longest accepted texts, characters.
@@ -32,13 +32,13 @@ M = t.TypeVar("M", bound=pydantic.BaseModel)
 def load_json(data: bytes) -> object:
     """Parse a JSON body.
 
-    :raises InputError: the body is not JSON or not UTF-8, is nested too deeply, or holds a
-        character that databases cannot store.
+    :raises NotJsonError: the body is not JSON or not UTF-8.
+    :raises InputError: it is nested too deeply, or holds a character that databases cannot store.
     """
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as exc:
-        raise InputError(f"the body is not JSON: {exc.msg}") from exc
+        raise NotJsonError(f"the body is not JSON: {exc.msg}") from exc
     _refuse_unstorable(value, ())
     return value
 

@@ -317,6 +317,21 @@ def test_forms_are_not_json(api: Api, kind: str) -> None:
     assert "application/json" in response.get_json()["message"]
 
 
+@pytest.mark.parity(81)
+def test_other_types_are_not_json(api: Api) -> None:
+    """A body that is neither JSON nor said to be is 415; JSON may have any type but a form's."""
+    path, data = f"{PREFIX}/instances", orjson.dumps(body_for(api.store))
+    for kind, status in (("text/xml", 415), ("application/json", 400), ("text/x-json", 400)):
+        response = api.client.post(path, data=b"<a/>", headers=api.headers, content_type=kind)
+        assert response.status_code == status, kind
+    response = api.client.post(path, data=data, headers=api.headers, content_type="text/plain")
+    assert response.status_code == 200
+    response = api.client.post(
+        path, data=b'{"name": "\\u0000"}', headers=api.headers, content_type="text/plain"
+    )
+    assert response.status_code == 400
+
+
 @pytest.mark.parity(89)
 def test_large_body(app: flask.Flask, api: Api) -> None:
     """A body of 10 MB is refused with the setting that could allow it."""

@@ -56,14 +56,22 @@ def test_parity_71_members_of_expanded_metadata(api: Api) -> None:
     expanded = api.call("GET", "/elements/2881/metadata?expand=true").json
     types = {
         "image": str, "displayOrder": int, "active": bool, "transformations": bool,
-        "elementType": str, "swaggerValidated": bool, "cloneable": bool,
+        "elementType": str, "churros": bool, "swaggerValidated": bool, "cloneable": bool,
         "authenticationType": str, "discovery": dict, "api": dict, "resources": list,
     }  # fmt: skip
     assert {key: type(expanded[key]) for key in types} == types
     assert set(expanded) - set(named) == set(types)
     assert all(type(one) is bool for one in expanded["discovery"].values())
     assert set(expanded["api"]) == {"type", "version", "contentType"}
-    assert [one["path"].rpartition("/")[2] for one in expanded["resources"]] == named["objects"]
+    resources = {one["canonicalName"]: one for one in expanded["resources"]}
+    assert list(resources) == named["objects"]
+    assert resources["orders-comments"]["operations"] == ["GET", "POST", "DELETE"]
+    assert resources["refunds"]["operations"] == ["GET"]
+    assert resources["discounts"]["operations"] == ["GET", "POST", "PUT", "PATCH", "DELETE"]
+    assert resources["discounts"]["events"]["methods"] == ["polling", "webhook"]
+    assert resources["taxes"]["events"]["methods"] == ["polling"]
+    assert set(resources["taxes"]) >= {"bulk", "customField", "path", "vendorPath"}
+    assert expanded["normalizedPaging"] is named["normalizedPaging"] is True
 
 
 @pytest.mark.parity(74)

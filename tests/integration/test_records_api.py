@@ -137,6 +137,14 @@ def test_parity_69_dispositions(sent: StoreToCallback) -> None:
     assert found[-1]["notificationData"] == [{"message": "Event delivered"}]
 
 
+@pytest.mark.parity(69)
+def test_parity_69_interval_of_dispositions(sent: StoreToCallback) -> None:
+    """An interval has no effect: clients of the documented service send it here, too."""
+    path = "/instances/events/dispositions"
+    assert _get(sent, path, interval="minute") == _get(sent, path)
+    assert "interval" in _get(sent, path, 400, interval="fortnight")["message"]
+
+
 @pytest.mark.parity(70)
 def test_parity_70_poller_records(sent: StoreToCallback) -> None:
     """One record for each polled resource; deselecting one removes its record immediately."""

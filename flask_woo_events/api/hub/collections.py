@@ -80,6 +80,16 @@ def place(resource: str, parent: int | None = None, child: str = "") -> Collecti
     )
 
 
+def methods(name: str) -> list[str]:
+    """Return the HTTP methods of a collection and its objects, below a parent if only there."""
+    below = endpoints.named(name).below
+    if below is None or below.own_route:
+        found = place(name)
+    else:
+        found = place(below.parent, 0, name.removeprefix(f"{below.parent}-"))
+    return list(dict.fromkeys((*found.calls, *found.item_calls)))
+
+
 def read(client: StoreClient, place: CollectionAccess, query: PageQuery) -> CollectionPage:
     """Read one page of a collection.
 

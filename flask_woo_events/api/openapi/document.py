@@ -61,7 +61,7 @@ _REASONS = {
     409: "It exists already, another request changed it at the same time, or a stored secret "
     "cannot be decrypted",
     413: "The body is too large",
-    415: "The body is a form, not JSON",
+    415: "The body is a form, or has another type and is not JSON",
     429: "The store received too many requests",
     502: "The store cannot be reached, or its answer is not one of WooCommerce",
     503: "The database is unreachable; Retry-After is the time to wait",

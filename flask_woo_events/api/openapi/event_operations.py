@@ -14,13 +14,10 @@ _TIMES = (
     Parameter(name="from", text="Events from this date on, ISO 8601"),
     Parameter(name="to", text="Events before this date, ISO 8601"),
 )
+_INTERVAL = {"type": "string", "enum": list(INTERVALS), "default": "hour"}
 _COUNTED = (
     *_TIMES,
-    Parameter(
-        name="interval",
-        text="Length of the buckets of time",
-        schema={"type": "string", "enum": list(INTERVALS), "default": "hour"},
-    ),
+    Parameter(name="interval", text="Length of the buckets of time", schema=_INTERVAL),
     Parameter(
         name="accountIds[]",
         text="Only the caller's own account is allowed",
@@ -128,7 +125,7 @@ OPERATIONS: dict[str, Operation] = {
     "GET /instances/events/dispositions": Operation(
         summary="List the attempts to deliver events, the newest first",
         tag="events",
-        query=(*_TIMES, *_LIST),
+        query=(*_TIMES, Parameter(name="interval", text="No effect", schema=_INTERVAL), *_LIST),
         answer=[event_responses.DispositionResponse],
         errors=(400,),
         headers=PAGED,
