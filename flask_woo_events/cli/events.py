@@ -10,6 +10,7 @@ import orjson
 from flask.cli import AppGroup
 
 from ..events import event_detail, search
+from ..events.catalogue import CATALOGUE
 from ..runtime import current_runtime
 from .output import ID, as_json_option, echo_json, echo_table, errors_as_messages
 from .replay import replay_
@@ -93,6 +94,20 @@ def tail(instance: int | None, as_json: bool) -> None:
             time.sleep(TAIL_EVERY)
     except KeyboardInterrupt:
         return
+
+
+@group.command("types")
+@as_json_option
+def types(as_json: bool) -> None:
+    """List the types of events and when they are sent."""
+    if as_json:
+        for entry in CATALOGUE:
+            echo_json(dataclasses.asdict(entry))
+        return
+    echo_table(
+        ("resource", "event", "sent when"),
+        [(one.resource, one.event_type, one.when) for one in CATALOGUE],
+    )
 
 
 group.add_command(replay_)

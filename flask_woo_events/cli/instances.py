@@ -15,7 +15,7 @@ from ..instances.accounts import Caller
 from ..instances.requests import InstanceRequest
 from ..runtime import current_runtime
 from ..values.validation import load_json, validated
-from .output import ID, as_json_option, echo_json, echo_table, errors_as_messages
+from .output import ID, as_date, as_json_option, echo_json, echo_table, errors_as_messages
 
 group = AppGroup("instances", help="Connect, list, change, pause and delete stores.")
 
@@ -224,16 +224,49 @@ def delete(instance_id: int) -> None:
 
 @group.command("backfill")
 @click.argument("instance_id", type=ID)
+@click.option(
+    "--resource",
+    "resources",
+    metavar="NAME",
+    multiple=True,
+    help="Only send objects of this resource. Can be repeated.",
+)
+@click.option(
+    "--since",
+    metavar="DATE",
+    callback=as_date,
+    help="Only send objects modified at or after this date, UTC.",
+)
+@click.option(
+    "--until",
+    metavar="DATE",
+    callback=as_date,
+    help="Only send objects modified before this date, UTC.",
+)
 @errors_as_messages
-def backfill(instance_id: int) -> None:
+def backfill(
+    instance_id: int,
+    resources: tuple[str, ...],
+    since: dt.datetime | None,
+    until: dt.datetime | None,
+) -> None:
     """Send CREATED for what is in the store and DELETED for what is gone, with the next poll."""
     runtime = current_runtime()
     with runtime.database.write() as session:
         caller = access.owner(session, instance_id)
-        lifecycle.backfill(session, caller, instance_id, runtime.clock())
+        chosen = lifecycle.backfill(
+            session,
+            caller,
+            instance_id,
+            runtime.clock(),
+            resources=resources,
+            since=since,
+            until=until,
+        )
+    dates = "" if since is None and until is None else " of these dates"
     click.echo(
-        f"The next poll of instance {instance_id} sends CREATED for every object, and DELETED "
-        "for those that are gone."
+        f"The next poll of instance {instance_id} sends CREATED for every object{dates}, and "
+        f"DELETED for those that are gone: {', '.join(chosen)}."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import datetime as dt
 import functools
 import typing as t
 
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 
 from ..db.database import is_away, refuses_value, words
 from ..errors import WooEventsError
+from ..values.dates import parse_iso
 from ..values.validation import LARGEST_ID
 from ..values.wording import counted
 
@@ -43,6 +45,18 @@ def errors_as_messages(command: cabc.Callable[P, R]) -> cabc.Callable[P, R]:
             raise click.ClickException(f"the database does not answer: {said}") from exc
 
     return wrapper
+
+
+def as_date(ctx: click.Context, param: click.Parameter, value: str | None) -> dt.datetime | None:
+    """Parse a date with or without a time; without an offset it is UTC."""
+    if value is None:
+        return None
+    try:
+        return parse_iso(value)
+    except ValueError:
+        raise click.BadParameter(
+            "use a date such as 2026-11-23 or 2026-11-23T21:15:00", ctx, param
+        ) from None
 
 
 def echo_json(value: object) -> None:

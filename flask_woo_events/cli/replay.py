@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import datetime as dt
 import sys
 import typing as t
 
@@ -17,24 +16,11 @@ from ..errors import InputError
 from ..events.notifications import NotificationRecord
 from ..instances.requests import web_address
 from ..runtime import Runtime, current_runtime
-from ..values.dates import parse_iso
 from ..values.wording import counted
-from .output import ID, as_json_option, echo_json, echo_scheduled, errors_as_messages
+from .output import ID, as_date, as_json_option, echo_json, echo_scheduled, errors_as_messages
 
 #: The default maximum of notifications.
 LIMIT = 1_000
-
-
-def _date(ctx: click.Context, param: click.Parameter, value: str | None) -> dt.datetime | None:
-    """Parse a date with or without a time; without an offset it is UTC."""
-    if value is None:
-        return None
-    try:
-        return parse_iso(value)
-    except ValueError:
-        raise click.BadParameter(
-            "use a date such as 2026-11-23 or 2026-11-23T21:15:00", ctx, param
-        ) from None
 
 
 @click.command("replay")
@@ -54,13 +40,13 @@ def _date(ctx: click.Context, param: click.Parameter, value: str | None) -> dt.d
 @click.option(
     "--since",
     metavar="DATE",
-    callback=_date,
+    callback=as_date,
     help="Only replay events recorded at or after this date, UTC.",
 )
 @click.option(
     "--until",
     metavar="DATE",
-    callback=_date,
+    callback=as_date,
     help="Only replay events recorded before this date, UTC.",
 )
 @click.option(

@@ -14,10 +14,11 @@ from ..db.models import DeliveryStatus, EventType
 from ..delivery import sent_request
 from ..errors import InputError
 from ..events import event_detail, search
+from ..events.catalogue import CATALOGUE
 from ..events.search import EventFilter
 from ..instances import lifecycle
 from ..runtime import current_runtime
-from ..values.cloud_elements import ELEMENT_KEY
+from ..values.cloud_elements import ELEMENT_KEY, Format
 from . import access, formatting, instance_status, object_history
 from .access import EVENT, INSTANCE, Answer
 
@@ -37,6 +38,7 @@ def register(blueprint: flask.Blueprint) -> None:
     """Add the routes."""
     add = blueprint.add_url_rule
     add("/events", view_func=listed, endpoint="events")
+    add("/events/types", view_func=types, endpoint="event_types")
     add("/events.csv", view_func=as_csv, endpoint="events_csv")
     add(f"/events/{EVENT}", view_func=shown, endpoint="event")
     add(f"/events/{EVENT}.json", view_func=body, endpoint="event_json")
@@ -63,6 +65,16 @@ def listed() -> Answer:
             types=EventType,
             statuses=DeliveryStatus,
         )
+
+
+def types() -> Answer:
+    """List the types of events and when they are sent."""
+    return flask.render_template(
+        "woo_console/types.html",
+        catalogue=CATALOGUE,
+        formats=Format,
+        reference=f"{current_runtime().api_base()}/docs",
+    )
 
 
 def as_csv() -> Answer:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import Instance, Poller, Subscription
-from ..errors import ConflictError, NotFoundError
+from ..errors import ConflictError, InputError, NotFoundError
 from ..events import delivery_states
 from ..values.crypto import Cipher, hash_token, new_token
 from . import configuration, connecting, holds, notices, pollers, subscriptions
@@ -181,15 +181,42 @@ def poll_now(session: orm.Session, caller: Caller, instance_id: int, now: dt.dat
     session.flush()
 
 
-def backfill(session: orm.Session, caller: Caller, instance_id: int, now: dt.datetime) -> None:
-    """Send CREATED for every object of the store, and DELETED for the known ones that are gone."""
+def backfill(
+    session: orm.Session,
+    caller: Caller,
+    instance_id: int,
+    now: dt.datetime,
+    *,
+    resources: cabc.Collection[str] = (),
+    since: dt.datetime | None = None,
+    until: dt.datetime | None = None,
+) -> list[str]:
+    """Send CREATED for every object of the store, and DELETED for the known ones that are gone.
+
+    :param resources: only of these; empty: of all.
+    :param since: CREATED only for objects that were modified at or after it.
+    :param until: CREATED only for objects that were modified before it.
+    :return: the resources that are read.
+    :raises InputError: the instance does not poll one of them, or the dates leave nothing.
+    """
     instance = find(session, caller, instance_id, lock=True)
+    polled = {
+        one.resource: one for one in pollers.of_instance(session, instance_id) if one.selected
+    }
+    if unknown := sorted(set(resources) - polled.keys()):
+        raise InputError(
+            f"instance {instance_id} does not poll {', '.join(unknown)}; it polls "
+            f"{', '.join(sorted(polled))}"
+        )
+    if since is not None and until is not None and since >= until:
+        raise InputError("the end of the dates is not after their beginning")
     _interrupt(instance)
-    for poller in pollers.of_instance(session, instance_id):
-        if poller.selected:
-            pollers.request_backfill(poller)
+    chosen = sorted(resources or polled)
+    for name in chosen:
+        pollers.request_backfill(polled[name], since, until)
     _schedule(instance, now)
     session.flush()
+    return chosen
 
 
 def accept(session: orm.Session, caller: Caller, instance_id: int, now: dt.datetime) -> list[str]:

@@ -17,7 +17,7 @@ from ..values.validation import KEY_LENGTH, folded
 from ..woocommerce import endpoints
 from .polled_resources import PollerConfiguration
 from .resource_identity import ResourceIdentity, identity_of, match
-from .whole_comparison import MEMORY_KEY, WholeComparison
+from .whole_comparison import MEMORY_KEY, Backfill, WholeComparison
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,10 +221,16 @@ def request_comparison(poller: Poller, comparison: WholeComparison) -> None:
     poller.memory = {**memory, MEMORY_KEY: comparison.to_json()}
 
 
-def request_backfill(poller: Poller) -> None:
-    """Make the next polls send CREATED for what is there, and DELETED for what is gone."""
-    backfill = dataclasses.replace(comparison_of(poller), backfill=poller.revision)
-    request_comparison(poller, backfill)
+def request_backfill(
+    poller: Poller, since: dt.datetime | None = None, until: dt.datetime | None = None
+) -> None:
+    """Make the next polls send CREATED for what is there, and DELETED for what is gone.
+
+    :param since: only for objects that were modified at or after it.
+    :param until: only for objects that were modified before it.
+    """
+    backfill = Backfill(revision=poller.revision, since=since, until=until)
+    request_comparison(poller, dataclasses.replace(comparison_of(poller), backfill=backfill))
     enable(poller)
 
 

@@ -16,6 +16,25 @@ MEMORY_KEY = "comparison"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Backfill:
+    """Which objects a backfill sends as CREATED."""
+
+    #: The ledger's revision when it was requested: what was recorded since is not sent again.
+    revision: int
+    #: Only objects that were modified at or after it, and before ``until``; ``None``: all.
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+
+    def includes(self, modified: dt.datetime | None) -> bool:
+        """Return whether an object with this date is sent; without a date, only by all."""
+        if modified is None:
+            return self.since is None and self.until is None
+        return (self.since is None or modified >= self.since) and (
+            self.until is None or modified < self.until
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class WholeComparison:
     """Why all of a resource is compared with its ledger, and what the comparison sends."""
 
@@ -24,9 +43,8 @@ class WholeComparison:
     #: When that poll began, by the store's clock: what only the new filter shows and is not newer
     #: becomes part of the baseline.
     since: dt.datetime | None = None
-    #: The ledger's revision when a backfill was requested: every object that was last recorded
-    #: before is sent as CREATED.
-    backfill: int | None = None
+    #: Objects to send as CREATED, although they are as the ledger has them.
+    backfill: Backfill | None = None
     #: The ledger's revision when the database was restored: an object that was last recorded
     #: before and has another date is sent, also if its content is as it was in the backup.
     restored: int | None = None
@@ -47,7 +65,7 @@ class WholeComparison:
         return {
             "url_before": self.url_before,
             "since": self.since.isoformat() if self.since is not None else None,
-            "backfill": self.backfill,
+            **_backfill_to_json(self.backfill),
             "restored": self.restored,
         }
 
@@ -60,6 +78,22 @@ class WholeComparison:
         return cls(
             url_before=kept["url_before"],
             since=dt.datetime.fromisoformat(kept["since"]) if kept["since"] else None,
-            backfill=kept["backfill"],
+            backfill=_backfill_of(kept),
             restored=kept.get("restored"),
         )
+
+
+def _backfill_to_json(backfill: Backfill | None) -> dict[str, t.Any]:
+    if backfill is None or backfill.includes(None):
+        return {"backfill": None if backfill is None else backfill.revision}
+    dates = [one and one.isoformat() for one in (backfill.since, backfill.until)]
+    # Not as above: a worker of an earlier release would send every object.
+    return {"backfill": None, "backfill_part": [backfill.revision, *dates]}
+
+
+def _backfill_of(kept: cabc.Mapping[str, t.Any]) -> Backfill | None:
+    if (part := kept.get("backfill_part")) is not None:
+        revision, *dates = part
+        since, until = (dt.datetime.fromisoformat(one) if one else None for one in dates)
+        return Backfill(revision=revision, since=since, until=until)
+    return None if kept["backfill"] is None else Backfill(revision=kept["backfill"])

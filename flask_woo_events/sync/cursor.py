@@ -96,14 +96,15 @@ def load_cursor(row: Poller) -> tuple[Stream, Cursor]:
     configuration = PollerConfiguration.model_validate(row.configuration)
     comparison = WholeComparison.from_memory(row.memory)
     # The column is set by earlier releases, for a baseline that emits events.
-    backfill = row.backfill and row.state == PollerState.BASELINE
+    baseline = row.backfill and row.state == PollerState.BASELINE
+    backfill = None if comparison is None else comparison.backfill
     stream = Stream(
         poller_id=row.id,
         instance_id=row.instance_id,
         resource=row.resource,
         configuration=configuration,
         dated=endpoints.resolve(configuration.url).has_date_filter,
-        backfill=backfill or (comparison is not None and comparison.backfill is not None),
+        backfill=baseline or (backfill is not None and backfill.includes(None)),
         comparison=comparison,
         version_floor=int(row.memory.get("version_floor", 0)),
         forgotten=int(row.memory.get("forgotten", 0)),

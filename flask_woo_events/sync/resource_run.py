@@ -36,7 +36,9 @@ class ResourceRun:
     @property
     def in_slices(self) -> bool:
         """Whether a short poll compares a part of all of it, and the next one follows at once."""
-        return self.compare_all and "compare_all" in self.recorder.notes
+        comparison = self.stream.comparison
+        backfills = comparison is not None and comparison.backfill is not None
+        return self.compare_all and (backfills or "compare_all" in self.recorder.notes)
 
     @property
     def is_cut(self) -> bool:

@@ -142,6 +142,7 @@ PAGES: dict[str, tuple[str, cabc.Callable[[Page], None] | None]] = {
     "events": ("/events", None),
     "events-none": ("/events?text=nowhere", None),
     "event": ("/events/{order}", None),
+    "event-types": ("/events/types", None),
     "object": ("/instances/1/objects/orders/1729", None),
     "deliveries": ("/deliveries", None),
     "replay": ("/deliveries/replay", _dry_run),

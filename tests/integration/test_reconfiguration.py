@@ -27,12 +27,13 @@ from flask_woo_events.db.models import (
     PollerState,
     StoredEvent,
 )
+from flask_woo_events.errors import InputError
 from flask_woo_events.instances import accounts, lifecycle, provisioning
 from flask_woo_events.instances.requests import InstanceRequest
 from flask_woo_events.runtime import Runtime
 from flask_woo_events.settings import Settings
 from flask_woo_events.simulation.store import SimulatedStore
-from flask_woo_events.sync.instance_poll import InstancePoll
+from flask_woo_events.sync.instance_poll import InstancePoll, due_instances
 from flask_woo_events.sync.reading import comparison
 from flask_woo_events.sync.webhooks.process import HintProcessor
 from flask_woo_events.values.crypto import Cipher
@@ -131,9 +132,9 @@ class Shop:
         )
         self.wait(60)
 
-    def backfill(self) -> None:
+    def backfill(self, **part: t.Any) -> None:
         with self.database.write() as session:
-            lifecycle.backfill(session, self.caller, self.id, self.now)
+            lifecycle.backfill(session, self.caller, self.id, self.now, **part)
 
     def wait(self, seconds: float) -> None:
         self.now += dt.timedelta(seconds=seconds)
@@ -867,6 +868,54 @@ def test_a_backfill_sends_what_is_there_and_what_is_gone(any_database: Database)
     assert shop.poll() == shop.poll() == []
     shop.acts.order_meta(first)
     assert shop.poll() == [("orders", first, "UPDATED", 4)]
+
+
+@pytest.mark.parametrize("stop_after", [None, 1, 2])
+def test_a_backfill_by_part(database: Database, stop_after: int | None) -> None:
+    """Only objects of the resource and of the dates are CREATED, beside what happens meanwhile."""
+    shop = Shop(database, {"orders": ORDERS, "products": "/hubs/ecommerce/products"})
+    dates = {
+        number: dt.datetime.fromisoformat(f"{order['date_modified_gmt']}+00:00")
+        for number, order in shop.store.truth("orders").items()
+    }
+    since, until = sorted(set(dates.values()))[2:6:3]
+    wanted = {number for number, date in dates.items() if since <= date < until}
+    assert wanted and len(wanted) < len(dates) - 2
+    with pytest.raises(InputError, match="does not poll coupons; it polls orders, products"):
+        shop.backfill(resources=["coupons"])
+    with pytest.raises(InputError, match="not after"):
+        shop.backfill(since=until, until=since)
+    shop.backfill(resources=["orders"], since=since, until=until)
+    shop.stop_after = stop_after
+    events = shop.poll()
+    shop.stop_after = None
+    changed = min(dates.keys() - wanted)
+    shop.acts.order_meta(changed)
+    events += [*shop.poll(), *shop.poll()]
+    assert sorted(event[:3] for event in events) == sorted(
+        [("orders", changed, "UPDATED"), *(("orders", one, "CREATED") for one in wanted)]
+    )
+
+
+def test_a_backfill_of_a_large_store_delays_nothing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A poll follows each part immediately, and sends first what has happened meanwhile."""
+    monkeypatch.setattr(comparison, "SLICE_SECONDS", 0.0)
+    shop = Shop(database, {"orders": ORDERS}, counts=(60, 6, 0, 5))
+    there, parts = shop.ids("orders"), 0
+    sent: list[tuple[str, int, str]] = []
+    shop.backfill()
+    while due_instances(shop.runtime) and parts < 40:
+        order = shop.place_order()
+        events = shop.poll(0)
+        assert ("orders", order, "CREATED", 1) in events
+        sent += [event[:3] for event in events]
+        parts += 1
+    assert 6 <= parts < 40
+    assert sorted(one for one in sent if one[1] in there) == [
+        ("orders", one, "CREATED") for one in there
+    ]
 
 
 @pytest.mark.parametrize("stop_after", [1, 2])

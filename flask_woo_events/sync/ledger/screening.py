@@ -8,7 +8,7 @@ import dataclasses
 from sqlalchemy import orm
 
 from ..cursor import Stream
-from . import identity, lookup, representation
+from . import identity, lookup, object_dates, representation
 from .lookup import Known
 from .observation import Observation, ObservationBatch
 from .representation import StoreState
@@ -77,10 +77,15 @@ def screen_overlapping(observed: ObservationBatch, revision: int) -> Screened | 
 
 def is_backfilled(stream: Stream, before: Known | None, seen: Observation) -> bool:
     """Return whether a backfill emits a known object now, even if it is as before."""
-    mark = stream.comparison.backfill if stream.comparison is not None else None
-    if mark is None or before is None or before.revision > mark:
+    backfill = stream.comparison.backfill if stream.comparison is not None else None
+    if backfill is None or before is None or before.revision > backfill.revision:
         return False
-    return seen.body is not None and not seen.excluded and seen.placed
+    return (
+        seen.body is not None
+        and not seen.excluded
+        and seen.placed
+        and backfill.includes(object_dates.modified(seen) or object_dates.created(seen))
+    )
 
 
 def _holds(
