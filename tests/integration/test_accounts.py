@@ -92,6 +92,8 @@ _ACCOUNT_CALLS = [
     ("PATCH", "/accounts/1/settings"),
     ("POST", "/instances"),
     ("POST", "/elements/woocommercerest/instances"),
+    ("POST", "/instances/1/token"),
+    ("POST", "/elements/2881/instances/1/token"),
 ]
 
 
