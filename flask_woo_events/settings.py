@@ -84,6 +84,9 @@ class Settings:
     url_prefix: Prefix = "/elements/api-v2"
     #: Fernet keys, oldest first; the last one encrypts. ``flask woo keys generate`` makes one.
     encryption_keys: Keys = dataclasses.field(default=(), repr=False)
+    #: Store the tokens of instances encrypted, beside their hashes, and show them to callers. The
+    #: Cloud Elements service showed them.
+    keep_tokens: Flag = False
     #: Flask-SQLAlchemy bind key of the extension's tables; ``None`` is the default database.
     bind_key: str | None = None
     #: Folder of the file by which workers notice a restored database; ``None``: beside a SQLite

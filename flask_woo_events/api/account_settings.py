@@ -9,8 +9,9 @@ import pydantic
 
 from ..errors import NotFoundError
 from ..instances import accounts
-from ..instances.accounts import FAILURE_POLICY
-from ..runtime import current_runtime
+from ..instances.accounts import FAILURE_POLICY, RETRY_SCHEDULE
+from ..runtime import Runtime, current_runtime
+from ..settings import FailurePolicy, Schedule
 from .request import account, body
 
 
@@ -19,8 +20,11 @@ class _Settings(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid")
 
-    failure_policy: t.Literal["retry", "queue"] | None = pydantic.Field(
+    failure_policy: FailurePolicy | None = pydantic.Field(
         None, alias="notification.webhook.failure.policy"
+    )
+    retry_schedule: Schedule | None = pydantic.Field(
+        None, alias="notification.webhook.retry.schedule"
     )
 
 
@@ -37,17 +41,17 @@ def show_settings(account_id: str | None = None) -> dict[str, t.Any]:
     who, runtime = account(), current_runtime()
     _own(account_id, who.user_id)
     with runtime.database.read() as session:
-        return _shown(accounts.settings(session, who), runtime.settings.failure_policy)
+        return _shown(accounts.settings(session, who), runtime)
 
 
 def change_settings(account_id: str | None = None) -> dict[str, t.Any]:
-    """Change the settings in the body; they take effect with the next delivery."""
+    """Change the settings in the body; they take effect with the next attempt."""
     who, runtime = account(), current_runtime()
     _own(account_id, who.user_id)
     named = body(_Settings).model_dump(by_alias=True, exclude_unset=True)
     with runtime.database.write() as session:
         kept = accounts.change_settings(session, who, named)
-    return _shown(kept, runtime.settings.failure_policy)
+    return _shown(kept, runtime)
 
 
 def _own(account_id: str | None, user_id: int) -> None:
@@ -55,5 +59,9 @@ def _own(account_id: str | None, user_id: int) -> None:
         raise NotFoundError("No account found")
 
 
-def _shown(kept: dict[str, t.Any], default: str) -> dict[str, t.Any]:
-    return {FAILURE_POLICY: kept.get(FAILURE_POLICY) or default}
+def _shown(kept: dict[str, t.Any], runtime: Runtime) -> dict[str, t.Any]:
+    defaults = {
+        FAILURE_POLICY: runtime.settings.failure_policy,
+        RETRY_SCHEDULE: runtime.settings.retry_schedule,
+    }
+    return {name: kept.get(name) or default for name, default in defaults.items()}

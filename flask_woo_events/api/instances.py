@@ -24,6 +24,7 @@ from .responses import (
     ConfigurationEntryResponse,
     EmptyResponse,
     InstanceResponse,
+    TokenResponse,
     dump,
     dump_all,
 )
@@ -46,6 +47,7 @@ def register(blueprint: flask.Blueprint) -> None:
         add(f"{path}/configuration", view_func=list_entries, methods=["GET"])
         add(f"{path}/configuration/<entry_id>", view_func=show_entry, methods=["GET"])
         add(f"{path}/configuration/<entry_id>", view_func=patch_entry, methods=["PATCH"])
+    add("/instances/<instance_id>/token", view_func=replace_token, methods=["POST"])
     add("/instances/<instance_id>", view_func=get, methods=["GET"])
     _add_by_element(blueprint)
 
@@ -60,6 +62,7 @@ def _add_by_element(blueprint: flask.Blueprint) -> None:
         ("PUT", replace, both),
         ("PATCH", patch, both),
         ("DELETE", delete, both),
+        ("POST", replace_token, (f"{one}/token",)),
     ):
         of_element, name = _of_element(view), f"element_{view.__name__}"
         for path in paths:
@@ -114,9 +117,12 @@ def list_or_get() -> Answer:
             after_id=number,
             limit=limit + 1,
         )
+        kept = provisioning.kept_tokens(runtime, session, [view.id for view in found])
     if not found:
         raise NotFoundError("No instances found")
-    response = flask.jsonify(dump_all(InstanceResponse.of_view(view) for view in found[:limit]))
+    response = flask.jsonify(
+        dump_all(InstanceResponse.of_view(view, kept.get(view.id)) for view in found[:limit])
+    )
     response.headers["Elements-Returned-Count"] = str(len(found[:limit]))
     if len(found) > limit:
         response.headers["Elements-Next-Page-Token"] = str(found[limit - 1].id)
@@ -146,6 +152,13 @@ def delete(instance_id: str | None = None) -> Answer:
     with runtime.web_calls.limited(who.organization_id):
         provisioning.remove(runtime, who, number)
     return dump(EmptyResponse()), 200
+
+
+def replace_token(instance_id: str) -> Answer:
+    """Make a new token, which ends the one before; a token is not enough to ask for it."""
+    who = account()
+    number, runtime = instance_of(who, instance_id), current_runtime()
+    return dump(TokenResponse(token=provisioning.replace_token(runtime, who, number))), 200
 
 
 def enable(instance_id: str | None = None) -> Answer:
@@ -229,4 +242,5 @@ def _shown(who: Caller, instance_id: int) -> Answer:
     runtime = current_runtime()
     with runtime.database.read() as session:
         view = views.get(session, who, instance_id, runtime.clock())
-    return dump(InstanceResponse.of_view(view)), 200
+        kept = provisioning.kept_tokens(runtime, session, [instance_id])
+    return dump(InstanceResponse.of_view(view, kept.get(instance_id))), 200

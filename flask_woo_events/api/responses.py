@@ -256,14 +256,16 @@ class InstanceResponse(ApiResponse):
     hold: HoldResponse | None
     problems: list[ProblemResponse]
     token: str | None = pydantic.Field(
-        None, description="Only in the answer to the request that creates the instance"
+        None,
+        description="In the answer to the request that creates the instance; in others only with "
+        "WOO_EVENTS_KEEP_TOKENS",
     )
 
     @classmethod
     def of_view(cls, view: InstanceView, token: str | None = None) -> InstanceResponse:
         """Build the answer for an instance.
 
-        :param token: of an instance that was created just now.
+        :param token: of an instance that was created just now, or that is kept.
         """
         subscribed = view.events_enabled and view.subscription_id is not None
         return cls.of(
@@ -290,6 +292,12 @@ class InstanceResponse(ApiResponse):
             problems=[ProblemResponse.of(one) for one in view.problems],
             token=token,
         )
+
+
+class TokenResponse(ApiResponse):
+    """The new token of an instance."""
+
+    token: str
 
 
 class ConfigurationEntryResponse(ApiResponse):

@@ -156,6 +156,14 @@ def _secrets(runtime: Runtime, view: InstanceView) -> cabc.Iterator[Finding]:
         return  # of_installation reports it.
     with runtime.database.read() as session:
         lost = configuration.unreadable(session, runtime.cipher, view.id)
+        token_lost = configuration.token_is_lost(session, runtime.cipher, view.id)
+    if token_lost and runtime.settings.keep_tokens:
+        yield Finding(
+            "the kept token cannot be decrypted with WOO_EVENTS_ENCRYPTION_KEYS",
+            "add the key that encrypted it, before the newest one; if it is lost, make a new "
+            f"token: flask woo instances token {view.id}",
+            "The instance is shown without it. Calls with the token work.",
+        )
     for one in problems.needs_keys(view.id, lost, runtime.clock()):
         fix = "add the key that encrypted them to WOO_EVENTS_ENCRYPTION_KEYS, before the newest one"
         fix = f"{fix}; if it is lost, send them again: PATCH /instances/{view.id}, or {one.command}"

@@ -105,8 +105,8 @@ def create(file: click.File, user: str, organization: str) -> None:
     with runtime.database.read() as session:
         caller = _user(session, user, organization)
     base = runtime.settings.public_url or ""
-    instance_id, token = provisioning.create(runtime, caller, request, base)
-    click.echo(f"id    {instance_id}\ntoken {token}")
+    instance_id, made = provisioning.create(runtime, caller, request, base)
+    click.echo(f"id    {instance_id}\ntoken {made}")
 
 
 @group.command("change")
@@ -207,6 +207,19 @@ def accept(instance_id: int) -> None:
         click.echo("The next poll compares the store that answers with what is known.")
     else:
         click.echo(f"The next poll sends the deletions of: {', '.join(accepted)}.")
+
+
+@group.command("token")
+@click.argument("instance_id", type=ID)
+@click.confirmation_option(prompt="Make a new token? Clients with the present one get 401.")
+@errors_as_messages
+def token(instance_id: int) -> None:
+    """Make a new token of an instance, in place of the present one, and print it."""
+    runtime = current_runtime()
+    with runtime.database.read() as session:
+        caller = access.owner(session, instance_id)
+    made = provisioning.replace_token(runtime, caller, instance_id)
+    click.echo(f"id    {instance_id}\ntoken {made}")
 
 
 @group.command("delete")

@@ -50,5 +50,6 @@ def rotate() -> None:
             "these secrets cannot be decrypted, and were left as they are:\n"
             + "\n".join(lost)
             + "\nAdd the key that encrypted them to WOO_EVENTS_ENCRYPTION_KEYS, before the newest "
-            "one, or send them again: flask woo instances change INSTANCE_ID FILE"
+            "one, or send them again: flask woo instances change INSTANCE_ID FILE. A token is "
+            "replaced with: flask woo instances token INSTANCE_ID"
         )

@@ -32,6 +32,7 @@ def register(blueprint: flask.Blueprint) -> None:
     add(f"{one}/pause", view_func=pause, endpoint="pause", methods=["POST"])
     add(f"{one}/resume", view_func=resume, endpoint="resume", methods=["POST"])
     add(f"{one}/accept", view_func=accept, endpoint="accept", methods=["POST"])
+    add(f"{one}/token", view_func=token, endpoint="token", methods=["GET", "POST"])
     add(f"{one}/delete", view_func=delete, endpoint="delete", methods=["GET", "POST"])
 
 
@@ -159,6 +160,24 @@ def delete(instance_id: int) -> Answer:
         "woo_console/delete.html", view=view, typed=typed if wrong else "", wrong=wrong
     )
     return page, 400 if wrong else 200
+
+
+def token(instance_id: int) -> Answer:
+    """Show the token of an instance if it is kept; make a new one on request."""
+    runtime, caller = current_runtime(), access.caller()
+    made = None
+    if flask.request.method == "POST":
+        made = provisioning.replace_token(runtime, caller, instance_id)
+    with runtime.database.read() as session:
+        view = views.get(session, caller, instance_id, runtime.clock())
+        kept = provisioning.kept_tokens(runtime, session, [instance_id])
+    return flask.render_template(
+        "woo_console/token.html",
+        view=view,
+        token=made or kept.get(instance_id),
+        made=made is not None,
+        keeps=runtime.settings.keep_tokens,
+    )
 
 
 def _switch(instance_id: int, *, enabled: bool) -> Answer:

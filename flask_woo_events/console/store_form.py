@@ -182,9 +182,13 @@ def _create(page: StorePage) -> Answer:
     access.remember_created(page.form_id, instance_id)
     with runtime.database.read() as session:
         view = views.get(session, caller, instance_id, runtime.clock())
-    # No redirect: the token is shown once, and only its hash is stored.
+    # No redirect: the token is shown once, unless tokens are kept.
     return flask.render_template(
-        "woo_console/created.html", view=view, token=token, api=runtime.api_base()
+        "woo_console/created.html",
+        view=view,
+        token=token,
+        api=runtime.api_base(),
+        keeps=runtime.settings.keep_tokens,
     )
 
 

@@ -223,15 +223,17 @@ def claim_instance(
     length: dt.timedelta,
     *,
     slow: bool = True,
+    also_off: bool = False,
 ) -> InstanceLease | None:
     """Claim an instance; return ``None`` if another worker holds it, or if it is not polled.
 
     :param clock: read once the row is locked, which may take long.
     :param slow: also one whose store did not answer promptly before.
+    :param also_off: also one whose events are off.
     """
     row = session.execute(_LOCK, {"instance_id": instance_id}).one_or_none()
     now = clock()
-    if row is None or not row.events_enabled or row.disabled:
+    if row is None or row.disabled or not (row.events_enabled or also_off):
         return None
     if row.lease_until is not None and row.lease_until > now:
         return None

@@ -1,4 +1,4 @@
-"""What an instance's notifications are sent with: its names, credentials and retry policy."""
+"""What an instance's notifications are sent with: its names, credentials and retry rules."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from sqlalchemy import orm
 from ..db.models import Instance, Organization
 from ..instances import configuration
 from ..instances.access import filters_nulls
-from ..instances.accounts import FAILURE_POLICY
+from ..instances.accounts import FAILURE_POLICY, RETRY_SCHEDULE
 from ..instances.requests import key_of, parse_headers
 from ..values.cloud_elements import Format
 from ..values.crypto import Cipher
 from .payload import Sender
+from .retry import RetryRules
 from .send import CallbackCredentials
 
 #: Keys that say what requests to the callback are sent with.
@@ -40,12 +41,17 @@ def load_sender(session: orm.Session, instance_id: int) -> Sender:
     )
 
 
-def load_policy(session: orm.Session, instance_id: int) -> str | None:
-    """Return the failure policy of an instance's organisation, if it has set one."""
+def load_rules(session: orm.Session, instance_id: int, default: RetryRules) -> RetryRules:
+    """Return the retry rules of an instance's organisation.
+
+    :param default: the application's, for what the organisation has not set.
+    """
     instance = session.get_one(Instance, instance_id)
-    organization = session.get_one(Organization, instance.organization_id)
-    chosen = organization.settings.get(FAILURE_POLICY)
-    return str(chosen) if chosen is not None else None
+    chosen = session.get_one(Organization, instance.organization_id).settings
+    return RetryRules(
+        schedule=chosen.get(RETRY_SCHEDULE) or default.schedule,
+        policy=chosen.get(FAILURE_POLICY) or default.policy,
+    )
 
 
 def load_credentials(

@@ -26,7 +26,7 @@ from .payload import Sender
 from .queues import SubscriptionQueues
 from .result_writer import EndedAttempt, ResultWriter, extra_of
 from .results import AttemptResult, WrittenResult
-from .retry import AttemptOutcome, Policy, RetryRules
+from .retry import AttemptOutcome, RetryRules
 from .send import CallbackCredentials
 
 _log = logging.getLogger(__name__)
@@ -52,12 +52,12 @@ class DispatchReport:
 
 @dataclasses.dataclass(frozen=True)
 class Address:
-    """What a delivery is sent with, and its retry policy."""
+    """What a delivery is sent with, and its retry rules."""
 
     sender: Sender
     #: Or why there are none for a callback; a handler needs none.
     credentials: CallbackCredentials | WooEventsError
-    policy: Policy
+    rules: RetryRules
 
 
 #: The address of a delivery, or why it cannot be sent.
@@ -230,9 +230,8 @@ class Dispatch:
         if outcome is None:
             self._give_back([claimed])
             return
-        settings = self._runtime.settings
-        policy = settings.failure_policy if isinstance(address, WooEventsError) else address.policy
-        rules = RetryRules(settings.retry_schedule, policy, self._chance())
+        rules = self._rules if isinstance(address, WooEventsError) else address.rules
+        rules = dataclasses.replace(rules, chance=self._chance())
         result = AttemptResult(claimed, outcome, rules)
         self._results.add(EndedAttempt(result, self._runtime.clock(), back))
 
@@ -369,5 +368,11 @@ class Dispatch:
             raise
         except (SecretError, ConfigurationError, InputError) as exc:
             credentials = exc
-        policy = destination.load_policy(session, instance_id) or runtime.settings.failure_policy
-        return Address(sender, credentials, "queue" if policy == "queue" else "retry")
+        rules = destination.load_rules(session, instance_id, self._rules)
+        return Address(sender, credentials, rules)
+
+    @property
+    def _rules(self) -> RetryRules:
+        """The application's rules, for organisations that have set none."""
+        settings = self._runtime.settings
+        return RetryRules(settings.retry_schedule, settings.failure_policy)

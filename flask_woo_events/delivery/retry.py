@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import typing as t
 
 from ..db.models import DeliveryStatus
 from ..events.delivery_states import TRIED_WHOLE
 from ..http.headers import RETRY_AFTER_CAP
-
-Policy = t.Literal["retry", "queue"]
+from ..settings import FailurePolicy, Schedule
 
 #: Seconds from one attempt to the next (Standard Webhooks 1.0.0): 75 h 35 min in all.
 STANDARD = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
@@ -68,9 +66,8 @@ class AttemptOutcome:
 class RetryRules:
     """What decides beside the outcome."""
 
-    #: ``standard`` or ``cloud-elements``.
-    schedule: str = "standard"
-    policy: Policy = "retry"
+    schedule: Schedule = "standard"
+    policy: FailurePolicy = "retry"
     #: A random number from 0 to 1, for the jitter.
     chance: float = 0.0
 
@@ -168,7 +165,7 @@ def decide_plainly(
     return RetryDecision(DeliveryStatus.RETRY, now + dt.timedelta(seconds=max(STANDARD)))
 
 
-def span(schedule: str) -> dt.timedelta:
+def span(schedule: Schedule) -> dt.timedelta:
     """Return how long a schedule goes on after the first failure, without its jitter."""
     if schedule == "cloud-elements":
         return dt.timedelta(seconds=CLOUD_ELEMENTS[-1])

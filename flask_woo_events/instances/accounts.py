@@ -22,6 +22,8 @@ EXPECTED = (
 )
 #: The account setting for failed notifications: ``retry`` or ``queue``.
 FAILURE_POLICY = "notification.webhook.failure.policy"
+#: Our account setting for the retries of an organisation: ``standard`` or ``cloud-elements``.
+RETRY_SCHEDULE = "notification.webhook.retry.schedule"
 _PART = re.compile(r"\s*(user|organization|element)\s+([\x21-\x2b\x2d-\x7e]+)\s*\Z", re.IGNORECASE)
 _NAME_LENGTH = 190
 #: Signed-out sessions that are stored per user. More within the lifetime of a cookie would need

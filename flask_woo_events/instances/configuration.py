@@ -20,7 +20,11 @@ from .requests import DEFINITIONS, Definition, key_of
 _OURS = "woo."
 #: Key of the previous signature key and the time of its change.
 _PREVIOUS = "woo.signature.previous"
+#: Key of the instance's token, if tokens are kept.
+_TOKEN = "woo.token"
 _SIGNATURE = key_of("signature_key")
+#: How operators know the internal keys.
+_NAMES = {_PREVIOUS: f"{_SIGNATURE} (the previous one)", _TOKEN: "the token"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -148,24 +152,48 @@ def retire_key(
     if not key or texts.get(_SIGNATURE, "") in (MASK, key):
         return
     value = cipher.encrypt(json.dumps({"key": key, "since": now.isoformat()}))
-    kept = _previous(session, instance_id)
-    if kept is None:
-        session.add(Configuration(instance_id=instance_id, key=_PREVIOUS, value=value, sealed=True))
-    else:
-        kept.value = value
-    session.flush()
+    _put(session, instance_id, _PREVIOUS, value)
 
 
 def retired_key(
     session: orm.Session, cipher: Cipher, instance_id: int, after: dt.datetime
 ) -> str | None:
     """Return the previous signature key if it was replaced after a date, and can be decrypted."""
-    row = _previous(session, instance_id)
+    row = _internal(session, instance_id, _PREVIOUS)
     text = None if row is None else _decrypted(cipher, row)
     if text is None:
         return None
     kept = json.loads(text)
     return str(kept["key"]) if dt.datetime.fromisoformat(kept["since"]) > after else None
+
+
+def put_token(session: orm.Session, cipher: Cipher | None, instance_id: int, token: str) -> None:
+    """Store the token of an instance in place of the one before.
+
+    :param cipher: ``None`` if tokens are not kept; then none is stored.
+    """
+    if cipher is not None:
+        _put(session, instance_id, _TOKEN, cipher.encrypt(token))
+    elif (kept := _internal(session, instance_id, _TOKEN)) is not None:
+        session.delete(kept)
+        session.flush()
+
+
+def tokens(
+    session: orm.Session, cipher: Cipher | None, instance_ids: cabc.Collection[int]
+) -> dict[int, str]:
+    """Return the kept tokens of instances by id, without those that cannot be decrypted."""
+    query = sa.select(Configuration).where(
+        Configuration.instance_id.in_(instance_ids), Configuration.key == _TOKEN
+    )
+    texts = {row.instance_id: _decrypted(cipher, row) for row in session.scalars(query) if cipher}
+    return {number: text for number, text in texts.items() if text is not None}
+
+
+def token_is_lost(session: orm.Session, cipher: Cipher, instance_id: int) -> bool:
+    """Return whether the kept token of an instance cannot be decrypted."""
+    row = _internal(session, instance_id, _TOKEN)
+    return row is not None and _decrypted(cipher, row) is None
 
 
 def key_of_entry(session: orm.Session, instance_id: int, entry_id: int) -> str:
@@ -198,7 +226,7 @@ def rotate(session: orm.Session, cipher: Cipher, instance_id: int) -> tuple[int,
         try:
             row.value = cipher.rotate(row.value)
         except SecretError:
-            lost.append(_SIGNATURE + " (the previous one)" if row.key == _PREVIOUS else row.key)
+            lost.append(_NAMES.get(row.key, row.key))
     session.flush()
     return len(rows) - len(lost), lost
 
@@ -209,9 +237,19 @@ def _rows(session: orm.Session, instance_id: int) -> dict[str, Configuration]:
     return {row.key: row for row in rows if not row.key.startswith(_OURS)}
 
 
-def _previous(session: orm.Session, instance_id: int) -> Configuration | None:
+def _internal(session: orm.Session, instance_id: int, key: str) -> Configuration | None:
     return session.scalars(
         sa.select(Configuration).where(
-            Configuration.instance_id == instance_id, Configuration.key == _PREVIOUS
+            Configuration.instance_id == instance_id, Configuration.key == key
         )
     ).one_or_none()
+
+
+def _put(session: orm.Session, instance_id: int, key: str, value: str) -> None:
+    """Store an encrypted value under an internal key."""
+    kept = _internal(session, instance_id, key)
+    if kept is None:
+        session.add(Configuration(instance_id=instance_id, key=key, value=value, sealed=True))
+    else:
+        kept.value = value
+    session.flush()

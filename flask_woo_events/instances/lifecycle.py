@@ -30,12 +30,14 @@ def create(
     wanted: InstanceSpec,
     facts: cabc.Mapping[str, t.Any] | None,
     now: dt.datetime,
+    *,
+    keep_token: bool = False,
 ) -> tuple[int, str]:
     """Create an instance, and return its id and token.
 
-    Only the token's hash is stored, so the token cannot be read again.
-
     :param facts: what the check of the store reported; ``None`` if a worker has to check it.
+    :param keep_token: also store the token encrypted; otherwise only its hash is stored, so that
+        the token cannot be read again.
     """
     token = new_token()
     belief = None
@@ -57,8 +59,25 @@ def create(
     )
     session.add(instance)
     session.flush()
+    configuration.put_token(session, cipher if keep_token else None, instance.id, token)
     _apply(session, cipher, instance, wanted, now, facts or {})
     return instance.id, token
+
+
+def replace_token(
+    session: orm.Session, cipher: Cipher | None, caller: Caller, instance_id: int
+) -> str:
+    """Give an instance a new token, and return it; the one before is refused from the commit on.
+
+    :param cipher: to store the token encrypted; ``None`` to store only its hash.
+    :raises NotFoundError: the caller's organisation has no instance with this id.
+    """
+    instance = find(session, caller, instance_id, lock=True, changes_key=True)
+    token = new_token()
+    instance.token_hash = hash_token(token)
+    configuration.put_token(session, cipher, instance_id, token)
+    session.flush()
+    return token
 
 
 def change(
@@ -287,14 +306,23 @@ def delete(session: orm.Session, caller: Caller, instance_id: int) -> None:
     session.flush()
 
 
-def find(session: orm.Session, caller: Caller, instance_id: int, *, lock: bool = False) -> Instance:
+def find(
+    session: orm.Session,
+    caller: Caller,
+    instance_id: int,
+    *,
+    lock: bool = False,
+    changes_key: bool = False,
+) -> Instance:
     """Return the row of one of the caller's instances.
 
     :param lock: lock the row until the commit.
+    :param changes_key: lock it also against new rows that refer to it, as PostgreSQL does when a
+        unique column changes.
     :raises NotFoundError: the caller's organisation has no instance with this id.
     """
     # Without the key, so that PostgreSQL still lets others add rows that refer to the instance.
-    held = {"key_share": True} if lock else None
+    held = {"key_share": not changes_key} if lock else None
     instance = session.get(Instance, instance_id, with_for_update=held)
     # Another organisation's instance does not exist for the caller.
     if instance is None or instance.organization_id != caller.organization_id:

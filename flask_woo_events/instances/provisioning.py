@@ -31,8 +31,6 @@ def create(
 ) -> tuple[int, str]:
     """Connect a store, and return the instance's id and token.
 
-    Only the token's hash is stored, so the token cannot be read again.
-
     :param base: URL at which the store reaches the API, with its prefix.
     :raises InputError: names the field that is wrong or missing.
     :raises ConfigurationError: the instance needs webhooks and ``base`` is empty.
@@ -41,8 +39,11 @@ def create(
     """
     cipher = runtime.cipher
     wanted, facts = checked(runtime, request, base)
+    keep = runtime.settings.keep_tokens
     with runtime.database.write() as session:
-        created = lifecycle.create(session, cipher, caller, wanted, facts, runtime.clock())
+        created = lifecycle.create(
+            session, cipher, caller, wanted, facts, runtime.clock(), keep_token=keep
+        )
     register(runtime, created[0], base, later=facts is None)
     return created
 
@@ -124,6 +125,25 @@ def change(
         _unregister(runtime, instance_id, webhooks.remove)
     elif wanted.reconnects or reconnect or not hooked:
         register(runtime, instance_id, base, later=register_later or check_later)
+
+
+def replace_token(runtime: Runtime, caller: Caller, instance_id: int) -> str:
+    """Give an instance a new token, and return it; the one before is refused immediately.
+
+    :raises NotFoundError: the caller's organisation has no instance with this id.
+    """
+    cipher = runtime.cipher if runtime.settings.keep_tokens else None
+    with runtime.database.write() as session:
+        return lifecycle.replace_token(session, cipher, caller, instance_id)
+
+
+def kept_tokens(
+    runtime: Runtime, session: orm.Session, instance_ids: cabc.Collection[int]
+) -> dict[int, str]:
+    """Return the tokens to show with instances, by id; none without the setting."""
+    if not runtime.settings.keep_tokens:
+        return {}
+    return configuration.tokens(session, runtime.cipher_or_none, instance_ids)
 
 
 def remove(runtime: Runtime, caller: Caller, instance_id: int) -> None:

@@ -361,7 +361,10 @@ def _connect(
             session.get_one(Organization, home, with_for_update={"key_share": True})
             known, now = _connected(session, caller, access.url), runtime.clock()
             if known is None:
-                created = lifecycle.create(session, runtime.cipher, caller, spec, facts, now)[0]
+                created = lifecycle.create(
+                    session, runtime.cipher, caller, spec, facts, now,
+                    keep_token=runtime.settings.keep_tokens,
+                )[0]  # fmt: skip
                 webhooks.enroll(session, created, base, now)
                 _end(session, number, created)
                 return created

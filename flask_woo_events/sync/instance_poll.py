@@ -85,6 +85,7 @@ class InstancePoll(InstanceRun):
     :param forced: also poll what waits after a failure.
     :param progress: called during a baseline with the resource, the objects read and their total.
     :param stopped: checked between commits; true ends the poll there.
+    :param also_off: also poll an instance whose events are off.
     """
 
     def __init__(
@@ -96,8 +97,9 @@ class InstancePoll(InstanceRun):
         forced: bool = False,
         progress: Progress | None = None,
         stopped: cabc.Callable[[], bool] = lambda: False,
+        also_off: bool = False,
     ) -> None:
-        super().__init__(runtime, renewer, stopped=stopped)
+        super().__init__(runtime, renewer, stopped=stopped, also_off=also_off)
         self._only = only
         self._forced = forced
         self._progress = progress

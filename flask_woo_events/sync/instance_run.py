@@ -44,6 +44,7 @@ class InstanceRun(abc.ABC):
 
     :param renewer: renews the lease while the store is slow.
     :param stopped: checked between commits; true ends the run there.
+    :param also_off: also run an instance whose events are off.
     """
 
     def __init__(
@@ -52,11 +53,13 @@ class InstanceRun(abc.ABC):
         renewer: LeaseRenewer,
         *,
         stopped: cabc.Callable[[], bool] = lambda: False,
+        also_off: bool = False,
     ) -> None:
         self._runtime = runtime
         self._database = runtime.database
         self._renewer = renewer
         self._stopped = stopped
+        self._also_off = also_off
 
     def run(self, instance_id: int, *, slow: bool = True) -> list[PollReport]:
         """Run one instance, unless another worker has it.
@@ -92,8 +95,8 @@ class InstanceRun(abc.ABC):
         return reports
 
     def _claim(self, session: orm.Session, instance_id: int, slow: bool) -> InstanceLease | None:
-        length = self._renewer.length
-        return claim_instance(session, instance_id, self._runtime.clock, length, slow=slow)
+        clock, length, off = self._runtime.clock, self._renewer.length, self._also_off
+        return claim_instance(session, instance_id, clock, length, slow=slow, also_off=off)
 
     def _give_up(self, lease: InstanceLease, patience: Patience, exc: OutOfPatienceError) -> None:
         """Leave an instance, which is still due, to the threads for slow stores."""

@@ -88,13 +88,18 @@ class Worker:
         return self._runtime.settings.stop_seconds
 
     def poll_once(
-        self, instance_ids: cabc.Sequence[int], *, only: str | None = None
+        self,
+        instance_ids: cabc.Sequence[int],
+        *,
+        only: str | None = None,
+        also_off: bool = False,
     ) -> list[PollReport]:
         """Poll these instances now, several at the same time; slow stores delay no others.
 
         An error of one instance is reported; the others are polled.
 
         :param only: the one resource to poll; ``None``: all.
+        :param also_off: also poll those whose events are off.
         """
         reports: list[PollReport] = []
         settings = self._runtime.settings
@@ -105,7 +110,7 @@ class Worker:
             concurrent.futures.ThreadPoolExecutor(settings.poll_threads, "woo-poll") as pool,
             concurrent.futures.ThreadPoolExecutor(settings.slow_threads, "woo-slow") as slow_pool,
         ):
-            poll = self._instance_poll(renewer, only, forced=True)
+            poll = self._instance_poll(renewer, only, forced=True, also_off=also_off)
 
             def run(instance_id: int) -> list[PollReport]:
                 try:
@@ -318,7 +323,12 @@ class Worker:
             self._loop("purge", "purging", purge, PURGE_EVERY)
 
     def _instance_poll(
-        self, renewer: LeaseRenewer, only: str | None, *, forced: bool = False
+        self,
+        renewer: LeaseRenewer,
+        only: str | None,
+        *,
+        forced: bool = False,
+        also_off: bool = False,
     ) -> InstancePoll:
         return InstancePoll(
             self._runtime,
@@ -327,6 +337,7 @@ class Worker:
             forced=forced,
             progress=self._progress,
             stopped=self._stop.is_set,
+            also_off=also_off,
         )
 
 

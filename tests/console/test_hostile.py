@@ -31,6 +31,7 @@ def _pages(api: Api, app: flask.Flask, object_id: str, text: str) -> list[str]:
         f"/instances/{number}",
         f"/instances/{number}/edit",
         f"/instances/{number}/delete",
+        f"/instances/{number}/token",
         f"/instances/{number}/progress",
         "/events",
         "/events?text=changed",

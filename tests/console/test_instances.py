@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import re
 
 import flask
+import pytest
 import sqlalchemy as sa
 
 from flask_woo_events.db.models import Instance, Poller, PollerState, WebhookCoverage
@@ -188,6 +190,30 @@ def test_deleting_needs_the_name(app: flask.Flask, api: Api, ann: HttpVisitor) -
     assert ann.post(f"/instances/{number}/delete", {"typed": "Berlin shop"}).status_code == 302
     assert "Berlin shop was deleted." in ann.get("/instances").text
     assert ann.get(f"/instances/{number}").status_code == 404
+
+
+def _token_on(page: str) -> str | None:
+    found = re.search(r'id="instance-token">([^<]+)<', page)
+    return found and found[1]
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_token_is_replaced(app: flask.Flask, api: Api, ann: HttpVisitor, keep: bool) -> None:
+    """The page shows a new token, and the present one only if tokens are kept."""
+    runtime = runtime_of(app)
+    runtime.settings = dataclasses.replace(runtime.settings, keep_tokens=keep)
+    created = api.create()
+    path = f"/instances/{created['id']}/token"
+    assert f'href="/woo{path}"' in ann.get(f"/instances/{created['id']}").text
+    before = ann.get(path).text
+    assert _token_on(before) == (created["token"] if keep else None)
+    page = ann.post(path).text
+    made = _token_on(page)
+    assert made and ("shown only once" in page) is not keep
+    for token, status in ((created["token"], 401), (made, 200)):
+        answer = api.call("GET", "/instances", headers=ann.account.element(token))
+        assert answer.status_code == status
+    assert _token_on(ann.get(path).text) == (made if keep else None)
 
 
 def test_charts_have_their_numbers_beside_them(

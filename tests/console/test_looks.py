@@ -139,6 +139,7 @@ PAGES: dict[str, tuple[str, cabc.Callable[[Page], None] | None]] = {
     "progress": ("/instances/8/progress", None),
     "edit": ("/instances/1/edit", None),
     "delete": ("/instances/1/delete", None),
+    "token": ("/instances/1/token", None),
     "events": ("/events", None),
     "events-none": ("/events?text=nowhere", None),
     "event": ("/events/{order}", None),

@@ -92,6 +92,8 @@ _ACCOUNT_CALLS = [
     ("PATCH", "/accounts/1/settings"),
     ("POST", "/instances"),
     ("POST", "/elements/woocommercerest/instances"),
+    ("POST", "/instances/1/token"),
+    ("POST", "/elements/2881/instances/1/token"),
 ]
 
 
@@ -118,7 +120,8 @@ def test_a_token_does_not_reach_the_account(
     assert status == 403 and "Organization <ORGANIZATION_SECRET>" in message
     assert _account_call(api, method, path, {"Authorization": f"Element {token}"})[0] == 401
     assert api.call("GET", "/accounts/settings").json == {
-        "notification.webhook.failure.policy": "retry"
+        "notification.webhook.failure.policy": "retry",
+        "notification.webhook.retry.schedule": "standard",
     }
     for other in (token, "of-no-instance"):
         assert _account_call(api, method, path, _three_parts(account, other))[0] == 200

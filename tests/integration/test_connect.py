@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
+import dataclasses
 import datetime as dt
 import json
 import pathlib
@@ -20,10 +21,11 @@ from flask_woo_events.db.clock import utc_now
 from flask_woo_events.db.models import Configuration, Connection, Instance, Organization, User
 from flask_woo_events.errors import ConfigurationError
 from flask_woo_events.instances import access as profiles
-from flask_woo_events.instances import lifecycle, wc_auth
+from flask_woo_events.instances import configuration, lifecycle, wc_auth
 from flask_woo_events.instances.accounts import Caller
 from flask_woo_events.runtime import Runtime
 from flask_woo_events.simulation.store import SimulatedStore
+from flask_woo_events.values.crypto import hash_token
 from flask_woo_events.worker.worker import Worker
 from tests.integration.host_app import (
     PREFIX,
@@ -127,6 +129,16 @@ def test_a_store_is_connected(desk: Desk) -> None:
     page = desk.returned(state)
     assert (page.status_code, "is connected" in page.text) == (200, True)
     assert "flask_woo_events=connected" in page.text
+
+
+def test_the_token_of_a_connected_store_is_kept(desk: Desk) -> None:
+    """With the setting, the token that no answer contains is stored, too."""
+    desk.runtime.settings = dataclasses.replace(desk.runtime.settings, keep_tokens=True)
+    assert desk.send(desk.state(desk.invite())) == 200
+    [instance] = desk.instances()
+    with desk.runtime.database.read() as session:
+        kept = configuration.tokens(session, desk.runtime.cipher, [instance.id])
+    assert hash_token(kept[instance.id]) == instance.token_hash
 
 
 def test_a_store_is_connected_while_no_call_is_possible(desk: Desk) -> None:

@@ -21,9 +21,10 @@ from flask_woo_events.db.models import Attempt, Delivery, DeliveryStatus, Organi
 from flask_woo_events.delivery import redelivery
 from flask_woo_events.delivery.dispatcher import Dispatch, DispatchReport
 from flask_woo_events.delivery.redelivery import DeliverySelection
+from flask_woo_events.delivery.retry import CLOUD_ELEMENTS, STANDARD
 from flask_woo_events.instances import configuration
 from flask_woo_events.runtime import Runtime
-from flask_woo_events.settings import Settings
+from flask_woo_events.settings import Schedule, Settings
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.values.crypto import Cipher, verify_body
 from tests.integration.failing_callback import MODES, FailingCallback, Mode
@@ -38,6 +39,11 @@ QUICK = {
 }
 #: Time-outs of the others.
 PATIENT = dict.fromkeys(QUICK, HANG_SECONDS)
+#: When each schedule attempts a delivery that always fails, seconds, without the random part.
+DATES: dict[Schedule, list[float]] = {
+    "standard": [0.0, *itertools.accumulate(STANDARD)],
+    "cloud-elements": [0.0, *CLOUD_ELEMENTS],
+}
 
 
 class Clock:
@@ -352,6 +358,55 @@ def test_one_notification_has_all_its_attempts(any_database: Database, schedule:
             env.clock.move(3600)
     assert len(receiver.received) == 10
     assert env.statuses() == {"queued": 1} and not env.subscription().active
+
+
+def _choose_schedule(database: Database, schedule: Schedule) -> None:
+    """Set the schedule of the only organization."""
+    with database.write() as session:
+        home = session.scalars(sa.select(Organization)).one()
+        home.settings = {"notification.webhook.retry.schedule": schedule}
+
+
+@pytest.mark.parity(52)
+@pytest.mark.parametrize("chosen", DATES)
+def test_the_organisations_schedule_is_used(any_database: Database, chosen: Schedule) -> None:
+    """The account's setting decides for its own deliveries, whatever the application's says."""
+    (other,) = DATES.keys() - {chosen}
+    made: dict[Schedule, list[float]] = {chosen: [], other: []}
+
+    def refuse(schedule: Schedule) -> int:
+        made[schedule].append((env.clock() - NOW).total_seconds())
+        return 500
+
+    own = CallbackReceiver(lambda _: refuse(chosen))
+    theirs = CallbackReceiver(lambda _: refuse(other))
+    with own.serve() as url, theirs.serve() as their_url:
+        env = open_env(any_database, url, retry_schedule=other)
+        _choose_schedule(any_database, chosen)
+        for ledger in (env.ledger, build(any_database, callback=their_url)):
+            ledger.see({"id": 1})
+        for date in sorted({*DATES[chosen], *DATES[other]}):
+            env.clock.now = NOW + dt.timedelta(seconds=date)
+            env.dispatch()
+    assert made == DATES and env.statuses() == {"queued": 2}
+
+
+@pytest.mark.parity(54)
+@pytest.mark.parametrize(("schedule", "active"), [("standard", True), ("cloud-elements", False)])
+def test_the_organisations_schedule_ends_a_dead_callback(
+    any_database: Database, schedule: Schedule, active: bool
+) -> None:
+    """After 89 hours of failures, only the schedule of 72.8 hours and 20 % more has ended."""
+    (other,) = DATES.keys() - {schedule}
+    receiver = CallbackReceiver(lambda _: 500)
+    with receiver.serve() as url:
+        env = open_env(any_database, url, retry_schedule=other)
+        _choose_schedule(any_database, schedule)
+        env.ledger.see({"id": 1})
+        env.dispatch()
+        env.clock.move(89 * 3600)
+        env.dispatch()
+    assert len(receiver.received) == 2 and env.subscription().active is active
 
 
 @pytest.mark.parity(51)

@@ -13,7 +13,8 @@ import click.testing
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events.db.models import Instance
+from flask_woo_events.db.models import Instance, Poller, PollerState
+from flask_woo_events.sync.instance_poll import due_instances
 from tests.integration.host_app import body_for, runtime_of
 from tests.integration.store_to_callback import StoreToCallback, open_env
 
@@ -112,3 +113,52 @@ def test_poll_of_an_instance_without_events(env: StoreToCallback) -> None:
         refused = env.app.test_cli_runner().invoke(args=args)
         assert refused.exit_code == 1 and fix in refused.output, refused.output
         assert not env.store.requests
+
+
+def _poll(env: StoreToCallback, *args: str) -> click.testing.Result:
+    number = str(env.instance_id)
+    given = ["woo", "poll", "--once", "--instance", number, "--no-deliver", *args]
+    return env.app.test_cli_runner().invoke(args=given)
+
+
+def test_forced_poll_of_an_instance_without_events(env: StoreToCallback) -> None:
+    """With ``--force`` its store is read once; its events stay off, and a pause is kept."""
+    off = {"configuration": {"event.notification.enabled": False}}
+    path = f"/instances/{env.instance_id}"
+    assert env.api.call("PATCH", path, off).status_code == 200
+    env.store.acts.status(env.first("orders"), "completed")
+    assert "add --force" in _poll(env).output
+    polled = _poll(env, "--force")
+    assert polled.exit_code == 0 and "orders: 1 event" in polled.output, polled.output
+    assert env.api.call("GET", path).json["eventsEnabled"] is False
+    assert due_instances(runtime_of(env.app), all_of_them=True) == []
+    env.api.call("DELETE", f"{path}/enabled")
+    env.store.requests.clear()
+    paused = _poll(env, "--force")
+    assert paused.exit_code == 1 and "flask woo instances resume" in paused.output
+    assert not env.store.requests
+
+
+@pytest.mark.parametrize(
+    "args", ["--force", "--once --force", "--force --instance 1", "--instance 1", "--resource x"]
+)
+def test_options_of_poll_without_others(env: StoreToCallback, args: str) -> None:
+    """Options that need ``--once`` or ``--instance`` say so, and no worker is started."""
+    refused = env.app.test_cli_runner().invoke(args=["woo", "poll", *args.split()])
+    assert refused.exit_code == 2 and "--once" in refused.output, refused.output
+
+
+def test_poll_of_resources_that_are_not_polled(env: StoreToCallback) -> None:
+    """Unknown and disabled resources are named, instead of a poll of nothing."""
+    unknown = _poll(env, "--resource", "order")
+    assert unknown.exit_code == 1 and "customers, discounts, orders" in unknown.output
+    with runtime_of(env.app).database.write() as session:
+        orders = sa.update(Poller).where(Poller.resource == "orders")
+        session.execute(orders.values(state=PollerState.DISABLED))
+    assert _poll(env).exit_code == 0
+    disabled = _poll(env, "--resource", "orders")
+    assert disabled.exit_code == 1 and "orders failed too often" in disabled.output
+    with runtime_of(env.app).database.write() as session:
+        session.execute(sa.update(Poller).values(state=PollerState.DISABLED))
+    everything = _poll(env)
+    assert everything.exit_code == 1 and "flask woo instances resume" in everything.output

@@ -216,6 +216,7 @@ def _configuration(env: StoreToCallback) -> None:
         lambda session, now: lifecycle.begin_epoch(session, 1, now),
         lambda session, now: lifecycle.set_enabled(session, caller, row.id, False, now),
         lambda session, now: lifecycle.set_enabled(session, caller, row.id, True, now),
+        lambda session, _: lifecycle.replace_token(session, runtime.cipher, caller, row.id),
         lambda session, _: lifecycle.delete(session, caller, row.id),
     ):
         with runtime.database.write() as session:

@@ -195,8 +195,8 @@ class CanaryInstance:
             }
         prefix = runtime_of(self.app).settings.url_prefix
         for rule in self.app.url_map.iter_rules():
-            if not rule.endpoint.startswith(f"{NAME}."):
-                continue
+            if not rule.endpoint.startswith(f"{NAME}.") or rule.rule.endswith("/token"):
+                continue  # The last one ends the token, and shows the next one.
             names = sorted(rule.arguments)
             for method, values in itertools.product(
                 sorted((rule.methods or set()) & set(methods)),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import typing as t
 
-from ...instances.accounts import FAILURE_POLICY
+from ...instances.accounts import FAILURE_POLICY, RETRY_SCHEDULE
+from ...settings import FailurePolicy, Schedule
 from .. import event_responses
 from ..analytics import INTERVALS
 from .operation import BODY_ERRORS, ID, NEXT_PAGE, PAGE_SIZE, PAGED, Operation, Parameter, Schema
@@ -40,7 +42,10 @@ _DELIVERIES = (
 )
 _SETTINGS: Schema = {
     "type": "object",
-    "properties": {FAILURE_POLICY: {"type": "string", "enum": ["retry", "queue"]}},
+    "properties": {
+        FAILURE_POLICY: {"type": "string", "enum": list(t.get_args(FailurePolicy))},
+        RETRY_SCHEDULE: {"type": "string", "enum": list(t.get_args(Schedule))},
+    },
     "additionalProperties": False,
 }
 

@@ -160,6 +160,13 @@ _INSTANCE_CALLS = {
             summary="Disable an instance", tag="instances", answer=responses.InstanceResponse
         ),
     ),
+    "POST /instances/{instance_id}/token": Operation(
+        summary="Give an instance a new token, in place of the one before",
+        tag="instances",
+        authorization="account",
+        answer=responses.TokenResponse,
+        errors=(404,),
+    ),
     **_instances(
         "GET",
         "/configuration",
@@ -198,7 +205,7 @@ _BY_ELEMENT = {
         operation, errors=tuple(sorted({*operation.errors, 404}))
     )
     for key, operation in _INSTANCE_CALLS.items()
-    if key.partition(" /instances")[2] in ("", "/{instance_id}")
+    if key.partition(" /instances")[2] in ("", "/{instance_id}", "/{instance_id}/token")
 }
 
 _ELEMENT_CALLS = {
