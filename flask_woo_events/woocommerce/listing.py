@@ -299,12 +299,16 @@ class Listing:
         if self.collection.trash is Trash.BY_STATUS and body.get("status", "trash") == "trash":
             # WooCommerce 5.9 has no status on coupons: absence from the list is the only sign.
             return True
+        return not self.is_member(body)
+
+    def is_member(self, body: cabc.Mapping[str, t.Any]) -> bool:
+        """Return whether an object that exists has the role, approval or type of the collection."""
         name = self.collection.hub_name
         if name == "products":
-            return body.get("type") == "variation"
+            return body.get("type") != "variation"
         field, default = _MEMBERS.get(name, ("", ""))
         wanted = self._filters.params.get(field, default)
-        return wanted not in ("", "all") and str(body.get(field)) not in wanted.split(",")
+        return wanted in ("", "all") or str(body.get(field)) in wanted.split(",")
 
     def without_role(self, ids: cabc.Sequence[int]) -> set[int]:
         """Return those of these users that exist without the polled role.

@@ -94,7 +94,7 @@ def _there(reading: Reading, object_ids: cabc.Sequence[str], shown: str | None) 
         except ObjectUnreadableError:
             there.add(one)
             continue
-        if body is None:
+        if body is None or not reading.listing.is_member(body):
             continue
         match reading.listing.matches(body):
             case True:
@@ -106,7 +106,11 @@ def _there(reading: Reading, object_ids: cabc.Sequence[str], shown: str | None) 
     filtered = sorted(outside | unclear)
     held = _held(reading, filtered, shown) if filtered else None
     # Without a list to ask, an object is outside the url's filters only if its fields show it.
-    return there | (unclear if held is None else held)
+    there |= unclear if held is None else held
+    # One at a time: a longer list of a store whose lists lack rows would show it without its role.
+    return {
+        one for one in there if not one.isdecimal() or not reading.listing.without_role([int(one)])
+    }
 
 
 def _body(reading: Reading, one: str) -> dict[str, t.Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flask_woo_events.simulation.store import ill_answers, manners
-from flask_woo_events.simulation.store.lies import Lie
+from flask_woo_events.simulation.store.lies import GarbledLists, Garbling, Lie
 from tests.integration.belief.belief_env import BeliefEnv
 from tests.integration.belief.conftest import Connect
 
@@ -193,3 +193,19 @@ def test_forced_order(connect: Connect, name: str, since: str) -> None:
     assert env.poll() == []
     windows = [one for one in env.store.requests if "modified_after" in one.params]
     assert windows and env.errors == {}
+
+
+@pytest.mark.parametrize("role", ["subscriber", ""])
+@pytest.mark.parametrize("how", ["repeated", "reversed"])
+def test_customer_without_the_role_in_a_list_that_is_read_whole(
+    connect: Connect, role: str, how: Garbling
+) -> None:
+    """A customer who lost the polled role is deleted, although the user has an address."""
+    env = connect()
+    customer = env.ids("customers")[1]
+    env.acts.role(customer, role)
+    env.store.lies.begin(GarbledLists(how))
+    env.poll()
+    env.store.lies.end()
+    env.polls(3)
+    assert env.differences() == {} and env.errors == {}
