@@ -19,6 +19,7 @@ from flask_woo_events.simulation.callback_receiver import Received
 from tests.integration.host_app import runtime_of
 from tests.integration.store_to_callback import StoreToCallback, open_env
 from tests.integration.test_journal import JournalEnv
+from tests.sent_schema import problems
 
 FORMAT, CALLBACK = "event.notification.format", "event.notification.callback.url"
 
@@ -92,7 +93,7 @@ def open_source(
         yield build
 
 
-def _all_types(env: StoreToCallback, source: str) -> list[Received]:
+def all_types(env: StoreToCallback, source: str) -> list[Received]:
     """Create, change and delete objects of all four resources, and return what was sent."""
     acts, journal = env.store.acts, JournalEnv(env)
     order, product = env.first("orders"), env.first("products")
@@ -117,7 +118,8 @@ def test_a_strict_consumer_reads_every_body(
     open_source: cabc.Callable[..., StoreToCallback], source: str
 ) -> None:
     """New instances send the documented members and no others, whatever reports the change."""
-    sent = _all_types(open_source(source), source)
+    sent = all_types(open_source(source), source)
+    assert [problems(one.json) for one in sent] == [[]] * len(sent)
     bodies = [Body.model_validate(one.json) for one in sent]
     events = [event for body in bodies for event in body.message.events]
     assert {event.eventType for event in events} == {"CREATED", "UPDATED", "DELETED"}
@@ -130,9 +132,11 @@ def test_an_extended_body_has_our_members(
     open_source: cabc.Callable[..., StoreToCallback],
 ) -> None:
     """A strict consumer refuses it, which shows that the strict one is strict."""
-    sent = _all_types(open_source("poll", **{FORMAT: "Extended"}), "poll")
+    sent = all_types(open_source("poll", **{FORMAT: "Extended"}), "poll")
     with pytest.raises(pydantic.ValidationError, match="version"):
         Body.model_validate(sent[0].json)
+    assert [problems(one.json, extended=True) for one in sent] == [[]] * len(sent)
+    assert all(problems(one.json) for one in sent)
     events = [event for one in sent for event in one.events]
     assert all(event["version"] >= 1 for event in events)
     assert all(event["changedFields"] for event in events if event["eventType"] == "UPDATED")
@@ -155,6 +159,7 @@ def test_test_notifications_are_strict_too(
         env.receiver.clear()
         assert sample.send(runtime_of(env.app), configuration, "shop").delivered
         [received] = env.receiver.received
+        assert problems(received.json) == []
         assert received.json["message"].keys() - Message.model_fields.keys() == members
 
 

@@ -25,6 +25,7 @@ from flask_woo_events.sync.ledger import lookup
 from flask_woo_events.sync.reading import comparison, modified
 from tests.integration.host_app import make_app
 from tests.model import in_process_store
+from tests.sent_schema import problems
 
 pytestmark = pytest.mark.slow
 
@@ -61,6 +62,22 @@ def _named(name: str) -> Scenario:
 def database() -> cabc.Iterator[CrashableDatabase]:
     with harness.database(None) as made:
         yield made
+
+
+@pytest.fixture(autouse=True)
+def described(monkeypatch: pytest.MonkeyPatch) -> cabc.Iterator[None]:
+    """Check that every notification has a form that the API's description declares."""
+    wrong: list[str] = []
+    collect = harness.Environment.collect
+
+    def check(env: harness.Environment) -> None:
+        for one in env._accepted:
+            wrong.extend(problems(one.json))
+        collect(env)
+
+    monkeypatch.setattr(harness.Environment, "collect", check)
+    yield
+    assert wrong == []
 
 
 def _call_without_sockets(monkeypatch: pytest.MonkeyPatch) -> None:

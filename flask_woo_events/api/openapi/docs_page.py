@@ -68,10 +68,10 @@ def docs() -> flask.Response:
 
 def _groups(described: Schema) -> dict[str, list[_Call]]:
     groups: dict[str, list[_Call]] = {tag["name"]: [] for tag in described["tags"]}
-    for path, calls in described["paths"].items():
+    for path, calls in (described["paths"] | described["webhooks"]).items():
         for method, operation in calls.items():
             body = operation.get("requestBody", {}).get("content", {})
-            answer = operation["responses"]["200"].get("content", {})
+            answer = operation["responses"].get("200", {}).get("content", {})
             call = _Call(method.upper(), path, operation, _media_types(body), _media_types(answer))
             groups[operation["tags"][0]].append(call)
     return {tag: calls for tag, calls in groups.items() if calls}
@@ -96,6 +96,8 @@ def _type(schema: Schema) -> str:
     for key in ("anyOf", "oneOf"):
         if key in schema:
             return " or ".join(dict.fromkeys(_type(one) for one in schema[key]))
+    if "const" in schema:
+        return str(schema["const"])
     if "enum" in schema:
         return ", ".join(map(str, schema["enum"]))
     kind = schema.get("type", "anything")

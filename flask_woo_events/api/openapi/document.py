@@ -20,6 +20,7 @@ from ...instances.requests import DEFINITIONS, InstanceRequest, key_of
 from .. import element_responses, event_responses, responses
 from ..blueprint import NAME
 from ..instances import EntryRequest
+from . import sent_notifications
 from .instance_operations import OPERATIONS, PATH_PARAMETERS
 from .operation import Operation, Parameter, Schema, Shape
 
@@ -121,6 +122,7 @@ def describe(keys: cabc.Iterable[str], prefix: str) -> Schema:
     for key in keys:
         method, path = key.split(" ", 1)
         paths.setdefault(path, {})[method.lower()] = _operation(key, OPERATIONS[key])
+    tags = dict.fromkeys(one.tag for one in OPERATIONS.values())
     return {
         "openapi": "3.1.0",
         "info": {
@@ -129,9 +131,13 @@ def describe(keys: cabc.Iterable[str], prefix: str) -> Schema:
             "description": _ABOUT,
         },
         "servers": [{"url": prefix or "/"}],
-        "tags": [{"name": tag} for tag in dict.fromkeys(one.tag for one in OPERATIONS.values())],
+        "tags": [{"name": tag} for tag in (*tags, sent_notifications.TAG)],
         "paths": dict(sorted(paths.items())),
-        "components": {"schemas": _schemas(), "securitySchemes": _SECURITY},
+        "webhooks": sent_notifications.webhooks(),
+        "components": {
+            "schemas": _schemas() | sent_notifications.schemas(),
+            "securitySchemes": _SECURITY,
+        },
     }
 
 
