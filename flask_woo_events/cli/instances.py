@@ -276,11 +276,15 @@ def backfill(
             since=since,
             until=until,
         )
+        instance = session.get_one(Instance, instance_id)
+        waits = instance.disabled or not instance.events_enabled
     dates = "" if since is None and until is None else " of these dates"
     click.echo(
         f"The next poll of instance {instance_id} sends CREATED for every object{dates}, and "
         f"DELETED for those that are gone: {', '.join(chosen)}."
     )
+    if waits:
+        click.echo("It is not polled now: it is paused, or its events are off.", err=True)
 
 
 def _switch(instance_id: int, *, enabled: bool) -> None:

@@ -217,6 +217,7 @@ def backfill(
     :param until: CREATED only for objects that were modified before it.
     :return: the resources that are read.
     :raises InputError: the instance does not poll one of them, or the dates leave nothing.
+    :raises ConflictError: a backfill is under way that one with dates would replace.
     """
     instance = find(session, caller, instance_id, lock=True)
     polled = {
@@ -230,7 +231,7 @@ def backfill(
     if since is not None and until is not None and since >= until:
         raise InputError("the end of the dates is not after their beginning")
     _interrupt(instance)
-    chosen = sorted(resources or polled)
+    chosen = sorted(set(resources) or polled)
     for name in chosen:
         pollers.request_backfill(polled[name], since, until)
     _schedule(instance, now)

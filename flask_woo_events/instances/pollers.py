@@ -13,6 +13,7 @@ from sqlalchemy import orm
 
 from ..db import epochs
 from ..db.models import Object, Poller, PollerState
+from ..errors import ConflictError
 from ..values.validation import KEY_LENGTH, folded
 from ..woocommerce import endpoints
 from .polled_resources import PollerConfiguration
@@ -228,9 +229,15 @@ def request_backfill(
 
     :param since: only for objects that were modified at or after it.
     :param until: only for objects that were modified before it.
+    :raises ConflictError: an earlier one, which this one would replace, has not ended.
     """
     backfill = Backfill(revision=poller.revision, since=since, until=until)
-    request_comparison(poller, dataclasses.replace(comparison_of(poller), backfill=backfill))
+    comparison = comparison_of(poller)
+    if comparison.backfill is not None and not backfill.includes(None):
+        raise ConflictError(
+            f"a backfill of {poller.resource} is still under way; request the next one after it"
+        )
+    request_comparison(poller, dataclasses.replace(comparison, backfill=backfill))
     enable(poller)
 
 

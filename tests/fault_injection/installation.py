@@ -24,6 +24,7 @@ from flask_woo_events.db.models import (
     Arrival,
     Delivery,
     Instance,
+    Object,
     Poller,
     PollerState,
     Subscription,
@@ -315,14 +316,26 @@ class Installation:
             return session.scalars(waiting).first() is None
 
     def unsent(self) -> list[str]:
-        """Return objects whose last webhook was accepted, and whose change was not delivered."""
+        """Return objects whose last webhook was accepted, and whose change was not delivered.
+
+        Not those that are missing, and are held back since many were deleted lately.
+        """
         self.collect()
-        now = self.truth()
+        now, held = self.truth(), self._held()
         return [
             f"{thing[0]} {thing[1]}: its webhook was accepted"
             for thing in self.webhook_log.accepted(self.changed)
-            if self.judge.known.get(thing) != now.get(thing)
+            if self.judge.known.get(thing) != now.get(thing) and (thing in now or thing not in held)
         ]
+
+    def _held(self) -> set[ObjectKey]:
+        """Return the objects that wait for a second reading, or for the end of a hold."""
+        query = sa.select(Poller.resource, Object.object_id).join(
+            Object, Object.poller_id == Poller.id
+        )
+        with self.database.read() as session:
+            rows = session.execute(query.where(Object.held_at.is_not(None))).all()
+            return {(resource, object_id) for resource, object_id in rows}
 
     def verdict(self, *, seconds: float = HANG_SECONDS) -> Verdict:
         """Wait until every change is delivered, and judge.

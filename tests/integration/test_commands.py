@@ -209,15 +209,16 @@ def test_instances_backfill(app: flask.Flask, api: Api) -> None:
     created = api.create(**{"event.poller.urls": "orders"})
     with runtime_of(app).database.write() as session:
         session.execute(sa.update(Poller).values(state=PollerState.ACTIVE))
-    _good(app, "instances", "backfill", str(created["id"]))
-    poller = _one(app, sa.select(Poller))
-    assert (poller.state, poller.memory["comparison"]["backfill"]) == (PollerState.ACTIVE, 0)
     part = ("--resource", "orders", "--since", "2026-11-01", "--until", "2026-11-08T12:00:00")
     assert "every object of these dates" in _good(
         app, "instances", "backfill", str(created["id"]), *part
     )
     kept = _one(app, sa.select(Poller)).memory["comparison"]["backfill_part"]
     assert kept == [0, "2026-11-01T00:00:00+00:00", "2026-11-08T12:00:00+00:00"]
+    _good(app, "instances", "backfill", str(created["id"]))
+    poller = _one(app, sa.select(Poller))
+    assert (poller.state, poller.memory["comparison"]["backfill"]) == (PollerState.ACTIVE, 0)
+    assert "still under way" in _bad(app, "instances", "backfill", str(created["id"]), *part)
     wrong = ("--resource", "ordres")
     assert "it polls orders" in _bad(app, "instances", "backfill", str(created["id"]), *wrong)
 

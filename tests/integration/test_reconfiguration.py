@@ -27,7 +27,7 @@ from flask_woo_events.db.models import (
     PollerState,
     StoredEvent,
 )
-from flask_woo_events.errors import InputError
+from flask_woo_events.errors import ConflictError, InputError
 from flask_woo_events.instances import accounts, lifecycle, provisioning
 from flask_woo_events.instances.requests import InstanceRequest
 from flask_woo_events.runtime import Runtime
@@ -895,6 +895,27 @@ def test_a_backfill_by_part(database: Database, stop_after: int | None) -> None:
     assert sorted(event[:3] for event in events) == sorted(
         [("orders", changed, "UPDATED"), *(("orders", one, "CREATED") for one in wanted)]
     )
+
+
+@pytest.mark.parametrize("first_poll", [True, False])
+def test_a_backfill_by_date_with_or_without_a_baseline(
+    database: Database, first_poll: bool
+) -> None:
+    """A store that was just connected sends the same, and no second backfill replaces the first."""
+    shop = Shop(database, {"orders": ORDERS}, first_poll=first_poll)
+    dates = {
+        number: dt.datetime.fromisoformat(f"{order['date_modified_gmt']}+00:00")
+        for number, order in shop.store.truth("orders").items()
+    }
+    since = sorted(dates.values())[4]
+    shop.backfill(since=since)
+    with pytest.raises(ConflictError, match="a backfill of orders is still under way"):
+        shop.backfill(resources=["orders"], until=since)
+    events = [event[:3] for _ in range(3) for event in shop.poll()]
+    wanted = [number for number, date in dates.items() if date >= since]
+    assert sorted(events) == [("orders", one, "CREATED") for one in sorted(wanted)]
+    shop.backfill(resources=["orders", "orders"], until=since)
+    assert len([*shop.poll(), *shop.poll()]) == len(dates) - len(wanted)
 
 
 def test_a_backfill_of_a_large_store_delays_nothing(

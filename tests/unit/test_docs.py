@@ -422,3 +422,12 @@ def _is_importable(name: str) -> bool:
     except (ImportError, AttributeError):
         return False
     return True
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_show_the_present_version_of_the_tables(page: pathlib.Path) -> None:
+    """Outputs that are quoted name the last migration."""
+    migrations = ROOT / "flask_woo_events" / "db" / "migrations" / "versions"
+    head = max(one.name[:4] for one in migrations.glob("0*.py"))
+    shown = re.findall(r"tables (?:are )?at version (\d{4})", page.read_text("utf-8"))
+    assert set(shown) <= {head}

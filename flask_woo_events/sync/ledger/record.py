@@ -21,7 +21,7 @@ from . import identity, lookup, object_dates, representation
 from .digest import NOTHING, Content, changed_fields, content_of
 from .lookup import Known
 from .observation import Observation, ObservationBatch
-from .screening import is_backfilled
+from .screening import is_backfilled, is_in_backfill
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -240,7 +240,7 @@ class Recorder:
         since, kind = self._baseline_end(), EventType.CREATED
         emits = True
         is_new = since is None or seen.is_new or _later(object_dates.created(seen), since)
-        if since is not None and not is_new and not self.stream.backfill:
+        if since is not None and not is_new and not is_in_backfill(self.stream, seen):
             kind = EventType.UPDATED
             emits = _later(object_dates.modified(seen), since)
         elif before is None and object_dates.existed(self.stream, seen):

@@ -80,12 +80,17 @@ def is_backfilled(stream: Stream, before: Known | None, seen: Observation) -> bo
     backfill = stream.comparison.backfill if stream.comparison is not None else None
     if backfill is None or before is None or before.revision > backfill.revision:
         return False
-    return (
-        seen.body is not None
-        and not seen.excluded
-        and seen.placed
-        and backfill.includes(object_dates.modified(seen) or object_dates.created(seen))
-    )
+    in_part = is_in_backfill(stream, seen)
+    return in_part and seen.body is not None and not seen.excluded and seen.placed
+
+
+def is_in_backfill(stream: Stream, seen: Observation) -> bool:
+    """Return whether a backfill that is under way sends objects with this one's dates."""
+    if stream.backfill:
+        return True
+    backfill = stream.comparison.backfill if stream.comparison is not None else None
+    date = object_dates.modified(seen) or object_dates.created(seen)
+    return backfill is not None and backfill.includes(date)
 
 
 def _holds(
