@@ -21,6 +21,8 @@ _TYPES = {"bool": "boolean", "date-time": "string", "float": "number"}
 _RETURNED = {
     "Coupon.used_by[]": ["integer", "string"],
     "Order.line_items[].image.id": ["integer", "string"],
+    "Order.line_items[].meta_data[].display_value": "mixed",
+    "Order.tax_lines[].rate_id": ["integer", "string"],
     "Product.shipping_class_id": "integer",
 }
 #: Declared types that say nothing.
