@@ -10,6 +10,7 @@ import flask
 import werkzeug.exceptions
 
 from ..delivery import destination, sample
+from ..delivery.payload import Sender
 from ..errors import ConfigurationError, InputError, TransportError
 from ..instances import provisioning, views, wc_auth
 from ..instances.connecting import ConnectionState
@@ -130,8 +131,29 @@ def _test_callback(page: StorePage) -> Answer:
     configuration = store_page.check_callback(page)
     if configuration is not None and store_page.may_call(page):
         with access.calling():
-            page.outcome = sample.send(current_runtime(), configuration, page.form.name.data or "")
+            page.outcome = sample.send(current_runtime(), configuration, _sender(page))
     return rendered(page)
+
+
+def _sender(page: StorePage) -> Sender:
+    """Return the instance of the form; one that does not exist yet has the id 0."""
+    name, tags = page.form.name.data or "", tuple(page.form.tag_list)
+    if page.instance is not None:
+        return dataclasses.replace(_sender_of(page.instance.id), name=name, tags=tags)
+    caller = access.caller()
+    return Sender(
+        instance_id=0,
+        name=name,
+        tags=tags,
+        account_id=caller.user_id,
+        company_id=caller.organization_id,
+        user_id=caller.user_id,
+    )
+
+
+def _sender_of(instance_id: int) -> Sender:
+    with current_runtime().database.read() as session:
+        return destination.load_sender(session, instance_id)
 
 
 def _connect(page: StorePage) -> Answer:
@@ -253,7 +275,7 @@ def _test_instance(view: views.InstanceView, calls: RateLimiter) -> Answer:
     if not configuration.callback_url:
         raise InputError("this instance has no callback URL; enter one on its edit page")
     with access.calling():
-        outcome = sample.send(current_runtime(), configuration, current.name)
+        outcome = sample.send(current_runtime(), configuration, _sender_of(view.id))
     verb = "accepted" if outcome.delivered else "did not accept"
     formatting.flash(f"The callback {verb} the test notification: {outcome.reason[:300]}")
     return flask.redirect(flask.url_for("woo_console.instance", instance_id=view.id))

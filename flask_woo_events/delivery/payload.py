@@ -43,10 +43,29 @@ def build_body(notification: NotificationRecord, sender: Sender) -> bytes:
         "pollDate": int(notification.poll_date.timestamp() * 1000),
         "objectType": notification.resource,
     }
-    message = {
+    events = [_event(event, notification, sender.extended) for event in notification.events]
+    message = _message(sender, notification.event_id, raw, events)
+    return _envelope("medium", notification.created_at, "create", notification.id, message)
+
+
+def build_test_body(event_id: str, sender: Sender, now: dt.datetime) -> bytes:
+    """Return the body of a test notification, which has no events.
+
+    Its severity is ``low`` and its action ``test``, so that a receiver can tell it apart.
+    """
+    message = _message(sender, event_id, {}, [])
+    if sender.extended:
+        message["test"] = True
+    return _envelope("low", now, "test", 0, message)
+
+
+def _message(
+    sender: Sender, event_id: str, raw: dict[str, t.Any], events: list[dict[str, t.Any]]
+) -> dict[str, t.Any]:
+    return {
         "elementKey": ELEMENT_KEY,
         "accountId": sender.account_id,
-        "eventId": notification.event_id,
+        "eventId": event_id,
         "companyId": sender.company_id,
         "instanceId": sender.instance_id,
         "instance_id": sender.instance_id,
@@ -54,38 +73,13 @@ def build_body(notification: NotificationRecord, sender: Sender) -> bytes:
         "instanceTags": list(sender.tags),
         "raw": raw,
         "userId": sender.user_id,
-        "events": [_event(event, notification, sender.extended) for event in notification.events],
+        "events": events,
     }
-    return _envelope(
-        "medium", notification.created_at, sender.instance_id, "create", notification.id, message
-    )
-
-
-def build_test_body(
-    event_id: str, instance_name: str, now: dt.datetime, *, extended: bool
-) -> bytes:
-    """Return the body of a test notification, which has no events.
-
-    Its severity is ``low`` and its action ``test``, so that a receiver can tell it apart.
-
-    :param extended: add ``message.test``.
-    """
-    message: dict[str, t.Any] = {
-        "elementKey": ELEMENT_KEY,
-        "eventId": event_id,
-        "instanceName": instance_name,
-        "raw": {},
-        "events": [],
-    }
-    if extended:
-        message["test"] = True
-    return _envelope("low", now, "test", "test", 0, message)
 
 
 def _envelope(
     severity: str,
     created_at: dt.datetime,
-    instance: int | str,
     action: str,
     number: int,
     message: cabc.Mapping[str, t.Any],
@@ -94,7 +88,7 @@ def _envelope(
         {
             "severity": severity,
             "createdDate": java_date_string(created_at),
-            "topic": f"instance-{instance}-{ELEMENT_KEY}-events",
+            "topic": f"instance-{message['instanceId']}-{ELEMENT_KEY}-events",
             "action": action,
             "id": str(number),
             "message": message,

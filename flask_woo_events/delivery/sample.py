@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 
 from ..instances.requests import InstanceConfiguration, parse_headers
@@ -10,6 +11,7 @@ from ..values.cloud_elements import Format
 from . import payload
 from . import send as sending
 from .destination import as_sent
+from .payload import Sender
 from .retry import AttemptOutcome
 from .send import CallbackCredentials
 
@@ -27,20 +29,19 @@ def credentials_of(configuration: InstanceConfiguration) -> CallbackCredentials:
     )
 
 
-def send(
-    runtime: Runtime, configuration: InstanceConfiguration, instance_name: str
-) -> AttemptOutcome:
+def send(runtime: Runtime, configuration: InstanceConfiguration, sender: Sender) -> AttemptOutcome:
     """POST a test notification once, as deliveries are; never raises for the answer.
 
+    :param sender: the instance; its format is that of the configuration.
     :raises InputError: the headers of the configuration cannot be sent.
     """
-    extended = configuration.format == Format.EXTENDED
+    sender = dataclasses.replace(sender, extended=configuration.format == Format.EXTENDED)
     now = runtime.clock()
     event_id = f"test-{secrets.token_urlsafe(11)}"
     return sending.post(
         runtime.callback_session,
         event_id,
-        payload.build_test_body(event_id, instance_name, now, extended=extended),
+        payload.build_test_body(event_id, sender, now),
         configuration.callback_url,
         credentials_of(configuration),
         timeouts=runtime.callback_timeouts,

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from flask_woo_events.db.models import Configuration
-from flask_woo_events.delivery import sample
+from flask_woo_events.delivery import destination, sample
 from flask_woo_events.instances.requests import InstanceConfiguration
 from flask_woo_events.simulation.callback_receiver import Received
 from tests.integration.host_app import runtime_of
@@ -157,10 +157,17 @@ def test_test_notifications_are_strict_too(
             }
         )  # fmt: skip
         env.receiver.clear()
-        assert sample.send(runtime_of(env.app), configuration, "shop").delivered
+        runtime = runtime_of(env.app)
+        with runtime.database.read() as session:
+            named = destination.load_sender(session, env.instance_id)
+        assert sample.send(runtime, configuration, named).delivered
         [received] = env.receiver.received
         assert problems(received.json) == []
         assert received.json["message"].keys() - Message.model_fields.keys() == members
+        body = received.json
+        for name in members:
+            assert body["message"].pop(name) is True
+        Body.model_validate(body)
 
 
 def _format(env: StoreToCallback) -> str | None:

@@ -181,17 +181,8 @@ def _body(resource: str, chosen: Format) -> dict[str, Schema]:
         },
     }
     part = name.removesuffix("Notification")
-    message = _closed(
-        elementKey={"const": ELEMENT_KEY},
-        accountId=_NUMBER,
-        eventId=_TEXT | {"minLength": 20, "maxLength": 20},
-        companyId=_NUMBER,
-        instanceId=_NUMBER,
-        instance_id=_NUMBER,
-        instanceName=_TEXT,
-        instanceTags={"type": "array", "items": _TEXT},
+    message = _message(
         raw=_ref(f"{part}Raw"),
-        userId=_NUMBER,
         events={"type": "array", "items": event, "minItems": 1, "maxItems": 20},
     )
     return {
@@ -201,11 +192,24 @@ def _body(resource: str, chosen: Format) -> dict[str, Schema]:
     }
 
 
-def _test() -> Schema:
-    message = _closed(
+def _message(raw: Schema, events: Schema) -> Schema:
+    return _closed(
         elementKey={"const": ELEMENT_KEY},
-        eventId=_TEXT,
+        accountId=_NUMBER,
+        eventId=_TEXT | {"minLength": 20, "maxLength": 20},
+        companyId=_NUMBER,
+        instanceId=_NUMBER,
+        instance_id=_NUMBER,
         instanceName=_TEXT,
+        instanceTags={"type": "array", "items": _TEXT},
+        raw=raw,
+        userId=_NUMBER,
+        events=events,
+    )
+
+
+def _test() -> Schema:
+    message = _message(
         raw={"type": "object", "maxProperties": 0},
         events={"type": "array", "maxItems": 0, "items": {}},
     )
