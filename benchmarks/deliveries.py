@@ -26,7 +26,6 @@ from flask_woo_events.db.database import Database
 from flask_woo_events.db.leases import LeaseRenewer
 from flask_woo_events.db.models import (
     Delivery,
-    EventType,
     Instance,
     Notification,
     Organization,
@@ -34,6 +33,7 @@ from flask_woo_events.db.models import (
     Subscription,
     User,
 )
+from flask_woo_events.db.states import EventType
 from flask_woo_events.delivery.dispatcher import Dispatch
 from flask_woo_events.delivery.payload import Sender, build_body
 from flask_woo_events.events import outbox

@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from flask_woo_events.db import upgrade
 from flask_woo_events.db.clock import utc_now
 from flask_woo_events.db.database import Database
-from flask_woo_events.db.models import Delivery, Instance, Poller, PollerState, Subscription
+from flask_woo_events.db.models import Delivery, Instance, Poller, Subscription
+from flask_woo_events.db.states import PollerState
 from flask_woo_events.instances import accounts, lifecycle, specification
 from flask_woo_events.instances.requests import InstanceRequest
 from flask_woo_events.runtime import Runtime

@@ -7,7 +7,7 @@ import dataclasses
 import datetime as dt
 import typing as t
 
-from .db.models import EventType
+from .db.states import EventType
 from .errors import ConfigurationError
 from .signals import event_sent
 

@@ -11,7 +11,8 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import UNSETTLED, Delivery, DeliveryStatus, Instance, Notification, StoredEvent
+from ..db.models import Delivery, Instance, Notification, StoredEvent
+from ..db.states import UNSETTLED, DeliveryStatus
 from ..errors import InputError
 from ..events.sql_functions import EpochSeconds
 

@@ -8,7 +8,7 @@ import typing as t
 import flask
 import orjson
 
-from ..db.models import EventType
+from ..db.states import EventType
 from ..errors import NotFoundError
 from ..instances.polled_resources import CONFIGURATION_KEY, default_configuration
 from ..instances.requests import DEFINITIONS

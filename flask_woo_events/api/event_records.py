@@ -12,17 +12,8 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import (
-    Attempt,
-    Channel,
-    Delivery,
-    DeliveryStatus,
-    Instance,
-    Notification,
-    Poller,
-    PollerState,
-    Subscription,
-)
+from ..db.models import Attempt, Delivery, Instance, Notification, Poller, Subscription
+from ..db.states import Channel, DeliveryStatus, PollerState
 from ..delivery import destination, payload
 from ..errors import NotFoundError
 from ..events import notifications

@@ -8,7 +8,7 @@ import typing as t
 import orjson
 import pydantic
 
-from ..db.models import DeliveryStatus
+from ..db.states import DeliveryStatus
 from ..delivery.redelivery import RedeliveryEntry, SubscriptionEntry
 from ..values.cloud_elements import ELEMENT_KEY
 from .analytics import Bucket

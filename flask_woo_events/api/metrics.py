@@ -13,17 +13,8 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import (
-    UNSETTLED,
-    Arrival,
-    Delivery,
-    Instance,
-    Poller,
-    PollerState,
-    Subscription,
-    Usage,
-    WebhookCoverage,
-)
+from ..db.models import Arrival, Delivery, Instance, Poller, Subscription, Usage, WebhookCoverage
+from ..db.states import UNSETTLED, PollerState
 from ..instances import health, problems
 
 #: Most resources and stores with a series of their own; the others count only in the sums.

@@ -7,7 +7,7 @@ import typing as t
 
 import flask
 
-from ..db.models import DeliveryStatus
+from ..db.states import DeliveryStatus
 from ..delivery import redelivery
 from ..delivery.redelivery import DeliverySelection
 from ..errors import InputError, NotFoundError

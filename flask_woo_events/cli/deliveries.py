@@ -8,7 +8,7 @@ import typing as t
 import click
 from flask.cli import AppGroup
 
-from ..db.models import DeliveryStatus
+from ..db.states import DeliveryStatus
 from ..delivery import redelivery
 from ..delivery.redelivery import DeliverySelection
 from ..instances import access

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.clock import DatabaseClock
-from ..db.models import Arrival, Delivery, DeliveryStatus, Instance, Subscription
+from ..db.models import Arrival, Delivery, Instance, Subscription
+from ..db.states import DeliveryStatus
 from ..errors import (
     ConfigurationError,
     InputError,

@@ -11,7 +11,7 @@ from flask.cli import with_appcontext
 from sqlalchemy import orm
 
 from ..db import upgrade
-from ..db.models import PollerState
+from ..db.states import PollerState
 from ..errors import ConflictError, NotFoundError
 from ..instances import access, lifecycle, pollers
 from ..runtime import current_runtime

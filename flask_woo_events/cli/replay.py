@@ -9,7 +9,7 @@ import typing as t
 import click
 from flask.cli import with_appcontext
 
-from ..db.models import EventType
+from ..db.states import EventType
 from ..delivery import replay
 from ..delivery.replay import ReplaySelection
 from ..errors import InputError

@@ -9,7 +9,8 @@ import datetime as dt
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import Delivery, DeliveryStatus, Notification, Subscription, Usage
+from ..db.models import Delivery, Notification, Subscription, Usage
+from ..db.states import DeliveryStatus
 from ..events import search
 from ..events.sql_functions import AverageSeconds, Hour, MostSeconds
 from ..values.validation import LARGEST_ID

@@ -7,7 +7,7 @@ import datetime as dt
 
 import flask
 
-from ..db.models import DeliveryStatus, EventType
+from ..db.states import DeliveryStatus, EventType
 from ..delivery import redelivery, replay
 from ..delivery.redelivery import DeliverySelection
 from ..delivery.retry import AttemptOutcome

@@ -10,7 +10,7 @@ import io
 import flask
 import orjson
 
-from ..db.models import DeliveryStatus, EventType
+from ..db.states import DeliveryStatus, EventType
 from ..delivery import sent_request
 from ..errors import InputError
 from ..events import event_detail, search

@@ -12,7 +12,7 @@ import wtforms
 
 from ..errors import InputError
 from ..instances.polled_resources import CONFIGURATION_KEY, default_configuration, parse_legacy_urls
-from ..instances.requests import key_of
+from ..instances.requests import format_of, key_of
 from ..values.cloud_elements import Format
 from ..values.validation import load_json
 
@@ -143,7 +143,7 @@ def of_instance(
         refresh_minutes=stored.get(key_of("refresh_minutes")) or "15",
         reconcile_minutes=stored.get(key_of("reconcile_minutes")) or "60",
         keep_nulls=stored.get(key_of("filter_nulls"), "true").lower() == "false",
-        extended=(stored.get(key_of("format")) or Format.EXTENDED) == Format.EXTENDED,
+        extended=format_of(stored) is Format.EXTENDED,
         mode="list",
     )
     for field, name in KEYS.items():
@@ -271,7 +271,8 @@ def request_of(form: StoreForm, stored: cabc.Mapping[str, str] | None = None) ->
     if form.keep_nulls.data or before.get(key_of("filter_nulls")):
         configuration[key_of("filter_nulls")] = not form.keep_nulls.data
     if form.extended.data or not creates:
-        configuration[key_of("format")] = format_of(form)
+        chosen = Format.EXTENDED if form.extended.data else Format.CLOUD_ELEMENTS
+        configuration[key_of("format")] = chosen.value
     blocks = read_json(form) if form.mode.data == "json" else blocks_of(form)
     polls = form.vendor_type.data != "webhook"
     if polls:
@@ -284,11 +285,6 @@ def request_of(form: StoreForm, stored: cabc.Mapping[str, str] | None = None) ->
         configuration[CONFIGURATION_KEY] = blocks
     body: dict[str, t.Any] = {"element": {"key": "woocommercerest"}} if creates else {}
     return body | {"configuration": configuration, "tags": form.tag_list, "name": form.name.data}
-
-
-def format_of(form: StoreForm) -> str:
-    """Return the format of notifications that is chosen."""
-    return str(Format.EXTENDED if form.extended.data else Format.CLOUD_ELEMENTS)
 
 
 #: The form's field for each field of the request.

@@ -12,7 +12,8 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import Instance, Poller, PollerState, Subscription
+from ..db.models import Instance, Poller, Subscription
+from ..db.states import PollerState
 from ..instances import problems
 from ..instances.accounts import Caller
 from ..instances.health import LATE_AFTER, Health, health, stopped

@@ -10,7 +10,8 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import EventType, Poller, StoredEvent
+from ..db.models import Poller, StoredEvent
+from ..db.states import EventType
 from ..events.search import EventEntry, entries_of
 from ..sync.ledger.digest import VOLATILE
 

@@ -10,7 +10,8 @@ import datetime as dt
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import Instance, Notification, Poller, PollerState
+from ..db.models import Instance, Notification, Poller
+from ..db.states import PollerState
 from ..instances.accounts import Caller
 
 #: The ages that the chart of freshness distinguishes.

@@ -17,7 +17,6 @@ from ..instances.connecting import ConnectionState
 from ..instances.polled_resources import default_configuration
 from ..instances.requests import InstanceConfiguration, key_of
 from ..runtime import current_runtime
-from ..values.cloud_elements import Format
 from ..values.validation import validated
 from . import access, formatting, forms, store_page
 from .access import INSTANCE, Answer
@@ -137,23 +136,16 @@ def _test_callback(page: StorePage) -> Answer:
 
 def _sender(page: StorePage) -> Sender:
     """Return the instance of the form; one that does not exist yet has the id 0."""
-    name, tags = page.form.name.data or "", tuple(page.form.tag_list)
-    if page.instance is not None:
-        return dataclasses.replace(_sender_of(page.instance.id), name=name, tags=tags)
     caller = access.caller()
     return Sender(
-        instance_id=0,
-        name=name,
-        tags=tags,
+        instance_id=page.instance.id if page.instance is not None else 0,
+        name=page.form.name.data or "",
+        tags=tuple(page.form.tag_list),
         account_id=caller.user_id,
         company_id=caller.organization_id,
         user_id=caller.user_id,
+        extended=bool(page.form.extended.data),
     )
-
-
-def _sender_of(instance_id: int) -> Sender:
-    with current_runtime().database.read() as session:
-        return destination.load_sender(session, instance_id)
 
 
 def _connect(page: StorePage) -> Answer:
@@ -266,16 +258,14 @@ def _test_instance(view: views.InstanceView, calls: RateLimiter) -> Answer:
     if lost := [key for key in destination.CALLBACK_KEYS if key in current.unreadable]:
         raise InputError(f"{' and '.join(lost)}: {store_page.LOST} on the edit page")
     configuration = validated(
-        InstanceConfiguration,
-        {
-            key_of("format"): Format.EXTENDED,
-            **{key: text for key, text in current.texts.items() if text},
-        },
+        InstanceConfiguration, {key: text for key, text in current.texts.items() if text}
     )
     if not configuration.callback_url:
         raise InputError("this instance has no callback URL; enter one on its edit page")
+    with current_runtime().database.read() as session:
+        sender = destination.load_sender(session, view.id)
     with access.calling():
-        outcome = sample.send(current_runtime(), configuration, _sender_of(view.id))
+        outcome = sample.send(current_runtime(), configuration, sender)
     verb = "accepted" if outcome.delivered else "did not accept"
     formatting.flash(f"The callback {verb} the test notification: {outcome.reason[:300]}")
     return flask.redirect(flask.url_for("woo_console.instance", instance_id=view.id))

@@ -176,7 +176,6 @@ def check_callback(page: StorePage) -> InstanceConfiguration | None:
             if value == MASK and before is not None and key in before.unreadable:
                 raise InputError(LOST, f"configuration.{key}")
             given[key] = texts.get(key, "") if value == MASK else value
-        given[key_of("format")] = forms.format_of(page.form)
         filled = {key: value for key, value in given.items() if value}
         configuration = validated(InstanceConfiguration, filled, ("configuration",))
         sample.credentials_of(configuration)

@@ -1,9 +1,8 @@
-"""The tables of the extension, in metadata of their own, and the states of their rows."""
+"""The tables of the extension, in metadata of their own."""
 
 from __future__ import annotations
 
 import datetime as dt
-import enum
 import typing as t
 
 import sqlalchemy as sa
@@ -14,52 +13,7 @@ from .base import TABLE_PREFIX as TABLE_PREFIX
 from .base import Base as Base
 from .base import UtcDateTime as UtcDateTime
 from .base import include_name as include_name
-
-
-class PollerState(enum.StrEnum):
-    """The state of the poller of one resource."""
-
-    BASELINE = "baseline"  #: reading what exists, without events
-    ACTIVE = "active"  #: sending events for changes
-    DISABLED = "disabled"  #: stopped after repeated failures
-
-
-class EventType(enum.StrEnum):
-    """What happened to an object, as documented."""
-
-    CREATED = "CREATED"  #: it is new
-    UPDATED = "UPDATED"  #: its content changed
-    DELETED = "DELETED"  #: it was deleted or trashed, or lost the polled role
-
-
-class Source(enum.StrEnum):
-    """The source that found a change."""
-
-    POLL = "poll"  #: a poll by modified date
-    COMPARE = "compare"  #: a comparison with the ledger, for changes that dates do not show
-    BASELINE = "baseline"  #: the first poll of a resource
-    WEBHOOK = "webhook"  #: a webhook of WooCommerce
-    JOURNAL = "journal"  #: the companion plugin's journal
-
-
-class Channel(enum.StrEnum):
-    """The receiver of a subscription's notifications."""
-
-    WEBHOOK = "webhook"  #: a callback URL
-    HANDLER = "handler"  #: a function of the application
-
-
-class DeliveryStatus(enum.StrEnum):
-    """The state of a delivery, as documented."""
-
-    CREATED = "created"  #: not tried yet
-    RETRY = "retry"  #: failed, due again later
-    QUEUED = "queued"  #: waits for an operator: inactive subscription, or policy ``queue``
-    DELIVERED = "delivered"  #: the callback answered 2xx
-
-
-#: States in which a delivery holds back later versions of its objects.
-UNSETTLED = (DeliveryStatus.CREATED, DeliveryStatus.RETRY, DeliveryStatus.QUEUED)
+from .states import Channel, PollerState
 
 
 class Epoch(Base):

@@ -11,14 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.leases import is_free
-from ..db.models import (
-    Delivery,
-    DeliveryStatus,
-    StoredEvent,
-    Subscription,
-    UtcDateTime,
-    Wait,
-)
+from ..db.models import Delivery, StoredEvent, Subscription, UtcDateTime, Wait
+from ..db.states import DeliveryStatus
 from ..events import delivery_states, notifications
 from ..events.delivery_order import holds_back
 from ..events.delivery_states import TRYABLE

@@ -10,7 +10,7 @@ from ..db.models import Instance, Organization
 from ..instances import configuration
 from ..instances.access import filters_nulls
 from ..instances.accounts import FAILURE_POLICY, RETRY_SCHEDULE
-from ..instances.requests import key_of, parse_headers
+from ..instances.requests import format_of, key_of, parse_headers
 from ..values.cloud_elements import Format
 from ..values.crypto import Cipher
 from .payload import Sender
@@ -36,8 +36,7 @@ def load_sender(session: orm.Session, instance_id: int) -> Sender:
         company_id=instance.organization_id,
         user_id=instance.user_id,
         filter_nulls=filters_nulls(kept),
-        # Instances of releases that had only this format have no entry.
-        extended=kept.get(key_of("format"), Format.EXTENDED) == Format.EXTENDED,
+        extended=format_of(kept) is Format.EXTENDED,
     )
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import orm
 
 from ..db.database import is_away
 from ..db.leases import LeaseRenewer
-from ..db.models import Channel
+from ..db.states import Channel
 from ..errors import ConfigurationError, InputError, SchemaError, SecretError, WooEventsError
 from ..events.delivery_states import DeliveryLease
 from ..instances import restored

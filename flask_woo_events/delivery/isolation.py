@@ -8,15 +8,8 @@ import datetime as dt
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import (
-    Channel,
-    Delivery,
-    DeliveryStatus,
-    Instance,
-    Notification,
-    Poller,
-    Subscription,
-)
+from ..db.models import Delivery, Instance, Notification, Poller, Subscription
+from ..db.states import Channel, DeliveryStatus
 from ..events import delivery_states, division, outbox
 from ..events.delivery_states import Part
 from ..handlers import Route

@@ -51,7 +51,7 @@ def build_body(notification: NotificationRecord, sender: Sender) -> bytes:
 def build_test_body(event_id: str, sender: Sender, now: dt.datetime) -> bytes:
     """Return the body of a test notification, which has no events.
 
-    Its severity is ``low`` and its action ``test``, so that a receiver can tell it apart.
+    A receiver recognizes it by its severity ``low`` and its action ``test``.
     """
     message = _message(sender, event_id, {}, [])
     if sender.extended:

@@ -9,15 +9,8 @@ import datetime as dt
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import (
-    UNSETTLED,
-    Attempt,
-    Delivery,
-    DeliveryStatus,
-    Instance,
-    Notification,
-    Subscription,
-)
+from ..db.models import Attempt, Delivery, Instance, Notification, Subscription
+from ..db.states import UNSETTLED, DeliveryStatus
 from ..events import delivery_states, outbox
 
 #: The exact text of an index's condition, so that databases use the index.

@@ -9,15 +9,8 @@ import datetime as dt
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import (
-    UNSETTLED,
-    Channel,
-    Delivery,
-    Instance,
-    Notification,
-    StoredEvent,
-    Subscription,
-)
+from ..db.models import Delivery, Instance, Notification, StoredEvent, Subscription
+from ..db.states import UNSETTLED, Channel
 from ..errors import SecretError
 from ..events import delivery_states, notifications, outbox
 from ..events.notifications import NotificationRecord

@@ -13,7 +13,7 @@ import typing as t
 import sqlalchemy as sa
 
 from ..db.database import is_away, may_refuse_value, words
-from ..db.models import DeliveryStatus
+from ..db.states import DeliveryStatus
 from ..runtime import Runtime
 from ..signals import subscription_stopped
 from . import results

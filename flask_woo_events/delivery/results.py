@@ -10,7 +10,8 @@ import typing as t
 
 import sqlalchemy as sa
 
-from ..db.models import Attempt, Delivery, DeliveryStatus, Subscription, Wait
+from ..db.models import Attempt, Delivery, Subscription, Wait
+from ..db.states import DeliveryStatus
 from ..errors import LeaseLostError
 from ..events import delivery_states
 from ..events.delivery_states import AttemptUpdate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 
-from ..db.models import DeliveryStatus
+from ..db.states import DeliveryStatus
 from ..events.delivery_states import TRIED_WHOLE
 from ..http.headers import RETRY_AFTER_CAP
 from ..settings import FailurePolicy, Schedule

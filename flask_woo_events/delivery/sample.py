@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import secrets
 
 from ..instances.requests import InstanceConfiguration, parse_headers
 from ..runtime import Runtime
-from ..values.cloud_elements import Format
 from . import payload
 from . import send as sending
 from .destination import as_sent
@@ -32,10 +30,9 @@ def credentials_of(configuration: InstanceConfiguration) -> CallbackCredentials:
 def send(runtime: Runtime, configuration: InstanceConfiguration, sender: Sender) -> AttemptOutcome:
     """POST a test notification once, as deliveries are; never raises for the answer.
 
-    :param sender: the instance; its format is that of the configuration.
+    :param sender: the instance, which may not exist yet.
     :raises InputError: the headers of the configuration cannot be sent.
     """
-    sender = dataclasses.replace(sender, extended=configuration.format == Format.EXTENDED)
     now = runtime.clock()
     event_id = f"test-{secrets.token_urlsafe(11)}"
     return sending.post(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..db.models import EventType
+from ..db.states import EventType
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,8 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import UNSETTLED, Delivery, StoredEvent, Wait
+from ..db.models import Delivery, StoredEvent, Wait
+from ..db.states import UNSETTLED
 
 #: Values of one statement, so that no database refuses their number.
 AT_ONCE = 500

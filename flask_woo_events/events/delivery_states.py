@@ -65,14 +65,8 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import (
-    UNSETTLED,
-    Delivery,
-    DeliveryStatus,
-    Notification,
-    Subscription,
-    UtcDateTime,
-)
+from ..db.models import Delivery, Notification, Subscription, UtcDateTime
+from ..db.states import UNSETTLED, DeliveryStatus
 from . import delivery_order
 from .delivery_order import in_parts
 

@@ -20,7 +20,8 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db import epochs
-from ..db.models import UNSETTLED, Delivery, Notification, StoredEvent, Wait
+from ..db.models import Delivery, Notification, StoredEvent, Wait
+from ..db.states import UNSETTLED
 from . import delivery_order, delivery_states
 from .delivery_order import in_parts
 from .delivery_states import Part

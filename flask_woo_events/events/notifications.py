@@ -10,7 +10,8 @@ import datetime as dt
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import EventType, Notification, StoredEvent
+from ..db.models import Notification, StoredEvent
+from ..db.states import EventType
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

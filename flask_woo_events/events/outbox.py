@@ -13,7 +13,8 @@ from sqlalchemy import orm
 
 from ..db import epochs
 from ..db.database import Work, announce
-from ..db.models import Channel, EventType, Notification, StoredEvent, Subscription
+from ..db.models import Notification, StoredEvent, Subscription
+from ..db.states import Channel, EventType
 from ..handlers import Route
 from . import delivery_states, division
 

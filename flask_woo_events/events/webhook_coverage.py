@@ -9,7 +9,8 @@ import datetime as dt
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import Source, StoredEvent, WebhookCoverage
+from ..db.models import StoredEvent, WebhookCoverage
+from ..db.states import Source
 
 #: A webhook up to this long after an event is about that event, if the object did not change since.
 ABOUT = dt.timedelta(hours=1)

@@ -9,7 +9,8 @@ import typing as t
 
 from sqlalchemy import orm
 
-from ..db.models import Instance, PollerState
+from ..db.models import Instance
+from ..db.states import PollerState
 from ..errors import StoreAccessError, WooEventsError
 from ..runtime import Runtime
 from ..woocommerce import endpoints

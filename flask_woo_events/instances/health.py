@@ -9,7 +9,8 @@ import typing as t
 import sqlalchemy as sa
 
 from ..db.leases import is_free
-from ..db.models import Instance, Poller, PollerState, Subscription
+from ..db.models import Instance, Poller, Subscription
+from ..db.states import PollerState
 
 #: How long a poll may be due before its instance counts as late.
 LATE_AFTER = dt.timedelta(minutes=2)

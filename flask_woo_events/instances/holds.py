@@ -9,7 +9,8 @@ import datetime as dt
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import EventType, Instance, Object, Poller
+from ..db.models import Instance, Object, Poller
+from ..db.states import EventType
 
 #: The member of a poller's memory that says that missing objects wait.
 MISSING = "missing"

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db import epochs
-from ..db.models import Object, Poller, PollerState
+from ..db.models import Object, Poller
+from ..db.states import PollerState
 from ..errors import ConflictError
 from ..values.validation import KEY_LENGTH, folded
 from ..woocommerce import endpoints

@@ -11,15 +11,8 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import (
-    WAITING_TOPICS,
-    Arrival,
-    Channel,
-    Instance,
-    Poller,
-    PollerState,
-    Subscription,
-)
+from ..db.models import WAITING_TOPICS, Arrival, Instance, Poller, Subscription
+from ..db.states import Channel, PollerState
 from ..runtime import Runtime
 from ..signals import problem_began, problem_ended
 from ..values.wording import counted

@@ -266,6 +266,14 @@ class InstanceConfiguration(pydantic.BaseModel):
     # fmt: on
 
 
+def format_of(stored: cabc.Mapping[str, str]) -> Format:
+    """Return the format of an instance's notifications.
+
+    :param stored: its configuration. Releases that knew only the extended format stored none.
+    """
+    return Format(stored.get(key_of("format")) or Format.EXTENDED)
+
+
 def key_of(field: str) -> str:
     """Return the documented key of a field of ``InstanceConfiguration``."""
     return str(InstanceConfiguration.model_fields[field].alias)

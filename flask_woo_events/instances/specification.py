@@ -6,7 +6,7 @@ import collections.abc as cabc
 import dataclasses
 
 from ..errors import InputError
-from ..values.cloud_elements import ELEMENT_ID, ELEMENT_KEY, Format
+from ..values.cloud_elements import ELEMENT_ID, ELEMENT_KEY
 from ..values.validation import MASK, TAG_LENGTH, validated
 from ..woocommerce.access import RequestOptions, StoreAccess
 from ..woocommerce.client import store_root
@@ -16,6 +16,7 @@ from .requests import (
     DEFINITIONS,
     InstanceConfiguration,
     InstanceRequest,
+    format_of,
     key_of,
     parse_headers,
     pollers_of,
@@ -150,7 +151,7 @@ def _kept_format(before: CurrentSpec | None) -> str:
     """Return the format of a request without one: a receiver keeps what it uses."""
     if before is None:
         return DEFINITIONS[_FORMAT].default
-    return before.texts.get(_FORMAT) or Format.EXTENDED
+    return format_of(before.texts)
 
 
 def _tags(request: InstanceRequest, before: CurrentSpec | None) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ import datetime as dt
 
 from sqlalchemy import orm
 
-from ..db.models import Channel, Instance, Subscription
+from ..db.models import Instance, Subscription
+from ..db.states import Channel
 from ..events import delivery_states, outbox
 
 

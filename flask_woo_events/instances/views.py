@@ -10,7 +10,8 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import Channel, Instance, Subscription, User
+from ..db.models import Instance, Subscription, User
+from ..db.states import Channel
 from ..events import webhook_coverage
 from ..events.webhook_coverage import CoverageCounts
 from . import configuration as configurations

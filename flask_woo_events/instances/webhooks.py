@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.leases import LeaseRenewer, claim_guard, is_enabled
-from ..db.models import Instance, PollerState
+from ..db.models import Instance
+from ..db.states import PollerState
 from ..errors import (
     ConfigurationError,
     ConflictError,

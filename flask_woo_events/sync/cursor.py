@@ -10,7 +10,8 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import Poller, PollerState
+from ..db.models import Poller
+from ..db.states import PollerState
 from ..instances.polled_resources import PollerConfiguration
 from ..instances.pollers import ignored_fields
 from ..instances.whole_comparison import WholeComparison

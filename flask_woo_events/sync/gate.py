@@ -28,7 +28,7 @@ import collections.abc as cabc
 import dataclasses
 import datetime as dt
 
-from ..db.models import PollerState
+from ..db.states import PollerState
 from ..errors import AnotherStoreError, OutOfPatienceError, TransportError
 from .belief import Belief
 from .poll_session import PollSession

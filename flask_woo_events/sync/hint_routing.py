@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import collections.abc as cabc
 
-from ..db.models import PollerState
+from ..db.states import PollerState
 from ..woocommerce import endpoints
 from .hint import Hint
 from .poll_session import PollSession

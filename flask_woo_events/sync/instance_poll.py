@@ -12,7 +12,8 @@ from sqlalchemy import orm
 
 from ..db.database import is_away
 from ..db.leases import InstanceLease, LeaseRenewer, is_free
-from ..db.models import Instance, Poller, PollerState, Source
+from ..db.models import Instance, Poller
+from ..db.states import PollerState, Source
 from ..errors import (
     AnotherStoreError,
     ConfigurationError,

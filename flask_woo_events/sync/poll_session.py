@@ -10,7 +10,8 @@ import functools
 import time
 
 from ..db.leases import InstanceLease, LeaseRenewer
-from ..db.models import Poller, PollerState, Source
+from ..db.models import Poller
+from ..db.states import PollerState, Source
 from ..errors import (
     StoreBusyError,
     StoreFailedError,

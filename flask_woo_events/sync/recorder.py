@@ -13,7 +13,8 @@ from sqlalchemy import orm
 
 from ..db.database import Database
 from ..db.leases import InstanceLease, LeaseRenewer
-from ..db.models import Instance, Source
+from ..db.models import Instance
+from ..db.states import Source
 from ..events import outbox, webhook_coverage
 from ..handlers import Route
 from ..instances import notices

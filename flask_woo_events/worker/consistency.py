@@ -19,11 +19,8 @@ from sqlalchemy import orm
 from ..db.database import Database
 from ..db.models import (
     GONE_DIGEST,
-    UNSETTLED,
     Base,
     Delivery,
-    DeliveryStatus,
-    EventType,
     Instance,
     Notification,
     Object,
@@ -32,6 +29,7 @@ from ..db.models import (
     Subscription,
     Wait,
 )
+from ..db.states import UNSETTLED, DeliveryStatus, EventType
 from ..events import delivery_states, outbox
 from ..events.delivery_order import holds_back
 from ..events.delivery_states import TRYABLE

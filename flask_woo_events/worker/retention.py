@@ -9,7 +9,8 @@ import datetime as dt
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import UNSETTLED, Connection, Delivery, Notification, Subscription, Usage
+from ..db.models import Connection, Delivery, Notification, Subscription, Usage
+from ..db.states import UNSETTLED
 from ..events import delivery_states
 from ..runtime import Runtime
 

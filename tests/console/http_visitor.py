@@ -17,13 +17,12 @@ from flask_woo_events.db.models import (
     Attempt,
     Base,
     Delivery,
-    DeliveryStatus,
-    EventType,
     Notification,
     Poller,
     StoredEvent,
     Subscription,
 )
+from flask_woo_events.db.states import DeliveryStatus, EventType
 from tests.integration.host_app import Account, runtime_of
 
 Response = t.Any

@@ -21,17 +21,15 @@ from flask_woo_events.db import upgrade
 from flask_woo_events.db.models import (
     Attempt,
     Delivery,
-    DeliveryStatus,
-    EventType,
     Instance,
     Notification,
     Poller,
-    PollerState,
     StoredEvent,
     Subscription,
     Usage,
     WebhookCoverage,
 )
+from flask_woo_events.db.states import DeliveryStatus, EventType, PollerState
 from flask_woo_events.instances import accounts, configuration
 from flask_woo_events.instances.polled_resources import default_configuration
 from tests.integration.host_app import Account, dispose, make_app, runtime_of

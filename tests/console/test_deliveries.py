@@ -13,7 +13,8 @@ import pytest
 import sqlalchemy as sa
 
 from flask_woo_events.console import deliveries, events, instance_status
-from flask_woo_events.db.models import Attempt, Delivery, DeliveryStatus, Subscription
+from flask_woo_events.db.models import Attempt, Delivery, Subscription
+from flask_woo_events.db.states import DeliveryStatus
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.testing import ServedCallback
 from flask_woo_events.worker.worker import Worker

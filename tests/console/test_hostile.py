@@ -5,7 +5,7 @@ from __future__ import annotations
 import flask
 import pytest
 
-from flask_woo_events.db.models import DeliveryStatus, EventType
+from flask_woo_events.db.states import DeliveryStatus, EventType
 from tests.console.http_visitor import HttpVisitor, tell
 from tests.integration.host_app import Api
 

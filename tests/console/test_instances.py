@@ -10,7 +10,8 @@ import flask
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events.db.models import Instance, Poller, PollerState, WebhookCoverage
+from flask_woo_events.db.models import Instance, Poller, WebhookCoverage
+from flask_woo_events.db.states import PollerState
 from flask_woo_events.instances import notices
 from tests.console.http_visitor import HttpVisitor, tell
 from tests.integration.host_app import Api, StubStore, runtime_of

@@ -23,16 +23,14 @@ from flask_woo_events.db.database import Database
 from flask_woo_events.db.models import (
     Attempt,
     Delivery,
-    DeliveryStatus,
-    EventType,
     Instance,
     Notification,
     Poller,
-    PollerState,
     StoredEvent,
     Subscription,
     Usage,
 )
+from flask_woo_events.db.states import DeliveryStatus, EventType, PollerState
 from flask_woo_events.delivery import redelivery
 from flask_woo_events.delivery.redelivery import DeliverySelection
 from flask_woo_events.events import search

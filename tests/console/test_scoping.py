@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import flask
 
-from flask_woo_events.db.models import DeliveryStatus
+from flask_woo_events.db.states import DeliveryStatus
 from tests.console.http_visitor import HttpVisitor, rows, tell
 from tests.integration.host_app import Api
 

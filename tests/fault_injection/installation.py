@@ -19,16 +19,8 @@ from benchmarks.intake_apps import PREFIX
 from flask_woo_events.db import upgrade
 from flask_woo_events.db.clock import utc_now
 from flask_woo_events.db.database import Database
-from flask_woo_events.db.models import (
-    UNSETTLED,
-    Arrival,
-    Delivery,
-    Instance,
-    Object,
-    Poller,
-    PollerState,
-    Subscription,
-)
+from flask_woo_events.db.models import Arrival, Delivery, Instance, Object, Poller, Subscription
+from flask_woo_events.db.states import UNSETTLED, PollerState
 from flask_woo_events.instances import access, accounts, lifecycle, specification
 from flask_woo_events.instances.requests import InstanceRequest
 from flask_woo_events.runtime import Runtime

@@ -10,7 +10,8 @@ import typing as t
 from sqlalchemy import orm
 
 from flask_woo_events.db.database import Database
-from flask_woo_events.db.models import Instance, Organization, Poller, Source, Subscription, User
+from flask_woo_events.db.models import Instance, Organization, Poller, Subscription, User
+from flask_woo_events.db.states import Source
 from flask_woo_events.events.outbox import Rules
 from flask_woo_events.handlers import Route
 from flask_woo_events.instances.polled_resources import PollerConfiguration

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from flask_woo_events.api import analytics
 from flask_woo_events.api.analytics import Bucket
 from flask_woo_events.db.database import Database
-from flask_woo_events.db.models import Delivery, DeliveryStatus, Notification, Organization
+from flask_woo_events.db.models import Delivery, Notification, Organization
+from flask_woo_events.db.states import DeliveryStatus
 from tests.integration.ledger_env import NOW, LedgerEnv, build
 
 DATES = ("2024-12-30T00:00:00", "2025-12-31T23:59:59", "2026-01-01T00:00:00", "2026-11-23T12:00:07")

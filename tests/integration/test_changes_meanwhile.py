@@ -18,7 +18,8 @@ import sqlalchemy as sa
 
 from flask_woo_events.db.database import Database
 from flask_woo_events.db.leases import LeaseRenewer
-from flask_woo_events.db.models import Instance, Object, Poller, PollerState, StoredEvent
+from flask_woo_events.db.models import Instance, Object, Poller, StoredEvent
+from flask_woo_events.db.states import PollerState
 from flask_woo_events.instances import access, accounts, lifecycle, specification, views
 from flask_woo_events.instances.accounts import Caller
 from flask_woo_events.instances.requests import InstanceRequest

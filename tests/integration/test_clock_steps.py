@@ -8,15 +8,9 @@ import sqlalchemy as sa
 
 from flask_woo_events.db.clock import utc_now
 from flask_woo_events.db.database import Database
-from flask_woo_events.db.models import (
-    Delivery,
-    DeliveryStatus,
-    Instance,
-    Notification,
-    Poller,
-    Subscription,
-)
+from flask_woo_events.db.models import Delivery, Instance, Notification, Poller, Subscription
 from flask_woo_events.db.presence import Presence
+from flask_woo_events.db.states import DeliveryStatus
 from flask_woo_events.sync.instance_poll import due_instances
 from flask_woo_events.worker.worker import Worker
 from tests.integration.host_app import runtime_of

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 
 from flask_woo_events.cli import cli
 from flask_woo_events.db import upgrade
-from flask_woo_events.db.models import Configuration, Instance, Poller, PollerState
+from flask_woo_events.db.models import Configuration, Instance, Poller
+from flask_woo_events.db.states import PollerState
 from flask_woo_events.instances import access, wc_auth
 from flask_woo_events.values.crypto import Cipher
 from tests.integration.host_app import (

@@ -14,17 +14,15 @@ from sqlalchemy import orm
 from flask_woo_events.db.database import Database
 from flask_woo_events.db.models import (
     Delivery,
-    DeliveryStatus,
-    EventType,
     Instance,
     Notification,
     Object,
     Poller,
-    Source,
     StoredEvent,
     Subscription,
     Wait,
 )
+from flask_woo_events.db.states import DeliveryStatus, EventType, Source
 from flask_woo_events.sync.ledger import digest
 from flask_woo_events.worker.consistency import contradictions
 from tests.integration import ledger_env

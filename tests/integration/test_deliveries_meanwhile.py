@@ -13,13 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from flask_woo_events.db.database import Database
-from flask_woo_events.db.models import (
-    Delivery,
-    DeliveryStatus,
-    Instance,
-    Notification,
-    Subscription,
-)
+from flask_woo_events.db.models import Delivery, Instance, Notification, Subscription
+from flask_woo_events.db.states import DeliveryStatus
 from flask_woo_events.delivery import claims, redelivery, replay, results
 from flask_woo_events.delivery.claims import ClaimedDelivery
 from flask_woo_events.delivery.redelivery import DeliverySelection

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 
 from flask_woo_events.db.database import Database
 from flask_woo_events.db.leases import LeaseRenewer
-from flask_woo_events.db.models import Attempt, Delivery, DeliveryStatus, Organization, Subscription
+from flask_woo_events.db.models import Attempt, Delivery, Organization, Subscription
+from flask_woo_events.db.states import DeliveryStatus
 from flask_woo_events.delivery import redelivery
 from flask_woo_events.delivery.dispatcher import Dispatch, DispatchReport
 from flask_woo_events.delivery.redelivery import DeliverySelection

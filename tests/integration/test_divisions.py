@@ -13,13 +13,8 @@ import sqlalchemy as sa
 
 from flask_woo_events import Event, WooEvents
 from flask_woo_events.db.database import Database
-from flask_woo_events.db.models import (
-    Delivery,
-    EventType,
-    Notification,
-    StoredEvent,
-    Subscription,
-)
+from flask_woo_events.db.models import Delivery, Notification, StoredEvent, Subscription
+from flask_woo_events.db.states import EventType
 from flask_woo_events.delivery import replay
 from flask_woo_events.delivery.replay import ReplaySelection
 from flask_woo_events.delivery.retry import DIVIDED_WITHIN

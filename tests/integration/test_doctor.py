@@ -16,7 +16,8 @@ import pytest
 import sqlalchemy as sa
 
 from flask_woo_events.db.clock import DatabaseClock, utc_now
-from flask_woo_events.db.models import Instance, Poller, PollerState, Subscription, WebhookCoverage
+from flask_woo_events.db.models import Instance, Poller, Subscription, WebhookCoverage
+from flask_woo_events.db.states import PollerState
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.woocommerce.plugin_journal import STATUS_PATH
 from tests.integration.host_app import runtime_of

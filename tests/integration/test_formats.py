@@ -21,7 +21,7 @@ from tests.integration.store_to_callback import StoreToCallback, open_env
 from tests.integration.test_journal import JournalEnv
 from tests.sent_schema import problems
 
-FORMAT, CALLBACK = "event.notification.format", "event.notification.callback.url"
+FORMAT = "event.notification.format"
 
 
 class Strict(pydantic.BaseModel):
@@ -147,24 +147,19 @@ def test_test_notifications_are_strict_too(
 ) -> None:
     """The console's test notification has no other members either."""
     env = open_source("poll")
-    url = env.api.call("GET", f"/instances/{env.instance_id}").json["configuration"][CALLBACK]
+    path, runtime = f"/instances/{env.instance_id}", runtime_of(env.app)
+    shown = env.api.call("GET", path).json["configuration"]
+    keys = {"oauth.api.key": "ck_1", "oauth.api.secret": "cs_1"}
+    configuration = InstanceConfiguration.model_validate({**shown, **keys})
     for text, members in (("cloud-elements", set()), ("extended", {"test"})):
-        configuration = InstanceConfiguration.model_validate(
-            {
-                "store.url": "https://shop.example", "oauth.api.key": "ck_1",
-                "oauth.api.secret": "cs_1", FORMAT: text,
-                CALLBACK: url,
-            }
-        )  # fmt: skip
-        env.receiver.clear()
-        runtime = runtime_of(env.app)
+        env.api.call("PATCH", path, {"configuration": {FORMAT: text}})
         with runtime.database.read() as session:
             named = destination.load_sender(session, env.instance_id)
+        env.receiver.clear()
         assert sample.send(runtime, configuration, named).delivered
-        [received] = env.receiver.received
-        assert problems(received.json) == []
-        assert received.json["message"].keys() - Message.model_fields.keys() == members
-        body = received.json
+        body = env.receiver.received[0].json
+        assert problems(body) == []
+        assert body["message"].keys() - Message.model_fields.keys() == members
         for name in members:
             assert body["message"].pop(name) is True
         Body.model_validate(body)

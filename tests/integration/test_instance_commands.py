@@ -13,7 +13,8 @@ import click.testing
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events.db.models import Instance, Poller, PollerState
+from flask_woo_events.db.models import Instance, Poller
+from flask_woo_events.db.states import PollerState
 from flask_woo_events.sync.instance_poll import due_instances
 from tests.integration.host_app import body_for, runtime_of
 from tests.integration.store_to_callback import StoreToCallback, open_env

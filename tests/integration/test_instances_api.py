@@ -17,13 +17,12 @@ from flask_woo_events.db.models import (
     Base,
     Configuration,
     Delivery,
-    DeliveryStatus,
     Instance,
     Object,
     Poller,
-    PollerState,
     Subscription,
 )
+from flask_woo_events.db.states import DeliveryStatus, PollerState
 from flask_woo_events.delivery import destination
 from tests.integration.host_app import (
     NOW,

@@ -21,7 +21,8 @@ from flask_woo_events.db.leases import (
     LeaseRenewer,
     claim_instance,
 )
-from flask_woo_events.db.models import Delivery, DeliveryStatus, Instance, Subscription
+from flask_woo_events.db.models import Delivery, Instance, Subscription
+from flask_woo_events.db.states import DeliveryStatus
 from flask_woo_events.delivery import claims, dispatcher, send
 from flask_woo_events.delivery.dispatcher import Dispatch
 from flask_woo_events.delivery.retry import AttemptOutcome

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flask_woo_events.db.database import Database
-from flask_woo_events.db.models import Delivery, Notification, Object, Source, StoredEvent, Wait
+from flask_woo_events.db.models import Delivery, Notification, Object, StoredEvent, Wait
+from flask_woo_events.db.states import Source
 from flask_woo_events.events import outbox
 from flask_woo_events.sync.ledger import lookup, observation, record
 from tests.examples import examples

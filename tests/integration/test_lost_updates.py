@@ -16,14 +16,8 @@ import sqlalchemy as sa
 from flask_woo_events.db.clock import utc_now
 from flask_woo_events.db.database import Database
 from flask_woo_events.db.leases import InstanceLease, LeaseRenewer, claim_instance
-from flask_woo_events.db.models import (
-    Instance,
-    Organization,
-    Source,
-    StoredEvent,
-    Subscription,
-    Usage,
-)
+from flask_woo_events.db.models import Instance, Organization, StoredEvent, Subscription, Usage
+from flask_woo_events.db.states import Source
 from flask_woo_events.instances import access, accounts, configuration, lifecycle, wc_auth, webhooks
 from flask_woo_events.instances.accounts import Caller
 from flask_woo_events.runtime import Runtime

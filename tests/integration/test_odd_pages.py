@@ -12,7 +12,8 @@ import typing as t
 import orjson
 import pytest
 
-from flask_woo_events.db.models import Instance, PollerState
+from flask_woo_events.db.models import Instance
+from flask_woo_events.db.states import PollerState
 from flask_woo_events.simulation.store.lies import Asked, Lie
 from flask_woo_events.simulation.store.manners import (
     CappedPages,

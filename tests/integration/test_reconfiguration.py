@@ -24,9 +24,9 @@ from flask_woo_events.db.models import (
     Base,
     Object,
     Poller,
-    PollerState,
     StoredEvent,
 )
+from flask_woo_events.db.states import PollerState
 from flask_woo_events.errors import ConflictError, InputError
 from flask_woo_events.instances import accounts, lifecycle, provisioning
 from flask_woo_events.instances.requests import InstanceRequest

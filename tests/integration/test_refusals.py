@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from flask_woo_events.db import upgrade
 from flask_woo_events.db.database import Database
-from flask_woo_events.db.models import Source, StoredEvent
+from flask_woo_events.db.models import StoredEvent
+from flask_woo_events.db.states import Source
 from flask_woo_events.simulation.store.large_objects import LargeObjects
 from flask_woo_events.sync import refusals
 from flask_woo_events.sync.ledger.observation import Observation, ObservationBatch

@@ -14,7 +14,8 @@ import pytest
 import sqlalchemy as sa
 
 from flask_woo_events.db.database import Database
-from flask_woo_events.db.models import Instance, Object, Source, StoredEvent
+from flask_woo_events.db.models import Instance, Object, StoredEvent
+from flask_woo_events.db.states import Source
 from flask_woo_events.sync.ledger import digest, lookup, screening
 from flask_woo_events.sync.ledger.digest import DigestFunction
 from flask_woo_events.sync.ledger.observation import Observation, ObservationBatch

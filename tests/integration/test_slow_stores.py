@@ -18,7 +18,8 @@ import typing as t
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events.db.models import Arrival, Instance, Poller, PollerState
+from flask_woo_events.db.models import Arrival, Instance, Poller
+from flask_woo_events.db.states import PollerState
 from flask_woo_events.instances import accounts, circuit, lifecycle, specification
 from flask_woo_events.instances.requests import InstanceRequest
 from flask_woo_events.runtime import Runtime

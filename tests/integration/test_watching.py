@@ -19,11 +19,11 @@ from flask_woo_events.db.models import (
     Delivery,
     Instance,
     Poller,
-    PollerState,
     Subscription,
     Usage,
     WebhookCoverage,
 )
+from flask_woo_events.db.states import PollerState
 from tests.integration.host_app import PREFIX, dispose, make_app
 from tests.integration.ledger_env import NOW, build
 

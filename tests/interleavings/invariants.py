@@ -10,8 +10,6 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from flask_woo_events.db.models import (
-    UNSETTLED,
-    Channel,
     Delivery,
     Instance,
     Object,
@@ -20,6 +18,7 @@ from flask_woo_events.db.models import (
     Subscription,
     Wait,
 )
+from flask_woo_events.db.states import UNSETTLED, Channel
 from flask_woo_events.events.delivery_states import TRYABLE
 from flask_woo_events.instances import webhooks
 from tests.interleavings.environment import HANDLER, Environment, Receipt

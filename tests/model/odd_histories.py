@@ -11,7 +11,8 @@ import typing as t
 import sqlalchemy as sa
 from hypothesis import strategies as st
 
-from flask_woo_events.db.models import Poller, PollerState
+from flask_woo_events.db.models import Poller
+from flask_woo_events.db.states import PollerState
 from flask_woo_events.simulation.loss_suite.judge import ObjectKey
 from flask_woo_events.simulation.store import manners
 from flask_woo_events.simulation.store.lies import Lie

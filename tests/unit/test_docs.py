@@ -6,6 +6,7 @@ import ast
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
+import fnmatch
 import functools
 import json
 import pathlib
@@ -20,7 +21,7 @@ import pytest
 
 from flask_woo_events import Flask, WooEvents, signals
 from flask_woo_events.cli import cli
-from flask_woo_events.db.models import EventType
+from flask_woo_events.db.states import EventType
 from flask_woo_events.delivery.payload import Sender, build_body
 from flask_woo_events.events.notifications import EventRecord, NotificationRecord
 from flask_woo_events.instances.polled_resources import DatesConfiguration, PollerBlock
@@ -431,3 +432,11 @@ def test_pages_show_the_present_version_of_the_tables(page: pathlib.Path) -> Non
     head = max(one.name[:4] for one in migrations.glob("0*.py"))
     shown = re.findall(r"tables (?:are )?at version (\d{4})", page.read_text("utf-8"))
     assert set(shown) <= {head}
+
+
+def test_no_environment_is_part_of_the_repository() -> None:
+    """What make installs and writes is ignored, also under a name of its own."""
+    lines = (ROOT / ".gitignore").read_text("utf-8").splitlines()
+    patterns = [line.rstrip("/") for line in lines]
+    for made in (".venv", ".venv-sqlalchemy20", ".peers", "instance", ".hypothesis"):
+        assert any(fnmatch.fnmatch(made, one) for one in patterns), made

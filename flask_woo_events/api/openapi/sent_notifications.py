@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import typing as t
 
-from ...db.models import EventType
+from ...db.states import EventType
 from ...values.cloud_elements import ELEMENT_KEY, HUB_KEY, SENDER, Format
 from . import store_objects
 from .operation import Schema

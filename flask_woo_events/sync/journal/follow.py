@@ -15,7 +15,8 @@ import logging
 from sqlalchemy import orm
 
 from ...db.leases import InstanceLease, Until
-from ...db.models import Instance, PollerState
+from ...db.models import Instance
+from ...db.states import PollerState
 from ...errors import (
     JournalBrokenError,
     OutOfPatienceError,

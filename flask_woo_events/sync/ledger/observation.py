@@ -7,7 +7,7 @@ import dataclasses
 import datetime as dt
 import typing as t
 
-from ...db.models import Source
+from ...db.states import Source
 
 #: How long a replica or a cache of a store may be behind.
 AGAIN_AFTER = dt.timedelta(seconds=10)

@@ -12,7 +12,8 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ...db.models import EventType, Object, Poller
+from ...db.models import Object, Poller
+from ...db.states import EventType
 from ...events import outbox
 from ...events.event_detail import TRUNCATED
 from ...values.validation import whole_number

@@ -10,7 +10,7 @@ import datetime as dt
 import functools
 import typing as t
 
-from ...db.models import Source
+from ...db.states import Source
 from ...errors import (
     AnotherStoreError,
     ObjectUnreadableError,

@@ -8,7 +8,7 @@ import dataclasses
 import datetime as dt
 import typing as t
 
-from ...db.models import PollerState, Source
+from ...db.states import PollerState, Source
 from ...errors import (
     ObjectUnreadableError,
     StoreGarbledError,

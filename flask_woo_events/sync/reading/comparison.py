@@ -7,7 +7,7 @@ import dataclasses
 import datetime as dt
 import time
 
-from ...db.models import Source
+from ...db.states import Source
 from ...woocommerce.paging import Fetch, Page, walk
 from ..cursor import Cursor, ListPosition
 from ..ledger.observation import Observation

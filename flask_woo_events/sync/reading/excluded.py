@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 
-from ...db.models import Source
+from ...db.states import Source
 from ...woocommerce.listing import INCLUDE_AT_ONCE
 from ..cursor import Cursor
 from . import children

@@ -8,7 +8,7 @@ import datetime as dt
 import itertools
 import typing as t
 
-from ...db.models import PollerState, Source
+from ...db.states import PollerState, Source
 from ...errors import StoreFailedError, StoreGarbledError, StoreOrderError, StoreRejectedError
 from ...values.validation import is_id
 from ...woocommerce.client import StoreResponse

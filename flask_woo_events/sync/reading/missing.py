@@ -11,7 +11,7 @@ import itertools
 import math
 import typing as t
 
-from ...db.models import Source
+from ...db.states import Source
 from ...errors import ObjectUnreadableError, StoreRejectedError
 from ...woocommerce.listing import INCLUDE_AT_ONCE
 from ..cursor import Cursor, ListPosition

@@ -13,7 +13,8 @@ from sqlalchemy import orm
 
 from ...db.database import is_away
 from ...db.leases import InstanceLease, LeaseRenewer
-from ...db.models import Instance, PollerState, Source
+from ...db.models import Instance
+from ...db.states import PollerState, Source
 from ...errors import (
     AnotherStoreError,
     ConfigurationError,

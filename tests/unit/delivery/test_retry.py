@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_woo_events.db.models import DeliveryStatus
+from flask_woo_events.db.states import DeliveryStatus
 from flask_woo_events.delivery.retry import (
     CLOUD_ELEMENTS,
     DIVIDED_WITHIN,

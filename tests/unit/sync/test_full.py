@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 
-from flask_woo_events.db.models import PollerState, Source
+from flask_woo_events.db.states import PollerState, Source
 from flask_woo_events.errors import (
     StoreAccessError,
     StoreFailedError,
