@@ -74,7 +74,11 @@ class WooEvents:
         app.cli.add_command(cli)
 
     def on(
-        self, resource: str | None = None, *types: str, name: str | None = None
+        self,
+        resource: str | None = None,
+        *types: str,
+        fields: cabc.Collection[str] = (),
+        name: str | None = None,
     ) -> cabc.Callable[[Function], Function]:
         """Register a function that the worker calls for each event::
 
@@ -89,11 +93,13 @@ class WooEvents:
         :param resource: only events of this resource, a key of ``event.poller.configuration``;
             ``None`` for all resources.
         :param types: only these of ``CREATED``, ``UPDATED``, ``DELETED``; none for all types.
+        :param fields: an UPDATED only if one of these fields changed, for example ``status``,
+            ``billing.email`` or ``line_items[].quantity``; none for any field.
         :param name: the name of the function's deliveries, by default its module and name. Events
             that wait are stored with the name: keep it when the function moves.
-        :raises ConfigurationError: a type is unknown, or the name is taken.
+        :raises ConfigurationError: a type is unknown, a field is no path, or the name is taken.
         """
-        return self._handlers.on(resource, types, name)
+        return self._handlers.on(resource, types, name, fields)
 
     def console_access(self, function: A) -> A:
         """Register a function by which the application's own login opens the console::

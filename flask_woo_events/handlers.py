@@ -10,6 +10,8 @@ import typing as t
 from .db.states import EventType
 from .errors import ConfigurationError
 from .signals import event_sent
+from .values.event_choice import EventChoice
+from .values.field_paths import checked
 
 #: The ``url`` of the subscription that all receivers of ``event_sent`` share. It keeps the signal's
 #: old name: rows of existing databases hold it, and a new name would be a new subscription, which
@@ -56,11 +58,14 @@ class Route:
     resource: str | None
     #: The types of events that it gets; empty: all.
     types: frozenset[str]
+    #: Fields of which one has to change for an UPDATED; empty: any.
+    fields: tuple[str, ...] = ()
 
-    def wants(self, resource: str, event_type: str) -> bool:
-        """Return whether the handler gets an event."""
-        named = self.resource is None or self.resource == resource
-        return named and (not self.types or event_type in self.types)
+    @property
+    def filter(self) -> EventChoice:
+        """The events that the handler gets."""
+        resources = frozenset() if self.resource is None else frozenset({self.resource})
+        return EventChoice(resources=resources, types=self.types, fields=self.fields)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,12 +83,23 @@ class Handlers:
         self._known: dict[str, Handler] = {}
 
     def on(
-        self, resource: str | None, types: cabc.Collection[str], name: str | None
+        self,
+        resource: str | None,
+        types: cabc.Collection[str],
+        name: str | None,
+        fields: cabc.Collection[str] = (),
     ) -> cabc.Callable[[Function], Function]:
         """Return a decorator that registers a handler; see ``WooEvents.on``.
 
-        :raises ConfigurationError: a type is unknown, or the decorator meets a name twice.
+        :raises ConfigurationError: a type is unknown, a field is no path, or the decorator meets a
+            name twice.
         """
+        if isinstance(fields, str):
+            raise ConfigurationError(f"fields is {fields!r}; write a tuple: fields=({fields!r},)")
+        try:
+            paths = tuple(checked(path) for path in fields)
+        except ValueError as exc:
+            raise ConfigurationError(f"fields of woo.on: {exc}") from None
         wrong = set(types) - set(EventType)
         if wrong:
             raise ConfigurationError(
@@ -98,7 +114,7 @@ class Handlers:
                     f"There is a handler {called!r} already; give this one a name of its own: "
                     "@woo.on(..., name='...')"
                 )
-            route = Route(name=called, resource=resource, types=frozenset(types))
+            route = Route(name=called, resource=resource, types=frozenset(types), fields=paths)
             self._known[called] = Handler(route, function)
             return function
 

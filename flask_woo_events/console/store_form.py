@@ -17,6 +17,7 @@ from ..instances.connecting import ConnectionState
 from ..instances.polled_resources import default_configuration
 from ..instances.requests import InstanceConfiguration, key_of
 from ..runtime import current_runtime
+from ..values.cloud_elements import Format
 from ..values.validation import validated
 from . import access, formatting, forms, store_page
 from .access import INSTANCE, Answer
@@ -144,7 +145,7 @@ def _sender(page: StorePage) -> Sender:
         account_id=caller.user_id,
         company_id=caller.organization_id,
         user_id=caller.user_id,
-        extended=bool(page.form.extended.data),
+        format=Format.EXTENDED if page.form.extended.data else Format.CLOUD_ELEMENTS,
     )
 
 

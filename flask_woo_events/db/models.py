@@ -366,6 +366,12 @@ class Subscription(Base):
     failures: orm.Mapped[int] = orm.mapped_column(default=0)
     failing_since: orm.Mapped[dt.datetime | None]
     held_until: orm.Mapped[dt.datetime | None]
+    #: What it gets and how it is sent; null for all events, see ``events/subscription_options.py``.
+    options: orm.Mapped[dict[str, t.Any] | None] = orm.mapped_column(sa.JSON(none_as_null=True))
+    #: Nothing is sent until a person resumes it.
+    paused: orm.Mapped[bool] = orm.mapped_column(default=False, server_default=sa.false())
+    #: Up to when its rate is used; null if it has none.
+    rate_used_until: orm.Mapped[dt.datetime | None]
     created_at: orm.Mapped[dt.datetime]
 
 
@@ -396,6 +402,8 @@ class Delivery(Base):
     first_failed_at: orm.Mapped[dt.datetime | None]
     #: Ids of the events that a handler has processed, if others failed.
     handled: orm.Mapped[list[int] | None]
+    #: Ids of the events that its subscription wanted when it was created; null for all.
+    wanted: orm.Mapped[list[int] | None]
     #: What it holds fails by itself, so later versions of its objects get notifications of theirs.
     isolated: orm.Mapped[bool] = orm.mapped_column(default=False, server_default=sa.false())
     #: It has failed with its last attempt; it is queued, and later versions are sent without it.
@@ -441,6 +449,8 @@ class WorkerProcess(Base):
     #: Its machine and process id, and a random part.
     name: orm.Mapped[str] = orm.mapped_column(sa.String(190), primary_key=True)
     seen_at: orm.Mapped[dt.datetime] = orm.mapped_column(index=True)
+    #: The last migration that its release knows; empty for releases before 0011.
+    revision: orm.Mapped[str] = orm.mapped_column(sa.String(32), server_default="")
 
 
 for _table in Base.metadata.sorted_tables:

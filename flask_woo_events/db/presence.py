@@ -19,8 +19,13 @@ from .database import Database
 #: Seconds between two notes of a process, and after which one without a note counts as ended.
 RENEW_EVERY, ENDED_AFTER = 5.0, 20.0
 
+#: The last migration of this release, by which other processes know what it can do.
+REVISION = "0011"
+
 # Without the model: an upgrade reads tables that may not have it yet.
-_TABLE = sa.table("woo_worker", sa.column("name"), sa.column("seen_at", UtcDateTime()))
+_TABLE = sa.table(
+    "woo_worker", sa.column("name"), sa.column("seen_at", UtcDateTime()), sa.column("revision")
+)
 
 
 class Presence:
@@ -55,7 +60,8 @@ class Presence:
             clock_steps.pull_back_polls(session, now)
         mine = sa.update(_TABLE).where(_TABLE.c.name == self._name).values(seen_at=now)
         if not t.cast("sa.CursorResult[t.Any]", session.execute(mine)).rowcount:
-            session.execute(sa.insert(_TABLE).values(name=self._name, seen_at=now))
+            row = {"name": self._name, "seen_at": now, "revision": REVISION}
+            session.execute(sa.insert(_TABLE).values(row))
 
     def end(self) -> None:
         """Note that the process has ended."""
@@ -72,6 +78,16 @@ def present(connection: sa.Connection, now: dt.datetime) -> list[str]:
         return []
     seen = _TABLE.c.seen_at.between(_earliest(now), _latest(now))
     return list(connection.scalars(sa.select(_TABLE.c.name).where(seen).order_by(_TABLE.c.name)))
+
+
+def older(session: orm.Session, revision: str, now: dt.datetime) -> list[str]:
+    """Return the processes that run a release without a migration, each with its machine.
+
+    :param revision: the migration, 0011 or later.
+    """
+    seen = _TABLE.c.seen_at.between(_earliest(now), _latest(now))
+    query = sa.select(_TABLE.c.name).where(seen, _TABLE.c.revision < revision)
+    return list(session.scalars(query.order_by(_TABLE.c.name)))
 
 
 def _earliest(now: dt.datetime) -> dt.datetime:

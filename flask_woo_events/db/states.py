@@ -34,8 +34,13 @@ class Source(enum.StrEnum):
 class Channel(enum.StrEnum):
     """The receiver of a subscription's notifications."""
 
-    WEBHOOK = "webhook"  #: a callback URL
+    WEBHOOK = "webhook"  #: the callback URL of the instance's configuration
+    CALLBACK = "callback"  #: a callback URL with a key and headers of its own
     HANDLER = "handler"  #: a function of the application
+
+
+#: Channels whose notifications are sent over HTTP.
+HTTP_CHANNELS = (Channel.WEBHOOK, Channel.CALLBACK)
 
 
 class DeliveryStatus(enum.StrEnum):

@@ -11,13 +11,17 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.leases import is_free
-from ..db.models import Delivery, StoredEvent, Subscription, UtcDateTime, Wait
-from ..db.states import DeliveryStatus
-from ..events import delivery_states, notifications
+from ..db.models import Delivery, Notification, StoredEvent, Subscription, UtcDateTime, Wait
+from ..db.states import Channel, DeliveryStatus
+from ..events import delivery_states, notifications, subscription_options
 from ..events.delivery_order import holds_back
 from ..events.delivery_states import TRYABLE
 from ..events.notifications import NotificationRecord
 from ..events.outbox import wake
+from ..events.subscription_options import SubscriptionOptions
+from ..values.cloud_elements import Format
+from ..values.event_choice import EventChoice
+from . import rate
 from .retry import HELD_AFTER
 
 
@@ -38,9 +42,17 @@ class ClaimedDelivery:
     attempts: int
     #: Its place among the deliveries of the subscription.
     due_at: dt.datetime
-    #: Ids of events that a handler has accepted already.
+    #: Ids of events that a handler, or a receiver of single events, has accepted already.
     handled: frozenset[int] = frozenset()
+    #: What the subscription gets, and how it is sent.
+    options: SubscriptionOptions = subscription_options.NONE
+    #: With the events that the subscription wants.
     notification: NotificationRecord
+
+    @property
+    def is_by_event(self) -> bool:
+        """The receiver gets one event at a time, so that it accepts or refuses each."""
+        return self.channel == Channel.HANDLER or self.options.format is Format.CLOUDEVENTS
 
 
 _NOW = sa.bindparam("now", type_=UtcDateTime())
@@ -81,12 +93,26 @@ _MOST = sa.bindparam("most", type_=sa.Integer())
 _EITHER = sa.union_all(*(sa.select(_due(status)) for status in TRYABLE)).subquery()
 #: Deliveries of one subscription that may be attempted now, in the order of their due dates.
 _DUE = sa.select(_EITHER.c.id).order_by(_EITHER.c.due_at, _EITHER.c.id).limit(_MOST)
+_NEXT_DUE = sa.select(sa.func.min(Subscription.next_due_at)).where(
+    Subscription.next_due_at > _NOW, Subscription.active, sa.not_(Subscription.paused)
+)
+#: How many deliveries are leased, and when the first of the leases ends.
+_RUNNING = sa.select(sa.func.count(), sa.func.min(Delivery.lease_until)).where(
+    Delivery.subscription_id == _SUBSCRIPTION, Delivery.lease_until >= _NOW
+)
+#: The number of events that deliveries hold, each of them a request.
+_SIZES = (
+    sa.select(sa.func.sum(Notification.size))
+    .join(Delivery, Delivery.notification_id == Notification.id)
+    .where(Delivery.id.in_(sa.bindparam("ids", expanding=True)))
+)
 #: Subscriptions that are due, the longest due first.
 _DUE_SUBSCRIPTIONS = (
     sa.select(Subscription)
     .where(
         Subscription.next_due_at <= _NOW,
         Subscription.active,
+        sa.not_(Subscription.paused),
         Subscription.id.not_in(sa.bindparam("busy", expanding=True)),
     )
     .order_by(Subscription.next_due_at, Subscription.id)
@@ -142,15 +168,59 @@ def claim(
         if len(taken) >= limit:
             break
         most = limit - len(taken)
-        if subscription.failures < HELD_AFTER:
-            taken += _take(session, subscription, now, lease, most, held)
-        else:
+        if subscription.failures >= HELD_AFTER:
             taken += _probe(session, subscription, now, lease, held)
+            continue
+        options = subscription_options.read(subscription.options)
+        if options.is_limited:
+            taken += _take_limited(session, subscription, options, now, lease, most, held)
+        else:
+            taken += _take(session, subscription, now, lease, most, held)
     if not taken:
         return []
     token = secrets.token_hex(16)
     delivery_states.lease(session, taken, token, now + lease)
     return _load(session, token)
+
+
+def next_due(session: orm.Session, now: dt.datetime) -> dt.datetime | None:
+    """Return when the next subscription becomes due."""
+    return session.scalar(_NEXT_DUE, {"now": now})
+
+
+def _take_limited(
+    session: orm.Session,
+    subscription: Subscription,
+    options: SubscriptionOptions,
+    now: dt.datetime,
+    lease: dt.timedelta,
+    most: int,
+    held: cabc.Collection[str],
+) -> cabc.Sequence[int]:
+    """Take no more than the limits of a subscription allow, over all workers."""
+    speed, until = options.rate, subscription.rate_used_until
+    if options.concurrency is not None:
+        names = {"subscription": subscription.id, "now": now}
+        running, ends = session.execute(_RUNNING, names).one()
+        most = min(most, options.concurrency - running)
+        if most <= 0:
+            # The end of an attempt makes it due, or that of the lease of a killed worker.
+            subscription.next_due_at = ends
+            return ()
+    if speed is not None:
+        most = min(most, rate.allowed(speed, until, now))
+        if most <= 0:
+            subscription.next_due_at = rate.next_at(speed, until, now)
+            return ()
+    ids = _take(session, subscription, now, lease, most, held)
+    if speed is not None and ids:
+        count = len(ids)
+        if options.format is Format.CLOUDEVENTS:
+            count = session.scalars(_SIZES, {"ids": ids}).one()
+        subscription.rate_used_until = until = rate.used(speed, until, now, count)
+    if len(ids) == most:
+        subscription.next_due_at = now if speed is None else rate.next_at(speed, until, now)
+    return ids
 
 
 def _take(
@@ -202,6 +272,8 @@ _CLAIMED = (
         Delivery.attempts,
         Delivery.due_at,
         Delivery.handled,
+        Delivery.wanted,
+        Subscription.options,
     )
     .join(Subscription, Subscription.id == Delivery.subscription_id)
     .where(Delivery.lease_token == sa.bindparam("token"))
@@ -212,6 +284,8 @@ _CLAIMED = (
 def _load(session: orm.Session, token: str) -> list[ClaimedDelivery]:
     rows = session.execute(_CLAIMED, {"token": token}).all()
     records = notifications.load(session, [row.notification_id for row in rows])
+    kept = {row.subscription_id: row.options for row in rows}
+    options = {number: subscription_options.read(one) for number, one in kept.items()}
     return [
         ClaimedDelivery(
             delivery_id=row.id,
@@ -223,38 +297,50 @@ def _load(session: orm.Session, token: str) -> list[ClaimedDelivery]:
             attempts=row.attempts,
             due_at=row.due_at,
             handled=frozenset(row.handled or ()),
-            notification=records[row.notification_id],
+            options=options[row.subscription_id],
+            notification=notifications.chosen(
+                records[row.notification_id], row.wanted, options[row.subscription_id].filter
+            ),
         )
         for row in rows
     ]
 
 
 def superseded(
-    session: orm.Session, claimed: ClaimedDelivery, types: cabc.Set[str] = frozenset()
+    session: orm.Session, claimed: ClaimedDelivery, chosen: EventChoice
 ) -> frozenset[int]:
     """Return the ids of its events whose objects have a later version waiting for delivery.
 
-    :param types: the types of events that the subscription gets; empty: all.
+    :param chosen: the events that the subscription gets. One that wants changes of some fields
+        gets each of them, since a later version may have changed others.
     """
+    if chosen.fields:
+        return frozenset()
     later, behind = orm.aliased(StoredEvent), orm.aliased(Delivery)
-    waits = (
-        sa.select(later.id)
+    query = (
+        sa.select(StoredEvent.id, later.id, behind.wanted)
+        .join(
+            later,
+            sa.and_(
+                later.poller_id == StoredEvent.poller_id,
+                later.object_id == StoredEvent.object_id,
+                later.version > StoredEvent.version,
+            ),
+        )
         .join(behind, behind.notification_id == later.notification_id)
         .where(
-            later.poller_id == StoredEvent.poller_id,
-            later.object_id == StoredEvent.object_id,
-            later.version > StoredEvent.version,
+            StoredEvent.notification_id == claimed.notification.id,
             behind.subscription_id == claimed.subscription_id,
             # What is queued may wait for an operator for ever.
             behind.status.in_(TRYABLE),
-            *([later.event_type.in_(types)] if types else []),
+            *([later.event_type.in_(chosen.types)] if chosen.types else []),
         )
-        .exists()
     )
-    query = sa.select(StoredEvent.id).where(
-        StoredEvent.notification_id == claimed.notification.id, waits
+    return frozenset(
+        event_id
+        for event_id, later_id, wanted in session.execute(query)
+        if wanted is None or later_id in wanted
     )
-    return frozenset(session.scalars(query))
 
 
 def give_back(

@@ -5,29 +5,27 @@ from __future__ import annotations
 import collections.abc as cabc
 import concurrent.futures
 import dataclasses
+import datetime as dt
 import logging
 import random
 import threading
 import time
 
 import sqlalchemy as sa
-from sqlalchemy import orm
 
 from ..db.database import is_away
 from ..db.leases import LeaseRenewer
-from ..db.states import Channel
-from ..errors import ConfigurationError, InputError, SchemaError, SecretError, WooEventsError
+from ..errors import WooEventsError
 from ..events.delivery_states import DeliveryLease
 from ..instances import restored
 from ..runtime import Runtime
-from . import claims, destination, handler_calls, isolation, send
+from . import attempts, claims, destination, isolation
 from .claims import ClaimedDelivery
-from .payload import Sender
+from .destination import AddressOrError
 from .queues import SubscriptionQueues
 from .result_writer import EndedAttempt, ResultWriter, extra_of
 from .results import AttemptResult, WrittenResult
 from .retry import AttemptOutcome, RetryRules
-from .send import CallbackCredentials
 
 _log = logging.getLogger(__name__)
 
@@ -48,20 +46,6 @@ class DispatchReport:
 
     delivered: int = 0
     failed: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Address:
-    """What a delivery is sent with, and its retry rules."""
-
-    sender: Sender
-    #: Or why there are none for a callback; a handler needs none.
-    credentials: CallbackCredentials | WooEventsError
-    rules: RetryRules
-
-
-#: The address of a delivery, or why it cannot be sent.
-AddressOrError = Address | WooEventsError
 
 
 class Dispatch:
@@ -99,6 +83,8 @@ class Dispatch:
         self._working = 0
         self._threads_after = 0.0
         self._pause = threading.Event()
+        #: When the next subscription is due, as of the last claim that found nothing.
+        self._next_due_at: dt.datetime | None = None
         #: Set when a delivery may be due.
         self.wake = threading.Event()
 
@@ -136,6 +122,9 @@ class Dispatch:
     def _wait(self) -> None:
         """Wait until a delivery may be due, checking the running attempts."""
         until = time.monotonic() + CLAIM_EVERY
+        if self._next_due_at is not None:
+            left = (self._next_due_at - self._runtime.clock()).total_seconds()
+            until = min(until, time.monotonic() + max(left, 0.0))
         while not self._stopped() and (left := until - time.monotonic()) > 0:
             running = self._queues.waiting or self._results.waiting
             if self.wake.wait(min(left, CHECK_EVERY) if running else left):
@@ -202,7 +191,8 @@ class Dispatch:
                 busy=self._queues.full_subscriptions(),
                 held=[one.token for one in self._renewer.held if isinstance(one, DeliveryLease)],
             )
-            addresses = self._addresses(session, found)
+            addresses = destination.addresses(session, self._runtime, found, self._rules)
+            self._next_due_at = None if found else claims.next_due(session, runtime.clock())
         if found:
             self._renewer.add(DeliveryLease(found[0].token))
         return list(zip(found, addresses, strict=True))
@@ -238,7 +228,7 @@ class Dispatch:
     def _outcome(self, claimed: ClaimedDelivery, address: AddressOrError) -> AttemptOutcome | None:
         """Attempt a delivery, and return its outcome; ``None`` if nothing was attempted."""
         try:
-            return self._attempt(claimed, address)
+            return attempts.attempt(self._runtime, claimed, address, self._pause.wait)
         except BaseException as exc:
             extra = extra_of(claimed, "delivery_error")
             if is_away(exc):
@@ -302,74 +292,6 @@ class Dispatch:
         if self._queues.finish(claimed):
             self._renewer.remove(DeliveryLease(claimed.token))
             self.wake.set()
-
-    def _attempt(self, claimed: ClaimedDelivery, address: AddressOrError) -> AttemptOutcome:
-        if isinstance(address, WooEventsError):
-            return AttemptOutcome(delivered=False, reason=str(address))
-        is_handler, credentials = claimed.channel == Channel.HANDLER, address.credentials
-        if isinstance(credentials, WooEventsError) and not is_handler:
-            # For example an encryption key that is missing: an operator can add it.
-            return AttemptOutcome(delivered=False, reason=str(credentials))
-        if self._runtime.settings.coalesce:
-            handler = self._runtime.handlers.get(claimed.url)
-            types = handler.route.types if handler is not None else frozenset[str]()
-            with self._runtime.database.read() as session:
-                superseded = claims.superseded(session, claimed, types)
-            notification = claimed.notification
-            events = tuple(one for one in notification.events if one.id not in superseded)
-            if not events:
-                return AttemptOutcome(
-                    delivered=True, sent=False, reason="superseded by later versions"
-                )
-            notification = dataclasses.replace(notification, events=events)
-            claimed = dataclasses.replace(claimed, notification=notification)
-        if isinstance(credentials, WooEventsError) or is_handler:
-            return handler_calls.call(
-                self._runtime.handlers, claimed, address.sender, self._runtime.context
-            )
-        return send.attempt(
-            self._runtime.callback_session,
-            claimed.notification,
-            claimed.url,
-            address.sender,
-            credentials,
-            timeouts=self._runtime.callback_timeouts,
-            now=self._runtime.clock(),
-        )
-
-    def _addresses(
-        self, session: orm.Session, claimed: cabc.Sequence[ClaimedDelivery]
-    ) -> list[AddressOrError]:
-        found: dict[int, AddressOrError] = {}
-        for instance_id in {one.notification.instance_id for one in claimed}:
-            try:
-                found[instance_id] = self._address(session, instance_id)
-            except WooEventsError as exc:
-                found[instance_id] = exc
-            except sa.exc.SQLAlchemyError:
-                raise
-            except Exception as exc:
-                # One instance must not keep the others from being claimed.
-                _log.exception("an instance cannot be read", extra={"instance": instance_id})
-                found[instance_id] = WooEventsError(
-                    f"the worker failed with {type(exc).__name__}, which its log shows"
-                )
-        return [found[one.notification.instance_id] for one in claimed]
-
-    def _address(self, session: orm.Session, instance_id: int) -> Address:
-        runtime = self._runtime
-        sender = destination.load_sender(session, instance_id)
-        credentials: CallbackCredentials | WooEventsError
-        try:
-            credentials = destination.load_credentials(
-                session, runtime.cipher, instance_id, runtime.retired_after
-            )
-        except SchemaError:
-            raise
-        except (SecretError, ConfigurationError, InputError) as exc:
-            credentials = exc
-        rules = destination.load_rules(session, instance_id, self._rules)
-        return Address(sender, credentials, rules)
 
     @property
     def _rules(self) -> RetryRules:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import Delivery, Instance, Notification, Poller, Subscription
-from ..db.states import Channel, DeliveryStatus
+from ..db.states import DeliveryStatus
 from ..events import delivery_states, division, outbox
 from ..events.delivery_states import Part
 from ..handlers import Route
@@ -24,7 +24,8 @@ def isolate(
 ) -> bool:
     """Divide the notification of a delivery that failed again, and what waits for its objects.
 
-    A callback gets the halves, now. A handler has shown for which events it fails. A notification
+    A callback gets the halves, now. A handler, or a receiver of single events, has shown for which
+    events it fails. A notification
     of one object is not divided, but those with its later versions are.
 
     :param route: of the handler, if there is one.
@@ -77,18 +78,21 @@ def _parts(
     for event_id, object_id in objects.items():
         by_object.setdefault(object_id, set()).add(event_id)
     if handled:
-        return _parts_of_handler(by_object, handled, failed, route)
-    groups = list(by_object.values())
-    if len(groups) == 1 or failed.channel == Channel.HANDLER:
+        return _parts_by_event(by_object, handled, failed, route)
+    sent = {one.object_id for one in failed.notification.events}
+    groups = [ids for object_id, ids in by_object.items() if object_id in sent]
+    if len(groups) <= 1 or failed.is_by_event:
         return [Part(event_ids=frozenset(objects), isolated=True)]
     half = len(groups) // 2
+    second = frozenset[int]().union(*groups[half:])
+    # What the subscription does not want stays with the first.
     return [
-        Part(event_ids=frozenset[int]().union(*some), again=True)
-        for some in (groups[:half], groups[half:])
+        Part(event_ids=frozenset(objects) - second, again=True),
+        Part(event_ids=second, again=True),
     ]
 
 
-def _parts_of_handler(
+def _parts_by_event(
     by_object: cabc.Mapping[str, set[int]],
     handled: frozenset[int],
     failed: ClaimedDelivery,
@@ -96,11 +100,12 @@ def _parts_of_handler(
 ) -> list[Part]:
     """Return one part for each object for which a handler fails, and one for all others."""
     resource = failed.notification.resource
-    done = handled | {
+    wanted = {
         event.id
         for event in failed.notification.events
-        if route is not None and not route.wants(resource, event.event_type)
+        if route is None or event.is_wanted(resource, route.filter)
     }
+    done = handled | (frozenset[int]().union(*by_object.values()) - wanted)
     groups = [frozenset(ids) for ids in by_object.values()]
     parts = [Part(event_ids=ids, isolated=True) for ids in groups if not ids <= done]
     accepted = frozenset[int]().union(*(ids for ids in groups if ids <= done))

@@ -10,7 +10,7 @@ import typing as t
 import orjson
 
 from ..events.notifications import EventRecord, NotificationRecord
-from ..values.cloud_elements import ELEMENT_KEY, HUB_KEY, SENDER
+from ..values.cloud_elements import ELEMENT_KEY, HUB_KEY, SENDER, Format
 from ..values.crypto import sign_body, standard_headers
 from ..values.dates import iso_z, java_date_string
 
@@ -27,22 +27,30 @@ class Sender:
     user_id: int
     #: Null fields of the raw records are left out (``filter.response.nulls``).
     filter_nulls: bool = True
-    #: ``events[]`` have ``version`` and ``changedFields``, which Cloud Elements did not send.
-    extended: bool = True
+    format: Format = Format.EXTENDED
+
+    @property
+    def extended(self) -> bool:
+        """Events have ``version`` and ``changedFields``, which Cloud Elements did not send."""
+        return self.format is not Format.CLOUD_ELEMENTS
 
 
 def build_body(notification: NotificationRecord, sender: Sender) -> bytes:
     """Return the JSON body; the same bytes at every attempt while the instance keeps its name.
 
     Envelope: two captured bodies of Cloud Elements, 2018 and 2020.
+
+    :param sender: its format is none of ``cloudevents``, which have a body for each event.
     """
-    raw = {
+    raw: dict[str, t.Any] = {
         notification.resource: [
             _raw_record(event, sender.filter_nulls) for event in notification.events
         ],
         "pollDate": int(notification.poll_date.timestamp() * 1000),
         "objectType": notification.resource,
     }
+    if sender.format is Format.THIN:
+        del raw[notification.resource]
     events = [_event(event, notification, sender.extended) for event in notification.events]
     message = _message(sender, notification.event_id, raw, events)
     return _envelope("medium", notification.created_at, "create", notification.id, message)
@@ -139,16 +147,17 @@ def build_headers(
     keys: cabc.Sequence[str],
     extra: cabc.Mapping[str, str],
     now: dt.datetime,
+    content_type: str = "application/json",
 ) -> dict[str, str]:
     """Return the headers of one attempt.
 
-    :param event_id: ``message.eventId``.
+    :param event_id: ``message.eventId``, or the id of a CloudEvent.
     :param keys: signature keys, oldest first; empty: the notification is not signed.
     :param extra: the instance's own headers; they never replace the package's.
     :param now: our own clock, for ``webhook-timestamp``.
     """
     headers = dict(extra)
-    headers["Content-Type"] = "application/json"
+    headers["Content-Type"] = content_type
     headers["User-Agent"] = "flask-woo-events"
     headers["Elements-Webhook-Id"] = event_id
     if keys:

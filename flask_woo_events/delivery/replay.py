@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
@@ -10,12 +11,12 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import Delivery, Instance, Notification, StoredEvent, Subscription
-from ..db.states import UNSETTLED, Channel
+from ..db.states import HTTP_CHANNELS, UNSETTLED
 from ..errors import SecretError
 from ..events import delivery_states, notifications, outbox
 from ..events.notifications import NotificationRecord
 from ..runtime import Runtime
-from . import destination, send
+from . import attempts, destination
 from .retry import AttemptOutcome
 from .send import CallbackCredentials
 
@@ -35,6 +36,8 @@ class ReplaySelection:
     #: From the first to before the second date of recording, our own clock.
     since: dt.datetime | None = None
     until: dt.datetime | None = None
+    #: Send them to this subscription only.
+    subscription_id: int | None = None
 
 
 def plan(session: orm.Session, choice: ReplaySelection, limit: int) -> list[NotificationRecord]:
@@ -76,15 +79,21 @@ def plan(session: orm.Session, choice: ReplaySelection, limit: int) -> list[Noti
 
 
 def to_callbacks(
-    session: orm.Session, planned: cabc.Sequence[NotificationRecord], now: dt.datetime
+    session: orm.Session,
+    planned: cabc.Sequence[NotificationRecord],
+    now: dt.datetime,
+    subscription_id: int | None = None,
 ) -> int:
     """Deliver whole notifications again to the current callbacks; return how many deliveries.
+
+    :param subscription_id: to this subscription only.
 
     They keep their ids, so that a receiver that stores them recognises them. Unsettled deliveries
     are left as they are, unless they are being attempted. A worker sends the others, the versions
     of one object in their order.
     """
-    numbers = session.scalars(_current(planned).with_only_columns(Subscription.id)).all()
+    chosen = _current(planned, subscription_id).with_only_columns(Subscription.id)
+    numbers = session.scalars(chosen).all()
     current = delivery_states.lock_subscriptions(
         session, Subscription.id.in_(numbers), Subscription.current
     )
@@ -96,30 +105,43 @@ def to_callbacks(
     return count
 
 
-def left_out(session: orm.Session, planned: cabc.Sequence[NotificationRecord]) -> dict[int, str]:
+def left_out(
+    session: orm.Session,
+    planned: cabc.Sequence[NotificationRecord],
+    subscription_id: int | None = None,
+) -> dict[int, str]:
     """Return why :func:`to_callbacks` would leave notifications as they are, by their ids."""
-    current = {one.instance_id: one.id for one in session.scalars(_current(planned))}
+    current: dict[int, set[int]] = collections.defaultdict(set)
+    for row in session.scalars(_current(planned, subscription_id)):
+        current[row.instance_id].add(row.id)
     reasons = {
         one.id: "there is no callback URL" for one in planned if one.instance_id not in current
     }
-    waiting = sa.select(Delivery.notification_id, Delivery.status).where(
-        Delivery.subscription_id.in_(current.values()),
+    waiting: dict[int, list[str]] = collections.defaultdict(list)
+    query = sa.select(Delivery.notification_id, Delivery.status).where(
+        Delivery.subscription_id.in_(set[int]().union(*current.values())),
         Delivery.notification_id.in_([one.id for one in planned]),
         Delivery.status.in_(UNSETTLED),
         Delivery.lease_token.is_(None),
     )
-    for number, status in session.execute(waiting):
-        reasons[number] = f"not delivered yet ({status})"
+    for number, status in session.execute(query):
+        waiting[number].append(status)
+    for one in planned:
+        if one.id in waiting and len(waiting[one.id]) == len(current[one.instance_id]):
+            reasons[one.id] = f"not delivered yet ({waiting[one.id][0]})"
     return reasons
 
 
-def _current(planned: cabc.Sequence[NotificationRecord]) -> sa.Select[Subscription]:
-    """Select the current callbacks of the instances."""
-    return sa.select(Subscription).where(
+def _current(
+    planned: cabc.Sequence[NotificationRecord], subscription_id: int | None
+) -> sa.Select[Subscription]:
+    """Select the current callbacks of the instances, or one of them."""
+    query = sa.select(Subscription).where(
         Subscription.instance_id.in_({one.instance_id for one in planned}),
         Subscription.current,
-        Subscription.channel == Channel.WEBHOOK,
+        Subscription.channel.in_(HTTP_CHANNELS),
     )
+    return query if subscription_id is None else query.where(Subscription.id == subscription_id)
 
 
 def to_address(
@@ -145,14 +167,13 @@ def to_address(
                 continue
         yield (
             one,
-            send.attempt(
-                runtime.callback_session,
+            attempts.request(
+                runtime,
                 one,
                 url,
                 sender,
                 CallbackCredentials(signature_keys=credentials.signature_keys),
                 timeouts=runtime.callback_timeouts,
-                now=runtime.clock(),
             ),
         )
 

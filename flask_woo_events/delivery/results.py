@@ -41,7 +41,7 @@ class WrittenResult:
     status: DeliveryStatus | None
     #: It stopped the subscription.
     stopped: bool = False
-    #: A later delivery was held back by this one, and may be claimed now.
+    #: A later delivery was held back by this one, or by a limit, and may be claimed now.
     awaited: bool = False
     #: A part of what it holds is to be sent by itself.
     divides: bool = False
@@ -92,8 +92,14 @@ def write(
     for number, row in conditions.items():
         stopped |= _update_subscription(connection, row, groups[number], decisions, waited_for, now)
     return [
-        WrittenResult(decision.status, number in stopped, number in waited_for, decision.divides)
-        for number, decision in decisions.items()
+        WrittenResult(
+            decisions[number].status,
+            number in stopped,
+            number in waited_for or one.claimed.options.is_limited,
+            decisions[number].divides,
+        )
+        for one in results
+        for number in (one.claimed.delivery_id,)
     ]
 
 
@@ -192,7 +198,9 @@ def _update_subscription(
     if not row.active:
         delivery_states.queue_all(connection, row.id, now)
         return set()
-    awaited = any(one.claimed.delivery_id in waited_for for one in results)
+    awaited = any(
+        one.claimed.delivery_id in waited_for or one.claimed.options.is_limited for one in results
+    )
     if change := _change(row, results, decisions, awaited, now):
         connection.execute(
             sa.update(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.id == row.id).values(**change)
@@ -213,7 +221,7 @@ def _change(
 ) -> dict[str, t.Any]:
     """Return the new values of a subscription; usually none.
 
-    :param awaited: one of these deliveries held another one back.
+    :param awaited: one of these deliveries held another one back, or counted for a limit.
     """
     failed = [one for one in results if not one.outcome.delivered]
     if not any(one.outcome.sent for one in results):

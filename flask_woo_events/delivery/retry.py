@@ -66,7 +66,8 @@ class AttemptOutcome:
 class RetryRules:
     """What decides beside the outcome."""
 
-    schedule: Schedule = "standard"
+    #: A named schedule, or the waits after each attempt in seconds.
+    schedule: Schedule | tuple[int, ...] = "standard"
     policy: FailurePolicy = "retry"
     #: A random number from 0 to 1, for the jitter.
     chance: float = 0.0
@@ -115,7 +116,7 @@ def decide(
     if rules.policy == "queue":
         return RetryDecision(DeliveryStatus.QUEUED)
     alone = _is_alone(first_failed_at, failing_since, isolated)
-    waits = CLOUD_ELEMENTS if rules.schedule == "cloud-elements" else STANDARD
+    waits = waits_of(rules.schedule)
     if attempts > len(waits):
         return RetryDecision(
             DeliveryStatus.QUEUED, deactivate=not alone, exhausted=alone, alone=alone
@@ -165,11 +166,18 @@ def decide_plainly(
     return RetryDecision(DeliveryStatus.RETRY, now + dt.timedelta(seconds=max(STANDARD)))
 
 
-def span(schedule: Schedule) -> dt.timedelta:
+def waits_of(schedule: Schedule | tuple[int, ...]) -> tuple[int, ...]:
+    """Return the waits of a schedule, in seconds."""
+    if isinstance(schedule, tuple):
+        return schedule
+    return CLOUD_ELEMENTS if schedule == "cloud-elements" else STANDARD
+
+
+def span(schedule: Schedule | tuple[int, ...]) -> dt.timedelta:
     """Return how long a schedule goes on after the first failure, without its jitter."""
     if schedule == "cloud-elements":
         return dt.timedelta(seconds=CLOUD_ELEMENTS[-1])
-    return dt.timedelta(seconds=sum(STANDARD))
+    return dt.timedelta(seconds=sum(waits_of(schedule)))
 
 
 def hold(failures: int, retry_after: float | None, now: dt.datetime) -> dt.datetime | None:

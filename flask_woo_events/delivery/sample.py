@@ -6,7 +6,8 @@ import secrets
 
 from ..instances.requests import InstanceConfiguration, parse_headers
 from ..runtime import Runtime
-from . import payload
+from ..values.cloud_elements import Format
+from . import cloudevents, payload
 from . import send as sending
 from .destination import as_sent
 from .payload import Sender
@@ -33,14 +34,26 @@ def send(runtime: Runtime, configuration: InstanceConfiguration, sender: Sender)
     :param sender: the instance, which may not exist yet.
     :raises InputError: the headers of the configuration cannot be sent.
     """
+    return send_to(runtime, configuration.callback_url, credentials_of(configuration), sender)
+
+
+def send_to(
+    runtime: Runtime, url: str, credentials: CallbackCredentials, sender: Sender
+) -> AttemptOutcome:
+    """POST a test notification once to an address; never raises for the answer."""
     now = runtime.clock()
     event_id = f"test-{secrets.token_urlsafe(11)}"
+    body, content_type = payload.build_test_body(event_id, sender, now), "application/json"
+    if sender.format is Format.CLOUDEVENTS:
+        body = cloudevents.build_test_body(event_id, sender, now)
+        content_type = cloudevents.CONTENT_TYPE
     return sending.post(
         runtime.callback_session,
         event_id,
-        payload.build_test_body(event_id, sender, now),
-        configuration.callback_url,
-        credentials_of(configuration),
+        body,
+        url,
+        credentials,
         timeouts=runtime.callback_timeouts,
         now=now,
+        content_type=content_type,
     )

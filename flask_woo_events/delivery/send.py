@@ -59,6 +59,7 @@ def attempt(
 ) -> AttemptOutcome:
     """POST a notification once; never raises for what the callback does.
 
+    :param sender: its format is none of ``cloudevents``.
     :param now: our own clock, for the signature's timestamp.
     """
     body = payload.build_body(notification, sender)
@@ -74,10 +75,11 @@ def post(
     *,
     timeouts: Timeouts,
     now: dt.datetime,
+    content_type: str = "application/json",
 ) -> AttemptOutcome:
     """POST a body once, signed; never raises for what the callback does.
 
-    :param event_id: ``message.eventId`` of the body.
+    :param event_id: ``message.eventId`` of the body, or the id of a CloudEvent.
     :param now: our own clock, for the signature's timestamp.
     """
     host = (urllib.parse.urlsplit(url).hostname or "").rstrip(".")
@@ -88,7 +90,12 @@ def post(
         )
         return AttemptOutcome(delivered=False, reason=reason)
     headers = payload.build_headers(
-        body, event_id, keys=credentials.signature_keys, extra=credentials.headers, now=now
+        body,
+        event_id,
+        keys=credentials.signature_keys,
+        extra=credentials.headers,
+        now=now,
+        content_type=content_type,
     )
     began = time.monotonic()
     try:

@@ -6,13 +6,19 @@ import collections.abc as cabc
 import dataclasses
 import datetime as dt
 
+import sqlalchemy as sa
 from sqlalchemy import orm
 
+from ..db.models import Delivery, Subscription
+from ..db.states import Channel
 from ..errors import NotFoundError, SecretError
-from ..events import notifications
+from ..events import notifications, subscription_options
+from ..events.notifications import NotificationRecord
+from ..events.subscription_options import SubscriptionOptions
+from ..values.cloud_elements import Format
 from ..values.crypto import Cipher
 from ..values.validation import MASK
-from . import destination, payload
+from . import cloudevents, destination, payload
 from .send import CallbackCredentials
 
 
@@ -32,6 +38,7 @@ def of(
     notification_id: int,
     dates: cabc.Sequence[dt.datetime | None],
     retired_after: dt.datetime,
+    subscription_id: int | None = None,
 ) -> list[SentRequest]:
     """Return the requests of some attempts, which differ in what depends on the time.
 
@@ -40,30 +47,73 @@ def of(
     :param cipher: ``None`` if there is no encryption key.
     :param dates: when each attempt was; ``None`` for one that is still to come.
     :param retired_after: a signature key that was replaced after this date signs, too.
+    :param subscription_id: the receiver, by default the callback of the instance's configuration.
     :raises NotFoundError: the notification was deleted after its retention.
     """
     notification = notifications.load(session, [notification_id]).get(notification_id)
     if notification is None:
         raise NotFoundError("No notification found")
     instance_id = notification.instance_id
+    row = session.get(Subscription, subscription_id) if subscription_id is not None else None
+    options = subscription_options.read(row.options if row is not None else None)
+    notification = _chosen(session, notification, row, options)
     credentials, incomplete = CallbackCredentials(), "WOO_EVENTS_ENCRYPTION_KEYS is empty"
     if cipher is not None:
         try:
-            credentials = destination.load_credentials(session, cipher, instance_id, retired_after)
+            credentials = _credentials(session, cipher, instance_id, row, retired_after)
             incomplete = ""
         except SecretError as exc:
             incomplete = str(exc)
-    body = payload.build_body(notification, destination.load_sender(session, instance_id))
+    sender = destination.load_sender(session, instance_id, options.format)
+    event_id, body = notification.event_id, payload.build_body(notification, sender)
+    content_type = "application/json"
+    if sender.format is Format.CLOUDEVENTS:
+        # Each event has a request of its own; this is the first one.
+        first = notification.events[0]
+        event_id = cloudevents.event_id(notification, first)
+        body = cloudevents.build_body(notification, first, sender)
+        content_type = cloudevents.CONTENT_TYPE
     sent = []
     for at in dates:
         headers = payload.build_headers(
             body,
-            notification.event_id,
+            event_id,
             keys=credentials.signature_keys,
             extra=dict.fromkeys(credentials.headers, MASK),
             now=at or notification.created_at,
+            content_type=content_type,
         )
         if credentials.basic is not None:
             headers["Authorization"] = f"Basic {MASK}"
         sent.append(SentRequest(headers=headers, body=body, incomplete=incomplete))
     return sent
+
+
+def _credentials(
+    session: orm.Session,
+    cipher: Cipher,
+    instance_id: int,
+    row: Subscription | None,
+    retired_after: dt.datetime,
+) -> CallbackCredentials:
+    if row is None or row.channel != Channel.CALLBACK:
+        return destination.load_credentials(session, cipher, instance_id, retired_after)
+    return destination.load_own_credentials(session, cipher, instance_id, row.id, retired_after)
+
+
+def _chosen(
+    session: orm.Session,
+    notification: NotificationRecord,
+    row: Subscription | None,
+    options: SubscriptionOptions,
+) -> NotificationRecord:
+    """Return a notification with the events that a subscription got; all if it wants none now."""
+    if row is None:
+        return notification
+    wanted = session.scalar(
+        sa.select(Delivery.wanted).where(
+            Delivery.notification_id == notification.id, Delivery.subscription_id == row.id
+        )
+    )
+    chosen = notifications.chosen(notification, wanted, options.filter)
+    return chosen if chosen.events else notification

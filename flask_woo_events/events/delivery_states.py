@@ -35,6 +35,7 @@ leased -> created          ``replay``               The same, while it is attemp
 unsettled -> created       ``move``                 The callback URL was changed.
 unsettled -> queued        ``move``                 The callback URL was removed.
 leased -> as before        ``end_leases``           Its row was repaired.
+unsettled -> none          ``discard``              Its subscription was removed.
 =========================  =======================  ============================================
 
 (*) ``queued`` if the subscription is inactive. Unsettled: created, retry and queued.
@@ -179,6 +180,7 @@ def create(
     session: orm.Session,
     subscription: Subscription,
     notifications: cabc.Mapping[int, cabc.Set[str]],
+    wanted: cabc.Mapping[int, list[int]],
     poller_id: int,
     now: dt.datetime,
     backlog: cabc.Set[int] = frozenset(),
@@ -187,11 +189,18 @@ def create(
 
     :param notifications: ids, each with the objects of which it holds a later version than the
         first: while a delivery with an earlier one is unsettled, the new delivery is held back.
+    :param wanted: the events that the subscription wants, for notifications of which it does not
+        want all.
     :param backlog: ids of those whose deliveries are a backlog.
     :return: the objects of which an earlier version is isolated.
     """
     deliveries = [
-        Delivery(notification_id=number, subscription_id=subscription.id, created_at=now)
+        Delivery(
+            notification_id=number,
+            subscription_id=subscription.id,
+            wanted=wanted.get(number),
+            created_at=now,
+        )
         for number in notifications
     ]
     for one in deliveries:
@@ -340,6 +349,9 @@ def divide(
         found.append(Delivery(notification_id=number, **copied))
     session.add_all(found)
     for one, part in zip(found, parts.values(), strict=True):
+        if one.wanted is not None:
+            # What is left without any is settled when it is claimed.
+            one.wanted = sorted(part.event_ids.intersection(one.wanted))
         if refusing:
             one.isolated |= part.isolated
             one.updated_at = now
@@ -387,6 +399,15 @@ def move(
         .where(Delivery.subscription_id.in_(subscription_ids), Delivery.status.in_(UNSETTLED))
         # A worker that is delivering to the old URL at this moment loses its lease.
         .values(**values, lease_token=None, lease_until=None, updated_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def discard(session: orm.Session, subscription_id: int) -> None:
+    """Delete what is unsettled of a subscription that was removed."""
+    session.execute(
+        sa.delete(Delivery)
+        .where(Delivery.subscription_id == subscription_id, Delivery.status.in_(UNSETTLED))
         .execution_options(synchronize_session=False)
     )
 

@@ -12,6 +12,7 @@ from sqlalchemy import orm
 
 from ..db.models import Notification, StoredEvent
 from ..db.states import EventType
+from ..values.event_choice import EventChoice
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,14 @@ class EventRecord:
     #: The object as the store returned it, JSON.
     body: bytes
     changed_fields: tuple[str, ...]
+    #: Paths of all that changed; ``None`` if they are not known.
+    changed_paths: cabc.Collection[str] | None = None
+
+    def is_wanted(self, resource: str, chosen: EventChoice) -> bool:
+        """Return whether a filter selects the event."""
+        return chosen.selects_all or chosen.wants(
+            resource, self.event_type, self.changed_fields, self.changed_paths
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,3 +114,17 @@ def _events(
             )
         )
     return events
+
+
+def chosen(
+    record: NotificationRecord, wanted: cabc.Collection[int] | None, selection: EventChoice
+) -> NotificationRecord:
+    """Return a notification with the events that a subscription wanted and still wants."""
+    if wanted is None and selection.selects_all:
+        return record
+    events = tuple(
+        one
+        for one in record.events
+        if (wanted is None or one.id in wanted) and one.is_wanted(record.resource, selection)
+    )
+    return dataclasses.replace(record, events=events)

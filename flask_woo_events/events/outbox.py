@@ -14,9 +14,11 @@ from sqlalchemy import orm
 from ..db import epochs
 from ..db.database import Work, announce
 from ..db.models import Notification, StoredEvent, Subscription
-from ..db.states import Channel, EventType
+from ..db.states import HTTP_CHANNELS, Channel, EventType
 from ..handlers import Route
-from . import delivery_states, division
+from ..values.event_choice import EventChoice
+from . import delivery_states, division, subscription_options
+from .delivery_order import in_parts
 
 #: Events in one notification (Cloud Elements: 10 for polling, 20 for webhooks).
 POLLING_BATCH = 10
@@ -59,6 +61,14 @@ class Change:
     source: str
     body: bytes
     changed_fields: tuple[str, ...]
+    #: Paths of all that changed; ``None`` if they are not known.
+    changed_paths: cabc.Collection[str] | None = None
+
+    def is_wanted(self, resource: str, chosen: EventChoice) -> bool:
+        """Return whether a filter selects the event."""
+        return chosen.selects_all or chosen.wants(
+            resource, self.event_type, self.changed_fields, self.changed_paths
+        )
 
 
 def post(
@@ -154,15 +164,24 @@ def _create_deliveries(
 ) -> dict[int, set[str]]:
     """Create the deliveries; return the objects of which subscriptions refuse earlier versions."""
     isolated: dict[int, set[str]] = {}
-    for subscription, route in _subscriptions(session, origin, rules):
-        wanted = {
-            notification.id: {change.object_id for change in batch if change.version > 1}
-            for notification, batch in zip(notifications, batches, strict=True)
-            if route is None or any(route.wants(origin.resource, one.event_type) for one in batch)
-        }
-        if wanted:
+    event_ids: _EventIds = {}
+    for subscription, chosen in _subscriptions(session, origin, rules):
+        objects: dict[int, set[str]] = {}
+        wanted: dict[int, list[int]] = {}
+        for notification, batch in zip(notifications, batches, strict=True):
+            mine = [one for one in batch if one.is_wanted(origin.resource, chosen)]
+            if not mine:
+                continue
+            # A handler chooses among the events when it is called.
+            if len(mine) < len(batch) and subscription.channel != Channel.HANDLER:
+                event_ids = event_ids or _event_ids(session, notifications)
+                wanted[notification.id] = sorted(
+                    event_ids[notification.id, one.object_id, one.version] for one in mine
+                )
+            objects[notification.id] = {one.object_id for one in batch if one.version > 1}
+        if objects:
             refused = delivery_states.create(
-                session, subscription, wanted, origin.poller_id, rules.now, backlog
+                session, subscription, objects, wanted, origin.poller_id, rules.now, backlog
             )
             if refused:
                 isolated[subscription.id] = refused
@@ -170,15 +189,34 @@ def _create_deliveries(
     return isolated
 
 
+#: Ids of events by their notification, object and version.
+_EventIds = dict[tuple[int, str, int], int]
+
+
+def _event_ids(session: orm.Session, notifications: cabc.Iterable[Notification]) -> _EventIds:
+    found: _EventIds = {}
+    for numbers in in_parts(one.id for one in notifications):
+        query = sa.select(
+            StoredEvent.notification_id,
+            StoredEvent.object_id,
+            StoredEvent.version,
+            StoredEvent.id,
+        ).where(StoredEvent.notification_id.in_(numbers))
+        found |= {
+            (number, name, version): one for number, name, version, one in session.execute(query)
+        }
+    return found
+
+
 def _subscriptions(
     session: orm.Session, origin: Origin, rules: Rules
-) -> cabc.Iterator[tuple[Subscription, Route | None]]:
-    """Yield an instance's subscriptions, a handler's with the route that selects its events."""
+) -> cabc.Iterator[tuple[Subscription, EventChoice]]:
+    """Yield an instance's subscriptions, each with the filter of its events."""
     mine = Subscription.instance_id == origin.instance_id
     known = delivery_states.lock_subscriptions(session, mine, Subscription.current)
     for one in known:
-        if one.channel == Channel.WEBHOOK:
-            yield one, None
+        if one.channel in HTTP_CHANNELS:
+            yield one, subscription_options.read(one.options).filter
     handlers = {one.url: one for one in known if one.channel == Channel.HANDLER}
     for route in rules.routes:
         if route.resource not in (None, origin.resource):
@@ -193,7 +231,7 @@ def _subscriptions(
             )
             session.add(handler)
             session.flush()
-        yield handler, route
+        yield handler, route.filter
 
 
 def wake(
@@ -201,11 +239,13 @@ def wake(
 ) -> None:
     """Make subscriptions due now, or when their hold ends, in one commit with the cause.
 
+    A paused one stays as it is until it is resumed.
+
     :param subscriptions: rows that this transaction has locked, so that a worker that claims at
         the same time waits for the cause.
     """
     announce(session, Work.DELIVERIES)
     for one in subscriptions:
-        if one.active:
+        if one.active and not one.paused:
             at = max(one.held_until or now, now)
             one.next_due_at = at if one.next_due_at is None else min(one.next_due_at, at)

@@ -43,6 +43,10 @@ class Timeouts:
     read: float = 60.0
     total: float = 180.0
 
+    def within(self, seconds: float) -> Timeouts:
+        """Return time-outs of which none is longer than this many seconds."""
+        return Timeouts(*(min(one, seconds) for one in (self.connect, self.read, self.total)))
+
 
 class OverBudgetError(OSError):
     """The peer sent more bytes than an answer within its limit can have."""

@@ -6,6 +6,7 @@ import collections.abc as cabc
 import dataclasses
 import datetime as dt
 import json
+import typing as t
 
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -23,6 +24,8 @@ _PREVIOUS = "woo.signature.previous"
 #: Key of the instance's token, if tokens are kept.
 _TOKEN = "woo.token"
 _SIGNATURE = key_of("signature_key")
+#: Beginning of the keys of subscriptions' credentials; a subscription's number follows.
+_SUBSCRIPTION = "woo.subscription."
 #: How operators know the internal keys.
 _NAMES = {_PREVIOUS: f"{_SIGNATURE} (the previous one)", _TOKEN: "the token"}
 
@@ -196,6 +199,46 @@ def token_is_lost(session: orm.Session, cipher: Cipher, instance_id: int) -> boo
     return row is not None and _decrypted(cipher, row) is None
 
 
+def put_credentials(
+    session: orm.Session,
+    cipher: Cipher | None,
+    instance_id: int,
+    subscription_id: int,
+    credentials: cabc.Mapping[str, t.Any],
+) -> None:
+    """Store the signature key, headers and password of a subscription, encrypted.
+
+    :param cipher: may be ``None`` if there are no credentials.
+    :param credentials: JSON; an empty one removes what is stored.
+    """
+    key = f"{_SUBSCRIPTION}{subscription_id}"
+    if credentials and cipher is not None:
+        _put(session, instance_id, key, cipher.encrypt(json.dumps(credentials)))
+    elif (kept := _internal(session, instance_id, key)) is not None:
+        session.delete(kept)
+        session.flush()
+
+
+def credentials_of(
+    session: orm.Session, cipher: Cipher, instance_id: int, subscription_id: int
+) -> dict[str, t.Any]:
+    """Return the signature key, headers and password of a subscription; empty if it has none.
+
+    :raises SecretError: they cannot be decrypted.
+    """
+    row = _internal(session, instance_id, f"{_SUBSCRIPTION}{subscription_id}")
+    if row is None:
+        return {}
+    text = _decrypted(cipher, row)
+    if text is None:
+        raise SecretError(
+            f"{_name(row.key)} cannot be decrypted; add the encryption key that was used to "
+            "WOO_EVENTS_ENCRYPTION_KEYS, before the newest one, or send them again: "
+            f"PATCH /instances/{instance_id}/subscriptions/{subscription_id}"
+        )
+    return dict(json.loads(text))
+
+
 def key_of_entry(session: orm.Session, instance_id: int, entry_id: int) -> str:
     """Return the key of one entry.
 
@@ -226,9 +269,16 @@ def rotate(session: orm.Session, cipher: Cipher, instance_id: int) -> tuple[int,
         try:
             row.value = cipher.rotate(row.value)
         except SecretError:
-            lost.append(_NAMES.get(row.key, row.key))
+            lost.append(_name(row.key))
     session.flush()
     return len(rows) - len(lost), lost
+
+
+def _name(key: str) -> str:
+    """Return how operators know a key."""
+    if key.startswith(_SUBSCRIPTION):
+        return f"the key and headers of subscription {key.removeprefix(_SUBSCRIPTION)}"
+    return _NAMES.get(key, key)
 
 
 def _rows(session: orm.Session, instance_id: int) -> dict[str, Configuration]:

@@ -13,7 +13,7 @@ from ..db.models import Instance, Poller, Subscription
 from ..errors import ConflictError, InputError, NotFoundError
 from ..events import delivery_states
 from ..values.crypto import Cipher, hash_token, new_token
-from . import configuration, connecting, holds, notices, pollers, subscriptions
+from . import callback_subscription, configuration, connecting, holds, notices, pollers
 from .accounts import Caller
 from .requests import InstanceRequest
 from .specification import CONNECTION_KEYS, CurrentSpec, InstanceSpec, plan
@@ -343,7 +343,7 @@ def _apply(
     seen = pollers.StoreSnapshot.of(facts)
     if pollers.synchronize(session, instance.id, wanted.pollers, now, seen):
         _interrupt(instance)
-    subscriptions.synchronize(session, instance, wanted.configuration.callback_url, now)
+    callback_subscription.synchronize(session, instance, wanted.configuration.callback_url, now)
     _schedule(instance, now)
     session.flush()
 

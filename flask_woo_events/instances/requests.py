@@ -82,7 +82,8 @@ def _format(value: str) -> str:
         raise ValueError(f"{' or '.join(Format)} is expected") from None
 
 
-def _user_name(value: str) -> str:
+def user_name(value: str) -> str:
+    """Check the user name of a callback's Basic authentication."""
     if ":" in value:
         raise ValueError("a user name with a colon cannot be sent (RFC 7617)")
     return value
@@ -253,7 +254,7 @@ class InstanceConfiguration(pydantic.BaseModel):
         "Headers to send with each notification, lines of Name: value",
         type="TEXTFIELD_1000", secret=True, order=12,
     )
-    basic_username: t.Annotated[Secret, pydantic.AfterValidator(_user_name)] = _key(
+    basic_username: t.Annotated[Secret, pydantic.AfterValidator(user_name)] = _key(
         "event.notification.basic.username", "",
         "Event Notification Basic Authentication UserName", "User name for the callback",
         type="TEXTFIELD_1000", order=110,
@@ -373,13 +374,16 @@ _OURS = _CONNECTION | {
 }
 
 
-def parse_headers(value: object, field: str = "callback_headers") -> dict[str, str]:
+def parse_headers(
+    value: object, field: str = "callback_headers", name: str | None = None
+) -> dict[str, str]:
     """Read additional headers: an object, or ``Name: value`` lines.
 
     :param field: ``callback_headers`` or ``store_headers``.
+    :param name: where the headers are in the request, by default the key of the configuration.
     :raises InputError: a name or value that no header can have, or a name that is ours.
     """
-    name = "configuration." + key_of(field)
+    name = name or "configuration." + key_of(field)
     ours = _OURS if field == "callback_headers" else _CONNECTION
     if isinstance(value, str) and value.lstrip().startswith("{"):
         try:

@@ -1,38 +1,327 @@
-"""The subscriptions of an instance, which receive its notifications."""
+"""The subscriptions of an instance: callbacks that receive its notifications.
+
+The first one belongs to the callback URL of the instance's configuration, which also has its
+signature key, headers, password and format. Others have their own.
+"""
 
 from __future__ import annotations
 
+import collections.abc as cabc
+import dataclasses
 import datetime as dt
 
+import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import Instance, Subscription
-from ..db.states import Channel
-from ..events import delivery_states, outbox
+from ..db import presence
+from ..db.models import Delivery, Poller, Subscription
+from ..db.states import HTTP_CHANNELS, UNSETTLED, Channel
+from ..errors import ConflictError, InputError, NotFoundError, SecretError
+from ..events import delivery_states, outbox, subscription_options
+from ..events.subscription_options import SubscriptionOptions
+from ..values.crypto import Cipher
+from . import configuration
+from .accounts import Caller
+from .lifecycle import find
+from .requests import key_of
+from .subscription_credentials import SubscriptionCredentials
+from .subscription_requests import CREDENTIALS, SubscriptionRequest
+
+#: Subscriptions of one instance at most.
+MOST = 20
+#: The migration with which a worker knows more than one subscription.
+_KNOWN_SINCE = "0011"
+#: Members of a request that the configuration has for the first subscription, with their keys.
+_CONFIGURED = {
+    "callback_url": "callback_url",
+    "signature_key": "signature_key",
+    "headers": "callback_headers",
+    "username": "basic_username",
+    "password": "basic_password",
+    "format": "format",
+}
 
 
-def synchronize(
-    session: orm.Session, instance: Instance, callback_url: str, now: dt.datetime
-) -> None:
-    """Make the callback URL the current subscription; waiting deliveries move to it."""
-    mine = Subscription.instance_id == instance.id
-    webhook = Subscription.channel == Channel.WEBHOOK
-    earlier = delivery_states.lock_subscriptions(session, mine, webhook)
-    current = next((one for one in earlier if one.current), None)
-    if current is not None and current.url == callback_url:
-        return
-    if current is not None:
-        current.current, current.next_due_at = False, None
-    fresh = None
-    if callback_url:
-        fresh = Subscription(
-            instance_id=instance.id,
-            url=callback_url,
-            active=True,
-            current=True,
-            created_at=now,
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SubscriptionView:
+    """A subscription for display."""
+
+    id: int
+    instance_id: int
+    #: It belongs to the callback URL of the instance's configuration.
+    is_first: bool
+    url: str
+    options: SubscriptionOptions
+    credentials: CredentialsView
+    paused: bool
+    active: bool
+    #: Why it is not active.
+    reason: str | None
+    failures: int
+    failing_since: dt.datetime | None
+    held_until: dt.datetime | None
+    #: Deliveries that are not sent yet, for which a change counts.
+    waiting: int
+    created_at: dt.datetime
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CredentialsView:
+    """Which credentials a subscription has, without their values."""
+
+    is_signed: bool = False
+    #: Names of its headers.
+    headers: tuple[str, ...] = ()
+    has_password: bool = False
+    #: They cannot be decrypted.
+    is_lost: bool = False
+
+
+def of_instance(
+    session: orm.Session, cipher: Cipher | None, caller: Caller, instance_id: int
+) -> list[SubscriptionView]:
+    """Return the subscriptions of an instance, the first one first.
+
+    :param cipher: ``None`` if there is no encryption key.
+    :raises NotFoundError: the caller's organisation has no instance with this id.
+    """
+    find(session, caller, instance_id)
+    rows = session.scalars(sa.select(Subscription).where(*_mine(instance_id))).all()
+    ordered = sorted(rows, key=lambda row: (row.channel != Channel.WEBHOOK, row.id))
+    return [_view(session, cipher, row) for row in ordered]
+
+
+def get(
+    session: orm.Session,
+    cipher: Cipher | None,
+    caller: Caller,
+    instance_id: int,
+    subscription_id: int,
+) -> SubscriptionView:
+    """Return one subscription.
+
+    :raises NotFoundError: the caller's organisation has no such instance or subscription.
+    """
+    find(session, caller, instance_id)
+    query = sa.select(Subscription).where(*_mine(instance_id), Subscription.id == subscription_id)
+    row = session.scalars(query).one_or_none()
+    if row is None:
+        raise NotFoundError("No subscription found")
+    return _view(session, cipher, row)
+
+
+def create(
+    session: orm.Session,
+    cipher: Cipher,
+    caller: Caller,
+    instance_id: int,
+    request: SubscriptionRequest,
+    now: dt.datetime,
+) -> int:
+    """Add a subscription, which gets what happens from now on, and return its id.
+
+    :raises InputError: a member is wrong, or the callback URL is missing.
+    :raises ConflictError: the instance has as many as it may have, or a worker of an earlier
+        release runs, which would send it everything.
+    """
+    instance = find(session, caller, instance_id, lock=True)
+    if not request.callback_url:
+        raise InputError("callbackUrl is missing", "callbackUrl")
+    rows = session.scalars(sa.select(Subscription.id).where(*_mine(instance_id))).all()
+    if len(rows) >= MOST:
+        raise ConflictError(f"an instance has at most {MOST} subscriptions")
+    if older := presence.older(session, _KNOWN_SINCE, now):
+        raise ConflictError(
+            "a worker of an earlier release runs, which knows one subscription only: "
+            f"{', '.join(older)}; restart it with this release first"
         )
-        session.add(fresh)
-        session.flush()
-        outbox.wake(session, [fresh], now)
-    delivery_states.move(session, [one.id for one in earlier], fresh, now)
+    _refuse_unknown(session, instance_id, request)
+    row = Subscription(
+        instance_id=instance.id,
+        channel=Channel.CALLBACK,
+        url=request.callback_url,
+        options=subscription_options.written(request.options(subscription_options.NONE)),
+        paused=bool(request.paused),
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    credentials = request.credentials(SubscriptionCredentials(), now)
+    configuration.put_credentials(session, cipher, instance_id, row.id, credentials.written())
+    return row.id
+
+
+def change(
+    session: orm.Session,
+    cipher: Cipher,
+    caller: Caller,
+    instance_id: int,
+    subscription_id: int,
+    request: SubscriptionRequest,
+    now: dt.datetime,
+) -> None:
+    """Change what a request names of a subscription, also for what is not sent yet.
+
+    What is not sent goes to a new callback URL from its first attempt on. What a worker has claimed
+    already, a few seconds' worth, is sent as before.
+
+    :raises InputError: a member is wrong, or belongs to the instance's configuration.
+    :raises NotFoundError: the caller's organisation has no such instance or subscription.
+    """
+    find(session, caller, instance_id, lock=True)
+    row = _locked(session, instance_id, subscription_id)
+    named = request.model_fields_set
+    if row.channel == Channel.WEBHOOK:
+        _refuse_configured(instance_id, named)
+    _refuse_unknown(session, instance_id, request)
+    options = request.options(subscription_options.read(row.options))
+    row.options = subscription_options.written(options)
+    if options.rate is None:
+        row.rate_used_until = None
+    if named & CREDENTIALS:
+        present = _replaced_credentials(session, cipher, instance_id, row.id, named)
+        kept = request.credentials(present, now).written()
+        configuration.put_credentials(session, cipher, instance_id, row.id, kept)
+    if "callback_url" in named:
+        _move(session, row, request.callback_url, now)
+    if request.paused is not None:
+        row.paused = request.paused
+    outbox.wake(session, [row], now)
+    session.flush()
+
+
+def delete(session: orm.Session, caller: Caller, instance_id: int, subscription_id: int) -> None:
+    """Remove a subscription, and what it was not sent yet; what was sent stays in the log.
+
+    :raises InputError: it belongs to the instance's configuration.
+    :raises NotFoundError: the caller's organisation has no such instance or subscription.
+    """
+    find(session, caller, instance_id, lock=True)
+    row = _locked(session, instance_id, subscription_id)
+    if row.channel == Channel.WEBHOOK:
+        _refuse_configured(instance_id, {"callback_url"})
+    delivery_states.discard(session, row.id)
+    configuration.put_credentials(session, None, instance_id, row.id, {})
+    row.current, row.active, row.next_due_at = False, False, None
+    row.reason, row.options = "the subscription was deleted", None
+    session.flush()
+
+
+def _mine(instance_id: int) -> tuple[sa.ColumnExpressionArgument[bool], ...]:
+    return (
+        Subscription.instance_id == instance_id,
+        Subscription.current,
+        Subscription.channel.in_(HTTP_CHANNELS),
+    )
+
+
+def _locked(session: orm.Session, instance_id: int, subscription_id: int) -> Subscription:
+    for row in delivery_states.lock_subscriptions(session, *_mine(instance_id)):
+        if row.id == subscription_id:
+            return row
+    raise NotFoundError("No subscription found")
+
+
+def _refuse_configured(instance_id: int, named: cabc.Collection[str]) -> None:
+    """Refuse what a request names of the first subscription that the configuration has."""
+    for name, field in _CONFIGURED.items():
+        if name in named:
+            alias = SubscriptionRequest.model_fields[name].alias or name
+            raise InputError(
+                f"{alias} of the first subscription is {key_of(field)} of the configuration; "
+                f"change it with PATCH /instances/{instance_id}",
+                alias,
+            )
+
+
+def _refuse_unknown(session: orm.Session, instance_id: int, request: SubscriptionRequest) -> None:
+    """Refuse resources that the instance does not poll: their events would never come."""
+    polled = session.scalars(
+        sa.select(Poller.resource).where(Poller.instance_id == instance_id, Poller.selected)
+    ).all()
+    for number, resource in enumerate(request.resources or ()):
+        if resource not in polled:
+            field = f"resources.{number}"
+            raise InputError(
+                f"{field}: the instance polls no {resource!r}; it polls "
+                f"{', '.join(sorted(polled))}",
+                field,
+            )
+
+
+def _replaced_credentials(
+    session: orm.Session,
+    cipher: Cipher,
+    instance_id: int,
+    subscription_id: int,
+    named: cabc.Set[str],
+) -> SubscriptionCredentials:
+    """Return the present credentials; lost ones only matter if a request keeps some of them.
+
+    :raises SecretError: they cannot be decrypted, and the request does not name all of them.
+    """
+    try:
+        kept = configuration.credentials_of(session, cipher, instance_id, subscription_id)
+    except SecretError:
+        if not named >= CREDENTIALS:
+            raise
+        kept = {}
+    return SubscriptionCredentials.of(kept)
+
+
+def _move(session: orm.Session, row: Subscription, url: str | None, now: dt.datetime) -> None:
+    """Let a subscription go on with another callback URL."""
+    if not url:
+        raise InputError("callbackUrl is empty; DELETE removes a subscription", "callbackUrl")
+    if url == row.url:
+        return
+    row.url = url
+    row.active, row.reason = True, None
+    row.failures, row.failing_since, row.held_until = 0, None, None
+    session.flush()
+    delivery_states.move(session, [row.id], row, now)
+
+
+def _view(session: orm.Session, cipher: Cipher | None, row: Subscription) -> SubscriptionView:
+    waiting = sa.select(sa.func.count()).where(
+        Delivery.subscription_id == row.id, Delivery.status.in_(UNSETTLED)
+    )
+    return SubscriptionView(
+        id=row.id,
+        instance_id=row.instance_id,
+        is_first=row.channel == Channel.WEBHOOK,
+        url=row.url,
+        options=subscription_options.read(row.options),
+        credentials=_credentials(session, cipher, row),
+        paused=row.paused,
+        active=row.active,
+        reason=row.reason,
+        failures=row.failures,
+        failing_since=row.failing_since,
+        held_until=row.held_until,
+        waiting=session.scalars(waiting).one(),
+        created_at=row.created_at,
+    )
+
+
+def _credentials(session: orm.Session, cipher: Cipher | None, row: Subscription) -> CredentialsView:
+    if row.channel == Channel.WEBHOOK:
+        kept = {one.key: one.value for one in configuration.entries(session, row.instance_id)}
+        return CredentialsView(
+            is_signed=bool(kept.get(key_of("signature_key"))),
+            headers=("********",) if kept.get(key_of("callback_headers")) else (),
+            has_password=bool(kept.get(key_of("basic_username"))),
+        )
+    if cipher is None:
+        return CredentialsView(is_lost=True)
+    try:
+        found = SubscriptionCredentials.of(
+            configuration.credentials_of(session, cipher, row.instance_id, row.id)
+        )
+    except SecretError:
+        return CredentialsView(is_lost=True)
+    return CredentialsView(
+        is_signed=bool(found.signature_key),
+        headers=tuple(found.headers),
+        has_password=bool(found.username),
+    )

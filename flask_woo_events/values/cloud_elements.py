@@ -18,3 +18,5 @@ class Format(enum.StrEnum):
 
     CLOUD_ELEMENTS = "cloud-elements"  #: the documented members and no others
     EXTENDED = "extended"  #: with ``version`` and ``changedFields``
+    THIN = "thin"  #: ``extended`` without the objects themselves
+    CLOUDEVENTS = "cloudevents"  #: one event a request, as CloudEvents 1.0 in structured JSON

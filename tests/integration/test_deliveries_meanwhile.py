@@ -21,7 +21,7 @@ from flask_woo_events.delivery.redelivery import DeliverySelection
 from flask_woo_events.delivery.replay import ReplaySelection
 from flask_woo_events.delivery.results import AttemptResult
 from flask_woo_events.events import delivery_states
-from flask_woo_events.instances import access, lifecycle, subscriptions
+from flask_woo_events.instances import access, callback_subscription, lifecycle
 from flask_woo_events.settings import Settings
 from flask_woo_events.worker import retention
 from tests.conftest import BACKENDS
@@ -66,7 +66,7 @@ def _redeliver(ledger: LedgerEnv) -> int:
 def _remove_callback(ledger: LedgerEnv) -> None:
     with ledger.database.write() as session:
         instance = session.get_one(Instance, ledger.stream.instance_id)
-        subscriptions.synchronize(session, instance, "", at(1))
+        callback_subscription.synchronize(session, instance, "", at(1))
 
 
 def _replay(ledger: LedgerEnv, meanwhile: cabc.Callable[[], object] = lambda: None) -> int:

@@ -14,7 +14,7 @@ from flask_woo_events.delivery.results import AttemptResult
 from flask_woo_events.delivery.retry import AttemptOutcome
 from flask_woo_events.events import delivery_order
 from flask_woo_events.handlers import Route
-from flask_woo_events.instances import subscriptions
+from flask_woo_events.instances import callback_subscription
 from tests.conftest import BACKENDS
 from tests.integration.ledger_env import LedgerEnv, at, build
 from tests.integration.test_outbox import FAILED, LEASE, OK
@@ -62,7 +62,7 @@ def _replay(ledger: LedgerEnv, hours: float, *versions: int) -> int:
 def _set_callback(ledger: LedgerEnv, url: str, hours: float) -> None:
     with ledger.database.write() as session:
         instance = session.get_one(Instance, ledger.stream.instance_id)
-        subscriptions.synchronize(session, instance, url, at(hours * HOUR))
+        callback_subscription.synchronize(session, instance, url, at(hours * HOUR))
 
 
 @on_sqlite

@@ -25,6 +25,7 @@ from flask_woo_events.delivery.payload import Sender
 from flask_woo_events.delivery.results import AttemptResult, WrittenResult
 from flask_woo_events.delivery.retry import CLOUD_ELEMENTS, STANDARD
 from flask_woo_events.testing import ServedCallback
+from flask_woo_events.values.cloud_elements import Format
 from flask_woo_events.worker import celery_tasks
 from tests.conftest import BACKENDS
 from tests.integration.host_app import runtime_of
@@ -154,10 +155,10 @@ def test_an_instance_that_cannot_be_read_stops_no_other(
     build(any_database, callback=woo_callback.url).see({"id": 2})
     load = destination.load_sender
 
-    def load_sender(session: orm.Session, instance_id: int) -> Sender:
+    def load_sender(session: orm.Session, instance_id: int, chosen: Format | None = None) -> Sender:
         if instance_id == env.ledger.stream.instance_id:
             raise TypeError("a fault")
-        return load(session, instance_id)
+        return load(session, instance_id, chosen)
 
     monkeypatch.setattr(destination, "load_sender", load_sender)
     env.dispatch()

@@ -208,7 +208,7 @@ def test_the_format_is_changed(open_source: cabc.Callable[..., StoreToCallback])
     answer = env.api.call("PATCH", path, {"configuration": {FORMAT: "extended"}})
     assert answer.status_code == 200 and _format(env) == "extended"
     assert "version" in _event_members(env)
-    refused = env.api.call("PATCH", path, {"configuration": {FORMAT: "thin"}})
+    refused = env.api.call("PATCH", path, {"configuration": {FORMAT: "thick"}})
     assert refused.status_code == 400
-    assert "cloud-elements or extended" in refused.json["message"]
+    assert "cloud-elements or extended or thin" in refused.json["message"]
     assert _format(env) == "extended"

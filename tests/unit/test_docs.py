@@ -29,6 +29,7 @@ from flask_woo_events.instances.requests import DEFINITIONS
 from flask_woo_events.settings import PREFIX, Settings, read_settings
 from flask_woo_events.simulation.store import faults
 from flask_woo_events.simulation.store.store_side import StoreSide
+from flask_woo_events.values.cloud_elements import Format
 from flask_woo_events.values.crypto import sign_body
 from tests.unit.test_architecture import PACKAGE, STEPS
 
@@ -196,7 +197,7 @@ def test_delivery_shows_the_real_envelope() -> None:
         account_id=message["accountId"],
         company_id=message["companyId"],
         user_id=message["userId"],
-        extended=False,
+        format=Format.CLOUD_ELEMENTS,
     )
     assert json.loads(build_body(notification, sender)) == example
 

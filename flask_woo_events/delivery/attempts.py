@@ -1,0 +1,111 @@
+"""Attempts: one claimed delivery, sent to its callback or given to its handler."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+
+from ..db.states import Channel
+from ..errors import WooEventsError
+from ..events.notifications import EventRecord, NotificationRecord
+from ..http.exchange import Timeouts
+from ..runtime import Runtime
+from ..values.cloud_elements import Format
+from . import claims, cloudevents, handler_calls, send, single_events
+from .claims import ClaimedDelivery
+from .destination import AddressOrError
+from .payload import Sender
+from .retry import AttemptOutcome
+from .send import CallbackCredentials
+
+
+def attempt(
+    runtime: Runtime,
+    claimed: ClaimedDelivery,
+    address: AddressOrError,
+    pause: cabc.Callable[[float], object],
+) -> AttemptOutcome:
+    """Attempt a delivery once, and return how it ended.
+
+    :param pause: waits for a number of seconds, between two requests of one attempt.
+    """
+    if isinstance(address, WooEventsError):
+        return AttemptOutcome(delivered=False, reason=str(address))
+    is_handler, credentials = claimed.channel == Channel.HANDLER, address.credentials
+    if isinstance(credentials, WooEventsError) and not is_handler:
+        # For example an encryption key that is missing: an operator can add it.
+        return AttemptOutcome(delivered=False, reason=str(credentials))
+    if not claimed.notification.events:
+        reason = "the subscription's filter leaves out its events"
+        return AttemptOutcome(delivered=True, sent=False, reason=reason)
+    if runtime.settings.coalesce:
+        claimed = _without_superseded(runtime, claimed)
+        if not claimed.notification.events:
+            return AttemptOutcome(delivered=True, sent=False, reason="superseded by later versions")
+    if isinstance(credentials, WooEventsError) or is_handler:
+        return handler_calls.call(runtime.handlers, claimed, address.sender, runtime.context)
+    timeouts, options = runtime.callback_timeouts, claimed.options
+    return request(
+        runtime,
+        claimed.notification,
+        claimed.url,
+        address.sender,
+        credentials,
+        timeouts=timeouts if options.timeout is None else timeouts.within(options.timeout),
+        handled=claimed.handled,
+        between=lambda: None if options.rate is None else pause(1 / options.rate),
+    )
+
+
+def _without_superseded(runtime: Runtime, claimed: ClaimedDelivery) -> ClaimedDelivery:
+    handler = runtime.handlers.get(claimed.url)
+    chosen = handler.route.filter if handler is not None else claimed.options.filter
+    with runtime.database.read() as session:
+        superseded = claims.superseded(session, claimed, chosen)
+    notification = claimed.notification
+    events = tuple(one for one in notification.events if one.id not in superseded)
+    notification = dataclasses.replace(notification, events=events)
+    return dataclasses.replace(claimed, notification=notification)
+
+
+def request(
+    runtime: Runtime,
+    notification: NotificationRecord,
+    url: str,
+    sender: Sender,
+    credentials: CallbackCredentials,
+    *,
+    timeouts: Timeouts,
+    handled: frozenset[int] = frozenset(),
+    between: cabc.Callable[[], object] = lambda: None,
+) -> AttemptOutcome:
+    """POST a notification, or each of its events if the receiver wants CloudEvents.
+
+    :param handled: ids of events that an earlier attempt has delivered one by one.
+    :param between: called between two requests.
+    """
+    session = runtime.callback_session
+    if sender.format is not Format.CLOUDEVENTS:
+        return send.attempt(
+            session,
+            notification,
+            url,
+            sender,
+            credentials,
+            timeouts=timeouts,
+            now=runtime.clock(),
+        )
+
+    def one(event: EventRecord) -> AttemptOutcome:
+        return send.post(
+            session,
+            cloudevents.event_id(notification, event),
+            cloudevents.build_body(notification, event, sender),
+            url,
+            credentials,
+            timeouts=timeouts,
+            now=runtime.clock(),
+            content_type=cloudevents.CONTENT_TYPE,
+        )
+
+    return single_events.attempt(notification, handled, one, between)

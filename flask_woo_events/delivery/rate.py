@@ -1,0 +1,39 @@
+"""Rates: how many requests a subscription may get now, and when it may get more."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+
+#: Requests that may go at once after a pause: this part of a second's, and at least so many. What
+#: is above one makes up for a worker that wakes late.
+BURST, BURST_LEAST = 0.1, 1.5
+
+
+def allowed(rate: float, used_until: dt.datetime | None, now: dt.datetime) -> int:
+    """Return how many requests may be made now.
+
+    :param rate: requests per second.
+    :param used_until: up to when the rate is used, see :func:`used`.
+    """
+    return math.floor(_saved(rate, used_until, now) + 1e-6)
+
+
+def used(rate: float, used_until: dt.datetime | None, now: dt.datetime, count: int) -> dt.datetime:
+    """Return up to when the rate is used after some more requests; it may be in the future."""
+    saved = _saved(rate, used_until, now)
+    return now + dt.timedelta(seconds=(count - saved) / rate)
+
+
+def next_at(rate: float, used_until: dt.datetime | None, now: dt.datetime) -> dt.datetime:
+    """Return when at least one request may be made."""
+    missing = 1 - _saved(rate, used_until, now)
+    return now + dt.timedelta(seconds=max(missing, 0.0) / rate)
+
+
+def _saved(rate: float, used_until: dt.datetime | None, now: dt.datetime) -> float:
+    """Return how many requests were not made since the rate was used; negative: too many."""
+    most = max(BURST_LEAST, rate * BURST)
+    if used_until is None:
+        return most
+    return min(most, (now - used_until).total_seconds() * rate)

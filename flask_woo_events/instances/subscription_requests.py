@@ -1,0 +1,162 @@
+"""Requests for subscriptions, and their validation."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import typing as t
+
+import pydantic
+
+from ..db.states import EventType
+from ..events.subscription_options import SubscriptionOptions
+from ..settings import Schedule
+from ..values.cloud_elements import Format
+from ..values.event_choice import EventChoice
+from ..values.field_paths import PATHS_MOST, checked
+from ..values.validation import MASK, Flag, not_a_flag, printable
+from .requests import CallbackUrl, Secret, parse_headers, user_name
+from .subscription_credentials import SubscriptionCredentials
+
+#: Waits of a schedule at most, and the longest of them in seconds.
+WAITS_MOST, WAIT_LONGEST = 20, 7 * 86400
+_SCHEDULES = t.get_args(Schedule)
+
+
+def _event_type(value: object) -> object:
+    if isinstance(value, str) and value.strip().upper() in set(EventType):
+        return value.strip().upper()
+    raise ValueError(f"{', '.join(EventType)} are the types of events")
+
+
+def _format(value: object) -> object:
+    if isinstance(value, str) and value.strip().lower() in set(Format):
+        return Format(value.strip().lower())
+    raise ValueError(f"{', '.join(Format)} are the formats")
+
+
+def _schedule(value: object) -> object:
+    waits = value if isinstance(value, list) else None
+    if isinstance(value, str) and value.strip().lower() in _SCHEDULES:
+        return value.strip().lower()
+    if (
+        waits is None
+        or not 1 <= len(waits) <= WAITS_MOST
+        or not all(type(one) is int and 1 <= one <= WAIT_LONGEST for one in waits)
+    ):
+        raise ValueError(
+            f"{' or '.join(_SCHEDULES)} is expected, or a list of 1 to {WAITS_MOST} waits in "
+            f"seconds, each from 1 to {WAIT_LONGEST:,}"
+        )
+    return tuple(waits)
+
+
+ResourceName = t.Annotated[
+    str,
+    pydantic.StringConstraints(min_length=1, max_length=190),
+    pydantic.AfterValidator(printable),
+]
+FieldPath = t.Annotated[str, pydantic.AfterValidator(checked)]
+Description = t.Annotated[
+    str,
+    pydantic.StringConstraints(max_length=500, strip_whitespace=True),
+    pydantic.AfterValidator(printable),
+]
+
+
+Number = t.Annotated[
+    float, pydantic.BeforeValidator(not_a_flag), pydantic.Field(allow_inf_nan=False)
+]
+
+
+class SubscriptionRequest(pydantic.BaseModel):
+    """The body of ``POST`` and ``PATCH /instances/{id}/subscriptions``.
+
+    Both may leave out anything but the callback URL of a new subscription. ``null`` takes a choice
+    back. Unknown members are refused: a filter that is misspelt would send everything.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    callback_url: CallbackUrl | None = pydantic.Field(None, alias="callbackUrl")
+    signature_key: Secret | None = pydantic.Field(None, alias="signatureKey")
+    headers: t.Any = None
+    username: t.Annotated[Secret, pydantic.AfterValidator(user_name)] | None = None
+    password: Secret | None = None
+    resources: t.Annotated[list[ResourceName], pydantic.Field(max_length=100)] | None = None
+    types: list[t.Annotated[str, pydantic.BeforeValidator(_event_type)]] | None = pydantic.Field(
+        None, alias="eventTypes", max_length=100
+    )
+    fields: t.Annotated[list[FieldPath], pydantic.Field(max_length=PATHS_MOST)] | None = None
+    format: t.Annotated[Format, pydantic.BeforeValidator(_format)] | None = None
+    schedule: t.Annotated[t.Any, pydantic.BeforeValidator(_schedule)] = pydantic.Field(
+        None, alias="retrySchedule"
+    )
+    timeout: t.Annotated[Number, pydantic.Field(ge=1, le=180)] | None = pydantic.Field(
+        None, alias="timeoutSeconds"
+    )
+    rate: t.Annotated[Number, pydantic.Field(ge=0.01, le=1000)] | None = pydantic.Field(
+        None, alias="requestsPerSecond"
+    )
+    concurrency: (
+        t.Annotated[int, pydantic.BeforeValidator(not_a_flag), pydantic.Field(ge=1, le=100)] | None
+    ) = pydantic.Field(None, alias="concurrentRequests")
+    paused: Flag | None = None
+    description: Description | None = None
+
+    def options(self, before: SubscriptionOptions) -> SubscriptionOptions:
+        """Return the options of a subscription after this request.
+
+        :param before: its present options, which stay where the request names none.
+        """
+        chosen = before.filter
+        named = self.model_fields_set
+
+        def value(name: str, present: t.Any, empty: t.Any = None) -> t.Any:
+            if name not in named:
+                return present
+            given = getattr(self, name)
+            return empty if given is None else given
+
+        return SubscriptionOptions(
+            filter=EventChoice(
+                resources=frozenset(value("resources", chosen.resources, ())),
+                types=frozenset(value("types", chosen.types, ())),
+                fields=tuple(dict.fromkeys(value("fields", chosen.fields, ()))),
+            ),
+            format=value("format", before.format),
+            schedule=value("schedule", before.schedule),
+            timeout=value("timeout", before.timeout),
+            rate=value("rate", before.rate),
+            concurrency=value("concurrency", before.concurrency),
+            description=value("description", before.description, ""),
+        )
+
+    def credentials(
+        self,
+        before: SubscriptionCredentials,
+        now: dt.datetime,
+    ) -> SubscriptionCredentials:
+        """Return the credentials of a subscription after this request; a masked secret stays.
+
+        :param now: from when a replaced signature key is retired.
+        :raises InputError: a header cannot be sent.
+        """
+        named = self.model_fields_set
+        found = before
+        if "signature_key" in named and self.signature_key != MASK:
+            found = before.with_key(self.signature_key or "", now)
+        changes: dict[str, t.Any] = {}
+        if "headers" in named and self.headers != MASK:
+            changes["headers"] = parse_headers(self.headers or "", name="headers")
+            for header, text in changes["headers"].items():
+                if text == MASK and header in before.headers:
+                    changes["headers"][header] = before.headers[header]
+        for name in ("username", "password"):
+            if name in named and getattr(self, name) != MASK:
+                changes[name] = getattr(self, name) or ""
+        return dataclasses.replace(found, **changes)
+
+
+#: What a request names of the credentials.
+CREDENTIALS = frozenset({"signature_key", "headers", "username", "password"})

@@ -1,0 +1,61 @@
+"""Field paths: how a subscription names the fields of objects whose changes it wants."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import re
+
+#: Characters of a path at most, and paths of one filter.
+PATH_LENGTH, PATHS_MOST = 200, 50
+_ELEMENT = re.compile(r"\[[^\[\]]*\]")
+_NAME = r"[^.\[\]\s\"'\\]+"
+_PATH = re.compile(rf"{_NAME}(\[[^\[\]]*\])?(\.{_NAME}(\[[^\[\]]*\])?)*")
+
+
+def checked(path: str) -> str:
+    """Return a path as it is kept: ``status``, ``billing.email``, ``line_items[].quantity``.
+
+    :raises ValueError: the text is no path.
+    """
+    path = path.strip()
+    if len(path) > PATH_LENGTH or not path.isprintable() or not _PATH.fullmatch(path):
+        raise ValueError(
+            "a field of the object is expected, for example status, billing.email, "
+            "line_items[].quantity or meta_data[_tracking]"
+        )
+    return path
+
+
+def top_level(path: str) -> str:
+    """Return the name of the top-level field that a path leads into."""
+    return re.split(r"[.\[]", path, maxsplit=1)[0]
+
+
+def covers(wanted: str, changed: str) -> bool:
+    """Return whether a change belongs to a wanted field.
+
+    A wanted field covers all that is in it, ``[]`` any element of a list, and an element that was
+    added or removed changes all fields in it.
+
+    :param wanted: for example ``line_items[].quantity``.
+    :param changed: for example ``line_items[12].quantity``.
+    """
+    mine, theirs = _steps(wanted), _steps(changed)
+    return all(
+        one == other or (one == "[]" and other.startswith("["))
+        for one, other in zip(mine, theirs, strict=False)
+    )
+
+
+def any_covers(wanted: cabc.Iterable[str], changed: cabc.Collection[str]) -> bool:
+    """Return whether one of the changes belongs to one of the wanted fields."""
+    return any(covers(one, other) for one in wanted for other in changed)
+
+
+def _steps(path: str) -> list[str]:
+    """Return the names and elements of a path: ``line_items``, ``[12]``, ``quantity``."""
+    # The key of an element, as of meta data, may hold dots.
+    elements = _ELEMENT.findall(path)
+    names = _ELEMENT.sub(".[]", path).split(".")
+    numbered = iter(elements)
+    return [next(numbered) if one == "[]" else one for one in names]
