@@ -176,12 +176,18 @@ def pause(instance_id: int) -> None:
 @click.argument("instance_id", type=ID)
 @errors_as_messages
 def resume(instance_id: int) -> None:
-    """Poll an instance again.
+    """End the pause of an instance.
 
-    Resources that were disabled after failures are polled again, too.
+    It is polled again if its events are on, with resources that were disabled after failures.
     """
-    _switch(instance_id, enabled=True)
-    click.echo(f"Instance {instance_id} is polled again.")
+    if _switch(instance_id, enabled=True):
+        click.echo(f"Instance {instance_id} is polled again.")
+        return
+    click.echo(
+        f"Instance {instance_id} is not paused any more. It is not polled, because its events are "
+        "off; set event.notification.enabled to true: "
+        f"flask woo instances change {instance_id} FILE"
+    )
 
 
 @group.command("accept")
@@ -212,13 +218,17 @@ def accept(instance_id: int) -> None:
 @group.command("token")
 @click.argument("instance_id", type=ID)
 @click.confirmation_option(prompt="Make a new token? Clients with the present one get 401.")
+@as_json_option
 @errors_as_messages
-def token(instance_id: int) -> None:
+def token(instance_id: int, as_json: bool) -> None:
     """Make a new token of an instance, in place of the present one, and print it."""
     runtime = current_runtime()
     with runtime.database.read() as session:
         caller = access.owner(session, instance_id)
     made = provisioning.replace_token(runtime, caller, instance_id)
+    if as_json:
+        echo_json({"id": instance_id, "token": made})
+        return
     click.echo(f"id    {instance_id}\ntoken {made}")
 
 
@@ -287,11 +297,13 @@ def backfill(
         click.echo("It is not polled now: it is paused, or its events are off.", err=True)
 
 
-def _switch(instance_id: int, *, enabled: bool) -> None:
+def _switch(instance_id: int, *, enabled: bool) -> bool:
+    """Resume or pause an instance, and return whether its events are on."""
     runtime = current_runtime()
     with runtime.database.write() as session:
         caller = access.owner(session, instance_id)
         lifecycle.set_enabled(session, caller, instance_id, enabled, runtime.clock())
+        return session.get_one(Instance, instance_id).events_enabled
 
 
 def _user(session: sa.orm.Session, name: str, organization: str) -> Caller:

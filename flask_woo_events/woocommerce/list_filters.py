@@ -114,6 +114,11 @@ class FilterSupport:
         dates = (self.created and name in _CREATED) or (self.modified and name in _MODIFIED)
         return self.whole or dates or name in self.names
 
+    def has_text(self, name: str) -> bool:
+        """Return whether a parameter is also a member of the rows that may be an empty text."""
+        others = _PARAMETERS | self.parameters | _CREATED.keys() | _MODIFIED.keys() | {"id"}
+        return name not in others
+
     @property
     def sent(self) -> frozenset[str]:
         """Parameters that a poller can send: the store itself filters by them."""

@@ -201,8 +201,18 @@ def test_instances_pause_and_resume(app: flask.Flask, api: Api) -> None:
     _good(app, "instances", "pause", number)
     assert _one(app, sa.select(Instance.next_poll_at)) is None
     assert "paused" in _good(app, "instances", "list")
-    _good(app, "instances", "resume", number)
+    assert "is polled again" in _good(app, "instances", "resume", number)
     assert _one(app, sa.select(Instance.next_poll_at)) is not None
+
+
+def test_instances_resume_without_events(app: flask.Flask, api: Api) -> None:
+    """An instance whose events are off is not polled after a pause, and the command says so."""
+    number = str(api.create(**{"event.notification.enabled": False})["id"])
+    _good(app, "instances", "pause", number)
+    said = _good(app, "instances", "resume", number)
+    assert "polled again" not in said and "its events are off" in said
+    assert "event.notification.enabled" in said and f"instances change {number}" in said
+    assert _one(app, sa.select(Instance.next_poll_at)) is None
 
 
 def test_instances_backfill(app: flask.Flask, api: Api) -> None:

@@ -245,6 +245,8 @@ def test_where_that_is_refused(hub: Hub, resource: str, where: str) -> None:
         {"orderBy": "id sideways"}, {"fields": "a b"},
         {"fields": "id,../x"}, {"returnTotalCount": "perhaps"}, {"nonsense": "1"},
         {"_method": "DELETE"}, {"consumer_key": "ck_other"}, {"oauth_token": "x"},
+        {"status": ""}, {"customer": " "}, {"created_date": ""}, {"page": ""}, {"pageSize": ""},
+        {"returnTotalCount": ""},
     ],
 )  # fmt: skip
 def test_wrong_parameters_are_refused(hub: Hub, query: dict[str, str]) -> None:
@@ -254,6 +256,46 @@ def test_wrong_parameters_are_refused(hub: Hub, query: dict[str, str]) -> None:
     assert response.status_code == 400
     assert next(iter(query)) in response.json["message"]
     assert hub.asked() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("products?sku=", "where=sku = ''"), ("products?sku=X&sku=", "where=sku = ''"),
+        ("products-attributes?slug=", "where=slug = ''"), ("orders?customer=", "leave it out"),
+        ("orders?after=", "leave it out"), ("orders?id=", "leave it out"),
+    ],
+)  # fmt: skip
+def test_parameters_without_a_value_are_refused(hub: Hub, path: str, hint: str) -> None:
+    """The error says how to ask for members that are empty, and the store is not called."""
+    hub.asked()
+    response = hub.call("GET", f"/hubs/ecommerce/{path}")
+    assert response.status_code == 400
+    assert response.json["message"].endswith(hint)
+    assert hub.asked() == []
+
+
+def test_empty_members_are_found_by_where(hub: Hub) -> None:
+    """An empty text in ``where`` is a condition on the member."""
+    made = hub.make("products", name="without a number", sku="")
+    found = hub.ids("products", where="sku = ''")
+    assert made["id"] in found
+
+
+def test_empty_controls_are_absent(hub: Hub) -> None:
+    """Clients that send every parameter get the same page as without the empty ones."""
+    empty = dict.fromkeys(("where", "fields", "orderBy", "nextPage"), "")
+    assert hub.rows("orders", **empty) == hub.rows("orders")
+
+
+def test_a_deletion_refuses_parameters_without_a_value(hub: Hub) -> None:
+    """Of ``force`` and ``reassign``, too, and the object stays."""
+    number = hub.ids("customers")[0]
+    for query in ({"force": ""}, {"reassign": ""}):
+        response = hub.call("DELETE", f"/hubs/ecommerce/customers/{number}", **query)
+        assert response.status_code == 400
+        assert next(iter(query)) in response.json["message"]
+    assert number in hub.ids("customers")
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,7 @@ def _doctor(api: Api) -> str:
 
 
 def test_command(opening: Opening) -> None:
-    """``instances token`` asks first, and prints the new token."""
+    """``instances token`` asks first, and prints the new token, for scripts as JSON."""
     api = opening(keep=False)
     made = api.create()
     assert _run(api, "instances", "token", "1", stdin="n\n")[0] == 1
@@ -207,6 +207,10 @@ def test_command(opening: Opening) -> None:
     status, output = _run(api, "instances", "token", "1", stdin="y\n")
     assert status == 0 and _status(api, output.split()[-1]) == 200
     assert _status(api, made["token"]) == 401
+    status, output = _run(api, "instances", "token", "1", "--yes", "--json")
+    shown = json.loads(output)
+    assert status == 0 and list(shown) == ["id", "token"] and shown["id"] == 1
+    assert _status(api, shown["token"]) == 200
     status, output = _run(api, "instances", "token", "99", "--yes")
     assert status == 1 and "There is no instance 99" in output
 

@@ -177,7 +177,7 @@ def delete(resource: str, object_id: str, child: str = "", child_id: str = "") -
     if flag("force"):
         params["force"] = "true"
     if "reassign" in flask.request.args:
-        params["reassign"] = str(_number(flask.request.args["reassign"]))
+        params["reassign"] = str(_user_id(flask.request.args["reassign"]))
     return _json(_shown(collections.delete(client, place, number, params), profile))
 
 
@@ -227,6 +227,13 @@ def _number(text: str) -> int:
     return number
 
 
+def _user_id(text: str) -> int:
+    number = whole_number(text)
+    if number is None:
+        raise InputError("reassign must be the id of a customer", "reassign")
+    return number
+
+
 def _json(value: t.Any) -> flask.Response:
     # Keeps the members in the store's order.
     return flask.Response(orjson.dumps(value), mimetype="application/json")
@@ -263,10 +270,14 @@ def _where(texts: list[str]) -> cabc.Iterator[Where]:
 
 
 def _parameters(place: CollectionAccess) -> cabc.Iterator[Condition]:
-    """Read the filters that are parameters of their own."""
+    """Read the filters that are parameters of their own.
+
+    :raises InputError: the list has no such parameter, or it has no value: a store would ignore it.
+    """
     args, abilities = flask.request.args, place.abilities
     for name in sorted({name.removesuffix("[]") for name in args if name not in CONTROLS}):
-        value = ",".join(args.getlist(name) + args.getlist(f"{name}[]"))
+        values = args.getlist(name) + args.getlist(f"{name}[]")
+        value = ",".join(values)
         if not abilities.has_parameter(name):
             shown = ", ".join(abilities.names)
             raise InputError(
@@ -274,6 +285,11 @@ def _parameters(place: CollectionAccess) -> cabc.Iterator[Condition]:
                 "member",
                 name[:100],
             )
+        if not all(one.strip() for one in values):
+            shown = name[:100]
+            hint = f", or select empty members by where={shown} = ''"
+            said = hint if abilities.has_text(name) else ""
+            raise InputError(f"{shown} has no value: leave it out{said}", shown)
         yield Condition(name, "=", (Value(value),), f"{name}={value[:100]}")
 
 

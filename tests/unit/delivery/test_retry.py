@@ -48,6 +48,13 @@ def test_standard_waits(attempt: int, seconds: int) -> None:
     assert verdict.retry_at == NOW + dt.timedelta(seconds=seconds)
 
 
+@pytest.mark.parametrize(("attempt", "seconds"), list(enumerate(STANDARD, start=1)))
+def test_jitter_lengthens_the_wait(attempt: int, seconds: int) -> None:
+    """A random part of up to 20 % is added to each wait of the standard schedule."""
+    waits = [_decide(attempts=attempt, chance=chance).retry_at for chance in (0.5, 1.0)]
+    assert waits == [NOW + dt.timedelta(seconds=seconds * factor) for factor in (1.1, 1.2)]
+
+
 @pytest.mark.parity(52)
 @pytest.mark.parametrize(("attempt", "seconds"), list(enumerate(CLOUD_ELEMENTS, start=1)))
 def test_cloud_elements_waits_count_from_the_first_failure(attempt: int, seconds: int) -> None:
