@@ -8,6 +8,8 @@ import math
 #: Requests that may go at once after a pause: this part of a second's, and at least so many. What
 #: is above one makes up for a worker that wakes late.
 BURST, BURST_LEAST = 0.1, 1.5
+#: Part of a request by which dates, which have microseconds, may be wrong at the highest rate.
+ROUNDING = 0.002
 
 
 def allowed(rate: float, used_until: dt.datetime | None, now: dt.datetime) -> int:
@@ -16,7 +18,7 @@ def allowed(rate: float, used_until: dt.datetime | None, now: dt.datetime) -> in
     :param rate: requests per second.
     :param used_until: up to when the rate is used, see :func:`used`.
     """
-    return math.floor(_saved(rate, used_until, now) + 1e-6)
+    return max(0, math.floor(_saved(rate, used_until, now) + ROUNDING))
 
 
 def used(rate: float, used_until: dt.datetime | None, now: dt.datetime, count: int) -> dt.datetime:

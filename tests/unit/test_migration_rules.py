@@ -13,6 +13,7 @@ import alembic.script
 import pytest
 import sqlalchemy as sa
 
+from flask_woo_events.db import presence
 from flask_woo_events.db import upgrade as schema
 
 DIALECTS = ("sqlite", "postgresql", "mysql")
@@ -73,6 +74,11 @@ def test_migration_expands_or_sets_rebuilds(script: alembic.script.Script) -> No
     """A migration sets ``REBUILDS = True`` if, and only if, it does more than add."""
     rebuilds = getattr(script.module, "REBUILDS", False)
     assert rebuilds is not is_expanding(script.module.upgrade)
+
+
+def test_processes_name_the_last_migration() -> None:
+    """Others learn from it what a running worker knows."""
+    assert _scripts()[-1].revision == presence.REVISION
 
 
 def _nullable_column() -> None:
