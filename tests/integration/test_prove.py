@@ -23,6 +23,7 @@ from flask_woo_events.simulation.store.tables import Row
 from flask_woo_events.sync import gate
 from flask_woo_events.sync.ledger import lookup
 from flask_woo_events.sync.reading import comparison, modified
+from flask_woo_events.values.event_choice import EventChoice
 from tests.integration.host_app import make_app
 from tests.model import in_process_store
 from tests.sent_schema import problems
@@ -130,7 +131,23 @@ def test_a_journal_without_a_hook(
     assert not result.clean
 
 
-@pytest.mark.parametrize("name", ["changes at request 3 of a poll", "order deleted permanently"])
+def test_a_choice_that_selects_too_much(
+    database: CrashableDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The suite finds subscriptions that get what they do not want."""
+    monkeypatch.setattr(EventChoice, "wants", lambda *_: True)
+    result = run(_named("five subscriptions, one is down for hours"), database, "11.0")
+    assert result.error is not None and "and wants []" in result.error
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "changes at request 3 of a poll",
+        "order deleted permanently",
+        "five subscriptions, one is down for hours",
+    ],
+)
 def test_scenario_on_every_database(any_url: str, name: str) -> None:
     """Scenarios are clean on PostgreSQL and MariaDB too."""
     engine = sa.create_engine(any_url)

@@ -117,7 +117,7 @@ def _delete_variation(env: Environment) -> object:
 
 #: The actions that were measured on real stores, and the minimum number of changes of each.
 #: WooCommerce versions differ in what else an order changes.
-_ACTIONS: dict[str, tuple[int, Action]] = {
+ACTIONS: dict[str, tuple[int, Action]] = {
     "product created by REST": (1, lambda env: env.rest("POST", "products", name="New")),
     "product price changed by REST": (
         1, _with_product(_by_rest("PUT", "products/{}", regular_price="12")),
@@ -198,5 +198,5 @@ def _register(name: str, changes: int, action: Action) -> None:
         assert env.judge.agrees(env.truth()), "some events did not arrive at the next poll"
 
 
-for _name, (_changes, _action) in _ACTIONS.items():
+for _name, (_changes, _action) in ACTIONS.items():
     _register(_name, _changes, _action)

@@ -20,9 +20,10 @@ from sqlalchemy import orm
 from ...db import upgrade
 from ...db.database import Database
 from ...db.models import Instance
-from ...instances import accounts, lifecycle, specification
+from ...instances import accounts, lifecycle, specification, subscriptions
 from ...instances.requests import InstanceRequest
 from ...instances.specification import InstanceSpec
+from ...instances.subscription_requests import SubscriptionRequest
 from ...runtime import Runtime
 from ...settings import Settings
 from ...sync.report import PollReport
@@ -240,6 +241,20 @@ class Environment:
         for _ in range(2):
             self.poll()
         return self.judge.verdict(truth(self.store))
+
+    def subscribe(self, request: SubscriptionRequest) -> int:
+        """Add a subscription to the instance, and return its id."""
+        cipher = self.runtime.cipher
+        with self.runtime.database.write() as session:
+            return subscriptions.create(
+                session, cipher, self._caller, self.instance_id, request, self._now
+            )
+
+    def waiting(self) -> int:
+        """Return how many deliveries are not sent yet, to all subscriptions."""
+        with self.runtime.database.read() as session:
+            views = subscriptions.of_instance(session, None, self._caller, self.instance_id)
+        return sum(one.waiting for one in views)
 
     @property
     def notices(self) -> list[dict[str, t.Any]]:

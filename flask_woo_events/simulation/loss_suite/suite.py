@@ -5,14 +5,20 @@ from __future__ import annotations
 import collections.abc as cabc
 
 from ...errors import NotFoundError
-from . import change_scenarios, drift_scenarios, failure_scenarios, scenario
+from . import (
+    change_scenarios,
+    drift_scenarios,
+    failure_scenarios,
+    scenario,
+    subscription_scenarios,
+)
 from .harness import CrashableDatabase
 from .scenario import Result, Scenario
 
 #: WooCommerce versions that the suite simulates, with orders as posts and in HPOS tables.
 VERSIONS = ("5.9", "7.0", "8.0", "9.4", "11.0")
 #: The modules that define the scenarios.
-SOURCES = (change_scenarios, drift_scenarios, failure_scenarios)
+SOURCES = (change_scenarios, drift_scenarios, failure_scenarios, subscription_scenarios)
 
 
 def scenarios(names: cabc.Collection[str] = ()) -> list[Scenario]:
