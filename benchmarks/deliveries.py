@@ -33,7 +33,7 @@ from flask_woo_events.db.models import (
     Subscription,
     User,
 )
-from flask_woo_events.db.states import EventType
+from flask_woo_events.db.states import Channel, EventType
 from flask_woo_events.delivery.dispatcher import Dispatch
 from flask_woo_events.delivery.payload import Sender, build_body
 from flask_woo_events.events import outbox
@@ -66,6 +66,7 @@ def main() -> None:
             bench = Bench(uri)
             print(f"deliveries, {uri.partition(':')[0]}: signed, one order each, to nginx")
             bench.throughput()
+            bench.fan_out()
             if not uri.startswith("sqlite"):
                 bench.processes()
             bench.latency()
@@ -115,6 +116,32 @@ class Bench:
         for name, rate in medians.items():
             print(f"  {name:10} {rate:6.0f} a second")
         print(f"  ratio {medians['dispatch'] / medians['plain loop']:.2f} for one process")
+
+    def fan_out(self) -> None:
+        """Compare deliveries to five subscriptions with as many to one, alternately."""
+        rates: dict[int, list[float]] = {1: [], 5: []}
+        with sink() as url:
+            streams = {count: self.instance(url) for count in rates}
+            with self.runtime.database.write() as session:
+                for _ in range(4):
+                    session.add(
+                        Subscription(
+                            instance_id=streams[5].instance_id,
+                            channel=Channel.CALLBACK,
+                            url=url,
+                            created_at=utc_now(),
+                        )
+                    )
+            for round_number in range(ROUNDS + 1):
+                for count, stream in streams.items():
+                    self.post(stream, COUNT // count)
+                    began = time.process_time()
+                    report = dispatch(self.runtime)
+                    assert report == COUNT, report
+                    if round_number:
+                        rates[count].append((time.process_time() - began) / COUNT)
+        one, five = (statistics.median(each) for each in rates.values())
+        print(f"  to five subscriptions: {five / one:.2f} of the CPU of a delivery to one")
 
     def processes(self) -> None:
         """Compare both with one process for each core."""

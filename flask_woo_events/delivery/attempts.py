@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import dataclasses
+import sys
 
 from ..db.states import Channel
 from ..errors import WooEventsError
@@ -11,7 +12,7 @@ from ..events.notifications import EventRecord, NotificationRecord
 from ..http.exchange import Timeouts
 from ..runtime import Runtime
 from ..values.cloud_elements import Format
-from . import claims, cloudevents, handler_calls, send, single_events
+from . import claims, cloudevents, handler_calls, rate, send, single_events
 from .claims import ClaimedDelivery
 from .destination import AddressOrError
 from .payload import Sender
@@ -54,6 +55,7 @@ def attempt(
         timeouts=timeouts if options.timeout is None else timeouts.within(options.timeout),
         handled=claimed.handled,
         between=lambda: None if options.rate is None else pause(1 / options.rate),
+        most=None if options.rate is None else rate.requests_of_attempt(options.rate, sys.maxsize),
     )
 
 
@@ -78,11 +80,13 @@ def request(
     timeouts: Timeouts,
     handled: frozenset[int] = frozenset(),
     between: cabc.Callable[[], object] = lambda: None,
+    most: int | None = None,
 ) -> AttemptOutcome:
     """POST a notification, or each of its events if the receiver wants CloudEvents.
 
     :param handled: ids of events that an earlier attempt has delivered one by one.
     :param between: called between two requests.
+    :param most: requests at most; the next attempt makes the others.
     """
     session = runtime.callback_session
     if sender.format is not Format.CLOUDEVENTS:
@@ -108,4 +112,4 @@ def request(
             content_type=cloudevents.CONTENT_TYPE,
         )
 
-    return single_events.attempt(notification, handled, one, between)
+    return single_events.attempt(notification, handled, one, between, most)

@@ -100,9 +100,9 @@ _NEXT_DUE = sa.select(sa.func.min(Subscription.next_due_at)).where(
 _RUNNING = sa.select(sa.func.count(), sa.func.min(Delivery.lease_until)).where(
     Delivery.subscription_id == _SUBSCRIPTION, Delivery.lease_until >= _NOW
 )
-#: The number of events that deliveries hold, each of them a request.
+#: The number of events that deliveries hold, and which of them are delivered already.
 _SIZES = (
-    sa.select(sa.func.sum(Notification.size))
+    sa.select(Notification.size, Delivery.handled)
     .join(Delivery, Delivery.notification_id == Notification.id)
     .where(Delivery.id.in_(sa.bindparam("ids", expanding=True)))
 )
@@ -216,7 +216,9 @@ def _take_limited(
     if speed is not None and ids:
         count = len(ids)
         if options.format is Format.CLOUDEVENTS:
-            count = session.scalars(_SIZES, {"ids": ids}).one()
+            rows = session.execute(_SIZES, {"ids": ids})
+            left = (size - len(handled or ()) for size, handled in rows)
+            count = sum(rate.requests_of_attempt(speed, max(1, one)) for one in left)
         subscription.rate_used_until = until = rate.used(speed, until, now, count)
     if len(ids) == most:
         subscription.next_due_at = now if speed is None else rate.next_at(speed, until, now)

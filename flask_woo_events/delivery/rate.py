@@ -12,6 +12,16 @@ BURST, BURST_LEAST = 0.1, 1.5
 ROUNDING = 0.002
 
 
+#: The longest time that one attempt of several requests may take for its pauses, seconds: so long
+#: waits the end of a worker.
+PACED_WITHIN = 5.0
+
+
+def requests_of_attempt(rate: float, left: int) -> int:
+    """Return how many requests one attempt makes that has some left."""
+    return min(left, 1 + math.floor(PACED_WITHIN * rate))
+
+
 def allowed(rate: float, used_until: dt.datetime | None, now: dt.datetime) -> int:
     """Return how many requests may be made now.
 

@@ -165,7 +165,7 @@ def _ended(one: AttemptResult, decision: RetryDecision, now: dt.datetime) -> Att
         "token": one.claimed.token,
         "status": decision.status.value,
         "due_at": decision.retry_at,
-        "failed_at": None if one.outcome.delivered else now,
+        "failed_at": None if one.outcome.delivered or one.outcome.unfinished else now,
         "handled": sorted(one.claimed.handled.union(one.outcome.handled)) or None,
         "exhausted": decision.exhausted,
         "updated_at": now,

@@ -45,6 +45,8 @@ class AttemptOutcome:
     sent: bool = True
     #: Ids of events that a handler has accepted although others failed.
     handled: tuple[int, ...] = ()
+    #: It ended before all requests were made, as the rate of the subscription wants it.
+    unfinished: bool = False
 
     @property
     def gone(self) -> bool:
@@ -111,6 +113,8 @@ def decide(
     """
     if outcome.delivered:
         return RetryDecision(DeliveryStatus.DELIVERED)
+    if outcome.unfinished:
+        return RetryDecision(DeliveryStatus.RETRY, now)
     if outcome.gone:
         return RetryDecision(DeliveryStatus.QUEUED, deactivate=True)
     if rules.policy == "queue":

@@ -17,6 +17,7 @@ def attempt(
     handled: frozenset[int],
     send: Send,
     wait: cabc.Callable[[], object] = lambda: None,
+    most: int | None = None,
 ) -> AttemptOutcome:
     """Send the events of a notification one after the other.
 
@@ -25,6 +26,7 @@ def attempt(
 
     :param handled: ids of events that an earlier attempt has delivered.
     :param wait: called between two requests.
+    :param most: requests at most; the next attempt makes the others.
     """
     accepted: list[int] = []
     refused: list[AttemptOutcome] = []
@@ -34,6 +36,8 @@ def attempt(
     for event in notification.events:
         if event.id in handled or event.object_id in objects:
             continue
+        if len(accepted) + len(refused) == most:
+            return _unfinished(last, accepted, seconds)
         if last.sent:
             wait()
         last = send(event)
@@ -52,3 +56,14 @@ def attempt(
     if count > 1:
         reason = f"{len(refused)} of {count} events: {reason}"
     return dataclasses.replace(refused[-1], reason=reason, seconds=seconds, handled=tuple(accepted))
+
+
+def _unfinished(last: AttemptOutcome, accepted: list[int], seconds: float) -> AttemptOutcome:
+    return dataclasses.replace(
+        last,
+        delivered=False,
+        unfinished=bool(accepted),
+        reason=f"{last.reason}; {len(accepted)} events accepted, others follow",
+        seconds=seconds,
+        handled=tuple(accepted),
+    )

@@ -280,6 +280,22 @@ def test_cloudevents_are_single(subscribers: Subscribers) -> None:
 
 
 @on_sqlite
+def test_a_slow_rate_of_single_events(subscribers: Subscribers) -> None:
+    """One attempt makes as many requests as fit into seconds; the next ones make the others."""
+    subscribers.add(format="cloudevents", requestsPerSecond=0.1)
+    subscribers.send(*({"id": number} for number in range(4)))
+    assert len(subscribers.receivers[1].received) == 1
+    for _ in range(30):
+        subscribers.env.clock.move(2)
+        subscribers.env.dispatch()
+    assert [one[0] for one in _events(subscribers.receivers[1].received)] == [
+        f"orders/{number}" for number in range(4)
+    ]
+    view = subscribers.views()[1]
+    assert (view.failures, view.waiting) == (0, 0)
+
+
+@on_sqlite
 def test_a_callback_that_is_away_gets_one_request(subscribers: Subscribers) -> None:
     """The events after one that got no answer are not tried."""
 
