@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 _DUE: tuple[tuple[type[t.Any], tuple[str, ...]], ...] = (
     (Instance, ("next_poll_at", "regular_poll_at", "hooks_due_at", "lease_until")),
     (Poller, ("retry_at",)),
-    (Subscription, ("next_due_at", "held_until")),
+    (Subscription, ("next_due_at", "held_until", "rate_used_until")),
     (Delivery, ("lease_until",)),
 )
 #: Times in the past, by table.

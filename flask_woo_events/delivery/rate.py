@@ -8,6 +8,8 @@ import math
 #: Requests that may go at once after a pause: this part of a second's, and at least so many. What
 #: is above one makes up for a worker that wakes late.
 BURST, BURST_LEAST = 0.1, 1.5
+#: A later date than this is of a clock that was ahead: the slowest rate uses 100 seconds at once.
+LONGEST = dt.timedelta(minutes=3)
 #: Part of a request by which dates, which have microseconds, may be wrong at the highest rate.
 ROUNDING = 0.002
 
@@ -46,6 +48,6 @@ def next_at(rate: float, used_until: dt.datetime | None, now: dt.datetime) -> dt
 def _saved(rate: float, used_until: dt.datetime | None, now: dt.datetime) -> float:
     """Return how many requests were not made since the rate was used; negative: too many."""
     most = max(BURST_LEAST, rate * BURST)
-    if used_until is None:
+    if used_until is None or used_until - now > LONGEST:
         return most
     return min(most, (now - used_until).total_seconds() * rate)

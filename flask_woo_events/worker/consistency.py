@@ -210,8 +210,10 @@ def _is_not_searched(now: dt.datetime) -> _Conditions:
     )
     return (
         Subscription.active,
+        sa.not_(Subscription.paused),
         sa.or_(Subscription.held_until.is_(None), Subscription.held_until < now - OVERDUE),
-        sa.or_(Subscription.next_due_at.is_(None), Subscription.next_due_at > now),
+        # A limit moves the date on, but not as far.
+        sa.or_(Subscription.next_due_at.is_(None), Subscription.next_due_at > now + OVERDUE),
         overdue,
     )
 

@@ -46,6 +46,11 @@ def test_a_worker_that_wakes_late_keeps_the_rate(speed: float, late: float, coun
     assert (count - burst) / speed - 1e-3 <= seconds <= (count + 1) / speed + 1e-3
 
 
+def test_a_clock_that_was_ahead_stops_nothing() -> None:
+    """A rate that is used up for a day cannot be right."""
+    assert rate.allowed(0.01, NOW + dt.timedelta(days=1), NOW) == 1
+
+
 def test_many_requests_of_one_delivery_are_paid_later() -> None:
     """Twenty at two a second: the next one is ten seconds later."""
     until = rate.used(2, None, NOW, 20)
