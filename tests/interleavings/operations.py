@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import contextlib
 import dataclasses
 import datetime as dt
 import pathlib
@@ -17,17 +18,26 @@ from flask_woo_events.delivery import redelivery, replay
 from flask_woo_events.delivery.redelivery import DeliverySelection
 from flask_woo_events.delivery.replay import ReplaySelection
 from flask_woo_events.errors import ConfigurationError, ConflictError, NotFoundError, WooEventsError
-from flask_woo_events.instances import configuration, lifecycle, provisioning, webhooks
+from flask_woo_events.instances import (
+    configuration,
+    lifecycle,
+    provisioning,
+    subscriptions,
+    webhooks,
+)
+from flask_woo_events.instances.subscription_requests import SubscriptionRequest
 from flask_woo_events.runtime import Runtime
 from flask_woo_events.sync.instance_poll import InstancePoll, due_instances
 from flask_woo_events.sync.webhooks.reachability import Watch
 from flask_woo_events.values.crypto import Cipher
+from flask_woo_events.values.validation import validated
 from flask_woo_events.worker import retention
 from flask_woo_events.worker.worker import lease_renewer
 from tests.interleavings import environment
 from tests.interleavings.environment import CALLBACK, NEW_KEY, Environment
 
 OTHER_CALLBACK = "https://other.test/events"
+SECOND = "https://second.test/events"
 CALLBACK_KEY = "event.notification.callback.url"
 POLLERS_KEY = "event.poller.configuration"
 SIGNATURE_KEY = "event.notification.signature.key"
@@ -148,6 +158,59 @@ def _move(env: Environment, runtime: Runtime) -> None:
 
 def _take_callback(env: Environment, runtime: Runtime) -> None:
     env.change(runtime, **{CALLBACK_KEY: ""})
+
+
+def _change_first(env: Environment, runtime: Runtime, **members: object) -> None:
+    """Change the subscription of the callback URL."""
+    request = validated(SubscriptionRequest, members)
+    with runtime.database.read() as session:
+        mine = subscriptions.of_instance(session, None, env.caller, env.instance_id)
+    first = next((one.id for one in mine if one.is_first), None)
+    if first is None:
+        raise NotFoundError("No subscription found")
+    with runtime.database.write() as session:
+        subscriptions.change(
+            session, runtime.cipher, env.caller, env.instance_id, first, request, runtime.clock()
+        )
+
+
+def _limit(env: Environment, runtime: Runtime) -> None:
+    _change_first(env, runtime, concurrentRequests=1)
+
+
+def _hold(env: Environment, runtime: Runtime) -> None:
+    _change_first(env, runtime, paused=True)
+
+
+def _let_go(env: Environment) -> None:
+    with contextlib.suppress(NotFoundError):
+        _change_first(env, env.own, paused=False)
+
+
+def _subscribe(env: Environment, runtime: Runtime) -> None:
+    request = validated(SubscriptionRequest, {"callbackUrl": SECOND, "eventTypes": ["UPDATED"]})
+    with runtime.database.write() as session:
+        number = subscriptions.create(
+            session, runtime.cipher, env.caller, env.instance_id, request, runtime.clock()
+        )
+        env.notes.setdefault("subscribed", set()).add(number)
+
+
+def _unsubscribe(env: Environment, runtime: Runtime) -> None:
+    _subscribe(env, runtime)
+    number = max(env.notes["subscribed"])
+    with runtime.database.write() as session:
+        subscriptions.delete(session, env.caller, env.instance_id, number)
+        env.notes["subscribed"].discard(number)
+
+
+def _are_subscribed(env: Environment) -> cabc.Iterator[str]:
+    if env.instance() is None:
+        return
+    with env.own.database.read() as session:
+        mine = subscriptions.of_instance(session, None, env.caller, env.instance_id)
+    if {one.id for one in mine if not one.is_first} != env.notes["subscribed"]:
+        yield "there are other subscriptions than were made"
 
 
 def _set_callback_again(env: Environment) -> None:
@@ -299,6 +362,10 @@ OPERATIONS = {
             name="sign", work=_change_key, check=_stays(SIGNATURE_KEY, "another secret"),
             allowed=_GONE,
         ),
+        Operation(name="limit", work=_limit, allowed=_GONE),
+        Operation(name="hold", work=_hold, undo=_let_go, allowed=_GONE),
+        Operation(name="subscribe", work=_subscribe, check=_are_subscribed, allowed=_GONE),
+        Operation(name="unsubscribe", work=_unsubscribe, check=_are_subscribed, allowed=_GONE),
         Operation(name="delete", work=_delete, check=_is_gone, allowed=_GONE),
         Operation(name="rotate-keys", work=_rotate_keys, check=_are_rotated),
         Operation(
