@@ -188,7 +188,8 @@ def _let_go(env: Environment) -> None:
 
 
 def _subscribe(env: Environment, runtime: Runtime) -> None:
-    request = validated(SubscriptionRequest, {"callbackUrl": SECOND, "eventTypes": ["UPDATED"]})
+    url = f"{SECOND}/{env.runtimes.index(runtime)}"
+    request = validated(SubscriptionRequest, {"callbackUrl": url, "eventTypes": ["UPDATED"]})
     with runtime.database.write() as session:
         number = subscriptions.create(
             session, runtime.cipher, env.caller, env.instance_id, request, runtime.clock()
