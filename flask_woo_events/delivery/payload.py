@@ -27,7 +27,8 @@ class Sender:
     user_id: int
     #: Null fields of the raw records are left out (``filter.response.nulls``).
     filter_nulls: bool = True
-    #: ``events[]`` have ``version`` and ``changedFields``, which Cloud Elements did not send.
+    #: ``events[]`` have ``version``, ``changedFields``, ``changes`` and ``names``, which Cloud
+    #: Elements did not send.
     extended: bool = True
 
 
@@ -129,7 +130,24 @@ def _event(
         shown["version"] = event.version
         if event.changed_fields:
             shown["changedFields"] = list(event.changed_fields)
+        shown |= change_members(event, notification.resource)
     return shown
+
+
+def change_members(event: EventRecord, resource: str) -> dict[str, t.Any]:
+    """Return what an UPDATED event says of its changes, as far as it is known.
+
+    :return: ``names``, ``changes``, and ``truncated`` if not all of these had room. Nulls in
+        ``changes`` stay: without ``before`` the value was added.
+    """
+    members: dict[str, t.Any] = {}
+    if names := event.names(resource):
+        members["names"] = list(names)
+    if event.changes is not None:
+        members["changes"] = event.changes.values
+        if event.changes.truncated:
+            members["truncated"] = True
+    return members
 
 
 def build_headers(

@@ -12,6 +12,8 @@ from sqlalchemy import orm
 
 from ..db.models import Notification, StoredEvent
 from ..db.states import EventType
+from . import changes
+from .changes import Changes
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +28,14 @@ class EventRecord:
     #: The object as the store returned it, JSON.
     body: bytes
     changed_fields: tuple[str, ...]
+    #: For UPDATED, the values that changed, if they are known.
+    changes: Changes | None = None
+
+    def names(self, resource: str) -> tuple[str, ...]:
+        """Return the derived names of an UPDATED, such as ``order.status_changed``."""
+        if self.event_type is not EventType.UPDATED:
+            return ()
+        return changes.names(resource, self.changed_fields, self.changes)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +72,7 @@ _EVENTS = (
         StoredEvent.date,
         StoredEvent.body,
         StoredEvent.changed_fields,
+        StoredEvent.changes,
     )
     .where(StoredEvent.notification_id.in_(sa.bindparam("ids", expanding=True)))
     .order_by(StoredEvent.id)
@@ -102,6 +113,7 @@ def _events(
                 date=row.date,
                 body=row.body,
                 changed_fields=tuple(row.changed_fields or ()),
+                changes=Changes.from_json(row.changes),
             )
         )
     return events

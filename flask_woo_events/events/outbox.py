@@ -17,6 +17,7 @@ from ..db.models import Notification, StoredEvent, Subscription
 from ..db.states import Channel, EventType
 from ..handlers import Route
 from . import delivery_states, division
+from .changes import Changes
 
 #: Events in one notification (Cloud Elements: 10 for polling, 20 for webhooks).
 POLLING_BATCH = 10
@@ -59,6 +60,8 @@ class Change:
     source: str
     body: bytes
     changed_fields: tuple[str, ...]
+    #: For UPDATED, the values that changed, if they are known.
+    changes: Changes | None = None
 
 
 def post(
@@ -139,6 +142,7 @@ def _event_row(
         "date": change.date,
         "source": change.source,
         "changed_fields": list(change.changed_fields) or None,
+        "changes": None if change.changes is None else change.changes.to_json(),
         "body": change.body,
         "created_at": now,
     }

@@ -396,7 +396,7 @@ def open_poll_session(
         for poller in pollers.of_instance(session, lease.instance_id):
             if not poller.selected or poller.state == PollerState.DISABLED:
                 continue
-            stream, cursor = load_cursor(poller)
+            stream, cursor = load_cursor(poller, runtime.settings)
             ledger = LedgerView(runtime.database, poller.id, poller.revision)
             recorder = PollRecorder(
                 runtime.database, lease, renewer, stream, ledger, cursor, store, runtime.clock

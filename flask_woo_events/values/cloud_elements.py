@@ -17,4 +17,4 @@ class Format(enum.StrEnum):
     """The form of an instance's notifications."""
 
     CLOUD_ELEMENTS = "cloud-elements"  #: the documented members and no others
-    EXTENDED = "extended"  #: with ``version`` and ``changedFields``
+    EXTENDED = "extended"  #: with ``version``, ``changedFields``, ``changes`` and ``names``
