@@ -80,12 +80,17 @@ def between(
     :param unordered: patterns of lists whose order says nothing.
     :param watched: patterns that are kept first where not all has room.
     """
-    found = list(_objects(before, after, _Path(unordered=unordered)))
-    if not found:
-        return Changes({})
+    found = dict(_objects(before, after, _Path(unordered=unordered)))
+    if len(orjson.dumps(found)) <= MOST_VALUE_BYTES:
+        return Changes(found)
+    return _bounded(found, watched)
+
+
+def _bounded(found: cabc.Mapping[str, Value], watched: cabc.Set[str]) -> Changes:
+    """Return as many of the values as have room."""
     room, kept, truncated = MOST_BYTES, set[str](), False
     shortened: dict[str, Value] = {}
-    for path, value in sorted(found, key=lambda one: not is_watched(one[0], watched)):
+    for path, value in sorted(found.items(), key=lambda one: not is_watched(one[0], watched)):
         size = len(orjson.dumps(value))
         if size > MOST_VALUE_BYTES:
             shortened[path], truncated = {}, True
@@ -96,7 +101,7 @@ def between(
             kept.add(path)
         else:
             truncated = True
-    values = {path: shortened.get(path, value) for path, value in found if path in kept}
+    values = {path: shortened.get(path, value) for path, value in found.items() if path in kept}
     return Changes(values, truncated)
 
 

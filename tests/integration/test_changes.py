@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import pathlib
+import shutil
 import typing as t
 
 import orjson
@@ -19,6 +20,8 @@ from tests.integration.store_to_callback import StoreToCallback, open_env
 from tests.sent_schema import problems
 
 Json = dict[str, t.Any]
+#: The metadata by which WooCommerce notes that an order has reduced the stock.
+STOCK = "line_items[1].meta_data[_reduced_stock]"
 RESOURCES = {
     "customers": "customers",
     "discounts": "coupons",
@@ -140,3 +143,21 @@ def test_changes_after_an_upgrade(any_url: str, tmp_path: pathlib.Path) -> None:
         assert changes["status"] == {"before": "on-hold", "after": "completed"}
         fields, changes = change(25, "on-hold")
         assert set(changes) == set(fields) and changes["status"]["after"] == "on-hold"
+
+
+@pytest.mark.parametrize(
+    ("setting", "paths"),
+    [("names", None), ("watched", {"status"}), ("full", {"status", "date_modified_gmt", STOCK})],
+)
+def test_setting_decides_what_is_kept(
+    setting: str, paths: set[str] | None, tmp_path: pathlib.Path, tables: pathlib.Path
+) -> None:
+    """Fields and names of changes are sent in any case, values as far as they are kept."""
+    shutil.copy(tables, tmp_path / "host.sqlite3")
+    with contextlib.ExitStack() as stack:
+        env = open_env("11.0", tmp_path, stack, WOO_EVENTS_CHANGES=setting)
+        env.store.acts.status(env.first("orders"), "on-hold")
+        env.arrivals()
+        (event,) = env.receiver.received[0].events
+        assert "status" in event["changedFields"] and event["names"] == ["order.status_changed"]
+        assert (set(event["changes"]) if "changes" in event else None) == paths

@@ -131,38 +131,46 @@ class BodyWriter:
             session.execute(_INSERT, self._rows)
 
 
-def compare(
-    session: orm.Session, stream: Stream, updated: cabc.Mapping[str, tuple[Body, frozenset[str]]]
-) -> dict[str, Changes]:
-    """Return what changed in objects whose body before is known.
+class Updated(t.NamedTuple):
+    """An object that has changed."""
 
-    :param updated: the bodies now, by id, with the top-level fields that differ.
-    """
+    body: Body
+    #: Of the body, by the current function.
+    content: Content
+    #: The top-level fields that differ.
+    fields: frozenset[str]
+
+
+def compare(
+    session: orm.Session, stream: Stream, updated: cabc.Mapping[str, Updated]
+) -> dict[str, Changes]:
+    """Return what changed in objects whose body before is known, by id."""
     found: dict[str, Changes] = {}
     for ids in in_chunks(list(updated)):
         rows = session.execute(_SELECT, {"poller_id": stream.poller_id, "object_ids": list(ids)})
         for object_id, dictionary, data in rows:
             plain = compression.decompress(data, dictionary)
             if plain is not None:
-                body, fields = updated[object_id]
-                found[object_id] = _between(orjson.loads(plain), body, fields, stream)
+                found[object_id] = _between(orjson.loads(plain), updated[object_id], stream)
     # What is only in fields that are not kept, or ignored, is not known.
     return {object_id: one for object_id, one in found.items() if one.values or one.truncated}
 
 
-def _between(kept: t.Any, body: Body, fields: frozenset[str], stream: Stream) -> Changes:
-    after = digest.current().kept(body)
+def _between(kept: t.Any, updated: Updated, stream: Stream) -> Changes:
+    # Cheaper than to find what counts of the body once more.
+    after = orjson.loads(updated.content.data)
     if isinstance(kept, list):
         names, before = kept
         after = {name: after[name] for name in after.keys() & set(names)}
     else:
         before = kept
+    fields = updated.fields
     # Fields that the row's function or the present one leaves out are no change; what vanished is
     # named by the body before alone.
-    gone = before.keys() - body.keys() - stream.ignored
+    gone = before.keys() - updated.body.keys() - stream.ignored
     return changes.between(
         {name: value for name, value in before.items() if name in fields or name in gone},
-        {name: after[name] for name in after if name in fields},
+        {name: value for name, value in after.items() if name in fields},
         unordered=digest.UNORDERED_PATHS,
         watched=stream.watched,
     )

@@ -124,9 +124,8 @@ class Recorder:
         self.holds: list[dict[str, t.Any]] = []
         self._description = representation.described(stream.store, revision)
         self._bodies = bodies.BodyWriter(stream)
-        #: The bodies of objects with an UPDATED event whose body before is known, with the fields
-        #: that differ.
-        self._updated: dict[str, tuple[cabc.Mapping[str, t.Any], frozenset[str]]] = {}
+        #: Objects with an UPDATED event whose body before is known.
+        self._updated: dict[str, bodies.Updated] = {}
 
     def process(self, seen: Observation, before: Known | None) -> None:
         """Decide what one observation changes."""
@@ -295,7 +294,8 @@ class Recorder:
             differing = changed_fields(before.fields, compared.fields, seen.body)
             changed = tuple(name for name in differing if name not in self.stream.ignored)
             if bodies.is_known(before) and not seen.without_body:
-                self._updated[seen.object_id] = seen.body, frozenset(changed)
+                updated = bodies.Updated(seen.body, content, frozenset(changed))
+                self._updated[seen.object_id] = updated
         else:
             kind = EventType.CREATED
         version = self._next_version(before)
