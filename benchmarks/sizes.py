@@ -1,4 +1,7 @@
-"""Sizes: bytes of a store, an object, an event and its delivery in PostgreSQL."""
+"""Sizes: bytes of a store, an object, an event and its delivery in PostgreSQL.
+
+Also those of recorded objects and of their changes, with bodies in the ledger and without.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ import sqlalchemy as sa
 from flask_woo_events.db.models import Base, Delivery
 from tests import servers
 
-from . import fairness
+from . import captured, fairness
 from .serving import sink
 from .store import send_command, store_process
 
@@ -40,6 +43,7 @@ def main() -> None:
         large, process = stack.enter_context(
             store_process(orders=ORDERS, products=1, coupons=1, customers=1)
         )
+        captured.main({"SQLite": "sqlite:///{folder}/sizes.sqlite3", "PostgreSQL": url})
         bench = fairness.Bench(url)
         stack.callback(bench.close)
         stores = [bench.connect(small, callback) for _ in range(STORES)]

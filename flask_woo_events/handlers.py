@@ -42,6 +42,17 @@ class Event:
     body: cabc.Mapping[str, t.Any] = dataclasses.field(repr=False)
     #: For UPDATED: the top-level fields that differ from the version before.
     changed_fields: tuple[str, ...] = ()
+    #: For UPDATED: what changed by its path, such as ``line_items[12].quantity``, each with
+    #: ``before`` and ``after``, or one of them for what was removed or added; ``None`` if it is not
+    #: known.
+    changes: cabc.Mapping[str, cabc.Mapping[str, t.Any]] | None = dataclasses.field(
+        default=None, repr=False
+    )
+    #: Whether ``changes`` leaves out paths or values, since they are too long.
+    truncated: bool = False
+    #: Names of the changes: ``order.status_changed``, ``order.refunded``,
+    #: ``product.stock_changed``, ``product.price_changed``.
+    names: tuple[str, ...] = ()
     #: 1 at the first attempt.
     attempt: int = 1
 

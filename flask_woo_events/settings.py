@@ -22,6 +22,7 @@ _SECRET = ("encryption_keys", "metrics_token")
 
 Schedule = t.Literal["standard", "cloud-elements"]
 FailurePolicy = t.Literal["retry", "queue"]
+KeptChanges = t.Literal["names", "watched", "full"]
 
 
 def _strip(value: object) -> object:
@@ -35,15 +36,23 @@ def _refuse_bool(value: object) -> object:
     return _strip(value)
 
 
-def _split_keys(value: object) -> object:
+def _split(value: object, noun: str) -> object:
     if isinstance(value, str) and value.lstrip().startswith("["):
         with contextlib.suppress(json.JSONDecodeError):
             value = json.loads(value)
     elif isinstance(value, str):
         value = value.split(",")
-    if not isinstance(value, list | tuple) or not all(isinstance(key, str) for key in value):
-        raise ValueError("Input should be a list of keys, or keys separated by commas")
-    return tuple(key.strip() for key in value if key.strip())
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+        raise ValueError(f"Input should be a list of {noun}, or {noun} separated by commas")
+    return tuple(one.strip() for one in value if one.strip())
+
+
+def _split_keys(value: object) -> object:
+    return _split(value, "keys")
+
+
+def _split_fields(value: object) -> object:
+    return _split(value, "fields")
 
 
 def _check_url(value: str) -> str:
@@ -62,6 +71,7 @@ def _check_prefix(value: str) -> str:
 
 
 Keys = t.Annotated[tuple[str, ...], BeforeValidator(_split_keys)]
+Names = t.Annotated[tuple[str, ...], BeforeValidator(_split_fields)]
 Url = t.Annotated[str, AfterValidator(_check_url)]
 Prefix = t.Annotated[str, AfterValidator(_check_prefix)]
 Flag = t.Annotated[bool, BeforeValidator(_strip)]
@@ -165,6 +175,21 @@ class Settings:
     max_body_bytes: Bytes = 1024 * 1024
     #: Days that events, notifications and attempts are kept after their delivery.
     retention_days: t.Annotated[Number, Field(ge=1, le=3650)] = 7
+    #: What of objects is kept to say what changed: ``names`` of fields only, the values of the
+    #: ``watched`` fields, or the ``full`` objects, compressed.
+    changes: KeptChanges = "full"
+    #: Fields whose values are kept with ``watched``, and whose changes are kept first with
+    #: ``full``.
+    watched_fields: Names = (
+        "price",
+        "refunds",
+        "regular_price",
+        "sale_price",
+        "status",
+        "stock_quantity",
+        "stock_status",
+        "total",
+    )
     #: Token that ``/metrics`` requires as ``Authorization: Bearer``; ``None``: no metrics.
     metrics_token: str | None = dataclasses.field(default=None, repr=False)
     #: Serve the console, HTML pages for operators; needs the extra ``console``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import dataclasses
 import time
 
@@ -68,9 +69,25 @@ def show(event_id: int, as_json: bool) -> None:
     echo_table(search.HEADINGS, [search.cells(detail.entry)])
     if detail.entry.changed_fields:
         click.echo(f"changed: {', '.join(detail.entry.changed_fields)}")
+    if detail.changes is not None:
+        for path, value in detail.changes.values.items():
+            click.echo(f"  {path}: {_brief(value)}")
+        if detail.changes.truncated:
+            click.echo("  not all changes are shown: together they are too long")
     for attempt in detail.attempts:
         click.echo(f"{attempt.at:%Y-%m-%d %H:%M:%S} {attempt.seconds:.2f} s  {attempt.reason}")
     click.echo(orjson.dumps(detail.body, option=orjson.OPT_INDENT_2))
+
+
+def _brief(value: cabc.Mapping[str, object]) -> str:
+    """Return values before and after as a line."""
+    if not value:
+        return "too long to be kept"
+    texts = {name: orjson.dumps(one).decode() for name, one in value.items()}
+    cut = {name: text if len(text) <= 60 else text[:57] + "..." for name, text in texts.items()}
+    if "before" not in cut:
+        return f"added {cut['after']}"
+    return f"{cut['before']} -> {cut['after']}" if "after" in cut else f"removed {cut['before']}"
 
 
 @group.command("tail")

@@ -113,9 +113,10 @@ def shown(event_id: int) -> Answer:
     with runtime.database.read() as session:
         detail = event_detail.load(session, event_id, caller.organization_id)
         entry = detail.entry
-        before = None
+        differences = None
         if entry.event_type == EventType.UPDATED:
             before = object_history.previous(session, event_id)
+            differences = object_history.differences_of(detail.changes, before, detail.body)
         dates = list(dict.fromkeys(one.at for one in detail.attempts))
         requests = sent_request.of(
             session, runtime.cipher_or_none, entry.notification_id, [*dates, None],
@@ -125,7 +126,7 @@ def shown(event_id: int) -> Answer:
             "woo_console/event.html",
             detail=detail,
             entry=entry,
-            differences=None if before is None else object_history.differences(before, detail.body),
+            differences=differences,
             requests=dict(zip([*dates, None], requests, strict=True)),
             request_body=orjson.loads(requests[0].body),
             name=instance_status.names(session, caller, {entry.instance_id})[entry.instance_id],

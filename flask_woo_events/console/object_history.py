@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections.abc as cabc
 import dataclasses
 import typing as t
 
@@ -12,27 +11,39 @@ from sqlalchemy import orm
 
 from ..db.models import Poller, StoredEvent
 from ..db.states import EventType
+from ..events import changes
+from ..events.changes import Changes
 from ..events.search import EventEntry, entries_of
-from ..sync.ledger.digest import VOLATILE
+from ..sync.ledger import digest
 
 #: The most versions shown.
 VERSIONS_MOST = 100
 #: The most differences shown of one version.
 DIFFERENCES_MOST = 200
-_ABSENT = object()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """One value that changed."""
 
-    #: For example ``line_items[0].quantity``.
+    #: For example ``line_items[12].quantity``.
     path: str
     before: t.Any
     after: t.Any
     #: Whether the value exists only after, or only before, the change.
     added: bool = False
     removed: bool = False
+    #: Whether the values are too long to be kept.
+    too_long: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Differences:
+    """The values that changed."""
+
+    each: tuple[Difference, ...]
+    #: Whether there are others, or some are too long.
+    truncated: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +52,8 @@ class ObjectVersion:
 
     entry: EventEntry
     body: t.Any
-    #: Differences from the previous version; ``None`` if that is not stored.
-    differences: tuple[Difference, ...] | None
+    #: Differences from the previous version; ``None`` if they are not known.
+    differences: Differences | None
 
 
 def previous(session: orm.Session, event_id: int) -> t.Any | None:
@@ -92,48 +103,48 @@ def versions(
         last = row.poller_id, row.version - 1
         before = None if last in gone else bodies.get(last)
         body = bodies[row.poller_id, row.version]
-        comparable = entry.event_type == EventType.UPDATED and before is not None
+        updated = entry.event_type == EventType.UPDATED
+        recorded = Changes.from_json(row.changes)
         found.append(
             ObjectVersion(
                 entry=entry,
                 body=body,
-                differences=differences(before, body) if comparable else None,
+                differences=differences_of(recorded, before, body) if updated else None,
             )
         )
     return tuple(found)
 
 
-def differences(before: t.Any, after: t.Any) -> tuple[Difference, ...]:
+def differences(before: t.Any, after: t.Any) -> Differences:
     """Return the differences between two representations, without volatile fields."""
-    found = list(_walk(_without_volatile(before), _without_volatile(after), ""))
-    return tuple(found[:DIFFERENCES_MOST])
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return Differences((), truncated=False)
+    kept = digest.current().kept
+    return _shown(changes.between(kept(before), kept(after), unordered=digest.UNORDERED_PATHS))
 
 
-def _without_volatile(body: t.Any) -> t.Any:
-    if not isinstance(body, dict):
-        return body
-    return {name: value for name, value in body.items() if name not in VOLATILE}
+def differences_of(event: Changes | None, before: t.Any | None, after: t.Any) -> Differences | None:
+    """Return what an UPDATED changed.
+
+    :param event: what was recorded with it.
+    :param before: the stored version before, which counts where that is not complete.
+    :return: ``None`` if neither is known.
+    """
+    if before is not None and (event is None or event.truncated):
+        return differences(before, after)
+    return None if event is None else _shown(event)
 
 
-def _walk(before: t.Any, after: t.Any, path: str) -> cabc.Iterator[Difference]:
-    if isinstance(before, dict) and isinstance(after, dict):
-        for name in [*after, *(name for name in before if name not in after)]:
-            inner = f"{path}.{name}" if path else str(name)
-            yield from _walk(before.get(name, _ABSENT), after.get(name, _ABSENT), inner)
-    elif isinstance(before, list) and isinstance(after, list):
-        for place in range(max(len(before), len(after))):
-            yield from _walk(
-                before[place] if place < len(before) else _ABSENT,
-                after[place] if place < len(after) else _ABSENT,
-                f"{path}[{place}]",
-            )
-    elif before is _ABSENT or after is _ABSENT:
-        yield Difference(
+def _shown(found: Changes) -> Differences:
+    shown = tuple(
+        Difference(
             path=path,
-            before=None if before is _ABSENT else before,
-            after=None if after is _ABSENT else after,
-            added=before is _ABSENT,
-            removed=after is _ABSENT,
+            before=value.get("before"),
+            after=value.get("after"),
+            added=value.keys() == {"after"},
+            removed=value.keys() == {"before"},
+            too_long=not value,
         )
-    elif type(before) is not type(after) or before != after:
-        yield Difference(path=path, before=before, after=after)
+        for path, value in found.values.items()
+    )
+    return Differences(shown[:DIFFERENCES_MOST], found.truncated or len(shown) > DIFFERENCES_MOST)

@@ -13,6 +13,10 @@ from .base import TABLE_PREFIX as TABLE_PREFIX
 from .base import Base as Base
 from .base import UtcDateTime as UtcDateTime
 from .base import include_name as include_name
+from .ledger_models import GONE_DIGEST as GONE_DIGEST
+from .ledger_models import GONE_FIELDS as GONE_FIELDS
+from .ledger_models import Object as Object
+from .ledger_models import ObjectBody as ObjectBody
 from .states import Channel, PollerState
 
 
@@ -162,57 +166,6 @@ class Poller(Base):
     created_at: orm.Mapped[dt.datetime]
 
 
-#: Digest and field checksums of a deleted object.
-GONE_DIGEST, GONE_FIELDS = b"\0" * 16, b""
-
-
-class Object(Base):
-    """The ledger: the last known state of one object of one resource."""
-
-    __tablename__ = "woo_object"
-    __table_args__ = (
-        sa.Index("ix_woo_object_number", "poller_id", "live", "number"),
-        sa.Index("ix_woo_object_modified", "poller_id", "modified_at"),
-        sa.Index("ix_woo_object_parent", "poller_id", "parent"),
-        {"sqlite_with_rowid": False},
-    )
-    poller_id: orm.Mapped[int] = orm.mapped_column(
-        BIG, sa.ForeignKey("woo_poller.id", ondelete="CASCADE"), primary_key=True
-    )
-    object_id: orm.Mapped[str] = orm.mapped_column(OBJECT_ID, primary_key=True)
-    #: The id as a number, if it is one: the order of stores' lists.
-    number: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
-    #: The id of the order or product that a refund or variation belongs to.
-    parent: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
-    live: orm.Mapped[bool]
-    digest: orm.Mapped[bytes] = orm.mapped_column(sa.LargeBinary(16))
-    #: Checksums of the top-level fields, for ``changedFields``.
-    fields: orm.Mapped[bytes] = orm.mapped_column(LONG_BLOB)
-    modified_at: orm.Mapped[dt.datetime | None]
-    #: Never changes, so that it distinguishes objects with one id in two stores.
-    created_at: orm.Mapped[dt.datetime | None]
-    #: When the content was read, by the store's clock.
-    seen_at: orm.Mapped[dt.datetime]
-    version: orm.Mapped[int]
-    #: ``Poller.revision`` of the last change; content that was read before it is stale.
-    revision: orm.Mapped[int] = orm.mapped_column("stamp", sa.BigInteger)
-    #: The last notification with an event of the object; read by workers of earlier releases.
-    notification_id: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
-    #: Number of the function that made ``digest`` and ``fields``.
-    digest_version: orm.Mapped[int] = orm.mapped_column(sa.SmallInteger, server_default="1")
-    #: The store's version and time zone when it showed this content; empty if unknown.
-    store_version: orm.Mapped[str] = orm.mapped_column(sa.String(40), server_default="")
-    store_zone: orm.Mapped[str] = orm.mapped_column(sa.String(64), server_default="")
-    #: ``revision`` to which the three columns above belong. Releases before them change only
-    #: ``revision``; the columns then do not count.
-    described_revision: orm.Mapped[int] = orm.mapped_column(sa.BigInteger, server_default="0")
-    #: Whether the store's lists show it; otherwise only its own address does.
-    listed: orm.Mapped[bool] = orm.mapped_column(default=True, server_default=sa.true())
-    #: When a reading first contradicted what is known, by our clock: the object was missing, or
-    #: as it was before. A second reading decides.
-    held_at: orm.Mapped[dt.datetime | None]
-
-
 #: The beginning of the topics of arrivals that wait since what they name could not be read.
 WAITING_TOPICS = "waits."
 
@@ -313,6 +266,8 @@ class StoredEvent(Base):
     #: A value of ``Source``.
     source: orm.Mapped[str] = orm.mapped_column(sa.String(16))
     changed_fields: orm.Mapped[list[str] | None]
+    #: JSON of their values before and after, if they are known; see ``events/changes.py``.
+    changes: orm.Mapped[bytes | None] = orm.mapped_column(LONG_BLOB)
     #: The object's JSON as the store returned it.
     body: orm.Mapped[bytes] = orm.mapped_column(LONG_BLOB)
     created_at: orm.Mapped[dt.datetime]

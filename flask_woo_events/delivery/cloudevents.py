@@ -10,7 +10,7 @@ import orjson
 
 from ..events.notifications import EventRecord, NotificationRecord
 from ..values.dates import iso_z
-from .payload import Sender, without_nulls
+from .payload import Sender, change_members, without_nulls
 
 #: ``Content-Type`` of a request (CloudEvents 1.0.2, HTTP binding, 3.2).
 CONTENT_TYPE = "application/cloudevents+json; charset=UTF-8"
@@ -49,6 +49,7 @@ def build_body(notification: NotificationRecord, event: EventRecord, sender: Sen
     }
     if event.changed_fields:
         data["changedFields"] = list(event.changed_fields)
+    data |= change_members(event, notification.resource)
     record = orjson.loads(event.body)
     data["object"] = without_nulls(record) if sender.filter_nulls else record
     kind = f"{TYPE_PREFIX}.{notification.resource}.{event.event_type.value.lower()}"

@@ -95,6 +95,9 @@ def _event(claimed: ClaimedDelivery, record: EventRecord, sender: Sender) -> Eve
         date=record.date,
         body=without_nulls(body) if sender.filter_nulls else body,
         changed_fields=record.changed_fields,
+        changes=None if record.changes is None else record.changes.values,
+        truncated=record.changes is not None and record.changes.truncated,
+        names=record.names(claimed.notification.resource),
         attempt=claimed.attempts + 1,
     )
 

@@ -31,7 +31,7 @@ class Sender:
 
     @property
     def extended(self) -> bool:
-        """Events have ``version`` and ``changedFields``, which Cloud Elements did not send."""
+        """Events have ``version``, ``changes`` and others that Cloud Elements did not send."""
         return self.format is not Format.CLOUD_ELEMENTS
 
 
@@ -51,7 +51,7 @@ def build_body(notification: NotificationRecord, sender: Sender) -> bytes:
     }
     if sender.format is Format.THIN:
         del raw[notification.resource]
-    events = [_event(event, notification, sender.extended) for event in notification.events]
+    events = [_event(event, notification, sender.format) for event in notification.events]
     message = _message(sender, notification.event_id, raw, events)
     return _envelope("medium", notification.created_at, "create", notification.id, message)
 
@@ -122,7 +122,7 @@ def without_nulls(value: t.Any) -> t.Any:
 
 
 def _event(
-    event: EventRecord, notification: NotificationRecord, extended: bool
+    event: EventRecord, notification: NotificationRecord, chosen: Format
 ) -> dict[str, t.Any]:
     shown: dict[str, t.Any] = {
         "date": iso_z(event.date),
@@ -133,11 +133,32 @@ def _event(
         "objectId": event.object_id,
         "objectType": notification.resource,
     }
-    if extended:
+    if chosen is not Format.CLOUD_ELEMENTS:
         shown["version"] = event.version
         if event.changed_fields:
             shown["changedFields"] = list(event.changed_fields)
+        members = change_members(event, notification.resource)
+        if chosen is Format.THIN:
+            # Nothing of the shop's data.
+            members = {name: members[name] for name in members if name == "names"}
+        shown |= members
     return shown
+
+
+def change_members(event: EventRecord, resource: str) -> dict[str, t.Any]:
+    """Return what an UPDATED event says of its changes, as far as it is known.
+
+    :return: ``names``, ``changes``, and ``truncated`` if not all of these had room. Nulls in
+        ``changes`` stay: without ``before`` the value was added.
+    """
+    members: dict[str, t.Any] = {}
+    if names := event.names(resource):
+        members["names"] = list(names)
+    if event.changes is not None:
+        members["changes"] = event.changes.values
+        if event.changes.truncated:
+            members["truncated"] = True
+    return members
 
 
 def build_headers(

@@ -12,6 +12,7 @@ from sqlalchemy import orm
 
 from ..db.models import Attempt, Delivery, Instance, StoredEvent, Subscription
 from ..errors import NotFoundError
+from .changes import Changes
 from .search import EventEntry, entries_of
 
 #: Member of a recorded body that is only the object's id, because the database did not take more.
@@ -52,6 +53,8 @@ class EventDetail:
 
     entry: EventEntry
     body: t.Any
+    #: For UPDATED, the values that changed, if they are known.
+    changes: Changes | None
     deliveries: tuple[DeliveryEntry, ...]
 
     @property
@@ -72,6 +75,7 @@ def load(session: orm.Session, event_id: int, organization_id: int | None = None
     return EventDetail(
         entry=entries_of(session, sa.select(StoredEvent).where(StoredEvent.id == event_id))[0],
         body=orjson.loads(event.body),
+        changes=Changes.from_json(event.changes),
         deliveries=_deliveries(session, event.notification_id),
     )
 

@@ -13,6 +13,8 @@ from sqlalchemy import orm
 from ..db.models import Notification, StoredEvent
 from ..db.states import EventType
 from ..values.event_choice import EventChoice
+from . import changes
+from .changes import Changes
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,14 +29,19 @@ class EventRecord:
     #: The object as the store returned it, JSON.
     body: bytes
     changed_fields: tuple[str, ...]
-    #: Paths of all that changed; ``None`` if they are not known.
-    changed_paths: cabc.Collection[str] | None = None
+    #: For UPDATED, the values that changed, if they are known.
+    changes: Changes | None = None
+
+    def names(self, resource: str) -> tuple[str, ...]:
+        """Return the derived names of an UPDATED, such as ``order.status_changed``."""
+        if self.event_type is not EventType.UPDATED:
+            return ()
+        return changes.names(resource, self.changed_fields, self.changes)
 
     def is_wanted(self, resource: str, chosen: EventChoice) -> bool:
-        """Return whether a filter selects the event."""
-        return chosen.selects_all or chosen.wants(
-            resource, self.event_type, self.changed_fields, self.changed_paths
-        )
+        """Return whether a subscription chooses the event."""
+        fields = self.changed_fields
+        return changes.is_chosen(chosen, resource, self.event_type, fields, self.changes)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +78,7 @@ _EVENTS = (
         StoredEvent.date,
         StoredEvent.body,
         StoredEvent.changed_fields,
+        StoredEvent.changes,
     )
     .where(StoredEvent.notification_id.in_(sa.bindparam("ids", expanding=True)))
     .order_by(StoredEvent.id)
@@ -111,6 +119,7 @@ def _events(
                 date=row.date,
                 body=row.body,
                 changed_fields=tuple(row.changed_fields or ()),
+                changes=Changes.from_json(row.changes),
             )
         )
     return events

@@ -17,7 +17,9 @@ from ..db.models import Notification, StoredEvent, Subscription
 from ..db.states import HTTP_CHANNELS, Channel, EventType
 from ..handlers import Route
 from ..values.event_choice import EventChoice
+from . import changes as event_changes
 from . import delivery_states, division, subscription_options
+from .changes import Changes
 from .delivery_order import in_parts
 
 #: Events in one notification (Cloud Elements: 10 for polling, 20 for webhooks).
@@ -61,14 +63,13 @@ class Change:
     source: str
     body: bytes
     changed_fields: tuple[str, ...]
-    #: Paths of all that changed; ``None`` if they are not known.
-    changed_paths: cabc.Collection[str] | None = None
+    #: For UPDATED, the values that changed, if they are known.
+    changes: Changes | None = None
 
     def is_wanted(self, resource: str, chosen: EventChoice) -> bool:
-        """Return whether a filter selects the event."""
-        return chosen.selects_all or chosen.wants(
-            resource, self.event_type, self.changed_fields, self.changed_paths
-        )
+        """Return whether a subscription chooses the event."""
+        fields = self.changed_fields
+        return event_changes.is_chosen(chosen, resource, self.event_type, fields, self.changes)
 
 
 def post(
@@ -149,6 +150,7 @@ def _event_row(
         "date": change.date,
         "source": change.source,
         "changed_fields": list(change.changed_fields) or None,
+        "changes": None if change.changes is None else change.changes.to_json(),
         "body": change.body,
         "created_at": now,
     }

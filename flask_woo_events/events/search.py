@@ -274,7 +274,7 @@ def _query(choice: EventFilter) -> sa.Select[t.Any]:
 def entries_of(session: orm.Session, query: sa.Select[t.Any]) -> list[EventEntry]:
     """Return the entries of a query for events."""
     # Without the bodies: each may have a megabyte.
-    query = query.options(orm.defer(StoredEvent.body))
+    query = query.options(orm.defer(StoredEvent.body), orm.defer(StoredEvent.changes))
     events: cabc.Sequence[StoredEvent] = session.scalars(query).all()
     status = _status(session, {event.notification_id for event in events})
     failed = {one for one, name in status.items() if name not in ("delivered", "created")}

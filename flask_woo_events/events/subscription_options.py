@@ -6,6 +6,10 @@ import collections.abc as cabc
 import dataclasses
 import typing as t
 
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from ..db.models import Subscription
 from ..settings import Schedule
 from ..values.cloud_elements import Format
 from ..values.event_choice import EventChoice
@@ -55,6 +59,18 @@ def read(row: cabc.Mapping[str, t.Any] | None) -> SubscriptionOptions:
         concurrency=row.get("concurrency"),
         description=row.get("description", ""),
     )
+
+
+def trigger_fields(session: orm.Session, instance_id: int) -> frozenset[str]:
+    """Return the fields that subscriptions of an instance wait for."""
+    rows = session.scalars(
+        sa.select(Subscription.options).where(
+            Subscription.instance_id == instance_id,
+            Subscription.current,
+            Subscription.options.is_not(None),
+        )
+    )
+    return frozenset(path for row in rows for path in read(row).filter.fields)
 
 
 def written(options: SubscriptionOptions) -> dict[str, t.Any] | None:

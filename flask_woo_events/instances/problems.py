@@ -62,7 +62,7 @@ class Problem:
 
 
 @dataclasses.dataclass(frozen=True)
-class Changes:
+class ProblemChanges:
     """The problems that began and those that ended since they were last compared."""
 
     instance_name: str
@@ -107,7 +107,7 @@ def of_instance(
 
 def compare(
     session: orm.Session, instance: Instance, now: dt.datetime, lost: cabc.Sequence[str]
-) -> Changes:
+) -> ProblemChanges:
     """Keep the present problems of an instance; return which of them began, and which ended.
 
     :param lost: keys of the secrets that cannot be decrypted.
@@ -117,7 +117,7 @@ def compare(
     return _keep(instance, found, now)
 
 
-def compare_keys(instance: Instance, lost: cabc.Sequence[str], now: dt.datetime) -> Changes:
+def compare_keys(instance: Instance, lost: cabc.Sequence[str], now: dt.datetime) -> ProblemChanges:
     """Keep which secrets of an instance cannot be decrypted, after a change of its configuration.
 
     :param lost: their keys.
@@ -125,12 +125,12 @@ def compare_keys(instance: Instance, lost: cabc.Sequence[str], now: dt.datetime)
     before = list(_read(instance.problems))
     since = [one.since for one in before if one.code == NEEDS_KEYS]
     if not since:
-        return Changes(instance.name)
+        return ProblemChanges(instance.name)
     others = [one for one in before if one.code != NEEDS_KEYS]
     return _keep(instance, [*needs_keys(instance.id, lost, since[0]), *others], now)
 
 
-def _keep(instance: Instance, found: cabc.Sequence[Problem], now: dt.datetime) -> Changes:
+def _keep(instance: Instance, found: cabc.Sequence[Problem], now: dt.datetime) -> ProblemChanges:
     before = {one.key: one for one in _read(instance.problems)}
     kept = [_written(one) for one in found] or None
     if kept != instance.problems:
@@ -142,10 +142,10 @@ def _keep(instance: Instance, found: cabc.Sequence[Problem], now: dt.datetime) -
         for one in those:
             if one.code not in _NOT_NOTED:
                 notices.add(instance, one.code + ending, str(one), now)
-    return Changes(instance.name, began, ended)
+    return ProblemChanges(instance.name, began, ended)
 
 
-def announce(runtime: Runtime, instance_id: int, changes: Changes | None) -> None:
+def announce(runtime: Runtime, instance_id: int, changes: ProblemChanges | None) -> None:
     """Log which problems of an instance began or ended, and send their signals, after a commit."""
     if changes is None:
         return

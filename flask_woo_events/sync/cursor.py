@@ -15,6 +15,7 @@ from ..db.states import PollerState
 from ..instances.polled_resources import PollerConfiguration
 from ..instances.pollers import ignored_fields
 from ..instances.whole_comparison import WholeComparison
+from ..settings import Settings
 from ..woocommerce import endpoints
 from .ledger.representation import StoreState
 
@@ -72,6 +73,11 @@ class Stream:
     dated: bool = False
     #: Top-level fields whose differences are no change.
     ignored: frozenset[str] = frozenset()
+    #: Whether the ledger keeps the bodies of objects; otherwise only the fields of ``watched``.
+    keeps_bodies: bool = True
+    #: Paths, or patterns such as ``line_items[].quantity``, whose values are kept in any case, and
+    #: first if not all has room.
+    watched: frozenset[str] = frozenset()
     #: Since when a feed was read, which lists only what changed; ``None``: the ledger holds all.
     feed_since: dt.datetime | None = None
     #: The store's state as last seen.
@@ -92,8 +98,13 @@ _COLUMNS = (
 )
 
 
-def load_cursor(row: Poller) -> tuple[Stream, Cursor]:
-    """Return the stream and the cursor in a poller's row."""
+def load_cursor(
+    row: Poller, settings: Settings, triggers: frozenset[str] = frozenset()
+) -> tuple[Stream, Cursor]:
+    """Return the stream and the cursor in a poller's row.
+
+    :param triggers: fields that subscriptions and handlers wait for, whose values are kept.
+    """
     configuration = PollerConfiguration.model_validate(row.configuration)
     comparison = WholeComparison.from_memory(row.memory)
     # The column is set by earlier releases, for a baseline that emits events.
@@ -111,6 +122,8 @@ def load_cursor(row: Poller) -> tuple[Stream, Cursor]:
         forgotten=int(row.memory.get("forgotten", 0)),
         ignored=frozenset(ignored_fields(row)),
         feed_since=row.baseline_at if _reads_feed(row, configuration) else None,
+        keeps_bodies=settings.changes == "full",
+        watched=triggers | set(settings.watched_fields if settings.changes != "names" else ()),
     )
     cursor = Cursor(
         state=PollerState(row.state),

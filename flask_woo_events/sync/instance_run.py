@@ -27,7 +27,7 @@ from ..errors import (
 )
 from ..http.patience import Patience, current_patience, waiting_with
 from ..instances import circuit, configuration, notices, problems, restored
-from ..instances.problems import Changes
+from ..instances.problems import ProblemChanges
 from ..runtime import Runtime
 from .belief import ALTERNATING_REASON, Belief, Doubt, Hold
 from .gate import Gate
@@ -129,7 +129,7 @@ class InstanceRun(abc.ABC):
         started: dt.datetime,
         reports: list[PollReport],
         patience: Patience,
-    ) -> Changes | None:
+    ) -> ProblemChanges | None:
         # Locked first: a request for another poll must not be overwritten, and another worker
         # that has the instance by now counts its usage after us.
         instance = session.get(Instance, lease.instance_id, with_for_update={"key_share": True})

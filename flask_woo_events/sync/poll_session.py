@@ -19,6 +19,7 @@ from ..errors import (
     UnreachableError,
     WooEventsError,
 )
+from ..events import subscription_options
 from ..instances import access, pollers, restored
 from ..runtime import Runtime
 from ..woocommerce import endpoints
@@ -393,10 +394,12 @@ def open_poll_session(
             runtime, lease, client, Belief.from_json(instance.belief), store, interval
         )
         has_webhooks, routes = bool(instance.hooks), runtime.handlers.routes()
+        triggers = subscription_options.trigger_fields(session, instance.id)
+        triggers |= {path for route in routes for path in route.fields}
         for poller in pollers.of_instance(session, lease.instance_id):
             if not poller.selected or poller.state == PollerState.DISABLED:
                 continue
-            stream, cursor = load_cursor(poller)
+            stream, cursor = load_cursor(poller, runtime.settings, triggers)
             ledger = LedgerView(runtime.database, poller.id, poller.revision)
             recorder = PollRecorder(
                 runtime.database, lease, renewer, stream, ledger, cursor, store, runtime.clock

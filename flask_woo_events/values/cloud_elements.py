@@ -17,6 +17,6 @@ class Format(enum.StrEnum):
     """The form of an instance's notifications."""
 
     CLOUD_ELEMENTS = "cloud-elements"  #: the documented members and no others
-    EXTENDED = "extended"  #: with ``version`` and ``changedFields``
+    EXTENDED = "extended"  #: with ``version``, ``changedFields``, ``changes`` and ``names``
     THIN = "thin"  #: ``extended`` without the objects themselves
     CLOUDEVENTS = "cloudevents"  #: one event a request, as CloudEvents 1.0 in structured JSON

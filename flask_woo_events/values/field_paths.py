@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import json
 import re
 
 #: Characters of a path at most, and paths of one filter.
 PATH_LENGTH, PATHS_MOST = 200, 50
-_ELEMENT = re.compile(r"\[[^\[\]]*\]")
+#: The key of an element is quoted, as in JSON, if it has dots or brackets.
+_PLACE = r'\[(?:"(?:[^"\\]|\\.)*"|[^\[\]"]*)\]'
+_ELEMENT = re.compile(_PLACE)
 _NAME = r"[^.\[\]\s\"'\\]+"
-_PATH = re.compile(rf"{_NAME}(\[[^\[\]]*\])?(\.{_NAME}(\[[^\[\]]*\])?)*")
+_PATH = re.compile(rf"{_NAME}({_PLACE})?(\.{_NAME}({_PLACE})?)*")
 
 
 def checked(path: str) -> str:
@@ -29,6 +32,11 @@ def checked(path: str) -> str:
 def top_level(path: str) -> str:
     """Return the name of the top-level field that a path leads into."""
     return re.split(r"[.\[]", path, maxsplit=1)[0]
+
+
+def pattern_of(path: str) -> str:
+    """Return a path without the keys of elements: ``line_items[].quantity``."""
+    return _ELEMENT.sub("[]", path)
 
 
 def covers(wanted: str, changed: str) -> bool:
@@ -55,7 +63,11 @@ def any_covers(wanted: cabc.Iterable[str], changed: cabc.Collection[str]) -> boo
 def _steps(path: str) -> list[str]:
     """Return the names and elements of a path: ``line_items``, ``[12]``, ``quantity``."""
     # The key of an element, as of meta data, may hold dots.
-    elements = _ELEMENT.findall(path)
-    names = _ELEMENT.sub(".[]", path).split(".")
-    numbered = iter(elements)
-    return [next(numbered) if one == "[]" else one for one in names]
+    elements = (_plain(one) for one in _ELEMENT.findall(path))
+    names = _ELEMENT.sub(".[]", path).lstrip(".").split(".")
+    return [next(elements) if one == "[]" else one for one in names]
+
+
+def _plain(element: str) -> str:
+    """Return an element without the quotes of its key."""
+    return f"[{json.loads(element[1:-1])}]" if element.startswith('["') else element

@@ -24,6 +24,7 @@ from ..db.models import (
     Instance,
     Notification,
     Object,
+    ObjectBody,
     Poller,
     StoredEvent,
     Subscription,
@@ -318,7 +319,13 @@ def _follow_events(session: orm.Session, keys: cabc.Sequence[_Key], now: dt.date
         _set_object(
             session, poller_id, object_id, Object.version == event.version,
             live=live, digest=content.digest, fields=content.fields,
+            body_revision=None, body_fields=None,
         )  # fmt: skip
+        session.execute(
+            sa.delete(ObjectBody).where(
+                ObjectBody.poller_id == poller_id, ObjectBody.object_id == object_id
+            )
+        )
 
 
 def _set_object(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime as dt
 import io
+import pathlib
 import re
+import shutil
 import typing as t
 
 import flask
@@ -13,13 +16,14 @@ import pytest
 import sqlalchemy as sa
 
 from flask_woo_events.console import deliveries, events, instance_status
-from flask_woo_events.db.models import Attempt, Delivery, Subscription
+from flask_woo_events.db.models import Attempt, Delivery, StoredEvent, Subscription
 from flask_woo_events.db.states import DeliveryStatus
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.testing import ServedCallback
 from flask_woo_events.worker.worker import Worker
 from tests.console.http_visitor import HttpVisitor, rows, tell
-from tests.integration.host_app import Api, runtime_of
+from tests.integration.host_app import Account, Api, runtime_of
+from tests.integration.store_to_callback import open_env
 
 QUEUED, RETRY = DeliveryStatus.QUEUED, DeliveryStatus.RETRY
 WINDOW = {"since": "2020-01-01T00:00"}
@@ -262,7 +266,31 @@ def test_event_shows_what_changed(app: flask.Flask, api: Api, ann: HttpVisitor) 
     page = ann.get(f"/events/{second}").text
     assert "a.b" in page and "<del><bdi>1</bdi></del>" in page and "<ins><bdi>2</bdi></ins>" in page
     assert "related_ids</bdi></th>" not in page
-    assert "The previous version is not stored" in ann.get(f"/events/{first}").text
+    assert "values before this change were not kept" in ann.get(f"/events/{first}").text
+
+
+def test_event_shows_the_first_change_after_the_baseline(
+    tmp_path: pathlib.Path, tables: pathlib.Path
+) -> None:
+    """Its values were recorded with it: in the console, in the history, and on the command line."""
+    shutil.copy(tables, tmp_path / "host.sqlite3")
+    with contextlib.ExitStack() as stack:
+        env = open_env("11.0", tmp_path, stack, WOO_EVENTS_CONSOLE=True)
+        number = env.first("orders")
+        env.store.acts.status(number, "completed")
+        env.arrivals()
+        with runtime_of(env.app).database.read() as session:
+            query = sa.select(StoredEvent.id).where(StoredEvent.object_id == str(number))
+            event_id = session.scalars(query).one()
+        secrets = re.findall(r"\w+ ([^ ,]+)", env.api.headers["Authorization"])
+        ann = HttpVisitor(env.app, Account(*secrets))
+        ann.sign_in()
+        history = f"/instances/{env.instance_id}/objects/orders/{number}"
+        for page in (ann.get(f"/events/{event_id}").text, ann.get(history).text):
+            assert "<del><bdi>&#34;processing&#34;</bdi></del>" in page
+            assert "<ins><bdi>&#34;completed&#34;</bdi></ins>" in page
+        shown = env.app.test_cli_runner().invoke(args=["woo", "events", "show", str(event_id)])
+        assert '  status: "processing" -> "completed"\n' in shown.output
 
 
 def test_log_has_the_documented_columns(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:

@@ -440,8 +440,8 @@ def test_history_compares_versions(history_env: HistoryEnv) -> None:
     assert [one.entry.version for one in found] == [5, 4, 3, 2]
     assert found[3].differences is None and found[0].differences is None
     assert found[2].differences is not None
-    changes = {one.path: (one.before, one.after) for one in found[2].differences}
-    assert changes == {"a.b[1]": (2, 3), "new": (None, None), "gone": (1, None)}
+    changes = {one.path: (one.before, one.after) for one in found[2].differences.each}
+    assert changes == {"a.b": ([1, 2], [1, 3]), "new": (None, None), "gone": (1, None)}
     assert object_history.previous(history_env.session, again.id) is None
     assert object_history.previous(history_env.session, deleted.id) is not None
     assert object_history.versions(history_env.session, shop.id + 1, "orders", "7") == ()

@@ -61,6 +61,9 @@ def test_a_handler_gets_the_events_it_selected(env: StoreToCallback) -> None:
     (event,) = got
     assert (event.resource, event.type, event.version) == ("orders", "UPDATED", 2)
     assert event.body["status"] == "completed" and "status" in event.changed_fields
+    assert event.changes is not None and not event.truncated
+    assert event.changes["status"] == {"before": "processing", "after": "completed"}
+    assert event.names == ("order.status_changed",)
     assert (event.instance_id, event.attempt) == (env.instance_id, 1)
     # The callback gets both.
     assert {("orders", "UPDATED"), ("discounts", "CREATED")} <= {

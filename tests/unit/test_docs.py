@@ -19,10 +19,11 @@ import click
 import flask_sqlalchemy
 import pytest
 
-from flask_woo_events import Flask, WooEvents, signals
+from flask_woo_events import Event, Flask, WooEvents, signals
 from flask_woo_events.cli import cli
 from flask_woo_events.db.states import EventType
 from flask_woo_events.delivery.payload import Sender, build_body
+from flask_woo_events.events import changes
 from flask_woo_events.events.notifications import EventRecord, NotificationRecord
 from flask_woo_events.instances.polled_resources import DatesConfiguration, PollerBlock
 from flask_woo_events.instances.requests import DEFINITIONS
@@ -83,7 +84,8 @@ def _row(text: str, key: str) -> list[str]:
 def test_configuration_names_every_setting(field: dataclasses.Field[object]) -> None:
     """Each setting has a row with its default value."""
     default = _row(_text("configuration.md"), PREFIX + field.name.upper())[1]
-    assert default == ("none" if field.default in (None, ()) else f"`{field.default}`")
+    shown = ", ".join(field.default) if isinstance(field.default, tuple) else field.default
+    assert default == ("none" if shown in (None, "") else f"`{shown}`")
 
 
 def test_configuration_names_only_settings() -> None:
@@ -168,7 +170,7 @@ def _first_alias(field: object) -> str:
 @pytest.mark.parity(35)
 def test_delivery_shows_the_real_envelope() -> None:
     """The example of a callback's body equals the body that is sent."""
-    example = json.loads(dict(_fences(ROOT / "docs" / "delivery.md"))["json"])
+    example = json.loads(_json_of_delivery()[0])
     message, [event_json] = example["message"], example["message"]["events"]
     record = {**message["raw"]["orders"][0]}
     poll_date = dt.datetime.fromisoformat(event_json["pollDate"])
@@ -200,6 +202,46 @@ def test_delivery_shows_the_real_envelope() -> None:
         format=Format.CLOUD_ELEMENTS,
     )
     assert json.loads(build_body(notification, sender)) == example
+
+
+def _json_of_delivery() -> list[str]:
+    return [code for kind, code in _fences(ROOT / "docs" / "delivery.md") if kind == "json"]
+
+
+def test_delivery_shows_real_changes() -> None:
+    """The example of changes is what the difference of two such orders is."""
+    example = json.loads(_json_of_delivery()[1])
+    added = example["meta_data[_tracking]"]["after"]
+    line = {"id": 12, "name": "Mug", "quantity": 1}
+    before = {"id": 7, "status": "processing", "line_items": [line], "meta_data": []}
+    changed = {"status": "completed", "line_items": [line | {"quantity": 3}], "meta_data": [added]}
+    assert changes.between(before, before | changed).values == example
+
+
+def test_delivery_shows_a_handler_that_works(capsys: pytest.CaptureFixture[str]) -> None:
+    """The handler of the page on changes reads an event with changes, and one without."""
+    code = next(
+        code
+        for language, code in _fences(ROOT / "docs" / "delivery.md")
+        if language == "python" and "event.changes" in code
+    )
+    namespace: dict[str, t.Any] = {}
+    exec(code, namespace)
+    event = Event(
+        id=1, instance_id=1, instance_name="shop", instance_tags=(), resource="orders",
+        object_id="7", type="UPDATED", version=2, date=dt.datetime.now(dt.UTC), body={},
+        names=("order.status_changed",),
+    )  # fmt: skip
+    namespace["ship"](event)
+    values = {"status": {"before": "processing", "after": "completed"}}
+    namespace["ship"](dataclasses.replace(event, changes=values))
+    assert capsys.readouterr().out == "7 completed\n"
+
+
+def test_delivery_names_every_change() -> None:
+    """Each derived name has a row on the page."""
+    for name in changes.NAMES:
+        _row(_text("delivery.md"), name)
 
 
 def test_delivery_shows_a_receiver_that_works() -> None:

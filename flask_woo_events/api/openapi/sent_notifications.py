@@ -10,6 +10,7 @@ import functools
 import typing as t
 
 from ...db.states import EventType
+from ...events.changes import NAMES
 from ...values.cloud_elements import ELEMENT_KEY, HUB_KEY, SENDER, Format
 from . import store_objects
 from .operation import Schema
@@ -155,8 +156,33 @@ def _event(kind: EventType, chosen: Format) -> Schema:
         shape["properties"]["version"] = _NUMBER | {"minimum": 1}
         shape["required"] = [*shape["required"], "version"]
         if kind is EventType.UPDATED:
-            shape["properties"]["changedFields"] = {"type": "array", "items": _TEXT}
+            shape["properties"] |= change_members()
     return shape
+
+
+def change_members() -> dict[str, Schema]:
+    """Return the members that say what an UPDATED event changed."""
+    value = {
+        "type": "object",
+        "properties": {"before": {}, "after": {}},
+        "additionalProperties": False,
+        "description": "One of both: added or removed; none: too long",
+    }
+    return {
+        "changedFields": {"type": "array", "items": _TEXT},
+        "names": {
+            "type": "array",
+            "items": {"type": "string", "enum": list(NAMES)},
+            "minItems": 1,
+            "description": "Names of the changes",
+        },
+        "changes": {
+            "type": "object",
+            "additionalProperties": value,
+            "description": "What changed, by path, such as line_items[12].quantity",
+        },
+        "truncated": {"const": True, "description": "Some changes are too long"},
+    }
 
 
 def _body(resource: str, chosen: Format) -> dict[str, Schema]:

@@ -39,6 +39,8 @@ UNORDERED = frozenset(
 #: Lists of items that hold such lists themselves.
 _ITEMS = frozenset({"coupon_lines", "fee_lines", "line_items", "shipping_lines", "tax_lines"})
 _LISTS = UNORDERED | _ITEMS
+#: All of them, as patterns of paths.
+UNORDERED_PATHS = UNORDERED | {f"{outer}[].{name}" for outer in _ITEMS for name in UNORDERED}
 
 #: The number of the function that rows without a number were written with.
 FIRST = 1
@@ -55,6 +57,8 @@ class Content:
     digest: bytes
     #: For each top-level field, 4 bytes of its name's checksum and 4 of its value's.
     fields: bytes
+    #: JSON of the fields that count.
+    data: bytes = b""
 
 
 #: The content of a deleted object.
@@ -100,7 +104,7 @@ class DigestFunction:
         dumps, sort, crc32 = orjson.dumps, orjson.OPT_SORT_KEYS, zlib.crc32
         pairs[1::2] = [crc32(dumps(value, option=sort)) for value in kept.values()]
         fields = struct.pack(f">{len(pairs)}I", *pairs)
-        return Content(hashlib.blake2b(data, digest_size=16).digest(), fields)
+        return Content(hashlib.blake2b(data, digest_size=16).digest(), fields, data)
 
 
 class UnorderedDigestFunction(DigestFunction):

@@ -52,6 +52,8 @@ class Known(t.NamedTuple):
     described_revision: int = 0
     listed: bool = True
     held_at: dt.datetime | None = None
+    body_revision: int | None = None
+    body_fields: int | None = None
 
     @property
     def excluded(self) -> bool:
@@ -88,6 +90,8 @@ _KNOWN = sa.select(
     Object.described_revision,
     Object.listed,
     Object.held_at,
+    Object.body_revision,
+    Object.body_fields,
 ).where(
     Object.poller_id == sa.bindparam("poller_id"),
     Object.object_id.in_(sa.bindparam("object_ids", expanding=True)),
@@ -144,7 +148,7 @@ def revision(session: orm.Session, poller_id: int) -> int:
 def known(session: orm.Session, poller_id: int, object_ids: cabc.Sequence[str]) -> dict[str, Known]:
     """Return what the ledger holds of these objects, by id."""
     found: dict[str, Known] = {}
-    for ids in _chunks(object_ids):
+    for ids in in_chunks(object_ids):
         for row in session.execute(_KNOWN, {"poller_id": poller_id, "object_ids": list(ids)}):
             found[row[0]] = Known._make(row[1:])
     return found
@@ -253,7 +257,7 @@ class LedgerView:
     def children(self, parents: cabc.Sequence[int]) -> dict[int, int]:
         """Return the numeric ids of the live objects of these parents, each with its parent."""
         found: dict[int, int] = {}
-        for ids in _chunks(parents):
+        for ids in in_chunks(parents):
             found |= self._parents_where(Object.live, Object.parent.in_(ids))
         return found
 
@@ -265,7 +269,7 @@ class LedgerView:
     def parents_of(self, numbers: cabc.Sequence[int]) -> dict[int, int]:
         """Return the id of the order or product that each of these objects belongs to."""
         found: dict[int, int] = {}
-        for ids in _chunks(numbers):
+        for ids in in_chunks(numbers):
             found |= self._parents_where(Object.number.in_(ids))
         return found
 
@@ -292,7 +296,8 @@ class LedgerView:
             return session.execute(query, {"poller_id": self._poller_id, **values}).all()
 
 
-def _chunks(values: cabc.Sequence[t.Any]) -> cabc.Iterator[cabc.Sequence[t.Any]]:
+def in_chunks(values: cabc.Sequence[t.Any]) -> cabc.Iterator[cabc.Sequence[t.Any]]:
+    """Yield as many ids as one statement may hold."""
     for start in range(0, len(values), _IDS_AT_ONCE):
         yield values[start : start + _IDS_AT_ONCE]
 

@@ -18,7 +18,7 @@ from ...events import outbox
 from ...events.event_detail import TRUNCATED
 from ...values.validation import whole_number
 from ..cursor import Stream
-from . import identity, lookup, object_dates, representation
+from . import bodies, identity, lookup, object_dates, representation
 from .digest import NOTHING, Content, changed_fields, content_of
 from .lookup import Known
 from .observation import Observation, ObservationBatch
@@ -63,6 +63,7 @@ def record(
     recorder = Recorder(stream, observed, revision + 1, rules.now)
     for object_id, seen in latest.items():
         recorder.process(seen, before.get(object_id))
+    recorder.compare(session)
     notification_ids = outbox.post(session, stream, recorder.events, observed.poll_date, rules)
     recorder.write(session, notification_ids)
     return Recorded(
@@ -115,11 +116,16 @@ class Recorder:
         self.touched: list[dict[str, t.Any]] = []
         #: Those that were read by an older function, or in another state of the store.
         self.rewritten: list[dict[str, t.Any]] = []
+        #: Those whose body was not kept, or is to be kept no more.
+        self.filled: list[dict[str, t.Any]] = []
         self.older: list[str] = []
         self.reverted: list[str] = []
         #: Rows that wait for a second reading, or no longer do.
         self.holds: list[dict[str, t.Any]] = []
         self._description = representation.described(stream.store, revision)
+        self._bodies = bodies.BodyWriter(stream)
+        #: Objects with an UPDATED event whose body before is known.
+        self._updated: dict[str, bodies.Updated] = {}
 
     def process(self, seen: Observation, before: Known | None) -> None:
         """Decide what one observation changes."""
@@ -186,7 +192,11 @@ class Recorder:
         if representation.is_outdated(before, self.stream.store):
             content = content_of(body)
             row |= representation.described_again(self.stream.store, before)
+            row |= self._body_columns(seen, content, before.revision, before)
             self.rewritten.append(row | {"digest": content.digest, "fields": content.fields})
+        elif not bodies.is_kept(before, self._bodies.mark):
+            content = content_of(body)
+            self.filled.append(row | self._body_columns(seen, content, before.revision, before))
         elif (
             before.modified_at != seen.modified_at
             or before.listed != seen.listed
@@ -248,7 +258,7 @@ class Recorder:
             kind = EventType.UPDATED
         version = self._next_version(before)
         after = None if before is None else before.notification_id
-        row = self._full_row(seen, content, version) | {"notification_id": after}
+        row = self._full_row(seen, content, version, before) | {"notification_id": after}
         (self.inserts if before is None else self.updates).append(row)
         if emits:
             self._emit(seen, kind, version, ())
@@ -263,7 +273,7 @@ class Recorder:
 
     def _keep(self, seen: Observation, before: Known, content: Content) -> None:
         """Record a state of which no event is emitted."""
-        row = self._full_row(seen, content, before.version)
+        row = self._full_row(seen, content, before.version, before)
         self.updates.append(row | {"notification_id": before.notification_id})
 
     def _change(
@@ -283,12 +293,14 @@ class Recorder:
             compared = representation.comparable(before, seen.body, content)
             differing = changed_fields(before.fields, compared.fields, seen.body)
             changed = tuple(name for name in differing if name not in self.stream.ignored)
+            if bodies.is_known(before) and not seen.without_body:
+                updated = bodies.Updated(seen.body, content, frozenset(changed))
+                self._updated[seen.object_id] = updated
         else:
             kind = EventType.CREATED
         version = self._next_version(before)
-        self.updates.append(
-            self._full_row(seen, content, version) | {"notification_id": before.notification_id}
-        )
+        row = self._full_row(seen, content, version, before)
+        self.updates.append(row | {"notification_id": before.notification_id})
         self._emit(seen, kind, version, changed)
 
     def _emit(
@@ -318,7 +330,15 @@ class Recorder:
             "created_at": seen.created_at,
         }
 
-    def _full_row(self, seen: Observation, content: Content, version: int) -> dict[str, t.Any]:
+    def _body_columns(
+        self, seen: Observation, content: Content, revision: int, before: Known | None
+    ) -> dict[str, t.Any]:
+        body = None if seen.without_body else seen.body
+        return self._bodies.columns(seen.object_id, body, content, revision, before)
+
+    def _full_row(
+        self, seen: Observation, content: Content, version: int, before: Known | None
+    ) -> dict[str, t.Any]:
         return self._row(seen) | {
             "number": whole_number(seen.object_id),
             "parent": seen.parent,
@@ -332,7 +352,20 @@ class Recorder:
             **self._description,
             "listed": seen.listed,
             "held_at": None,
+            **self._body_columns(seen, content, self.revision, before),
         }
+
+    def compare(self, session: orm.Session) -> None:
+        """Add to the UPDATED events what changed, where the body before is known."""
+        if not self._updated:
+            return
+        found = bodies.compare(session, self.stream, self._updated)
+        self.events = [
+            dataclasses.replace(one, changes=found.get(one.object_id))
+            if one.event_type is EventType.UPDATED
+            else one
+            for one in self.events
+        ]
 
     def write(self, session: orm.Session, notification_ids: cabc.Mapping[str, int]) -> None:
         """Write the rows, each with its latest notification, and the ledger's revision."""
@@ -340,8 +373,10 @@ class Recorder:
             row["notification_id"] = notification_ids.get(row["object_id"], row["notification_id"])
         if self.inserts:
             session.execute(_INSERT, self.inserts)
-        for rows in filter(None, (self.updates, self.touched, self.rewritten, self.holds)):
+        kinds = self.updates, self.touched, self.rewritten, self.filled, self.holds
+        for rows in filter(None, kinds):
             session.execute(_update(tuple(rows[0])), [_for_update(row) for row in rows])
+        self._bodies.write(session)
         if self.inserts or self.updates:
             mine = sa.update(Poller).where(Poller.id == self.stream.poller_id)
             session.execute(mine.values(revision=self.revision))

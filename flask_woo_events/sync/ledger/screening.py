@@ -8,7 +8,7 @@ import dataclasses
 from sqlalchemy import orm
 
 from ..cursor import Stream
-from . import identity, lookup, object_dates, representation
+from . import bodies, identity, lookup, object_dates, representation
 from .lookup import Known
 from .observation import Observation, ObservationBatch
 from .representation import StoreState
@@ -42,10 +42,11 @@ def screen(
     revision = lookup.revision(session, stream.poller_id)
     live = {object_id for object_id, known in before.items() if known.live}
     observations = [seen for seen in observed.observations if seen.placed or seen.object_id in live]
+    kept = bodies.kept_fields(stream).mark
     unrecorded = [
         seen
         for seen in observations
-        if not _holds(before.get(seen.object_id), seen, store, stream.ignored)
+        if not _holds(before.get(seen.object_id), seen, store, stream.ignored, kept)
         or is_backfilled(stream, before.get(seen.object_id), seen)
     ]
     return Screened(
@@ -94,8 +95,16 @@ def is_in_backfill(stream: Stream, seen: Observation) -> bool:
 
 
 def _holds(
-    before: Known | None, seen: Observation, store: StoreState, ignored: cabc.Set[str]
+    before: Known | None,
+    seen: Observation,
+    store: StoreState,
+    ignored: cabc.Set[str],
+    kept: int | None,
 ) -> bool:
+    """Return whether the ledger holds what was seen.
+
+    :param kept: what of its body the ledger is to keep.
+    """
     if before is None:
         return seen.body is None or seen.excluded
     if before.held_at is not None:
@@ -108,6 +117,7 @@ def _holds(
         and before.listed == seen.listed
         and before.modified_at == seen.modified_at
         and before.settled
+        and bodies.is_kept(before, kept)
         and representation.is_current(before, store)
         and representation.agrees(before, seen.body, ignored)
     )
