@@ -137,7 +137,8 @@ def _test_callback(page: StorePage) -> Answer:
 
 def _sender(page: StorePage) -> Sender:
     """Return the instance of the form; one that does not exist yet has the id 0."""
-    caller = access.caller()
+    caller, chosen = access.caller(), page.form.format.data
+    kind = Format(chosen) if chosen in set(Format) else Format.CLOUD_ELEMENTS
     return Sender(
         instance_id=page.instance.id if page.instance is not None else 0,
         name=page.form.name.data or "",
@@ -145,7 +146,7 @@ def _sender(page: StorePage) -> Sender:
         account_id=caller.user_id,
         company_id=caller.organization_id,
         user_id=caller.user_id,
-        format=Format.EXTENDED if page.form.extended.data else Format.CLOUD_ELEMENTS,
+        format=kind,
     )
 
 

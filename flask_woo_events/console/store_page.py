@@ -79,7 +79,7 @@ class StorePage:
         name = forms.FIELDS.get(field, "")
         message = str(error).removeprefix(f"{field}: ")
         self.errors[name] = message[:1].upper() + message[1:]
-        self.optional |= name in forms.OPTIONAL
+        self.optional |= name in (*forms.OPTIONAL, "format")
 
     def require(self, fields: t.Iterable[str]) -> bool:
         """Add an error to each of these fields that is empty; return whether none is."""
@@ -100,7 +100,7 @@ def edit_page(view: views.InstanceView, calls: RateLimiter) -> StorePage:
         form=form,
         calls=calls,
         instance=view,
-        optional=any(form[field].data for field in forms.OPTIONAL),
+        optional=form.has_optional,
         health_reason=_health_reason(view.id),
     )
     runtime = current_runtime()
@@ -122,7 +122,7 @@ def submitted_page(view: views.InstanceView | None, calls: RateLimiter) -> Store
         # Limited, because the session keeps it in a cookie.
         form_id=fields.get("form_id", "")[:40] or secrets.token_urlsafe(16),
         reveal=fields.get("reveal") == "1",
-        optional=any(form[field].data for field in forms.OPTIONAL),
+        optional=form.has_optional,
     )
 
 
@@ -135,7 +135,8 @@ def rendered(page: StorePage) -> Answer:
         page=page,
         form=page.form,
         tags=_tags(),
-        formats=[(pattern, example(pattern)) for pattern in forms.FORMATS],
+        patterns=[(pattern, example(pattern)) for pattern in forms.FORMATS],
+        formats=forms.NOTIFICATION_FORMATS,
         example=example,
     )
     if page.wait:
