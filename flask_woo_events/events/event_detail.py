@@ -43,6 +43,8 @@ class DeliveryEntry:
     due_at: dt.datetime | None
     #: Whether notifications are sent to the subscription.
     active: bool
+    #: Nothing is sent until a person resumes it.
+    paused: bool
     attempts: tuple[AttemptEntry, ...]
 
 
@@ -108,6 +110,7 @@ def _deliveries(session: orm.Session, notification_id: int) -> tuple[DeliveryEnt
             status=delivery.status,
             due_at=delivery.due_at,
             active=subscription.active and subscription.current,
+            paused=subscription.paused,
             attempts=tuple(attempts[delivery.id]),
         )
         for delivery, subscription in rows

@@ -79,9 +79,9 @@ class HttpVisitor:
         return answer
 
 
-def fields_of(page: str) -> dict[str, t.Any]:
-    """Return the fields that the form of the page "Authenticate a store" would submit."""
-    inner = page[page.index('id="store"') :]
+def fields_of(page: str, form: str = "store") -> dict[str, t.Any]:
+    """Return the fields that a form would submit, by default that of "Authenticate a store"."""
+    inner = page[page.index(f'id="{form}"') :]
     sent: dict[str, t.Any] = {}
     for tag in re.findall(r"<input\b[^>]*>", inner):
         attributes = {

@@ -403,7 +403,7 @@ def test_every_way_of_calling_counts(
     fields = fields_of(ann.get(f"/instances/{number}/edit").text)
     ann.post(f"/instances/{number}/edit", fields)
     for _ in range(CALLS):
-        ann.post(f"/instances/{number}/test")
+        ann.post(f"/instances/{number}/subscriptions/1/test")
     assert ann.post(f"/instances/{number}/edit", fields | {"name": "x"}).status_code == 302
     store_server.asked.clear()
     woo_callback.receiver.clear()
@@ -412,7 +412,7 @@ def test_every_way_of_calling_counts(
               "url": woo_callback.url, "act": "send"}  # fmt: skip
     refused = ann.post("/deliveries/replay", replay)
     assert again.status_code == 429 and "Try again in" in refused.text
-    assert ann.post(f"/instances/{number}/test").status_code == 429
+    assert ann.post(f"/instances/{number}/subscriptions/1/test").status_code == 429
     assert store_server.asked == [] and not woo_callback.receiver.received
 
 
