@@ -45,6 +45,8 @@ class DeliveryEntry:
     active: bool
     #: Nothing is sent until a person resumes it.
     paused: bool
+    #: The subscription wanted the event when it was recorded; otherwise it gets others only.
+    has_event: bool
     attempts: tuple[AttemptEntry, ...]
 
 
@@ -74,7 +76,7 @@ def load(session: orm.Session, event_id: int, organization_id: int | None = None
     return EventDetail(
         entry=entries_of(session, sa.select(StoredEvent).where(StoredEvent.id == event_id))[0],
         body=orjson.loads(event.body),
-        deliveries=_deliveries(session, event.notification_id),
+        deliveries=_deliveries(session, event),
     )
 
 
@@ -82,11 +84,11 @@ def _owner(session: orm.Session, instance_id: int) -> int:
     return session.get_one(Instance, instance_id).organization_id
 
 
-def _deliveries(session: orm.Session, notification_id: int) -> tuple[DeliveryEntry, ...]:
+def _deliveries(session: orm.Session, event: StoredEvent) -> tuple[DeliveryEntry, ...]:
     rows = session.execute(
         sa.select(Delivery, Subscription)
         .join(Subscription, Subscription.id == Delivery.subscription_id)
-        .where(Delivery.notification_id == notification_id)
+        .where(Delivery.notification_id == event.notification_id)
         .order_by(Delivery.id)
     ).all()
     attempts: dict[int, list[AttemptEntry]] = {delivery.id: [] for delivery, _ in rows}
@@ -111,6 +113,7 @@ def _deliveries(session: orm.Session, notification_id: int) -> tuple[DeliveryEnt
             due_at=delivery.due_at,
             active=subscription.active and subscription.current,
             paused=subscription.paused,
+            has_event=delivery.wanted is None or event.id in delivery.wanted,
             attempts=tuple(attempts[delivery.id]),
         )
         for delivery, subscription in rows

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from flask_woo_events.console.rate_limit import CALLS
 from flask_woo_events.db import presence
 from flask_woo_events.db.models import Configuration, Delivery, Subscription, WorkerProcess
-from flask_woo_events.db.states import DeliveryStatus
+from flask_woo_events.db.states import Channel, DeliveryStatus
 from flask_woo_events.events.subscription_options import SubscriptionOptions
 from flask_woo_events.instances import configuration, subscriptions
 from flask_woo_events.instances.accounts import Caller
@@ -400,3 +400,47 @@ def test_subscription_of_another_instance_is_not_found(
     for act in ("edit", "remove", "pause", "resume", "test"):
         assert ann.post(f"{other}/{act}", {"callback_url": URL}).status_code == 404
     assert len(_views(app, instance_id)) == 2 and not _views(app, instance_id)[1].paused
+
+
+def test_event_shows_each_subscription_apart(app: flask.Flask, ann: HttpVisitor, api: Api) -> None:
+    """Each delivery names its receiver, with the format and the credentials that it was sent."""
+    keys = {
+        "event.notification.callback.headers": "X-First: a-header",
+        "event.notification.signature.key": "of-the-instance",
+    }
+    number = int(api.create(**keys)["id"])
+    _add(app, ann, number, format="cloudevents", **SECRETS)
+    _add(app, ann, number, callback_url="https://third.test/")
+    first, second = tell(app, number, {"id": 7, "n": 1}, {"id": 8}, to_all=True)
+    with runtime_of(app).database.write() as session:
+        session.execute(
+            sa.update(Delivery).where(Delivery.subscription_id == 3).values(wanted=[second])
+        )
+    page = ann.get(f"/events/{first}").text
+    cards = [one.split("</section>")[0] for one in page.split('<h3 class="to">')[1:]]
+    own, added, third = (html.unescape(one) for one in cards)
+    assert "mycoolapp.com/events" in own and "X-First: ********" in own
+    assert '"raw"' in own and "Authorization" not in own
+    assert "hooks.test/orders" in added and "X-List: ********" in added
+    assert '"specversion": "1.0"' in added and "application/cloudevents+json" in added
+    assert '"subject": "orders/7"' in added and "X-First" not in added
+    assert "third.test" in third and "Without this event" in third and "Request body" not in third
+    signatures = re.findall(r"Elements-Webhook-Signature: (\S+)", own + added)
+    assert len(set(signatures)) == 2
+    assert "Without this event" not in ann.get(f"/events/{second}").text
+
+
+def test_deliveries_name_their_subscription(
+    app: flask.Flask, ann: HttpVisitor, instance_id: int
+) -> None:
+    """The queue says to which receiver each notification goes, and can show one of them."""
+    _add(app, ann, instance_id)
+    tell(app, instance_id, {"id": 7}, status=DeliveryStatus.QUEUED, to_all=True)
+    with runtime_of(app).database.write() as session:
+        first = session.get_one(Subscription, 1)
+        first.channel, first.url = Channel.HANDLER, "ship_orders"
+    listed = ann.get("/deliveries").text.split('id="list"')[1]
+    assert '<bdi class="code">hooks.test/orders</bdi>' in listed
+    assert 'handler <bdi class="code">ship_orders</bdi>' in listed
+    one = ann.get("/deliveries?subscription=2&status=queued").text.split('id="list"')[1]
+    assert "hooks.test" in one and "ship_orders" not in one and "All subscriptions" in one
