@@ -38,6 +38,7 @@ def register(blueprint: flask.Blueprint) -> None:
     """Add these functions to the templates of the console, not to those of the host."""
     functions = {
         "ago": ago,
+        "breakable": breakable,
         "brief": brief,
         "counted": counted,
         "csrf_token": access.token,
@@ -119,6 +120,11 @@ def receiver_address(url: str) -> str:
     except ValueError:
         return url.partition("?")[0]
     return f"{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def breakable(address: str) -> markupsafe.Markup:
+    """Return an address as HTML that is broken before a slash if its place is narrow."""
+    return markupsafe.Markup("<wbr>/").join(address.split("/"))
 
 
 def brief(text: str, most: int = VALUE_SHOWN) -> str:

@@ -141,7 +141,7 @@ def place_of(form: SubscriptionForm, error: InputError) -> tuple[str, str]:
     message = str(error).removeprefix(f"{error.field}: ")
     name = FIELDS.get(member, "")
     if name == "schedule" and form.schedule.data == OWN:
-        name = "waits"
+        name, message = "waits", message.rpartition(" expected, or ")[2]
     if name == "trigger_fields" and number.isdigit():
         lines = (form.trigger_fields.data or "").splitlines()
         filled = [place for place, line in enumerate(lines, start=1) if line.strip()]

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from flask_woo_events.console.rate_limit import CALLS
 from flask_woo_events.db import presence
-from flask_woo_events.db.models import Configuration, Delivery, Subscription, WorkerProcess
+from flask_woo_events.db.models import Configuration, Delivery, Poller, Subscription, WorkerProcess
 from flask_woo_events.db.states import Channel, DeliveryStatus
 from flask_woo_events.events.subscription_options import SubscriptionOptions
 from flask_woo_events.instances import configuration, subscriptions
@@ -169,7 +169,7 @@ def test_stored_secrets_are_on_no_page(
         ("trigger_fields", "status\r\n\r\na b", "Line 3: A field of the object"),
         ("format", "xml", "are the formats"),
         ("schedule", "never", "standard or cloud-elements"),
-        ("waits", "5, soon", "a list of 1 to 20 waits"),
+        ("waits", "5, soon", ">A list of 1 to 20 waits"),
         ("waits", "9" * 5000, "a list of 1 to 20 waits"),
         ("timeout", "181", "less than or equal to 180"),
         ("timeout", "nan", "finite"),
@@ -374,7 +374,7 @@ def test_resource_that_is_polled_no_more_is_not_lost(
     """It stays chosen until a person removes it: without it, everything would be sent."""
     edit = f"{_add(app, ann, instance_id, resources=['orders'])}/edit"
     with runtime_of(app).database.write() as session:
-        session.execute(sa.text("UPDATE woo_poller SET selected = 0 WHERE resource = 'orders'"))
+        session.execute(sa.update(Poller).where(Poller.resource == "orders").values(selected=False))
     fields = _fields(ann, edit)
     assert fields["resources"] == "orders" and "(not polled)" in ann.get(edit).text
     assert ann.post(edit, fields | {"description": "new"}).status_code == 302
