@@ -20,6 +20,7 @@ from . import (
     session,
     sign_in,
     store_form,
+    subscriptions,
 )
 from .rate_limit import CALLS, WITHIN, RateLimiter
 
@@ -53,6 +54,7 @@ def make_blueprint(
         module.register(blueprint)
     calls = RateLimiter(CALLS, WITHIN)
     store_form.register(blueprint, calls)
+    subscriptions.register(blueprint, calls)
     deliveries.register(blueprint, calls)
     responses.register_unknown(blueprint)
     return blueprint

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import csv
+import dataclasses
 import datetime as dt
 import io
+import typing as t
 
 import flask
 import orjson
+from sqlalchemy import orm
 
-from ..db.states import DeliveryStatus, EventType
+from ..db.states import HTTP_CHANNELS, DeliveryStatus, EventType
 from ..delivery import sent_request
+from ..delivery.sent_request import SentRequest
 from ..errors import InputError
 from ..events import event_detail, search
 from ..events.catalogue import CATALOGUE
+from ..events.event_detail import DeliveryEntry
 from ..events.search import EventFilter
 from ..instances import lifecycle
 from ..runtime import current_runtime
@@ -32,6 +37,16 @@ _COLUMNS = (
 )  # fmt: skip
 #: Characters with which spreadsheets start a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RequestsOfDelivery:
+    """The requests of the attempts of one delivery, which have the same body."""
+
+    by_date: cabc.Mapping[dt.datetime, SentRequest]
+    body: t.Any
+    #: Why the headers lack what depends on secrets; empty if they are complete.
+    incomplete: str
 
 
 def register(blueprint: flask.Blueprint) -> None:
@@ -117,20 +132,38 @@ def shown(event_id: int) -> Answer:
         if entry.event_type == EventType.UPDATED:
             before = object_history.previous(session, event_id)
             differences = object_history.differences_of(detail.changes, before, detail.body)
-        dates = list(dict.fromkeys(one.at for one in detail.attempts))
-        requests = sent_request.of(
-            session, runtime.cipher_or_none, entry.notification_id, [*dates, None],
-            runtime.retired_after,
-        )  # fmt: skip
+        requests = {
+            one.id: _requests(session, entry, one)
+            for one in detail.deliveries
+            if one.channel in HTTP_CHANNELS and one.has_event
+        }
         return flask.render_template(
             "woo_console/event.html",
             detail=detail,
             entry=entry,
             differences=differences,
-            requests=dict(zip([*dates, None], requests, strict=True)),
-            request_body=orjson.loads(requests[0].body),
+            requests=requests,
+            # All bodies of a page together are as long as one may be.
+            body_shown=formatting.BODY_SHOWN // max(len(requests), 1),
             name=instance_status.names(session, caller, {entry.instance_id})[entry.instance_id],
         )
+
+
+def _requests(
+    session: orm.Session, entry: search.EventEntry, delivery: DeliveryEntry
+) -> RequestsOfDelivery:
+    """Return what was sent to one subscription, in its format and with its credentials."""
+    runtime = current_runtime()
+    dates = list(dict.fromkeys(one.at for one in delivery.attempts))
+    *sent, following = sent_request.of(
+        session, runtime.cipher_or_none, entry.notification_id, [*dates, None],
+        runtime.retired_after, delivery.subscription_id, entry.id,
+    )  # fmt: skip
+    return RequestsOfDelivery(
+        by_date=dict(zip(dates, sent, strict=True)),
+        body=orjson.loads(following.body),
+        incomplete=following.incomplete,
+    )
 
 
 def body(event_id: int) -> Answer:

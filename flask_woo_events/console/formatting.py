@@ -7,6 +7,7 @@ import functools
 import importlib.resources
 import re
 import typing as t
+import urllib.parse
 
 import flask
 import markupsafe
@@ -37,6 +38,7 @@ def register(blueprint: flask.Blueprint) -> None:
     """Add these functions to the templates of the console, not to those of the host."""
     functions = {
         "ago": ago,
+        "breakable": breakable,
         "brief": brief,
         "counted": counted,
         "csrf_token": access.token,
@@ -45,6 +47,7 @@ def register(blueprint: flask.Blueprint) -> None:
         "icon": icon,
         "number": number,
         "pretty": pretty,
+        "receiver_address": receiver_address,
         "svg": svg,
         "value": value,
         "when": when,
@@ -110,6 +113,20 @@ def number(count: float) -> str:
     return f"{count:,.0f}"
 
 
+def receiver_address(url: str) -> str:
+    """Return the host and the path of a callback; its query may hold secrets."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:
+        return url.partition("?")[0]
+    return f"{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def breakable(address: str) -> markupsafe.Markup:
+    """Return an address as HTML that is broken before a slash if its place is narrow."""
+    return markupsafe.Markup("<wbr>/").join(address.split("/"))
+
+
 def brief(text: str, most: int = VALUE_SHOWN) -> str:
     """Shorten a text that is longer than its place."""
     return text if len(text) <= most else f"{text[:most].rstrip()}…"
@@ -123,13 +140,16 @@ def value(any_value: t.Any) -> str:
     return f'"{shown}"' if isinstance(any_value, str) else shown
 
 
-def pretty(body: t.Any) -> str:
-    """Return an object as indented JSON, with very long texts shortened."""
+def pretty(body: t.Any, most: int = BODY_SHOWN) -> str:
+    """Return an object as indented JSON, with very long texts shortened.
+
+    :param most: characters shown.
+    """
     text = orjson.dumps(_shortened(body), option=orjson.OPT_INDENT_2).decode()
     text = text.translate(_BIDIRECTIONAL)
-    if len(text) <= BODY_SHOWN:
+    if len(text) <= most:
         return text
-    return f"{text[:BODY_SHOWN]}\n… {len(text) - BODY_SHOWN:,} more characters"
+    return f"{text[:most]}\n… {len(text) - most:,} more characters"
 
 
 def _shortened(body: t.Any) -> t.Any:

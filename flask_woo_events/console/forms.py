@@ -38,6 +38,13 @@ _DATES = {
     "created_field": "createdDateField",
     "created_format": "createdDateFormat",
 }
+#: The formats of notifications offered, each with what it means.
+NOTIFICATION_FORMATS = {
+    Format.CLOUD_ELEMENTS: "The documented members and no others.",
+    Format.EXTENDED: "Also says for each event its version and what changed.",
+    Format.THIN: "As extended, but without the objects themselves.",
+    Format.CLOUDEVENTS: "CloudEvents 1.0 in JSON, each event in a request of its own.",
+}
 #: Date formats offered, as documented.
 FORMATS = (
     "yyyy-MM-dd'T'HH:mm:ss",
@@ -87,7 +94,7 @@ class StoreForm(wtforms.Form):
     basic_username = wtforms.StringField("Event Notification Basic Authentication UserName")
     basic_password = wtforms.StringField("Event Notification Basic Authentication Password")
     keep_nulls = wtforms.BooleanField("Keep null values in the raw records")
-    extended = wtforms.BooleanField("Add version and changedFields to each event")
+    format = wtforms.StringField("Format of the notifications")
     tags = wtforms.StringField("Element Instance Tags")
     chosen_tags = wtforms.SelectMultipleField(validate_choice=False)
     enabled = wtforms.BooleanField("Events Enabled")
@@ -101,6 +108,12 @@ class StoreForm(wtforms.Form):
     poller_json = wtforms.TextAreaField("Event Poller Resources Configuration")
 
     @property
+    def has_optional(self) -> bool:
+        """One of the optional fields is filled in, or another format than the first is chosen."""
+        other = self.format.data not in (None, "", Format.CLOUD_ELEMENTS)
+        return other or any(self[field].data for field in OPTIONAL)
+
+    @property
     def tag_list(self) -> list[str]:
         """Tags that were typed, separated by commas, and tags that were selected."""
         typed = [tag.strip() for tag in (self.tags.data or "").split(",") if tag.strip()]
@@ -110,7 +123,11 @@ class StoreForm(wtforms.Form):
 def blank() -> StoreForm:
     """Return the form of a new instance: the four documented resources, every 15 minutes."""
     form = StoreForm(
-        vendor_type="polling", refresh_minutes="15", reconcile_minutes="60", mode="list"
+        vendor_type="polling",
+        refresh_minutes="15",
+        reconcile_minutes="60",
+        format=Format.CLOUD_ELEMENTS.value,
+        mode="list",
     )
     fill_resources(form, default_configuration())
     return form
@@ -143,7 +160,7 @@ def of_instance(
         refresh_minutes=stored.get(key_of("refresh_minutes")) or "15",
         reconcile_minutes=stored.get(key_of("reconcile_minutes")) or "60",
         keep_nulls=stored.get(key_of("filter_nulls"), "true").lower() == "false",
-        extended=format_of(stored) is Format.EXTENDED,
+        format=format_of(stored).value,
         mode="list",
     )
     for field, name in KEYS.items():
@@ -270,9 +287,8 @@ def request_of(form: StoreForm, stored: cabc.Mapping[str, str] | None = None) ->
     configuration[key_of("vendor_type")] = form.vendor_type.data or ""
     if form.keep_nulls.data or before.get(key_of("filter_nulls")):
         configuration[key_of("filter_nulls")] = not form.keep_nulls.data
-    if form.extended.data or not creates:
-        chosen = Format.EXTENDED if form.extended.data else Format.CLOUD_ELEMENTS
-        configuration[key_of("format")] = chosen.value
+    if form.format.data and not (creates and form.format.data == Format.CLOUD_ELEMENTS):
+        configuration[key_of("format")] = form.format.data
     blocks = read_json(form) if form.mode.data == "json" else blocks_of(form)
     polls = form.vendor_type.data != "webhook"
     if polls:
@@ -293,6 +309,7 @@ FIELDS = {
     f"configuration.{key_of('refresh_minutes')}": "refresh_minutes",
     f"configuration.{key_of('reconcile_minutes')}": "reconcile_minutes",
     f"configuration.{key_of('vendor_type')}": "vendor_type",
+    f"configuration.{key_of('format')}": "format",
     "name": "name",
     "tags": "tags",
 }

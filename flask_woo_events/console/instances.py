@@ -9,9 +9,9 @@ import flask
 from ..db.models import Notification, Subscription, Usage
 from ..errors import InputError
 from ..events import search
-from ..instances import lifecycle, provisioning, views
+from ..instances import lifecycle, provisioning, subscriptions, views
 from ..instances.health import Health
-from ..instances.requests import key_of
+from ..instances.requests import format_of
 from ..runtime import current_runtime
 from . import access, chart_data, formatting, instance_status, poll_progress
 from .access import INSTANCE, Answer
@@ -72,11 +72,14 @@ def shown(instance_id: int) -> Answer:
             one.resource: one.polled_at for one in poll_progress.progress(session, instance_id)
         }
         chosen = search.EventFilter(instance_id=instance_id)
+        stored = {entry.key: entry.value for entry in view.configuration}
+        cipher = runtime.cipher_or_none
         return flask.render_template(
             "woo_console/instance.html",
             view=view,
-            configuration={entry.key: entry.value for entry in view.configuration},
-            key_of=key_of,
+            configuration=stored,
+            subscriptions=subscriptions.of_instance(session, cipher, caller, instance_id),
+            default_format=format_of(stored),
             status=instance_status.status(session, caller, instance_id, now),
             now=now,
             idle_since=instance_status.idle_since(session, caller, now),

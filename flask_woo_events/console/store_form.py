@@ -7,21 +7,19 @@ import secrets
 import typing as t
 
 import flask
-import werkzeug.exceptions
 
-from ..delivery import destination, sample
+from ..delivery import sample
 from ..delivery.payload import Sender
 from ..errors import ConfigurationError, InputError, TransportError
 from ..instances import provisioning, views, wc_auth
 from ..instances.connecting import ConnectionState
 from ..instances.polled_resources import default_configuration
-from ..instances.requests import InstanceConfiguration, key_of
+from ..instances.requests import key_of
 from ..runtime import current_runtime
 from ..values.cloud_elements import Format
-from ..values.validation import validated
 from . import access, formatting, forms, store_page
 from .access import INSTANCE, Answer
-from .rate_limit import RateLimiter, refusal
+from .rate_limit import RateLimiter
 from .store_page import StorePage, rendered
 
 
@@ -48,16 +46,12 @@ def register(blueprint: flask.Blueprint, calls: RateLimiter) -> None:
         view = None if instance_id is None else store_page.view_of(instance_id)
         return _preview_json(store_page.submitted_page(view, calls))
 
-    def test(instance_id: int) -> Answer:
-        return _test_instance(store_page.view_of(instance_id), calls)
-
     add = blueprint.add_url_rule
     add("/instances/new", view_func=new, methods=["GET", "POST"])
     add("/instances/new/preview", view_func=preview, endpoint="preview", methods=["POST"])
     one = f"/instances/{INSTANCE}"
     add(f"{one}/edit", view_func=edit, methods=["GET", "POST"])
     add(f"{one}/edit/preview", view_func=preview, endpoint="preview_edit", methods=["POST"])
-    add(f"{one}/test", view_func=test, methods=["POST"])
 
 
 def _preview_json(page: StorePage) -> Answer:
@@ -137,7 +131,8 @@ def _test_callback(page: StorePage) -> Answer:
 
 def _sender(page: StorePage) -> Sender:
     """Return the instance of the form; one that does not exist yet has the id 0."""
-    caller = access.caller()
+    caller, chosen = access.caller(), page.form.format.data
+    kind = Format(chosen) if chosen in set(Format) else Format.CLOUD_ELEMENTS
     return Sender(
         instance_id=page.instance.id if page.instance is not None else 0,
         name=page.form.name.data or "",
@@ -145,7 +140,7 @@ def _sender(page: StorePage) -> Sender:
         account_id=caller.user_id,
         company_id=caller.organization_id,
         user_id=caller.user_id,
-        format=Format.EXTENDED if page.form.extended.data else Format.CLOUD_ELEMENTS,
+        format=kind,
     )
 
 
@@ -249,24 +244,3 @@ _BUTTONS: dict[str, t.Callable[[StorePage], Answer]] = {
     "test": _test_callback,
     "reauthenticate": _reauthenticate,
 }
-
-
-def _test_instance(view: views.InstanceView, calls: RateLimiter) -> Answer:
-    """Send a test notification to the callback URL of an instance."""
-    if wait := store_page.seconds_to_wait(calls):
-        raise werkzeug.exceptions.TooManyRequests(refusal(wait))
-    current = store_page.current_spec(view)
-    if lost := [key for key in destination.CALLBACK_KEYS if key in current.unreadable]:
-        raise InputError(f"{' and '.join(lost)}: {store_page.LOST} on the edit page")
-    configuration = validated(
-        InstanceConfiguration, {key: text for key, text in current.texts.items() if text}
-    )
-    if not configuration.callback_url:
-        raise InputError("this instance has no callback URL; enter one on its edit page")
-    with current_runtime().database.read() as session:
-        sender = destination.load_sender(session, view.id)
-    with access.calling():
-        outcome = sample.send(current_runtime(), configuration, sender)
-    verb = "accepted" if outcome.delivered else "did not accept"
-    formatting.flash(f"The callback {verb} the test notification: {outcome.reason[:300]}")
-    return flask.redirect(flask.url_for("woo_console.instance", instance_id=view.id))

@@ -31,6 +31,8 @@ from .rate_limit import RateLimiter, refusal
 REQUIRED = "This field is required"
 #: The message for a secret of another encryption key.
 LOST = "the stored value cannot be decrypted; enter it again"
+#: The message for a stored secret that a test would send to another host than its own.
+OTHER_HOST = "the stored value belongs to another host; enter it again to test this one"
 #: Fields that must not be empty.
 REQUIRED_FIELDS = (
     "name",
@@ -79,7 +81,7 @@ class StorePage:
         name = forms.FIELDS.get(field, "")
         message = str(error).removeprefix(f"{field}: ")
         self.errors[name] = message[:1].upper() + message[1:]
-        self.optional |= name in forms.OPTIONAL
+        self.optional |= name in (*forms.OPTIONAL, "format")
 
     def require(self, fields: t.Iterable[str]) -> bool:
         """Add an error to each of these fields that is empty; return whether none is."""
@@ -100,7 +102,7 @@ def edit_page(view: views.InstanceView, calls: RateLimiter) -> StorePage:
         form=form,
         calls=calls,
         instance=view,
-        optional=any(form[field].data for field in forms.OPTIONAL),
+        optional=form.has_optional,
         health_reason=_health_reason(view.id),
     )
     runtime = current_runtime()
@@ -122,7 +124,7 @@ def submitted_page(view: views.InstanceView | None, calls: RateLimiter) -> Store
         # Limited, because the session keeps it in a cookie.
         form_id=fields.get("form_id", "")[:40] or secrets.token_urlsafe(16),
         reveal=fields.get("reveal") == "1",
-        optional=any(form[field].data for field in forms.OPTIONAL),
+        optional=form.has_optional,
     )
 
 
@@ -135,7 +137,8 @@ def rendered(page: StorePage) -> Answer:
         page=page,
         form=page.form,
         tags=_tags(),
-        formats=[(pattern, example(pattern)) for pattern in forms.FORMATS],
+        patterns=[(pattern, example(pattern)) for pattern in forms.FORMATS],
+        formats=forms.NOTIFICATION_FORMATS,
         example=example,
     )
     if page.wait:
@@ -163,16 +166,13 @@ def check_callback(page: StorePage) -> InstanceConfiguration | None:
     before = current_spec(page.instance) if page.instance is not None else None
     texts = before.texts if before is not None else {}
     given = {}
-    host = _host(page.form.callback_url.data or "")
-    same_host = host == _host(texts.get(key_of(forms.KEYS["callback_url"]), ""))
+    stored_host = host(texts.get(key_of(forms.KEYS["callback_url"]), ""))
+    same_host = host(page.form.callback_url.data or "") == stored_host
     try:
         for field in ("callback_url", *forms.OF_CALLBACK):
             key, value = key_of(forms.KEYS[field]), (page.form[field].data or "").strip()
             if value == MASK and not same_host:
-                raise InputError(
-                    "the stored value belongs to another host; enter it again to test this one",
-                    f"configuration.{key}",
-                )
+                raise InputError(OTHER_HOST, f"configuration.{key}")
             if value == MASK and before is not None and key in before.unreadable:
                 raise InputError(LOST, f"configuration.{key}")
             given[key] = texts.get(key, "") if value == MASK else value
@@ -261,5 +261,6 @@ def _tags() -> list[str]:
         return instance_status.tags(session, access.caller())[:TAGS_OFFERED]
 
 
-def _host(url: str) -> str:
+def host(url: str) -> str:
+    """Return the host of a URL with its port."""
     return urllib.parse.urlsplit(url.strip()).netloc.lower()

@@ -182,6 +182,16 @@ def load_own_credentials(
     kept = SubscriptionCredentials.of(
         configuration.credentials_of(session, cipher, instance_id, subscription_id)
     )
+    return callback_credentials(kept, retired_after)
+
+
+def callback_credentials(
+    kept: SubscriptionCredentials, retired_after: dt.datetime
+) -> CallbackCredentials:
+    """Return what requests are sent with to a subscription with these credentials.
+
+    :param retired_after: a signature key that was replaced after this date signs, too.
+    """
     return CallbackCredentials(
         signature_keys=kept.signing_keys(retired_after),
         headers=kept.headers,

@@ -42,6 +42,8 @@ class SubscriptionEntry:
     channel: str
     url: str
     active: bool
+    #: Nothing is sent until a person resumes it.
+    paused: bool
     #: Why it is not active.
     reason: str | None
     #: False once another callback URL took its place.
@@ -258,6 +260,7 @@ def _entry(row: Subscription) -> SubscriptionEntry:
         channel=row.channel,
         url=row.url,
         active=row.active,
+        paused=row.paused,
         reason=row.reason,
         current=row.current,
         failures=row.failures,

@@ -39,6 +39,7 @@ def of(
     dates: cabc.Sequence[dt.datetime | None],
     retired_after: dt.datetime,
     subscription_id: int | None = None,
+    event_id: int | None = None,
 ) -> list[SentRequest]:
     """Return the requests of some attempts, which differ in what depends on the time.
 
@@ -48,6 +49,8 @@ def of(
     :param dates: when each attempt was; ``None`` for one that is still to come.
     :param retired_after: a signature key that was replaced after this date signs, too.
     :param subscription_id: the receiver, by default the callback of the instance's configuration.
+    :param event_id: of CloudEvents, which have a request for each event, the event; by default the
+        first one.
     :raises NotFoundError: the notification was deleted after its retention.
     """
     notification = notifications.load(session, [notification_id]).get(notification_id)
@@ -65,19 +68,19 @@ def of(
         except SecretError as exc:
             incomplete = str(exc)
     sender = destination.load_sender(session, instance_id, options.format)
-    event_id, body = notification.event_id, payload.build_body(notification, sender)
+    message_id, body = notification.event_id, payload.build_body(notification, sender)
     content_type = "application/json"
     if sender.format is Format.CLOUDEVENTS:
-        # Each event has a request of its own; this is the first one.
-        first = notification.events[0]
-        event_id = cloudevents.event_id(notification, first)
-        body = cloudevents.build_body(notification, first, sender)
+        mine = (one for one in notification.events if one.id == event_id)
+        event = next(mine, notification.events[0])
+        message_id = cloudevents.event_id(notification, event)
+        body = cloudevents.build_body(notification, event, sender)
         content_type = cloudevents.CONTENT_TYPE
     sent = []
     for at in dates:
         headers = payload.build_headers(
             body,
-            event_id,
+            message_id,
             keys=credentials.signature_keys,
             extra=dict.fromkeys(credentials.headers, MASK),
             now=at or notification.created_at,

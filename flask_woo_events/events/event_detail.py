@@ -44,6 +44,10 @@ class DeliveryEntry:
     due_at: dt.datetime | None
     #: Whether notifications are sent to the subscription.
     active: bool
+    #: Nothing is sent until a person resumes it.
+    paused: bool
+    #: The subscription wanted the event when it was recorded; otherwise it gets others only.
+    has_event: bool
     attempts: tuple[AttemptEntry, ...]
 
 
@@ -76,7 +80,7 @@ def load(session: orm.Session, event_id: int, organization_id: int | None = None
         entry=entries_of(session, sa.select(StoredEvent).where(StoredEvent.id == event_id))[0],
         body=orjson.loads(event.body),
         changes=Changes.from_json(event.changes),
-        deliveries=_deliveries(session, event.notification_id),
+        deliveries=_deliveries(session, event),
     )
 
 
@@ -84,11 +88,11 @@ def _owner(session: orm.Session, instance_id: int) -> int:
     return session.get_one(Instance, instance_id).organization_id
 
 
-def _deliveries(session: orm.Session, notification_id: int) -> tuple[DeliveryEntry, ...]:
+def _deliveries(session: orm.Session, event: StoredEvent) -> tuple[DeliveryEntry, ...]:
     rows = session.execute(
         sa.select(Delivery, Subscription)
         .join(Subscription, Subscription.id == Delivery.subscription_id)
-        .where(Delivery.notification_id == notification_id)
+        .where(Delivery.notification_id == event.notification_id)
         .order_by(Delivery.id)
     ).all()
     attempts: dict[int, list[AttemptEntry]] = {delivery.id: [] for delivery, _ in rows}
@@ -112,6 +116,8 @@ def _deliveries(session: orm.Session, notification_id: int) -> tuple[DeliveryEnt
             status=delivery.status,
             due_at=delivery.due_at,
             active=subscription.active and subscription.current,
+            paused=subscription.paused,
+            has_event=delivery.wanted is None or event.id in delivery.wanted,
             attempts=tuple(attempts[delivery.id]),
         )
         for delivery, subscription in rows

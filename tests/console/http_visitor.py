@@ -12,6 +12,7 @@ import flask
 import flask.testing
 import orjson
 import sqlalchemy as sa
+from sqlalchemy import orm
 
 from flask_woo_events.db.models import (
     Attempt,
@@ -79,9 +80,9 @@ class HttpVisitor:
         return answer
 
 
-def fields_of(page: str) -> dict[str, t.Any]:
-    """Return the fields that the form of the page "Authenticate a store" would submit."""
-    inner = page[page.index('id="store"') :]
+def fields_of(page: str, form: str = "store") -> dict[str, t.Any]:
+    """Return the fields that a form would submit, by default that of "Authenticate a store"."""
+    inner = page[page.index(f'id="{form}"') :]
     sent: dict[str, t.Any] = {}
     for tag in re.findall(r"<input\b[^>]*>", inner):
         attributes = {
@@ -123,10 +124,13 @@ def tell(
     event_type: EventType = EventType.UPDATED,
     status: DeliveryStatus = DeliveryStatus.DELIVERED,
     at: dt.datetime | None = None,
+    to_all: bool = False,
 ) -> list[int]:
     """Write an event for each body, with its delivery and one attempt; return their ids.
 
     Bodies have an ``id``; the versions of one object follow each other.
+
+    :param to_all: to each subscription of the instance; by default only to the first.
     """
     runtime = runtime_of(app)
     now = at or runtime.clock()
@@ -135,9 +139,11 @@ def tell(
         poller = session.scalars(
             sa.select(Poller).where(Poller.instance_id == instance_id, Poller.resource == resource)
         ).one()
-        to = session.scalars(
-            sa.select(Subscription).where(Subscription.instance_id == instance_id)
-        ).first()
+        receivers = session.scalars(
+            sa.select(Subscription)
+            .where(Subscription.instance_id == instance_id)
+            .order_by(Subscription.id)
+        ).all()[: None if to_all else 1]
         for body in bodies:
             notification = Notification(
                 instance_id=instance_id,
@@ -171,28 +177,38 @@ def tell(
             session.add(event)
             session.flush()
             ids.append(event.id)
-            if to is None:
-                continue
-            delivery = Delivery(
-                notification_id=notification.id,
-                subscription_id=to.id,
-                status=status,
-                attempts=1,
-                due_at=now if status is not DeliveryStatus.QUEUED else None,
-                created_at=now,
-                updated_at=now + dt.timedelta(seconds=2),
-            )
-            session.add(delivery)
-            session.flush()
-            good = status is DeliveryStatus.DELIVERED
-            session.add(
-                Attempt(
-                    delivery_id=delivery.id,
-                    at=now,
-                    seconds=0.25,
-                    status_code=200 if good else 503,
-                    reason="200 OK" if good else "503 Service Unavailable",
-                    answer="{}" if good else "<h1>Down</h1>",
-                )
-            )
+            for to in receivers:
+                _deliver(session, notification, to, status, now)
     return ids
+
+
+def _deliver(
+    session: orm.Session,
+    notification: Notification,
+    to: Subscription,
+    status: DeliveryStatus,
+    now: dt.datetime,
+) -> None:
+    """Write a delivery with one attempt."""
+    delivery = Delivery(
+        notification_id=notification.id,
+        subscription_id=to.id,
+        status=status,
+        attempts=1,
+        due_at=now if status is not DeliveryStatus.QUEUED else None,
+        created_at=now,
+        updated_at=now + dt.timedelta(seconds=2),
+    )
+    session.add(delivery)
+    session.flush()
+    good = status is DeliveryStatus.DELIVERED
+    session.add(
+        Attempt(
+            delivery_id=delivery.id,
+            at=now,
+            seconds=0.25,
+            status_code=200 if good else 503,
+            reason="200 OK" if good else "503 Service Unavailable",
+            answer="{}" if good else "<h1>Down</h1>",
+        )
+    )

@@ -29,7 +29,7 @@ from flask_woo_events.db.models import (
     Usage,
     WebhookCoverage,
 )
-from flask_woo_events.db.states import DeliveryStatus, EventType, PollerState
+from flask_woo_events.db.states import Channel, DeliveryStatus, EventType, PollerState
 from flask_woo_events.instances import accounts, configuration
 from flask_woo_events.instances.polled_resources import default_configuration
 from tests.integration.host_app import Account, dispose, make_app, runtime_of
@@ -65,6 +65,8 @@ class SampleConsole:
         upgrade.upgrade(self.runtime.database.engine)
         self.account = self._user()
         self.order_event = 0
+        #: A subscription of the first instance with options of its own.
+        self.subscription = 0
         #: What happened, to be written in the order of its time.
         self._later: list[tuple[dt.datetime, cabc.Callable[[], int]]] = []
         self.url = ""
@@ -81,7 +83,8 @@ class SampleConsole:
         with self.runtime.database.write() as session:
             for store in _STORES:
                 self._store(session, dice, store)
-            self._order(session)
+            others = self._more_subscriptions(session)
+            self._order(session, others)
             for _, write in sorted(self._later, key=lambda one: one[0]):
                 self.order_event = write()
 
@@ -198,7 +201,32 @@ class SampleConsole:
         }
         configuration.write(session, self.runtime.cipher, row.id, texts)
 
-    def _order(self, session: orm.Session) -> None:
+    def _more_subscriptions(self, session: orm.Session) -> list[Subscription]:
+        """Add two subscriptions to the first store; return what gets its orders, too."""
+        shared = {"instance_id": 1, "channel": Channel.CALLBACK, "created_at": NOW}
+        warehouse = Subscription(
+            url="https://warehouse.example.com/shipping",
+            options={
+                "resources": ["orders"], "types": ["CREATED", "UPDATED"], "format": "thin",
+                "fields": ["status", "line_items[].quantity"], "schedule": [5, 60, 600],
+                "rate": 2.0, "concurrency": 1, "description": "Packing lists",
+            },
+            **shared,
+        )  # fmt: skip
+        analytics = Subscription(
+            url="https://collector.example.com/cloudevents",
+            options={"resources": ["customers", "orders"], "format": "cloudevents"},
+            paused=True,
+            **shared,
+        )
+        session.add_all([warehouse, analytics])
+        session.flush()
+        self.subscription = warehouse.id
+        credentials = {"signature_key": "key", "headers": {"X-Warehouse": "north"}}
+        configuration.put_credentials(session, self.runtime.cipher, 1, warehouse.id, credentials)
+        return [warehouse]
+
+    def _order(self, session: orm.Session, others: cabc.Sequence[Subscription]) -> None:
         """Write the versions of one order, whose last one is the newest event."""
         row, to = session.get_one(Instance, 1), session.get_one(Subscription, 1)
         order = {
@@ -223,7 +251,7 @@ class SampleConsole:
             kind = EventType.CREATED if version == 1 else EventType.UPDATED
             late = at + dt.timedelta(seconds=40)
             write = functools.partial(
-                _tell, session, row, to, "orders", order, kind, version, at, late
+                _tell, session, row, to, "orders", order, kind, version, at, late, others
             )
             self._later.append((late, write))
 
@@ -273,7 +301,9 @@ def _tell(
     version: int,
     date: dt.datetime,
     at: dt.datetime,
+    others: cabc.Sequence[Subscription] = (),
 ) -> int:
+    """Write an event that was delivered to one subscription, and is retried for others."""
     poller = session.scalars(
         sa.select(Poller).where(Poller.instance_id == row.id, Poller.resource == resource)
     ).one()
@@ -291,14 +321,23 @@ def _tell(
         changed_fields=["status", "total"] if kind is EventType.UPDATED else None,
     )  # fmt: skip
     session.add(event)
-    retried = to.active and event.object_id.endswith("77")
+    _deliver(session, event, to, event.object_id.endswith("77"), at)
+    for one in others:
+        _deliver(session, event, one, version == 4, at)
+    return event.id
+
+
+def _deliver(
+    session: orm.Session, event: StoredEvent, to: Subscription, retried: bool, at: dt.datetime
+) -> None:
+    retried = retried and to.active
     status = DeliveryStatus.RETRY if retried else DeliveryStatus.DELIVERED
     if not to.active:
         status = DeliveryStatus.QUEUED
     good = status is DeliveryStatus.DELIVERED
-    took = dt.timedelta(seconds=0.4 + (version % 5) * 0.7)
+    took = dt.timedelta(seconds=0.4 + (event.version % 5) * 0.7)
     delivery = Delivery(
-        notification_id=notification.id, subscription_id=to.id, status=status,
+        notification_id=event.notification_id, subscription_id=to.id, status=status,
         attempts=1 if good else 3, due_at=NOW + dt.timedelta(minutes=18) if retried else None,
         created_at=at, updated_at=at + took,
     )  # fmt: skip
@@ -313,7 +352,6 @@ def _tell(
                 answer="" if good else '{"error": "deploying, be right back"}',
             )
         )  # fmt: skip
-    return event.id
 
 
 def _hooks() -> list[dict[str, t.Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import importlib.util
 import pathlib
+import re
 import typing as t
 
 import flask
@@ -25,11 +26,9 @@ from tests.integration.host_app import Account, add_account, dispose, make_app, 
 
 
 def _forms(app: flask.Flask) -> list[str]:
-    """Return the path of every form, for the first instance and event."""
+    """Return the path of every form, for the first instance, subscription and event."""
     return [
-        rule.rule.replace(f"<int(max={2**63 - 1}):instance_id>", "1").replace(
-            f"<int(max={2**63 - 1}):event_id>", "1"
-        )
+        re.sub(r"<int\(max=\d+\):(instance|event|subscription)_id>", "1", rule.rule)
         for rule in app.url_map.iter_rules()
         if rule.endpoint.startswith("woo_console.") and "POST" in (rule.methods or ())
     ]
@@ -218,7 +217,7 @@ def test_forms_need_their_token(
     """A form without the token of its session is refused and changes nothing."""
     before = rows(app)
     paths = _forms(app)
-    assert len(paths) >= 14
+    assert len(paths) >= 20
     for path in paths:
         token = bob.token() if given == "another's" else given
         data = {"woo_csrf_token": token} if token is not None else {}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import flask
 import pytest
+import sqlalchemy as sa
 
+from flask_woo_events.db.models import Subscription
 from flask_woo_events.db.states import DeliveryStatus, EventType
 from tests.console.http_visitor import HttpVisitor, tell
-from tests.integration.host_app import Api
+from tests.integration.host_app import Api, runtime_of
 
 MARKUP = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'>&amp;{{ 7*7 }}"
 RTL = "\u202eمتجر\u202c שלום"
@@ -49,6 +51,34 @@ def test_store_data_is_text(app: flask.Flask, api: Api, ann: HttpVisitor, text: 
         assert page.status_code == 200, path
         assert "<script>" not in page.text and "<img" not in page.text, path
         assert len(page.data) < PAGE_MOST, (path, len(page.data))
+
+
+def test_subscriptions_are_text(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
+    """No page of a subscription contains markup that a user or a receiver typed."""
+    number = api.create()["id"]
+    new = f"/instances/{number}/subscriptions/new"
+    odd = {"description": MARKUP, "callback_url": "https://x.test/{{7*7}}/%3Cscript%3E"}
+    assert ann.post(new, odd | {"headers": "X-Own: <script>"}).status_code == 302
+    path = f"/instances/{number}/subscriptions/2"
+    tell(app, number, {"id": 7}, status=DeliveryStatus.QUEUED, to_all=True)
+    with runtime_of(app).database.write() as session:
+        session.execute(sa.update(Subscription).values(active=False, reason=MARKUP))
+    wrong = dict.fromkeys(
+        ("callback_url", "signature_key", "headers", "username", "password", "resources", "types",
+         "trigger_fields", "format", "schedule", "waits", "timeout", "rate", "concurrency",
+         "description"), f"{MARKUP}\n\0{LONG[:20_000]}")  # fmt: skip
+    pages = [
+        *(ann.get(one) for one in (f"/instances/{number}", f"{path}/edit", f"{path}/remove",
+                                   "/deliveries", "/events/1")),
+        *(ann.post(f"{path}/edit", odd | {name: text}) for name, text in wrong.items()),
+        *(ann.post(one, wrong | {"act": act}) for one in (new, f"{path}/edit")
+          for act in ("", "test", "key")),
+    ]  # fmt: skip
+    for page in pages:
+        assert page.status_code in (200, 302, 409, 422), page.text
+        assert "<script>" not in page.text and "<img" not in page.text
+        assert ">49<" not in page.text and "/49/" not in page.text
+        assert len(page.data) < PAGE_MOST
 
 
 def test_markup_is_shown_as_it_is(app: flask.Flask, api: Api, ann: HttpVisitor) -> None:
@@ -121,5 +151,6 @@ def test_odd_queries_are_no_errors(api: Api, ann: HttpVisitor, query: str) -> No
 @pytest.mark.parametrize("number", ["0", "99999999999999999999999", "-1", "1.5", "x"])
 def test_odd_ids_are_not_there(ann: HttpVisitor, number: str) -> None:
     """Ids that the database cannot store are not found."""
-    for path in (f"/instances/{number}", f"/events/{number}", f"/instances/{number}/edit"):
+    for path in (f"/instances/{number}", f"/events/{number}", f"/instances/{number}/edit",
+                 f"/instances/1/subscriptions/{number}/edit"):  # fmt: skip
         assert ann.get(path).status_code == 404

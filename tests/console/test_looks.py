@@ -118,6 +118,15 @@ def _fill(page: Page) -> None:
     page.locator("label[for=enabled]").click()
 
 
+def _wrong_subscription(page: Page) -> None:
+    page.locator("#callback_url").fill("https://warehouse.example.com/shipping")
+    page.locator("#retries summary").click()
+    page.locator("label[for=schedule-own]").click()
+    page.locator("#waits").fill("soon")
+    page.locator(".finish .btn-primary").click()
+    page.locator(".invalid-feedback:visible").first.wait_for()
+
+
 def _dry_run(page: Page) -> None:
     page.locator("#instance").select_option("1")
     page.locator("#since").fill("2026-11-23T12:00")
@@ -139,6 +148,9 @@ PAGES: dict[str, tuple[str, cabc.Callable[[Page], None] | None]] = {
     "progress": ("/instances/8/progress", None),
     "edit": ("/instances/1/edit", None),
     "delete": ("/instances/1/delete", None),
+    "subscription": ("/instances/1/subscriptions/{subscription}/edit", None),
+    "subscription-errors": ("/instances/1/subscriptions/new", _wrong_subscription),
+    "subscription-remove": ("/instances/1/subscriptions/{subscription}/remove", None),
     "token": ("/instances/1/token", None),
     "events": ("/events", None),
     "events-none": ("/events?text=nowhere", None),
@@ -162,7 +174,10 @@ def test_every_page(look: tuple[str, Watched], sample_console: SampleConsole) ->
     pages = PAGES if kind == "no-script" else PAGES | SCRIPTED
     for name, (path, act) in pages.items():
         watched.page.goto(
-            f"{sample_console.url}/woo{path.format(order=sample_console.order_event)}"
+            f"{sample_console.url}/woo"
+            + path.format(
+                order=sample_console.order_event, subscription=sample_console.subscription
+            )
         )
         if act is not None:
             act(watched.page)
@@ -182,7 +197,9 @@ def test_hostile_data_breaks_no_page(chromium: Browser, tmp_path: pathlib.Path) 
             watched = Watched(chromium, one.url.removeprefix("http://"), **LOOKS[kind])
             sign_in(watched.page, one)
             for address in ("/", "/instances", "/instances/1", "/instances/1/edit", "/events",
-                            "/deliveries", "/events/1", path):  # fmt: skip
+                            "/deliveries", "/events/1", path,
+                            f"/instances/1/subscriptions/{one.subscription}/edit",
+                            f"/instances/1/subscriptions/{one.subscription}/remove"):  # fmt: skip
                 watched.page.goto(f"{one.url}/woo{address}")
                 wide = watched.page.evaluate(_OVERFLOW)
                 assert not wide, (kind, address, wide)
@@ -217,9 +234,9 @@ def test_empty_console(chromium: Browser, tmp_path: pathlib.Path) -> None:
 
 
 #: Of these pages a part is shown.
-PARTS = {"authenticate-json": "#events"}
+PARTS = {"authenticate-json": "#events", "subscription-errors": "#retries"}
 #: Of these pages the documentation has pictures in the dark and on a phone, too.
-MORE = ("overview", "authenticate", "instance", "event")
+MORE = ("overview", "authenticate", "instance", "event", "subscription")
 
 
 def _picture(page: Page, name: str, kind: str) -> None:

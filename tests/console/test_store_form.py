@@ -20,6 +20,7 @@ from flask_woo_events.instances.polled_resources import default_configuration
 from flask_woo_events.runtime import Runtime
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.testing import ServedCallback
+from flask_woo_events.values.cloud_elements import Format
 from tests.console.http_visitor import HttpVisitor, curl_of, fields_of, tell
 from tests.integration.host_app import Api, StubStore, add_account, all_calls_taken, runtime_of
 
@@ -80,6 +81,7 @@ def test_untouched_form_polls_the_four_resources(
     assert json.loads(kept["event.poller.configuration"]) == default_configuration()
     assert kept["event.poller.refresh_interval"] == "15"
     assert "event.notification.signature.key" not in kept
+    assert kept["event.notification.format"] == "cloud-elements"
 
 
 def test_webhook_needs_no_poller_keys(ann: HttpVisitor, form: dict[str, t.Any]) -> None:
@@ -100,6 +102,7 @@ def test_webhook_needs_no_poller_keys(ann: HttpVisitor, form: dict[str, t.Any]) 
         ("refresh_minutes", "soon", "Event poller refresh interval (mins)"),
         ("callback_headers", "Host: x", "Event Notification Callback Headers"),
         ("vendor_type", "pigeon", "Event Type"),
+        ("format", "xml", "Format of the notifications"),
     ],
 )
 def test_error_stands_at_its_field(
@@ -327,7 +330,7 @@ def test_test_notification_is_signed_and_marked(
     assert received.json["message"]["events"] == []
     assert "test" not in received.json["message"]
     assert received.headers["X-Own"] == "yes"
-    ann.post(NEW, form | {"callback_url": woo_callback.url, "extended": "y", "act": "test"})
+    ann.post(NEW, form | {"callback_url": woo_callback.url, "format": "extended", "act": "test"})
     assert woo_callback.receiver.received[-1].json["message"]["test"] is True
 
 
@@ -400,7 +403,7 @@ def test_every_way_of_calling_counts(
     fields = fields_of(ann.get(f"/instances/{number}/edit").text)
     ann.post(f"/instances/{number}/edit", fields)
     for _ in range(CALLS):
-        ann.post(f"/instances/{number}/test")
+        ann.post(f"/instances/{number}/subscriptions/1/test")
     assert ann.post(f"/instances/{number}/edit", fields | {"name": "x"}).status_code == 302
     store_server.asked.clear()
     woo_callback.receiver.clear()
@@ -409,7 +412,7 @@ def test_every_way_of_calling_counts(
               "url": woo_callback.url, "act": "send"}  # fmt: skip
     refused = ann.post("/deliveries/replay", replay)
     assert again.status_code == 429 and "Try again in" in refused.text
-    assert ann.post(f"/instances/{number}/test").status_code == 429
+    assert ann.post(f"/instances/{number}/subscriptions/1/test").status_code == 429
     assert store_server.asked == [] and not woo_callback.receiver.received
 
 
@@ -450,6 +453,20 @@ class TestEdit:
         fields = fields_of(ann.get(f"/instances/{number}/edit").text)
         ann.post(f"/instances/{number}/edit", fields | {"signature_key": ""})
         assert _kept(app, number)["event.notification.signature.key"] == ""
+
+    @pytest.mark.parametrize("chosen", list(Format))
+    def test_format_stays_and_is_changed(
+        self, app: flask.Flask, api: Api, ann: HttpVisitor, chosen: Format
+    ) -> None:
+        """The form keeps the format that the API chose until another one is selected."""
+        number = api.create(**{"event.notification.format": chosen.value})["id"]
+        edit = f"/instances/{number}/edit"
+        fields = fields_of(ann.get(edit).text)
+        ann.post(edit, fields | {"name": "renamed"})
+        assert _kept(app, number)["event.notification.format"] == chosen
+        other = next(one for one in Format if one is not chosen)
+        ann.post(edit, fields | {"format": other.value})
+        assert _kept(app, number)["event.notification.format"] == other
 
     @pytest.mark.parametrize("act", ["", "try", "reauthenticate"])
     def test_keys_do_not_move_to_another_address(

@@ -37,16 +37,18 @@ function refreshLater(id) {
 const form = document.getElementById("store");
 if (form) prepare(form);
 
-function prepare(form) {
-  // A second click must not send the form twice, because the store's answer may take seconds.
-  form.addEventListener("submit", (event) => {
-    if (form.dataset.sent) event.preventDefault();
-    form.dataset.sent = "1";
+// A second click must not send a form twice, because a store's answer may take seconds.
+for (const one of document.querySelectorAll("[data-once]")) {
+  one.addEventListener("submit", (event) => {
+    if (one.dataset.sent) event.preventDefault();
+    one.dataset.sent = "1";
     // If loading was stopped, the form can be sent again.
-    setTimeout(() => { delete form.dataset.sent; }, 30000);
+    setTimeout(() => { delete one.dataset.sent; }, 30000);
   });
-  addEventListener("pageshow", () => { delete form.dataset.sent; });
+  addEventListener("pageshow", () => { delete one.dataset.sent; });
+}
 
+function prepare(form) {
   let waiting = 0;
   let asked = 0;
   const refresh = () => {
