@@ -144,18 +144,25 @@ class SubscriptionRequest(pydantic.BaseModel):
         """
         named = self.model_fields_set
         found = before
-        if "signature_key" in named and self.signature_key != MASK:
-            found = before.with_key(self.signature_key or "", now)
+        text = self.signature_key
+        if "signature_key" in named and text != MASK:
+            found = before.with_key(text or "", now)
         changes: dict[str, t.Any] = {}
         if "headers" in named and self.headers != MASK:
             changes["headers"] = parse_headers(self.headers or "", name="headers")
             for header, text in changes["headers"].items():
-                if text == MASK and header in before.headers:
-                    changes["headers"][header] = before.headers[header]
+                if text == MASK:
+                    changes["headers"][header] = _kept_header(before, header)
         for name in ("username", "password"):
             if name in named and getattr(self, name) != MASK:
                 changes[name] = getattr(self, name) or ""
         return dataclasses.replace(found, **changes)
+
+
+def _kept_header(before: SubscriptionCredentials, header: str) -> str:
+    if header not in before.headers:
+        raise InputError(f"headers has no stored value of {header}; send its value", "headers")
+    return before.headers[header]
 
 
 #: What a request names of the credentials.
