@@ -9,6 +9,7 @@ import typing as t
 import pydantic
 
 from ..db.states import EventType
+from ..errors import InputError
 from ..events.subscription_options import SubscriptionOptions
 from ..settings import Schedule
 from ..values.cloud_elements import Format
