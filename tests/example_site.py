@@ -1,4 +1,4 @@
-"""The example application in processes of its own."""
+"""The example application: its server is a process, its commands are not."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
 import requests
 
+import example_app
+from flask_woo_events import Flask
+from tests.integration.host_app import dispose
 from tests.ports import reserve_port
 from tests.waiting import wait_until
 
@@ -37,28 +41,29 @@ class ExampleSite:
         self._environment = {**os.environ, "FLASK_APP": "example_app", **self.settings}
 
     def command(self, *args: str) -> str:
-        """Run ``flask woo ...`` to its end; return what it printed."""
-        run = subprocess.run(
-            [sys.executable, "-m", "flask", "woo", *args],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert run.returncode == 0, run.stdout + run.stderr
-        return run.stdout
+        """Run ``flask woo ...`` in this process, without its imports; return what it printed."""
+        with self.application() as app:
+            ran = app.test_cli_runner().invoke(args=["woo", *args])
+        assert ran.exit_code == 0, ran.output
+        return ran.output
+
+    @contextlib.contextmanager
+    def application(self) -> cabc.Iterator[Flask]:
+        """Yield the application in this process, with the settings of the others."""
+        with pytest.MonkeyPatch.context() as environment:
+            for name, value in self.settings.items():
+                environment.setenv(name, value)
+            app = example_app.create_app()
+        try:
+            yield app
+        finally:
+            dispose(app)
 
     @contextlib.contextmanager
     def serving(self) -> cabc.Iterator[None]:
         """Run ``flask run`` during the block."""
         with self._process("run", "--port", str(self.port), "--with-threads"):
             wait_until(self._answers)
-            yield
-
-    @contextlib.contextmanager
-    def worker(self) -> cabc.Iterator[None]:
-        """Run ``flask woo poll`` during the block."""
-        with self._process("woo", "poll"):
             yield
 
     def _answers(self) -> bool:

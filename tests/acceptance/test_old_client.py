@@ -12,7 +12,6 @@ import typing as t
 
 import pytest
 
-import example_app
 from flask_woo_events.simulation.store import SimulatedStore
 from tests.acceptance.old_client import (
     elements,
@@ -27,7 +26,6 @@ from tests.acceptance.old_client.declared import DECLARED
 from tests.acceptance.old_client.listener import Listener
 from tests.acceptance.old_client.world import World
 from tests.example_site import ExampleSite
-from tests.integration.host_app import dispose
 from tests.serving import serve_handler
 from tests.waiting import wait_until
 
@@ -35,16 +33,18 @@ KEYS = ("ck_" + "a" * 40, "cs_" + "b" * 40)
 CLIENT = pathlib.Path(__file__).parent / "old_client"
 
 
-class Service(ExampleSite):
-    """The example application; its commands run in this process, which is faster."""
-
-    @contextlib.contextmanager
-    def commands(self) -> cabc.Iterator[cabc.Callable[..., str]]:
-        """Yield a function that runs ``flask woo ...``."""
-        with pytest.MonkeyPatch.context() as environment:
-            for name, value in self.settings.items():
-                environment.setenv(name, value)
-            app = example_app.create_app()
+@pytest.fixture
+def world(tmp_path: pathlib.Path) -> cabc.Iterator[World]:
+    """Serve the application, a store and the client's callback."""
+    store = SimulatedStore("9.4", consumer_key=KEYS[0], consumer_secret=KEYS[1])
+    store.populate(orders=12, products=6, coupons=5, customers=5)
+    service = ExampleSite(tmp_path, FLASK_WOO_EVENTS_RETRY_SCHEDULE="cloud-elements")
+    listener = Listener()
+    with (
+        service.application() as app,
+        store.serve() as store_url,
+        serve_handler(listener.handler()) as callback_url,
+    ):
         runner = app.test_cli_runner()
 
         def run(*args: str) -> str:
@@ -52,24 +52,6 @@ class Service(ExampleSite):
             assert result.exit_code == 0, result.output
             return result.output
 
-        try:
-            yield run
-        finally:
-            dispose(app)
-
-
-@pytest.fixture
-def world(tmp_path: pathlib.Path) -> cabc.Iterator[World]:
-    """Serve the application, a store and the client's callback."""
-    store = SimulatedStore("9.4", consumer_key=KEYS[0], consumer_secret=KEYS[1])
-    store.populate(orders=12, products=6, coupons=5, customers=5)
-    service = Service(tmp_path, FLASK_WOO_EVENTS_RETRY_SCHEDULE="cloud-elements")
-    listener = Listener()
-    with (
-        service.commands() as run,
-        store.serve() as store_url,
-        serve_handler(listener.handler()) as callback_url,
-    ):
         run("db", "upgrade")
         secrets = json.loads(run("users", "add", "ann", "--organization", "acme", "--json"))
         with service.serving():

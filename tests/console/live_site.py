@@ -11,15 +11,11 @@ import shutil
 import sqlite3
 import threading
 
-import pytest
-
-import example_app
-from flask_woo_events import Flask
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.worker.worker import Worker
 from tests.example_site import ExampleSite
-from tests.integration.host_app import dispose, runtime_of
+from tests.integration.host_app import runtime_of
 from tests.serving import serve_app
 
 KEY, SECRET = "ck_" + "a" * 40, "cs_" + "b" * 40
@@ -43,23 +39,16 @@ class LiveSite(ExampleSite):
         self.console = f"{self.url}/woo"
         self.user_secret = self.organization_secret = ""
 
-    def command(self, *args: str) -> str:
-        """Run ``flask woo ...`` in this process, without its imports; return what it printed."""
-        with self._application() as app:
-            ran = app.test_cli_runner().invoke(args=["woo", *args])
-        assert ran.exit_code == 0, ran.output
-        return ran.output
-
     @contextlib.contextmanager
     def serving(self) -> cabc.Iterator[None]:
         """Serve the application from a thread, which starts sooner than a process."""
-        with self._application() as app, serve_app(app, self.port):
+        with self.application() as app, serve_app(app, self.port):
             yield
 
     @contextlib.contextmanager
     def worker(self) -> cabc.Iterator[None]:
         """Run a worker from a thread, with an application of its own as in another process."""
-        with self._application() as app:
+        with self.application() as app:
             worker = Worker(runtime_of(app))
             thread = threading.Thread(target=worker.run)
             thread.start()
@@ -68,17 +57,6 @@ class LiveSite(ExampleSite):
             finally:
                 worker.stop()
                 thread.join()
-
-    @contextlib.contextmanager
-    def _application(self) -> cabc.Iterator[Flask]:
-        with pytest.MonkeyPatch.context() as environment:
-            for name, value in self.settings.items():
-                environment.setenv(name, value)
-            app = example_app.create_app()
-        try:
-            yield app
-        finally:
-            dispose(app)
 
     def add_user(self, name: str, organization: str) -> None:
         """Add the user of the console."""

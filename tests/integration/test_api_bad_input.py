@@ -460,6 +460,7 @@ def test_random_bytes(app: flask.Flask, api: Api, data: bytes) -> None:
     _survives(app, api, data, _first(app, api))
 
 
+@pytest.mark.slow
 @_FUZZ
 @hypothesis.given(value=_JSON | _CHANGES)
 def test_random_json(app: flask.Flask, api: Api, value: object) -> None:

@@ -235,6 +235,7 @@ def _fail(module: types.ModuleType, name: str) -> cabc.Callable[..., None]:
     return begin
 
 
+@pytest.mark.slow
 @on_sqlite
 @pytest.mark.parametrize(
     ("schedule", "status"),

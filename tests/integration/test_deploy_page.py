@@ -61,6 +61,7 @@ def test_units_are_right(unit: str, tmp_path: pathlib.Path) -> None:
     assert str(file) not in done.stderr, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", UNITS, ids=_name)
 def test_units_start_what_there_is(unit: str) -> None:
     """Each command knows its options."""

@@ -390,6 +390,7 @@ def _clock_ahead(env: StoreToCallback) -> None:
     env.store.clock.advance(3600)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "incident",
     [

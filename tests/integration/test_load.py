@@ -165,6 +165,7 @@ def test_half_a_change_dated_ahead(make: Make) -> None:
     assert env.arrivals() == {("products", str(number), "UPDATED")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("away", [1, 3, 6, 20])
 def test_a_clock_that_was_ahead(make: Make, away: int) -> None:
     """Changes are found that were made after a clock five hours ahead had been set right."""

@@ -70,6 +70,7 @@ NAMES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("light", [False, True])
 @pytest.mark.parametrize("kind", NAMES)
 def test_one_unreadable_row(make_env: Make, kind: str, light: bool) -> None:
@@ -227,6 +228,7 @@ def test_store_that_is_down(make_env: Make) -> None:
     assert _is_well(env)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "orders", "light", "slow"),
     [(1, 15, False, False), (4, 60, True, True), (30, 60, False, True)],
@@ -268,6 +270,7 @@ def test_error_of_small_pages_names_the_setting(make_env: Make) -> None:
     assert "pageSize" in env.errors()["orders"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("manner", [CappedPages(50), RefusedPages(50), CappedPages(7)])
 def test_store_with_a_limit_of_its_own(make_env: Make, manner: Lie) -> None:
     """A plugin that shortens or refuses pages delays no change and no deletion."""

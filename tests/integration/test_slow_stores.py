@@ -127,6 +127,7 @@ def stores(
     dispose(app)
 
 
+@pytest.mark.slow
 def test_healthy_stores_are_polled_while_all_others_hang(stores: Stores) -> None:
     """At the first poll, and when it is known which stores hang."""
     with stores.worker():
@@ -136,6 +137,7 @@ def test_healthy_stores_are_polled_while_all_others_hang(stores: Stores) -> None
             wait_until(lambda: stores.slow() >= set(stores.hanging))
 
 
+@pytest.mark.slow
 def test_webhooks_of_healthy_stores_are_processed_while_all_others_hang(stores: Stores) -> None:
     """The slow stores have few threads of their own for webhooks, too."""
     runtime = stores.runtime
@@ -157,6 +159,7 @@ def test_webhooks_of_healthy_stores_are_processed_while_all_others_hang(stores: 
             wait_until(lambda: stores.slow() >= set(stores.hanging))
 
 
+@pytest.mark.slow
 def test_registered_webhooks_are_checked_while_other_stores_hang(stores: Stores) -> None:
     """The same for the checks of the webhooks that are registered at stores."""
     base = {"vendor_type": "webhook", "hooks_base": "https://127.0.0.1:9"}

@@ -71,19 +71,26 @@ SWITCH = _Switch()
 SCHEMA = _read_description()
 
 
-def aim(case: Case, instance: dict[str, t.Any], entry: int, shop: Store) -> None:
-    """Point about half of the calls at existing objects, and none at another host."""
+def aim(case: Case, instance: dict[str, t.Any], entry: cabc.Callable[[], int], shop: Store) -> None:
+    """Point about half of the calls at existing objects, and none at another host.
+
+    :param entry: returns the id of an entry of the instance's configuration; only a path that has
+        one calls it, since few paths do.
+    """
     store, url = shop
     parts = case.path_parameters
     parents = {"comments": "orders", "refunds": "orders", "variations": "products"}
     if parts.get("child") in parents:
         parts["resource"] = parents[parts["child"]]
     objects = store.shop.tables["products" if parts.get("resource") == "products" else "orders"]
-    known = {"instance_id": instance["id"], "entry_id": entry}
-    known["object_id"] = next((row.id for row in objects), 1)
+    known: dict[str, cabc.Callable[[], int]] = {
+        "instance_id": lambda: instance["id"],
+        "entry_id": entry,
+        "object_id": lambda: next((row.id for row in objects), 1),
+    }
     for name, value in known.items():
         if str(parts.get(name, ""))[-1:] in {*"13579"}:
-            parts[name] = value
+            parts[name] = value()
     body = case.body if isinstance(case.body, dict) else {}
     configuration = body.get("configuration")
     if isinstance(configuration, dict):

@@ -43,7 +43,7 @@ def test_sequences_match_the_description(
             self.entry = entry_of(described_app, token)
 
         def before_call(self, case: Case) -> None:
-            aim(case, self.instance, self.entry, shop)
+            aim(case, self.instance, lambda: self.entry, shop)
 
         def get_call_kwargs(self, case: Case) -> dict[str, t.Any]:
             return {"headers": headers_of(case, described_account, self.instance["token"])}

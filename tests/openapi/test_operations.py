@@ -41,7 +41,8 @@ def test_operation_matches_its_description(
 ) -> None:
     """Any request gets a described status and answer, and no 500."""
     SWITCH.app = described_app
-    aim(case, instance, entry_of(described_app, described_account.element(instance["token"])), shop)
+    token = described_account.element(instance["token"])
+    aim(case, instance, lambda: entry_of(described_app, token), shop)
     case.call_and_validate(
         headers=headers_of(case, described_account, instance["token"]),
         excluded_checks=excluded(case),

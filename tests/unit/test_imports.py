@@ -36,6 +36,7 @@ def _run(program: str) -> tuple[set[str], str]:
     return set(loaded.split()), output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", [_IMPORT, _HELP], ids=["import", "init_app and help"])
 def test_optional_parts_are_not_loaded(program: str) -> None:
     """The simulator, the loss suite, the console and the worker are imported when they are used."""
@@ -45,6 +46,7 @@ def test_optional_parts_are_not_loaded(program: str) -> None:
     assert optional == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", [_IMPORT, _HELP], ids=["import", "init_app and help"])
 def test_commands_are_not_loaded(program: str) -> None:
     """Neither ``import flask_woo_events`` nor ``flask woo --help`` loads a command."""
@@ -52,6 +54,7 @@ def test_commands_are_not_loaded(program: str) -> None:
     assert {name for name in loaded if name.startswith("flask_woo_events.cli.")} == set()
 
 
+@pytest.mark.slow
 def test_help_lists_every_command() -> None:
     """``flask woo --help`` lists each command with the first sentence of its own help."""
     _loaded, output = _run(_HELP)
