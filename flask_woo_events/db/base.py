@@ -27,6 +27,11 @@ class UtcDateTime(sa.types.TypeDecorator[dt.datetime]):
             return dialect.type_descriptor(mysql.DATETIME(fsp=6))
         return dialect.type_descriptor(sa.DateTime())
 
+    def bind_processor(self, dialect: sa.Dialect) -> t.Any:
+        """Return the function that prepares values for a database."""
+        # Two generic functions for each date were a tenth of the time of a first reading.
+        return _as_sqlite if dialect.name == "sqlite" else super().bind_processor(dialect)
+
     def process_bind_param(
         self, value: dt.datetime | None, dialect: sa.Dialect
     ) -> dt.datetime | None:
@@ -40,6 +45,16 @@ class UtcDateTime(sa.types.TypeDecorator[dt.datetime]):
         self, value: dt.datetime | None, dialect: sa.Dialect
     ) -> dt.datetime | None:
         return None if value is None else value.replace(tzinfo=dt.UTC)
+
+
+def _as_sqlite(value: dt.datetime | None) -> str | None:
+    """Return a date as SQLAlchemy's type for SQLite writes it, without its zone."""
+    if value is None:
+        return None
+    if value.tzinfo is None:
+        raise ValueError("only aware datetimes are stored")
+    utc = value if value.tzinfo is dt.UTC else value.astimezone(dt.UTC)
+    return utc.isoformat(" ", "microseconds")[:26]
 
 
 class OthersText(sa.types.TypeDecorator[str]):
