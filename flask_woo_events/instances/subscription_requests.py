@@ -36,6 +36,8 @@ def _format(value: object) -> object:
 
 
 def _schedule(value: object) -> object:
+    if value is None:
+        return None
     waits = value if isinstance(value, list) else None
     if isinstance(value, str) and value.strip().lower() in _SCHEDULES:
         return value.strip().lower()
@@ -62,8 +64,41 @@ Description = t.Annotated[
     pydantic.StringConstraints(max_length=500, strip_whitespace=True),
     pydantic.AfterValidator(printable),
 ]
-
-
+#: An object, or lines of ``Name: value`` as in the configuration.
+Headers = t.Annotated[
+    t.Any,
+    pydantic.WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "object", "additionalProperties": {"type": "string"}},
+                {"type": ["string", "null"]},
+            ]
+        }
+    ),
+]
+TypeName = t.Annotated[
+    str,
+    pydantic.BeforeValidator(_event_type),
+    pydantic.WithJsonSchema({"type": "string", "enum": list(EventType)}),
+]
+Waits = t.Annotated[
+    t.Any,
+    pydantic.BeforeValidator(_schedule),
+    pydantic.WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "enum": list(_SCHEDULES)},
+                {
+                    "type": "array",
+                    "items": {"type": "integer", "minimum": 1, "maximum": WAIT_LONGEST},
+                    "minItems": 1,
+                    "maxItems": WAITS_MOST,
+                },
+                {"type": "null"},
+            ]
+        }
+    ),
+]
 Number = t.Annotated[
     float, pydantic.BeforeValidator(not_a_flag), pydantic.Field(allow_inf_nan=False)
 ]
@@ -80,18 +115,14 @@ class SubscriptionRequest(pydantic.BaseModel):
 
     callback_url: CallbackUrl | None = pydantic.Field(None, alias="callbackUrl")
     signature_key: Secret | None = pydantic.Field(None, alias="signatureKey")
-    headers: t.Any = None
+    headers: Headers = None
     username: t.Annotated[Secret, pydantic.AfterValidator(user_name)] | None = None
     password: Secret | None = None
     resources: t.Annotated[list[ResourceName], pydantic.Field(max_length=100)] | None = None
-    types: list[t.Annotated[str, pydantic.BeforeValidator(_event_type)]] | None = pydantic.Field(
-        None, alias="eventTypes", max_length=100
-    )
+    types: list[TypeName] | None = pydantic.Field(None, alias="eventTypes", max_length=100)
     fields: t.Annotated[list[FieldPath], pydantic.Field(max_length=PATHS_MOST)] | None = None
     format: t.Annotated[Format, pydantic.BeforeValidator(_format)] | None = None
-    schedule: t.Annotated[t.Any, pydantic.BeforeValidator(_schedule)] = pydantic.Field(
-        None, alias="retrySchedule"
-    )
+    schedule: Waits = pydantic.Field(None, alias="retrySchedule")
     timeout: t.Annotated[Number, pydantic.Field(ge=1, le=180)] | None = pydantic.Field(
         None, alias="timeoutSeconds"
     )

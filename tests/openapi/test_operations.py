@@ -37,11 +37,13 @@ def test_operation_matches_its_description(
     described_app: flask.Flask,
     described_account: Account,
     instance: dict[str, t.Any],
+    subscription_id: int,
     shop: Store,
 ) -> None:
     """Any request gets a described status and answer, and no 500."""
     SWITCH.app = described_app
-    aim(case, instance, entry_of(described_app, described_account.element(instance["token"])), shop)
+    entry = entry_of(described_app, described_account.element(instance["token"]))
+    aim(case, instance, {"entry_id": entry, "subscription_id": subscription_id}, shop)
     case.call_and_validate(
         headers=headers_of(case, described_account, instance["token"]),
         excluded_checks=excluded(case),
