@@ -75,7 +75,12 @@ def test_change_replaces_what_it_names(env: StoreToCallback) -> None:
     added = _add(env, *OPTIONS)
     empty = ("--format", "", "--retry-schedule", "", "--type", "", "--rate", "", "--header", "")
     _run(env, "change", env.instance_id, added["id"], *empty, "--resource", "products")
-    back: dict[str, t.Any] = {"format": None, "retrySchedule": None, "eventTypes": [], "requestsPerSecond": None}
+    back: dict[str, t.Any] = {
+        "format": None,
+        "retrySchedule": None,
+        "eventTypes": [],
+        "requestsPerSecond": None,
+    }
     expected = added | back | {"headers": {}, "resources": ["products"]}
     assert _shown(env, added["id"]) == expected
     _run(env, "change", env.instance_id, added["id"], status=2)
