@@ -9,6 +9,7 @@ import typing as t
 import pydantic
 
 from ..db.states import EventType
+from ..errors import InputError
 from ..events.subscription_options import SubscriptionOptions
 from ..settings import Schedule
 from ..values.cloud_elements import Format
@@ -171,22 +172,40 @@ class SubscriptionRequest(pydantic.BaseModel):
         """Return the credentials of a subscription after this request; a masked secret stays.
 
         :param now: from when a replaced signature key is retired.
-        :raises InputError: a header cannot be sent.
+        :raises InputError: a header cannot be sent, or a masked secret is not there.
         """
         named = self.model_fields_set
         found = before
-        if "signature_key" in named and self.signature_key != MASK:
+        if "signature_key" in named and not self._keeps("signature_key", before.signature_key):
             found = before.with_key(self.signature_key or "", now)
         changes: dict[str, t.Any] = {}
-        if "headers" in named and self.headers != MASK:
+        if "headers" in named and not self._keeps("headers", before.headers):
             changes["headers"] = parse_headers(self.headers or "", name="headers")
             for header, text in changes["headers"].items():
-                if text == MASK and header in before.headers:
-                    changes["headers"][header] = before.headers[header]
+                if text == MASK:
+                    changes["headers"][header] = before.headers.get(header) or _refuse_mask(
+                        f"headers.{header}"
+                    )
         for name in ("username", "password"):
-            if name in named and getattr(self, name) != MASK:
+            # A password may be empty.
+            if name in named and not self._keeps(name, before.username):
                 changes[name] = getattr(self, name) or ""
         return dataclasses.replace(found, **changes)
+
+    def _keeps(self, name: str, present: object) -> bool:
+        """Return whether the request has a masked secret, which stays.
+
+        :raises InputError: there is none to stay.
+        """
+        if getattr(self, name) != MASK:
+            return False
+        if not present:
+            _refuse_mask(type(self).model_fields[name].alias or name)
+        return True
+
+
+def _refuse_mask(field: str) -> t.NoReturn:
+    raise InputError(f"{field}: {MASK} stands for a secret that is stored, and none is", field)
 
 
 #: What a request names of the credentials.

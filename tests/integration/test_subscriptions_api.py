@@ -93,6 +93,26 @@ def test_an_answer_can_be_sent_back(api: Api) -> None:
     assert credentials["headers"] == {"X-Api-Key": MASK, "X-New": MASK}
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("signatureKey", MASK),
+        ("headers", MASK),
+        ("headers", {"X-Api-Key": MASK}),
+        ("username", MASK),
+        ("password", MASK),
+    ],
+)
+def test_a_mask_needs_a_secret(api: Api, name: str, value: object) -> None:
+    """A copy of an answer makes no subscription without the secrets that it seems to have."""
+    instance = api.create()
+    answer = api.call("POST", _path(instance), {"callbackUrl": URL, name: value})
+    assert answer.status_code == 400 and answer.json["message"].startswith(name)
+    added = _add(api, instance)
+    answer = api.call("PATCH", _path(instance, added["id"]), {name: value})
+    assert answer.status_code == 400 and "none is" in answer.json["message"]
+
+
 @pytest.mark.parametrize("name", [name for name in SENT if name != "callbackUrl"])
 def test_null_takes_a_choice_back(api: Api, name: str) -> None:
     """A member that is null has its default again, and the others stay."""
