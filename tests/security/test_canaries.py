@@ -326,6 +326,8 @@ def test_normal_operation(canary: tuple[CanaryInstance, SimulatedStore]) -> None
         ("webhooks", "check", number), ("poll", "--once", "--json"), ("deliver", "--once"),
         ("subscriptions", "list", number), ("subscriptions", "list", number, "--json"),
         ("subscriptions", "test", number, 2), ("subscriptions", "pause", number, 2),
+        ("subscriptions", "resume", number, 2),
+        ("subscriptions", "change", number, 2, "--signature-key", SECOND["signatureKey"]),
         ("instances", "pause", number), ("instances", "resume", number), ("keys", "rotate"),
     ):  # fmt: skip
         instance.run(*args)
@@ -559,6 +561,6 @@ def _on_a_connection(database: Database, work: cabc.Callable[[sa.Connection], ob
 def test_every_command_is_known() -> None:
     """A new group of commands fails this test until its output is checked, too."""
     known = {"db", "deliver", "deliveries", "demo", "doctor", "events", "instances", "keys",
-             "poll", "prove", "simulate", "users", "webhooks"}  # fmt: skip
+             "poll", "prove", "simulate", "subscriptions", "users", "webhooks"}  # fmt: skip
     listed = set(cli.list_commands(click.Context(cli)))
     assert listed == known, "add the new command to test_normal_operation"
