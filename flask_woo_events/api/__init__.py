@@ -12,6 +12,7 @@ from . import (
     health,
     instances,
     notifications,
+    subscriptions,
     wc_auth,
     webhooks,
 )
@@ -32,6 +33,7 @@ def make_blueprint(url_prefix: str) -> flask.Blueprint:
     instances.register(blueprint)
     events.register(blueprint)
     notifications.register(blueprint)
+    subscriptions.register(blueprint)
     account_settings.register(blueprint)
     elements.register(blueprint)
     webhooks.register(blueprint)

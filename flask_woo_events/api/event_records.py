@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import Attempt, Delivery, Instance, Notification, Poller, Subscription
-from ..db.states import Channel, DeliveryStatus, PollerState
+from ..db.states import HTTP_CHANNELS, Channel, DeliveryStatus, PollerState
 from ..delivery import destination, payload
 from ..errors import NotFoundError
 from ..events import notifications
@@ -236,10 +236,17 @@ def _records(session: orm.Session, rows: cabc.Sequence[Notification]) -> list[Re
 
 
 def _status(deliveries: cabc.Sequence[tuple[str, str, dt.datetime]]) -> EventStatus:
-    """Return the status of a notification; its callback takes precedence over handlers."""
+    """Return the status of a notification.
+
+    The instance's own callback takes precedence over others, and these over handlers.
+    """
     if not deliveries:
         return EventStatus.RECEIVED
-    callbacks = [status for status, channel, _ in deliveries if channel == Channel.WEBHOOK]
+    of_channel = {
+        chosen: [status for status, channel, _ in deliveries if channel == chosen]
+        for chosen in HTTP_CHANNELS
+    }
+    callbacks = of_channel[Channel.WEBHOOK] or of_channel[Channel.CALLBACK]
     if DeliveryStatus.DELIVERED in callbacks:
         return EventStatus.NOTIFIED
     statuses = callbacks or [status for status, _, _ in deliveries]

@@ -8,7 +8,7 @@ import typing as t
 import orjson
 import pydantic
 
-from ..db.states import DeliveryStatus
+from ..db.states import HTTP_CHANNELS, Channel, DeliveryStatus
 from ..delivery.redelivery import RedeliveryEntry, SubscriptionEntry
 from ..values.cloud_elements import ELEMENT_KEY
 from .analytics import Bucket
@@ -174,7 +174,9 @@ class SubscriptionResponse(ApiResponse):
     def of_entry(cls, entry: SubscriptionEntry) -> SubscriptionResponse:
         """Build the answer for a subscription."""
         topic = f"instance-{entry.instance_id}-{ELEMENT_KEY}-events"
-        return cls.of(entry, topics=[topic], config={"url": entry.url})
+        # The documented API has one name for all callbacks.
+        channel = Channel.WEBHOOK if entry.channel in HTTP_CHANNELS else entry.channel
+        return cls.of(entry, channel=channel, topics=[topic], config={"url": entry.url})
 
 
 class DeliveryResponse(ApiResponse):

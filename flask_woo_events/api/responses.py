@@ -215,6 +215,9 @@ class ProblemResponse(ApiResponse):
     costs: str = pydantic.Field(description="What is late or missing while it lasts")
     ends: str = pydantic.Field(description="What ends it")
     command: str = pydantic.Field(description="A command that helps; empty if there is none")
+    subscriptionId: t.Annotated[int | None, Attribute("subscription_id")] = pydantic.Field(
+        description="The subscription that it concerns, but not the first one of the instance"
+    )
 
 
 class InstanceResponse(ApiResponse):

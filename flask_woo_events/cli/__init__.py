@@ -26,6 +26,10 @@ _COMMANDS = {
     "poll": ("poll:poll", "Poll stores and deliver notifications: the worker."),
     "prove": ("prove:prove", "Run the loss suite: scenarios that could lose events."),
     "simulate": ("simulate:simulate", "Serve a simulated store until Ctrl-C."),
+    "subscriptions": (
+        "subscriptions:group",
+        "List, add, change, test and remove receivers.",
+    ),
     "users": ("users:group", "Add, list and remove users of the API and the console."),
     "webhooks": ("webhooks:group", "Register, list, check and remove the webhooks of an instance."),
 }

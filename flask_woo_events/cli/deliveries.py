@@ -62,10 +62,18 @@ def list_(instance: int, status: str | None, limit: int, as_json: bool) -> None:
     metavar="ID",
     help="Only send the notification with this id, and the parts that were divided from it.",
 )
+@click.option(
+    "--subscription",
+    type=ID,
+    metavar="ID",
+    help="Only send what waits for this subscription.",
+)
 @as_json_option
 @errors_as_messages
-def redeliver(instance: int, notification: int | None, as_json: bool) -> None:
-    """Send undelivered notifications again, and activate their subscription.
+def redeliver(
+    instance: int, notification: int | None, subscription: int | None, as_json: bool
+) -> None:
+    """Send undelivered notifications again, and activate their subscriptions.
 
     Each delivery starts again with its first attempt.
     """
@@ -76,6 +84,7 @@ def redeliver(instance: int, notification: int | None, as_json: bool) -> None:
             organization_id=owner.organization_id,
             instance_id=instance,
             notification_id=notification,
+            subscription_id=subscription,
         )
         count = redelivery.redeliver(session, wanted, runtime.clock())
     if as_json:

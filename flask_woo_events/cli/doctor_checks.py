@@ -26,7 +26,7 @@ from ..errors import (
 from ..http.address_guard import AddressGuard
 from ..http.exchange import reach
 from ..instances import access as instance_access
-from ..instances import configuration, health, pollers, problems, webhooks
+from ..instances import configuration, health, pollers, problems, subscriptions, webhooks
 from ..instances.views import InstanceView
 from ..runtime import Runtime
 from ..sync.webhooks import reachability
@@ -132,7 +132,7 @@ def of_instance(
     if view.vendor_type == "webhook":
         yield from _webhooks(runtime, view, silent)
     yield from _late_webhooks(view)
-    yield from _callback(runtime, view)
+    yield from _callbacks(runtime, view)
     with runtime.database.read() as session:
         yield from _deliveries(session, view.id, runtime.clock())
 
@@ -299,29 +299,42 @@ def _late_webhooks(view: InstanceView) -> cabc.Iterator[Finding]:
         )
 
 
-def _callback(runtime: Runtime, view: InstanceView) -> cabc.Iterator[Finding]:
+def _callbacks(runtime: Runtime, view: InstanceView) -> cabc.Iterator[Finding]:
+    """Check the receivers: whether they can be reached, and that their secrets can be read."""
     if not view.events_enabled:
         return
-    if not view.callback_url:
+    cipher = runtime.cipher_or_none
+    with runtime.database.read() as session:
+        caller = instance_access.owner(session, view.id)
+        found = subscriptions.of_instance(session, cipher, caller, view.id)
+    if not found:
         fix = "set event.notification.callback.url"
         yield Finding("events are not delivered: there is no callback URL", fix)
-        return
     guard = AddressGuard(allow_private=runtime.settings.allow_private_callbacks)
-    try:
-        reach(view.callback_url, guard=guard, timeouts=runtime.callback_timeouts)
-    except TransportError as exc:
-        yield Finding(
-            f"the callback cannot be reached: {exc}", "make its host reachable from this machine"
-        )
+    for one in found:
+        name = "the callback" if one.is_first else f"subscription {one.id}"
+        if cipher is not None and one.credentials.is_lost and not one.is_first:
+            path = f"PATCH /instances/{view.id}/subscriptions/{one.id}"
+            yield Finding(
+                f"the key and headers of {name} cannot be decrypted",
+                f"add the key that encrypted them to WOO_EVENTS_ENCRYPTION_KEYS, or {path}",
+            )
+        try:
+            reach(one.url, guard=guard, timeouts=runtime.callback_timeouts)
+        except TransportError as exc:
+            yield Finding(
+                f"{name} cannot be reached: {exc}", "make its host reachable from this machine"
+            )
 
 
 def _deliveries(session: orm.Session, instance_id: int, now: dt.datetime) -> cabc.Iterator[Finding]:
     redeliver = f"flask woo deliveries redeliver --instance {instance_id}"
-    stopped = sa.select(Subscription.reason).where(
+    stopped = sa.select(Subscription).where(
         Subscription.instance_id == instance_id, Subscription.current, sa.not_(Subscription.active)
     )
-    for reason in session.scalars(stopped):
-        yield Finding(f"deliveries to the callback are stopped: {reason}", redeliver)
+    for one in session.scalars(stopped.order_by(Subscription.id)):
+        what = f"deliveries to {problems.receiver_of(one)} are stopped: {one.reason}"
+        yield Finding(what, problems.redeliver_command(one))
     waiting = (
         sa.select(Delivery.status, sa.func.count(), sa.func.min(Delivery.created_at))
         .join(Subscription, Subscription.id == Delivery.subscription_id)

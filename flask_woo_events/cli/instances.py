@@ -266,12 +266,20 @@ def delete(instance_id: int) -> None:
     callback=as_date,
     help="Only send objects modified before this date, UTC.",
 )
+@click.option(
+    "--to",
+    "subscription_id",
+    type=ID,
+    metavar="SUBSCRIPTION_ID",
+    help="Send CREATED only to this subscription, by default to all.",
+)
 @errors_as_messages
 def backfill(
     instance_id: int,
     resources: tuple[str, ...],
     since: dt.datetime | None,
     until: dt.datetime | None,
+    subscription_id: int | None,
 ) -> None:
     """Send CREATED for what is in the store and DELETED for what is gone, with the next poll."""
     runtime = current_runtime()
@@ -285,13 +293,16 @@ def backfill(
             resources=resources,
             since=since,
             until=until,
+            subscription_id=subscription_id,
         )
         instance = session.get_one(Instance, instance_id)
         waits = instance.disabled or not instance.events_enabled
     dates = "" if since is None and until is None else " of these dates"
+    to = "" if subscription_id is None else f" to subscription {subscription_id}"
+    all_ = "" if subscription_id is None else " to all"
     click.echo(
-        f"The next poll of instance {instance_id} sends CREATED for every object{dates}, and "
-        f"DELETED for those that are gone: {', '.join(chosen)}."
+        f"The next poll of instance {instance_id} sends CREATED for every object{dates}{to}, and "
+        f"DELETED for those that are gone{all_}: {', '.join(chosen)}."
     )
     if waits:
         click.echo("It is not polled now: it is paused, or its events are off.", err=True)

@@ -53,6 +53,12 @@ LIMIT = 1_000
     "--to", "url", metavar="URL", help="Post the events to this URL instead, immediately and once."
 )
 @click.option(
+    "--subscription",
+    type=ID,
+    metavar="ID",
+    help="Send them to this subscription only, by default to all of the instance.",
+)
+@click.option(
     "--limit",
     type=click.IntRange(1, 1_000_000),
     default=LIMIT,
@@ -66,6 +72,7 @@ LIMIT = 1_000
 def replay_(
     event_ids: tuple[int, ...],
     url: str | None,
+    subscription: int | None,
     limit: int,
     dry_run: bool,
     as_json: bool,
@@ -73,16 +80,20 @@ def replay_(
 ) -> None:
     """Send recorded events again.
 
-    To the callback, complete notifications are sent again with their original ids, by a worker.
+    To the callbacks, complete notifications are sent again with their original ids, by a worker.
     To another URL, only the selected events are sent.
     """
     selection = ReplaySelection(event_ids=event_ids, **_named(chosen))
     if selection == ReplaySelection():
         raise click.UsageError("select events by id, --instance, --object, --since, ...")
+    if url is not None and subscription is not None:
+        raise click.UsageError("--to and --subscription exclude each other")
     runtime = current_runtime()
     with runtime.database.read() as session:
+        if subscription is not None:
+            selection = replay.for_subscription(session, selection, subscription)
         planned = replay.plan(session, selection, limit + 1)
-        left_out = replay.left_out(session, planned[:limit]) if url is None else {}
+        left_out = replay.left_out(session, planned[:limit], subscription) if url is None else {}
     if len(planned) > limit:
         click.echo(f"Only the first {limit} notifications; raise --limit for more.", err=True)
     planned = planned[:limit]
@@ -95,7 +106,7 @@ def replay_(
         _elsewhere(runtime, planned, url, as_json)
     else:
         with runtime.database.write() as session:
-            count = replay.to_callbacks(session, planned, runtime.clock())
+            count = replay.to_callbacks(session, planned, runtime.clock(), subscription)
         if as_json:
             echo_json({"notifications": len(planned), "deliveries": count})
         else:

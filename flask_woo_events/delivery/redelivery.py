@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import Attempt, Delivery, Instance, Notification, Subscription
-from ..db.states import UNSETTLED, DeliveryStatus
+from ..db.states import HTTP_CHANNELS, UNSETTLED, Channel, DeliveryStatus
 from ..events import delivery_states, outbox
 
 #: The exact text of an index's condition, so that databases use the index.
@@ -27,6 +27,7 @@ class DeliverySelection:
     notification_id: int | None = None
     #: Also the parts that were divided from the notification.
     with_parts: bool = True
+    #: ``webhook`` selects every callback.
     channel: str | None = None
     status: str | None = None
     #: The callback's address, or the handler's name.
@@ -234,12 +235,15 @@ def _conditions(wanted: DeliverySelection) -> list[sa.ColumnElement[bool]]:
     for column, value in (
         (Subscription.instance_id, wanted.instance_id),
         (Delivery.subscription_id, wanted.subscription_id),
-        (Subscription.channel, wanted.channel),
         (Delivery.status, wanted.status),
         (Subscription.url, wanted.url),
     ):
         if value is not None:
             conditions.append(column == value)
+    if wanted.channel is not None:
+        callbacks = wanted.channel == Channel.WEBHOOK
+        channels = HTTP_CHANNELS if callbacks else (wanted.channel,)
+        conditions.append(Subscription.channel.in_(channels))
     if wanted.notification_id is not None:
         chosen = Delivery.notification_id == wanted.notification_id
         if wanted.with_parts:

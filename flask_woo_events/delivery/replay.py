@@ -12,7 +12,7 @@ from sqlalchemy import orm
 
 from ..db.models import Delivery, Instance, Notification, StoredEvent, Subscription
 from ..db.states import HTTP_CHANNELS, UNSETTLED
-from ..errors import SecretError
+from ..errors import InputError, NotFoundError, SecretError
 from ..events import delivery_states, notifications, outbox
 from ..events.notifications import NotificationRecord
 from ..runtime import Runtime
@@ -38,6 +38,28 @@ class ReplaySelection:
     until: dt.datetime | None = None
     #: Send them to this subscription only.
     subscription_id: int | None = None
+
+
+def for_subscription(
+    session: orm.Session, choice: ReplaySelection, subscription_id: int
+) -> ReplaySelection:
+    """Return the selection for one subscription: events of its instance.
+
+    :raises NotFoundError: no instance has this subscription.
+    :raises InputError: it belongs to another instance than the one selected.
+    """
+    one = session.get(Subscription, subscription_id)
+    if one is None or not one.current or one.channel not in HTTP_CHANNELS:
+        raise NotFoundError(
+            f"There is no subscription {subscription_id}; see: flask woo subscriptions list "
+            f"{choice.instance_id or 'INSTANCE_ID'}"
+        )
+    if choice.instance_id not in (None, one.instance_id):
+        raise InputError(
+            f"subscription {subscription_id} belongs to instance {one.instance_id}, not to "
+            f"{choice.instance_id}"
+        )
+    return dataclasses.replace(choice, instance_id=one.instance_id, subscription_id=one.id)
 
 
 def plan(session: orm.Session, choice: ReplaySelection, limit: int) -> list[NotificationRecord]:
@@ -86,11 +108,11 @@ def to_callbacks(
 ) -> int:
     """Deliver whole notifications again to the current callbacks; return how many deliveries.
 
-    :param subscription_id: to this subscription only.
-
     They keep their ids, so that a receiver that stores them recognises them. Unsettled deliveries
     are left as they are, unless they are being attempted. A worker sends the others, the versions
     of one object in their order.
+
+    :param subscription_id: to this subscription only.
     """
     chosen = _current(planned, subscription_id).with_only_columns(Subscription.id)
     numbers = session.scalars(chosen).all()

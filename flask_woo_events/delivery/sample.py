@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import secrets
 
+from ..http.exchange import Timeouts
+from ..instances import subscriptions
+from ..instances.accounts import Caller
 from ..instances.requests import InstanceConfiguration, parse_headers
 from ..runtime import Runtime
 from ..values.cloud_elements import Format
-from . import cloudevents, payload
+from . import cloudevents, destination, payload
 from . import send as sending
 from .destination import as_sent
 from .payload import Sender
@@ -37,10 +40,41 @@ def send(runtime: Runtime, configuration: InstanceConfiguration, sender: Sender)
     return send_to(runtime, configuration.callback_url, credentials_of(configuration), sender)
 
 
-def send_to(
-    runtime: Runtime, url: str, credentials: CallbackCredentials, sender: Sender
+def send_to_subscription(
+    runtime: Runtime, caller: Caller, instance_id: int, subscription_id: int
 ) -> AttemptOutcome:
-    """POST a test notification once to an address; never raises for the answer."""
+    """POST a test notification once to a subscription, as its deliveries are; also if it is paused.
+
+    :raises NotFoundError: the caller's organisation has no such instance or subscription.
+    :raises SecretError: its credentials cannot be decrypted.
+    """
+    cipher, after = runtime.cipher, runtime.retired_after
+    with runtime.database.read() as session:
+        view = subscriptions.get(session, cipher, caller, instance_id, subscription_id)
+        if view.is_first:
+            credentials = destination.load_credentials(session, cipher, instance_id, after)
+        else:
+            credentials = destination.load_own_credentials(
+                session, cipher, instance_id, subscription_id, after
+            )
+        sender = destination.load_sender(session, instance_id, view.options.format)
+    timeouts, seconds = runtime.callback_timeouts, view.options.timeout
+    if seconds is not None:
+        timeouts = timeouts.within(seconds)
+    return send_to(runtime, view.url, credentials, sender, timeouts)
+
+
+def send_to(
+    runtime: Runtime,
+    url: str,
+    credentials: CallbackCredentials,
+    sender: Sender,
+    timeouts: Timeouts | None = None,
+) -> AttemptOutcome:
+    """POST a test notification once to an address; never raises for the answer.
+
+    :param timeouts: by default those of the application.
+    """
     now = runtime.clock()
     event_id = f"test-{secrets.token_urlsafe(11)}"
     body, content_type = payload.build_test_body(event_id, sender, now), "application/json"
@@ -53,7 +87,7 @@ def send_to(
         body,
         url,
         credentials,
-        timeouts=runtime.callback_timeouts,
+        timeouts=timeouts or runtime.callback_timeouts,
         now=now,
         content_type=content_type,
     )

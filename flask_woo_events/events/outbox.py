@@ -28,6 +28,9 @@ WEBHOOK_BATCH = 20
 #: A change with an older date than this before the poll, or one of more than so many changes that
 #: are read together and create nothing, is delivered after those that happen meanwhile.
 RECENT, FEW = dt.timedelta(hours=1), 20
+#: In place of a subscription's id: that of the callback URL of the instance's configuration, which
+#: is another row after a change of the URL.
+CONFIGURED = 0
 
 
 class Origin(t.Protocol):
@@ -65,6 +68,8 @@ class Change:
     changed_fields: tuple[str, ...]
     #: For UPDATED, the values that changed, if they are known.
     changes: Changes | None = None
+    #: The only subscription that gets it, or ``CONFIGURED``; ``None``: all.
+    only_for: int | None = None
 
     def is_wanted(self, resource: str, chosen: EventChoice) -> bool:
         """Return whether a subscription chooses the event."""
@@ -171,14 +176,16 @@ def _create_deliveries(
         objects: dict[int, set[str]] = {}
         wanted: dict[int, list[int]] = {}
         for notification, batch in zip(notifications, batches, strict=True):
-            mine = [one for one in batch if one.is_wanted(origin.resource, chosen)]
+            ours = [one for one in batch if one.only_for in (None, _target(subscription))]
+            mine = [one for one in ours if one.is_wanted(origin.resource, chosen)]
             if not mine:
                 continue
             # A handler chooses among the events when it is called.
-            if len(mine) < len(batch) and subscription.channel != Channel.HANDLER:
+            kept = ours if subscription.channel == Channel.HANDLER else mine
+            if len(kept) < len(batch):
                 event_ids = event_ids or _event_ids(session, notifications)
                 wanted[notification.id] = sorted(
-                    event_ids[notification.id, one.object_id, one.version] for one in mine
+                    event_ids[notification.id, one.object_id, one.version] for one in kept
                 )
             objects[notification.id] = {one.object_id for one in batch if one.version > 1}
         if objects:
@@ -189,6 +196,10 @@ def _create_deliveries(
                 isolated[subscription.id] = refused
             wake(session, [subscription], rules.now)
     return isolated
+
+
+def _target(subscription: Subscription) -> int:
+    return CONFIGURED if subscription.channel == Channel.WEBHOOK else subscription.id
 
 
 #: Ids of events by their notification, object and version.

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import Instance, Poller, Subscription
+from ..db.states import HTTP_CHANNELS, Channel
 from ..errors import ConflictError, InputError, NotFoundError
-from ..events import delivery_states
+from ..events import delivery_states, outbox
 from ..values.crypto import Cipher, hash_token, new_token
 from . import callback_subscription, configuration, connecting, holds, notices, pollers
 from .accounts import Caller
@@ -209,14 +210,18 @@ def backfill(
     resources: cabc.Collection[str] = (),
     since: dt.datetime | None = None,
     until: dt.datetime | None = None,
+    subscription_id: int | None = None,
 ) -> list[str]:
     """Send CREATED for every object of the store, and DELETED for the known ones that are gone.
 
     :param resources: only of these; empty: of all.
     :param since: CREATED only for objects that were modified at or after it.
     :param until: CREATED only for objects that were modified before it.
+    :param subscription_id: CREATED for objects that are known only to this subscription; what has
+        changed meanwhile is sent to all.
     :return: the resources that are read.
     :raises InputError: the instance does not poll one of them, or the dates leave nothing.
+    :raises NotFoundError: the instance has no such subscription.
     :raises ConflictError: a backfill is under way that one with dates would replace.
     """
     instance = find(session, caller, instance_id, lock=True)
@@ -230,13 +235,30 @@ def backfill(
         )
     if since is not None and until is not None and since >= until:
         raise InputError("the end of the dates is not after their beginning")
+    target = None if subscription_id is None else _target(session, instance_id, subscription_id)
     _interrupt(instance)
     chosen = sorted(set(resources) or polled)
     for name in chosen:
-        pollers.request_backfill(polled[name], since, until)
+        pollers.request_backfill(polled[name], since, until, target)
     _schedule(instance, now)
     session.flush()
     return chosen
+
+
+def _target(session: orm.Session, instance_id: int, subscription_id: int) -> int:
+    """Return how changes for one subscription only name it."""
+    one = session.get(Subscription, subscription_id)
+    if (
+        one is None
+        or one.instance_id != instance_id
+        or not one.current
+        or one.channel not in HTTP_CHANNELS
+    ):
+        raise NotFoundError(
+            f"Instance {instance_id} has no subscription {subscription_id}; see: "
+            f"flask woo subscriptions list {instance_id}"
+        )
+    return outbox.CONFIGURED if one.channel == Channel.WEBHOOK else one.id
 
 
 def accept(session: orm.Session, caller: Caller, instance_id: int, now: dt.datetime) -> list[str]:

@@ -224,17 +224,24 @@ def request_comparison(poller: Poller, comparison: WholeComparison) -> None:
 
 
 def request_backfill(
-    poller: Poller, since: dt.datetime | None = None, until: dt.datetime | None = None
+    poller: Poller,
+    since: dt.datetime | None = None,
+    until: dt.datetime | None = None,
+    subscription_id: int | None = None,
 ) -> None:
     """Make the next polls send CREATED for what is there, and DELETED for what is gone.
 
     :param since: only for objects that were modified at or after it.
     :param until: only for objects that were modified before it.
+    :param subscription_id: CREATED only to this subscription, or ``outbox.CONFIGURED``.
     :raises ConflictError: an earlier one, which this one would replace, has not ended.
     """
-    backfill = Backfill(revision=poller.revision, since=since, until=until)
+    backfill = Backfill(
+        revision=poller.revision, since=since, until=until, subscription_id=subscription_id
+    )
     comparison = comparison_of(poller)
-    if comparison.backfill is not None and not backfill.includes(None):
+    is_part = subscription_id is not None or not backfill.includes(None)
+    if comparison.backfill is not None and is_part:
         raise ConflictError(
             f"a backfill of {poller.resource} is still under way; request the next one after it"
         )

@@ -7,12 +7,13 @@ import dataclasses
 import datetime as dt
 import logging
 import typing as t
+import urllib.parse
 
 import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import WAITING_TOPICS, Arrival, Instance, Poller, Subscription
-from ..db.states import Channel, PollerState
+from ..db.states import HTTP_CHANNELS, Channel, PollerState
 from ..runtime import Runtime
 from ..signals import problem_began, problem_ended
 from ..values.wording import counted
@@ -50,15 +51,17 @@ class Problem:
     ends: str
     #: A command that helps; empty if there is none.
     command: str = ""
+    #: The subscription that it concerns, but not the one of the instance's configuration.
+    subscription_id: int | None = None
 
     def __str__(self) -> str:
         named = not self.resource or self.text.startswith(f"{self.resource} ")
         return self.text if named else f"{self.resource}: {self.text}"
 
     @property
-    def key(self) -> tuple[str, str | None]:
+    def key(self) -> tuple[str, str | None, int | None]:
         """What stays the same while the problem lasts."""
-        return self.code, self.resource
+        return self.code, self.resource, self.subscription_id
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +99,7 @@ def of_instance(
         ),
         *_late(instance, now),
         *_webhooks(session, instance, now),
-        *_callback(session, instance, now),
+        *_callbacks(session, instance, now),
     ]
     known = {one.key: one.since for one in _read(instance.problems)}
     return tuple(
@@ -375,29 +378,51 @@ def _webhooks(session: orm.Session, instance: Instance, now: dt.datetime) -> cab
         )
 
 
-def _callback(session: orm.Session, instance: Instance, now: dt.datetime) -> cabc.Iterator[Problem]:
+def receiver_of(subscription: Subscription) -> str:
+    """Return how texts name a receiver: what it is, and the host of its address."""
+    if subscription.channel == Channel.HANDLER:
+        return f"the handler {subscription.url}"
+    host = urllib.parse.urlsplit(subscription.url or "").hostname
+    first = subscription.channel == Channel.WEBHOOK
+    return f"{'the callback' if first else f'subscription {subscription.id}'} at {host}"
+
+
+def redeliver_command(subscription: Subscription) -> str:
+    """Return the command that activates a subscription and sends what waits for it."""
+    command = f"flask woo deliveries redeliver --instance {subscription.instance_id}"
+    first = subscription.channel == Channel.WEBHOOK
+    return command if first else f"{command} --subscription {subscription.id}"
+
+
+def _callbacks(
+    session: orm.Session, instance: Instance, now: dt.datetime
+) -> cabc.Iterator[Problem]:
     query = sa.select(Subscription).where(
         Subscription.instance_id == instance.id,
         Subscription.current,
-        Subscription.channel == Channel.WEBHOOK,
+        Subscription.channel.in_(HTTP_CHANNELS),
+        # A person has paused it.
+        sa.not_(Subscription.paused),
     )
-    redeliver = f"flask woo deliveries redeliver --instance {instance.id}"
-    for one in session.scalars(query):
+    for one in session.scalars(query.order_by(Subscription.id)):
+        number = one.id if one.channel == Channel.CALLBACK else None
         if not one.active:
             yield Problem(
                 code="callback-stopped",
                 since=one.failing_since or now,
-                text=f"deliveries to the callback are stopped: {one.reason}",
+                text=f"deliveries to {receiver_of(one)} are stopped: {one.reason}",
                 costs="Notifications are kept and not sent.",
                 ends="A person who redelivers them.",
-                command=redeliver,
+                command=redeliver_command(one),
+                subscription_id=number,
             )
         elif one.held_until is not None and one.held_until > now:
             yield Problem(
                 code="callback-failing",
                 since=one.failing_since or now,
-                text=f"the callback failed {counted(one.failures, 'time')} in a row",
+                text=f"{receiver_of(one)} failed {counted(one.failures, 'time')} in a row",
                 costs="Notifications are sent late.",
                 ends=f"The next attempt that succeeds; it is due at {one.held_until:%H:%M:%S} UTC.",
-                command=redeliver,
+                command=redeliver_command(one),
+                subscription_id=number,
             )

@@ -7,7 +7,7 @@ import dataclasses
 import datetime as dt
 import typing as t
 
-from ..values import crypto
+from ..values.crypto import same
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class SubscriptionCredentials:
 
     def with_key(self, key: str, now: dt.datetime) -> SubscriptionCredentials:
         """Return the credentials with another signature key; the present one is retired."""
-        if crypto.same(key, self.signature_key):
+        if same(key, self.signature_key):
             return self
         retired = self.signature_key
         return dataclasses.replace(

@@ -37,6 +37,8 @@ def _format(value: object) -> object:
 
 
 def _schedule(value: object) -> object:
+    if value is None:
+        return None
     waits = value if isinstance(value, list) else None
     if isinstance(value, str) and value.strip().lower() in _SCHEDULES:
         return value.strip().lower()
@@ -63,8 +65,41 @@ Description = t.Annotated[
     pydantic.StringConstraints(max_length=500, strip_whitespace=True),
     pydantic.AfterValidator(printable),
 ]
-
-
+#: An object, or lines of ``Name: value`` as in the configuration.
+Headers = t.Annotated[
+    t.Any,
+    pydantic.WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "object", "additionalProperties": {"type": "string"}},
+                {"type": ["string", "null"]},
+            ]
+        }
+    ),
+]
+TypeName = t.Annotated[
+    str,
+    pydantic.BeforeValidator(_event_type),
+    pydantic.WithJsonSchema({"type": "string", "enum": list(EventType)}),
+]
+Waits = t.Annotated[
+    t.Any,
+    pydantic.BeforeValidator(_schedule),
+    pydantic.WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "enum": list(_SCHEDULES)},
+                {
+                    "type": "array",
+                    "items": {"type": "integer", "minimum": 1, "maximum": WAIT_LONGEST},
+                    "minItems": 1,
+                    "maxItems": WAITS_MOST,
+                },
+                {"type": "null"},
+            ]
+        }
+    ),
+]
 Number = t.Annotated[
     float, pydantic.BeforeValidator(not_a_flag), pydantic.Field(allow_inf_nan=False)
 ]
@@ -81,18 +116,14 @@ class SubscriptionRequest(pydantic.BaseModel):
 
     callback_url: CallbackUrl | None = pydantic.Field(None, alias="callbackUrl")
     signature_key: Secret | None = pydantic.Field(None, alias="signatureKey")
-    headers: t.Any = None
+    headers: Headers = None
     username: t.Annotated[Secret, pydantic.AfterValidator(user_name)] | None = None
     password: Secret | None = None
     resources: t.Annotated[list[ResourceName], pydantic.Field(max_length=100)] | None = None
-    types: list[t.Annotated[str, pydantic.BeforeValidator(_event_type)]] | None = pydantic.Field(
-        None, alias="eventTypes", max_length=100
-    )
+    types: list[TypeName] | None = pydantic.Field(None, alias="eventTypes", max_length=100)
     fields: t.Annotated[list[FieldPath], pydantic.Field(max_length=PATHS_MOST)] | None = None
     format: t.Annotated[Format, pydantic.BeforeValidator(_format)] | None = None
-    schedule: t.Annotated[t.Any, pydantic.BeforeValidator(_schedule)] = pydantic.Field(
-        None, alias="retrySchedule"
-    )
+    schedule: Waits = pydantic.Field(None, alias="retrySchedule")
     timeout: t.Annotated[Number, pydantic.Field(ge=1, le=180)] | None = pydantic.Field(
         None, alias="timeoutSeconds"
     )
@@ -141,29 +172,40 @@ class SubscriptionRequest(pydantic.BaseModel):
         """Return the credentials of a subscription after this request; a masked secret stays.
 
         :param now: from when a replaced signature key is retired.
-        :raises InputError: a header cannot be sent.
+        :raises InputError: a header cannot be sent, or a masked secret is not there.
         """
         named = self.model_fields_set
         found = before
-        text = self.signature_key
-        if "signature_key" in named and text != MASK:
-            found = before.with_key(text or "", now)
+        if "signature_key" in named and not self._keeps("signature_key", before.signature_key):
+            found = before.with_key(self.signature_key or "", now)
         changes: dict[str, t.Any] = {}
-        if "headers" in named and self.headers != MASK:
+        if "headers" in named and not self._keeps("headers", before.headers):
             changes["headers"] = parse_headers(self.headers or "", name="headers")
             for header, text in changes["headers"].items():
                 if text == MASK:
-                    changes["headers"][header] = _kept_header(before, header)
+                    changes["headers"][header] = before.headers.get(header) or _refuse_mask(
+                        f"headers.{header}"
+                    )
         for name in ("username", "password"):
-            if name in named and getattr(self, name) != MASK:
+            # A password may be empty.
+            if name in named and not self._keeps(name, before.username):
                 changes[name] = getattr(self, name) or ""
         return dataclasses.replace(found, **changes)
 
+    def _keeps(self, name: str, present: object) -> bool:
+        """Return whether the request has a masked secret, which stays.
 
-def _kept_header(before: SubscriptionCredentials, header: str) -> str:
-    if header not in before.headers:
-        raise InputError(f"headers has no stored value of {header}; send its value", "headers")
-    return before.headers[header]
+        :raises InputError: there is none to stay.
+        """
+        if getattr(self, name) != MASK:
+            return False
+        if not present:
+            _refuse_mask(type(self).model_fields[name].alias or name)
+        return True
+
+
+def _refuse_mask(field: str) -> t.NoReturn:
+    raise InputError(f"{field}: {MASK} stands for a secret that is stored, and none is", field)
 
 
 #: What a request names of the credentials.

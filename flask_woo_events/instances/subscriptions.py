@@ -23,7 +23,7 @@ from ..values.crypto import Cipher
 from . import configuration
 from .accounts import Caller
 from .lifecycle import find
-from .requests import key_of
+from .requests import key_of, parse_headers
 from .subscription_credentials import SubscriptionCredentials
 from .subscription_requests import CREDENTIALS, SubscriptionRequest
 
@@ -306,12 +306,7 @@ def _view(session: orm.Session, cipher: Cipher | None, row: Subscription) -> Sub
 
 def _credentials(session: orm.Session, cipher: Cipher | None, row: Subscription) -> CredentialsView:
     if row.channel == Channel.WEBHOOK:
-        kept = {one.key: one.value for one in configuration.entries(session, row.instance_id)}
-        return CredentialsView(
-            is_signed=bool(kept.get(key_of("signature_key"))),
-            headers=("********",) if kept.get(key_of("callback_headers")) else (),
-            has_password=bool(kept.get(key_of("basic_username"))),
-        )
+        return _configured(session, cipher, row.instance_id)
     if cipher is None:
         return CredentialsView(is_lost=True)
     try:
@@ -324,4 +319,22 @@ def _credentials(session: orm.Session, cipher: Cipher | None, row: Subscription)
         is_signed=bool(found.signature_key),
         headers=tuple(found.headers),
         has_password=bool(found.username),
+    )
+
+
+def _configured(session: orm.Session, cipher: Cipher | None, instance_id: int) -> CredentialsView:
+    """Return which credentials the configuration has for the first subscription."""
+    key, headers, name, password = map(
+        key_of, ("signature_key", "callback_headers", "basic_username", "basic_password")
+    )
+    masked = {one.key: one.value for one in configuration.entries(session, instance_id)}
+    lost = configuration.unreadable(session, cipher, instance_id)
+    names: cabc.Iterable[str] = ()
+    if masked.get(headers) and cipher is not None and headers not in lost:
+        names = parse_headers(configuration.read(session, cipher, instance_id).texts[headers])
+    return CredentialsView(
+        is_signed=bool(masked.get(key)),
+        headers=tuple(names),
+        has_password=bool(masked.get(name)),
+        is_lost=not {key, headers, password}.isdisjoint(lost),
     )

@@ -24,6 +24,8 @@ class Backfill:
     #: Only objects that were modified at or after it, and before ``until``; ``None``: all.
     since: dt.datetime | None = None
     until: dt.datetime | None = None
+    #: The only subscription that gets them, or ``outbox.CONFIGURED``; ``None``: all.
+    subscription_id: int | None = None
 
     def includes(self, modified: dt.datetime | None) -> bool:
         """Return whether an object with this date is sent; without a date, only by all."""
@@ -84,16 +86,26 @@ class WholeComparison:
 
 
 def _backfill_to_json(backfill: Backfill | None) -> dict[str, t.Any]:
-    if backfill is None or backfill.includes(None):
-        return {"backfill": None if backfill is None else backfill.revision}
+    if backfill is None:
+        return {"backfill": None}
+    is_part, target = not backfill.includes(None), backfill.subscription_id
+    if not is_part and target is None:
+        return {"backfill": backfill.revision}
     dates = [one and one.isoformat() for one in (backfill.since, backfill.until)]
-    # Not as above: a worker of an earlier release would send every object.
-    return {"backfill": None, "backfill_part": [backfill.revision, *dates]}
+    # Not as above: a worker of an earlier release would send every object, or to everyone.
+    if target is None:
+        return {"backfill": None, "backfill_part": [backfill.revision, *dates]}
+    return {"backfill": None, "backfill_to": [backfill.revision, *dates, target]}
 
 
 def _backfill_of(kept: cabc.Mapping[str, t.Any]) -> Backfill | None:
-    if (part := kept.get("backfill_part")) is not None:
-        revision, *dates = part
-        since, until = (dt.datetime.fromisoformat(one) if one else None for one in dates)
-        return Backfill(revision=revision, since=since, until=until)
+    part = kept.get("backfill_to") or kept.get("backfill_part")
+    if part is not None:
+        revision, since, until, *target = part
+        return Backfill(
+            revision=revision,
+            since=dt.datetime.fromisoformat(since) if since else None,
+            until=dt.datetime.fromisoformat(until) if until else None,
+            subscription_id=target[0] if target else None,
+        )
     return None if kept["backfill"] is None else Backfill(revision=kept["backfill"])

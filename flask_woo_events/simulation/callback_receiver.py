@@ -33,8 +33,10 @@ class Received:
 
     @property
     def events(self) -> list[dict[str, t.Any]]:
-        """The member ``message.events`` of the body."""
-        return t.cast("list[dict[str, t.Any]]", self.json["message"]["events"])
+        """The member ``message.events`` of the body, or ``data`` of a CloudEvent."""
+        body = self.json
+        found = [body["data"]] if "specversion" in body else body["message"]["events"]
+        return t.cast("list[dict[str, t.Any]]", found)
 
     def is_signed_with(self, key: str) -> bool:
         """Return whether ``Elements-Webhook-Signature`` is valid for the body and this key."""

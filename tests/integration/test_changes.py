@@ -101,7 +101,7 @@ def test_changes_are_what_the_store_shows(
             env.arrivals()
             after = _state(env)
             sent = env.receiver.received
-            assert [problems(one.json, extended=True) for one in sent] == [[]] * len(sent)
+            assert [problems(one.json, "extended") for one in sent] == [[]] * len(sent)
             for event in (event for one in sent for event in one.events):
                 kinds.append(event["eventType"])
                 if kinds[-1] == "UPDATED":

@@ -123,6 +123,19 @@ def test_callback_address_is_not_allowed(env: StoreToCallback) -> None:
     )
 
 
+def test_other_subscriptions(env: StoreToCallback) -> None:
+    """Each receiver is checked, with its secrets, and has a finding of its own."""
+    path = f"/instances/{env.instance_id}/subscriptions"
+    body = {"callbackUrl": "http://127.0.0.1:9/nobody", "signatureKey": "a-key"}
+    number = env.api.call("POST", path, body).json["id"]
+    found = _findings(env)
+    assert [what for what in found if f"subscription {number} cannot be reached" in what]
+    assert len(found) == 1
+    with env.without_key():
+        fix = _fix(env, f"the key and headers of subscription {number} cannot be decrypted")
+    assert fix.endswith(f"PATCH {path}/{number}")
+
+
 def test_undelivered_notifications(env: StoreToCallback) -> None:
     """A stopped subscription is reported, with the age of its oldest undelivered notification."""
     env.receiver.answer = lambda _received: 410
@@ -130,7 +143,7 @@ def test_undelivered_notifications(env: StoreToCallback) -> None:
     env.poll()
     env.delivered()
     redeliver = f"flask woo deliveries redeliver --instance {env.instance_id}"
-    assert _fix(env, "deliveries to the callback are stopped") == redeliver
+    assert _fix(env, "deliveries to the callback at 127.0.0.1 are stopped") == redeliver
     assert _fix(env, "undelivered notifications (queued): 1") == redeliver
 
 

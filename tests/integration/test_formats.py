@@ -1,4 +1,4 @@
-"""The two formats of notifications: the documented members only, or with our own."""
+"""The formats of notifications: the documented members only, with our own, thin, CloudEvents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from flask_woo_events.db.models import Configuration
-from flask_woo_events.delivery import destination, sample
+from flask_woo_events.delivery import cloudevents, destination, sample
 from flask_woo_events.instances.requests import InstanceConfiguration
 from flask_woo_events.simulation.callback_receiver import Received
 from tests.integration.host_app import runtime_of
@@ -135,11 +135,32 @@ def test_an_extended_body_has_our_members(
     sent = all_types(open_source("poll", **{FORMAT: "Extended"}), "poll")
     with pytest.raises(pydantic.ValidationError, match="version"):
         Body.model_validate(sent[0].json)
-    assert [problems(one.json, extended=True) for one in sent] == [[]] * len(sent)
+    assert [problems(one.json, "extended") for one in sent] == [[]] * len(sent)
     assert all(problems(one.json) for one in sent)
     events = [event for one in sent for event in one.events]
     assert all(event["version"] >= 1 for event in events)
     assert all(event["changedFields"] for event in events if event["eventType"] == "UPDATED")
+
+
+@pytest.mark.parametrize("form", ["thin", "cloudevents"])
+def test_other_formats_are_as_described(
+    open_source: cabc.Callable[..., StoreToCallback], form: str
+) -> None:
+    """Each body has the described members, and no other format's."""
+    sent = all_types(open_source("poll", **{FORMAT: form}), "poll")
+    assert [problems(one.json, form) for one in sent] == [[]] * len(sent)
+    events = [event for one in sent for event in one.events]
+    assert {event["eventType"] for event in events} == {"CREATED", "UPDATED", "DELETED"}
+    assert {event["objectType"] for event in events} == {
+        "orders", "products", "customers", "discounts"
+    }  # fmt: skip
+    if form == "thin":
+        assert {tuple(one.json["message"]["raw"]) for one in sent} == {("pollDate", "objectType")}
+        assert all(problems(one.json, "extended") for one in sent)
+    else:
+        assert len(events) == len(sent)
+        assert {one.headers["Content-Type"] for one in sent} == {cloudevents.CONTENT_TYPE}
+        assert [one.headers["webhook-id"] for one in sent] == [one.json["id"] for one in sent]
 
 
 def test_test_notifications_are_strict_too(
@@ -151,7 +172,8 @@ def test_test_notifications_are_strict_too(
     shown = env.api.call("GET", path).json["configuration"]
     keys = {"oauth.api.key": "ck_1", "oauth.api.secret": "cs_1"}
     configuration = InstanceConfiguration.model_validate({**shown, **keys})
-    for text, members in (("cloud-elements", set()), ("extended", {"test"})):
+    members: set[str]
+    for text, members in (("cloud-elements", set()), ("extended", {"test"}), ("thin", {"test"})):
         env.api.call("PATCH", path, {"configuration": {FORMAT: text}})
         with runtime.database.read() as session:
             named = destination.load_sender(session, env.instance_id)

@@ -14,8 +14,10 @@ import pytest
 from flask_woo_events import problem_began, problem_ended
 from flask_woo_events.db.models import Instance
 from flask_woo_events.instances import problems
+from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.woocommerce import client, oddities
 from flask_woo_events.woocommerce.oddities import Oddity
+from flask_woo_events.worker.worker import Worker
 from tests.integration.host_app import runtime_of
 from tests.integration.store_to_callback import StoreToCallback
 
@@ -76,6 +78,53 @@ def test_a_failing_resource(env: StoreToCallback, caplog: pytest.LogCaptureFixtu
     assert _shown(env) == [] and _metric(env) == {}
 
 
+def test_callbacks(env: StoreToCallback) -> None:
+    """Each receiver that fails is a problem of its own, named by its host; a paused one is none."""
+    receiver, path = CallbackReceiver(lambda _: 410), f"/instances/{env.instance_id}/subscriptions"
+    with receiver.serve() as url:
+        body = {"callbackUrl": f"{url}?token=a-secret", "signatureKey": "a-key"}
+        number = env.api.call("POST", path, body).json["id"]
+        env.receiver.answer = lambda _: 410
+        env.store.acts.status(env.first("orders"), "completed")
+        env.poll()
+        Worker(runtime_of(env.app)).deliver_once()
+        with _signals() as sent:
+            env.poll()
+        assert sent == [("began", None, "callback-stopped")] * 2
+        first, second = _instance(env)["problems"]
+        assert first["text"].startswith("deliveries to the callback at 127.0.0.1 are stopped: 410")
+        assert second["text"].startswith(f"deliveries to subscription {number} at 127.0.0.1 are")
+        assert (first["subscriptionId"], second["subscriptionId"]) == (None, number)
+        assert "a-secret" not in str(_instance(env)["problems"])
+        assert _metric(env) == {"callback-stopped": 2}
+        receiver.answer = lambda _: 200
+        words = second["command"].split()[1:]
+        assert words[-2:] == ["--subscription", str(number)]
+        assert env.app.test_cli_runner().invoke(args=words).exit_code == 0
+        Worker(runtime_of(env.app)).deliver_once()
+        with _signals() as sent:
+            env.poll()
+        assert sent == [("ended", None, "callback-stopped")]
+        assert _shown(env) == [("callback-stopped", None)]
+        [first_id] = [one["id"] for one in env.api.call("GET", path).json if one["first"]]
+        env.api.call("PATCH", f"{path}/{first_id}", {"paused": True})
+        assert _shown(env) == []
+
+
+def test_a_subscription_that_is_held(env: StoreToCallback) -> None:
+    """Three failures in a row are a problem that says when it is tried again."""
+    path = f"/instances/{env.instance_id}/subscriptions"
+    added = env.api.call("POST", path, {"callbackUrl": "http://127.0.0.1:9/"}).json
+    for status in ("completed", "on-hold", "cancelled"):
+        env.store.acts.status(env.first("orders"), status)
+        env.store.acts.stock(env.first("products"), len(status))
+        env.store.acts.new_customer(status)
+        env.arrivals()
+    (shown,) = _instance(env)["problems"]
+    assert (shown["code"], shown["subscriptionId"]) == ("callback-failing", added["id"])
+    assert re.match(rf"subscription {added['id']} at 127.0.0.1 failed \d+ times", shown["text"])
+
+
 def test_an_oddity(env: StoreToCallback, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a resource survives is a problem until it is read without it."""
     monkeypatch.setattr(oddities, "ODD", ODD, raising=False)
@@ -95,7 +144,7 @@ def test_an_oddity(env: StoreToCallback, monkeypatch: pytest.MonkeyPatch) -> Non
     since = shown.pop("since")
     assert shown == {
         "code": "odd", "resource": "orders", "text": "2 of them", "costs": ODD.costs,
-        "ends": ODD.ends, "command": "",
+        "ends": ODD.ends, "command": "", "subscriptionId": None,
     }  # fmt: skip
     doctor = env.app.test_cli_runner().invoke(args=["woo", "doctor"]).output
     assert "orders: 2 of them\n    costs: Nothing is late.\n    fix: The end of the test." in doctor

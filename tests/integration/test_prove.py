@@ -14,9 +14,11 @@ import sqlalchemy as sa
 
 from flask_woo_events.db import upgrade
 from flask_woo_events.runtime import Runtime
+from flask_woo_events.simulation.callback_receiver import Received
 from flask_woo_events.simulation.loss_suite import harness, live_store, suite
 from flask_woo_events.simulation.loss_suite.harness import CrashableDatabase
 from flask_woo_events.simulation.loss_suite.scenario import SCENARIOS, Scenario, run
+from flask_woo_events.simulation.loss_suite.subscription_scenarios import Subscriber
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.simulation.store.plugin_journal import Journal
 from flask_woo_events.simulation.store.tables import Row
@@ -69,14 +71,19 @@ def database() -> cabc.Iterator[CrashableDatabase]:
 def described(monkeypatch: pytest.MonkeyPatch) -> cabc.Iterator[None]:
     """Check that every notification has a form that the API's description declares."""
     wrong: list[str] = []
-    collect = harness.Environment.collect
+    collect, take = harness.Environment.collect, Subscriber.take
 
     def check(env: harness.Environment) -> None:
         for one in env._accepted:
             wrong.extend(problems(one.json))
         collect(env)
 
+    def check_of_subscriber(one: Subscriber, received: Received) -> int:
+        wrong.extend(problems(received.json, one.members.get("format", "cloud-elements")))
+        return take(one, received)
+
     monkeypatch.setattr(harness.Environment, "collect", check)
+    monkeypatch.setattr(Subscriber, "take", check_of_subscriber)
     yield
     assert wrong == []
 

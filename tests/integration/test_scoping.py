@@ -8,7 +8,7 @@ import flask
 import pytest
 import sqlalchemy as sa
 
-from flask_woo_events.db.models import Base, Configuration, Instance
+from flask_woo_events.db.models import Base, Configuration, Instance, Subscription
 from tests.integration.host_app import Account, Api, Headers, body_for, runtime_of
 
 PARAMETERS = {"instance_id", "entry_id", "event_id", "element", "delivery_id", "notification_id"}
@@ -36,7 +36,10 @@ def _filled(app: flask.Flask, rule: str, instance_id: int) -> str:
     with runtime_of(app).database.read() as session:
         query = sa.select(Configuration.id).where(Configuration.instance_id == instance_id)
         entry_id = session.scalars(query.limit(1)).one()
+        mine = sa.select(Subscription.id).where(Subscription.instance_id == instance_id)
+        subscription_id = session.scalars(mine).one()
     path = rule.replace("<instance_id>", str(instance_id)).replace("<entry_id>", str(entry_id))
+    path = path.replace("<subscription_id>", str(subscription_id))
     for name in PARAMETERS:
         path = path.replace(f"<{name}>", "1")
     assert "<" not in path, f"{rule} has a parameter that this test does not know"
@@ -44,7 +47,8 @@ def _filled(app: flask.Flask, rule: str, instance_id: int) -> str:
 
 
 def _bodies(api: Api) -> list[dict[str, t.Any] | None]:
-    return [None, {}, body_for(api.store), {"propertyValue": "x"}]
+    subscription = {"callbackUrl": "https://mycoolapp.com/more"}
+    return [None, {}, body_for(api.store), {"propertyValue": "x"}, subscription]
 
 
 def test_every_route_is_there(app: flask.Flask) -> None:

@@ -14,7 +14,7 @@ from flask_woo_events.simulation.store import SimulatedStore
 from tests.conftest import _drop_everything as drop_everything
 from tests.examples import examples
 from tests.integration.host_app import Account, Api, add_account, dispose, make_app, runtime_of
-from tests.openapi.description import SWITCH, Store
+from tests.openapi.description import NOWHERE, SWITCH, Store, add_subscription
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,17 @@ def instance(
     described_app: flask.Flask, described_account: Account, shop: Store
 ) -> dict[str, t.Any]:
     """An instance for one operation, which can delete it."""
-    return Api(described_app.test_client(), described_account.headers, shop[1]).create()
+    api = Api(described_app.test_client(), described_account.headers, shop[1])
+    return api.create(**{"event.notification.callback.url": NOWHERE})
+
+
+@pytest.fixture
+def subscription_id(
+    described_app: flask.Flask, described_account: Account, instance: dict[str, t.Any]
+) -> int:
+    """A second subscription of that instance."""
+    api = Api(described_app.test_client(), described_account.headers, "")
+    return add_subscription(api, instance)
 
 
 def pytest_terminal_summary(terminalreporter: t.Any) -> None:

@@ -13,10 +13,12 @@ from schemathesis.specs.openapi import checks
 from tests.examples import examples
 from tests.integration.host_app import Account, Api
 from tests.openapi.description import (
+    NOWHERE,
     SCHEMA,
     SWITCH,
     Case,
     Store,
+    add_subscription,
     aim,
     entry_of,
     excluded,
@@ -38,12 +40,16 @@ def test_sequences_match_the_description(
 
     class Sequence(links):  # type: ignore[misc, valid-type]
         def setup(self) -> None:
-            self.instance = api.create()
+            self.instance = api.create(**{"event.notification.callback.url": NOWHERE})
             token = described_account.element(self.instance["token"])
-            self.entry = entry_of(described_app, token)
+            entry, subscription = (
+                entry_of(described_app, token),
+                add_subscription(api, self.instance),
+            )
+            self.known = {"entry_id": lambda: entry, "subscription_id": lambda: subscription}
 
         def before_call(self, case: Case) -> None:
-            aim(case, self.instance, lambda: self.entry, shop)
+            aim(case, self.instance, self.known, shop)
 
         def get_call_kwargs(self, case: Case) -> dict[str, t.Any]:
             return {"headers": headers_of(case, described_account, self.instance["token"])}

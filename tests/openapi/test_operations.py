@@ -37,12 +37,17 @@ def test_operation_matches_its_description(
     described_app: flask.Flask,
     described_account: Account,
     instance: dict[str, t.Any],
+    subscription_id: int,
     shop: Store,
 ) -> None:
     """Any request gets a described status and answer, and no 500."""
     SWITCH.app = described_app
     token = described_account.element(instance["token"])
-    aim(case, instance, lambda: entry_of(described_app, token), shop)
+    known = {
+        "entry_id": lambda: entry_of(described_app, token),
+        "subscription_id": lambda: subscription_id,
+    }
+    aim(case, instance, known, shop)
     case.call_and_validate(
         headers=headers_of(case, described_account, instance["token"]),
         excluded_checks=excluded(case),

@@ -182,6 +182,18 @@ def test_webhook_commands(webhook_env: StoreToCallback, command: str) -> None:
     assert not webhook_env.store.requests
 
 
+def test_subscriptions(webhook_env: StoreToCallback, server: RawServer) -> None:
+    """A subscription at a private address gets no test notification."""
+    path = f"/instances/{webhook_env.instance_id}/subscriptions"
+    api = webhook_env.api
+    for host in ("127.0.0.1", "localhost", "2130706433", "[::1]"):
+        url = f"http://{host}:{server.port}/x"
+        added = api.call("POST", path, {"callbackUrl": url}).json
+        tested = api.call("POST", f"{path}/{added['id']}/test").json
+        assert not tested["delivered"] and tested["statusCode"] is None and tested["answer"] == ""
+    assert server.connections == 0
+
+
 def test_hub(app: flask.Flask, api: Api, account: t.Any, store_server: StubStore) -> None:
     """The hub does not read or write at a private address."""
     created = api.create()

@@ -62,6 +62,14 @@ CUSTOMER = "ann.canary-c7b6@shop.example"
 BASIC = base64.b64encode(f"me:{SECRETS['event.notification.basic.password']}".encode()).decode()
 #: Of the store, which needs a password of its own.
 SITE = "canary-site-d8c7"
+#: Of a second subscription.
+SECOND_HEADER = "canary-second-header-f0e9"
+SECOND: dict[str, t.Any] = {
+    "signatureKey": "canary-second-key-e9d8",
+    "headers": {"X-Extra": SECOND_HEADER},
+    "username": "canary-second-user-a1f0",
+    "password": "canary-second-password-b2a1",
+}
 PAIR = f"{SECRETS['oauth.api.key']}:{SECRETS['oauth.api.secret']}"
 
 
@@ -182,7 +190,7 @@ class CanaryInstance:
                 "entry_id": [str(one) for one in range(1, 20)],
                 "event_id": list(session.scalars(sa.select(Notification.event_id)))[:2],
                 "notification_id": ["1"],
-                "subscription_id": ["1"],
+                "subscription_id": ["1", "2"],
                 "account_id": ["1"],
                 "address": ["MQ=="],
                 "unknown": ["nothing"],
@@ -247,6 +255,9 @@ def canary(
             created = instance.api.create(**configuration)
             instance.instance_id, instance.token = created["id"], created.pop("token")
             instance.record("POST /instances", repr(created))
+            path = f"/instances/{instance.instance_id}/subscriptions"
+            added = instance.call("POST", path, {"callbackUrl": callback_url, **SECOND})
+            assert added.status_code == 200, added.text
             yield instance, store
     finally:
         root.removeHandler(log)
@@ -270,7 +281,9 @@ def _canaries(canary: CanaryInstance) -> dict[str, set[str]]:
     settings = runtime_of(canary.app).settings
     keys = settings.encryption_keys
     webhook_secrets = webhook_urls.secrets(keys, Hook(canary.instance_id, 1))
-    values = {**SECRETS, "header": HEADER, "customer": CUSTOMER, "basic": BASIC,
+    second = {name: SECOND[name] for name in ("signatureKey", "username", "password")}
+    values = {**SECRETS, **second, "second header": SECOND_HEADER,
+             "header": HEADER, "customer": CUSTOMER, "basic": BASIC,
              "pair": PAIR, "site": SITE,
              "token": canary.token, "user": canary.account.user,
              "organization": canary.account.organization,
@@ -297,6 +310,7 @@ def test_normal_operation(canary: tuple[CanaryInstance, SimulatedStore]) -> None
     assert (
         HEADER in received_headers and BASIC in received_headers
     )  # The callback itself receives them.
+    assert SECOND_HEADER in received_headers
     instance.call_every_route("GET", "PUT", "PATCH", "POST")
     with runtime_of(instance.app).database.read() as session:
         event_id = session.scalars(sa.select(StoredEvent.id).limit(1)).one()
@@ -310,6 +324,10 @@ def test_normal_operation(canary: tuple[CanaryInstance, SimulatedStore]) -> None
         ("instances", "list", "--json"), ("instances", "show", number),
         ("instances", "show", number, "--json"), ("webhooks", "list", number),
         ("webhooks", "check", number), ("poll", "--once", "--json"), ("deliver", "--once"),
+        ("subscriptions", "list", number), ("subscriptions", "list", number, "--json"),
+        ("subscriptions", "test", number, 2), ("subscriptions", "pause", number, 2),
+        ("subscriptions", "resume", number, 2),
+        ("subscriptions", "change", number, 2, "--signature-key", SECOND["signatureKey"]),
         ("instances", "pause", number), ("instances", "resume", number), ("keys", "rotate"),
     ):  # fmt: skip
         instance.run(*args)
@@ -543,6 +561,6 @@ def _on_a_connection(database: Database, work: cabc.Callable[[sa.Connection], ob
 def test_every_command_is_known() -> None:
     """A new group of commands fails this test until its output is checked, too."""
     known = {"db", "deliver", "deliveries", "demo", "doctor", "events", "instances", "keys",
-             "poll", "prove", "simulate", "users", "webhooks"}  # fmt: skip
+             "poll", "prove", "simulate", "subscriptions", "users", "webhooks"}  # fmt: skip
     listed = set(cli.list_commands(click.Context(cli)))
     assert listed == known, "add the new command to test_normal_operation"

@@ -178,7 +178,12 @@ def test_ids_of_another_organization(orgs: TwoOrganizations) -> None:
             continue
         for path in _paths(orgs, rule):
             for headers in (orgs.bob.headers, orgs.bob.element(orgs.token)):
-                for body in ({}, {"propertyValue": "x"}, body_for(orgs.env.api.store)):
+                for body in (
+                    {},
+                    {"propertyValue": "x"},
+                    {"callbackUrl": "https://globex.example/events"},
+                    body_for(orgs.env.api.store),
+                ):
                     response = orgs.call(method, path, headers, body)
                     details = (method, path, response.text)
                     empty = response.status_code == 200 and response.json == []

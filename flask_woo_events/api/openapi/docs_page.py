@@ -83,7 +83,10 @@ def _media_types(content: cabc.Mapping[str, t.Any]) -> str:
 
 def _members(schema: Schema) -> list[_Member]:
     required = schema.get("required", ())
-    return [
+    inherited = [
+        _Member("...", f"all of {_type(one)}", True, "") for one in schema.get("allOf", ())
+    ]
+    return inherited + [
         _Member(name, _type(one), name in required, one.get("description", ""))
         for name, one in schema.get("properties", {}).items()
     ]

@@ -17,7 +17,8 @@ import werkzeug.routing
 from ...instances import wc_auth
 from ...instances.polled_resources import CONFIGURATION_KEY, PollerBlock
 from ...instances.requests import DEFINITIONS, InstanceRequest, key_of
-from .. import element_responses, event_responses, responses
+from ...instances.subscription_requests import SubscriptionRequest
+from .. import element_responses, event_responses, responses, subscription_responses
 from ..blueprint import NAME
 from ..instances import EntryRequest
 from . import sent_notifications
@@ -28,7 +29,8 @@ _PARAMETER = re.compile(r"<(?:[^<>:]*:)?(\w+)>")
 _COMPONENTS = "#/components/schemas/{model}"
 _MODELS: tuple[type[pydantic.BaseModel], ...] = tuple(
     model
-    for model in (vars(responses) | vars(element_responses) | vars(event_responses)).values()
+    for module in (responses, element_responses, event_responses, subscription_responses)
+    for model in vars(module).values()
     if isinstance(model, type) and issubclass(model, pydantic.BaseModel)
     if model is not responses.ApiResponse
 )
@@ -63,7 +65,7 @@ _REASONS = {
     "cannot be decrypted",
     413: "The body is too large",
     415: "The body is a form, or has another type and is not JSON",
-    429: "The store received too many requests",
+    429: "The store received too many requests, or too many of ours wait for stores and receivers",
     502: "The store cannot be reached, or its answer is not one of WooCommerce",
     503: "The database is unreachable; Retry-After is the time to wait",
 }
@@ -226,7 +228,7 @@ class _Generator(pydantic.json_schema.GenerateJsonSchema):
 @functools.cache
 def _schemas() -> Schema:
     """Return the models of bodies and answers by name."""
-    requests = (InstanceRequest, EntryRequest, PollerBlock)
+    requests = (InstanceRequest, EntryRequest, PollerBlock, SubscriptionRequest)
     _refs, read = pydantic.json_schema.models_json_schema(
         [(model, "validation") for model in requests], ref_template=_COMPONENTS
     )

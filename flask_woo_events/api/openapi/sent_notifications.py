@@ -10,6 +10,7 @@ import functools
 import typing as t
 
 from ...db.states import EventType
+from ...delivery import cloudevents
 from ...events.changes import NAMES
 from ...values.cloud_elements import ELEMENT_KEY, HUB_KEY, SENDER, Format
 from . import store_objects
@@ -26,6 +27,8 @@ RESOURCES = {
 OTHER = "other"
 TAG = "callbacks"
 _TEST = "test"
+#: Formats whose notifications have the objects in ``raw``.
+_WHOLE = (Format.CLOUD_ELEMENTS, Format.EXTENDED)
 
 _DATE: Schema = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"}
 _TEXT: Schema = {"type": "string"}
@@ -40,39 +43,67 @@ _HEADERS = {
 }
 
 
+_EVENT_HEADERS = {
+    "Content-Type": cloudevents.CONTENT_TYPE,
+    "webhook-id": "The event's id (Standard Webhooks)",
+    "webhook-timestamp": _HEADERS["webhook-timestamp"],
+    "webhook-signature": _HEADERS["webhook-signature"],
+}
+
+
 @functools.cache
 def webhooks() -> dict[str, Schema]:
     """Return the requests to callbacks, by resource and format."""
-    bodies = {
-        _name(resource, chosen): _body_name(resource, chosen)
-        for chosen in Format
-        for resource in (*RESOURCES, OTHER)
-    }
-    return {name: _webhook(name, model) for name, model in sorted(bodies.items())} | {
-        _TEST: _webhook(_TEST, "TestNotification")
-    }
+    found: dict[str, Schema] = {}
+    for resource in (*RESOURCES, OTHER):
+        about = "Events" if resource == OTHER else f"Events of {resource}"
+        for chosen in _WHOLE:
+            kind = "strict" if chosen is Format.CLOUD_ELEMENTS else chosen
+            model = _body_name(resource, chosen)
+            found[_name(resource, chosen)] = _webhook(f"{about}, {kind}", model)
+        about = about.replace("Events", "One event", 1)
+        found[_name(resource, Format.CLOUDEVENTS)] = _event_webhook(
+            f"{about}, CloudEvents", _cloud_event_name(resource)
+        )
+    found["thin"] = _webhook("Events of any resource, without the objects", "ThinNotification")
+    found = dict(sorted(found.items()))
+    found[_TEST] = _webhook("A test notification", "TestNotification")
+    found[f"{_TEST}-{Format.CLOUDEVENTS}"] = _event_webhook(
+        "A test notification, CloudEvents", "TestCloudEvent"
+    )
+    for name, one in found.items():
+        one["post"]["operationId"] = f"notification_{name.replace('-', '_')}"
+    return found
 
 
 @functools.cache
 def schemas() -> dict[str, Schema]:
     """Return the models of these requests by name."""
-    found = {
-        name: _with_event(store_objects.load()[name], name) for name in sorted(RESOURCES.values())
-    }
-    found["OtherObject"] = _with_event(
-        {"type": "object", "properties": {}, "description": "An object of another resource"},
-        "OtherObject",
+    found: dict[str, Schema] = {}
+    other: Schema = {"type": "object", "description": "An object of another resource"}
+    for name in (*sorted(RESOURCES.values()), "Other"):
+        shape = store_objects.load().get(name) or {**other, "properties": {}}
+        plain, record = _object_name(name), _record_name(name)
+        found[plain] = {
+            **shape,
+            "type": "object",
+            "title": plain,
+            "additionalProperties": True,
+        }
+        found[record] = _with_event(plain, record)
+    gone = {"type": ["integer", "string"]}
+    certain = {"description": "All that is certain of a deleted object"}
+    found["DeletedObject"] = (
+        _closed(id=gone, objectId=_TEXT, eventType={"const": EventType.DELETED}) | certain
     )
-    found["DeletedObject"] = _closed(
-        id={"type": ["integer", "string"]},
-        objectId=_TEXT,
-        eventType={"const": EventType.DELETED},
-    ) | {"description": "All that is certain of a deleted object"}
-    for chosen in Format:
+    found["GoneObject"] = _closed(id=gone) | certain
+    for chosen in _WHOLE:
         found |= {_event_name(kind, chosen): _event(kind, chosen) for kind in EventType}
-        for resource in (*RESOURCES, OTHER):
+    for resource in (*RESOURCES, OTHER):
+        for chosen in _WHOLE:
             found |= _body(resource, chosen)
-    return found | {"TestNotification": _test()}
+        found |= _cloud_event(resource)
+    return found | _thin() | {"TestNotification": _test(), "TestCloudEvent": _test_cloud_event()}
 
 
 def _name(resource: str, chosen: Format) -> str:
@@ -84,9 +115,25 @@ def _body_name(resource: str, chosen: Format) -> str:
     return f"{extended}{resource.capitalize()}Notification"
 
 
+def _cloud_event_name(resource: str) -> str:
+    return f"{resource.capitalize()}CloudEvent"
+
+
 def _event_name(kind: EventType, chosen: Format) -> str:
-    extended = "Extended" if chosen is Format.EXTENDED else ""
+    if chosen is Format.THIN and kind is EventType.UPDATED:
+        return "ThinUpdatedEvent"
+    extended = "" if chosen is Format.CLOUD_ELEMENTS else "Extended"
     return f"{extended}{kind.capitalize()}Event"
+
+
+def _object_name(kind: str) -> str:
+    """Return the model of an object as the store shows it."""
+    return f"Store{kind}"
+
+
+def _record_name(kind: str) -> str:
+    """Return the model of an object in ``raw``."""
+    return "OtherObject" if kind == "Other" else kind
 
 
 def _ref(name: str) -> Schema:
@@ -103,23 +150,22 @@ def _closed(**members: Schema) -> Schema:
     }
 
 
-def _webhook(name: str, model: str) -> Schema:
-    resource, _, form = name.partition("-")
-    about = "Events" if resource == OTHER else f"Events of {resource}"
+def _webhook(
+    about: str,
+    model: str,
+    headers: dict[str, str] = _HEADERS,
+    media: str = "application/json",
+) -> Schema:
     return {
         "post": {
-            "operationId": f"notification_{name.replace('-', '_')}",
-            "summary": "A test notification" if name == _TEST else f"{about}, {form or 'strict'}",
+            "summary": about,
             "tags": [TAG],
             "security": [],
             "parameters": [
                 {"name": header, "in": "header", "description": text, "schema": _TEXT}
-                for header, text in _HEADERS.items()
+                for header, text in headers.items()
             ],
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": _ref(model)}},
-            },
+            "requestBody": {"required": True, "content": {media: {"schema": _ref(model)}}},
             "responses": {
                 "2XX": {"description": "Accepted"},
                 "default": {"description": "Failed; it is sent again"},
@@ -128,15 +174,19 @@ def _webhook(name: str, model: str) -> Schema:
     }
 
 
-def _with_event(shape: Schema, name: str) -> Schema:
+def _event_webhook(about: str, model: str) -> Schema:
+    return _webhook(about, model, _EVENT_HEADERS, cloudevents.CONTENT_TYPE.partition(";")[0])
+
+
+def _with_event(plain: str, name: str) -> Schema:
     """Return a record of ``raw``: an object of the store that is there."""
     kinds = [EventType.CREATED, EventType.UPDATED]
     added = {"objectId": _TEXT, "eventType": {"type": "string", "enum": kinds}}
     return {
-        **shape,
+        "allOf": [_ref(plain)],
         "type": "object",
         "title": name,
-        "properties": {**shape["properties"], **added},
+        "properties": added,
         "required": list(added),
         "additionalProperties": True,
     }
@@ -152,11 +202,14 @@ def _event(kind: EventType, chosen: Format) -> Schema:
         objectId=_TEXT,
         objectType=_TEXT,
     )
-    if chosen is Format.EXTENDED:
+    if chosen is not Format.CLOUD_ELEMENTS:
         shape["properties"]["version"] = _NUMBER | {"minimum": 1}
         shape["required"] = [*shape["required"], "version"]
         if kind is EventType.UPDATED:
-            shape["properties"] |= change_members()
+            members = change_members()
+            # Thin events have nothing of the shop's data.
+            shown = ("changedFields", "names") if chosen is Format.THIN else members
+            shape["properties"] |= {name: members[name] for name in shown}
     return shape
 
 
@@ -198,6 +251,15 @@ def _body(resource: str, chosen: Format) -> dict[str, Schema]:
         del raw["properties"][OTHER]
         raw |= {"required": ["pollDate", "objectType"], "additionalProperties": records}
         raw["properties"]["objectType"] = _TEXT
+    part = name.removesuffix("Notification")
+    return {
+        name: _envelope(_ref(f"{part}Message"), "medium", "create"),
+        f"{part}Message": _message(raw=_ref(f"{part}Raw"), events=_events(chosen)),
+        f"{part}Raw": raw,
+    }
+
+
+def _events(chosen: Format) -> Schema:
     kinds = {kind: _ref(_event_name(kind, chosen)) for kind in EventType}
     event = {
         "oneOf": list(kinds.values()),
@@ -206,16 +268,68 @@ def _body(resource: str, chosen: Format) -> dict[str, Schema]:
             "mapping": {kind.value: ref["$ref"] for kind, ref in kinds.items()},
         },
     }
-    part = name.removesuffix("Notification")
-    message = _message(
-        raw=_ref(f"{part}Raw"),
-        events={"type": "array", "items": event, "minItems": 1, "maxItems": 20},
-    )
+    return {"type": "array", "items": event, "minItems": 1, "maxItems": 20}
+
+
+def _thin() -> dict[str, Schema]:
+    """Return the models of a notification without the objects."""
+    raw = _closed(pollDate=_NUMBER | {"description": "Milliseconds since 1970"}, objectType=_TEXT)
+    updated = EventType.UPDATED
     return {
-        name: _envelope(_ref(f"{part}Message"), "medium", "create"),
-        f"{part}Message": message,
-        f"{part}Raw": raw,
+        _event_name(updated, Format.THIN): _event(updated, Format.THIN),
+        "ThinNotification": _envelope(_ref("ThinMessage"), "medium", "create"),
+        "ThinMessage": _message(raw=_ref("ThinRaw"), events=_events(Format.THIN)),
+        "ThinRaw": raw,
     }
+
+
+def _cloud_event(resource: str) -> dict[str, Schema]:
+    """Return the models of one event of a resource as CloudEvents 1.0, and of its data."""
+    plain = _object_name(RESOURCES.get(resource, "Other"))
+    kinds = [kind.value for kind in EventType]
+    named = _TEXT if resource == OTHER else {"const": resource}
+    data = _closed(
+        objectType=named,
+        objectId=_TEXT,
+        eventType={"type": "string", "enum": kinds},
+        version=_NUMBER | {"minimum": 1},
+        pollDate=_DATE | {"description": "When the poll began"},
+        instanceId=_NUMBER,
+        instanceName=_TEXT,
+        instanceTags={"type": "array", "items": _TEXT},
+        object={"anyOf": [_ref("GoneObject"), _ref(plain)]},
+    )
+    data["properties"] |= change_members()
+    prefix = f"{cloudevents.TYPE_PREFIX}.{resource}"
+    kind = (
+        _TEXT
+        if resource == OTHER
+        else {"type": "string", "enum": [f"{prefix}.{one.lower()}" for one in kinds]}
+    )
+    name = f"{resource.capitalize()}EventData"
+    members = {"subject": _TEXT, "objectversion": _NUMBER | {"minimum": 1}}
+    return {
+        _cloud_event_name(resource): _structured(kind, _ref(name), **members),
+        name: data,
+    }
+
+
+def _test_cloud_event() -> Schema:
+    data = _closed(instanceId=_NUMBER, instanceName=_TEXT, test={"const": True})
+    return _structured({"const": f"{cloudevents.TYPE_PREFIX}.test"}, data)
+
+
+def _structured(kind: Schema, data: Schema, **more: Schema) -> Schema:
+    return _closed(
+        specversion={"const": "1.0"},
+        id=_TEXT | {"description": "The same at every attempt"},
+        source=_TEXT | {"description": "Path of the instance in the API"},
+        type=kind,
+        time=_DATE | {"description": "Date of the change"},
+        datacontenttype={"const": "application/json"},
+        **more,
+        data=data,
+    )
 
 
 def _message(raw: Schema, events: Schema) -> Schema:

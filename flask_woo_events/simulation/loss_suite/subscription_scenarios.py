@@ -86,13 +86,21 @@ def _plain(row: Body) -> Body:
     return {name: one for name, one in row.items() if name not in ("objectId", "eventType")}
 
 
-def _changed(*names: str) -> cabc.Callable[[Happened], bool]:
+def _at(body: Body, path: str) -> t.Any:
+    value: t.Any = body
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _changed(*paths: str) -> cabc.Callable[[Happened], bool]:
     """Return whether an event is no update, or one that changed one of these fields."""
 
     def wants(one: Happened) -> bool:
         if one.event_type != "UPDATED" or one.before is None:
             return True
-        return any(one.before.get(name) != one.after.get(name) for name in names)
+        before, after = one.before, one.after
+        return any(_at(before, path) != _at(after, path) for path in paths)
 
     return wants
 
@@ -107,8 +115,8 @@ def _five() -> list[Subscriber]:
             {"eventTypes": ["DELETED"], "format": "thin"}, lambda one: one.event_type == "DELETED"
         ),
         Subscriber(
-            {"fields": ["status", "stock_quantity"], "format": "cloudevents"},
-            _changed("status", "stock_quantity"),
+            {"fields": ["status", "billing.email", "stock_quantity"], "format": "cloudevents"},
+            _changed("status", "stock_quantity", "billing.email"),
         ),
         Subscriber(
             {

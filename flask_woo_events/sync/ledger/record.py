@@ -22,7 +22,7 @@ from . import bodies, identity, lookup, object_dates, representation
 from .digest import NOTHING, Content, changed_fields, content_of
 from .lookup import Known
 from .observation import Observation, ObservationBatch
-from .screening import is_backfilled, is_in_backfill
+from .screening import backfill_target, is_backfilled, is_in_backfill
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -152,18 +152,37 @@ class Recorder:
             elif before.held_at is not None:
                 self.holds.append(self._key(seen) | {"held_at": None})
         elif is_backfilled(self.stream, before, seen):
-            self._change(seen, before, content_of(seen.body), created=True)
-        elif seen.excluded or before.excluded:
-            if before.live or not seen.excluded:
-                self._filter(seen, before, seen.body)
-        elif before.live and representation.agrees(before, seen.body, self.stream.ignored):
-            if self._is_uncertain(seen, before):
-                self._change(seen, before, content_of(seen.body))
-            else:
-                self._touch(seen, before, seen.body)
+            self._backfill(seen, before, seen.body)
         else:
-            content = content_of(seen.body)
-            if before.live and self._explains(seen, before, seen.body, content):
+            self._compare(seen, before, seen.body)
+
+    def _backfill(self, seen: Observation, before: Known, body: cabc.Mapping[str, t.Any]) -> None:
+        """Emit a known object as CREATED; to one subscription, it adds to what all others get."""
+        target = backfill_target(self.stream)
+        if target is None or not (before.live or before.excluded):
+            self._change(seen, before, content_of(body), created=True)
+            return
+        known = before._replace(version=self._next_version(before))
+        self._emit(seen, EventType.CREATED, known.version, (), target)
+        same = before.live and representation.agrees(before, body, self.stream.ignored)
+        if same and not self._is_uncertain(seen, before):
+            self._keep(seen, known, content_of(body))
+        else:
+            self._compare(seen, known, body)
+
+    def _compare(self, seen: Observation, before: Known, body: cabc.Mapping[str, t.Any]) -> None:
+        """Decide what an object changes that is there."""
+        if seen.excluded or before.excluded:
+            if before.live or not seen.excluded:
+                self._filter(seen, before, body)
+        elif before.live and representation.agrees(before, body, self.stream.ignored):
+            if self._is_uncertain(seen, before):
+                self._change(seen, before, content_of(body))
+            else:
+                self._touch(seen, before, body)
+        else:
+            content = content_of(body)
+            if before.live and self._explains(seen, before, body, content):
                 self._keep(seen, before, content)
             else:
                 self._change(seen, before, content)
@@ -251,12 +270,18 @@ class Recorder:
         since, kind = self._baseline_end(), EventType.CREATED
         emits = True
         is_new = since is None or seen.is_new or _later(object_dates.created(seen), since)
-        if since is not None and not is_new and not is_in_backfill(self.stream, seen):
+        is_old = since is not None and not is_new
+        in_backfill = is_old and is_in_backfill(self.stream, seen)
+        target = backfill_target(self.stream) if in_backfill else None
+        if since is not None and is_old and (target is not None or not in_backfill):
             kind = EventType.UPDATED
             emits = _later(object_dates.modified(seen), since)
         elif before is None and object_dates.existed(self.stream, seen):
             kind = EventType.UPDATED
         version = self._next_version(before)
+        if target is not None:
+            self._emit(seen, EventType.CREATED, version, (), target)
+            version += emits
         after = None if before is None else before.notification_id
         row = self._full_row(seen, content, version, before) | {"notification_id": after}
         (self.inserts if before is None else self.updates).append(row)
@@ -304,7 +329,12 @@ class Recorder:
         self._emit(seen, kind, version, changed)
 
     def _emit(
-        self, seen: Observation, kind: EventType, version: int, changed: tuple[str, ...]
+        self,
+        seen: Observation,
+        kind: EventType,
+        version: int,
+        changed: tuple[str, ...],
+        only_for: int | None = None,
     ) -> None:
         number = whole_number(seen.object_id)
         only_id = {"id": seen.object_id if number is None else number}
@@ -318,6 +348,7 @@ class Recorder:
                 source=self.observed.source.value,
                 body=orjson.dumps(body),
                 changed_fields=changed,
+                only_for=only_for,
             )
         )
 

@@ -85,6 +85,12 @@ def is_backfilled(stream: Stream, before: Known | None, seen: Observation) -> bo
     return in_part and seen.body is not None and not seen.excluded and seen.placed
 
 
+def backfill_target(stream: Stream) -> int | None:
+    """Return the only subscription that a backfill sends to; ``None``: to all."""
+    backfill = stream.comparison.backfill if stream.comparison is not None else None
+    return None if backfill is None else backfill.subscription_id
+
+
 def is_in_backfill(stream: Stream, seen: Observation) -> bool:
     """Return whether a backfill that is under way sends objects with this one's dates."""
     if stream.backfill:

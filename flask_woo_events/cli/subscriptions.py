@@ -1,0 +1,269 @@
+"""``flask woo subscriptions``: the receivers of an instance."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import sys
+import typing as t
+
+import click
+from flask.cli import AppGroup
+from sqlalchemy import orm
+
+from ..delivery import sample
+from ..errors import InputError
+from ..instances import access, subscriptions
+from ..instances.subscription_requests import SubscriptionRequest
+from ..instances.subscriptions import SubscriptionView
+from ..runtime import Runtime, current_runtime
+from ..values.validation import validated
+from ..values.wording import counted
+from .output import ID, as_json_option, echo_json, echo_table, errors_as_messages
+
+F = t.TypeVar("F", bound=cabc.Callable[..., t.Any])
+group = AppGroup("subscriptions", help="List, add, change, test and remove receivers.")
+
+#: Options with a value, their member of the request, metavar and help.
+_SINGLE = (
+    ("--callback-url", "callbackUrl", "URL", "URL to which notifications are sent."),
+    (
+        "--signature-key", "signatureKey", "KEY",
+        "Key that signs the notifications; - reads it from standard input.",
+    ),
+    ("--username", "username", "NAME", "User name for Basic authentication at the receiver."),
+    (
+        "--password", "password", "TEXT",
+        "Password for Basic authentication; - reads it from standard input.",
+    ),
+    ("--format", "format", "NAME", "cloud-elements, extended, thin or cloudevents."),
+    (
+        "--retry-schedule", "retrySchedule", "NAME|SECONDS,...",
+        "standard or cloud-elements, or the waits between attempts in seconds: 60,600,3600.",
+    ),
+    ("--timeout", "timeoutSeconds", "SECONDS", "Longest time of one request."),
+    ("--rate", "requestsPerSecond", "NUMBER", "Maximum number of requests per second."),
+    ("--concurrent", "concurrentRequests", "NUMBER", "Maximum number of requests at a time."),
+    ("--description", "description", "TEXT", "A text of yours."),
+)  # fmt: skip
+#: Options that can be repeated.
+_REPEATED = (
+    ("--resource", "resources", "NAME", "Only send events of this resource."),
+    ("--type", "eventTypes", "NAME", "Only send events of this type: CREATED, UPDATED, DELETED."),
+    ("--field", "fields", "PATH", "Only send an UPDATED if this field has changed."),
+    ("--header", "headers", "'NAME: VALUE'", "Additional header of each request."),
+)
+_SECRETS = ("signatureKey", "password")
+
+
+def _members(command: F) -> F:
+    """Add the options of a request."""
+    for option, name, metavar, text in reversed(_REPEATED):
+        command = click.option(
+            option, name, metavar=metavar, multiple=True, help=f"{text} Can be repeated."
+        )(command)
+    for option, name, metavar, text in reversed(_SINGLE):
+        command = click.option(option, name, metavar=metavar, help=text)(command)
+    return command
+
+
+@group.command("list")
+@click.argument("instance_id", type=ID)
+@as_json_option
+@errors_as_messages
+def list_subscriptions(instance_id: int, as_json: bool) -> None:
+    """List the subscriptions of an instance, the one of its configuration first."""
+    runtime = current_runtime()
+    with runtime.database.read() as session:
+        caller = access.owner(session, instance_id)
+        found = subscriptions.of_instance(session, runtime.cipher_or_none, caller, instance_id)
+    if as_json:
+        for one in found:
+            _echo_json(one)
+        return
+    echo_table(
+        ("id", "callback URL", "state", "waiting", "format", "events"),
+        [
+            (
+                one.id,
+                one.url,
+                _state(one),
+                one.waiting,
+                one.options.format or "of the instance",
+                _chosen(one),
+            )
+            for one in found
+        ],
+    )
+
+
+@group.command("add")
+@click.argument("instance_id", type=ID)
+@_members
+@as_json_option
+@errors_as_messages
+def add(instance_id: int, as_json: bool, **members: t.Any) -> None:
+    """Add a subscription, which gets what happens from now on."""
+    runtime, request = current_runtime(), _request(members)
+    with runtime.database.write() as session:
+        caller, now = access.owner(session, instance_id), runtime.clock()
+        made = subscriptions.create(session, runtime.cipher, caller, instance_id, request, now)
+        view = _view(session, runtime, instance_id, made)
+    if as_json:
+        _echo_json(view)
+        return
+    click.echo(f"Subscription {made} was added.")
+    click.echo(f"To test it: flask woo subscriptions test {instance_id} {made}")
+
+
+@group.command("change")
+@click.argument("instance_id", type=ID)
+@click.argument("subscription_id", type=ID)
+@_members
+@errors_as_messages
+def change(instance_id: int, subscription_id: int, **members: t.Any) -> None:
+    """Change a subscription, also for what is not sent yet.
+
+    What has no option stays as it is. An empty value takes a choice back: --format ''. A repeated
+    option replaces all of its values.
+    """
+    request = _request(members)
+    if not request.model_fields_set:
+        raise click.UsageError("name what to change, for example --format thin")
+    view = _changed(instance_id, subscription_id, request)
+    click.echo(f"Subscription {subscription_id} was changed.")
+    _echo_waiting(view)
+
+
+@group.command("pause")
+@click.argument("instance_id", type=ID)
+@click.argument("subscription_id", type=ID)
+@errors_as_messages
+def pause(instance_id: int, subscription_id: int) -> None:
+    """Send nothing to a subscription until it is resumed; its notifications wait."""
+    _changed(instance_id, subscription_id, _switched(True))
+    click.echo(f"Subscription {subscription_id} is paused.")
+
+
+@group.command("resume")
+@click.argument("instance_id", type=ID)
+@click.argument("subscription_id", type=ID)
+@errors_as_messages
+def resume(instance_id: int, subscription_id: int) -> None:
+    """Send to a paused subscription again, first what has waited."""
+    view = _changed(instance_id, subscription_id, _switched(False))
+    click.echo(f"Subscription {subscription_id} is sent to again.")
+    _echo_waiting(view)
+
+
+@group.command("test")
+@click.argument("instance_id", type=ID)
+@click.argument("subscription_id", type=ID)
+@errors_as_messages
+def test(instance_id: int, subscription_id: int) -> None:
+    """Send a test notification, and print what the receiver answered.
+
+    It is signed, and has the subscription's headers and format. Exit status 1 if the receiver does
+    not accept it.
+    """
+    runtime = current_runtime()
+    with runtime.database.read() as session:
+        caller = access.owner(session, instance_id)
+    outcome = sample.send_to_subscription(runtime, caller, instance_id, subscription_id)
+    said = f"{outcome.reason} {outcome.answer}".strip()
+    if not outcome.delivered:
+        raise click.ClickException(f"the receiver did not accept the test notification: {said}")
+    click.echo(f"The receiver accepted the test notification: {said}")
+
+
+@group.command("remove")
+@click.argument("instance_id", type=ID)
+@click.argument("subscription_id", type=ID)
+@click.confirmation_option(prompt="Remove the subscription, with what it was not sent yet?")
+@errors_as_messages
+def remove(instance_id: int, subscription_id: int) -> None:
+    """Remove a subscription, with what it was not sent yet."""
+    with current_runtime().database.write() as session:
+        caller = access.owner(session, instance_id)
+        subscriptions.delete(session, caller, instance_id, subscription_id)
+    click.echo(f"Subscription {subscription_id} was removed.")
+
+
+def _request(chosen: cabc.Mapping[str, t.Any]) -> SubscriptionRequest:
+    """Build the request that the options describe.
+
+    :raises InputError: a value is wrong; the message names the member of the request.
+    """
+    members: dict[str, t.Any] = {}
+    for _option, name, _metavar, _text in _SINGLE:
+        if (value := chosen[name]) is not None:
+            members[name] = value or None
+    for name in _SECRETS:
+        if members.get(name) == "-":
+            members[name] = sys.stdin.readline().rstrip("\r\n") or None
+    for _option, name, _metavar, _text in _REPEATED:
+        if chosen[name]:
+            members[name] = [one for one in chosen[name] if one]
+    if "headers" in members:
+        members["headers"] = "\n".join(members["headers"])
+    schedule = members.get("retrySchedule")
+    if schedule and schedule[0].isdigit():
+        members["retrySchedule"] = _waits(schedule)
+    return validated(SubscriptionRequest, members)
+
+
+def _switched(paused: bool) -> SubscriptionRequest:
+    return SubscriptionRequest.model_validate({"paused": paused})
+
+
+def _waits(text: str) -> list[int]:
+    try:
+        return [int(one) for one in text.split(",")]
+    except ValueError:
+        raise InputError("retrySchedule: write seconds between commas, such as 60,600") from None
+
+
+def _changed(
+    instance_id: int, subscription_id: int, request: SubscriptionRequest
+) -> SubscriptionView:
+    runtime = current_runtime()
+    with runtime.database.write() as session:
+        caller, now = access.owner(session, instance_id), runtime.clock()
+        subscriptions.change(
+            session, runtime.cipher, caller, instance_id, subscription_id, request, now
+        )
+        return _view(session, runtime, instance_id, subscription_id)
+
+
+def _view(
+    session: orm.Session, runtime: Runtime, instance_id: int, subscription_id: int
+) -> SubscriptionView:
+    caller, cipher = access.owner(session, instance_id), runtime.cipher_or_none
+    return subscriptions.get(session, cipher, caller, instance_id, subscription_id)
+
+
+def _state(view: SubscriptionView) -> str:
+    if view.paused:
+        return "paused"
+    if not view.active:
+        return "stopped"
+    return "failing" if view.failures else "active"
+
+
+def _chosen(view: SubscriptionView) -> str:
+    chosen = view.options.filter
+    parts = [",".join(sorted(one)) for one in (chosen.resources, chosen.types) if one]
+    if chosen.fields:
+        parts.append(f"fields {','.join(chosen.fields)}")
+    return " ".join(parts) or "all"
+
+
+def _echo_waiting(view: SubscriptionView) -> None:
+    if view.waiting:
+        click.echo(f"It applies to {counted(view.waiting, 'notification')} not sent yet, too.")
+
+
+def _echo_json(view: SubscriptionView) -> None:
+    from ..api.responses import dump
+    from ..api.subscription_responses import InstanceSubscriptionResponse
+
+    echo_json(dump(InstanceSubscriptionResponse.of_view(view)))
