@@ -18,6 +18,7 @@ from flask_woo_events import Event
 from flask_woo_events.db.states import EventType
 from flask_woo_events.delivery import cloudevents, payload
 from flask_woo_events.delivery.payload import Sender
+from flask_woo_events.events.changes import Changes
 from flask_woo_events.events.notifications import EventRecord, NotificationRecord
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.values.cloud_elements import Format
@@ -116,6 +117,7 @@ def test_bodies_are_those_that_are_sent(form: str) -> None:
         date=dt.datetime.fromisoformat(shown["date"]),
         body=orjson.dumps(record),
         changed_fields=tuple(shown["changedFields"]),
+        changes=Changes(shown["changes"]),
     )
     notification = NotificationRecord(
         id=int(example["id"]),
