@@ -6,6 +6,7 @@ import base64
 import collections.abc as cabc
 import contextlib
 import dataclasses
+import threading
 import typing as t
 
 import pytest
@@ -32,6 +33,7 @@ from tests.conftest import BACKENDS
 from tests.integration.ledger_env import LedgerEnv, at, build
 from tests.integration.test_dispatch import DeliveryEnv, open_env
 from tests.integration.test_outbox import FAILED, LEASE, OK
+from tests.waiting import HANG_SECONDS
 
 #: What is decided in Python from rows that all databases return alike.
 on_sqlite = pytest.mark.parametrize("any_url", BACKENDS[:1], indirect=True)
@@ -492,6 +494,23 @@ def test_wrong_members_are_named(
         subscribers.create(**({"callbackUrl": "http://a.test/"} if members else {}) | members)
     assert caught.value.field == field
     assert len(subscribers.views()) == 1
+
+
+@on_sqlite
+def test_a_time_limit_of_its_own(subscribers: Subscribers) -> None:
+    """A receiver that does not answer is given up; the application's limit is much longer."""
+    ended = threading.Event()
+
+    def answer(received: Received) -> int:
+        ended.wait(HANG_SECONDS)
+        return 200
+
+    subscribers.add(answer, timeoutSeconds=1)
+    try:
+        subscribers.send({"id": 1})
+        assert subscribers.env.statuses() == {"delivered": 1, "retry": 1}
+    finally:
+        ended.set()
 
 
 @on_sqlite
