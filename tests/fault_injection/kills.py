@@ -307,12 +307,12 @@ def _with_celery(
         installation.record_kill()
         victim = number // 5 % 2
         match number % 5:
-            case 0 | 2:
+            case 0 | 3:
                 workers[victim].kill()
                 workers[victim] = processes.worker(victim)
             case 1:
                 _kill_one(installation, workers[victim].pool or workers[1 - victim].pool)
-            case 3:
+            case 2:
                 broker.kill()
                 time.sleep(installation.chance.uniform(0, 0.5))
                 broker.start()
