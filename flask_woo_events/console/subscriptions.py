@@ -269,12 +269,16 @@ def _test_stored(page: SubscriptionPage, calls: RateLimiter) -> Answer:
     """Send a test notification to a subscription as it is stored."""
     if wait := store_page.seconds_to_wait(calls):
         raise werkzeug.exceptions.TooManyRequests(refusal(wait))
-    url = _stored(page).url
-    credentials, sender = _as_stored(page)
-    with access.calling():
-        outcome = sample.send_to(current_runtime(), url, credentials, sender)
+    view = _stored(page)
+    try:
+        with access.calling():
+            outcome = sample.send_to_subscription(
+                current_runtime(), access.caller(), page.instance.id, view.id
+            )
+    except SecretError as exc:
+        raise InputError(str(exc)) from exc
     verb = "accepted" if outcome.delivered else "did not accept"
-    host = store_page.host(url)
+    host = store_page.host(view.url)
     formatting.flash(f"{host[:100]} {verb} the test notification: {outcome.reason}")
     return _back(page.instance.id)
 
@@ -294,7 +298,7 @@ def _as_stored(page: SubscriptionPage) -> tuple[CallbackCredentials, Sender]:
                 return destination.load_credentials(session, *known, after), sender
             return destination.load_own_credentials(session, *known, view.id, after), sender
         except SecretError as exc:
-            raise InputError(f"a secret of the callback: {store_page.LOST}") from exc
+            raise InputError(str(exc)) from exc
 
 
 def _stored(page: SubscriptionPage) -> SubscriptionView:

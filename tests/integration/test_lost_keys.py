@@ -330,7 +330,11 @@ def test_pages_of_an_instance_with_lost_secrets(env: StoreToCallback) -> None:
     assert "The signature and the credentials are missing here" in page
     assert ann.get("/events").status_code == ann.get("/deliveries").status_code == 200
     env.receiver.clear()
-    answer = ann.post("/instances/1/test")
+    with runtime_of(env.app).database.read() as session:
+        first = session.scalars(
+            sa.select(Subscription.id).where(Subscription.instance_id == 1, Subscription.current)
+        ).one()
+    answer = ann.post(f"/instances/1/subscriptions/{first}/test")
     assert answer.status_code == 400 and SIGNATURE in answer.text
     fields = fields_of(ann.get("/instances/1/edit").text)
     answer = ann.post("/instances/1/edit", fields | {"act": "test"})

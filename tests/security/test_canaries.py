@@ -162,6 +162,7 @@ class CanaryInstance:
                 "event_id": event.id if event else 1,
                 "resource": event.resource if event else "orders",
                 "object_id": event.object_id if event else "1",
+                "subscription_id": 2,
                 "unknown": "nothing",
             }
         visitor = HttpVisitor(self.app, self.account)
