@@ -117,7 +117,9 @@ def write_plainly(
     locked = sa.select(number).where(number == one.claimed.subscription_id).with_for_update()
     connection.execute(locked).all()
     decision = decide_plainly(one.outcome, one.rules, attempts=1 + one.claimed.attempts, now=now)
-    if not delivery_states.end_attempts(connection, [_ended(one, decision, now)]):
+    update = _ended(one, decision, now)
+    update["counted"] = 1
+    if not delivery_states.end_attempts(connection, [update]):
         return WrittenResult(None)
     if listed:
         connection.execute(_ATTEMPT, [_attempt(one, now)])
@@ -167,6 +169,7 @@ def _ended(one: AttemptResult, decision: RetryDecision, now: dt.datetime) -> Att
         "due_at": decision.retry_at,
         "failed_at": None if one.outcome.delivered or one.outcome.unfinished else now,
         "handled": sorted(one.claimed.handled.union(one.outcome.handled)) or None,
+        "counted": 0 if one.outcome.unfinished else 1,
         "exhausted": decision.exhausted,
         "updated_at": now,
     }

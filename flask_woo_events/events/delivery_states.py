@@ -93,7 +93,7 @@ _END_ATTEMPT = (
     .values(
         status=sa.bindparam("status"),
         due_at=sa.bindparam("due_at"),
-        attempts=_DELIVERY.c.attempts + 1,
+        attempts=_DELIVERY.c.attempts + sa.bindparam("counted"),
         first_failed_at=sa.func.coalesce(
             _DELIVERY.c.first_failed_at, sa.bindparam("failed_at", type_=UtcDateTime())
         ),
@@ -118,6 +118,8 @@ class AttemptUpdate(t.TypedDict):
     failed_at: dt.datetime | None
     #: Ids of events that a handler has accepted, while others of them failed.
     handled: list[int] | None
+    #: 1 if it counts as an attempt; 0 if only the rate ended it.
+    counted: int
     #: It was the last attempt, and the subscription goes on.
     exhausted: bool
     updated_at: dt.datetime
