@@ -396,6 +396,10 @@ def move(
             "first_failed_at": None,
             "exhausted": False,
         }
+    exhausted = sa.select(Delivery).where(
+        Delivery.subscription_id.in_(subscription_ids), Delivery.exhausted
+    )
+    given_up = session.scalars(exhausted.execution_options(populate_existing=True)).all()
     session.execute(
         sa.update(Delivery)
         .where(Delivery.subscription_id.in_(subscription_ids), Delivery.status.in_(UNSETTLED))
@@ -403,6 +407,9 @@ def move(
         .values(**values, lease_token=None, lease_until=None, updated_at=now)
         .execution_options(synchronize_session=False)
     )
+    if target is not None:
+        # Later versions wait again for those that were exhausted.
+        delivery_order.keep_of(session, target.id, given_up)
 
 
 def discard(session: orm.Session, subscription_id: int) -> None:
