@@ -15,7 +15,7 @@ import typing as t
 import orjson
 
 from ..values.event_choice import EventChoice
-from ..values.field_paths import any_covers, pattern_of
+from ..values.field_paths import any_covers, pattern_of, top_level
 
 #: Bytes of JSON that all values of one event may take, and both values of one path.
 MOST_BYTES, MOST_VALUE_BYTES = 16 * 1024, 4 * 1024
@@ -139,7 +139,8 @@ def is_chosen(
 ) -> bool:
     """Return whether a receiver wants an event.
 
-    What is left out of truncated changes may be what it waits for: then names of fields decide.
+    What is left out of the changes may be what it waits for: then names of fields decide. That is
+    so if they are truncated, and for a field of which no value was kept when another one changed.
 
     :param changed_fields: the top-level fields that differ.
     :param changes: their values, if they are known.
@@ -149,9 +150,12 @@ def is_chosen(
     paths = None if changes is None else changes.paths
     if chosen.wants(resource, event_type, changed_fields, paths):
         return True
-    if changes is None or not changes.truncated:
+    if changes is None:
         return False
-    return chosen.wants(resource, event_type, changed_fields, None)
+    if changes.truncated:
+        return chosen.wants(resource, event_type, changed_fields, None)
+    unknown = set(changed_fields).difference(map(top_level, changes.paths))
+    return bool(unknown) and chosen.wants(resource, event_type, unknown, None)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
