@@ -21,12 +21,23 @@ def checked(path: str) -> str:
     :raises ValueError: the text is no path.
     """
     path = path.strip()
-    if len(path) > PATH_LENGTH or not path.isprintable() or not _PATH.fullmatch(path):
+    if len(path) > PATH_LENGTH or not path.isprintable() or not _is_path(path):
         raise ValueError(
             "a field of the object is expected, for example status, billing.email, "
             "line_items[].quantity or meta_data[_tracking]"
         )
     return path
+
+
+def _is_path(text: str) -> bool:
+    if not _PATH.fullmatch(text):
+        return False
+    try:
+        _steps(text)
+    except ValueError:
+        # A backslash in a quoted key begins an escape of JSON.
+        return False
+    return True
 
 
 def top_level(path: str) -> str:
