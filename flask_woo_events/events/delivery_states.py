@@ -319,6 +319,8 @@ def replay(
                 continue
             row.attempts, row.first_failed_at, row.handled = 0, None, None
             row.isolated = row.exhausted = False
+            # What it has chosen since, too.
+            row.wanted = None
             row.lease_token = row.lease_until = None
             _begin(row, subscription, now)
             chosen.append(row)

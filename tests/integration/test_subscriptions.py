@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from flask_woo_events.db import presence
 from flask_woo_events.db.database import Database
 from flask_woo_events.db.models import Delivery, Instance, Organization, Subscription, User
-from flask_woo_events.delivery import claims, results
+from flask_woo_events.delivery import claims, replay, results
 from flask_woo_events.delivery.claims import ClaimedDelivery
 from flask_woo_events.delivery.results import AttemptResult
 from flask_woo_events.errors import ConflictError, InputError
@@ -153,6 +153,23 @@ def test_a_field_of_which_no_value_was_kept(subscribers: Subscribers) -> None:
     assert subscribers.got(1) == [("1", "CREATED"), ("1", "UPDATED")]
     assert subscribers.got(2) == [("1", "UPDATED")]
     assert subscribers.got(3) == []
+
+
+@on_sqlite
+def test_a_replay_sends_what_is_chosen_now(subscribers: Subscribers) -> None:
+    """Also of a notification of which it did not want all when it was recorded."""
+    number = subscribers.add(fields=["status"])
+    one, two = {"id": 1, "status": "new", "total": 1}, {"id": 2, "status": "new", "total": 1}
+    subscribers.send(one, two)
+    subscribers.send(one | {"status": "paid"}, two | {"total": 2})
+    subscribers.change(number, fields=[], eventTypes=["UPDATED"])
+    subscribers.receivers[1].clear()
+    env = subscribers.env
+    with env.ledger.database.write() as session:
+        planned = replay.plan(session, replay.ReplaySelection(), 100)
+        assert replay.to_callbacks(session, planned, env.clock(), number) == 2
+    env.dispatch()
+    assert subscribers.got(1) == [("1", "UPDATED"), ("2", "UPDATED")]
 
 
 @on_sqlite
