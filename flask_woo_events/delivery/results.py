@@ -230,8 +230,12 @@ def _change(
     if not any(one.outcome.sent for one in results):
         return {"next_due_at": now}
     if any(one.outcome.accepted for one in results):
-        healthy = {"failures": 0, "failing_since": None, "held_until": None}
-        return {"next_due_at": now, **healthy} if failed or awaited or row.failures else {}
+        # A receiver of single events may accept some, and then ask for time.
+        asked = [hold(0, one.outcome.retry_after, now) for one in failed if one.outcome.handled]
+        held_until = max((one for one in asked if one is not None), default=None)
+        healthy = {"failures": 0, "failing_since": None, "held_until": held_until}
+        due = {"next_due_at": held_until or now}
+        return due | healthy if failed or awaited or row.failures else {}
     counted = [one for one in failed if not decisions[one.claimed.delivery_id].alone]
     failures = row.failures + len(counted)
     holds = [

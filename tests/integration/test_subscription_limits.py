@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import datetime as dt
 import typing as t
 
 import pytest
@@ -163,3 +164,19 @@ def test_a_new_url_keeps_the_order_of_what_was_exhausted(subscribers: Subscriber
     with env.ledger.database.write() as session:
         claimed = claims.claim(session, env.clock(), LEASE, 50)
     assert [one.notification.events[0].version for one in claimed] == [1]
+
+
+@on_sqlite
+def test_a_receiver_that_asks_for_time_gets_it(subscribers: Subscribers) -> None:
+    """Also if it accepted the events before; other notifications wait as well."""
+
+    def answer(received: Received) -> int | tuple[int, int]:
+        requests.append(subscribers.env.clock())
+        return 200 if len(requests) < 2 else (429, 100)
+
+    requests: list[dt.datetime] = []
+    subscribers.add(answer, format="cloudevents", concurrentRequests=1)
+    for number in range(0, 6, 2):
+        subscribers.env.ledger.see({"id": number}, {"id": number + 1})
+    _pass(subscribers, 9, 10)
+    assert len(requests) == 2
