@@ -45,6 +45,11 @@ def top_level(path: str) -> str:
     return re.split(r"[.\[]", path, maxsplit=1)[0]
 
 
+def in_utc(name: str) -> str:
+    """Return the name of the field that has a local date in UTC."""
+    return f"{name}_gmt"
+
+
 def pattern_of(path: str) -> str:
     """Return a path without the keys of elements: ``line_items[].quantity``."""
     return _ELEMENT.sub("[]", path)
@@ -54,12 +59,15 @@ def covers(wanted: str, changed: str) -> bool:
     """Return whether a change belongs to a wanted field.
 
     A wanted field covers all that is in it, ``[]`` any element of a list, and an element that was
-    added or removed changes all fields in it.
+    added or removed changes all fields in it. A local date changes with its ``*_gmt`` date, which
+    alone is named.
 
     :param wanted: for example ``line_items[].quantity``.
     :param changed: for example ``line_items[12].quantity``.
     """
     mine, theirs = _steps(wanted), _steps(changed)
+    if theirs[0] == in_utc(mine[0]):
+        theirs[0] = mine[0]
     return all(
         one == other or (one == "[]" and other.startswith("["))
         for one, other in zip(mine, theirs, strict=False)

@@ -156,6 +156,25 @@ def test_a_field_of_which_no_value_was_kept(subscribers: Subscribers) -> None:
 
 
 @on_sqlite
+@pytest.mark.parametrize("keeps_bodies", [True, False])
+def test_a_local_date_changes_with_its_utc(subscribers: Subscribers, keeps_bodies: bool) -> None:
+    """Although only the latter is named as changed."""
+    subscribers.add(fields=["date_paid"])
+    env = subscribers.env
+    stream = dataclasses.replace(
+        env.ledger.stream, keeps_bodies=keeps_bodies, watched=frozenset({"date_paid"})
+    )
+    env.ledger = dataclasses.replace(env.ledger, stream=stream)
+    order = {"id": 1, "total": 1, "date_paid": None, "date_paid_gmt": None}
+    subscribers.send(order)
+    subscribers.send(order | {"total": 2})
+    assert subscribers.got(1) == [("1", "CREATED")]
+    dates = {"date_paid": "2026-11-23T13:00:00", "date_paid_gmt": "2026-11-23T12:00:00"}
+    subscribers.send(order | {"total": 2} | dates)
+    assert subscribers.got(1) == [("1", "CREATED"), ("1", "UPDATED")]
+
+
+@on_sqlite
 def test_a_replay_sends_what_is_chosen_now(subscribers: Subscribers) -> None:
     """Also of a notification of which it did not want all when it was recorded."""
     number = subscribers.add(fields=["status"])
