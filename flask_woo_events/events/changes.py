@@ -235,7 +235,8 @@ def _in_order(old: cabc.Sequence[_Identity], new: cabc.Sequence[_Identity], path
     """Return whether the new list is the old one without some elements, and with others behind."""
     if path.pattern in path.unordered:
         return True
-    kept = [one for one in old if one in set(new)]
+    there = set(new)
+    kept = [one for one in old if one in there]
     return list(new[: len(kept)]) == kept
 
 
