@@ -12,13 +12,15 @@ from sqlalchemy import orm
 
 from ..db.leases import is_free
 from ..db.models import Delivery, Notification, StoredEvent, Subscription, UtcDateTime, Wait
-from ..db.states import Channel, DeliveryStatus
+from ..db.states import DeliveryStatus
 from ..events import delivery_states, notifications, subscription_options
 from ..events.delivery_order import holds_back
 from ..events.delivery_states import TRYABLE
 from ..events.notifications import NotificationRecord
 from ..events.outbox import wake
 from ..events.subscription_options import SubscriptionOptions
+from ..instances import configuration
+from ..instances.requests import format_of
 from ..values.cloud_elements import Format
 from ..values.event_choice import EventChoice
 from . import rate
@@ -48,11 +50,6 @@ class ClaimedDelivery:
     options: SubscriptionOptions = subscription_options.NONE
     #: With the events that the subscription wants.
     notification: NotificationRecord
-
-    @property
-    def is_by_event(self) -> bool:
-        """The receiver gets one event at a time, so that it accepts or refuses each."""
-        return self.channel == Channel.HANDLER or self.options.format is Format.CLOUDEVENTS
 
 
 _NOW = sa.bindparam("now", type_=UtcDateTime())
@@ -100,9 +97,9 @@ _NEXT_DUE = sa.select(sa.func.min(Subscription.next_due_at)).where(
 _RUNNING = sa.select(sa.func.count(), sa.func.min(Delivery.lease_until)).where(
     Delivery.subscription_id == _SUBSCRIPTION, Delivery.lease_until >= _NOW
 )
-#: The number of events that deliveries hold, and which of them are delivered already.
+#: The number of events that deliveries hold, and which of them are delivered already, and wanted.
 _SIZES = (
-    sa.select(Notification.size, Delivery.handled)
+    sa.select(Notification.size, Delivery.handled, Delivery.wanted)
     .join(Delivery, Delivery.notification_id == Notification.id)
     .where(Delivery.id.in_(sa.bindparam("ids", expanding=True)))
 )
@@ -168,14 +165,11 @@ def claim(
         if len(taken) >= limit:
             break
         most = limit - len(taken)
-        if subscription.failures >= HELD_AFTER:
-            taken += _probe(session, subscription, now, lease, held)
-            continue
         options = subscription_options.read(subscription.options)
         if options.is_limited:
             taken += _take_limited(session, subscription, options, now, lease, most, held)
         else:
-            taken += _take(session, subscription, now, lease, most, held)
+            taken += _take_either(session, subscription, now, lease, most, held)
     if not taken:
         return []
     token = secrets.token_hex(16)
@@ -212,17 +206,52 @@ def _take_limited(
         if most <= 0:
             subscription.next_due_at = rate.next_at(speed, until, now)
             return ()
-    ids = _take(session, subscription, now, lease, most, held)
+    ids = _take_either(session, subscription, now, lease, most, held)
     if speed is not None and ids:
-        count = len(ids)
-        if options.format is Format.CLOUDEVENTS:
-            rows = session.execute(_SIZES, {"ids": ids})
-            left = (size - len(handled or ()) for size, handled in rows)
-            count = sum(rate.requests_of_attempt(speed, max(1, one)) for one in left)
+        count = _requests(session, subscription, options, speed, ids)
         subscription.rate_used_until = until = rate.used(speed, until, now, count)
-    if len(ids) == most:
+    if len(ids) == most and not _is_failing(subscription):
         subscription.next_due_at = now if speed is None else rate.next_at(speed, until, now)
     return ids
+
+
+def _requests(
+    session: orm.Session,
+    subscription: Subscription,
+    options: SubscriptionOptions,
+    speed: float,
+    ids: cabc.Sequence[int],
+) -> int:
+    """Return how many requests the next attempts of deliveries make at most."""
+    kind = options.format
+    if kind is None:
+        entries = configuration.entries(session, subscription.instance_id)
+        kind = format_of({one.key: one.value for one in entries})
+    if kind is not Format.CLOUDEVENTS:
+        return len(ids)
+    count = 0
+    for size, handled, wanted in session.execute(_SIZES, {"ids": ids}):
+        left = size if wanted is None else len(wanted)
+        count += rate.requests_of_attempt(speed, max(1, left - len(handled or ())))
+    return count
+
+
+def _is_failing(subscription: Subscription) -> bool:
+    """Return whether only one delivery of a subscription is attempted at a time."""
+    return subscription.failures >= HELD_AFTER
+
+
+def _take_either(
+    session: orm.Session,
+    subscription: Subscription,
+    now: dt.datetime,
+    lease: dt.timedelta,
+    most: int,
+    held: cabc.Collection[str],
+) -> cabc.Sequence[int]:
+    if _is_failing(subscription):
+        return _probe(session, subscription, now, lease, held)
+    return _take(session, subscription, now, lease, most, held)
 
 
 def _take(

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import Delivery, Instance, Notification, Poller, Subscription
-from ..db.states import DeliveryStatus
+from ..db.states import Channel, DeliveryStatus
 from ..events import delivery_states, division, outbox
 from ..events.delivery_states import Part
 from ..handlers import Route
@@ -24,9 +24,9 @@ def isolate(
 ) -> bool:
     """Divide the notification of a delivery that failed again, and what waits for its objects.
 
-    A callback gets the halves, now. A handler, or a receiver of single events, has shown for which
-    events it fails. A notification
-    of one object is not divided, but those with its later versions are.
+    A callback gets the halves, now. A handler, or a receiver of single events that accepted some,
+    has shown for which events it fails. A notification of one object is not divided, but those with
+    its later versions are.
 
     :param route: of the handler, if there is one.
     :return: false if it is left as it is, because it is claimed, settled or deleted.
@@ -37,9 +37,9 @@ def isolate(
     delivery = session.get(Delivery, failed.delivery_id, populate_existing=True)
     if delivery is None or delivery.status != DeliveryStatus.RETRY:
         return False
-    if division.is_leased(session, delivery.notification_id):
-        return False
     now = clock()
+    if division.is_leased(session, delivery.notification_id, now):
+        return False
     objects = division.events_of(session, delivery.notification_id)
     parts = _parts(objects, frozenset(delivery.handled or ()), failed, route)
     if len(parts) > 1:
@@ -81,7 +81,8 @@ def _parts(
         return _parts_by_event(by_object, handled, failed, route)
     sent = {one.object_id for one in failed.notification.events}
     groups = [ids for object_id, ids in by_object.items() if object_id in sent]
-    if len(groups) <= 1 or failed.is_by_event:
+    # A handler was called for each; a receiver of single events may have got only the first.
+    if len(groups) <= 1 or failed.channel == Channel.HANDLER:
         return [Part(event_ids=frozenset(objects), isolated=True)]
     half = len(groups) // 2
     second = frozenset[int]().union(*groups[half:])

@@ -117,7 +117,9 @@ def write_plainly(
     locked = sa.select(number).where(number == one.claimed.subscription_id).with_for_update()
     connection.execute(locked).all()
     decision = decide_plainly(one.outcome, one.rules, attempts=1 + one.claimed.attempts, now=now)
-    if not delivery_states.end_attempts(connection, [_ended(one, decision, now)]):
+    update = _ended(one, decision, now)
+    update["counted"] = 1
+    if not delivery_states.end_attempts(connection, [update]):
         return WrittenResult(None)
     if listed:
         connection.execute(_ATTEMPT, [_attempt(one, now)])
@@ -167,6 +169,7 @@ def _ended(one: AttemptResult, decision: RetryDecision, now: dt.datetime) -> Att
         "due_at": decision.retry_at,
         "failed_at": None if one.outcome.delivered or one.outcome.unfinished else now,
         "handled": sorted(one.claimed.handled.union(one.outcome.handled)) or None,
+        "counted": 0 if one.outcome.unfinished else 1,
         "exhausted": decision.exhausted,
         "updated_at": now,
     }
@@ -227,8 +230,12 @@ def _change(
     if not any(one.outcome.sent for one in results):
         return {"next_due_at": now}
     if any(one.outcome.accepted for one in results):
-        healthy = {"failures": 0, "failing_since": None, "held_until": None}
-        return {"next_due_at": now, **healthy} if failed or awaited or row.failures else {}
+        # A receiver of single events may accept some, and then ask for time.
+        asked = [hold(0, one.outcome.retry_after, now) for one in failed if one.outcome.handled]
+        held_until = max((one for one in asked if one is not None), default=None)
+        healthy = {"failures": 0, "failing_since": None, "held_until": held_until}
+        due = {"next_due_at": held_until or now}
+        return due | healthy if failed or awaited or row.failures else {}
     counted = [one for one in failed if not decisions[one.claimed.delivery_id].alone]
     failures = row.failures + len(counted)
     holds = [

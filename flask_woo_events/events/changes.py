@@ -10,12 +10,13 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 import re
+import sys
 import typing as t
 
 import orjson
 
 from ..values.event_choice import EventChoice
-from ..values.field_paths import any_covers, pattern_of
+from ..values.field_paths import any_covers, pattern_of, top_level
 
 #: Bytes of JSON that all values of one event may take, and both values of one path.
 MOST_BYTES, MOST_VALUE_BYTES = 16 * 1024, 4 * 1024
@@ -83,7 +84,7 @@ def between(
     :param watched: patterns that are kept first where not all has room.
     """
     found = dict(_objects(before, after, _Path(unordered=unordered)))
-    if len(orjson.dumps(found)) <= MOST_VALUE_BYTES:
+    if _size(found) <= MOST_VALUE_BYTES:
         return Changes(found)
     return _bounded(found, watched)
 
@@ -93,7 +94,7 @@ def _bounded(found: cabc.Mapping[str, Value], watched: cabc.Set[str]) -> Changes
     room, kept, truncated = MOST_BYTES, set[str](), False
     shortened: dict[str, Value] = {}
     for path, value in sorted(found.items(), key=lambda one: not any_covers(watched, one[:1])):
-        size = len(orjson.dumps(value))
+        size = _size(value)
         if size > MOST_VALUE_BYTES:
             shortened[path], truncated = {}, True
             size = 2
@@ -105,6 +106,15 @@ def _bounded(found: cabc.Mapping[str, Value], watched: cabc.Set[str]) -> Changes
             truncated = True
     values = {path: shortened.get(path, value) for path, value in found.items() if path in kept}
     return Changes(values, truncated)
+
+
+def _size(value: object) -> int:
+    """Return bytes of JSON; more than any bound if a body around it would be nested too deeply."""
+    try:
+        return len(orjson.dumps([[[[[[[[value]]]]]]]])) - 16
+    except TypeError:
+        # orjson writes 254 levels, and a store may send as many.
+        return sys.maxsize
 
 
 def names(
@@ -139,7 +149,8 @@ def is_chosen(
 ) -> bool:
     """Return whether a receiver wants an event.
 
-    What is left out of truncated changes may be what it waits for: then names of fields decide.
+    What is left out of the changes may be what it waits for: then names of fields decide. That is
+    so if they are truncated, and for a field of which no value was kept when another one changed.
 
     :param changed_fields: the top-level fields that differ.
     :param changes: their values, if they are known.
@@ -149,9 +160,12 @@ def is_chosen(
     paths = None if changes is None else changes.paths
     if chosen.wants(resource, event_type, changed_fields, paths):
         return True
-    if changes is None or not changes.truncated:
+    if changes is None:
         return False
-    return chosen.wants(resource, event_type, changed_fields, None)
+    if changes.truncated:
+        return chosen.wants(resource, event_type, changed_fields, None)
+    unknown = set(changed_fields).difference(map(top_level, changes.paths))
+    return bool(unknown) and chosen.wants(resource, event_type, unknown, None)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -231,7 +245,8 @@ def _in_order(old: cabc.Sequence[_Identity], new: cabc.Sequence[_Identity], path
     """Return whether the new list is the old one without some elements, and with others behind."""
     if path.pattern in path.unordered:
         return True
-    kept = [one for one in old if one in set(new)]
+    there = set(new)
+    kept = [one for one in old if one in there]
     return list(new[: len(kept)]) == kept
 
 

@@ -93,7 +93,7 @@ _END_ATTEMPT = (
     .values(
         status=sa.bindparam("status"),
         due_at=sa.bindparam("due_at"),
-        attempts=_DELIVERY.c.attempts + 1,
+        attempts=_DELIVERY.c.attempts + sa.bindparam("counted"),
         first_failed_at=sa.func.coalesce(
             _DELIVERY.c.first_failed_at, sa.bindparam("failed_at", type_=UtcDateTime())
         ),
@@ -118,6 +118,8 @@ class AttemptUpdate(t.TypedDict):
     failed_at: dt.datetime | None
     #: Ids of events that a handler has accepted, while others of them failed.
     handled: list[int] | None
+    #: 1 if it counts as an attempt; 0 if only the rate ended it.
+    counted: int
     #: It was the last attempt, and the subscription goes on.
     exhausted: bool
     updated_at: dt.datetime
@@ -317,6 +319,8 @@ def replay(
                 continue
             row.attempts, row.first_failed_at, row.handled = 0, None, None
             row.isolated = row.exhausted = False
+            # What it has chosen since, too.
+            row.wanted = None
             row.lease_token = row.lease_until = None
             _begin(row, subscription, now)
             chosen.append(row)
@@ -394,6 +398,10 @@ def move(
             "first_failed_at": None,
             "exhausted": False,
         }
+    exhausted = sa.select(Delivery).where(
+        Delivery.subscription_id.in_(subscription_ids), Delivery.exhausted
+    )
+    given_up = session.scalars(exhausted.execution_options(populate_existing=True)).all()
     session.execute(
         sa.update(Delivery)
         .where(Delivery.subscription_id.in_(subscription_ids), Delivery.status.in_(UNSETTLED))
@@ -401,6 +409,9 @@ def move(
         .values(**values, lease_token=None, lease_until=None, updated_at=now)
         .execution_options(synchronize_session=False)
     )
+    if target is not None:
+        # Later versions wait again for those that were exhausted.
+        delivery_order.keep_of(session, target.id, given_up)
 
 
 def discard(session: orm.Session, subscription_id: int) -> None:

@@ -113,7 +113,7 @@ def set_apart(
             del names[0]
         if len(parts) == 1:
             alone.add(number)
-        elif not is_leased(session, number):
+        elif not is_leased(session, number, now):
             divided = divide(session, number, parts, subscription_id, now)
             moved.update(zip(names, divided[1:], strict=True))
     for numbers in in_parts(alone):
@@ -157,9 +157,14 @@ def events_of(session: orm.Session, notification_id: int) -> dict[int, str]:
     return {event_id: object_id for event_id, object_id in session.execute(query)}
 
 
-def is_leased(session: orm.Session, notification_id: int) -> bool:
-    """Return whether a worker attempts a delivery of a notification, to any subscription."""
+def is_leased(session: orm.Session, notification_id: int, now: dt.datetime) -> bool:
+    """Return whether a worker attempts a delivery of a notification, to any subscription.
+
+    The lease of a killed worker stays in its row while the subscription is paused or stopped.
+    """
     query = sa.select(sa.func.count()).where(
-        Delivery.notification_id == notification_id, Delivery.lease_token.is_not(None)
+        Delivery.notification_id == notification_id,
+        Delivery.lease_token.is_not(None),
+        Delivery.lease_until >= now,
     )
     return bool(session.scalar(query))

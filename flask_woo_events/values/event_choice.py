@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 
-from .field_paths import any_covers, top_level
+from .field_paths import any_covers, in_utc, top_level
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,4 +48,5 @@ class EventChoice:
             return any_covers(self.fields, changed_paths)
         # Without names of fields, anything may have changed.
         names = set(map(top_level, self.fields))
+        names.update(map(in_utc, tuple(names)))
         return not changed_fields or not names.isdisjoint(changed_fields)

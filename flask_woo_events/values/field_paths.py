@@ -21,7 +21,7 @@ def checked(path: str) -> str:
     :raises ValueError: the text is no path.
     """
     path = path.strip()
-    if len(path) > PATH_LENGTH or not path.isprintable() or not _PATH.fullmatch(path):
+    if len(path) > PATH_LENGTH or not path.isprintable() or not _is_path(path):
         raise ValueError(
             "a field of the object is expected, for example status, billing.email, "
             "line_items[].quantity or meta_data[_tracking]"
@@ -29,9 +29,25 @@ def checked(path: str) -> str:
     return path
 
 
+def _is_path(text: str) -> bool:
+    if not _PATH.fullmatch(text):
+        return False
+    try:
+        _steps(text)
+    except ValueError:
+        # A backslash in a quoted key begins an escape of JSON.
+        return False
+    return True
+
+
 def top_level(path: str) -> str:
     """Return the name of the top-level field that a path leads into."""
     return re.split(r"[.\[]", path, maxsplit=1)[0]
+
+
+def in_utc(name: str) -> str:
+    """Return the name of the field that has a local date in UTC."""
+    return f"{name}_gmt"
 
 
 def pattern_of(path: str) -> str:
@@ -43,12 +59,15 @@ def covers(wanted: str, changed: str) -> bool:
     """Return whether a change belongs to a wanted field.
 
     A wanted field covers all that is in it, ``[]`` any element of a list, and an element that was
-    added or removed changes all fields in it.
+    added or removed changes all fields in it. A local date changes with its ``*_gmt`` date, which
+    alone is named.
 
     :param wanted: for example ``line_items[].quantity``.
     :param changed: for example ``line_items[12].quantity``.
     """
     mine, theirs = _steps(wanted), _steps(changed)
+    if theirs[0] == in_utc(mine[0]):
+        theirs[0] = mine[0]
     return all(
         one == other or (one == "[]" and other.startswith("["))
         for one, other in zip(mine, theirs, strict=False)

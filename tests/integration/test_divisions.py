@@ -333,7 +333,8 @@ def test_a_notification_that_another_receiver_has_is_divided_later(any_database:
             session.flush()
             delivery = Delivery(
                 notification_id=number, subscription_id=other.id, status="created", due_at=NOW,
-                lease_token="t", lease_until=NOW, created_at=NOW, updated_at=NOW,
+                lease_token="t", lease_until=NOW + dt.timedelta(hours=1),
+                created_at=NOW, updated_at=NOW,
             )  # fmt: skip
             session.add(delivery)
         _go(env, minutes=1)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from flask_woo_events.db import presence
 from flask_woo_events.db.database import Database
 from flask_woo_events.db.models import Delivery, Instance, Organization, Subscription, User
-from flask_woo_events.delivery import claims, results
+from flask_woo_events.delivery import claims, replay, results
 from flask_woo_events.delivery.claims import ClaimedDelivery
 from flask_woo_events.delivery.results import AttemptResult
 from flask_woo_events.errors import ConflictError, InputError
@@ -134,6 +134,63 @@ def test_each_gets_the_events_that_it_wants(subscribers: Subscribers) -> None:
     # A notification without a wanted event is no delivery.
     with subscribers.env.ledger.database.read() as session:
         assert len(session.scalars(sa.select(Delivery)).all()) == 3 + 1 + 3 + 1
+
+
+@on_sqlite
+def test_a_field_of_which_no_value_was_kept(subscribers: Subscribers) -> None:
+    """A new trigger field misses no change, also if the values of another field are known."""
+    subscribers.add(fields=["status"])
+    env = subscribers.env
+    stream = dataclasses.replace(
+        env.ledger.stream, keeps_bodies=False, watched=frozenset({"status"})
+    )
+    env.ledger = dataclasses.replace(env.ledger, stream=stream)
+    order = {"id": 1, "status": "new", "billing": {"email": "a"}, "total": 1}
+    subscribers.send(order)
+    subscribers.add(fields=["billing.email"])
+    subscribers.add(fields=["total"])
+    env.ledger.see(order | {"status": "paid", "billing": {"email": "b"}})
+    subscribers.change(2, fields=["billing.email"])
+    env.dispatch()
+    assert subscribers.got(1) == [("1", "CREATED"), ("1", "UPDATED")]
+    assert subscribers.got(2) == [("1", "UPDATED")]
+    assert subscribers.got(3) == []
+
+
+@on_sqlite
+@pytest.mark.parametrize("keeps_bodies", [True, False])
+def test_a_local_date_changes_with_its_utc(subscribers: Subscribers, keeps_bodies: bool) -> None:
+    """Although only the latter is named as changed."""
+    subscribers.add(fields=["date_paid"])
+    env = subscribers.env
+    stream = dataclasses.replace(
+        env.ledger.stream, keeps_bodies=keeps_bodies, watched=frozenset({"date_paid"})
+    )
+    env.ledger = dataclasses.replace(env.ledger, stream=stream)
+    order = {"id": 1, "total": 1, "date_paid": None, "date_paid_gmt": None}
+    subscribers.send(order)
+    subscribers.send(order | {"total": 2})
+    assert subscribers.got(1) == [("1", "CREATED")]
+    dates = {"date_paid": "2026-11-23T13:00:00", "date_paid_gmt": "2026-11-23T12:00:00"}
+    subscribers.send(order | {"total": 2} | dates)
+    assert subscribers.got(1) == [("1", "CREATED"), ("1", "UPDATED")]
+
+
+@on_sqlite
+def test_a_replay_sends_what_is_chosen_now(subscribers: Subscribers) -> None:
+    """Also of a notification of which it did not want all when it was recorded."""
+    number = subscribers.add(fields=["status"])
+    one, two = {"id": 1, "status": "new", "total": 1}, {"id": 2, "status": "new", "total": 1}
+    subscribers.send(one, two)
+    subscribers.send(one | {"status": "paid"}, two | {"total": 2})
+    subscribers.change(number, fields=[], eventTypes=["UPDATED"])
+    subscribers.receivers[1].clear()
+    env = subscribers.env
+    with env.ledger.database.write() as session:
+        planned = replay.plan(session, replay.ReplaySelection(), 100)
+        assert replay.to_callbacks(session, planned, env.clock(), number) == 2
+    env.dispatch()
+    assert subscribers.got(1) == [("1", "UPDATED"), ("2", "UPDATED")]
 
 
 @on_sqlite

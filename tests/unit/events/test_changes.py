@@ -226,3 +226,17 @@ def test_changes_have_names(
     unknown = tuple(name for name in names if name != "order.refunded")
     assert changes.names(resource, tuple(after), None) == unknown
     assert set(names) <= set(changes.NAMES)
+
+
+def test_what_is_nested_too_deeply_is_left_out() -> None:
+    """An object may have as many levels as JSON may have; there is no room for more around it."""
+    deep: t.Any = 1
+    while True:
+        try:
+            orjson.dumps([{"id": 1, "deep": [deep]}])
+        except TypeError:
+            break
+        deep = [deep]
+    found = between({"id": 1, "n": 1}, {"id": 1, "n": 2, "deep": deep})
+    assert found == Changes({"n": {"before": 1, "after": 2}, "deep": {}}, truncated=True)
+    assert Changes.from_json(found.to_json()) == found

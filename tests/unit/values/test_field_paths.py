@@ -39,7 +39,11 @@ def test_a_field_covers_what_is_in_it(wanted: str, changed: str, covered: bool) 
 NO_PATHS = ["", " ", "a b", "a..b", ".a", "a.", "a[", "a]", "[]", "a[[]]", "a'b", "a\nb", "a[]b"]
 
 
-@pytest.mark.parametrize("text", [*NO_PATHS, "x" * 201])
+#: A quoted key is JSON.
+NO_KEYS = [r'meta_data["\q"]', r'meta_data["\u12"].value', r'meta_data["C:\dir"]']
+
+
+@pytest.mark.parametrize("text", [*NO_PATHS, *NO_KEYS, "x" * 201])
 def test_what_is_no_path_is_refused(text: str) -> None:
     """The message shows what a path looks like."""
     with pytest.raises(ValueError, match=r"line_items\[\]\.quantity"):
