@@ -270,6 +270,8 @@ class StoredEvent(Base):
     changes: orm.Mapped[bytes | None] = orm.mapped_column(LONG_BLOB)
     #: The object's JSON as the store returned it.
     body: orm.Mapped[bytes] = orm.mapped_column(LONG_BLOB)
+    #: The only subscription that gets it, see ``notifications.target_of``; null for all.
+    only_for: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
     created_at: orm.Mapped[dt.datetime]
 
 

@@ -330,7 +330,10 @@ def _load(session: orm.Session, token: str) -> list[ClaimedDelivery]:
             handled=frozenset(row.handled or ()),
             options=options[row.subscription_id],
             notification=notifications.chosen(
-                records[row.notification_id], row.wanted, options[row.subscription_id].filter
+                records[row.notification_id],
+                row.wanted,
+                options[row.subscription_id].filter,
+                notifications.target_of(row.channel, row.subscription_id),
             ),
         )
         for row in rows

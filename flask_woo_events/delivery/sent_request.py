@@ -118,5 +118,6 @@ def _chosen(
             Delivery.notification_id == notification.id, Delivery.subscription_id == row.id
         )
     )
-    chosen = notifications.chosen(notification, wanted, options.filter)
+    target = notifications.target_of(row.channel, row.id)
+    chosen = notifications.chosen(notification, wanted, options.filter, target)
     return chosen if chosen.events else notification

@@ -11,10 +11,14 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import Notification, StoredEvent
-from ..db.states import EventType
+from ..db.states import Channel, EventType
 from ..values.event_choice import EventChoice
 from . import changes
 from .changes import Changes
+
+#: In place of a subscription's id: that of the callback URL of the instance's configuration, which
+#: is another row after a change of the URL.
+CONFIGURED = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +35,8 @@ class EventRecord:
     changed_fields: tuple[str, ...]
     #: For UPDATED, the values that changed, if they are known.
     changes: Changes | None = None
+    #: The only subscription that gets it, see :func:`target_of`; ``None``: all.
+    only_for: int | None = None
 
     def names(self, resource: str) -> tuple[str, ...]:
         """Return the derived names of an UPDATED, such as ``order.status_changed``."""
@@ -79,6 +85,7 @@ _EVENTS = (
         StoredEvent.body,
         StoredEvent.changed_fields,
         StoredEvent.changes,
+        StoredEvent.only_for,
     )
     .where(StoredEvent.notification_id.in_(sa.bindparam("ids", expanding=True)))
     .order_by(StoredEvent.id)
@@ -120,20 +127,35 @@ def _events(
                 body=row.body,
                 changed_fields=tuple(row.changed_fields or ()),
                 changes=Changes.from_json(row.changes),
+                only_for=row.only_for,
             )
         )
     return events
 
 
+def target_of(channel: str, subscription_id: int) -> int:
+    """Return what an event that one subscription alone gets names it by."""
+    return CONFIGURED if channel == Channel.WEBHOOK else subscription_id
+
+
 def chosen(
-    record: NotificationRecord, wanted: cabc.Collection[int] | None, selection: EventChoice
+    record: NotificationRecord,
+    wanted: cabc.Collection[int] | None,
+    selection: EventChoice,
+    target: int,
 ) -> NotificationRecord:
-    """Return a notification with the events that a subscription wanted and still wants."""
+    """Return a notification with the events that a subscription wanted and still wants.
+
+    :param target: the subscription, see :func:`target_of`.
+    """
+    ours = tuple(one for one in record.events if one.only_for in (None, target))
     if wanted is None and selection.selects_all:
-        return record
+        return (
+            record if len(ours) == len(record.events) else dataclasses.replace(record, events=ours)
+        )
     events = tuple(
         one
-        for one in record.events
+        for one in ours
         if (wanted is None or one.id in wanted) and one.is_wanted(record.resource, selection)
     )
     return dataclasses.replace(record, events=events)

@@ -21,6 +21,8 @@ from . import changes as event_changes
 from . import delivery_states, division, subscription_options
 from .changes import Changes
 from .delivery_order import in_parts
+from .notifications import CONFIGURED as CONFIGURED
+from .notifications import target_of
 
 #: Events in one notification (Cloud Elements: 10 for polling, 20 for webhooks).
 POLLING_BATCH = 10
@@ -28,9 +30,6 @@ WEBHOOK_BATCH = 20
 #: A change with an older date than this before the poll, or one of more than so many changes that
 #: are read together and create nothing, is delivered after those that happen meanwhile.
 RECENT, FEW = dt.timedelta(hours=1), 20
-#: In place of a subscription's id: that of the callback URL of the instance's configuration, which
-#: is another row after a change of the URL.
-CONFIGURED = 0
 
 
 class Origin(t.Protocol):
@@ -157,6 +156,7 @@ def _event_row(
         "changed_fields": list(change.changed_fields) or None,
         "changes": None if change.changes is None else change.changes.to_json(),
         "body": change.body,
+        "only_for": change.only_for,
         "created_at": now,
     }
 
@@ -175,8 +175,9 @@ def _create_deliveries(
     for subscription, chosen in _subscriptions(session, origin, rules):
         objects: dict[int, set[str]] = {}
         wanted: dict[int, list[int]] = {}
+        target = target_of(subscription.channel, subscription.id)
         for notification, batch in zip(notifications, batches, strict=True):
-            ours = [one for one in batch if one.only_for in (None, _target(subscription))]
+            ours = [one for one in batch if one.only_for in (None, target)]
             mine = [one for one in ours if one.is_wanted(origin.resource, chosen)]
             if not mine:
                 continue
@@ -196,10 +197,6 @@ def _create_deliveries(
                 isolated[subscription.id] = refused
             wake(session, [subscription], rules.now)
     return isolated
-
-
-def _target(subscription: Subscription) -> int:
-    return CONFIGURED if subscription.channel == Channel.WEBHOOK else subscription.id
 
 
 #: Ids of events by their notification, object and version.

@@ -38,13 +38,14 @@ class TwoReceivers:
         with self.shop.database.read() as session:
             row = session.get_one(Subscription, subscription_id)
             chosen = subscription_options.read(row.options).filter
+            target = notifications.target_of(row.channel, row.id)
             query = sa.select(Delivery.notification_id, Delivery.wanted).where(
                 Delivery.subscription_id == subscription_id
             )
             found: Got = []
             for number, wanted in session.execute(query.order_by(Delivery.notification_id)):
                 record = notifications.load(session, [number])[number]
-                for one in notifications.chosen(record, wanted, chosen).events:
+                for one in notifications.chosen(record, wanted, chosen, target).events:
                     found.append((int(one.object_id), one.event_type.value, one.version))
             return found
 

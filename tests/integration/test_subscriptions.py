@@ -17,6 +17,7 @@ from flask_woo_events.db.database import Database
 from flask_woo_events.db.models import Delivery, Instance, Organization, Subscription, User
 from flask_woo_events.delivery import claims, replay, results
 from flask_woo_events.delivery.claims import ClaimedDelivery
+from flask_woo_events.delivery.replay import ReplaySelection
 from flask_woo_events.delivery.results import AttemptResult
 from flask_woo_events.errors import ConflictError, InputError
 from flask_woo_events.instances import (
@@ -26,6 +27,7 @@ from flask_woo_events.instances import (
 )
 from flask_woo_events.instances.accounts import Caller
 from flask_woo_events.instances.subscription_requests import SubscriptionRequest
+from flask_woo_events.instances.whole_comparison import Backfill, WholeComparison
 from flask_woo_events.simulation.callback_receiver import Answering, CallbackReceiver, Received
 from flask_woo_events.values.crypto import verify_body
 from flask_woo_events.values.validation import validated
@@ -551,6 +553,24 @@ def test_wrong_members_are_named(
         subscribers.create(**({"callbackUrl": "http://a.test/"} if members else {}) | members)
     assert caught.value.field == field
     assert len(subscribers.views()) == 1
+
+
+@on_sqlite
+def test_a_replay_sends_a_backfill_to_its_subscription_only(subscribers: Subscribers) -> None:
+    """Those that did not get it at first do not get it then."""
+    number = subscribers.add()
+    env = subscribers.env
+    subscribers.send({"id": 1})
+    whole = WholeComparison(backfill=Backfill(revision=10, subscription_id=number))
+    stream = dataclasses.replace(env.ledger.stream, comparison=whole)
+    env.ledger = dataclasses.replace(env.ledger, stream=stream)
+    subscribers.send({"id": 1})
+    assert (len(subscribers.got(0)), len(subscribers.got(1))) == (1, 2)
+    with env.ledger.database.write() as session:
+        planned = replay.plan(session, ReplaySelection(), 100)[-1:]
+        replay.to_callbacks(session, planned, env.clock())
+    env.dispatch()
+    assert (len(subscribers.got(0)), len(subscribers.got(1))) == (1, 3)
 
 
 @on_sqlite

@@ -22,6 +22,7 @@ def upgrade() -> None:
     )
     add("woo_subscription", sa.Column("rate_used_until", UtcDateTime(), nullable=True))
     add("woo_delivery", sa.Column("wanted", sa.JSON(), nullable=True))
+    add("woo_event", sa.Column("only_for", sa.BigInteger(), nullable=True))
     # An older worker sends all events to every subscription, so a second one waits for its end.
     add(
         "woo_worker",
@@ -31,6 +32,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_column("woo_worker", "revision")
+    op.drop_column("woo_event", "only_for")
     op.drop_column("woo_delivery", "wanted")
     op.drop_column("woo_subscription", "rate_used_until")
     op.drop_column("woo_subscription", "paused")
