@@ -109,6 +109,8 @@ class Handlers:
             raise ConfigurationError(f"fields is {fields!r}; write a tuple: fields=({fields!r},)")
         try:
             paths = tuple(checked(path) for path in fields)
+        except (TypeError, AttributeError):
+            raise ConfigurationError("fields of woo.on: a tuple of texts is expected") from None
         except ValueError as exc:
             raise ConfigurationError(f"fields of woo.on: {exc}") from None
         wrong = set(types) - set(EventType)

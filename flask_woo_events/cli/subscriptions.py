@@ -204,7 +204,7 @@ def _request(chosen: cabc.Mapping[str, t.Any]) -> SubscriptionRequest:
         if chosen[name]:
             members[name] = [one for one in chosen[name] if one]
     if "headers" in members:
-        members["headers"] = "\n".join(members["headers"])
+        members["headers"] = dict(_header(one) for one in members["headers"])
     schedule = members.get("retrySchedule")
     if schedule and schedule[0].isdigit():
         members["retrySchedule"] = _waits(schedule)
@@ -213,6 +213,13 @@ def _request(chosen: cabc.Mapping[str, t.Any]) -> SubscriptionRequest:
 
 def _switched(paused: bool) -> SubscriptionRequest:
     return SubscriptionRequest.model_validate({"paused": paused})
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise InputError("headers: --header 'NAME: VALUE' is expected")
+    return name.strip(), value.strip()
 
 
 def _waits(text: str) -> list[int]:

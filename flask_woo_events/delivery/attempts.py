@@ -45,6 +45,10 @@ def attempt(
             return AttemptOutcome(delivered=True, sent=False, reason="superseded by later versions")
     if isinstance(credentials, WooEventsError) or is_handler:
         return handler_calls.call(runtime.handlers, claimed, address.sender, runtime.context)
+    if address.sender.format is not Format.CLOUDEVENTS:
+        claimed = _without(claimed, claimed.handled)
+        if not claimed.notification.events:
+            return AttemptOutcome(delivered=True, sent=False, reason="delivered already")
     timeouts, options = runtime.callback_timeouts, claimed.options
     return request(
         runtime,
@@ -63,10 +67,15 @@ def _without_superseded(runtime: Runtime, claimed: ClaimedDelivery) -> ClaimedDe
     handler = runtime.handlers.get(claimed.url)
     chosen = handler.route.filter if handler is not None else claimed.options.filter
     with runtime.database.read() as session:
-        superseded = claims.superseded(session, claimed, chosen)
-    notification = claimed.notification
-    events = tuple(one for one in notification.events if one.id not in superseded)
-    notification = dataclasses.replace(notification, events=events)
+        return _without(claimed, claims.superseded(session, claimed, chosen))
+
+
+def _without(claimed: ClaimedDelivery, event_ids: frozenset[int]) -> ClaimedDelivery:
+    """Return a delivery without some events, as those that were accepted one by one before."""
+    if not event_ids:
+        return claimed
+    events = tuple(one for one in claimed.notification.events if one.id not in event_ids)
+    notification = dataclasses.replace(claimed.notification, events=events)
     return dataclasses.replace(claimed, notification=notification)
 
 

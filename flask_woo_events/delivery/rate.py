@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import math
 
-#: Requests that may go at once after a pause: this part of a second's, and at least so many. What
-#: is above one makes up for a worker that wakes late.
-BURST, BURST_LEAST = 0.1, 1.5
+#: Requests that may go at once after a pause: this part of a second's, and at least one.
+BURST = 0.1
+#: A worker that wakes late makes up for so many seconds, and half a request at most.
+LATE, LATE_MOST = 0.25, 0.5
 #: A later date than this is of a clock that was ahead: the slowest rate uses 100 seconds at once.
 LONGEST = dt.timedelta(minutes=3)
 #: Part of a request by which dates, which have microseconds, may be wrong at the highest rate.
@@ -22,6 +23,11 @@ PACED_WITHIN = 5.0
 def requests_of_attempt(rate: float, left: int) -> int:
     """Return how many requests one attempt makes that has some left."""
     return min(left, 1 + math.floor(PACED_WITHIN * rate))
+
+
+def most_at_once(rate: float) -> float:
+    """Return how many requests a pause saves at most."""
+    return max(1 + min(LATE_MOST, rate * LATE), rate * BURST)
 
 
 def allowed(rate: float, used_until: dt.datetime | None, now: dt.datetime) -> int:
@@ -47,7 +53,7 @@ def next_at(rate: float, used_until: dt.datetime | None, now: dt.datetime) -> dt
 
 def _saved(rate: float, used_until: dt.datetime | None, now: dt.datetime) -> float:
     """Return how many requests were not made since the rate was used; negative: too many."""
-    most = max(BURST_LEAST, rate * BURST)
+    most = most_at_once(rate)
     if used_until is None or used_until - now > LONGEST:
-        return most
+        return max(1.0, rate * BURST)
     return min(most, (now - used_until).total_seconds() * rate)

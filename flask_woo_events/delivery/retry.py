@@ -181,7 +181,11 @@ def span(schedule: Schedule | tuple[int, ...]) -> dt.timedelta:
     """Return how long a schedule goes on after the first failure, without its jitter."""
     if schedule == "cloud-elements":
         return dt.timedelta(seconds=CLOUD_ELEMENTS[-1])
-    return dt.timedelta(seconds=sum(waits_of(schedule)))
+    if isinstance(schedule, tuple):
+        # Holds may be longer than short waits.
+        waits = (max(one, hold_seconds(number)) for number, one in enumerate(schedule, start=1))
+        return dt.timedelta(seconds=sum(waits))
+    return dt.timedelta(seconds=sum(STANDARD))
 
 
 def hold(failures: int, retry_after: float | None, now: dt.datetime) -> dt.datetime | None:
@@ -196,7 +200,12 @@ def hold(failures: int, retry_after: float | None, now: dt.datetime) -> dt.datet
     if retry_after is not None:
         asked = min(max(retry_after, 0.0), RETRY_AFTER_CAP)
         return now + dt.timedelta(seconds=asked)
+    seconds = hold_seconds(failures)
+    return now + dt.timedelta(seconds=seconds) if seconds else None
+
+
+def hold_seconds(failures: int) -> int:
+    """Return how long a subscription is held after so many failures in a row; 0: not at all."""
     if failures < HELD_AFTER:
-        return None
-    doubled = FIRST_HOLD * 2 ** min(failures - HELD_AFTER, 10)
-    return now + dt.timedelta(seconds=min(doubled, LONGEST_HOLD))
+        return 0
+    return min(FIRST_HOLD << min(failures - HELD_AFTER, 10), LONGEST_HOLD)

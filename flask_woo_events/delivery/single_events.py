@@ -11,6 +11,9 @@ from .retry import AttemptOutcome
 #: Sends one event, and returns how that ended.
 Send = cabc.Callable[[EventRecord], AttemptOutcome]
 
+#: Seconds after which the next attempt makes the other requests: a slow receiver keeps no thread.
+LONGEST = 5.0
+
 
 def attempt(
     notification: NotificationRecord,
@@ -19,7 +22,7 @@ def attempt(
     wait: cabc.Callable[[], object] = lambda: None,
     most: int | None = None,
 ) -> AttemptOutcome:
-    """Send the events of a notification one after the other.
+    """Send the events of a notification one after the other, for a few seconds.
 
     What was accepted is not sent again by the next attempt. A refused event holds back later ones
     of its object only; a receiver that does not answer, or asks for time, gets no more.
@@ -36,7 +39,7 @@ def attempt(
     for event in notification.events:
         if event.id in handled or event.object_id in objects:
             continue
-        if len(accepted) + len(refused) == most:
+        if len(accepted) + len(refused) == most or (last.sent and seconds >= LONGEST):
             return _unfinished(last, accepted, seconds)
         if last.sent:
             wait()

@@ -21,7 +21,7 @@ from ..values.validation import (
     URL_LENGTH,
     Flag,
     Lenient,
-    StoreToCallback,
+    Printable,
     load_json,
     not_a_flag,
     printable,
@@ -116,7 +116,9 @@ CallbackUrl = t.Annotated[
     pydantic.AfterValidator(printable),
     pydantic.AfterValidator(web_address),
 ]
-Secret = t.Annotated[StoreToCallback, pydantic.StringConstraints(max_length=1000)]
+Secret = t.Annotated[
+    str, pydantic.StringConstraints(max_length=1000), pydantic.AfterValidator(printable)
+]
 Credential = t.Annotated[Secret, pydantic.AfterValidator(_credential)]
 UserAgent = t.Annotated[
     str,
@@ -172,7 +174,7 @@ class InstanceConfiguration(pydantic.BaseModel):
 
     # fmt: off
     store_url: t.Annotated[
-        StoreToCallback, pydantic.StringConstraints(min_length=1, max_length=URL_LENGTH)
+        Printable, pydantic.StringConstraints(min_length=1, max_length=URL_LENGTH)
     ] = _key(
         "store.url", "", "Store URL", "The url of your WooCommerce Storefront",
         type="TEXTFIELD_1000", required=True, order=1,

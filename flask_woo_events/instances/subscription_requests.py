@@ -100,9 +100,33 @@ Waits = t.Annotated[
         }
     ),
 ]
-Number = t.Annotated[
-    float, pydantic.BeforeValidator(not_a_flag), pydantic.Field(allow_inf_nan=False)
+Timeout = t.Annotated[
+    float,
+    pydantic.Field(ge=1, le=180, allow_inf_nan=False),
+    pydantic.BeforeValidator(not_a_flag),
 ]
+Rate = t.Annotated[
+    float,
+    pydantic.Field(ge=0.01, le=1000, allow_inf_nan=False),
+    pydantic.BeforeValidator(not_a_flag),
+]
+Concurrency = t.Annotated[int, pydantic.Field(ge=1, le=100), pydantic.BeforeValidator(not_a_flag)]
+#: Members of answers that a request may repeat; they say nothing.
+READ_ONLY = frozenset(
+    {
+        "active",
+        "createdDate",
+        "credentialsLost",
+        "failingSince",
+        "failures",
+        "first",
+        "heldUntil",
+        "id",
+        "instanceId",
+        "reason",
+        "waiting",
+    }
+)
 
 
 class SubscriptionRequest(pydantic.BaseModel):
@@ -124,17 +148,18 @@ class SubscriptionRequest(pydantic.BaseModel):
     fields: t.Annotated[list[FieldPath], pydantic.Field(max_length=PATHS_MOST)] | None = None
     format: t.Annotated[Format, pydantic.BeforeValidator(_format)] | None = None
     schedule: Waits = pydantic.Field(None, alias="retrySchedule")
-    timeout: t.Annotated[Number, pydantic.Field(ge=1, le=180)] | None = pydantic.Field(
-        None, alias="timeoutSeconds"
-    )
-    rate: t.Annotated[Number, pydantic.Field(ge=0.01, le=1000)] | None = pydantic.Field(
-        None, alias="requestsPerSecond"
-    )
-    concurrency: (
-        t.Annotated[int, pydantic.BeforeValidator(not_a_flag), pydantic.Field(ge=1, le=100)] | None
-    ) = pydantic.Field(None, alias="concurrentRequests")
+    timeout: Timeout | None = pydantic.Field(None, alias="timeoutSeconds")
+    rate: Rate | None = pydantic.Field(None, alias="requestsPerSecond")
+    concurrency: Concurrency | None = pydantic.Field(None, alias="concurrentRequests")
     paused: Flag | None = None
     description: Description | None = None
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _without_read_only(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        return {name: one for name, one in value.items() if name not in READ_ONLY}
 
     def options(self, before: SubscriptionOptions) -> SubscriptionOptions:
         """Return the options of a subscription after this request.

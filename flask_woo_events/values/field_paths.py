@@ -11,6 +11,8 @@ PATH_LENGTH, PATHS_MOST = 200, 50
 #: The key of an element is quoted, as in JSON, if it has dots or brackets.
 _PLACE = r'\[(?:"(?:[^"\\]|\\.)*"|[^\[\]"]*)\]'
 _ELEMENT = re.compile(_PLACE)
+#: An element that is named by its id or its place.
+_NUMBERED = re.compile(r"\[-?\d+\]")
 _NAME = r"[^.\[\]\s\"'\\]+"
 _PATH = re.compile(rf"{_NAME}({_PLACE})?(\.{_NAME}({_PLACE})?)*")
 
@@ -59,8 +61,9 @@ def covers(wanted: str, changed: str) -> bool:
     """Return whether a change belongs to a wanted field.
 
     A wanted field covers all that is in it, ``[]`` any element of a list, and an element that was
-    added or removed changes all fields in it. A local date changes with its ``*_gmt`` date, which
-    alone is named.
+    added or removed changes all fields in it. Where keys are not unique, elements are named by
+    their ids: then any of them may have the wanted key. A local date changes with its ``*_gmt``
+    date, which alone is named.
 
     :param wanted: for example ``line_items[].quantity``.
     :param changed: for example ``line_items[12].quantity``.
@@ -68,10 +71,16 @@ def covers(wanted: str, changed: str) -> bool:
     mine, theirs = _steps(wanted), _steps(changed)
     if theirs[0] == in_utc(mine[0]):
         theirs[0] = mine[0]
-    return all(
-        one == other or (one == "[]" and other.startswith("["))
-        for one, other in zip(mine, theirs, strict=False)
-    )
+    return all(_is_step(one, other) for one, other in zip(mine, theirs, strict=False))
+
+
+def _is_step(wanted: str, changed: str) -> bool:
+    if wanted == changed:
+        return True
+    if not changed.startswith("["):
+        return False
+    by_key = wanted.startswith("[") and not _NUMBERED.fullmatch(wanted)
+    return wanted == "[]" or (by_key and _NUMBERED.fullmatch(changed) is not None)
 
 
 def any_covers(wanted: cabc.Iterable[str], changed: cabc.Collection[str]) -> bool:
@@ -88,5 +97,8 @@ def _steps(path: str) -> list[str]:
 
 
 def _plain(element: str) -> str:
-    """Return an element without the quotes of its key."""
-    return f"[{json.loads(element[1:-1])}]" if element.startswith('["') else element
+    """Return an element without the quotes of its key, unless the key is a number."""
+    if not element.startswith('["'):
+        return element
+    plain = f"[{json.loads(element[1:-1])}]"
+    return element if _NUMBERED.fullmatch(plain) else plain

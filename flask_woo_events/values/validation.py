@@ -135,7 +135,7 @@ def printable(value: str) -> str:
 
 Flag = t.Annotated[bool, pydantic.BeforeValidator(_flag)]
 Text = t.Annotated[str, pydantic.StringConstraints(max_length=KEY_LENGTH, strip_whitespace=True)]
-StoreToCallback = t.Annotated[str, pydantic.AfterValidator(printable)]
+Printable = t.Annotated[str, pydantic.AfterValidator(printable)]
 Rows = t.Annotated[int, pydantic.BeforeValidator(not_a_flag), pydantic.Field(ge=1, le=1_000_000)]
 Seconds = t.Annotated[int, pydantic.BeforeValidator(not_a_flag), pydantic.Field(ge=0, le=604800)]
 

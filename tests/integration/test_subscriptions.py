@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from flask_woo_events.db import presence
 from flask_woo_events.db.database import Database
-from flask_woo_events.db.models import Delivery, Instance, Organization, Subscription, User
-from flask_woo_events.delivery import claims, replay, results
+from flask_woo_events.db.models import Attempt, Delivery, Instance, Organization, Subscription, User
+from flask_woo_events.delivery import claims, replay, results, single_events
 from flask_woo_events.delivery.claims import ClaimedDelivery
 from flask_woo_events.delivery.replay import ReplaySelection
 from flask_woo_events.delivery.results import AttemptResult
@@ -338,6 +338,65 @@ def test_cloudevents_are_single(subscribers: Subscribers) -> None:
     subscribers.env.dispatch()
     updated = "woocommerce.orders.updated"
     assert _events(receiver.received) == [("orders/2", created, 1), ("orders/2", updated, 2)]
+
+
+@on_sqlite
+def test_another_format_repeats_nothing_that_was_accepted(subscribers: Subscribers) -> None:
+    """What was accepted one by one is not in the notification that follows."""
+    refuses = True
+
+    def answer(received: Received) -> int:
+        return 500 if refuses and b'"orders/2"' in received.body else 200
+
+    number = subscribers.add(answer, format="cloudevents")
+    subscribers.send({"id": 1}, {"id": 2}, {"id": 3})
+    receiver = subscribers.receivers[1]
+    receiver.clear()
+    refuses = False
+    subscribers.change(number, format="extended")
+    subscribers.env.clock.move(60)
+    subscribers.env.dispatch()
+    assert [one[1] for one in receiver.events] == ["2"]
+
+
+@on_sqlite
+def test_slow_single_events_keep_no_thread(
+    subscribers: Subscribers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An attempt ends after some seconds; the next one goes on after what else is due."""
+    monkeypatch.setattr(single_events, "LONGEST", 0.0)
+    subscribers.add(format="cloudevents")
+    subscribers.send(*({"id": number} for number in range(3)))
+    assert [one[0] for one in _events(subscribers.receivers[1].received)] == [
+        "orders/0", "orders/1", "orders/2",
+    ]  # fmt: skip
+    with subscribers.env.ledger.database.read() as session:
+        attempts = session.scalars(sa.select(Attempt.id).join(Delivery).where(
+            Delivery.subscription_id == subscribers.views()[1].id)).all()  # fmt: skip
+    assert len(attempts) == 3
+
+
+@on_sqlite
+def test_short_waits_are_all_used(subscribers: Subscribers) -> None:
+    """Although holds are longer, a list of waits has as many attempts as it says."""
+    subscribers.add(lambda _: 500, retrySchedule=[1] * 8)
+    subscribers.send({"id": 1})
+    for _ in range(200):
+        subscribers.env.clock.move(5)
+        subscribers.env.dispatch()
+    assert len(subscribers.receivers[1].received) == 9
+    assert not subscribers.views()[1].active
+
+
+@on_sqlite
+def test_metadata_whose_key_is_not_unique_triggers(subscribers: Subscribers) -> None:
+    """Its elements are named by ids, any of which may have the key."""
+    meta = [{"id": 1, "key": "note", "value": "a"}, {"id": 2, "key": "note", "value": "b"}]
+    tracking = {"id": 3, "key": "_tracking", "value": "A"}
+    subscribers.add(fields=["meta_data[_tracking]"], eventTypes=["UPDATED"])
+    subscribers.send({"id": 1, "meta_data": [*meta, tracking]})
+    subscribers.send({"id": 1, "meta_data": [*meta, tracking | {"value": "B"}]})
+    assert subscribers.got(1) == [("1", "UPDATED")]
 
 
 @on_sqlite

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from flask_woo_events.api import subscription_responses
+from flask_woo_events.instances.subscription_requests import READ_ONLY
 from flask_woo_events.instances.subscriptions import MOST
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.values.validation import MASK
@@ -85,8 +86,9 @@ def test_an_answer_can_be_sent_back(api: Api) -> None:
     """What an answer shows changes nothing when it is sent as a request, also masked secrets."""
     instance = api.create()
     added = _add(api, instance, **SENT)
-    again = api.call("PATCH", _path(instance, added["id"]), _members(added))
+    again = api.call("PATCH", _path(instance, added["id"]), added)
     assert again.json == added
+    assert added.keys() - _members(added).keys() == READ_ONLY
     credentials = api.call(
         "PATCH", _path(instance, added["id"]), {"headers": {"X-Api-Key": MASK, "X-New": "1"}}
     ).json

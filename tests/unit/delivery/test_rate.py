@@ -26,24 +26,31 @@ def test_no_second_has_more_than_its_rate(speed: float, pauses: list[float]) -> 
         made += [now] * count
         if count:
             until = rate.used(speed, until, now, count)
-    burst = max(rate.BURST_LEAST, speed * rate.BURST)
+    burst = rate.most_at_once(speed)
     for number, first in enumerate(made):
         within = [one for one in made[number:] if one - first < dt.timedelta(seconds=1)]
         assert len(within) <= burst + speed + 1e-3
 
 
 @settings(deadline=None, max_examples=examples(50))
-@given(RATES, st.floats(0, 0.4), st.integers(2, 40))
+@given(RATES, st.floats(0, 1), st.integers(2, 40))
 def test_a_worker_that_wakes_late_keeps_the_rate(speed: float, late: float, count: int) -> None:
-    """Up to half a request late at each, the requests take the time that their rate says."""
+    """Late by a quarter of a second at each, the requests take the time that their rate says."""
     now, until = NOW, None
     for _ in range(count):
-        now = rate.next_at(speed, until, now) + dt.timedelta(seconds=late / speed)
+        behind = late * min(rate.LATE, rate.LATE_MOST / speed)
+        now = rate.next_at(speed, until, now) + dt.timedelta(seconds=behind)
         assert rate.allowed(speed, until, now) >= 1
         until = rate.used(speed, until, now, 1)
     seconds = (now - NOW).total_seconds()
-    burst = max(rate.BURST_LEAST, speed * rate.BURST)
+    burst = rate.most_at_once(speed)
     assert (count - burst) / speed - 1e-3 <= seconds <= (count + 1) / speed + 1e-3
+
+
+def test_slow_rates_begin_slowly() -> None:
+    """The second request comes after the whole interval."""
+    until = rate.used(0.01, None, NOW, 1)
+    assert rate.next_at(0.01, until, NOW) - NOW == dt.timedelta(seconds=100)
 
 
 def test_a_clock_that_was_ahead_stops_nothing() -> None:

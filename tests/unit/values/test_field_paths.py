@@ -29,6 +29,12 @@ from tests.examples import examples
         ("meta_data[_a.b]", "meta_data[_a.b]", True),
         ("meta_data[_a.b]", "meta_data[_a.c].value", False),
         ("meta_data[]", "meta_data[_a.c].value", True),
+        # A key occurs twice, so that ids name the elements.
+        ("meta_data[_a.b]", "meta_data[903].value", True),
+        ("line_items[].meta_data[_x]", "line_items[7].meta_data[903]", True),
+        ("meta_data[904]", "meta_data[903].value", False),
+        ('meta_data["904"]', 'meta_data["904"].value', True),
+        ("meta_data[904]", 'meta_data["904"].value', False),
     ],
 )
 def test_a_field_covers_what_is_in_it(wanted: str, changed: str, covered: bool) -> None:
