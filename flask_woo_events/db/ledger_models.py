@@ -7,7 +7,7 @@ import datetime as dt
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from .base import BIG, LONG_BLOB, OBJECT_ID, Base
+from .base import BIG, LONG_BLOB, OBJECT_ID, Base, Blob
 
 #: Digest and field checksums of a deleted object.
 GONE_DIGEST, GONE_FIELDS = b"\0" * 16, b""
@@ -32,7 +32,7 @@ class Object(Base):
     #: The id of the order or product that a refund or variation belongs to.
     parent: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
     live: orm.Mapped[bool]
-    digest: orm.Mapped[bytes] = orm.mapped_column(sa.LargeBinary(16))
+    digest: orm.Mapped[bytes] = orm.mapped_column(Blob(16))
     #: Checksums of the top-level fields, for ``changedFields``.
     fields: orm.Mapped[bytes] = orm.mapped_column(LONG_BLOB)
     modified_at: orm.Mapped[dt.datetime | None]
