@@ -129,7 +129,7 @@ class BodyWriter:
         for ids in in_chunks(self._replaced):
             session.execute(_DELETE, {"its_poller_id": self._poller_id, "object_ids": list(ids)})
         if self._rows:
-            session.execute(_INSERT, self._rows)
+            session.connection().execute(_INSERT, self._rows)
 
 
 class Updated(t.NamedTuple):

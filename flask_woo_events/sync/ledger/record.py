@@ -402,8 +402,10 @@ class Recorder:
         """Write the rows, each with its latest notification, and the ledger's revision."""
         for row in (*self.inserts, *self.updates):
             row["notification_id"] = notification_ids.get(row["object_id"], row["notification_id"])
+        # Not by the session, which looks for mapped classes in each row.
+        connection = session.connection()
         if self.inserts:
-            session.execute(_INSERT, self.inserts)
+            connection.execute(_INSERT, self.inserts)
         kinds = self.updates, self.touched, self.rewritten, self.filled, self.holds
         for rows in filter(None, kinds):
             session.execute(_update(tuple(rows[0])), [_for_update(row) for row in rows])
