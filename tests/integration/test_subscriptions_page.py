@@ -52,7 +52,7 @@ def receiver_url() -> cabc.Iterator[str]:
 
 def test_the_kinds_of_blocks_are_known() -> None:
     """Each block of the page is executed or compared by a test here."""
-    assert {name for name, _ in FENCES} == {"console", "http", "json", "python"}
+    assert {name for name, _ in FENCES} == {"console", "text", "json", "python"}
 
 
 def _commands(url: str) -> cabc.Iterator[tuple[list[str], str]]:
@@ -76,7 +76,7 @@ def test_commands_print_what_the_page_shows(env: StoreToCallback, receiver_url: 
 
 def _requests(url: str) -> cabc.Iterator[tuple[str, str, t.Any]]:
     """Yield method, path and body of each request of the page."""
-    for block in _blocks("http"):
+    for block in _blocks("text"):
         head, _, body = block.partition("\n\n")
         method, path = head.split()
         yield method, path, json.loads(body.replace(ADDED, url)) if body else None
