@@ -13,8 +13,6 @@ LATE, LATE_MOST = 0.25, 0.5
 LONGEST = dt.timedelta(minutes=3)
 #: Part of a request by which dates, which have microseconds, may be wrong at the highest rate.
 ROUNDING = 0.002
-
-
 #: The longest time that one attempt of several requests may take for its pauses, seconds: so long
 #: waits the end of a worker.
 PACED_WITHIN = 5.0

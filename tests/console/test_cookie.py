@@ -180,8 +180,10 @@ def test_altered_cookies_are_nobodys(make: MakeApp) -> None:
     good = visitor.cookie()
     values = itsdangerous.URLSafeSerializer("x").loads_unsafe(good)[1]
     (key,) = app.config["WOO_EVENTS_ENCRYPTION_KEYS"]
+    content, _, signature = good.rpartition(".")
     forged = [
-        good[:-1] + ("A" if good[-1] != "A" else "B"),
+        # Not at its end, where some bits of Base64 mean nothing.
+        f"{content}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}",
         itsdangerous.URLSafeSerializer("of the host", salt="woo_events.console").dumps(values),
         itsdangerous.URLSafeSerializer(key).dumps(values),
         "é\x01.x", "." * 4000,

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import datetime as dt
-import typing as t
 
 import pytest
 import sqlalchemy as sa
 
 from flask_woo_events.db.database import Database
-from flask_woo_events.db.models import Configuration, Delivery, Subscription
+from flask_woo_events.db.models import Configuration, Delivery
 from flask_woo_events.delivery import claims, results
 from flask_woo_events.delivery.claims import ClaimedDelivery
 from flask_woo_events.delivery.results import AttemptResult
 from flask_woo_events.simulation.callback_receiver import Received
-from tests.integration.ledger_env import LedgerEnv, at, build
+from tests.integration.ledger_env import LedgerEnv, at
 from tests.integration.test_outbox import FAILED, LEASE
-from tests.integration.test_subscriptions import Subscribers, on_sqlite
+from tests.integration.test_subscriptions import (
+    Subscribers,
+    claim_all,
+    limited_ledger,
+    on_sqlite,
+)
 from tests.integration.test_subscriptions import subscribers as subscribers
 
 
@@ -25,21 +29,9 @@ def _ids(received: cabc.Iterable[Received]) -> list[str]:
     return [one.json["subject"].removeprefix("orders/") for one in received]
 
 
-def _claim(ledger: LedgerEnv, seconds: float) -> list[ClaimedDelivery]:
-    with ledger.database.write() as session:
-        return claims.claim(session, at(seconds), LEASE, 50)
-
-
 def _fail(ledger: LedgerEnv, claimed: cabc.Sequence[ClaimedDelivery], seconds: float) -> None:
     with ledger.database.begin() as connection:
         results.write(connection, [AttemptResult(one, FAILED) for one in claimed], at(seconds))
-
-
-def _limited(database: Database, **options: t.Any) -> LedgerEnv:
-    ledger = build(database)
-    with database.write() as session:
-        session.execute(sa.update(Subscription).values(options=options))
-    return ledger
 
 
 def _pass(subscribers: Subscribers, seconds: int, steps: int) -> None:
@@ -91,7 +83,7 @@ def test_what_follows_a_refused_event_arrives(subscribers: Subscribers, rate: fl
 @pytest.mark.parametrize("own", [True, False])
 def test_a_rate_counts_the_requests_of_each_event(any_database: Database, own: bool) -> None:
     """Also if the instance has the format; what is not wanted is no request."""
-    ledger = _limited(any_database, rate=2, **({"format": "cloudevents"} if own else {}))
+    ledger = limited_ledger(any_database, rate=2, **({"format": "cloudevents"} if own else {}))
     with any_database.write() as session:
         instance_id = ledger.stream.instance_id
         key = "event.notification.format"
@@ -100,20 +92,20 @@ def test_a_rate_counts_the_requests_of_each_event(any_database: Database, own: b
         )
     ledger.see(*({"id": number} for number in range(10)))
     ledger.see({"id": 11})
-    assert len(_claim(ledger, 0)) == 1
-    assert _claim(ledger, 4) == []
-    assert len(_claim(ledger, 5)) == 1
+    assert len(claim_all(ledger, 0)) == 1
+    assert claim_all(ledger, 4) == []
+    assert len(claim_all(ledger, 5)) == 1
 
 
 @on_sqlite
 def test_a_failing_callback_gets_no_more_than_its_rate(any_database: Database) -> None:
     """One request in a hundred seconds, although its hold ends sooner."""
-    ledger = _limited(any_database, rate=0.01)
+    ledger = limited_ledger(any_database, rate=0.01)
     for number in range(9):
         ledger.see({"id": number})
     sent = []
     for second in range(0, 1000, 5):
-        claimed = _claim(ledger, second)
+        claimed = claim_all(ledger, second)
         if claimed:
             sent.append(second)
             _fail(ledger, claimed, second)

@@ -465,7 +465,7 @@ def test_a_refused_object_among_unwanted_ones_waits_alone(subscribers: Subscribe
     )
 
 
-def _claim(ledger: LedgerEnv, seconds: float) -> list[ClaimedDelivery]:
+def claim_all(ledger: LedgerEnv, seconds: float) -> list[ClaimedDelivery]:
     with ledger.database.write() as session:
         return claims.claim(session, at(seconds), LEASE, 50)
 
@@ -475,7 +475,7 @@ def _write(ledger: LedgerEnv, claimed: cabc.Sequence[ClaimedDelivery], seconds: 
         results.write(connection, [AttemptResult(one, OK) for one in claimed], at(seconds))
 
 
-def _limited(database: Database, **options: t.Any) -> LedgerEnv:
+def limited_ledger(database: Database, **options: t.Any) -> LedgerEnv:
     ledger = build(database)
     with database.write() as session:
         session.execute(sa.update(Subscription).values(options=options))
@@ -485,14 +485,14 @@ def _limited(database: Database, **options: t.Any) -> LedgerEnv:
 @pytest.mark.parametrize("wakes_every", [0.05, 0.15])
 def test_a_rate_holds_over_workers(any_database: Database, wakes_every: float) -> None:
     """Two a second: 100 notifications take 50 seconds, whichever of two workers claims them."""
-    ledger = _limited(any_database, rate=2)
+    ledger = limited_ledger(any_database, rate=2)
     for number in range(0, 100, 20):
         for one in range(number, number + 20):
             ledger.see({"id": one})
     sent, seconds = list[float](), 0.0
     while len(sent) < 100:
         for _worker in range(2):
-            claimed = _claim(ledger, seconds)
+            claimed = claim_all(ledger, seconds)
             sent += [seconds] * len(claimed)
             if claimed:
                 _write(ledger, claimed, seconds)
@@ -503,16 +503,16 @@ def test_a_rate_holds_over_workers(any_database: Database, wakes_every: float) -
 
 def test_requests_at_once_hold_over_workers(any_database: Database) -> None:
     """A third is claimed when one of two ends, or when the lease of a killed worker does."""
-    ledger = _limited(any_database, concurrency=2)
+    ledger = limited_ledger(any_database, concurrency=2)
     for number in range(5):
         ledger.see({"id": number})
-    first = _claim(ledger, 0)
-    assert len(first) == 2 and _claim(ledger, 0) == []
+    first = claim_all(ledger, 0)
+    assert len(first) == 2 and claim_all(ledger, 0) == []
     _write(ledger, first[:1], 1)
-    assert len(second := _claim(ledger, 1)) == 1 and _claim(ledger, 1) == []
+    assert len(second := claim_all(ledger, 1)) == 1 and claim_all(ledger, 1) == []
     _write(ledger, second, 2)
-    assert len(_claim(ledger, 2)) == 1
-    assert len(_claim(ledger, 20)) == 2
+    assert len(claim_all(ledger, 2)) == 1
+    assert len(claim_all(ledger, 20)) == 2
 
 
 @on_sqlite
@@ -536,7 +536,7 @@ def test_results_of_several_are_not_mixed_up(any_database: Database) -> None:
     for number in range(2):
         ledger.see({"id": number})
         build_second.see({"id": number})
-    claimed = sorted(_claim(ledger, 0), key=lambda one: one.notification.events[0].object_id)
+    claimed = sorted(claim_all(ledger, 0), key=lambda one: one.notification.events[0].object_id)
     gone = dataclasses.replace(FAILED, status_code=410)
     ends = [AttemptResult(one, gone if one is claimed[2] else OK) for one in claimed]
     with any_database.begin() as connection:

@@ -22,7 +22,7 @@ from .scenario import scenario
 
 Body = cabc.Mapping[str, t.Any]
 #: The resource, id, type and content of an event; thin ones have no content.
-Told = tuple[str, str, str, Body | None]
+Arrival = tuple[str, str, str, Body | None]
 _KEY = "the-key-of-a-subscription"
 #: Polls after which a failing receiver must have everything.
 _POLLS = 12
@@ -57,12 +57,12 @@ class Subscriber:
             self.accepted.append(received)
         return status
 
-    def events(self) -> list[Told]:
+    def events(self) -> list[Arrival]:
         """Return what it accepted, in the order of arrival."""
         return [one for received in self.accepted for one in _events(received)]
 
 
-def _events(received: Received) -> cabc.Iterator[Told]:
+def _events(received: Received) -> cabc.Iterator[Arrival]:
     body = received.json
     if "specversion" in body:
         data = body["data"]
