@@ -73,7 +73,7 @@ class Route:
     fields: tuple[str, ...] = ()
 
     @property
-    def filter(self) -> EventChoice:
+    def choice(self) -> EventChoice:
         """The events that the handler gets."""
         resources = frozenset() if self.resource is None else frozenset({self.resource})
         return EventChoice(resources=resources, types=self.types, fields=self.fields)

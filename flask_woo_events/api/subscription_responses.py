@@ -33,7 +33,7 @@ class InstanceSubscriptionResponse(ApiResponse):
     )
     resources: list[str] = pydantic.Field(description="Empty: all")
     eventTypes: list[str] = pydantic.Field(description="Empty: all")
-    fields: t.Annotated[list[str], Attribute("options.filter.fields")] = pydantic.Field(
+    fields: t.Annotated[list[str], Attribute("options.choice.fields")] = pydantic.Field(
         description="Fields of which one has to change for an UPDATED; empty: any"
     )
     format: t.Annotated[Format | None, Attribute("options.format")] = pydantic.Field(
@@ -62,7 +62,7 @@ class InstanceSubscriptionResponse(ApiResponse):
     @classmethod
     def of_view(cls, view: SubscriptionView) -> InstanceSubscriptionResponse:
         """Build the answer for a subscription."""
-        credentials, chosen, schedule = view.credentials, view.options.filter, view.options.schedule
+        credentials, chosen, schedule = view.credentials, view.options.choice, view.options.schedule
         password = MASK if credentials.has_password else None
         return cls.of(
             view,

@@ -257,7 +257,7 @@ def _state(view: SubscriptionView) -> str:
 
 
 def _chosen(view: SubscriptionView) -> str:
-    chosen = view.options.filter
+    chosen = view.options.choice
     parts = [",".join(sorted(one)) for one in (chosen.resources, chosen.types) if one]
     if chosen.fields:
         parts.append(f"fields {','.join(chosen.fields)}")

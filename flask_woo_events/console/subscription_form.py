@@ -85,9 +85,9 @@ def of(view: SubscriptionView | None) -> SubscriptionForm:
     return SubscriptionForm(
         callback_url=view.url,
         headers="" if view.is_first else _masked(view.credentials),
-        resources=sorted(options.filter.resources),
-        types=sorted(options.filter.types),
-        trigger_fields="\n".join(options.filter.fields),
+        resources=sorted(options.choice.resources),
+        types=sorted(options.choice.types),
+        trigger_fields="\n".join(options.choice.fields),
         format=options.format.value if options.format is not None else "",
         schedule=OWN if own else schedule or "",
         waits=", ".join(map(str, schedule)) if isinstance(schedule, tuple) else "",

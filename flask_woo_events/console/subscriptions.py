@@ -244,7 +244,7 @@ def _as_typed(
     :raises InputError: a stored secret would be sent to another host than its own.
     """
     if page.is_first:
-        return _as_stored(page)
+        return _of_first(page)
     runtime, before = current_runtime(), page.subscription
     present, options = SubscriptionCredentials(), subscription_options.NONE
     with runtime.database.read() as session:
@@ -283,22 +283,21 @@ def _test_stored(page: SubscriptionPage, calls: RateLimiter) -> Answer:
     return _back(page.instance.id)
 
 
-def _as_stored(page: SubscriptionPage) -> tuple[CallbackCredentials, Sender]:
-    """Return what a stored subscription is sent with.
+def _of_first(page: SubscriptionPage) -> tuple[CallbackCredentials, Sender]:
+    """Return what the first subscription is sent with.
 
     :raises InputError: a secret cannot be decrypted.
     """
-    runtime, view = current_runtime(), _stored(page)
-    known = (runtime.cipher, page.instance.id)
-    after = runtime.retired_after
+    runtime, number = current_runtime(), page.instance.id
     with runtime.database.read() as session:
-        sender = destination.load_sender(session, page.instance.id, view.options.format)
+        sender = destination.load_sender(session, number, _stored(page).options.format)
         try:
-            if view.is_first:
-                return destination.load_credentials(session, *known, after), sender
-            return destination.load_own_credentials(session, *known, view.id, after), sender
+            credentials = destination.load_credentials(
+                session, runtime.cipher, number, runtime.retired_after
+            )
         except SecretError as exc:
             raise InputError(str(exc)) from exc
+    return credentials, sender
 
 
 def _stored(page: SubscriptionPage) -> SubscriptionView:

@@ -37,7 +37,7 @@ def attempt(
         # For example an encryption key that is missing: an operator can add it.
         return AttemptOutcome(delivered=False, reason=str(credentials))
     if not claimed.notification.events:
-        reason = "the subscription's filter leaves out its events"
+        reason = "the subscription does not choose its events"
         return AttemptOutcome(delivered=True, sent=False, reason=reason)
     if runtime.settings.coalesce:
         claimed = _without_superseded(runtime, claimed)
@@ -65,7 +65,7 @@ def attempt(
 
 def _without_superseded(runtime: Runtime, claimed: ClaimedDelivery) -> ClaimedDelivery:
     handler = runtime.handlers.get(claimed.url)
-    chosen = handler.route.filter if handler is not None else claimed.options.filter
+    chosen = handler.route.choice if handler is not None else claimed.options.choice
     with runtime.database.read() as session:
         return _without(claimed, claims.superseded(session, claimed, chosen))
 

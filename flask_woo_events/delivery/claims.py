@@ -332,7 +332,7 @@ def _load(session: orm.Session, token: str) -> list[ClaimedDelivery]:
             notification=notifications.chosen(
                 records[row.notification_id],
                 row.wanted,
-                options[row.subscription_id].filter,
+                options[row.subscription_id].choice,
                 notifications.target_of(row.channel, row.subscription_id),
             ),
         )

@@ -89,12 +89,10 @@ def _address(
     instance_id, options = claimed.notification.instance_id, claimed.options
     credentials: CallbackCredentials | WooEventsError
     try:
-        cipher, after = runtime.cipher, runtime.retired_after
-        if claimed.channel == Channel.CALLBACK:
-            number = claimed.subscription_id
-            credentials = load_own_credentials(session, cipher, instance_id, number, after)
-        else:
-            credentials = load_credentials(session, cipher, instance_id, after)
+        own = claimed.subscription_id if claimed.channel == Channel.CALLBACK else None
+        credentials = load_credentials(
+            session, runtime.cipher, instance_id, runtime.retired_after, own
+        )
     except SchemaError:
         raise
     except (SecretError, ConfigurationError, InputError) as exc:
@@ -145,13 +143,22 @@ def load_rules(
 
 
 def load_credentials(
-    session: orm.Session, cipher: Cipher, instance_id: int, retired_after: dt.datetime
+    session: orm.Session,
+    cipher: Cipher,
+    instance_id: int,
+    retired_after: dt.datetime,
+    own: int | None = None,
 ) -> CallbackCredentials:
-    """Return what requests to an instance's callback are sent with.
+    """Return what requests to a callback of an instance are sent with.
 
     :param retired_after: a signature key that was replaced after this date signs, too.
+    :param own: the subscription, if it has credentials of its own; otherwise it has those of the
+        instance's configuration.
     :raises SecretError: a secret for the callback cannot be decrypted; others are not needed.
     """
+    if own is not None:
+        stored = configuration.credentials_of(session, cipher, instance_id, own)
+        return callback_credentials(SubscriptionCredentials.of(stored), retired_after)
     before = configuration.retired_key(session, cipher, instance_id, retired_after)
     kept = configuration.read(session, cipher, instance_id).only(CALLBACK_KEYS)
     key = kept.get(key_of("signature_key"), "")
@@ -165,24 +172,6 @@ def load_credentials(
             else None
         ),
     )
-
-
-def load_own_credentials(
-    session: orm.Session,
-    cipher: Cipher,
-    instance_id: int,
-    subscription_id: int,
-    retired_after: dt.datetime,
-) -> CallbackCredentials:
-    """Return what requests are sent with to a subscription that has credentials of its own.
-
-    :param retired_after: a signature key that was replaced after this date signs, too.
-    :raises SecretError: they cannot be decrypted.
-    """
-    kept = SubscriptionCredentials.of(
-        configuration.credentials_of(session, cipher, instance_id, subscription_id)
-    )
-    return callback_credentials(kept, retired_after)
 
 
 def callback_credentials(

@@ -246,7 +246,7 @@ class Dispatch:
         if written is not None:
             with self._counting:
                 self._report.delivered += outcome.delivered
-                self._report.failed += not outcome.delivered
+                self._report.failed += not (outcome.delivered or outcome.unfinished)
             if written.divides:
                 self._isolate(claimed)
             if written.stopped:

@@ -46,7 +46,7 @@ def call(
     for record in claimed.notification.events:
         if record.id in claimed.handled:
             continue
-        if route is not None and not record.is_wanted(claimed.notification.resource, route.filter):
+        if route is not None and not record.is_wanted(claimed.notification.resource, route.choice):
             continue
         if record.object_id in failed:
             # A later version waits for the one that failed.

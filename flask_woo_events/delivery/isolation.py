@@ -104,7 +104,7 @@ def _parts_by_event(
     wanted = {
         event.id
         for event in failed.notification.events
-        if route is None or event.is_wanted(resource, route.filter)
+        if route is None or event.is_wanted(resource, route.choice)
     }
     done = handled | (frozenset[int]().union(*by_object.values()) - wanted)
     groups = [frozenset(ids) for ids in by_object.values()]

@@ -45,7 +45,7 @@ class AttemptOutcome:
     sent: bool = True
     #: Ids of events that a handler has accepted although others failed.
     handled: tuple[int, ...] = ()
-    #: It ended before all requests were made, as the rate of the subscription wants it.
+    #: It ended before all requests were made, because of a rate or of slow answers.
     unfinished: bool = False
 
     @property

@@ -51,12 +51,8 @@ def send_to_subscription(
     cipher, after = runtime.cipher, runtime.retired_after
     with runtime.database.read() as session:
         view = subscriptions.get(session, cipher, caller, instance_id, subscription_id)
-        if view.is_first:
-            credentials = destination.load_credentials(session, cipher, instance_id, after)
-        else:
-            credentials = destination.load_own_credentials(
-                session, cipher, instance_id, subscription_id, after
-            )
+        own = None if view.is_first else subscription_id
+        credentials = destination.load_credentials(session, cipher, instance_id, after, own)
         sender = destination.load_sender(session, instance_id, view.options.format)
     timeouts, seconds = runtime.callback_timeouts, view.options.timeout
     if seconds is not None:

@@ -60,13 +60,8 @@ def of(
     row = session.get(Subscription, subscription_id) if subscription_id is not None else None
     options = subscription_options.read(row.options if row is not None else None)
     notification = _chosen(session, notification, row, options)
-    credentials, incomplete = CallbackCredentials(), "WOO_EVENTS_ENCRYPTION_KEYS is empty"
-    if cipher is not None:
-        try:
-            credentials = _credentials(session, cipher, instance_id, row, retired_after)
-            incomplete = ""
-        except SecretError as exc:
-            incomplete = str(exc)
+    own = row.id if row is not None and row.channel == Channel.CALLBACK else None
+    credentials, incomplete = _credentials(session, cipher, instance_id, retired_after, own)
     sender = destination.load_sender(session, instance_id, options.format)
     message_id, body = notification.event_id, payload.build_body(notification, sender)
     content_type = "application/json"
@@ -94,14 +89,19 @@ def of(
 
 def _credentials(
     session: orm.Session,
-    cipher: Cipher,
+    cipher: Cipher | None,
     instance_id: int,
-    row: Subscription | None,
     retired_after: dt.datetime,
-) -> CallbackCredentials:
-    if row is None or row.channel != Channel.CALLBACK:
-        return destination.load_credentials(session, cipher, instance_id, retired_after)
-    return destination.load_own_credentials(session, cipher, instance_id, row.id, retired_after)
+    own: int | None,
+) -> tuple[CallbackCredentials, str]:
+    """Return the credentials, or none and why they cannot be read."""
+    if cipher is None:
+        return CallbackCredentials(), "WOO_EVENTS_ENCRYPTION_KEYS is empty"
+    try:
+        found = destination.load_credentials(session, cipher, instance_id, retired_after, own)
+    except SecretError as exc:
+        return CallbackCredentials(), str(exc)
+    return found, ""
 
 
 def _chosen(
@@ -119,5 +119,5 @@ def _chosen(
         )
     )
     target = notifications.target_of(row.channel, row.id)
-    chosen = notifications.chosen(notification, wanted, options.filter, target)
+    chosen = notifications.chosen(notification, wanted, options.choice, target)
     return chosen if chosen.events else notification

@@ -221,12 +221,12 @@ def _event_ids(session: orm.Session, notifications: cabc.Iterable[Notification])
 def _subscriptions(
     session: orm.Session, origin: Origin, rules: Rules
 ) -> cabc.Iterator[tuple[Subscription, EventChoice]]:
-    """Yield an instance's subscriptions, each with the filter of its events."""
+    """Yield an instance's subscriptions, each with its choice of events."""
     mine = Subscription.instance_id == origin.instance_id
     known = delivery_states.lock_subscriptions(session, mine, Subscription.current)
     for one in known:
         if one.channel in HTTP_CHANNELS:
-            yield one, subscription_options.read(one.options).filter
+            yield one, subscription_options.read(one.options).choice
     handlers = {one.url: one for one in known if one.channel == Channel.HANDLER}
     for route in rules.routes:
         if route.resource not in (None, origin.resource):
@@ -241,7 +241,7 @@ def _subscriptions(
             )
             session.add(handler)
             session.flush()
-        yield handler, route.filter
+        yield handler, route.choice
 
 
 def wake(

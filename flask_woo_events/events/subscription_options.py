@@ -19,7 +19,7 @@ from ..values.event_choice import EventChoice
 class SubscriptionOptions:
     """The options of one subscription; ``None`` leaves a choice to the instance or application."""
 
-    filter: EventChoice = EventChoice()
+    choice: EventChoice = EventChoice()
     format: Format | None = None
     #: A named retry schedule, or the waits between attempts in seconds.
     schedule: Schedule | tuple[int, ...] | None = None
@@ -47,7 +47,7 @@ def read(row: cabc.Mapping[str, t.Any] | None) -> SubscriptionOptions:
         return NONE
     schedule, kind = row.get("schedule"), row.get("format")
     return SubscriptionOptions(
-        filter=EventChoice(
+        choice=EventChoice(
             resources=frozenset(row.get("resources", ())),
             types=frozenset(row.get("types", ())),
             fields=tuple(row.get("fields", ())),
@@ -70,12 +70,12 @@ def trigger_fields(session: orm.Session, instance_id: int) -> frozenset[str]:
             Subscription.options.is_not(None),
         )
     )
-    return frozenset(path for row in rows for path in read(row).filter.fields)
+    return frozenset(path for row in rows for path in read(row).choice.fields)
 
 
 def written(options: SubscriptionOptions) -> dict[str, t.Any] | None:
     """Return options as a row holds them."""
-    chosen, schedule = options.filter, options.schedule
+    chosen, schedule = options.choice, options.schedule
     row = {
         "resources": sorted(chosen.resources),
         "types": sorted(chosen.types),

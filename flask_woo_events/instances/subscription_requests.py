@@ -166,7 +166,7 @@ class SubscriptionRequest(pydantic.BaseModel):
 
         :param before: its present options, which stay where the request names none.
         """
-        chosen = before.filter
+        chosen = before.choice
         named = self.model_fields_set
 
         def value(name: str, present: t.Any, empty: t.Any = None) -> t.Any:
@@ -176,7 +176,7 @@ class SubscriptionRequest(pydantic.BaseModel):
             return empty if given is None else given
 
         return SubscriptionOptions(
-            filter=EventChoice(
+            choice=EventChoice(
                 resources=frozenset(value("resources", chosen.resources, ())),
                 types=frozenset(value("types", chosen.types, ())),
                 fields=tuple(dict.fromkeys(value("fields", chosen.fields, ()))),

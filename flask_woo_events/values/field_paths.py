@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import functools
 import json
 import re
 
@@ -69,9 +70,9 @@ def covers(wanted: str, changed: str) -> bool:
     :param changed: for example ``line_items[12].quantity``.
     """
     mine, theirs = _steps(wanted), _steps(changed)
-    if theirs[0] == in_utc(mine[0]):
-        theirs[0] = mine[0]
-    return all(_is_step(one, other) for one, other in zip(mine, theirs, strict=False))
+    if theirs[0] not in (mine[0], in_utc(mine[0])):
+        return False
+    return all(_is_step(one, other) for one, other in zip(mine[1:], theirs[1:], strict=False))
 
 
 def _is_step(wanted: str, changed: str) -> bool:
@@ -88,12 +89,13 @@ def any_covers(wanted: cabc.Iterable[str], changed: cabc.Collection[str]) -> boo
     return any(covers(one, other) for one in wanted for other in changed)
 
 
-def _steps(path: str) -> list[str]:
+@functools.lru_cache(8192)
+def _steps(path: str) -> tuple[str, ...]:
     """Return the names and elements of a path: ``line_items``, ``[12]``, ``quantity``."""
     # The key of an element, as of meta data, may hold dots.
     elements = (_plain(one) for one in _ELEMENT.findall(path))
     names = _ELEMENT.sub(".[]", path).lstrip(".").split(".")
-    return [next(elements) if one == "[]" else one for one in names]
+    return tuple(next(elements) if one == "[]" else one for one in names)
 
 
 def _plain(element: str) -> str:

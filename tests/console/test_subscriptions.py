@@ -77,7 +77,7 @@ def test_added(app: flask.Flask, ann: HttpVisitor, instance_id: int) -> None:
     first, added = _views(app, instance_id)
     assert first.is_first and added.url == URL
     assert added.options == SubscriptionOptions(
-        filter=EventChoice(
+        choice=EventChoice(
             resources=frozenset({"orders"}),
             types=frozenset({"CREATED", "UPDATED"}),
             fields=("status", "line_items[].quantity"),
@@ -221,7 +221,7 @@ def test_first_belongs_to_the_configuration(
     assert answer.status_code == 302
     [view] = _views(app, instance_id)
     assert view.url == "https://mycoolapp.com/events" and view.options.format is None
-    assert view.options.filter.types == {"DELETED"} and view.options.rate == 3
+    assert view.options.choice.types == {"DELETED"} and view.options.rate == 3
     for refused in (ann.get(f"{first}/remove"), ann.post(f"{first}/remove")):
         assert refused.status_code == 400 and "callback URL of the configuration" in refused.text
 
@@ -379,7 +379,7 @@ def test_resource_that_is_polled_no_more_is_not_lost(
     assert fields["resources"] == "orders" and "(not polled)" in ann.get(edit).text
     assert ann.post(edit, fields | {"description": "new"}).status_code == 302
     [_, view] = _views(app, instance_id)
-    assert view.options.filter.resources == {"orders"} and view.options.description == "new"
+    assert view.options.choice.resources == {"orders"} and view.options.description == "new"
 
 
 def test_key_is_generated(ann: HttpVisitor, instance_id: int) -> None:

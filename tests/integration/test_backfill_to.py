@@ -37,7 +37,7 @@ class TwoReceivers:
         """Return what a subscription is sent: object, type and version, in order."""
         with self.shop.database.read() as session:
             row = session.get_one(Subscription, subscription_id)
-            chosen = subscription_options.read(row.options).filter
+            chosen = subscription_options.read(row.options).choice
             target = notifications.target_of(row.channel, row.id)
             query = sa.select(Delivery.notification_id, Delivery.wanted).where(
                 Delivery.subscription_id == subscription_id
