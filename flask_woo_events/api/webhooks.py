@@ -12,6 +12,7 @@ import flask
 import sqlalchemy as sa
 import werkzeug.exceptions
 
+from .. import tracing
 from ..db.database import Work
 from ..errors import AccessError, ConflictError, InputError, NotFoundError, SchemaError
 from ..instances import webhook_urls, webhooks
@@ -104,10 +105,27 @@ def _receive(runtime: Runtime, address: str) -> Answer:
     source = request.headers.get("X-WC-Webhook-Source", "")
     if not _origins(runtime).admits(hook.instance_id, source):
         return _answered(known=True)
-    hint = parse.read(request.headers.get("X-WC-Webhook-Topic", ""), body)
-    known = runtime.group_commit(inbox.add).write(ReceivedWebhook(hook, hint, runtime.clock()))
-    runtime.database.notify(Work.ARRIVALS)
+    with _span(request, hook.instance_id) as span:
+        hint = parse.read(request.headers.get("X-WC-Webhook-Topic", ""), body)
+        received = ReceivedWebhook(hook, hint, runtime.clock(), tracing.current())
+        known = runtime.group_commit(inbox.add).write(received)
+        runtime.database.notify(Work.ARRIVALS)
+        span.answered(200 if known else 404)
     return _answered(known)
+
+
+def _span(request: flask.Request, instance_id: int | None = None) -> tracing.Span:
+    """Return the span of a webhook whose sender is known; it has no address, which is secret.
+
+    It is linked to the trace that the store names, and no part of it: what a store sends decides
+    neither which traces are ours nor whether they are sampled.
+    """
+    sent = tracing.read(request.headers.get("traceparent"), request.headers.get("tracestate"))
+    route = str(request.url_rule)
+    attributes: dict[str, t.Any] = {"http.request.method": "POST", "http.route": route}
+    if instance_id is not None:
+        attributes["woo_events.instance"] = instance_id
+    return tracing.span(f"POST {route}", "server", links=[sent], attributes=attributes)
 
 
 def _origins(runtime: Runtime) -> Origins:
@@ -138,19 +156,21 @@ def receive_listed() -> Answer:
     body = raw_body(runtime.settings.hook_max_bytes, "WOO_EVENTS_HOOK_MAX_BYTES")
     hint = parse.read(flask.request.headers.get("X-WC-Webhook-Topic", ""), body)
     wanted = t.cast("cabc.Sequence[int]", numbers)
-    with runtime.database.write() as session:
+    with _span(flask.request) as span, runtime.database.write() as session:
         for number in dict.fromkeys(wanted):
             epoch = inbox.epoch_of(session, number, who.organization_id)
             if epoch is None or who.instance_id not in (None, number):
                 raise NotFoundError("No instance found")
             if hint.collection is not None:
-                arrived = ReceivedWebhook(Hook(number, epoch), hint, runtime.clock())
+                hook, trace = Hook(number, epoch), tracing.current()
+                arrived = ReceivedWebhook(hook, hint, runtime.clock(), trace)
                 inbox.add(session.connection(), [arrived])
         if hint.collection is None and not webhooks.poll_named(session, wanted, runtime.clock()):
             raise ConflictError(
                 "None of the instances in Element-Instances is polled: each is paused, or its "
                 "events are off"
             )
+        span.answered(200)
     runtime.database.notify(Work.ARRIVALS)
     return dump(EmptyResponse()), 200
 

@@ -8,6 +8,7 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from ..tracing import STORED_CHARS
 from .base import BIG, LONG_BLOB, LONG_TEXT, OBJECT_ID, OthersText, key, refers
 from .base import TABLE_PREFIX as TABLE_PREFIX
 from .base import Base as Base
@@ -186,6 +187,8 @@ class Arrival(Base):
     #: The order or product that the object belongs to, if the body says so.
     parent: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
     received_at: orm.Mapped[dt.datetime]
+    #: Context of the span that received it, see ``tracing.py``; null without tracing.
+    trace: orm.Mapped[str | None] = orm.mapped_column(sa.String(STORED_CHARS))
 
 
 class WebhookCoverage(Base):
@@ -300,6 +303,8 @@ class Notification(Base):
     poll_date: orm.Mapped[dt.datetime]
     #: Number of events, so that they can be counted without being read.
     size: orm.Mapped[int] = orm.mapped_column(default=1)
+    #: Context of the span that recorded its events, see ``tracing.py``; null without tracing.
+    trace: orm.Mapped[str | None] = orm.mapped_column(sa.String(STORED_CHARS))
     created_at: orm.Mapped[dt.datetime] = orm.mapped_column(index=True)
 
 

@@ -6,6 +6,7 @@ import collections.abc as cabc
 import dataclasses
 import sys
 
+from .. import tracing
 from ..db.states import Channel
 from ..errors import WooEventsError
 from ..events.notifications import EventRecord, NotificationRecord
@@ -30,6 +31,29 @@ def attempt(
 
     :param pause: waits for a number of seconds, between two requests of one attempt.
     """
+    number, attempt = claimed.subscription_id, claimed.attempts + 1
+    with traced(claimed.notification, subscription=number, attempt=attempt):
+        return _attempt(runtime, claimed, address, pause)
+
+
+def traced(notification: NotificationRecord, **attributes: object) -> tracing.Span:
+    """Return a block whose spans continue the trace in which a notification was recorded."""
+    return tracing.within(
+        notification.trace,
+        instance=notification.instance_id,
+        resource=notification.resource,
+        notification=notification.event_id,
+        event_ids=[one.id for one in notification.events],
+        **attributes,
+    )
+
+
+def _attempt(
+    runtime: Runtime,
+    claimed: ClaimedDelivery,
+    address: AddressOrError,
+    pause: cabc.Callable[[float], object],
+) -> AttemptOutcome:
     if isinstance(address, WooEventsError):
         return AttemptOutcome(delivered=False, reason=str(address))
     is_handler, credentials = claimed.channel == Channel.HANDLER, address.credentials

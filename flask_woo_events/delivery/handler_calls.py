@@ -10,6 +10,7 @@ import traceback
 import flask
 import orjson
 
+from .. import tracing
 from ..events.notifications import EventRecord
 from ..handlers import SIGNAL, Event, Handler, Handlers
 from ..signals import event_sent
@@ -53,7 +54,8 @@ def call(
             continue
         try:
             event = _event(claimed, record, sender)
-            with context():
+            with context(), tracing.span("woo_events.handle") as span:
+                span.set(handler=claimed.url, event_ids=[record.id])
                 _call_one(handler, event)
         except BaseException as exc:
             # Any error: the handler is the application's.

@@ -187,17 +187,16 @@ def to_address(
             except SecretError as exc:
                 yield one, AttemptOutcome(delivered=False, reason=str(exc))
                 continue
-        yield (
-            one,
-            attempts.request(
+        with attempts.traced(one):
+            outcome = attempts.request(
                 runtime,
                 one,
                 url,
                 sender,
                 CallbackCredentials(signature_keys=credentials.signature_keys),
                 timeouts=runtime.callback_timeouts,
-            ),
-        )
+            )
+        yield one, outcome
 
 
 def _belongs() -> sa.ColumnElement[bool]:

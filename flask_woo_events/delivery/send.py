@@ -11,6 +11,7 @@ import urllib.parse
 
 import requests
 
+from .. import tracing
 from ..errors import TransportError
 from ..events.notifications import NotificationRecord
 from ..http.exchange import Exchange, Timeouts, exchange
@@ -99,19 +100,29 @@ def post(
     )
     began = time.monotonic()
     try:
-        answer = exchange(
-            session,
-            "POST",
-            url,
-            headers=headers,
-            data=body,
-            auth=credentials.basic,
-            timeouts=timeouts,
-            max_bytes=ANSWER_READ,
-        )
+        with tracing.request("POST", url) as span:
+            answer = exchange(
+                session,
+                "POST",
+                url,
+                headers=_traced(headers),
+                data=body,
+                auth=credentials.basic,
+                timeouts=timeouts,
+                max_bytes=ANSWER_READ,
+            )
+            span.answered(answer.status)
     except TransportError as exc:
         return AttemptOutcome(delivered=False, reason=str(exc), seconds=time.monotonic() - began)
     return _outcome(answer, credentials, now)
+
+
+def _traced(headers: dict[str, str]) -> dict[str, str]:
+    """Add the trace context of the current span, in place of one among the instance's headers."""
+    added = tracing.headers()
+    if not added:
+        return headers
+    return {name: one for name, one in headers.items() if name.lower() not in added} | added
 
 
 def _outcome(

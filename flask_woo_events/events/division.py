@@ -49,6 +49,7 @@ def divide(
             resource=whole.resource,
             poll_date=whole.poll_date,
             size=len(part.event_ids),
+            trace=whole.trace,
             created_at=whole.created_at,
         )
         for part in parts[1:]

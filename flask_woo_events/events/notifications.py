@@ -62,6 +62,8 @@ class NotificationRecord:
     #: When the poll that saw the events began, the store's clock.
     poll_date: dt.datetime
     created_at: dt.datetime
+    #: The trace context of the span that recorded the events, if there was one.
+    trace: str | None = None
     events: tuple[EventRecord, ...]
 
 
@@ -73,6 +75,7 @@ _NOTIFICATIONS = sa.select(
     Notification.resource,
     Notification.poll_date,
     Notification.created_at,
+    Notification.trace,
 ).where(Notification.id.in_(sa.bindparam("ids", expanding=True)))
 _EVENTS = (
     sa.select(
@@ -106,6 +109,7 @@ def load(
             resource=row.resource,
             poll_date=row.poll_date,
             created_at=row.created_at,
+            trace=row.trace,
             events=tuple(events[row.id]),
         )
         for row in rows

@@ -11,6 +11,7 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from .. import tracing
 from ..db import epochs
 from ..db.database import Work, announce
 from ..db.models import Notification, StoredEvent, Subscription
@@ -52,6 +53,8 @@ class Rules:
     batch_size: int = POLLING_BATCH
     #: Handlers of the application.
     routes: tuple[Route, ...] = ()
+    #: The trace contexts of what named objects, by their ids.
+    traces: cabc.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +102,7 @@ def post(
             resource=origin.resource,
             poll_date=poll_date,
             size=len(batch),
+            trace=tracing.of_events(rules.traces.get(one.object_id) for one in batch),
             created_at=rules.now,
         )
         for batch in batches

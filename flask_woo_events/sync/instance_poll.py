@@ -10,6 +10,7 @@ import logging
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from .. import tracing
 from ..db.database import is_away
 from ..db.leases import InstanceLease, LeaseRenewer, is_free
 from ..db.models import Instance, Poller
@@ -153,6 +154,17 @@ class InstancePoll(InstanceRun):
         lease.postpone(session, self._runtime.clock() + wait)
 
     def _work(self, lease: InstanceLease, started: dt.datetime, reports: list[PollReport]) -> None:
+        with tracing.within(None, instance=lease.instance_id):
+            with tracing.span("woo_events.poll") as span:
+                self._poll_store(lease, started, reports)
+                span.set(
+                    events=sum(report.events for report in reports),
+                    requests=sum(report.requests for report in reports),
+                )
+
+    def _poll_store(
+        self, lease: InstanceLease, started: dt.datetime, reports: list[PollReport]
+    ) -> None:
         self._holding.discard(lease.instance_id)
         self._again.pop(lease.instance_id, None)
         try:

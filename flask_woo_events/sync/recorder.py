@@ -11,6 +11,7 @@ import typing as t
 
 from sqlalchemy import orm
 
+from .. import tracing
 from ..db.database import Database
 from ..db.leases import InstanceLease, LeaseRenewer
 from ..db.models import Instance
@@ -81,9 +82,8 @@ class PollRecorder:
         clock: cabc.Callable[[], dt.datetime],
     ) -> None:
         self.stream = stream
-        #: Objects read in full.
-        self.observed = 0
-        self.events = 0
+        #: Objects read in full, and events.
+        self.observed = self.events = 0
         #: Ids of objects for which an event was emitted.
         self.changed: set[str] = set()
         #: Objects of which only fields changed that WooCommerce does not document, by field.
@@ -117,8 +117,9 @@ class PollRecorder:
         self.is_stale: cabc.Callable[[], bool] = lambda: False
         #: Called after events are committed.
         self.recorded: cabc.Callable[[], None] = lambda: None
-        #: Handlers of the application.
+        #: Handlers of the application, and the traces of the webhooks that named objects, by id.
         self.routes: tuple[Route, ...] = ()
+        self.traces: cabc.Mapping[str, str] = {}
         #: Count changes that no webhook announced: the store has webhooks of ours.
         self.counts_missed = False
         self._database = database
@@ -191,7 +192,10 @@ class PollRecorder:
             return recorded, notes, saved
 
         before, since = self.notes.get("reverted", {}), (now - REVERSED_WITHIN).isoformat()
-        recorded, self.notes, self.cursor = self._database.transact(work)
+        with tracing.within(None, resource=self.stream.resource):
+            with tracing.span("woo_events.record") as span:
+                recorded, self.notes, self.cursor = self._database.transact(work)
+                span.set(events=len(recorded.emitted))
         self.reverses |= any(before.get(one, "") > since for one in recorded.reverted)
         self._saved = time.monotonic()
         self.events += len(recorded.emitted)
@@ -338,7 +342,7 @@ class PollRecorder:
     ) -> Recorded:
         webhook = observed.source is Source.WEBHOOK
         size = outbox.WEBHOOK_BATCH if webhook else outbox.POLLING_BATCH
-        rules = outbox.Rules(now=now, batch_size=size, routes=self.routes)
+        rules = outbox.Rules(now=now, batch_size=size, routes=self.routes, traces=self.traces)
         stream = dataclasses.replace(self.stream, store=self._store.state)
         recorded = record.record(session, stream, observed, rules)
         if self.counts_missed and observed.source in _POLLED:

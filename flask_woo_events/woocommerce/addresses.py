@@ -27,6 +27,12 @@ _PATH = re.compile(r"[A-Za-z0-9/_.~-]+")
 _RELATION = "https://api.w.org/"
 _LINK = re.compile(r'<([^<>]*)>; *rel="https://api\.w\.org/"')
 _HTML_LINK = re.compile(rb"<link rel=[\"']https://api\.w\.org/[\"'] href=[\"']([\x21-\x7e]*?)[\"']")
+_VERSION = re.compile(r"v[0-9]+")
+#: Words below a collection of WooCommerce, or of the companion plugin.
+_BELOW = frozenset(
+    "attributes batch categories changes count notes refunds reviews shipping_classes statuses "
+    "tags taxes terms totals variations".split()
+)
 #: Bytes of a page that are searched for its link.
 _LOOK = 256 * 1024
 _KNOWN = re.compile(r"/(?:[A-Za-z0-9/_.~-]*/|(?:index\.php)?\?rest_route=/)\Z")
@@ -120,6 +126,26 @@ def rest_address(rest: str, path: str, pairs: Pairs) -> tuple[str, Pairs]:
     return base, [
         ("rest_route", f"/{path.removeprefix(REST)}"), ("_", f"{varying}{_MARK}"), *others
     ]  # fmt: skip
+
+
+def path_template(path: str, pairs: Pairs) -> str:
+    """Return the path of a request for a trace: without a query, with ``{id}`` in place of ids.
+
+    The ids of other plugins' objects may be names of people, so only the route of a collection and
+    known words below it are kept.
+    """
+    route = next((value for name, value in pairs if name == "rest_route"), None)
+    if route is None:
+        _before, found, route = path.partition(REST)
+        if not found:
+            return "/"
+    parts = route.strip("/").split("/")
+    words = 3 if len(parts) > 1 and _VERSION.fullmatch(parts[1]) else 2
+    kept = (
+        part if at < words or part in _BELOW else "{id}" if part else ""
+        for at, part in enumerate(parts)
+    )
+    return REST + "/".join(kept)
 
 
 def write_query(pairs: Pairs) -> str:

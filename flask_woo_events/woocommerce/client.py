@@ -17,6 +17,7 @@ import typing as t
 import orjson
 import requests
 
+from .. import tracing
 from ..errors import (
     AnotherStoreError,
     InputError,
@@ -41,6 +42,7 @@ from .addresses import (
     Params,
     full_path,
     html_link,
+    path_template,
     query_pairs,
     rest_address,
     rest_link,
@@ -414,12 +416,15 @@ class StoreClient:
         agent = {"User-Agent": self._options.user_agent} if self._options.user_agent else {}
         url = self.url + path
         self.requests_made += 1
-        return exchange(
-            self._session,
-            method,
-            f"{url}?{write_query(pairs)}" if pairs else url,
-            headers={**agent, **self._options.headers, **headers},
-            data=data,
-            timeouts=self._timeouts,
-            max_bytes=self._max_bytes,
-        )
+        with tracing.request(method, url, path_template(path, pairs)) as span:
+            answer = exchange(
+                self._session,
+                method,
+                f"{url}?{write_query(pairs)}" if pairs else url,
+                headers={**agent, **self._options.headers, **headers},
+                data=data,
+                timeouts=self._timeouts,
+                max_bytes=self._max_bytes,
+            )
+            span.answered(answer.status)
+        return answer

@@ -12,6 +12,7 @@ STEPS = """
 errors
 settings
 signals
+tracing
 values
 http
 db

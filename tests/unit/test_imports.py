@@ -22,7 +22,8 @@ flask_woo_events.WooEvents(app)
 _HELP = _INIT_APP + "print(app.test_cli_runner().invoke(args=['woo', '--help']).output)"
 #: Packages that only some commands, workers or options need.
 _OPTIONAL = ("flask_woo_events.simulation", "flask_woo_events.console", "flask_woo_events.worker",
-             "alembic", "celery", "prometheus_client", "pytest", "flask_bootstrap")  # fmt: skip
+             "alembic", "celery", "opentelemetry", "prometheus_client", "pytest",
+             "flask_bootstrap")  # fmt: skip
 
 
 @functools.cache

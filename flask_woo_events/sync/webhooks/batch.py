@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import collections.abc as cabc
 import datetime as dt
 
@@ -45,6 +46,11 @@ class HintBatch:
         self.counts: dict[int, dict[str, int]] = {}
         #: What is stored for another attempt.
         self.waiting: list[Waiting] = []
+        #: The trace context of the webhook that last named each object, by collection.
+        self._traces: dict[str | None, dict[str, str]] = collections.defaultdict(dict)
+        for hint, trace in zip(pending.hints, pending.traces, strict=True):
+            if trace is not None:
+                self._traces[hint.collection][str(hint.object_id)] = trace
         self._failing = failing
         self._interval = poll.interval
         self._now = now
@@ -56,6 +62,7 @@ class HintBatch:
     def _route(self, run: ResourceRun) -> None:
         """Add a resource's hints to its follow-ups, unless all of it waits."""
         number, collection = run.stream.poller_id, run.collection.hub_name
+        run.recorder.traces = self._traces[collection]
         fresh = [hint for hint in self.pending.hints if not is_waiting(hint)]
         counts = hint_routing.route(run, fresh, shared_ids=hint_routing.POSTS)
         counts += hint_routing.route(run, self._waited(run))
@@ -134,7 +141,8 @@ class HintBatch:
         for one in named:
             counts.pop(str(one.object_id), None)
             collection = run.collection.hub_name
-            self.waiting.append(Waiting(collection, one, until, failures, resource))
+            trace = self._traces[collection].get(str(one.object_id))
+            self.waiting.append(Waiting(collection, one, until, failures, resource, trace))
 
 
 def _names(hint: Hint) -> HintTarget:

@@ -31,6 +31,8 @@ class ReceivedWebhook:
     hint: Hint
     #: When it was received, by our own clock.
     at: dt.datetime
+    #: The trace context of the span that received it.
+    trace: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class PendingWebhooks:
     hints: tuple[Hint, ...]
     #: The id of each row: a row with a lower id may be committed after these were read.
     ids: tuple[int, ...]
+    #: The trace context of each, if it has one.
+    traces: tuple[str | None, ...]
 
 
 #: Instances with the secret of a webhook, or with the one after it.
@@ -51,7 +55,7 @@ _KNOWN = (
 _ADD = (
     sa.insert(Arrival)
     .from_select(
-        ["instance_id", "topic", "collection", "object_id", "parent", "received_at"],
+        ["instance_id", "topic", "collection", "object_id", "parent", "received_at", "trace"],
         sa.select(
             Instance.id,
             sa.bindparam("topic", type_=sa.String),
@@ -59,6 +63,7 @@ _ADD = (
             sa.bindparam("object_id", type_=sa.BigInteger),
             sa.bindparam("parent", type_=sa.BigInteger),
             sa.bindparam("received_at", type_=Arrival.received_at.type),
+            sa.bindparam("trace", type_=sa.String),
         ).where(*_KNOWN, is_enabled()),
     )
     .execution_options(preserve_rowcount=True)
@@ -99,6 +104,7 @@ def _values(one: ReceivedWebhook) -> dict[str, object]:
         "object_id": one.hint.object_id,
         "parent": one.hint.parent,
         "received_at": one.at,
+        "trace": one.trace,
     }
 
 
@@ -182,14 +188,25 @@ def _is_ready(now: dt.datetime) -> sa.ColumnElement[bool]:
 def pending(session: orm.Session, instance_id: int, now: dt.datetime) -> PendingWebhooks | None:
     """Return the oldest pending webhooks of an instance that need not wait, if it has any."""
     rows = session.execute(
-        sa.select(Arrival.id, Arrival.topic, Arrival.collection, Arrival.object_id, Arrival.parent)
+        sa.select(
+            Arrival.topic,
+            Arrival.collection,
+            Arrival.object_id,
+            Arrival.parent,
+            Arrival.id,
+            Arrival.trace,
+        )
         .where(Arrival.instance_id == instance_id, _is_ready(now))
         .order_by(Arrival.id)
         .limit(BATCH_SIZE)
     ).all()
     if not rows:
         return None
-    return PendingWebhooks(tuple(Hint(*row[1:]) for row in rows), tuple(row.id for row in rows))
+    return PendingWebhooks(
+        tuple(Hint(*row[:4]) for row in rows),
+        tuple(row.id for row in rows),
+        tuple(row.trace for row in rows),
+    )
 
 
 def failing_resources(
@@ -223,6 +240,7 @@ def wait(session: orm.Session, instance_id: int, waiting: cabc.Iterable[Waiting]
             object_id=one.named.object_id,
             parent=one.named.parent,
             received_at=one.until,
+            trace=one.trace,
         )
         for one in waiting
     )

@@ -11,6 +11,7 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from ... import tracing
 from ...db.database import is_away
 from ...db.leases import InstanceLease, LeaseRenewer
 from ...db.models import Instance
@@ -37,6 +38,7 @@ from ..report import PollReport
 from ..resource_run import ResourceRun
 from . import inbox
 from .batch import SOONER, HintBatch, answers
+from .inbox import PendingWebhooks
 from .waiting import HintTarget, is_waiting, named_in, restrict, unreadable
 
 _log = logging.getLogger(__name__)
@@ -126,6 +128,19 @@ class HintProcessor(InstanceRun):
             failing = inbox.failing_resources(session, lease.instance_id, now)
         if pending is None:
             return False
+        with tracing.within(None, instance=lease.instance_id):
+            with tracing.span("woo_events.process_webhooks", causes=pending.traces) as span:
+                span.set(webhooks=len(pending.ids))
+                return self._follow(lease, reports, pending, failing, now)
+
+    def _follow(
+        self,
+        lease: InstanceLease,
+        reports: list[PollReport],
+        pending: PendingWebhooks,
+        failing: cabc.Mapping[str, tuple[int, dt.datetime]],
+        now: dt.datetime,
+    ) -> bool:
         try:
             poll = open_poll_session(
                 self._runtime,

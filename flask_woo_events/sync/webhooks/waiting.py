@@ -37,6 +37,7 @@ class Waiting:
 
     :param resource: the whole resource fails, not only this.
     :param failures: attempts that failed, in a row.
+    :param trace: the trace context of the webhook that named it.
     """
 
     collection: str
@@ -44,6 +45,7 @@ class Waiting:
     until: dt.datetime
     failures: int
     resource: bool
+    trace: str | None = None
 
     @property
     def topic(self) -> str:
