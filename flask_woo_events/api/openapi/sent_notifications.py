@@ -40,6 +40,7 @@ _HEADERS = {
     "webhook-id": "message.eventId (Standard Webhooks)",
     "webhook-timestamp": "Time of the attempt, in seconds since 1970",
     "webhook-signature": "v1, and the Base64 HMAC-SHA256 of id, timestamp and body",
+    "traceparent": "W3C Trace Context of the attempt, if the application collects traces",
 }
 
 
@@ -48,6 +49,7 @@ _EVENT_HEADERS = {
     "webhook-id": "The event's id (Standard Webhooks)",
     "webhook-timestamp": _HEADERS["webhook-timestamp"],
     "webhook-signature": _HEADERS["webhook-signature"],
+    "traceparent": _HEADERS["traceparent"],
 }
 
 
