@@ -28,8 +28,9 @@ _log = logging.getLogger(__name__)
 SCOPE = "flask_woo_events"
 #: Longest ``tracestate`` that is kept, characters; W3C requires as much of those who pass it on.
 TRACESTATE_CHARS = 512
-#: Characters of a stored context at most.
-STORED_CHARS = 55 + 1 + TRACESTATE_CHARS
+#: Characters of a ``traceparent``, and of a stored context at most.
+TRACEPARENT_CHARS = 55
+STORED_CHARS = TRACEPARENT_CHARS + 1 + TRACESTATE_CHARS
 #: Links of one span at most.
 MOST_LINKS = 100
 #: Version 00 alone: what a later one means is not known.
@@ -77,6 +78,9 @@ def _api() -> _Api | None:
         _modules = context, trace
     context, trace = _modules
     provider, api = _known
+    if provider is not None and api is None and getattr(trace, "_TRACER_PROVIDER", True) is None:
+        # Still none. To ask for it would search the environment, each time.
+        return None
     now = trace.get_tracer_provider()
     if now is not provider:
         is_set = not isinstance(now, trace.ProxyTracerProvider)
@@ -111,6 +115,20 @@ class Span:
 
     def answered(self, status: int) -> None:
         """Set the status of the answer to the request that the span is about."""
+
+    @property
+    def stored(self) -> str | None:
+        """The context to be stored, so that later spans continue it."""
+        return None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that make a request to another host a part of the trace.
+
+        Without ``tracestate``: other hosts need not know the provider of the application's traces.
+        """
+        stored = self.stored
+        return {} if stored is None else {"traceparent": stored[:TRACEPARENT_CHARS]}
 
 
 _OFF = Span()
@@ -171,6 +189,10 @@ class _Spanned(_Within):
         self._span.set_attribute("http.response.status_code", status)
         if status >= (500 if self._is_server else 400):
             self._fail(str(status))
+
+    @property
+    def stored(self) -> str | None:
+        return _stored(self._span.get_span_context())
 
     def _fail(self, kind: str) -> None:
         # Not its text, and not its traceback, which record_exception would add.
@@ -236,14 +258,15 @@ def span(
     return _Spanned(api, context, started, is_server=kind == "server")
 
 
-def request(method: str, url: str, template: str = "") -> Span:
+def request(method: str, url: str, template: cabc.Callable[[], str] = lambda: "") -> Span:
     """Return a block with the client span of one HTTP request.
 
     :param url: only its host and port are kept.
-    :param template: the path, with placeholders in place of ids, and without a query.
+    :param template: returns the path with placeholders in place of ids, without a query.
     """
     if not is_on():
         return _OFF
+    path = template()
     try:
         parts = urllib.parse.urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -254,24 +277,15 @@ def request(method: str, url: str, template: str = "") -> Span:
         "server.address": parts.hostname or "",
         "server.port": port,
     }
-    if template:
-        attributes["url.path"] = template
-    return span(f"{method} {template}".rstrip(), "client", attributes=attributes)
+    if path:
+        attributes["url.path"] = path
+    return span(f"{method} {path}".rstrip(), "client", attributes=attributes)
 
 
 def current() -> str | None:
     """Return the current span's context to be stored; ``None`` without a span of this process."""
     api = _api()
     return None if api is None else _stored(api.trace.get_current_span().get_span_context())
-
-
-def headers() -> dict[str, str]:
-    """Return the headers that make a request to another host a part of the current span.
-
-    Without ``tracestate``: other hosts than the application's own need not know its provider.
-    """
-    stored = current()
-    return {} if stored is None else {"traceparent": stored.partition(" ")[0]}
 
 
 def of_events(causes: cabc.Iterable[str | None]) -> str | None:
@@ -288,8 +302,8 @@ def of_events(causes: cabc.Iterable[str | None]) -> str | None:
     cause = next(iter(found)) if len(found) == 1 else None
     if here is None or cause is None or cause[:35] == here[:35]:
         return here
-    with span("woo_events.event", causes=[cause], links=[here]):
-        return current()
+    with span("woo_events.event", causes=[cause], links=[here]) as event:
+        return event.stored
 
 
 def read(traceparent: str | None, tracestate: str | None = None) -> str | None:
@@ -298,8 +312,8 @@ def read(traceparent: str | None, tracestate: str | None = None) -> str | None:
     Anyone can send anything: what is not exactly a ``traceparent`` is ignored, and a
     ``tracestate`` that is not well formed, or too long, is left out.
     """
-    api = _api()
-    if api is None or not traceparent:
+    api = _api() if traceparent else None
+    if api is None:
         return None
     stored = f"{traceparent} {tracestate}" if tracestate else traceparent
     found = _parse(api, stored)

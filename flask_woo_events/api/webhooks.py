@@ -107,7 +107,7 @@ def _receive(runtime: Runtime, address: str) -> Answer:
         return _answered(known=True)
     with _span(request, hook.instance_id) as span:
         hint = parse.read(request.headers.get("X-WC-Webhook-Topic", ""), body)
-        received = ReceivedWebhook(hook, hint, runtime.clock(), tracing.current())
+        received = ReceivedWebhook(hook, hint, runtime.clock(), span.stored)
         known = runtime.group_commit(inbox.add).write(received)
         runtime.database.notify(Work.ARRIVALS)
         span.answered(200 if known else 404)
@@ -162,7 +162,7 @@ def receive_listed() -> Answer:
             if epoch is None or who.instance_id not in (None, number):
                 raise NotFoundError("No instance found")
             if hint.collection is not None:
-                hook, trace = Hook(number, epoch), tracing.current()
+                hook, trace = Hook(number, epoch), span.stored
                 arrived = ReceivedWebhook(hook, hint, runtime.clock(), trace)
                 inbox.add(session.connection(), [arrived])
         if hint.collection is None and not webhooks.poll_named(session, wanted, runtime.clock()):

@@ -105,7 +105,7 @@ def post(
                 session,
                 "POST",
                 url,
-                headers=_traced(headers),
+                headers=_traced(headers, span.headers),
                 data=body,
                 auth=credentials.basic,
                 timeouts=timeouts,
@@ -117,9 +117,8 @@ def post(
     return _outcome(answer, credentials, now)
 
 
-def _traced(headers: dict[str, str]) -> dict[str, str]:
-    """Add the trace context of the current span, in place of one among the instance's headers."""
-    added = tracing.headers()
+def _traced(headers: dict[str, str], added: dict[str, str]) -> dict[str, str]:
+    """Add the trace context of a span, in place of one among the instance's headers."""
     if not added:
         return headers
     return {name: one for name, one in headers.items() if name.lower() not in added} | added

@@ -416,7 +416,7 @@ class StoreClient:
         agent = {"User-Agent": self._options.user_agent} if self._options.user_agent else {}
         url = self.url + path
         self.requests_made += 1
-        with tracing.request(method, url, path_template(path, pairs)) as span:
+        with tracing.request(method, url, lambda: path_template(path, pairs)) as span:
             answer = exchange(
                 self._session,
                 method,
