@@ -302,7 +302,7 @@ def of_events(causes: cabc.Iterable[str | None]) -> str | None:
     cause = next(iter(found)) if len(found) == 1 else None
     if here is None or cause is None or cause[:35] == here[:35]:
         return here
-    with span("woo_events.event", causes=[cause], links=[here]) as event:
+    with span("woo_events.event", causes=[cause]) as event:
         return event.stored
 
 
