@@ -23,7 +23,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from flask_woo_events import Event, WooEvents, tracing
 from flask_woo_events.db import upgrade
 from flask_woo_events.db.models import Arrival, Notification
+from flask_woo_events.simulation.store.broken_objects import BrokenObjects
 from flask_woo_events.simulation.store.webhook_sender import Headers
+from flask_woo_events.woocommerce.addresses import path_template
+from flask_woo_events.woocommerce.oauth import Pairs
 from flask_woo_events.worker.worker import Worker
 from tests.integration.host_app import runtime_of
 from tests.integration.store_to_callback import OwnClock, StoreToCallback, open_env
@@ -250,6 +253,53 @@ def test_webhooks_that_are_processed_together_keep_their_traces(
     assert {sent[0] for sent in _sent(env)} <= received and len(env.receiver.received) > 1
     events = spans.named("woo_events.event")
     assert all(_ids(process)[0] in _links(one) for one in events)
+
+
+def test_a_webhook_that_has_to_wait_keeps_its_trace(hooked: StoreToCallback, spans: Spans) -> None:
+    """An object that cannot be read at first is still followed from its webhook."""
+    env, product = hooked, hooked.first("products")
+    clock = OwnClock(runtime_of(env.app))
+    env.store.lies.begin(BrokenObjects("products", {product}))
+    env.store.acts.stock(product, 77)
+    env.hooks()
+    env.store.lies.end()
+    clock.advance(minutes=10)
+    assert env.hooks() == {("products", str(product), "UPDATED")}
+    received = {_ids(one)[0] for one in spans.named("/events/woocommercerest/")}
+    assert {sent[0] for sent in _sent(env)} <= received
+
+
+def test_each_cloud_event_has_a_span(
+    tmp_path: pathlib.Path, tables: pathlib.Path, spans: Spans
+) -> None:
+    """A receiver of single events gets the trace with each of them."""
+    with contextlib.ExitStack() as stack:
+        shutil.copy(tables, tmp_path / "host.sqlite3")
+        cloudevents: dict[str, t.Any] = {"event.notification.format": "cloudevents"}
+        env = open_env("9.4", tmp_path, stack, **cloudevents)
+        spans.clear()
+        for code in ("spring", "summer"):
+            env.store.acts.new_coupon(code)
+        assert len(env.arrivals()) == 2
+        sent = _sent(env)
+    assert [one[:2] for one in sent] == [_ids(one) for one in spans.named("POST")]
+    assert len({one[0] for one in sent}) == 1 and len({one[1] for one in sent}) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "pairs", "shown"),
+    [
+        ("/wp-json/wc/v3/orders/12/notes/7", [], "/wp-json/wc/v3/orders/{id}/notes/{id}"),
+        ("/wp-json/crm/v1/people/ann-lee", [], "/wp-json/crm/v1/people/{id}"),
+        ("/wp-json/crm/people/ann-lee", [], "/wp-json/crm/people/{id}"),
+        ("/index.php/wp-json/wc/v3/orders", [], "/wp-json/wc/v3/orders"),
+        ("/", [("rest_route", "/wc/v3/orders/12"), ("k", "v")], "/wp-json/wc/v3/orders/{id}"),
+        ("/ann-lee", [("q", "x")], "/"),
+    ],
+)
+def test_paths_in_spans_have_no_ids(path: str, pairs: Pairs, shown: str) -> None:
+    """Names are few, and ids of other plugins' objects may be names of people."""
+    assert path_template(path, pairs) == shown
 
 
 def test_a_span_of_the_application_is_the_parent_of_a_webhook(
