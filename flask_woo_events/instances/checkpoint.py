@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import Object, Poller
+from ..db.states import PollerState
 from . import pollers
 
 #: Digests are added modulo this number, so that the order of the objects does not count.
@@ -66,5 +67,14 @@ def _of_poller(session: orm.Session, poller: Poller) -> ResourceCheckpoint:
         count=count,
         digest=f"{total % MODULUS:064x}",
         date=poller.cursor_at,
-        poll_date=poller.polled_at,
+        poll_date=poll_date_of(poller),
     )
+
+
+def poll_date_of(poller: Poller) -> dt.datetime | None:
+    """Return when the last poll began that read a resource to its end, by the store's clock."""
+    if poller.state == PollerState.BASELINE:
+        return None
+    # The poll that ends the baseline of some resources does not set the other date.
+    ended = poller.state == PollerState.ACTIVE
+    return poller.polled_at or (poller.baseline_at if ended else None)

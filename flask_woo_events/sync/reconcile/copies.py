@@ -95,7 +95,7 @@ def parse(number: int, line: bytes, part: IdRange) -> Copy:
         value = orjson.loads(line)
     except orjson.JSONDecodeError:
         raise InputError(f"line {number:,} is not JSON in UTF-8") from None
-    if type(value) is not dict or not value.keys() <= _MEMBERS:
+    if type(value) is not dict or not _MEMBERS.issuperset(value):
         raise InputError(
             f"line {number:,}: an object with objectId, and perhaps version or "
             "date_modified_gmt, is expected"
@@ -141,6 +141,8 @@ class SortedCopies:
     def __init__(self) -> None:
         #: Number of copies.
         self.count = 0
+        #: Whether any of them has a date.
+        self.dated = False
         self._files: list[t.IO[bytes]] = []
         self._last: list[Copy] = []
 
@@ -153,6 +155,7 @@ class SortedCopies:
             part.sort()
             self._last = part
             self.count += len(part)
+            self.dated = self.dated or any(one.modified != NONE for one in part)
 
     def __iter__(self) -> cabc.Iterator[Copy]:
         """Yield all copies; only once at a time."""

@@ -15,9 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ...db.models import Poller
-from ...db.states import PollerState
 from ...errors import ConflictError, InputError
-from ...instances import lifecycle
+from ...instances import checkpoint, lifecycle
 from ...instances.accounts import Caller
 from ...instances.polled_resources import PollerConfiguration
 from ...runtime import Runtime
@@ -119,7 +118,7 @@ def reconcile(
         unless_failed = stack.enter_context(contextlib.ExitStack())
         unless_failed.callback(found.close)
         with runtime.database.read() as session:
-            there = states.sorted_states(session, poller.id, request.part)
+            there = states.sorted_states(session, poller.id, request.part, dated=had.dated)
             for one in differences.between(had, there, knows_all=knows_all):
                 found.add(one)
         if target is not None:
@@ -149,7 +148,7 @@ def poller_of(session: orm.Session, caller: Caller, instance_id: int, resource: 
 
 def _require_baseline(poller: Poller) -> None:
     """Raise an error if the ledger does not hold all objects yet."""
-    if poller.state == PollerState.BASELINE or poller.polled_at is None:
+    if checkpoint.poll_date_of(poller) is None:
         raise ConflictError(
             f"{poller.resource} have not been read to their end yet; compare them once pollDate "
             f"of GET /instances/{poller.instance_id}/checkpoint is not null"
@@ -158,7 +157,7 @@ def _require_baseline(poller: Poller) -> None:
 
 def _is_feed(poller: Poller) -> bool:
     """Return whether a list shows only what changed, so that the ledger does not know the rest."""
-    date = poller.polled_at
+    date = checkpoint.poll_date_of(poller)
     assert date is not None
     configuration = PollerConfiguration.model_validate(poller.configuration)
     return configuration.filters(last_poll=date, now=date).feed

@@ -20,7 +20,7 @@ from ...db.states import HTTP_CHANNELS, UNSETTLED, Channel, EventType, Source
 from ...errors import InputError, NotFoundError
 from ...events import notifications, outbox, subscription_options
 from ...events.outbox import Change
-from ...instances import lifecycle, pollers
+from ...instances import checkpoint, lifecycle, pollers
 from ...instances.accounts import Caller
 from ...instances.polled_resources import PollerConfiguration
 from ...runtime import Runtime
@@ -144,7 +144,7 @@ class Resender:
         row = session.get_one(Subscription, self._target.id)
         chosen = subscription_options.read(row.options).choice
         now = self._runtime.clock()
-        poll_date = poller.polled_at or now
+        poll_date = checkpoint.poll_date_of(poller) or now
         outcomes = dict.fromkeys(ids, Outcome.LEFT)
         changes: list[Change] = []
         for object_id, difference in differences.items():

@@ -86,11 +86,13 @@ def _decoded(cursor: str, poller_id: int) -> str:
 
 
 def sorted_states(
-    session: orm.Session, poller_id: int, part: IdRange
+    session: orm.Session, poller_id: int, part: IdRange, *, dated: bool = True
 ) -> cabc.Iterator[LedgerState]:
     """Yield all objects of a part of a resource in the order of their ids' characters.
 
     One statement reads them, so that all of them are as they were at one time.
+
+    :param dated: with their modified dates, which take a fifth of the time.
     """
     name: sa.ColumnElement[str] = sa.type_coerce(Object.object_id, Object.object_id.type)
     if session.get_bind().dialect.name == "postgresql":
@@ -100,21 +102,15 @@ def sorted_states(
         Object.object_id,
         Object.version,
         Object.live,
-        Object.digest == GONE_DIGEST,
-        Object.modified_at,
+        sa.and_(sa.not_(Object.live), Object.digest != GONE_DIGEST),
+        Object.modified_at if dated else sa.null(),
     ).where(Object.poller_id == poller_id)
     if part.after is not None:
         query = query.where(Object.number > part.after)
     if part.until is not None:
         query = query.where(Object.number <= part.until)
     query = query.order_by(name).execution_options(yield_per=_AT_ONCE)
-    for object_id, version, live, gone, modified in session.execute(query):
-        if not part.includes(object_id):
-            continue
-        yield LedgerState(
-            object_id,
-            version,
-            live,
-            not live and not gone,
-            NONE if modified is None else modified.timestamp(),
-        )
+    for object_id, version, live, excluded, modified in session.execute(query):
+        if part.includes(object_id):
+            date = NONE if modified is None else modified.timestamp()
+            yield LedgerState(object_id, version, live, excluded, date)
