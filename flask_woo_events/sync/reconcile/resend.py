@@ -15,7 +15,7 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ...db.models import Delivery, Object, Poller, StoredEvent, Subscription
+from ...db.models import Delivery, Notification, Object, Poller, StoredEvent, Subscription
 from ...db.states import HTTP_CHANNELS, UNSETTLED, Channel, EventType, Source
 from ...errors import InputError, NotFoundError
 from ...events import notifications, outbox, subscription_options
@@ -144,13 +144,16 @@ class Resender:
         row = session.get_one(Subscription, self._target.id)
         chosen = subscription_options.read(row.options).choice
         now = self._runtime.clock()
-        poll_date = checkpoint.poll_date_of(poller) or now
+        # Not before those of the events, so that no receiver takes them for older ones, and not in
+        # the future of the store.
+        dates = [checkpoint.poll_date_of(poller) or now]
+        poll_date = max([*dates, *(one.poll_date for one in events.values())])
         outcomes = dict.fromkeys(ids, Outcome.LEFT)
         changes: list[Change] = []
         for object_id, difference in differences.items():
             state = known.get(object_id)
             kind = _event_type(difference, state)
-            if kind is None:
+            if kind is None or not chosen.wants(stream.resource, kind, (), None):
                 continue
             if object_id in waiting:
                 outcomes[object_id] = Outcome.WAITING
@@ -163,19 +166,19 @@ class Resender:
                     outcomes[object_id] = Outcome.READ
                 continue
             assert state is not None
-            change = Change(
-                object_id=object_id,
-                event_type=kind,
-                version=state.version,
-                date=poll_date if event is None or deleted else event.date,
-                source=Source.COMPARE.value,
-                body=_only_id(object_id) if event is None or deleted else event.body,
-                changed_fields=(),
-                only_for=self._target.only_for,
+            outcomes[object_id] = Outcome.RECORDED
+            changes.append(
+                Change(
+                    object_id=object_id,
+                    event_type=kind,
+                    version=state.version,
+                    date=poll_date if event is None else event.date,
+                    source=Source.COMPARE.value,
+                    body=_only_id(object_id) if event is None or deleted else event.body,
+                    changed_fields=(),
+                    only_for=self._target.only_for,
+                )
             )
-            if change.is_wanted(stream.resource, chosen):
-                changes.append(change)
-                outcomes[object_id] = Outcome.RECORDED
         outbox.post(session, stream, changes, poll_date, outbox.Rules(now=now))
         return outcomes
 
@@ -212,11 +215,14 @@ class Resender:
         }
 
     def _events(self, session: orm.Session, ids: cabc.Sequence[str]) -> dict[str, t.Any]:
-        """Return date and body of the last event of those objects of which it is kept."""
+        """Return the last event of those objects of which it is kept."""
         query = (
-            sa.select(StoredEvent.object_id, StoredEvent.date, StoredEvent.body)
+            sa.select(
+                StoredEvent.object_id, StoredEvent.date, StoredEvent.body, Notification.poll_date
+            )
             .join(Object, _is_last())
-            .where(StoredEvent.event_type != EventType.DELETED.value, *self._of(ids))
+            .join(Notification, Notification.id == StoredEvent.notification_id)
+            .where(*self._of(ids))
             .order_by(StoredEvent.id)
         )
         return {row.object_id: row for row in session.execute(query)}
