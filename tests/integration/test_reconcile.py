@@ -320,6 +320,40 @@ def test_no_more_than_so_many_are_read(consumer: Consumer, monkeypatch: pytest.M
     assert len(consumer.got()) == 5
 
 
+def test_one_call_takes_seconds(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A web request records a part of very many events; the next one sends the rest."""
+    shop = consumer.shop
+    for number in shop.ids("orders"):
+        shop.acts.status(number, "completed")
+    shop.poll()
+    consumer.settle()
+    consumer.got()
+    consumer.had = {}
+    for name in ("reconciliation.AT_ONCE", "resend.MOST_RECORDED"):
+        monkeypatch.setattr(f"flask_woo_events.sync.reconcile.{name}", 4)
+    sent: set[int] = set()
+    for _ in range(2):
+        assert list(consumer.send().values()).count("recorded") == 4
+        sent |= {one[0] for one in consumer.got()}
+    assert len(sent) == 8
+
+
+@pytest.mark.parametrize("version", ["5.9", "11.0"])
+def test_children_are_read_by_their_parents(database: Database, version: str) -> None:
+    """A refund of the baseline is read again, also where the store lists it only by its order."""
+    shop = Shop(database, {"orders": ORDERS}, version=version)
+    order = shop.ids("orders")[0]
+    refund = shop.rest("POST", f"orders/{order}/refunds", amount="1.00")["id"]
+    shop.patch(orders=ORDERS, refunds="/hubs/ecommerce/refunds")
+    shop.poll()
+    two = _two(shop)
+    rows = _reconcile(shop, [], resource="refunds", send=True, subscription_id=two.target)
+    assert rows == [{"objectId": str(refund), "why": "missing", "version": 1, "send": "read"}]
+    shop.poll()
+    assert two.got(two.target) == [(refund, "CREATED", 1)]
+    assert two.got(two.other) == []
+
+
 def test_the_choice_of_the_subscription_counts(database: Database) -> None:
     """A subscription that wants no CREATED is sent none, and is told so."""
     two = _two(Shop(database, {"orders": ORDERS}), eventTypes=["UPDATED"])

@@ -22,17 +22,18 @@ from ...events import notifications, outbox, subscription_options
 from ...events.outbox import Change
 from ...instances import checkpoint, lifecycle, pollers
 from ...instances.accounts import Caller
-from ...instances.polled_resources import PollerConfiguration
 from ...runtime import Runtime
 from ...values.validation import whole_number
 from ...woocommerce import endpoints
-from ..cursor import load_cursor
+from ..cursor import Stream, load_cursor
 from ..ledger import lookup
 from ..ledger.lookup import Known
 from .differences import StateDifference, Why
 
 #: Differences that are sent in one transaction: each body may have a megabyte.
 AT_ONCE = 100
+#: Events that one call records at most, so that a web request takes seconds.
+MOST_RECORDED = 10_000
 
 
 class Outcome(enum.StrEnum):
@@ -101,19 +102,24 @@ class Resender:
         self._target = target
         #: Objects that the next poll reads, each with the type of its event.
         self._to_read: dict[str, str] = {}
+        self._recorded = 0
 
     def send(self, differences: cabc.Sequence[StateDifference]) -> dict[str, Outcome]:
         """Record events for some objects, as they are in the ledger now; return what of each.
 
         :param differences: at most ``AT_ONCE``.
         """
+        if self._recorded >= MOST_RECORDED:
+            return {one.object_id: Outcome.LEFT for one in differences}
         before = dict(self._to_read)
 
         def work(session: orm.Session) -> dict[str, Outcome]:
             self._to_read = dict(before)
             return self._send(session, {one.object_id: one for one in differences})
 
-        return self._runtime.database.transact(work)
+        outcomes = self._runtime.database.transact(work)
+        self._recorded += sum(one is Outcome.RECORDED for one in outcomes.values())
+        return outcomes
 
     def finish(self) -> None:
         """Have the next poll read the objects that need it."""
@@ -161,7 +167,7 @@ class Resender:
             event = events.get(object_id)
             deleted = kind is EventType.DELETED and state is not None
             if event is None and not deleted:
-                if self._may_read(stream.configuration, object_id, state):
+                if self._may_read(stream, object_id, state):
                     self._to_read[object_id] = kind.value
                     outcomes[object_id] = Outcome.READ
                 continue
@@ -182,17 +188,16 @@ class Resender:
         outbox.post(session, stream, changes, poll_date, outbox.Rules(now=now))
         return outcomes
 
-    def _may_read(
-        self, configuration: PollerConfiguration, object_id: str, state: Known | None
-    ) -> bool:
+    def _may_read(self, stream: Stream, object_id: str, state: Known | None) -> bool:
         """Return whether the next poll can read one more object by its id."""
-        collection = endpoints.resolve(configuration.url)
+        collection = endpoints.resolve(stream.configuration.url)
         number = whole_number(object_id)
         return (
             len(self._to_read) < pollers.MOST_READ_AGAIN
             and number is not None
             and str(number) == object_id
-            and configuration.id_field == "id"
+            and stream.configuration.id_field == "id"
+            and stream.feed_since is None
             and (collection.orders_by_id or (collection.below is not None and state is not None))
         )
 
