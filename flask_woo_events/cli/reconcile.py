@@ -54,9 +54,9 @@ def reconcile(
     subscription_id: int | None,
     as_json: bool,
 ) -> None:
-    """Compare the copies of a consumer with the ledger, and print what differs.
+    """Compare what a consumer has with the ledger.
 
-    FILE has one line of JSON for each object, such as {"objectId": "12", "version": 3}; - is the
+    Prints what differs. FILE has one line of JSON for each object, such as {"objectId": "12", "version": 3}; - is the
     standard input.
     """
     if subscription_id is not None and not send:
