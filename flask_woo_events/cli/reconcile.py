@@ -56,8 +56,8 @@ def reconcile(
 ) -> None:
     """Compare what a consumer has with the ledger.
 
-    Prints what differs. FILE has one line of JSON for each object, such as {"objectId": "12", "version": 3}; - is the
-    standard input.
+    Prints what differs. FILE has one line of JSON for each object, such as
+    {"objectId": "12", "version": 3}; - is the standard input.
     """
     if subscription_id is not None and not send:
         raise click.UsageError("--subscription needs --send")

@@ -19,10 +19,9 @@ LINE_MOST, LINES_MOST = 4 * 1024, 64 * 1024 * 1024
 #: The greatest version that the ledger can hold.
 VERSION_MOST = 2**31 - 1
 #: Copies that are sorted in memory; more are sorted in parts, in temporary files.
-IN_MEMORY = 50_000
+IN_MEMORY = 100_000
 #: In place of a version or a date that a copy does not have.
 NONE = -1
-_MEMBERS = frozenset({"objectId", "version", "date_modified_gmt"})
 
 
 class Copy(t.NamedTuple):
@@ -95,12 +94,13 @@ def parse(number: int, line: bytes, part: IdRange) -> Copy:
         value = orjson.loads(line)
     except orjson.JSONDecodeError:
         raise InputError(f"line {number:,} is not JSON in UTF-8") from None
-    if type(value) is not dict or not _MEMBERS.issuperset(value):
-        raise InputError(
-            f"line {number:,}: an object with objectId, and perhaps version or "
-            "date_modified_gmt, is expected"
-        )
-    object_id = value.get("objectId")
+    if type(value) is not dict:
+        raise _unexpected(number)
+    object_id, version = value.pop("objectId", None), value.pop("version", None)
+    date = value.pop("date_modified_gmt", None)
+    if value:
+        # A date that is misspelt would find no old copy.
+        raise _unexpected(number)
     if is_id(object_id):
         object_id = str(object_id)
     elif type(object_id) is not str or not 0 < len(object_id) <= KEY_LENGTH or "\0" in object_id:
@@ -108,7 +108,6 @@ def parse(number: int, line: bytes, part: IdRange) -> Copy:
             f"line {number:,}: objectId must be a text of 1 to {KEY_LENGTH} characters, or a "
             "whole number"
         )
-    version = value.get("version")
     if version is None:
         version = NONE
     elif type(version) is not int or not 0 <= version <= VERSION_MOST:
@@ -117,8 +116,14 @@ def parse(number: int, line: bytes, part: IdRange) -> Copy:
         )
     if not part.includes(object_id):
         raise InputError(f"line {number:,}: objectId is no number in the part after ... until")
-    date = value.get("date_modified_gmt")
     return Copy(object_id, version, NONE if date is None else _seconds(number, date))
+
+
+def _unexpected(number: int) -> InputError:
+    return InputError(
+        f"line {number:,}: an object with objectId, and perhaps version or date_modified_gmt, is "
+        "expected"
+    )
 
 
 def _seconds(number: int, date: object) -> float:

@@ -76,8 +76,13 @@ def between(
 def _judge(state: LedgerState, copies: cabc.Iterable[Copy]) -> Why | None:
     if not state.live:
         return None if state.excluded else Why.EXTRA
-    found = {_compare(state, copy) for copy in copies}
-    return next((why for why in (Why.STALE, Why.NEWER) if why in found), None)
+    worst = None
+    for copy in copies:
+        why = _compare(state, copy)
+        if why is Why.STALE:
+            return why
+        worst = worst or why
+    return worst
 
 
 def _compare(state: LedgerState, copy: Copy) -> Why | None:

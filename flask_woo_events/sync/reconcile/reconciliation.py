@@ -95,7 +95,7 @@ def reconcile(
 ) -> Reconciliation:
     """Compare a consumer's copies with the ledger, without a request to the store.
 
-    Nothing is sent unless all lines could be read. The copies need about 15 MB of memory, however
+    Nothing is sent unless all lines could be read. The copies need about 20 MB of memory, however
     many they are, and files for the rest.
 
     :param chunks: lines of JSON, see :func:`~.copies.parse`, divided anywhere.
