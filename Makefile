@@ -68,7 +68,7 @@ plugin-test: packages $(VENV)/.test
 # these files but clock executes statements that no other one does. On PostgreSQL and MariaDB clock,
 # ledger, and the polls and webhooks of frozen show that the dialects do the same.
 SQL := accounts analytics clock dispatch doubts frozen group_commit ledger migrations moving \
-  notifications outbox polling records_api replay
+  notifications outbox polling reconcile records_api replay
 # Tests of these files whose statements are all executed by others, too.
 SAME_SQL := analytics_refuses or every_interval or invalid_where or ordinary_changes \
   or schedule_is_used or valid_headers

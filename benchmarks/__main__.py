@@ -6,8 +6,8 @@ import importlib
 import sys
 
 NAMES = (
-    "imports", "polling", "deletions", "intake", "deliveries", "console", "fairness", "hostile",
-    "workers",
+    "imports", "polling", "deletions", "reconcile", "intake", "deliveries", "console", "fairness",
+    "hostile", "workers",
 )  # fmt: skip
 
 for name in sys.argv[1:] or NAMES:

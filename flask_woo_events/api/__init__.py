@@ -12,6 +12,7 @@ from . import (
     health,
     instances,
     notifications,
+    reconcile,
     subscriptions,
     wc_auth,
     webhooks,
@@ -34,6 +35,7 @@ def make_blueprint(url_prefix: str) -> flask.Blueprint:
     events.register(blueprint)
     notifications.register(blueprint)
     subscriptions.register(blueprint)
+    reconcile.register(blueprint)
     account_settings.register(blueprint)
     elements.register(blueprint)
     webhooks.register(blueprint)

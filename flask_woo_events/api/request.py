@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import typing as t
 
 import flask
@@ -17,6 +18,9 @@ M = t.TypeVar("M", bound=pydantic.BaseModel)
 
 #: Rows of a page, the default and the maximum (Cloud Elements: 200).
 PAGE_SIZE = 200
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+#: Bytes of a body that are read at a time.
+_CHUNK = 256 * 1024
 
 
 def caller() -> Caller:
@@ -111,7 +115,7 @@ def _parsed_body() -> object:
 
 def _data(runtime: Runtime) -> bytes:
     request, limit = flask.request, runtime.settings.max_body_bytes
-    if request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):
+    if request.mimetype in _FORMS:
         raise werkzeug.exceptions.UnsupportedMediaType(
             "Send the header Content-Type: application/json"
         )
@@ -149,6 +153,30 @@ def _read(request: flask.Request, limit: int) -> bytes:
         # Werkzeug's own server raises it for malformed chunks.
         raise InputError("the body cannot be read completely") from exc
     return bytes(data)
+
+
+def body_chunks(limit: int) -> cabc.Iterator[bytes]:
+    """Yield the request's body piece by piece, also one that is said to be of no type.
+
+    :param limit: the reader refuses more bytes.
+    :raises InputError: it cannot be read completely.
+    :raises werkzeug.exceptions.RequestEntityTooLarge: it says that it has more bytes.
+    :raises werkzeug.exceptions.UnsupportedMediaType: it is a form.
+    """
+    request = flask.request
+    if request.mimetype in _FORMS:
+        raise werkzeug.exceptions.UnsupportedMediaType(
+            "Send lines of JSON with the header Content-Type: application/x-ndjson"
+        )
+    if request.content_length is not None and request.content_length > limit:
+        raise werkzeug.exceptions.RequestEntityTooLarge(
+            f"The body is larger than {limit:,} bytes; send parts with after and until"
+        )
+    try:
+        while chunk := request.stream.read(_CHUNK):
+            yield chunk
+    except OSError as exc:
+        raise InputError("the body cannot be read completely") from exc
 
 
 def _too_large(limit: int, setting: str) -> werkzeug.exceptions.HTTPException:

@@ -25,6 +25,7 @@ _COMMANDS = {
     "keys": ("keys:group", "Generate and rotate encryption keys."),
     "poll": ("poll:poll", "Poll stores and deliver notifications: the worker."),
     "prove": ("prove:prove", "Run the loss suite: scenarios that could lose events."),
+    "reconcile": ("reconcile:reconcile", "Compare what a consumer has with the ledger."),
     "simulate": ("simulate:simulate", "Serve a simulated store until Ctrl-C."),
     "subscriptions": (
         "subscriptions:group",

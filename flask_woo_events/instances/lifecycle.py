@@ -22,6 +22,8 @@ from .specification import CONNECTION_KEYS, CurrentSpec, InstanceSpec, plan
 T = t.TypeVar("T", Instance, Poller)
 #: Rows that are changed together.
 _TOGETHER = 500
+#: How long objects that could not be read are asked for.
+_ASKED_FOR = dt.timedelta(days=1)
 
 
 def create(
@@ -243,6 +245,26 @@ def backfill(
     _schedule(instance, now)
     session.flush()
     return chosen
+
+
+def read_again(
+    session: orm.Session,
+    caller: Caller,
+    instance_id: int,
+    poller_id: int,
+    objects: cabc.Mapping[str, cabc.Mapping[str, str]],
+    now: dt.datetime,
+) -> None:
+    """Make the next poll read objects, and send them to single subscriptions; it is due now.
+
+    :param objects: see :func:`~.pollers.request_reading`.
+    """
+    instance = find(session, caller, instance_id, lock=True)
+    _interrupt(instance)
+    until = now + max(_ASKED_FOR, 2 * dt.timedelta(minutes=instance.refresh_minutes))
+    pollers.request_reading(session.get_one(Poller, poller_id), objects, until)
+    _schedule(instance, now)
+    session.flush()
 
 
 def _target(session: orm.Session, instance_id: int, subscription_id: int) -> int:

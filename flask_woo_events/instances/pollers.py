@@ -21,6 +21,9 @@ from .polled_resources import PollerConfiguration
 from .resource_identity import ResourceIdentity, identity_of, match
 from .whole_comparison import MEMORY_KEY, Backfill, WholeComparison
 
+#: In ``Poller.memory``: objects to read and send again, and how many of them at most.
+READ_AGAIN, MOST_READ_AGAIN = "again", 2_000
+
 
 @dataclasses.dataclass(frozen=True)
 class StoreSnapshot:
@@ -246,6 +249,23 @@ def request_backfill(
             f"a backfill of {poller.resource} is still under way; request the next one after it"
         )
     request_comparison(poller, dataclasses.replace(comparison, backfill=backfill))
+    enable(poller)
+
+
+def request_reading(
+    poller: Poller, objects: cabc.Mapping[str, cabc.Mapping[str, str]], until: dt.datetime
+) -> None:
+    """Make the next poll read some objects, and send each of them to some subscriptions.
+
+    :param objects: by id; the type of the event by ``only_for`` of the subscription.
+    :param until: what could not be read by then is forgotten.
+    """
+    kept = dict(poller.memory.get(READ_AGAIN, {}).get("objects", {}))
+    for object_id, targets in objects.items():
+        kept[object_id] = {**kept.pop(object_id, {}), **targets}
+    latest = dict(list(kept.items())[-MOST_READ_AGAIN:])
+    requested = {"until": until.isoformat(), "objects": latest}
+    poller.memory = {**poller.memory, READ_AGAIN: requested}
     enable(poller)
 
 

@@ -78,6 +78,9 @@ class Stream:
     #: Paths, or patterns such as ``line_items[].quantity``, whose values are kept in any case, and
     #: first if not all has room.
     watched: frozenset[str] = frozenset()
+    #: Objects to send again, with the types of their events by ``only_for`` of the subscriptions;
+    #: see ``pollers.request_reading``.
+    again: cabc.Mapping[str, cabc.Mapping[str, str]] = dataclasses.field(default_factory=dict)
     #: Since when a feed was read, which lists only what changed; ``None``: the ledger holds all.
     feed_since: dt.datetime | None = None
     #: The store's state as last seen.

@@ -199,7 +199,9 @@ class PollSession:
             yield from missing.unlisted(reading, run.recorder.cursor, run.followups)
 
     def add_waiting(self, run: ResourceRun) -> None:
-        """Add the objects that wait for a second reading to a run's follow-ups."""
+        """Add the objects that wait for a second reading, or were asked for, to the follow-ups."""
+        run.followups.asked.update(run.recorder.again)
+        run.followups.candidates.update(map(int, run.recorder.again))
         waiting = sorted(self._waiting(run).items(), key=lambda item: item[1])
         numbers = [int(one) for one, _ in waiting if one.isdecimal()]
         run.followups.candidates.update(numbers[:HELD_AT_ONCE])

@@ -20,6 +20,7 @@ from ..events import outbox, webhook_coverage
 from ..handlers import Route
 from ..instances import notices
 from ..instances.holds import MISSING
+from ..instances.pollers import READ_AGAIN
 from ..instances.problems import ODDITIES
 from ..woocommerce.documented_fields import DOCUMENTED
 from ..woocommerce.oddities import (
@@ -47,9 +48,12 @@ Notes = dict[str, t.Any]
 SAVE_AFTER = 5.0
 #: Members of a cursor's memory that the recorder writes: whether objects wait for a second
 #: reading, are missing, or are in no list, since when all is to be compared, the DELETED events by
-#: hour, which objects became older when, which the database did not take, and what is odd about the
-#: store's answers.
-NOTES = ("held", MISSING, "unlisted", "compare_all", "deleted", "reverted", "refused", ODDITIES)
+#: hour, which objects became older when, which the database did not take, which are sent again, and
+#: what is odd about the store's answers.
+NOTES = (
+    "held", MISSING, "unlisted", "compare_all", "deleted", "reverted", "refused", READ_AGAIN,
+    ODDITIES,
+)  # fmt: skip
 #: Objects that the database did not take of which the reason is kept, and how long.
 MOST_REFUSED, REFUSED_FOR = 20, dt.timedelta(days=1)
 #: Members in which it keeps the objects that the store fails to show, and such parents of them.
@@ -96,7 +100,7 @@ class PollRecorder:
         self.reverses = False
         self.cursor = cursor
         #: Members of the cursor's memory that are written here, whatever way of reading writes it.
-        self.notes: Notes = {name: cursor.memory[name] for name in NOTES if name in cursor.memory}
+        self.notes: Notes = _notes_of(cursor, clock().isoformat())
         #: Objects that the store fails to show, and such parents of them.
         self.unreadable = Unreadable(cursor.memory.get(UNREADABLE), clock)
         self.unreadable_parents = Unreadable(cursor.memory.get(UNREADABLE_PARENTS), clock)
@@ -130,6 +134,13 @@ class PollRecorder:
         self._saved = time.monotonic()
         #: The cursor after an answer without objects that nothing has proved yet.
         self._withheld: Cursor | None = None
+
+    @property
+    def again(self) -> dict[str, dict[str, str]]:
+        """The objects to read and send again, see ``pollers.request_reading``."""
+        return t.cast(
+            "dict[str, dict[str, str]]", self.notes.get(READ_AGAIN, {}).get("objects", {})
+        )
 
     def unreadable_ids(self) -> list[int]:
         """Return the objects that the store fails to show, ascending."""
@@ -282,6 +293,10 @@ class PollRecorder:
                 one: kept for one, kept in refused.items() if one not in ended.get(kept[0], ())
             }:
                 notes["refused"] = left
+        if again := notes.pop(READ_AGAIN, None):
+            left = {one: kept for one, kept in self.again.items() if one not in recorded.emitted}
+            if left:
+                notes[READ_AGAIN] = {**again, "objects": left}
         if recorded.reverted:
             dates = notes.get("reverted", {}) | dict.fromkeys(recorded.reverted, now.isoformat())
             notes["reverted"] = dict(list(dates.items())[-MOST_REVERTED:])
@@ -315,7 +330,8 @@ class PollRecorder:
         screened = screening.screen_overlapping(observed, self._ledger.revision)
         if screened is None:
             with self._database.read() as session:
-                screened = screening.screen(session, self.stream, observed, self._store.state)
+                stream = dataclasses.replace(self.stream, again=self.again)
+                screened = screening.screen(session, stream, observed, self._store.state)
         self._ledger.revision = screened.revision
         self.matched += screened.matched
         unrecorded = screened.unrecorded
@@ -343,7 +359,7 @@ class PollRecorder:
         webhook = observed.source is Source.WEBHOOK
         size = outbox.WEBHOOK_BATCH if webhook else outbox.POLLING_BATCH
         rules = outbox.Rules(now=now, batch_size=size, routes=self.routes, traces=self.traces)
-        stream = dataclasses.replace(self.stream, store=self._store.state)
+        stream = dataclasses.replace(self.stream, store=self._store.state, again=self.again)
         recorded = record.record(session, stream, observed, rules)
         if self.counts_missed and observed.source in _POLLED:
             missed = webhook_coverage.CoverageCounts(missed=len(recorded.emitted))
@@ -357,6 +373,14 @@ class PollRecorder:
         written = {*NOTES, *own}
         memory = {name: one for name, one in cursor.memory.items() if name not in written}
         return dataclasses.replace(cursor, memory={**memory, **notes, **kept})
+
+
+def _notes_of(cursor: Cursor, now: str) -> Notes:
+    """Return the notes in a cursor's memory, without objects that are asked for no longer."""
+    notes = {name: cursor.memory[name] for name in NOTES if name in cursor.memory}
+    if READ_AGAIN in notes and notes[READ_AGAIN]["until"] < now:
+        del notes[READ_AGAIN]
+    return notes
 
 
 def save_all(recorders: cabc.Sequence[PollRecorder], *, ended: bool) -> None:

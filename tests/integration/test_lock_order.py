@@ -101,6 +101,7 @@ def test_every_transaction_locks_in_the_documented_order(
 ) -> None:
     """Instance, pollers, subscriptions, deliveries: whatever a person or a worker does."""
     _changes(env)
+    _reconciliation(env)
     _deliveries(env)
     _division(env)
     _webhooks(env, monkeypatch)
@@ -137,6 +138,13 @@ def _changes(env: StoreToCallback) -> None:
     assert env.arrivals()
     env.store.acts.new_coupon("hook")
     assert env.hooks()
+
+
+def _reconciliation(env: StoreToCallback) -> None:
+    path = f"/instances/{env.instance_id}/reconcile?resource=orders&send=true"
+    answer = env.api.call("POST", path)
+    assert {one["send"] for one in answer.json["differences"]} == {"recorded", "read"}
+    assert env.arrivals()
 
 
 def _deliveries(env: StoreToCallback) -> None:

@@ -56,6 +56,9 @@ class _Switch:
 VARIED = ("event.poller.configuration", "store.url", "event.notification.enabled")[: examples(1)]
 
 
+schemathesis.serializer.alias("application/x-ndjson", "text/plain")
+
+
 def _read_description() -> t.Any:
     with tempfile.TemporaryDirectory() as folder:
         app = make_app(pathlib.Path(folder))

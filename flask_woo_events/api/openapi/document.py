@@ -18,7 +18,13 @@ from ...instances import wc_auth
 from ...instances.polled_resources import CONFIGURATION_KEY, PollerBlock
 from ...instances.requests import DEFINITIONS, InstanceRequest, key_of
 from ...instances.subscription_requests import SubscriptionRequest
-from .. import element_responses, event_responses, responses, subscription_responses
+from .. import (
+    element_responses,
+    event_responses,
+    reconcile_responses,
+    responses,
+    subscription_responses,
+)
 from ..blueprint import NAME
 from ..instances import EntryRequest
 from . import sent_notifications
@@ -29,7 +35,13 @@ _PARAMETER = re.compile(r"<(?:[^<>:]*:)?(\w+)>")
 _COMPONENTS = "#/components/schemas/{model}"
 _MODELS: tuple[type[pydantic.BaseModel], ...] = tuple(
     model
-    for module in (responses, element_responses, event_responses, subscription_responses)
+    for module in (
+        responses,
+        element_responses,
+        event_responses,
+        reconcile_responses,
+        subscription_responses,
+    )
     for model in vars(module).values()
     if isinstance(model, type) and issubclass(model, pydantic.BaseModel)
     if model is not responses.ApiResponse
@@ -157,7 +169,7 @@ def _operation(key: str, operation: Operation) -> Schema:
         "security": _security(operation),
     }
     if operation.body is not None:
-        content = {"application/json": {"schema": _schema(operation.body)}}
+        content = {operation.body_media: {"schema": _schema(operation.body)}}
         described["requestBody"] = {"required": True, "content": content}
     return described
 

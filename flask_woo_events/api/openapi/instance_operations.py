@@ -7,7 +7,7 @@ import dataclasses
 from ...values.cloud_elements import ELEMENT_ID, ELEMENT_KEY
 from .. import element_responses, responses
 from ..hub import collections
-from . import event_operations, subscription_operations
+from . import event_operations, reconcile_operations, subscription_operations
 from .operation import (
     BODY_ERRORS,
     ID,
@@ -401,6 +401,7 @@ OPERATIONS: dict[str, Operation] = {
     **_INSTANCE_CALLS,
     **_BY_ELEMENT,
     **subscription_operations.OPERATIONS,
+    **reconcile_operations.OPERATIONS,
     **_ELEMENT_CALLS,
     **_HUB_CALLS,
     **event_operations.OPERATIONS,

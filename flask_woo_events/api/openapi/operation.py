@@ -44,6 +44,8 @@ class Operation:
     authorization: Authorization = "user"
     query: tuple[Parameter, ...] = ()
     body: Shape | None = None
+    #: Media type of the body.
+    body_media: str = "application/json"
     answer: Shape | None = None
     #: Media type of the answer.
     media: str = "application/json"

@@ -26,6 +26,7 @@ from ...instances.specification import InstanceSpec
 from ...instances.subscription_requests import SubscriptionRequest
 from ...runtime import Runtime
 from ...settings import Settings
+from ...sync.reconcile import reconciliation
 from ...sync.report import PollReport
 from ...values.crypto import Cipher
 from ...worker.worker import Worker
@@ -249,6 +250,24 @@ class Environment:
             return subscriptions.create(
                 session, cipher, self._caller, self.instance_id, request, self._now
             )
+
+    def reconcile(
+        self, resource: str, copies: cabc.Iterable[t.Any], subscription_id: int | None = None
+    ) -> list[dict[str, t.Any]]:
+        """Compare copies of a resource with the ledger, and return what differs.
+
+        :param subscription_id: sends what differs to this subscription.
+        """
+        request = reconciliation.Request(
+            instance_id=self.instance_id,
+            resource=resource,
+            send=subscription_id is not None,
+            subscription_id=subscription_id,
+        )
+        lines = (orjson.dumps(one, option=orjson.OPT_APPEND_NEWLINE) for one in copies)
+        found = reconciliation.reconcile(self.runtime, self._caller, request, lines)
+        with contextlib.closing(found):
+            return [orjson.loads(row) for row in found.rows()]
 
     def waiting(self) -> int:
         """Return how many deliveries are not sent yet, to all subscriptions."""

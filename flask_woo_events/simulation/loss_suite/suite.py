@@ -9,6 +9,7 @@ from . import (
     change_scenarios,
     drift_scenarios,
     failure_scenarios,
+    reconcile_scenarios,
     scenario,
     subscription_scenarios,
 )
@@ -18,7 +19,10 @@ from .scenario import Result, Scenario
 #: WooCommerce versions that the suite simulates, with orders as posts and in HPOS tables.
 VERSIONS = ("5.9", "7.0", "8.0", "9.4", "11.0")
 #: The modules that define the scenarios.
-SOURCES = (change_scenarios, drift_scenarios, failure_scenarios, subscription_scenarios)
+SOURCES = (
+    change_scenarios, drift_scenarios, failure_scenarios, subscription_scenarios,
+    reconcile_scenarios,
+)  # fmt: skip
 
 
 def scenarios(names: cabc.Collection[str] = ()) -> list[Scenario]:

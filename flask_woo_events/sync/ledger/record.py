@@ -5,24 +5,23 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
-import functools
 import typing as t
 
 import orjson
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ...db.models import Object, Poller
+from ...db.models import Poller
 from ...db.states import EventType
 from ...events import outbox
 from ...events.event_detail import TRUNCATED
 from ...values.validation import whole_number
 from ..cursor import Stream
-from . import bodies, identity, lookup, object_dates, representation
+from . import bodies, identity, lookup, object_dates, representation, statements
 from .digest import NOTHING, Content, changed_fields, content_of
 from .lookup import Known
 from .observation import Observation, ObservationBatch
-from .screening import backfill_target, is_backfilled, is_in_backfill
+from .screening import backfill_target, is_backfilled, is_in_backfill, is_sent_again
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,11 +70,14 @@ def record(
         tuple(recorder.stale),
         tuple(recorder.older),
         tuple(recorder.reverted),
-        sum(change.event_type is EventType.DELETED for change in recorder.events),
+        sum(
+            change.event_type is EventType.DELETED and change.only_for is None
+            for change in recorder.events
+        ),
         {
             change.object_id: change.changed_fields
             for change in recorder.events
-            if change.event_type is EventType.UPDATED
+            if change.event_type is EventType.UPDATED and change.only_for is None
         },
         revision + bool(recorder.inserts or recorder.updates),
     )
@@ -91,7 +93,7 @@ def hold(
         if known.live and known.held_at is None
     ]
     if rows:
-        session.execute(_update(tuple(rows[0])), [_for_update(row) for row in rows])
+        statements.update_rows(session, rows)
 
 
 class Recorder:
@@ -134,6 +136,10 @@ class Recorder:
         elif before is None or self._is_forgotten(before):
             if seen.body is not None and not seen.excluded:
                 self._add(seen, content_of(seen.body), before)
+            elif is_sent_again(self.stream, before, seen):
+                version = self._next_version(None)
+                self.inserts.append(self._full_row(seen, NOTHING, version, None))
+                self._send_again(seen, version)
         elif self.observed.stale and not self._is_newer(seen, before):
             return
         elif self._is_older(seen, before) and not self._is_second(before):
@@ -154,6 +160,9 @@ class Recorder:
         elif is_backfilled(self.stream, before, seen):
             self._backfill(seen, before, seen.body)
         else:
+            if is_sent_again(self.stream, before, seen):
+                if representation.agrees(before, seen.body, self.stream.ignored):
+                    self._send_again(seen, before.version)
             self._compare(seen, before, seen.body)
 
     def _backfill(self, seen: Observation, before: Known, body: cabc.Mapping[str, t.Any]) -> None:
@@ -169,6 +178,15 @@ class Recorder:
             self._keep(seen, known, content_of(body))
         else:
             self._compare(seen, known, body)
+
+    def _send_again(self, seen: Observation, version: int) -> None:
+        """Send an object as it is to the subscriptions that lack it."""
+        for target, wanted in self.stream.again[seen.object_id].items():
+            kind = EventType(wanted)
+            if seen.body is None or kind is EventType.DELETED:
+                # It was unknown when it was asked for.
+                kind = EventType.DELETED if seen.body is None else EventType.CREATED
+            self._emit(seen, kind, version, (), int(target))
 
     def _compare(self, seen: Observation, before: Known, body: cabc.Mapping[str, t.Any]) -> None:
         """Decide what an object changes that is there."""
@@ -405,35 +423,14 @@ class Recorder:
         # Not by the session, which looks for mapped classes in each row.
         connection = session.connection()
         if self.inserts:
-            connection.execute(_INSERT, self.inserts)
+            connection.execute(statements.INSERT, self.inserts)
         kinds = self.updates, self.touched, self.rewritten, self.filled, self.holds
         for rows in filter(None, kinds):
-            session.execute(_update(tuple(rows[0])), [_for_update(row) for row in rows])
+            statements.update_rows(session, rows)
         self._bodies.write(session)
         if self.inserts or self.updates:
             mine = sa.update(Poller).where(Poller.id == self.stream.poller_id)
             session.execute(mine.values(revision=self.revision))
-
-
-# Without the mapper, which costs more than the database does.
-_TABLE = t.cast(sa.Table, Object.__table__)
-_INSERT = sa.insert(_TABLE)
-_KEY = ("poller_id", "object_id")
-
-
-@functools.cache
-def _update(names: tuple[str, ...]) -> sa.Update:
-    """Return the statement that changes these columns of a row."""
-    key = [_TABLE.c[name] == sa.bindparam(f"its_{name}") for name in _KEY]
-    values: dict[str, t.Any] = {name: sa.bindparam(name) for name in names if name not in _KEY}
-    return sa.update(_TABLE).where(*key).values(values)
-
-
-def _for_update(row: dict[str, t.Any]) -> dict[str, t.Any]:
-    # Parameters with the name of a column would be set.
-    for name in _KEY:
-        row[f"its_{name}"] = row.pop(name)
-    return row
 
 
 def _later(date: dt.datetime | None, since: dt.datetime) -> bool:

@@ -48,6 +48,7 @@ def screen(
         for seen in observations
         if not _holds(before.get(seen.object_id), seen, store, stream.ignored, kept)
         or is_backfilled(stream, before.get(seen.object_id), seen)
+        or is_sent_again(stream, before.get(seen.object_id), seen)
     ]
     return Screened(
         dataclasses.replace(observed, observations=unrecorded) if unrecorded else None,
@@ -83,6 +84,13 @@ def is_backfilled(stream: Stream, before: Known | None, seen: Observation) -> bo
         return False
     in_part = is_in_backfill(stream, seen)
     return in_part and seen.body is not None and not seen.excluded and seen.placed
+
+
+def is_sent_again(stream: Stream, before: Known | None, seen: Observation) -> bool:
+    """Return whether an object was asked for that is as before, or that was never there."""
+    if seen.object_id not in stream.again or seen.excluded:
+        return False
+    return seen.body is None if before is None else before.live and seen.body is not None
 
 
 def backfill_target(stream: Stream) -> int | None:

@@ -69,6 +69,8 @@ class Followups:
 
     #: Ids to ask the store for: they are named, or only the ledger or only the store has them.
     candidates: set[int] = dataclasses.field(default_factory=set)
+    #: Those that a consumer asked for, which may be unknown to the ledger and to the store.
+    asked: set[str] = dataclasses.field(default_factory=set)
     #: Ids of known objects that a list lacks; the gate decides whether they are deleted.
     gone: set[str] = dataclasses.field(default_factory=set)
     #: Those of them that are in the trash.

@@ -149,6 +149,11 @@ def _absent(
             followups.gone.add(object_id)
         elif known.held_at is not None:
             observations.append(Observation(object_id=object_id, body=None, seen_at=date))
+    if (shown or not reading.anchors) and not reading.listing.client.doubtful:
+        unknown = followups.asked.intersection(lacking) - reading.ledger.known(lacking).keys()
+        observations += [
+            Observation(object_id=object_id, body=None, seen_at=date) for object_id in unknown
+        ]
     return observations
 
 
