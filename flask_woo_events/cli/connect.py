@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
+import contextlib
 import sys
 import typing as t
 import urllib.parse
@@ -10,7 +12,14 @@ import click
 from flask.cli import with_appcontext
 
 from ..db import upgrade
-from ..errors import AddressRefusedError, ConflictError, InputError, TransportError
+from ..errors import (
+    AddressRefusedError,
+    ConflictError,
+    InputError,
+    StoreAccessError,
+    TransportError,
+    UnreachableError,
+)
 from ..http.address_guard import AddressGuard
 from ..http.exchange import reach
 from ..instances import accounts, provisioning, store_addresses, views
@@ -23,6 +32,7 @@ from ..values.validation import validated
 from ..values.wording import counted
 from ..woocommerce.client import store_root
 from .output import as_json_option, echo_json, errors_as_messages
+from .progress import saying
 
 #: Read from the prompt or the standard input.
 ASK = "-"
@@ -93,12 +103,29 @@ def connect(
                 "connect it a second time"
             )
     base = runtime.settings.public_url or ""
-    instance_id, _token = provisioning.create(runtime, caller, request, base)
+    with _with_fix(), saying(f"Waiting for {root} ..."):
+        instance_id, _token = provisioning.create(runtime, caller, request, base)
     with runtime.database.read() as session:
         view = views.get(session, caller, instance_id, runtime.clock())
     _show(view, root, as_json)
     if silent:
         click.echo(f"The callback does not answer yet: {silent}", err=True)
+
+
+@contextlib.contextmanager
+def _with_fix() -> cabc.Iterator[None]:
+    """Add to an error of the store what to do."""
+    try:
+        yield
+    except StoreAccessError as exc:
+        raise ConflictError(
+            f"{exc} Check the keys in WooCommerce > Settings > Advanced > REST API."
+        ) from exc
+    except UnreachableError as exc:
+        raise ConflictError(
+            f"{exc}. Is the URL right, and does the store run? flask woo simulate starts a "
+            "simulated one."
+        ) from exc
 
 
 def _asked(given: str, what: str) -> str:

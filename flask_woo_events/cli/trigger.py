@@ -14,6 +14,7 @@ from ..simulation.recorded import Recorded
 from ..simulation.triggers import TRIGGERS, Trigger
 from ..woocommerce.client import StoreClient
 from .output import ID, as_json_option, echo_json, echo_table, errors_as_messages
+from .progress import saying
 from .simulate import HOST, KEY, PORT, SECRET
 
 
@@ -155,7 +156,8 @@ def _run(
     recorded = None if instance_id is None else Recorded(runtime, instance_id, say)
     store = ChangingStore(client, simulated=simulated, recorded=recorded or _nothing_is_known)
     try:
-        number = chosen.run(store)
+        with saying(f"Waiting for {client.url} ..."):
+            number = chosen.run(store)
     finally:
         made = [f"{resource} {one}" for resource, one in store.made]
         if made and not as_json:
