@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
-import random
 import shlex
 import threading
 
@@ -108,7 +107,8 @@ def _in_background(work: cabc.Callable[..., None], *args: object) -> None:
 
 def _read_names(client: StoreClient) -> None:
     """Make the changes whose names are typed."""
-    changed = ChangingStore(client, simulated=True, rng=random.Random())
+    # The oldest objects: those that are a second old no poll knows, so that they would be CREATED.
+    changed = ChangingStore(client, simulated=True, choose=lambda rows: rows[-1])
     for name in typed.lines():
         try:
             busy_store.perform(triggers.find(name), changed, click.echo)
