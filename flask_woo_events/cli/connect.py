@@ -79,9 +79,10 @@ def connect(
     as_json: bool,
     **chosen: t.Any,
 ) -> None:
-    """Connect the WooCommerce store at URL with its consumer KEY and SECRET.
+    """Connect a store with one command.
 
-    KEY and SECRET are also read from WOO_STORE_KEY and WOO_STORE_SECRET, or asked for if they are
+    URL is the address of the WooCommerce store, KEY and SECRET are its consumer key and consumer
+    secret. They are also read from WOO_STORE_KEY and WOO_STORE_SECRET, or asked for if they are
     left out or -. Without --callback, events go to functions of the application.
     """
     runtime = current_runtime()

@@ -15,7 +15,7 @@ from ..db.states import EventType
 from ..delivery.forwarding import Forwarder
 from ..errors import InputError
 from ..events import following
-from ..events.following import Position
+from ..events.following import EventPosition
 from ..instances import access
 from ..instances.requests import web_address
 from ..runtime import Runtime, current_runtime
@@ -61,9 +61,9 @@ def listen(
     resend: int | None,
     as_json: bool,
 ) -> None:
-    """Print events in the order in which they are recorded, until Ctrl-C.
+    """Print events as they are recorded, and forward them.
 
-    Type the number of an event and Enter to send it to --forward-to again.
+    It runs until Ctrl-C. Type the number of an event and Enter to send it to --forward-to again.
     """
     runtime = current_runtime()
     upgrade.check(runtime.database.engine)
@@ -92,7 +92,7 @@ def _checked(url: str) -> str:
         raise InputError(f"--forward-to: {exc}") from exc
 
 
-def _position(runtime: Runtime, file: PositionFile, begin: str | int | None) -> Position:
+def _position(runtime: Runtime, file: PositionFile, begin: str | int | None) -> EventPosition:
     """Return where to begin, and print it."""
     with runtime.database.read() as session:
         if isinstance(begin, int):

@@ -17,14 +17,12 @@ import click
 import sqlalchemy as sa
 
 from ..db.database import is_away
-from ..db.models import Poller
-from ..db.states import PollerState
 from ..delivery.forwarding import Forwarded, Forwarder
 from ..errors import ConfigurationError
 from ..events import following
-from ..events.following import Position
+from ..events.following import EventPosition
 from ..events.search import EventEntry
-from ..instances import store_addresses, webhooks
+from ..instances import pollers, store_addresses, webhooks
 from ..runtime import Runtime
 from .output import echo_json
 
@@ -65,16 +63,16 @@ class PositionFile:
         digest = hashlib.sha256(repr(options).encode()).hexdigest()[:12]
         self._path = beside and beside.with_name(f"{beside.stem}-listen-{digest}.json")
 
-    def load(self) -> Position | None:
+    def load(self) -> EventPosition | None:
         """Return the kept position; ``None`` if there is none, or none that can be read."""
         if self._path is None:
             return None
         try:
-            return Position.from_json(json.loads(self._path.read_bytes()))
+            return EventPosition.from_json(json.loads(self._path.read_bytes()))
         except (OSError, KeyError, TypeError, ValueError):
             return None
 
-    def save(self, position: Position) -> None:
+    def save(self, position: EventPosition) -> None:
         """Keep a position.
 
         :raises ConfigurationError: the file cannot be written.
@@ -103,7 +101,7 @@ class Listener:
         self,
         runtime: Runtime,
         selection: Selection,
-        position: Position,
+        position: EventPosition,
         file: PositionFile,
         forwarder: Forwarder | None,
         *,
@@ -116,8 +114,8 @@ class Listener:
         self._forwarder = forwarder
         self._as_json = as_json
         #: The first of the events that wait to be forwarded, each with the position before it.
-        self._places: collections.deque[tuple[int, Position]] = collections.deque()
-        self._kept: Position | None = None
+        self._places: collections.deque[tuple[int, EventPosition]] = collections.deque()
+        self._kept: EventPosition | None = None
         self._is_away = False
         self._are_ready: bool | None = None
         self._hurried_at = 0.0
@@ -171,11 +169,13 @@ class Listener:
         """Print events of one notification, each with what became of its forward."""
         status = ""
         if self._forwarder is not None:
-            behind = bool(self._forwarder.waiting)
-            self._forwarder.add([one.id for one in entries])
-            self._places.append((entries[0].id, self._position))
+            waiting = self._forwarder.waiting
+            if entries[0].id not in waiting:
+                # Otherwise the database failed after it was added.
+                self._forwarder.add([one.id for one in entries])
+                self._places.append((entries[0].id, self._position))
             # The attempt of others is printed by itself, the one of these with them.
-            done = None if behind else next(self._forwarder.run(), None)
+            done = None if waiting else next(self._forwarder.run(), None)
             status = "waits for the events before it" if done is None else _said(done)
         for one in entries:
             self._print(one, status)
@@ -231,12 +231,7 @@ class Listener:
         database, now = self._runtime.database, self._runtime.clock()
         with database.read() as session:
             found = store_addresses.of_instances(session)
-            baseline = sa.select(Poller.id).where(
-                Poller.selected, Poller.state == PollerState.BASELINE
-            )
-            ready = session.scalars(baseline.limit(1)).first() is None
-        if not found:
-            ready = False
+            ready = bool(found) and not pollers.are_beginning(session)
         if ready and not self._are_ready:
             click.echo("Ready: changes of the stores are printed from now on.", err=True)
         elif not ready and self._are_ready is None:

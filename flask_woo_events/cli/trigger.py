@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 from flask.cli import with_appcontext
 
-from ..errors import ConflictError, TransportError, WooEventsError
+from ..errors import ConflictError, SchemaError, TransportError
 from ..instances import access, store_addresses, webhooks
 from ..runtime import Runtime, current_runtime
 from ..simulation import changing_store, triggers
 from ..simulation.changing_store import ChangingStore
-from ..simulation.recorded import Recorded
+from ..simulation.ledger_wait import LedgerWait
 from ..simulation.triggers import TRIGGERS, Trigger
 from ..woocommerce.client import StoreClient
 from .output import ID, as_json_option, echo_json, echo_table, errors_as_messages
@@ -47,15 +47,16 @@ def trigger(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Make the change NAME, such as order.completed, in a simulated store.
+    """Make a named change in a simulated or test store.
 
-    Without options it is the connected one, or the one of flask woo simulate.
+    NAME is one of --list, such as order.completed. Without options it is made in the connected
+    simulated store, or in the one that flask woo simulate serves.
     """
-    if only_list or name is None:
-        if not only_list:
-            raise click.UsageError("name a trigger; flask woo trigger --list lists them")
+    if only_list:
         _list(as_json)
         return
+    if name is None:
+        raise click.UsageError("name a trigger; flask woo trigger --list lists them")
     chosen = triggers.find(name)
     runtime = current_runtime()
     if url is not None and instance_id is not None:
@@ -118,8 +119,8 @@ def _simulator(runtime: Runtime, given: StoreClient | None) -> tuple[StoreClient
                         found = access.load_access(session, runtime.cipher, one.instance_id)
                         keys = found.consumer_key, found.consumer_secret
                         connected.append((StoreClient(found.url, *keys), one.instance_id))
-    except WooEventsError:
-        connected = []  # Without an encryption key, the store of flask woo simulate can be found.
+    except SchemaError:
+        connected = []  # The store of flask woo simulate can be found without tables.
     if given is None:
         connected = list({client.url: (client, one) for client, one in connected
                           if _answers(client)}.values())  # fmt: skip
@@ -153,7 +154,7 @@ def _run(
     def say(text: str) -> None:
         click.echo(text, err=True)
 
-    recorded = None if instance_id is None else Recorded(runtime, instance_id, say)
+    recorded = None if instance_id is None else LedgerWait(runtime, instance_id, say)
     store = ChangingStore(client, simulated=simulated, recorded=recorded or _nothing_is_known)
     try:
         with saying(f"Waiting for {client.url} ..."):

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import os
 import signal
 import sys
+
+#: Bytes that are read at once.
+_READ = 4096
 
 
 def keep_in_background() -> None:
@@ -18,9 +22,13 @@ def keep_in_background() -> None:
 
 def lines() -> cabc.Iterator[str]:
     """Yield lines of the standard input that are not blank, until it ends."""
+    kept = b""
     try:
-        for line in sys.stdin or ():
-            if text := line.strip():
-                yield text
+        # Not through its buffer, whose lock would stop the interpreter from exiting.
+        while sys.stdin is not None and (data := os.read(sys.stdin.fileno(), _READ)):
+            *whole, kept = (kept + data).split(b"\n")
+            for line in whole:
+                if text := line.decode("utf-8", "replace").strip():
+                    yield text
     except (OSError, ValueError):
-        return  # The terminal belongs to another command, or the input was closed.
+        return  # The terminal belongs to another command, or there is no standard input.

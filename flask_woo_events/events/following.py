@@ -18,7 +18,7 @@ WINDOW = 1_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Position:
+class EventPosition:
     """Up to where events were read."""
 
     #: The greatest id that was read.
@@ -44,38 +44,38 @@ class Position:
         return cls(last=int(kept["last"]), missing=missing, epoch=str(kept["epoch"]))
 
 
-def now(session: orm.Session) -> Position:
+def now(session: orm.Session) -> EventPosition:
     """Return the position after every event that is committed now."""
     last = session.scalars(sa.select(sa.func.max(StoredEvent.id))).one() or 0
     known = session.scalars(sa.select(StoredEvent.id).where(StoredEvent.id > last - WINDOW))
     missing = frozenset(range(max(1, last - WINDOW + 1), last)) - set(known)
-    return Position(last=last, missing=missing, epoch=_epoch(session))
+    return EventPosition(last=last, missing=missing, epoch=_epoch(session))
 
 
-def before(session: orm.Session, event_id: int) -> Position:
+def before(session: orm.Session, event_id: int) -> EventPosition:
     """Return the position before an event, which need not exist."""
-    return Position(last=event_id - 1, epoch=_epoch(session))
+    return EventPosition(last=event_id - 1, epoch=_epoch(session))
 
 
-def is_of(session: orm.Session, position: Position) -> bool:
+def is_of(session: orm.Session, position: EventPosition) -> bool:
     """Return whether a position is one of this database, and not of one that it has replaced."""
     last = session.scalars(sa.select(sa.func.max(StoredEvent.id))).one() or 0
     return last >= position.last or position.epoch in ("", _epoch(session))
 
 
-def named(session: orm.Session, position: Position) -> Position:
+def named(session: orm.Session, position: EventPosition) -> EventPosition:
     """Return a position with the epoch of the database, if it has none."""
     return position if position.epoch else dataclasses.replace(position, epoch=_epoch(session))
 
 
-def after(session: orm.Session, position: Position, limit: int = 200) -> list[EventEntry]:
+def after(session: orm.Session, position: EventPosition, limit: int = 200) -> list[EventEntry]:
     """Return the next events, the oldest first."""
     open_ = sa.or_(StoredEvent.id > position.last, StoredEvent.id.in_(position.missing))
     query = sa.select(StoredEvent).where(open_).order_by(StoredEvent.id).limit(limit)
     return entries_of(session, query)
 
 
-def past(position: Position, event_ids: cabc.Collection[int]) -> Position:
+def past(position: EventPosition, event_ids: cabc.Collection[int]) -> EventPosition:
     """Return the position after events that :func:`after` returned."""
     last = max(position.last, *event_ids)
     skipped = range(max(position.last, last - WINDOW) + 1, last)

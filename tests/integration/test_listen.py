@@ -15,7 +15,7 @@ from flask_woo_events.db.database import Database
 from flask_woo_events.db.models import StoredEvent
 from flask_woo_events.delivery.forwarding import Forwarder
 from flask_woo_events.events import following
-from flask_woo_events.events.following import Position
+from flask_woo_events.events.following import EventPosition
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from tests.conftest import BACKENDS
 from tests.integration.host_app import runtime_of
@@ -65,7 +65,7 @@ class Listening:
         """Start another process: only what is in the file is known."""
         runtime = runtime_of(self._env.app)
         forwarder = Forwarder(runtime, self._url)
-        place = self._file.load() or Position(last=0)
+        place = self._file.load() or EventPosition(last=0)
         self.listener = Listener(runtime, Selection(), place, self._file, forwarder, as_json=True)
 
     def look(self) -> None:
@@ -189,7 +189,7 @@ def test_selected_events_only(
         (Selection(instance=env.instance_id), 2),
     ):
         file = PositionFile(tmp_path / "state.json", (selection.words,))
-        place = Position(last=0)
+        place = EventPosition(last=0)
         runtime = runtime_of(env.app)
         listener = Listener(runtime, selection, place, file, None, as_json=True)
         steps = iter([False, True])
@@ -209,12 +209,12 @@ def test_events_that_are_committed_late(any_database: Database) -> None:
         row = dict(session.execute(sa.select(StoredEvent.__table__)).mappings().one())
     del row["id"]
 
-    def more(place: Position) -> tuple[list[int], Position]:
+    def more(place: EventPosition) -> tuple[list[int], EventPosition]:
         with ledger_env.database.read() as session:
             entries = following.after(session, place)
         if entries:
             place = following.past(place, [one.id for one in entries])
-        return [one.version for one in entries], Position.from_json(place.to_json())
+        return [one.version for one in entries], EventPosition.from_json(place.to_json())
 
     with ledger_env.database.begin() as slower:
         slower.execute(sa.insert(StoredEvent).values(row | {"version": 2}))
@@ -236,16 +236,16 @@ def test_a_position_of_another_database(env: StoreToCallback) -> None:
     with runtime_of(env.app).database.read() as session:
         now = following.now(session)
         assert following.is_of(session, now)
-        assert following.is_of(session, Position(last=now.last + 9, epoch=now.epoch))
-        assert not following.is_of(session, Position(last=now.last + 9, epoch="another"))
+        assert following.is_of(session, EventPosition(last=now.last + 9, epoch=now.epoch))
+        assert not following.is_of(session, EventPosition(last=now.last + 9, epoch="another"))
 
 
 def test_damaged_position_files_are_no_position(tmp_path: pathlib.Path) -> None:
     """A file that another program has changed does not stop the listener."""
     file = PositionFile(tmp_path / "state.json", ())
     assert file.load() is None
-    file.save(Position(last=7, missing=frozenset({3}), epoch="a"))
-    assert file.load() == Position(last=7, missing=frozenset({3}), epoch="a")
+    file.save(EventPosition(last=7, missing=frozenset({3}), epoch="a"))
+    assert file.load() == EventPosition(last=7, missing=frozenset({3}), epoch="a")
     [path] = tmp_path.iterdir()
     for text in ("", "[]", '{"last": 1}', '{"last": "x", "missing": [], "epoch": ""}'):
         path.write_text(text)

@@ -16,7 +16,7 @@ PATIENCE = 60.0
 _PAUSE = 0.2
 
 
-class Recorded:
+class LedgerWait:
     """Polls an instance until it knows an object as it is; for :class:`ChangingStore`.
 
     :param say: prints one line, before something that may take long.
