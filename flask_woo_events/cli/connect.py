@@ -17,6 +17,7 @@ from ..errors import (
     ConflictError,
     InputError,
     StoreAccessError,
+    StoreFirewallError,
     TransportError,
     UnreachableError,
 )
@@ -118,9 +119,12 @@ def _with_fix() -> cabc.Iterator[None]:
     """Add to an error of the store what to do."""
     try:
         yield
+    except StoreFirewallError:
+        raise  # It names its own fix.
     except StoreAccessError as exc:
         raise ConflictError(
-            f"{exc} Check the keys in WooCommerce > Settings > Advanced > REST API."
+            f"{str(exc).rstrip('.')}. Check the keys in WooCommerce > Settings > Advanced > "
+            "REST API."
         ) from exc
     except UnreachableError as exc:
         raise ConflictError(

@@ -73,10 +73,13 @@ class Forwarder:
             yield done
 
     def send(self, event_ids: cabc.Sequence[int]) -> AttemptOutcome:
-        """Post events of one notification once."""
+        """Post events once; they are of one notification, unless it was divided meanwhile."""
         with self._runtime.database.read() as session:
-            planned = replay.plan(session, ReplaySelection(event_ids=tuple(event_ids)), 1)
-        for _, outcome in replay.to_address(self._runtime, planned, self._url):
-            return outcome
+            selection = ReplaySelection(event_ids=tuple(event_ids))
+            planned = replay.plan(session, selection, len(event_ids))
         reason = "there is no such event, or it was deleted after its retention"
-        return AttemptOutcome(delivered=False, reason=reason, status_code=0)
+        outcome = AttemptOutcome(delivered=False, reason=reason, status_code=0)
+        for _, outcome in replay.to_address(self._runtime, planned, self._url):
+            if not outcome.delivered:
+                break
+        return outcome

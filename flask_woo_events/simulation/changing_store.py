@@ -6,7 +6,13 @@ import collections.abc as cabc
 import random
 import typing as t
 
-from ..errors import ConflictError, InputError, StoreAccessError, TransportError
+from ..errors import (
+    ConflictError,
+    InputError,
+    StoreAccessError,
+    StoreFirewallError,
+    TransportError,
+)
 from ..woocommerce import endpoints
 from ..woocommerce.client import StoreClient
 from .store.control import NAMESPACE, PATH
@@ -92,6 +98,8 @@ class ChangingStore:
     def _write(self, request: cabc.Callable[[], t.Any]) -> Row:
         try:
             return t.cast(Row, request().data)
+        except StoreFirewallError:
+            raise  # It names its own fix.
         except StoreAccessError as exc:
             raise ConflictError(
                 f"{self._client.url} refused to write with these keys. Make keys with the "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
+import datetime as dt
 import os
 import pathlib
 import re
@@ -12,9 +13,11 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import typing as t
 
 import pytest
 
+from flask_woo_events import Event, WooEvents
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from flask_woo_events.simulation.triggers import TRIGGERS
 from tests.ports import reserve_port
@@ -129,6 +132,19 @@ def test_counts_of_the_page() -> None:
     rows = re.findall(r"^\| `(\w+\.)` \| (.+) \|$", table, re.MULTILINE)
     named = [begin + name for begin, names in rows for name in re.findall(r"`(\w+)`", names)]
     assert sorted(named) == sorted(TRIGGERS)
+
+
+def test_the_function_of_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    """The function takes an order with a changed status."""
+    namespace: dict[str, t.Any] = {"woo": WooEvents()}
+    exec(_block("python", "@woo.on"), namespace)
+    event = Event(
+        id=1, instance_id=1, instance_name="shop", instance_tags=(), resource="orders",
+        object_id="7", type="UPDATED", version=2, date=dt.datetime.now(dt.UTC),
+        body={"status": "completed"},
+    )  # fmt: skip
+    namespace["ship"](event)
+    assert capsys.readouterr().out == "UPDATED 7 completed\n"
 
 
 @pytest.mark.slow
