@@ -11,7 +11,7 @@ import click
 
 from ..errors import ConflictError, InputError, NotFoundError
 from ..simulation import busy_store, triggers
-from ..simulation.changing_store import ChangingStore
+from ..simulation.changing_store import ChangingStore, client_of
 from ..simulation.store import VERSIONS, SimulatedStore
 from ..woocommerce.client import StoreClient
 from . import typed
@@ -90,7 +90,7 @@ def simulate(
         click.echo(f"connect it with   flask woo connect {shlex.quote(url)} {KEY} {SECRET} "
                    "--interval 1")  # fmt: skip
         click.echo(f"Serving the REST API of WooCommerce {version}. Press Ctrl-C to stop.")
-        client = StoreClient(url, KEY, SECRET)
+        client = client_of(url, KEY, SECRET)
         typed.keep_in_background()
         _in_background(_read_names, client)
         if busy is not None:

@@ -70,7 +70,7 @@ def trigger(
                 click.confirm(f"{client.url} is a real store. Is it a test store that may be "
                               "changed?", abort=True, err=True)  # fmt: skip
     else:
-        given = None if url is None else StoreClient(url, key, secret)
+        given = None if url is None else changing_store.client_of(url, key, secret)
         client, instance_id = _simulator(runtime, given)
         simulated = True
     _run(runtime, chosen, client, instance_id, simulated=simulated, as_json=as_json)
@@ -118,7 +118,8 @@ def _simulator(runtime: Runtime, given: StoreClient | None) -> tuple[StoreClient
                     if one.is_local:
                         found = access.load_access(session, runtime.cipher, one.instance_id)
                         keys = found.consumer_key, found.consumer_secret
-                        connected.append((StoreClient(found.url, *keys), one.instance_id))
+                        client = changing_store.client_of(found.url, *keys)
+                        connected.append((client, one.instance_id))
     except SchemaError:
         connected = []  # The store of flask woo simulate can be found without tables.
     if given is None:
@@ -130,7 +131,7 @@ def _simulator(runtime: Runtime, given: StoreClient | None) -> tuple[StoreClient
     if connected:
         changing_store.require_simulator(connected[0][0])
         return connected[0]
-    client = given or StoreClient(f"http://{HOST}:{PORT}", KEY, SECRET)
+    client = given or changing_store.client_of(f"http://{HOST}:{PORT}", KEY, SECRET)
     changing_store.require_simulator(client)
     return client, None
 

@@ -13,6 +13,7 @@ from ..errors import (
     StoreFirewallError,
     TransportError,
 )
+from ..http.exchange import AddressGuard, make_session
 from ..woocommerce import endpoints
 from ..woocommerce.client import StoreClient
 from .store.control import NAMESPACE, PATH
@@ -30,6 +31,16 @@ _NAMES = ("Ann", "Bob", "Cem", "Dee", "Eva", "Fay", "Gil", "Hal", "Ida", "Jon")
 _STREETS = ("Main", "Oak", "Mill", "Station", "Market", "Church")
 #: Objects among which one is chosen.
 _CHOICE = 100
+
+
+def client_of(url: str, key: str, secret: str) -> StoreClient:
+    """Return a client of a simulated store, which is usually at a local address.
+
+    :raises InputError: the address or a key cannot be used.
+    """
+    guard = AddressGuard(allow_private=True)
+    session = make_session(guard=guard, pool_size=4, retries=True)
+    return StoreClient(url, key, secret, session=session)
 
 
 def is_simulator(client: StoreClient) -> bool:
