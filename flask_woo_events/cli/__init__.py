@@ -12,6 +12,7 @@ from flask.cli import AppGroup
 #: when its command is used, so that applications and ``flask woo --help`` do not load the
 #: simulator, the loss suite and the worker.
 _COMMANDS = {
+    "connect": ("connect:connect", "Connect a store with one command."),
     "db": ("db:group", "Create, check and copy the tables."),
     "deliver": ("poll:deliver", "Deliver notifications without polling."),
     "deliveries": (
@@ -23,6 +24,7 @@ _COMMANDS = {
     "events": ("events:group", "List, show and replay events."),
     "instances": ("instances:group", "Connect, list, change, pause and delete stores."),
     "keys": ("keys:group", "Generate and rotate encryption keys."),
+    "listen": ("listen:listen", "Print events as they are recorded, and forward them."),
     "poll": ("poll:poll", "Poll stores and deliver notifications: the worker."),
     "prove": ("prove:prove", "Run the loss suite: scenarios that could lose events."),
     "reconcile": ("reconcile:reconcile", "Compare what a consumer has with the ledger."),
@@ -31,6 +33,7 @@ _COMMANDS = {
         "subscriptions:group",
         "List, add, change, test and remove receivers.",
     ),
+    "trigger": ("trigger:trigger", "Make a named change in a simulated or test store."),
     "users": ("users:group", "Add, list and remove users of the API and the console."),
     "webhooks": ("webhooks:group", "Register, list, check and remove the webhooks of an instance."),
 }

@@ -1,12 +1,18 @@
-"""The progress bar of baselines."""
+"""Progress: the bar of baselines, and a word before what takes long."""
 
 from __future__ import annotations
 
+import collections.abc as cabc
+import contextlib
 import sys
 import threading
 import typing as t
 
+import click
 from click.termui import progressbar
+
+#: Seconds after which a command says what it waits for.
+SAY_AFTER = 2.0
 
 
 class BaselineBar:
@@ -39,6 +45,18 @@ class BaselineBar:
     def __exit__(self, *exc_info: t.Any) -> None:
         if self._bar is not None:
             self._bar.__exit__(None, None, None)
+
+
+@contextlib.contextmanager
+def saying(text: str) -> cabc.Iterator[None]:
+    """Print a line if the block takes longer than two seconds."""
+    timer = threading.Timer(SAY_AFTER, click.echo, (text,), {"err": True})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _bar() -> t.Any:

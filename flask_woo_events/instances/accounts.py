@@ -26,6 +26,8 @@ FAILURE_POLICY = "notification.webhook.failure.policy"
 RETRY_SCHEDULE = "notification.webhook.retry.schedule"
 _PART = re.compile(r"\s*(user|organization|element)\s+([\x21-\x2b\x2d-\x7e]+)\s*\Z", re.IGNORECASE)
 _NAME_LENGTH = 190
+#: The organisation of an application that needs only one, and its user.
+_DEFAULT = "default"
 #: Signed-out sessions that are stored per user. More within the lifetime of a cookie would need
 #: the user's secrets.
 _ENDED_KEPT = 500
@@ -122,6 +124,37 @@ def add_user(session: orm.Session, name: str, organization: str, now: dt.datetim
         user_secret=user_secret,
         organization_secret=organization_secret,
     )
+
+
+def sole_caller(session: orm.Session, organization: str | None, now: dt.datetime) -> Caller:
+    """Return the first user of an organisation, for the commands of a developer.
+
+    Without any organisation, one named ``default`` is created, with a user of that name whose
+    secrets nobody knows.
+
+    :param organization: its name; ``None`` if there is at most one.
+    :param now: the current time.
+    :raises NotFoundError: there is no such organisation.
+    :raises ConflictError: there are several, and none was named.
+    """
+    homes = session.scalars(sa.select(Organization).order_by(Organization.id)).all()
+    if organization is not None:
+        homes = [one for one in homes if one.name == organization]
+        if not homes:
+            raise NotFoundError(
+                f"there is no organization {organization!r}; create it with: flask woo users add "
+                f"NAME --organization {organization}"
+            )
+    if len(homes) > 1:
+        names = ", ".join(one.name for one in homes)
+        raise ConflictError(f"there are several organizations ({names}): add --organization NAME")
+    name = homes[0].name if homes else _DEFAULT
+    query = sa.select(User.id).join(Organization, Organization.id == User.organization_id)
+    user_id = session.scalar(query.where(Organization.name == name).order_by(User.id).limit(1))
+    if user_id is None:
+        user = add_user(session, _DEFAULT, name, now)
+        return Caller(organization_id=user.organization_id, user_id=user.user_id)
+    return Caller(organization_id=homes[0].id, user_id=user_id)
 
 
 def list_users(session: orm.Session) -> list[UserEntry]:

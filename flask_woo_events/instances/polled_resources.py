@@ -197,8 +197,10 @@ URLS_KEY = "event.poller.urls"
 _DOCUMENTED_FORMAT = "yyyy-MM-dd'T'HH:mm:ss"
 
 
-def default_configuration() -> dict[str, t.Any]:
-    """Return the documented configuration of the four default resources."""
+def default_configuration(
+    names: cabc.Iterable[str] = endpoints.DEFAULT_RESOURCES,
+) -> dict[str, t.Any]:
+    """Return the documented configuration of resources, by default of the four."""
     dates = {
         "updatedDateField": "date_modified_gmt",
         "updatedDateFormat": _DOCUMENTED_FORMAT,
@@ -209,7 +211,7 @@ def default_configuration() -> dict[str, t.Any]:
     }
     return {
         name: {"url": f"/hubs/ecommerce/{name}", "idField": "id", "datesConfiguration": dates}
-        for name in endpoints.DEFAULT_RESOURCES
+        for name in names
     }
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db import epochs
-from ..db.models import Object, Poller
+from ..db.models import Instance, Object, Poller
 from ..db.states import PollerState
 from ..errors import ConflictError
 from ..values.validation import KEY_LENGTH, folded
@@ -54,6 +54,14 @@ def of_instance(session: orm.Session, instance_id: int) -> cabc.Sequence[Poller]
     """Return the pollers of an instance, including those of resources it no longer names."""
     query = sa.select(Poller).where(Poller.instance_id == instance_id)
     return session.scalars(query.order_by(Poller.id)).all()
+
+
+def are_beginning(session: orm.Session) -> bool:
+    """Return whether a baseline of an instance that is polled is not complete."""
+    query = sa.select(Poller.id).join(Instance, Instance.id == Poller.instance_id)
+    begun = Poller.selected, Poller.state == PollerState.BASELINE
+    query = query.where(*begun, Instance.next_poll_at.is_not(None))
+    return session.scalars(query.limit(1)).first() is not None
 
 
 def synchronize(

@@ -330,9 +330,19 @@ def test_normal_operation(canary: tuple[CanaryInstance, SimulatedStore]) -> None
         ("subscriptions", "resume", number, 2),
         ("subscriptions", "change", number, 2, "--signature-key", SECOND["signatureKey"]),
         ("instances", "pause", number), ("instances", "resume", number), ("keys", "rotate"),
+        ("trigger", "--list"), ("trigger", "order.created", "--store", number, "--yes"),
+        ("listen", "--resend", event_id, "--forward-to", "http://127.0.0.1:9/"),
+        _connect(instance.api.store), _connect(instance.api.store, "--again", "--json"),
     ):  # fmt: skip
         instance.run(*args)
     instance.open_every_page()
+
+
+def _connect(url: str, *options: str) -> tuple[str, ...]:
+    """Return the command that connects a store with the secrets."""
+    keys = SECRETS["oauth.api.key"], SECRETS["oauth.api.secret"]
+    signature = ("--signature-key", SECRETS["event.notification.signature.key"])
+    return ("connect", url, *keys, *signature, "--organization", "acme", *options)
 
 
 def test_failing_stores(canary: tuple[CanaryInstance, SimulatedStore]) -> None:
@@ -360,7 +370,11 @@ def test_failing_stores(canary: tuple[CanaryInstance, SimulatedStore]) -> None:
             instance.call("POST", "/instances", _body(instance, broken))
             instance.call("GET", f"/instances/{instance.instance_id}")
             instance.call("GET", "/instances/event-poller-records")
-            instance.run("doctor")
+            for args in (
+                ("doctor",), _connect(broken, "--again"),
+                ("trigger", "product.created", "--store", instance.instance_id, "--yes"),
+            ):  # fmt: skip
+                instance.run(*args)
     instance.open_every_page()
 
 
@@ -561,7 +575,8 @@ def _on_a_connection(database: Database, work: cabc.Callable[[sa.Connection], ob
 
 def test_every_command_is_known() -> None:
     """A new group of commands fails this test until its output is checked, too."""
-    known = {"db", "deliver", "deliveries", "demo", "doctor", "events", "instances", "keys",
-             "poll", "prove", "simulate", "subscriptions", "users", "webhooks"}  # fmt: skip
+    known = {"connect", "db", "deliver", "deliveries", "demo", "doctor", "events", "instances",
+             "keys", "listen", "poll", "prove", "simulate", "subscriptions", "trigger", "users",
+             "webhooks"}  # fmt: skip
     listed = set(cli.list_commands(click.Context(cli)))
     assert listed == known, "add the new command to test_normal_operation"

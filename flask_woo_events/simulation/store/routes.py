@@ -122,8 +122,11 @@ class Routes:
         }
         return {"GET": about[shape]} if shape in about else {}
 
-    def index(self) -> SimulatedResponse:
-        """Return the index, which needs no key."""
+    def index(self, more: cabc.Sequence[str] = ()) -> SimulatedResponse:
+        """Return the index, which needs no key.
+
+        :param more: further namespaces.
+        """
         now = dt.datetime.fromtimestamp(self.shop.now(), self.shop.zone)
         offset = (now.utcoffset() or dt.timedelta()).total_seconds() / 3600
         return answer(
@@ -134,7 +137,7 @@ class Routes:
                 "home": self.shop.home,
                 "gmt_offset": f"{offset:g}",
                 "timezone_string": self.shop.timezone,
-                "namespaces": [*_NAMESPACES, *[NAMESPACE] * self.journal.installed],
+                "namespaces": [*_NAMESPACES, *[NAMESPACE] * self.journal.installed, *more],
                 "authentication": {},
             }
         )

@@ -16,6 +16,9 @@ from . import versions
 from .auth import Key, Keys, unknown_key
 from .checkout import Checkout
 from .clock import SimClock
+from .control import NAMESPACE as CONTROL_NAMESPACE
+from .control import PATH as CONTROL
+from .control import Control
 from .encoding import Json
 from .faults import Fault, Faults, Reset, spoil
 from .lies import Lies
@@ -78,6 +81,8 @@ class SimulatedStore:
         self.routes = Routes(self.shop)
         #: Changes on the store's own side.
         self.acts = StoreSide(self.routes)
+        #: The same for other processes; ``flask woo simulate`` opens it.
+        self.control = Control(self.acts)
         #: Orders that nobody has placed yet.
         self.checkout = Checkout(self.routes)
         #: The queue of webhook deliveries.
@@ -236,8 +241,9 @@ class SimulatedStore:
         path = place.path
         try:
             if path.rstrip("/") == "/wp-json":
-                return dataclasses.replace(routes.index(), authenticated=False)
-            if not path.startswith(_API) and path not in PATHS:
+                spaces = [CONTROL_NAMESPACE] * self.control.is_open
+                return dataclasses.replace(routes.index(spaces), authenticated=False)
+            if not path.startswith((_API, CONTROL)) and path not in PATHS:
                 raise no_route()
             refused = self._refused(environ, method, place, query)
             if refused is not None:
@@ -252,6 +258,8 @@ class SimulatedStore:
             with self.shop.lock, routes.shop.lock:
                 if path in PATHS:
                     return routes.journal.respond(path, dict(query))
+                if path.startswith(CONTROL):
+                    return self.control.respond(method, path, body)
                 return routes.answer(reading, path.removeprefix(_API), url, dict(query), body)
         except RestError as exc:
             return exc.answer()

@@ -1,0 +1,252 @@
+"""``flask woo listen``: no event is missed or lost on its way to a developer's address."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import json
+import pathlib
+
+import pytest
+import sqlalchemy as sa
+
+from flask_woo_events.cli.listener import Listener, PositionFile, Selection
+from flask_woo_events.db.database import Database
+from flask_woo_events.db.models import StoredEvent
+from flask_woo_events.delivery.forwarding import Forwarder
+from flask_woo_events.events import following
+from flask_woo_events.events.following import EventPosition
+from flask_woo_events.simulation.callback_receiver import CallbackReceiver
+from tests.conftest import BACKENDS
+from tests.integration.host_app import runtime_of
+from tests.integration.ledger_env import build
+from tests.integration.store_to_callback import KEY, OwnClock, StoreToCallback
+from tests.ports import reserve_port
+
+
+def _change(env: StoreToCallback, quantity: int) -> str:
+    """Change the stock of a product, and poll; return the product's id."""
+    product = env.store.acts.stock(env.first("products"), quantity)
+    assert [one.error for one in env.poll() if one.error] == []
+    return str(product)
+
+
+def _ids(env: StoreToCallback) -> list[int]:
+    with runtime_of(env.app).database.read() as session:
+        return list(session.scalars(sa.select(StoredEvent.id).order_by(StoredEvent.id)))
+
+
+def _stock(receiver: CallbackReceiver) -> list[int]:
+    return [
+        body["stock_quantity"]
+        for one in receiver.received
+        for body in one.json["message"]["raw"]["products"]
+    ]
+
+
+@contextlib.contextmanager
+def _at(port: int) -> cabc.Iterator[CallbackReceiver]:
+    receiver = CallbackReceiver()
+    with receiver.serve(port=port):
+        yield receiver
+
+
+class Listening:
+    """Listeners of one choice of options, one after the other as after crashes."""
+
+    def __init__(self, env: StoreToCallback, folder: pathlib.Path, port: int) -> None:
+        self.clock = OwnClock(runtime_of(env.app))
+        self._env = env
+        self._file = PositionFile(folder / "state.json", ())
+        self._url = f"http://127.0.0.1:{port}/hook"
+        self.again()
+
+    def again(self) -> None:
+        """Start another process: only what is in the file is known."""
+        runtime = runtime_of(self._env.app)
+        forwarder = Forwarder(runtime, self._url)
+        place = self._file.load() or EventPosition(last=0)
+        self.listener = Listener(runtime, Selection(), place, self._file, forwarder, as_json=True)
+
+    def look(self) -> None:
+        """Handle what there is now."""
+        steps = iter([False, True])
+        self.listener.run(lambda: next(steps))
+
+
+@pytest.fixture
+def listening(env: StoreToCallback, tmp_path: pathlib.Path) -> Listening:
+    """Listen to a connected store."""
+    return Listening(env, tmp_path, reserve_port())
+
+
+def _port(listening: Listening) -> int:
+    return int(listening._url.split(":")[2].partition("/")[0])
+
+
+def _printed(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_an_event_is_printed_with_its_forward(
+    env: StoreToCallback, listening: Listening, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The forward is signed as a delivery is, although the address is a local one."""
+    product = _change(env, 77)
+    with _at(_port(listening)) as receiver:
+        listening.look()
+    [one] = _printed(capsys)
+    assert (one["resource"], one["id"], one["forward"]) == ("products", product, "200 OK")
+    assert "stock_quantity" in str(one["changedFields"])
+    [sent] = receiver.received
+    assert sent.is_signed_with(KEY)
+
+
+def test_an_address_that_is_down_gets_all_later(
+    env: StoreToCallback, listening: Listening, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing overtakes what could not be sent, and each attempt is shown."""
+    _change(env, 70)
+    listening.look()
+    _change(env, 71)
+    listening.look()
+    first, second = _printed(capsys)
+    assert "refuses connections; tried again in 1 s" in str(first["forward"])
+    assert second["forward"] == "waits for the events before it"
+    with _at(_port(listening)) as receiver:
+        listening.look()
+        assert receiver.received == []
+        listening.clock.advance(seconds=2)
+        listening.look()
+        assert _stock(receiver) == [70, 71]
+    assert [one["forward"] for one in _printed(capsys)] == ["200 OK (attempt 2)", "200 OK"]
+
+
+def test_a_killed_listener_forwards_what_was_waiting(
+    env: StoreToCallback, listening: Listening
+) -> None:
+    """What was recorded before and after the crash arrives, once and in order."""
+    _change(env, 70)
+    listening.look()
+    _change(env, 71)
+    listening.look()
+    _change(env, 72)
+    listening.again()
+    with _at(_port(listening)) as receiver:
+        for _ in range(2):
+            listening.look()
+            listening.again()
+    assert _stock(receiver) == [70, 71, 72]
+
+
+def test_an_error_is_shown_and_sent_again_by_its_number(
+    env: StoreToCallback, listening: Listening, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the address answers with an error is not repeated by itself, nor holds others back."""
+    _change(env, 70)
+    with _at(_port(listening)) as receiver:
+        receiver.answer = lambda received: 500
+        listening.look()
+        number = _ids(env)[-1]
+        assert f"500 Internal Server Error; type {number}" in str(_printed(capsys)[0]["forward"])
+        receiver.answer = lambda received: 200
+        receiver.clear()
+        listening.look()
+        assert receiver.received == []
+        for text in (f"#{number}", "nonsense", "0", "9" * 40, "123456"):
+            listening.listener.typed.put(text)
+        listening.look()
+        assert _stock(receiver) == [70]
+    shown = _printed(capsys)
+    assert [one["number"] for one in shown] == [number, 123456]
+    assert shown[0]["forward"] == "200 OK (sent again)"
+
+
+def test_resend_of_one_event(env: StoreToCallback, capsys: pytest.CaptureFixture[str]) -> None:
+    """``--resend`` sends one event and exits with 1 if it is not accepted."""
+    _change(env, 70)
+    number, port = str(_ids(env)[-1]), reserve_port()
+    runner = env.app.test_cli_runner()
+    args = ["woo", "listen", "--resend", number, "--forward-to", f"http://127.0.0.1:{port}/"]
+    assert runner.invoke(args=args).exit_code == 1
+    with _at(port) as receiver:
+        assert runner.invoke(args=args).exit_code == 0
+    assert _stock(receiver) == [70]
+    assert runner.invoke(args=args[:4]).exit_code == 2
+
+
+def test_selected_events_only(
+    env: StoreToCallback, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Events of other instances, resources and types are passed over."""
+    _change(env, 70)
+    env.store.acts.new_product("Another")
+    env.poll()
+    for selection, count in (
+        (Selection(types=frozenset({"CREATED"})), 1),
+        (Selection(resources=frozenset({"orders"})), 0),
+        (Selection(instance=env.instance_id + 1), 0),
+        (Selection(instance=env.instance_id), 2),
+    ):
+        file = PositionFile(tmp_path / "state.json", (selection.words,))
+        place = EventPosition(last=0)
+        runtime = runtime_of(env.app)
+        listener = Listener(runtime, selection, place, file, None, as_json=True)
+        steps = iter([False, True])
+        listener.run(lambda steps=steps: next(steps))  # type: ignore[misc]
+        assert len(_printed(capsys)) == count
+        assert file.load() is not None
+
+
+# A SQLite file has one writer at a time.
+@pytest.mark.parametrize("any_url", BACKENDS[1:], indirect=True)
+def test_events_that_are_committed_late(any_database: Database) -> None:
+    """An event with a lower id that is committed after a higher one is read, also later on."""
+    ledger_env = build(any_database)
+    ledger_env.see({"id": 1, "v": 1})
+    with ledger_env.database.read() as session:
+        place = following.now(session)
+        row = dict(session.execute(sa.select(StoredEvent.__table__)).mappings().one())
+    del row["id"]
+
+    def more(place: EventPosition) -> tuple[list[int], EventPosition]:
+        with ledger_env.database.read() as session:
+            entries = following.after(session, place)
+        if entries:
+            place = following.past(place, [one.id for one in entries])
+        return [one.version for one in entries], EventPosition.from_json(place.to_json())
+
+    with ledger_env.database.begin() as slower:
+        slower.execute(sa.insert(StoredEvent).values(row | {"version": 2}))
+        with ledger_env.database.begin() as faster:
+            faster.execute(sa.insert(StoredEvent).values(row | {"version": 3}))
+        versions, place = more(place)
+        assert versions == [3]
+        with ledger_env.database.read() as session:
+            late = following.now(session)
+    assert more(late)[0] == [2]
+    versions, place = more(place)
+    assert versions == [2]
+    assert more(place)[0] == []
+
+
+def test_a_position_of_another_database(env: StoreToCallback) -> None:
+    """A database that replaces the one of the position is read from its start."""
+    _change(env, 70)
+    with runtime_of(env.app).database.read() as session:
+        now = following.now(session)
+        assert following.is_of(session, now)
+        assert following.is_of(session, EventPosition(last=now.last + 9, epoch=now.epoch))
+        assert not following.is_of(session, EventPosition(last=now.last + 9, epoch="another"))
+
+
+def test_damaged_position_files_are_no_position(tmp_path: pathlib.Path) -> None:
+    """A file that another program has changed does not stop the listener."""
+    file = PositionFile(tmp_path / "state.json", ())
+    assert file.load() is None
+    file.save(EventPosition(last=7, missing=frozenset({3}), epoch="a"))
+    assert file.load() == EventPosition(last=7, missing=frozenset({3}), epoch="a")
+    [path] = tmp_path.iterdir()
+    for text in ("", "[]", '{"last": 1}', '{"last": "x", "missing": [], "epoch": ""}'):
+        path.write_text(text)
+        assert file.load() is None
