@@ -9,6 +9,7 @@ from . import (
     elements,
     errors,
     events,
+    feed,
     health,
     instances,
     notifications,
@@ -32,6 +33,7 @@ def make_blueprint(url_prefix: str) -> flask.Blueprint:
     errors.register(blueprint)
     instances.register(blueprint)
     events.register(blueprint)
+    feed.register(blueprint)
     notifications.register(blueprint)
     subscriptions.register(blueprint)
     account_settings.register(blueprint)

@@ -65,7 +65,8 @@ _REASONS = {
     "cannot be decrypted",
     413: "The body is too large",
     415: "The body is a form, or has another type and is not JSON",
-    429: "The store received too many requests, or too many of ours wait for stores and receivers",
+    429: "The store received too many requests, or too many of ours wait for stores, receivers or "
+    "events",
     502: "The store cannot be reached, or its answer is not one of WooCommerce",
     503: "The database is unreachable; Retry-After is the time to wait",
 }
