@@ -138,7 +138,11 @@ def describe(keys: cabc.Iterable[str], prefix: str) -> Schema:
         "paths": dict(sorted(paths.items())),
         "webhooks": sent_notifications.webhooks(),
         "components": {
-            "schemas": _schemas() | sent_notifications.schemas(),
+            "schemas": {
+                **_schemas(),
+                **sent_notifications.schemas(),
+                "Feed": sent_notifications.feed(),
+            },
             "securitySchemes": _SECURITY,
         },
     }

@@ -104,10 +104,10 @@ def schemas() -> dict[str, Schema]:
             found |= _body(resource, chosen)
         found |= _cloud_event(resource)
     tests = {"TestNotification": _test(), "TestCloudEvent": _test_cloud_event()}
-    return found | _thin() | tests | {"Feed": _feed()}
+    return found | _thin() | tests
 
 
-def _feed() -> Schema:
+def feed() -> Schema:
     """Return the model of an answer of a feed, with events in any format."""
     resources = (*RESOURCES, OTHER)
     names = [_body_name(resource, chosen) for resource in resources for chosen in _WHOLE]

@@ -9,6 +9,7 @@ from . import (
     change_scenarios,
     drift_scenarios,
     failure_scenarios,
+    feed_scenarios,
     scenario,
     subscription_scenarios,
 )
@@ -18,7 +19,13 @@ from .scenario import Result, Scenario
 #: WooCommerce versions that the suite simulates, with orders as posts and in HPOS tables.
 VERSIONS = ("5.9", "7.0", "8.0", "9.4", "11.0")
 #: The modules that define the scenarios.
-SOURCES = (change_scenarios, drift_scenarios, failure_scenarios, subscription_scenarios)
+SOURCES = (
+    change_scenarios,
+    drift_scenarios,
+    failure_scenarios,
+    subscription_scenarios,
+    feed_scenarios,
+)
 
 
 def scenarios(names: cabc.Collection[str] = ()) -> list[Scenario]:
