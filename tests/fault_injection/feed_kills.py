@@ -36,7 +36,7 @@ from .feed_reader import LIMIT
 
 EVENTS, KILLS = 10_000, 100
 #: Transactions that write at the same time, events of each, and how long one stays open, seconds.
-WRITERS, TOGETHER, OPEN = 4, 10, 0.04
+WRITERS, TOGETHER, OPEN = 4, 10, 0.15
 #: The numbers of the objects of a writer begin with its own.
 _EACH = 1_000_000
 _AUTHORIZATION = "User the-user, Organization the-organization"
