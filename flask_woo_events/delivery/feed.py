@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 
@@ -109,11 +110,10 @@ def _advance(
         return False
     # Before it: a position that is assigned in a restored database belongs to its new life.
     restored.look(runtime)
-    try:
-        with runtime.database.write() as session:
+    if state.is_new:
+        # Unless another process is adding it.
+        with contextlib.suppress(sa.exc.IntegrityError), runtime.database.write() as session:
             feed_positions.prepare(session, organization_id)
-    except sa.exc.IntegrityError:
-        pass  # Another process has added it.
     end = time.monotonic() + seconds
     while True:
         is_behind = runtime.database.transact(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import dataclasses
-import heapq
 import typing as t
 
 import sqlalchemy as sa
@@ -44,6 +43,8 @@ class FeedState:
     begins: cabc.Mapping[str, int]
     #: Events wait for a position, or the first positions of this life are to be assigned.
     is_behind: bool
+    #: The organization has no row yet.
+    is_new: bool = False
 
     def common_with(self, life: str, position: int) -> int:
         """Return up to where what was read in some life of the database is the same in this one.
@@ -73,7 +74,9 @@ def state(session: orm.Session, organization_id: int) -> FeedState:
     begins = {one["life"]: int(one["after"]) for one in lives}
     is_behind = life not in begins or bool(_waiting(session, organization_id, most=1))
     begins.setdefault(life, position)
-    return FeedState(position=position, life=life, begins=begins, is_behind=is_behind)
+    return FeedState(
+        position=position, life=life, begins=begins, is_behind=is_behind, is_new=feed is None
+    )
 
 
 def prepare(session: orm.Session, organization_id: int) -> None:
@@ -145,7 +148,7 @@ def _next_ids(session: orm.Session, organization_id: int) -> list[int]:
         if full:
             query = query.where(StoredEvent.id < found[-1])
         query = query.order_by(StoredEvent.feed_position, StoredEvent.id).limit(AT_ONCE)
-        found = heapq.nsmallest(AT_ONCE, [*found, *session.scalars(query)])
+        found = sorted([*found, *session.scalars(query)])[:AT_ONCE]
     return found
 
 
