@@ -16,7 +16,7 @@ OLDEST_ARGS ?= $(PYTEST_ARGS)
 
 .PHONY: demo check test lint types docs quick operations all-tests oldest-sqlalchemy soak fuzz packages audit \
   plugin plugin-test bench peers screenshots chaos outages \
-  interleavings clean
+  interleavings feed-kills clean
 
 demo: $(VENV)/.demo
 	$(BIN)/flask --app example_app woo demo $(ARGS)
@@ -85,7 +85,7 @@ soak: packages $(VENV)/.test
 	  tests/integration/test_api_bad_input.py tests/integration/test_ledger.py \
 	  tests/security/test_edge_of_requests.py tests/unit/woocommerce/test_paging.py \
 	  tests/unit/sync/test_missing.py
-	$(MAKE) fuzz interleavings chaos outages
+	$(MAKE) fuzz interleavings feed-kills chaos outages
 
 # More than 7,500 requests to the API on PostgreSQL, also in sequences that follow the links from
 # one operation to another; prints how many were answered, by status.
@@ -116,6 +116,10 @@ interleavings: packages $(VENV)/.test
 	$(BIN)/python -m tests.interleavings
 	$(BIN)/python -m tests.interleavings --on postgresql --sample 16
 	$(BIN)/python -m tests.interleavings --on mariadb --sample 16
+
+# A reader of a feed is killed 100 times while 10,000 events are written, on two databases.
+feed-kills: packages $(VENV)/.test
+	$(BIN)/python -m tests.fault_injection.feed_kills
 
 # The database fails for a minute in several ways, and the power is cut; needs root.
 outages: packages $(VENV)/.test

@@ -21,7 +21,7 @@ from .db.state_file import StateFile, path_of
 from .errors import ConfigurationError
 from .handlers import Handlers
 from .http.exchange import AddressGuard, Timeouts, make_session
-from .http.patience import WebCalls
+from .http.patience import Places, WebCalls
 from .settings import Settings
 from .values.crypto import Cipher
 from .woocommerce.access import StoreAccess
@@ -68,6 +68,10 @@ class Runtime:
         self.web_calls = WebCalls(
             settings.web_calls, settings.web_calls_of_organization, settings.web_call_seconds
         )
+        #: Limits the requests to feeds of this process that wait for events.
+        self.feed_waits = Places(settings.feed_waits, settings.feed_waits_of_organization)
+        #: Waits for a number of seconds; used by requests to feeds.
+        self.pause: cabc.Callable[[float], object] = time.sleep
         self._app = app
         self._groups: dict[object, GroupCommit[t.Any, t.Any]] = {}
 

@@ -171,6 +171,11 @@ class Settings:
     web_calls_of_organization: Threads = 4
     #: Seconds for all calls of one of these requests; a worker checks a store that takes longer.
     web_call_seconds: Seconds = 10.0
+    #: Requests to feeds that wait for events at the same time in one process; fewer than it has
+    #: threads, with those above.
+    feed_waits: Threads = 8
+    #: Those of one organization.
+    feed_waits_of_organization: Threads = 6
     #: Largest body of a request to the API, bytes.
     max_body_bytes: Bytes = 1024 * 1024
     #: Days that events, notifications and attempts are kept after their delivery.

@@ -29,18 +29,23 @@ poller_disabled = _signals.signal("poller-disabled")
 problem_began = _signals.signal("problem-began")
 problem_ended = _signals.signal("problem-ended")
 
+
+def renamed(name: str) -> blinker.NamedSignal:
+    """Return ``event_sent`` under its old name, ``event_told``, with a warning for who uses it."""
+    if name != "event_told":
+        raise AttributeError(f"module 'flask_woo_events' has no attribute {name!r}")
+    warnings.warn(
+        "flask_woo_events.event_told is deprecated; use flask_woo_events.event_sent",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    return event_sent
+
+
 if t.TYPE_CHECKING:
     #: .. deprecated:: 0.1 The old name of :data:`event_sent`.
     event_told = event_sent
 else:
 
     def __getattr__(name: str) -> blinker.NamedSignal:
-        """Return ``event_sent`` under its old name, ``event_told``, with a warning."""
-        if name != "event_told":
-            raise AttributeError(f"module 'flask_woo_events' has no attribute {name!r}")
-        warnings.warn(
-            "flask_woo_events.event_told is deprecated; use flask_woo_events.event_sent",
-            DeprecationWarning,
-            stacklevel=2,
-        )
-        return event_sent
+        return renamed(name)

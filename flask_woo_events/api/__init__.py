@@ -9,6 +9,7 @@ from . import (
     elements,
     errors,
     events,
+    feed,
     health,
     instances,
     notifications,
@@ -33,6 +34,7 @@ def make_blueprint(url_prefix: str) -> flask.Blueprint:
     errors.register(blueprint)
     instances.register(blueprint)
     events.register(blueprint)
+    feed.register(blueprint)
     notifications.register(blueprint)
     subscriptions.register(blueprint)
     reconcile.register(blueprint)

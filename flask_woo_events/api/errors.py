@@ -16,6 +16,7 @@ from ..db.database import is_away, refuses_value, words
 from ..errors import (
     AccessError,
     ConflictError,
+    FeedBusyError,
     ForbiddenError,
     InputError,
     NotFoundError,
@@ -33,7 +34,7 @@ _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _log = logging.getLogger(__name__)
 #: Seconds in Retry-After while the database is unreachable.
 RETRY_AFTER = 30
-#: The same while too many requests wait for stores.
+#: The same while too many requests wait for stores or events.
 BUSY_RETRY_AFTER = 1
 
 #: Headers that scripts of other origins can read (Cloud Elements).
@@ -132,14 +133,20 @@ def _package_error(exc: Exception) -> flask.Response:
             message = f"event.poller.configuration has a url that the store does not have: {path}"
             return answer(400, message, exc.said or str(exc))
         case OutOfPatienceError(busy=True):
-            response = answer(429, "Too many requests to stores at the same time; send it again")
-            response.headers["Retry-After"] = str(BUSY_RETRY_AFTER)
-            return response
+            return _busy("Too many requests to stores at the same time; send it again")
+        case FeedBusyError():
+            return _busy(str(exc))
         case TransportError():
             message = "The store at configuration.store.url could not be used"
             return answer(502, message, str(exc))
     _log.error("%s", exc, exc_info=exc, extra={"action": "api_error", "request": request_id()})
     return answer(500, "The service is not set up completely; see its log")
+
+
+def _busy(message: str) -> flask.Response:
+    response = answer(429, message)
+    response.headers["Retry-After"] = str(BUSY_RETRY_AFTER)
+    return response
 
 
 def _database_error(exc: Exception) -> flask.Response:

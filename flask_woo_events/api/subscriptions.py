@@ -57,13 +57,13 @@ def create(instance_id: str) -> Answer:
 def show(instance_id: str, subscription_id: str) -> Answer:
     """Show one subscription."""
     who = caller()
-    return _shown(who, instance_of(who, instance_id), _number(subscription_id))
+    return _shown(who, instance_of(who, instance_id), number_of(subscription_id))
 
 
 def change(instance_id: str, subscription_id: str) -> Answer:
     """Change the members in the body and keep the others."""
     who = caller()
-    number, one = instance_of(who, instance_id), _number(subscription_id)
+    number, one = instance_of(who, instance_id), number_of(subscription_id)
     runtime = current_runtime()
     _shown(who, number, one)
     request, cipher = body(SubscriptionRequest), runtime.cipher
@@ -75,7 +75,7 @@ def change(instance_id: str, subscription_id: str) -> Answer:
 def delete(instance_id: str, subscription_id: str) -> Answer:
     """Delete a subscription, with what it was not sent yet."""
     who = caller()
-    number, one = instance_of(who, instance_id), _number(subscription_id)
+    number, one = instance_of(who, instance_id), number_of(subscription_id)
     with current_runtime().database.write() as session:
         subscriptions.delete(session, who, number, one)
     return dump(EmptyResponse()), 200
@@ -84,7 +84,7 @@ def delete(instance_id: str, subscription_id: str) -> Answer:
 def test(instance_id: str, subscription_id: str) -> Answer:
     """Send a test notification, and show what the receiver answered."""
     who = caller()
-    number, one = instance_of(who, instance_id), _number(subscription_id)
+    number, one = instance_of(who, instance_id), number_of(subscription_id)
     runtime = current_runtime()
     with runtime.web_calls.limited(who.organization_id) as patience:
         patience.applied(runtime.callback_timeouts)  # Or 429, which is not the receiver's answer.
@@ -99,7 +99,11 @@ def _shown(who: Caller, instance_id: int, subscription_id: int) -> Answer:
     return dump(InstanceSubscriptionResponse.of_view(view)), 200
 
 
-def _number(text: str) -> int:
+def number_of(text: str) -> int:
+    """Return the id of a subscription from a path.
+
+    :raises NotFoundError: it is not a number.
+    """
     number = whole_number(text)
     if number is None:
         raise NotFoundError("No subscription found")

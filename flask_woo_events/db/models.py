@@ -255,6 +255,7 @@ class StoredEvent(Base):
     __table_args__ = (
         sa.Index("ix_woo_event_object", "poller_id", "object_id", "version"),
         sa.Index("ix_woo_event_instance", "instance_id", "id"),
+        sa.Index("ix_woo_event_feed", "instance_id", "feed_position", "id"),
     )
     id: orm.Mapped[int] = key()
     instance_id: orm.Mapped[int] = refers("woo_instance.id", index=False)
@@ -275,7 +276,32 @@ class StoredEvent(Base):
     body: orm.Mapped[bytes] = orm.mapped_column(LONG_BLOB)
     #: The only subscription that gets it, see ``notifications.target_of``; null for all.
     only_for: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+    #: Its place in the organization's feed; null until the feed is read after the commit.
+    feed_position: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
     created_at: orm.Mapped[dt.datetime]
+
+
+class Feed(Base):
+    """The order in which an organization's events can be read; see ``events/feed_positions.py``."""
+
+    __tablename__ = "woo_feed"
+    organization_id: orm.Mapped[int] = orm.mapped_column(
+        BIG, sa.ForeignKey("woo_organization.id", ondelete="CASCADE"), primary_key=True
+    )
+    #: The last position that was assigned.
+    position: orm.Mapped[int] = orm.mapped_column(sa.BigInteger, default=0)
+    #: The lives of the database in which positions were assigned, each with the last one before.
+    lives: orm.Mapped[list[dict[str, t.Any]]] = orm.mapped_column(default=list)
+
+
+class FeedPurge(Base):
+    """Up to which position of the feed retention has deleted events of an instance."""
+
+    __tablename__ = "woo_feed_purge"
+    instance_id: orm.Mapped[int] = orm.mapped_column(
+        BIG, sa.ForeignKey("woo_instance.id", ondelete="CASCADE"), primary_key=True
+    )
+    position: orm.Mapped[int] = orm.mapped_column(sa.BigInteger, default=0)
 
 
 class Notification(Base):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import collections
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
+import hashlib
+import typing as t
 
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -77,21 +80,33 @@ _NOTIFICATIONS = sa.select(
     Notification.created_at,
     Notification.trace,
 ).where(Notification.id.in_(sa.bindparam("ids", expanding=True)))
+_COLUMNS = (
+    StoredEvent.notification_id,
+    StoredEvent.id,
+    StoredEvent.object_id,
+    StoredEvent.event_type,
+    StoredEvent.version,
+    StoredEvent.date,
+    StoredEvent.body,
+    StoredEvent.changed_fields,
+    StoredEvent.changes,
+    StoredEvent.only_for,
+)
 _EVENTS = (
-    sa.select(
-        StoredEvent.notification_id,
-        StoredEvent.id,
-        StoredEvent.object_id,
-        StoredEvent.event_type,
-        StoredEvent.version,
-        StoredEvent.date,
-        StoredEvent.body,
-        StoredEvent.changed_fields,
-        StoredEvent.changes,
-        StoredEvent.only_for,
-    )
+    sa.select(*_COLUMNS)
     .where(StoredEvent.notification_id.in_(sa.bindparam("ids", expanding=True)))
     .order_by(StoredEvent.id)
+)
+_SINGLE = (
+    sa.select(
+        *_COLUMNS,
+        StoredEvent.instance_id,
+        StoredEvent.resource,
+        Notification.poll_date,
+        Notification.created_at,
+    )
+    .join(Notification, Notification.id == StoredEvent.notification_id)
+    .where(StoredEvent.id.in_(sa.bindparam("ids", expanding=True)))
 )
 
 
@@ -121,20 +136,51 @@ def _events(
 ) -> dict[int, list[EventRecord]]:
     events: dict[int, list[EventRecord]] = collections.defaultdict(list)
     for row in session.execute(_EVENTS, {"ids": list(notification_ids)}):
-        events[row.notification_id].append(
-            EventRecord(
-                id=row.id,
-                object_id=row.object_id,
-                event_type=EventType(row.event_type),
-                version=row.version,
-                date=row.date,
-                body=row.body,
-                changed_fields=tuple(row.changed_fields or ()),
-                changes=Changes.from_json(row.changes),
-                only_for=row.only_for,
-            )
-        )
+        events[row.notification_id].append(_event(row))
     return events
+
+
+def _event(row: t.Any) -> EventRecord:
+    return EventRecord(
+        id=row.id,
+        object_id=row.object_id,
+        event_type=EventType(row.event_type),
+        version=row.version,
+        date=row.date,
+        body=row.body,
+        changed_fields=tuple(row.changed_fields or ()),
+        changes=Changes.from_json(row.changes),
+        only_for=row.only_for,
+    )
+
+
+def load_single(
+    session: orm.Session, event_ids: cabc.Collection[int]
+) -> dict[int, NotificationRecord]:
+    """Return events by their ids, each as a notification of its own.
+
+    Its ids are those of the event: the same after a division, and never those of another event.
+    """
+    return {
+        row.id: NotificationRecord(
+            id=row.id,
+            event_id=_single_id(row),
+            instance_id=row.instance_id,
+            resource=row.resource,
+            poll_date=row.poll_date,
+            created_at=row.created_at,
+            events=(_event(row),),
+        )
+        for row in session.execute(_SINGLE, {"ids": list(event_ids)})
+    }
+
+
+def _single_id(row: t.Any) -> str:
+    """Return 20 characters, as of other notifications, for one version of one object."""
+    text = f"{row.instance_id}/{row.resource}/{row.object_id}/{row.version}"
+    return base64.urlsafe_b64encode(
+        hashlib.blake2b(text.encode(), digest_size=15).digest()
+    ).decode()
 
 
 def target_of(channel: str, subscription_id: int) -> int:

@@ -89,11 +89,8 @@ class WebCalls:
     """
 
     def __init__(self, most: int, most_of_one: int, seconds: float) -> None:
-        self._most = most
-        self._most_of_one = most_of_one
+        self._places = Places(most, most_of_one)
         self._seconds = seconds
-        self._lock = threading.Lock()
-        self._running: collections.Counter[int] = collections.Counter()
 
     @contextlib.contextmanager
     def limited(self, organization_id: int, seconds: float = 0.0) -> cabc.Iterator[Patience]:
@@ -101,11 +98,31 @@ class WebCalls:
 
         :param seconds: another limit than that of the constructor, if it is longer.
         """
-        begun = self._begin(organization_id)
-        limit = max(self._seconds, seconds) if begun else 0.0
-        try:
+        with self._places.taken(organization_id) as free:
+            limit = max(self._seconds, seconds) if free else 0.0
             with waiting_with(Patience(limit)) as patience:
                 yield patience
+
+
+class Places:
+    """How many requests to one process may do something at the same time.
+
+    :param most: requests.
+    :param most_of_one: those of one organization.
+    """
+
+    def __init__(self, most: int, most_of_one: int) -> None:
+        self._most = most
+        self._most_of_one = most_of_one
+        self._lock = threading.Lock()
+        self._running: collections.Counter[int] = collections.Counter()
+
+    @contextlib.contextmanager
+    def taken(self, organization_id: int) -> cabc.Iterator[bool]:
+        """Take a place for the block, and yield whether there was one."""
+        begun = self._begin(organization_id)
+        try:
+            yield begun
         finally:
             if begun:
                 self._end(organization_id)

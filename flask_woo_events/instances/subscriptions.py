@@ -18,6 +18,7 @@ from ..db.models import Delivery, Poller, Subscription
 from ..db.states import HTTP_CHANNELS, UNSETTLED, Channel
 from ..errors import ConflictError, InputError, NotFoundError, SecretError
 from ..events import delivery_states, outbox, subscription_options
+from ..events.notifications import target_of
 from ..events.subscription_options import SubscriptionOptions
 from ..values.crypto import Cipher
 from . import configuration
@@ -103,11 +104,19 @@ def get(
     :raises NotFoundError: the caller's organisation has no such instance or subscription.
     """
     find(session, caller, instance_id)
-    query = sa.select(Subscription).where(*_mine(instance_id), Subscription.id == subscription_id)
-    row = session.scalars(query).one_or_none()
-    if row is None:
-        raise NotFoundError("No subscription found")
-    return _view(session, cipher, row)
+    return _view(session, cipher, _found(session, instance_id, subscription_id))
+
+
+def options_of(
+    session: orm.Session, caller: Caller, instance_id: int, subscription_id: int
+) -> tuple[SubscriptionOptions, int]:
+    """Return the options of a subscription, and what events for it alone name it by.
+
+    :raises NotFoundError: the caller's organisation has no such instance or subscription.
+    """
+    find(session, caller, instance_id)
+    row = _found(session, instance_id, subscription_id)
+    return subscription_options.read(row.options), target_of(row.channel, row.id)
 
 
 def create(
@@ -213,6 +222,14 @@ def _mine(instance_id: int) -> tuple[sa.ColumnExpressionArgument[bool], ...]:
         Subscription.current,
         Subscription.channel.in_(HTTP_CHANNELS),
     )
+
+
+def _found(session: orm.Session, instance_id: int, subscription_id: int) -> Subscription:
+    query = sa.select(Subscription).where(*_mine(instance_id), Subscription.id == subscription_id)
+    row = session.scalars(query).one_or_none()
+    if row is None:
+        raise NotFoundError("No subscription found")
+    return row
 
 
 def _locked(session: orm.Session, instance_id: int, subscription_id: int) -> Subscription:

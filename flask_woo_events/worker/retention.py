@@ -11,7 +11,7 @@ from sqlalchemy import orm
 
 from ..db.models import Connection, Delivery, Notification, Subscription, Usage
 from ..db.states import UNSETTLED
-from ..events import delivery_states
+from ..events import delivery_states, feed_positions
 from ..runtime import Runtime
 
 #: Notifications of one transaction: other processes write between two of them.
@@ -39,13 +39,15 @@ def purge(runtime: Runtime, stopped: cabc.Callable[[], bool] = lambda: False) ->
     before = now - dt.timedelta(days=runtime.settings.retention_days)
     after = 0
     while not stopped():
-        with runtime.database.write() as session:
-            ids, after = _oldest(session, before, after)
-            if ids:
-                session.execute(sa.delete(Notification).where(Notification.id.in_(ids)))
-        purged.notifications += len(ids)
-        if not after:
+        found = _next(runtime, before, after)
+        if not found:
             break
+        after = max(found)
+        with runtime.database.write() as session:
+            ids = _settled(session, found)
+            feed_positions.record_purge(session, ids)
+            session.execute(sa.delete(Notification).where(Notification.id.in_(ids)))
+        purged.notifications += len(ids)
     with runtime.database.write() as session:
         deleted = session.execute(sa.delete(Usage).where(Usage.hour < before))
         purged.usage = max(getattr(deleted, "rowcount", 0), 0)
@@ -53,21 +55,35 @@ def purge(runtime: Runtime, stopped: cabc.Callable[[], bool] = lambda: False) ->
     return purged
 
 
-def _oldest(session: orm.Session, before: dt.datetime, after: int) -> tuple[list[int], int]:
-    """Return ids to delete among the next old notifications, and where to go on; 0 at the end.
+def _next(runtime: Runtime, before: dt.datetime, after: int) -> dict[int, int]:
+    """Return the next old notifications, each with its instance, whose feeds can record it."""
 
-    The subscriptions of their instances are locked: nobody replays them until the commit.
+    def work(session: orm.Session) -> dict[int, int]:
+        rows = session.execute(
+            sa.select(Notification.id, Notification.instance_id)
+            .where(Notification.created_at < before, Notification.id > after)
+            .order_by(Notification.id)
+            .limit(AT_ONCE)
+        )
+        found = {number: instance_id for number, instance_id in rows}
+        feed_positions.prepare_purge(session, set(found.values()))
+        return found
+
+    try:
+        return runtime.database.transact(work)
+    except sa.exc.IntegrityError:
+        return runtime.database.transact(work)  # Another process has just added one.
+
+
+def _settled(session: orm.Session, found: dict[int, int]) -> list[int]:
+    """Return the notifications to delete, those that are delivered.
+
+    The feeds and subscriptions of their instances are locked: nobody replays them until the commit.
+
+    :param found: notifications, each with its instance.
     """
-    found = session.execute(
-        sa.select(Notification.id, Notification.instance_id)
-        .where(Notification.created_at < before, Notification.id > after)
-        .order_by(Notification.id)
-        .limit(AT_ONCE)
-    ).all()
-    if not found:
-        return [], 0
-    rows = [row.id for row in found]
-    instances = {row.instance_id for row in found}
+    instances = set(found.values())
+    feed_positions.lock_for_purge(session, instances)
     numbers = session.scalars(
         sa.select(Subscription.id).where(Subscription.instance_id.in_(instances))
     ).all()
@@ -75,8 +91,8 @@ def _oldest(session: orm.Session, before: dt.datetime, after: int) -> tuple[list
     unsettled = set(
         session.scalars(
             sa.select(Delivery.notification_id).where(
-                Delivery.notification_id.in_(rows), Delivery.status.in_(UNSETTLED)
+                Delivery.notification_id.in_(list(found)), Delivery.status.in_(UNSETTLED)
             )
         )
     )
-    return [one for one in rows if one not in unsettled], rows[-1]
+    return [one for one in found if one not in unsettled]

@@ -33,7 +33,7 @@ from tests.integration.ledger_env import build
 from tests.integration.store_to_callback import OwnClock, StoreToCallback, open_env
 
 #: As in docs/architecture.md.
-ORDER = ["woo_instance", "woo_poller", "woo_subscription", "woo_delivery"]
+ORDER = ["woo_feed", "woo_instance", "woo_poller", "woo_subscription", "woo_delivery"]
 
 
 class LockOrder:
@@ -108,8 +108,9 @@ def test_every_transaction_locks_in_the_documented_order(
     _configuration(env)
     wrong = [one for one in order.seen if list(one) != sorted(one, key=ORDER.index)]
     assert wrong == []
-    assert [one for one in order.seen if ORDER[3] in one and ORDER[2] not in one] == []
-    assert {tuple(ORDER), tuple(ORDER[2:]), ("woo_instance", "woo_poller")} <= order.seen
+    assert [one for one in order.seen if ORDER[4] in one and ORDER[3] not in one] == []
+    assert {tuple(ORDER[1:]), tuple(ORDER[3:]), ("woo_instance", "woo_poller")} <= order.seen
+    assert {("woo_feed",), ("woo_feed", "woo_subscription")} <= order.seen
 
 
 def test_several_instances_are_locked_by_id(app: flask.Flask) -> None:
@@ -172,6 +173,7 @@ def _deliveries(env: StoreToCallback) -> None:
         )
         assert redelivery.redeliver(session, wanted, runtime.clock())
     assert worker.deliver_once().delivered
+    assert env.api.call("GET", "/events/feed").json["events"]
     with runtime.database.write() as session:
         session.execute(sa.update(Notification).values(created_at=now - dt.timedelta(days=99)))
     assert retention.purge(runtime).notifications

@@ -26,7 +26,7 @@ from flask_woo_events.db.presence import Presence, present
 from flask_woo_events.errors import ConfigurationError
 from flask_woo_events.worker.worker import Worker
 from tests.conftest import BACKENDS
-from tests.integration.host_app import dispose, make_app, runtime_of
+from tests.integration.host_app import PREFIX, dispose, make_app, runtime_of
 from tests.integration.ledger_env import build
 from tests.integration.store_to_callback import StoreToCallback
 from tests.waiting import wait_until
@@ -62,6 +62,7 @@ def test_an_installation_goes_on_elsewhere(
     """Ids continue, no event is sent again, and waiting deliveries are sent from the copy."""
     _happen(env)
     assert env.arrivals()
+    cursor = env.api.call("GET", "/events/feed").json["cursor"]
     env.receiver.answer = lambda _received: 500
     env.store.acts.new_product("Waits")
     env.poll()
@@ -88,6 +89,10 @@ def test_an_installation_goes_on_elsewhere(
     runtime = runtime_of(moved)
     runtime.clock = lambda: utc_now() + dt.timedelta(hours=1)
     assert there.delivered() == {("products", str(max(env.store.truth("products"))), "CREATED")}
+    # A reader of the feed goes on with its cursor, too.
+    path = f"{PREFIX}/events/feed?cursor={cursor}"
+    [unread] = moved.test_client().get(path, headers=env.api.headers).json["events"]  # type: ignore[index]
+    assert unread["message"]["events"][0]["eventType"] == "CREATED"
     assert there.arrivals() == set()
     _happen(there)
     env.store.acts.stock(env.first("products"), 4)

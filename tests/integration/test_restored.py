@@ -19,8 +19,11 @@ import sqlalchemy as sa
 from flask_woo_events.db import epochs
 from flask_woo_events.db.database import Database
 from flask_woo_events.db.models import Epoch, Instance, Notification
+from flask_woo_events.delivery import feed
 from flask_woo_events.delivery.payload import without_nulls
 from flask_woo_events.errors import ConfigurationError
+from flask_woo_events.events.feed import FeedChoice
+from flask_woo_events.events.feed_cursor import FeedScope
 from flask_woo_events.instances import restored
 from flask_woo_events.simulation.callback_receiver import Received
 from flask_woo_events.simulation.loss_suite.judge import ObjectKey, events_in
@@ -58,13 +61,18 @@ class Deduplicating:
 
     def take(self, received: cabc.Iterable[Received]) -> None:
         """Apply notifications in the order of their arrival."""
-        for one in received:
-            message, number = one.json["message"], one.json["id"]
+        self.apply(one.json for one in received)
+
+    def apply(self, bodies: cabc.Iterable[dict[str, t.Any]]) -> None:
+        """Apply the bodies of notifications in their order."""
+        for one in bodies:
+            message, number = one["message"], one["id"]
             if message["eventId"] in self._ids or number in self._numbers:
                 continue
             self._ids.add(message["eventId"])
             self._numbers.add(number)
-            for event, (key, _kind, content) in zip(one.events, events_in(message), strict=True):
+            seen = events_in(message)
+            for event, (key, _kind, content) in zip(message["events"], seen, strict=True):
                 if event["version"] <= self.versions.get(key, 0):
                     continue
                 self.versions[key] = event["version"]
@@ -192,6 +200,40 @@ def test_receivers_have_what_the_store_has(installed: Installation, running: boo
     installed.poll(2)
     assert installed.receiver.known == truth_of(env)
     assert len(installed.epochs()) == 2
+
+
+@only_sqlite
+def test_reader_of_the_feed_has_what_the_store_has(installed: Installation) -> None:
+    """Its cursor is of a life that is lost; without a repetition it would miss events."""
+    env, reader, cursors = installed.env, Deduplicating(truth_of(installed.env)), [feed.NOW]
+    chosen = FeedChoice(scope=FeedScope(organization_id=1))
+
+    def read() -> None:
+        page = feed.read(runtime_of(env.app), chosen, cursors[-1], 1000)
+        reader.apply(map(json.loads, page.events))
+        cursors.append(page.cursor)
+
+    read()
+    installed.change(2)
+    read()
+    installed.back_up()
+    installed.change(3)
+    read()
+    assert reader.known == truth_of(env)
+
+    installed.restore()
+    env.store.acts.new_product("After the restore")
+    read()
+    assert len(installed.epochs()) == 2
+    installed.change(2)
+    installed.poll(2)
+    read()
+    assert reader.known == truth_of(env)
+    before = len(reader.versions)
+    # Also one that has slept since the backup.
+    cursors.append(cursors[2])
+    read()
+    assert (reader.known, len(reader.versions)) == (truth_of(env), before)
 
 
 def test_a_notification_that_is_divided_after_a_restore(installed: Installation) -> None:

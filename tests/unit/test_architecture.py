@@ -9,6 +9,7 @@ import pathlib
 PACKAGE = pathlib.Path(__file__).resolve().parents[2] / "flask_woo_events"
 #: Import order: a room (a subpackage or a top module) imports only rooms of lines above its own.
 STEPS = """
+client
 errors
 settings
 signals

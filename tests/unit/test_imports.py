@@ -11,7 +11,7 @@ import pytest
 
 from flask_woo_events.cli import cli
 
-_IMPORT = "import flask_woo_events"
+_IMPORT = "from flask_woo_events import WooEvents"
 _INIT_APP = """\
 import flask, flask_sqlalchemy, flask_woo_events
 app = flask.Flask("host")

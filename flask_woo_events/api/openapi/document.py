@@ -77,7 +77,8 @@ _REASONS = {
     "cannot be decrypted",
     413: "The body is too large",
     415: "The body is a form, or has another type and is not JSON",
-    429: "The store received too many requests, or too many of ours wait for stores and receivers",
+    429: "The store received too many requests, or too many of ours wait for stores, receivers or "
+    "events",
     502: "The store cannot be reached, or its answer is not one of WooCommerce",
     503: "The database is unreachable; Retry-After is the time to wait",
 }
@@ -149,7 +150,11 @@ def describe(keys: cabc.Iterable[str], prefix: str) -> Schema:
         "paths": dict(sorted(paths.items())),
         "webhooks": sent_notifications.webhooks(),
         "components": {
-            "schemas": _schemas() | sent_notifications.schemas(),
+            "schemas": {
+                **_schemas(),
+                **sent_notifications.schemas(),
+                "Feed": sent_notifications.feed(),
+            },
             "securitySchemes": _SECURITY,
         },
     }

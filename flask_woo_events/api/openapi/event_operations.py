@@ -9,7 +9,17 @@ from ...instances.accounts import FAILURE_POLICY, RETRY_SCHEDULE
 from ...settings import FailurePolicy, Schedule
 from .. import event_responses
 from ..analytics import INTERVALS
-from .operation import BODY_ERRORS, ID, NEXT_PAGE, PAGE_SIZE, PAGED, Operation, Parameter, Schema
+from .operation import (
+    BODY_ERRORS,
+    FEED,
+    ID,
+    NEXT_PAGE,
+    PAGE_SIZE,
+    PAGED,
+    Operation,
+    Parameter,
+    Schema,
+)
 
 _LIST = (PAGE_SIZE, NEXT_PAGE)
 _TIMES = (
@@ -59,6 +69,13 @@ _EVENT_LIST = Operation(
 )
 _EVENT = Operation(
     summary="Show an event", tag="events", answer=event_responses.EventResponse, errors=(400, 404)
+)
+_FEED = Operation(
+    summary="Read events in the order of their commits, and wait for more",
+    tag="events",
+    query=FEED,
+    answer={"$ref": "#/components/schemas/Feed"},
+    errors=(400, 404, 429),
 )
 _COUNT = Operation(
     summary="Count events over time",
@@ -116,6 +133,11 @@ OPERATIONS: dict[str, Operation] = {
     "GET /instances/{instance_id}/events": _EVENT_LIST,
     "GET /instances/events/{event_id}": _EVENT,
     "GET /instances/{instance_id}/events/{event_id}": _EVENT,
+    "GET /events/feed": dataclasses.replace(_FEED, errors=(400, 429)),
+    "GET /instances/{instance_id}/events/feed": _FEED,
+    "GET /instances/{instance_id}/subscriptions/{subscription_id}/feed": dataclasses.replace(
+        _FEED, summary="Read the events that a subscription chooses, in its format"
+    ),
     "GET /instances/events/analytics": _COUNT,
     "GET /instances/events/analytics/accounts": dataclasses.replace(
         _COUNT,

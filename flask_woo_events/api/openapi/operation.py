@@ -63,4 +63,20 @@ PAGE_SIZE = Parameter(
 NEXT_PAGE = Parameter(
     name="nextPage", text="The value of Elements-Next-Page-Token of the page before"
 )
+FEED = (
+    Parameter(
+        name="cursor",
+        text="The cursor of the last answer; now: from here on; none: from the oldest event on",
+    ),
+    Parameter(
+        name="limit",
+        text="Number of events at most",
+        schema={"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
+    ),
+    Parameter(
+        name="wait",
+        text="Seconds to wait for events if there are none",
+        schema={"type": "integer", "minimum": 0, "maximum": 30, "default": 0},
+    ),
+)
 PAGED = ("Elements-Returned-Count", "Elements-Next-Page-Token")

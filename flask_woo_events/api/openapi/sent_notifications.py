@@ -105,7 +105,29 @@ def schemas() -> dict[str, Schema]:
         for chosen in _WHOLE:
             found |= _body(resource, chosen)
         found |= _cloud_event(resource)
-    return found | _thin() | {"TestNotification": _test(), "TestCloudEvent": _test_cloud_event()}
+    tests = {"TestNotification": _test(), "TestCloudEvent": _test_cloud_event()}
+    return found | _thin() | tests
+
+
+def feed() -> Schema:
+    """Return the model of an answer of a feed, with events in any format."""
+    resources = (*RESOURCES, OTHER)
+    names = [_body_name(resource, chosen) for resource in resources for chosen in _WHOLE]
+    names += [*map(_cloud_event_name, resources), "ThinNotification"]
+    about = "Each as a notification of its own, or as a CloudEvent"
+    return _closed(
+        events={
+            "type": "array",
+            "items": {"anyOf": [_ref(name) for name in names]},
+            "description": about,
+        },
+        cursor=_TEXT | {"description": "For the next request"},
+        truncated={
+            "type": "boolean",
+            "description": "Retention has deleted events after the cursor of the request",
+        },
+        more={"type": "boolean", "description": "More events may be there already"},
+    )
 
 
 def _name(resource: str, chosen: Format) -> str:

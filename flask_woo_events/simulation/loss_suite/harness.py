@@ -20,6 +20,8 @@ from sqlalchemy import orm
 from ...db import upgrade
 from ...db.database import Database
 from ...db.models import Instance
+from ...events.feed import FeedChoice
+from ...events.feed_cursor import FeedScope
 from ...instances import accounts, lifecycle, specification, subscriptions
 from ...instances.requests import InstanceRequest
 from ...instances.specification import InstanceSpec
@@ -28,6 +30,7 @@ from ...runtime import Runtime
 from ...settings import Settings
 from ...sync.reconcile import reconciliation
 from ...sync.report import PollReport
+from ...values.cloud_elements import Format
 from ...values.crypto import Cipher
 from ...worker.worker import Worker
 from ..callback_receiver import CallbackReceiver, Received
@@ -268,6 +271,21 @@ class Environment:
         found = reconciliation.reconcile(self.runtime, self._caller, request, lines)
         with contextlib.closing(found):
             return [orjson.loads(row) for row in found.rows()]
+
+    def feed_of(self, subscription_id: int | None = None) -> tuple[FeedChoice, Format | None]:
+        """Return the feed of the instance, or of a subscription with its format."""
+        scope = FeedScope(
+            organization_id=self._caller.organization_id,
+            instance_id=self.instance_id,
+            subscription_id=subscription_id,
+        )
+        if subscription_id is None:
+            return FeedChoice(scope=scope), None
+        with self.runtime.database.read() as session:
+            options, target = subscriptions.options_of(
+                session, self._caller, self.instance_id, subscription_id
+            )
+        return FeedChoice(scope=scope, choice=options.choice, target=target), options.format
 
     def waiting(self) -> int:
         """Return how many deliveries are not sent yet, to all subscriptions."""

@@ -59,11 +59,11 @@ class Subscriber:
 
     def events(self) -> list[Arrival]:
         """Return what it accepted, in the order of arrival."""
-        return [one for received in self.accepted for one in _events(received)]
+        return [one for received in self.accepted for one in events_of(received.json)]
 
 
-def _events(received: Received) -> cabc.Iterator[Arrival]:
-    body = received.json
+def events_of(body: Body) -> cabc.Iterator[Arrival]:
+    """Yield the events of a notification, or the one of a CloudEvent."""
     if "specversion" in body:
         data = body["data"]
         yield data["objectType"], data["objectId"], data["eventType"], _plain(data["object"])
@@ -105,7 +105,7 @@ def _changed(*paths: str) -> cabc.Callable[[Happened], bool]:
     return wants
 
 
-def _five() -> list[Subscriber]:
+def five_receivers() -> list[Subscriber]:
     """Return five receivers; all but the last accept everything."""
     return [
         Subscriber(
@@ -139,11 +139,7 @@ def _five() -> list[Subscriber]:
 @contextlib.contextmanager
 def _subscribed(env: Environment, five: cabc.Sequence[Subscriber]) -> cabc.Iterator[None]:
     """Subscribe the receivers while the block runs, and compare what they got at its end."""
-    known = {
-        (resource, str(number)): _plain(body)
-        for resource, kind in KINDS.items()
-        for number, body in env.store.truth(kind).items()
-    }
+    known = plain_objects(env)
     began = len(env.receiver.received)
     with contextlib.ExitStack() as stack:
         for one in five:
@@ -155,45 +151,63 @@ def _subscribed(env: Environment, five: cabc.Sequence[Subscriber]) -> cabc.Itera
             if not env.waiting():
                 break
             env.poll()
-    happened = list(_happened(env.receiver.received[began:], known))
+    happened = list(happened_in(env.receiver.received[began:], known))
     for number, one in enumerate(five, start=2):
-        _compare(number, one, happened)
+        compare(f"subscription {number}", one.wants, one.events(), happened)
+        assert all(each.is_signed_with(_KEY) for each in one.accepted), "a wrong signature"
 
 
-def _happened(
+def plain_objects(env: Environment) -> dict[tuple[str, str], Body]:
+    """Return the objects of the store."""
+    return {
+        (resource, str(number)): _plain(body)
+        for resource, kind in KINDS.items()
+        for number, body in env.store.truth(kind).items()
+    }
+
+
+def happened_in(
     received: cabc.Iterable[Received], known: dict[tuple[str, str], Body]
 ) -> cabc.Iterator[Happened]:
+    """Yield the events that the first receiver got.
+
+    :param known: the objects before them; they are changed.
+    """
     for notification in received:
-        for resource, object_id, kind, body in _events(notification):
+        for resource, object_id, kind, body in events_of(notification.json):
             before = known.pop((resource, object_id), None)
             if kind != "DELETED" and body is not None:
                 known[resource, object_id] = body
             yield Happened(resource, object_id, kind, before, body or {})
 
 
-def _compare(number: int, one: Subscriber, happened: cabc.Iterable[Happened]) -> None:
+def compare(
+    receiver: str,
+    wants: cabc.Callable[[Happened], bool],
+    events: cabc.Sequence[Arrival],
+    happened: cabc.Iterable[Happened],
+) -> None:
     """Compare the events of each object that a receiver got with those that it wants.
 
-    :raises AssertionError: names the first object of which they differ.
+    :raises AssertionError: names the receiver, and the first object of which they differ.
     """
     wanted, got = collections.defaultdict(list), collections.defaultdict(list)
     for each in happened:
-        if one.wants(each):
+        if wants(each):
             wanted[each.resource, each.object_id].append((each.event_type, each.after))
-    for resource, object_id, kind, body in one.events():
+    for resource, object_id, kind, body in events:
         got[resource, object_id].append((kind, body))
     for key in wanted.keys() | got.keys():
         kinds = [kind for kind, _ in wanted[key]]
         assert [kind for kind, _ in got[key]] == kinds, (
-            f"subscription {number} got {[kind for kind, _ in got[key]]} of {key[0]} {key[1]} "
+            f"{receiver} got {[kind for kind, _ in got[key]]} of {key[0]} {key[1]} "
             f"and wants {kinds}"
         )
         full = [(after, body) for (_, after), (_, body) in zip(wanted[key], got[key], strict=True)]
         assert all(body is None or body == after for after, body in full), (
-            f"subscription {number} got other content of {key[0]} {key[1]}"
+            f"{receiver} got other content of {key[0]} {key[1]}"
         )
-    assert all(each.is_signed_with(_KEY) for each in one.accepted), "a wrong signature"
-    assert one.accepted, f"subscription {number} got nothing"
+    assert events, f"{receiver} got nothing"
 
 
 @scenario(
@@ -203,13 +217,14 @@ def _compare(number: int, one: Subscriber, happened: cabc.Iterable[Happened]) ->
     changes=46,
 )
 def _all_changes(env: Environment) -> None:
-    with _subscribed(env, _five()):
+    with _subscribed(env, five_receivers()):
         for _changes, action in ACTIONS.values():
             action(env)
             env.poll()
 
 
-def _some_changes(env: Environment) -> None:
+def some_changes(env: Environment) -> None:
+    """Change eight objects."""
     env.acts.status(env.ids("orders")[0], "completed")
     env.acts.status(env.ids("orders")[1], "on-hold")
     env.acts.delete_for_good("orders", env.ids("orders")[3])
@@ -226,11 +241,11 @@ def _some_changes(env: Environment) -> None:
     changes=16,
 )
 def _one_fails(env: Environment) -> None:
-    five, turn = _five(), iter(range(1_000_000))
+    five, turn = five_receivers(), iter(range(1_000_000))
     five[4].answer = lambda: 500 if next(turn) % 2 == 0 else 200
     with _subscribed(env, five):
         for _ in range(3):
-            env.do(lambda: _some_changes(env))
+            env.do(lambda: some_changes(env))
             env.poll()
 
 
@@ -240,11 +255,11 @@ def _one_fails(env: Environment) -> None:
     changes=16,
 )
 def _one_is_down(env: Environment) -> None:
-    five, down = _five(), True
+    five, down = five_receivers(), True
     five[2].answer = lambda: 503 if down else 200
     with _subscribed(env, five):
         for _ in range(3):
-            env.do(lambda: _some_changes(env))
+            env.do(lambda: some_changes(env))
             env.poll()
         for _ in range(2):
             env.poll()

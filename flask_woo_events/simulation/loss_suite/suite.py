@@ -9,6 +9,7 @@ from . import (
     change_scenarios,
     drift_scenarios,
     failure_scenarios,
+    feed_scenarios,
     reconcile_scenarios,
     scenario,
     subscription_scenarios,
@@ -20,9 +21,13 @@ from .scenario import Result, Scenario
 VERSIONS = ("5.9", "7.0", "8.0", "9.4", "11.0")
 #: The modules that define the scenarios.
 SOURCES = (
-    change_scenarios, drift_scenarios, failure_scenarios, subscription_scenarios,
+    change_scenarios,
+    drift_scenarios,
+    failure_scenarios,
+    subscription_scenarios,
+    feed_scenarios,
     reconcile_scenarios,
-)  # fmt: skip
+)
 
 
 def scenarios(names: cabc.Collection[str] = ()) -> list[Scenario]:
