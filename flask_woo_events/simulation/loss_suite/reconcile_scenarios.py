@@ -18,7 +18,7 @@ from ..callback_receiver import CallbackReceiver, Received
 from .ground_truth import KINDS
 from .harness import Environment
 from .scenario import scenario
-from .subscription_scenarios import _plain, _some_changes
+from .subscription_scenarios import _plain, some_changes
 
 Body = cabc.Mapping[str, t.Any]
 #: The resources of which the store has objects from the beginning.
@@ -110,7 +110,7 @@ def _every_third(env: Environment) -> None:
     receiver.loses = lambda: next(turn) % 3 == 0
     with _receiving(env, receiver):
         for _ in range(3):
-            env.do(lambda: _some_changes(env))
+            env.do(lambda: some_changes(env))
             env.poll()
 
 
@@ -124,7 +124,7 @@ def _backup(env: Environment) -> None:
     with _receiving(env, receiver):
         before = dict(receiver.kept)
         for _ in range(3):
-            env.do(lambda: _some_changes(env))
+            env.do(lambda: some_changes(env))
             env.poll()
         receiver.kept = dict(list(before.items())[2:])
         receiver.kept["orders", "999999"] = 1, {}
