@@ -7,7 +7,7 @@ import typing as t
 from .db.models import include_name
 from .errors import ConfigurationError, StoreError, WooEventsError
 from .extension import Flask, WooEvents
-from .handlers import Event
+from .handlers import Event, OperationalEvent
 from .instances.accounts import ConsoleUser
 from .signals import (
     event_sent,
@@ -22,6 +22,7 @@ __all__ = [
     "ConsoleUser",
     "Event",
     "Flask",
+    "OperationalEvent",
     "StoreError",
     "WooEvents",
     "WooEventsError",

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import Delivery, Instance, Notification, StoredEvent, Subscription
-from ..db.states import HTTP_CHANNELS, UNSETTLED
+from ..db.states import HTTP_CHANNELS, STORE_CHANNELS, UNSETTLED, Channel
 from ..errors import InputError, NotFoundError, SecretError
 from ..events import delivery_states, notifications, outbox
 from ..events.notifications import NotificationRecord
@@ -38,6 +38,8 @@ class ReplaySelection:
     until: dt.datetime | None = None
     #: Send them to this subscription only.
     subscription_id: int | None = None
+    #: Operational events, to operational subscriptions, instead of the events of stores.
+    operational: bool = False
 
 
 def for_subscription(
@@ -59,7 +61,12 @@ def for_subscription(
             f"subscription {subscription_id} belongs to instance {one.instance_id}, not to "
             f"{choice.instance_id}"
         )
-    return dataclasses.replace(choice, instance_id=one.instance_id, subscription_id=one.id)
+    return dataclasses.replace(
+        choice,
+        instance_id=one.instance_id,
+        subscription_id=one.id,
+        operational=one.channel == Channel.OPERATIONAL,
+    )
 
 
 def plan(session: orm.Session, choice: ReplaySelection, limit: int) -> list[NotificationRecord]:
@@ -161,7 +168,9 @@ def _current(
     query = sa.select(Subscription).where(
         Subscription.instance_id.in_({one.instance_id for one in planned}),
         Subscription.current,
-        Subscription.channel.in_(HTTP_CHANNELS),
+        Subscription.channel.in_(
+            [Channel.OPERATIONAL] if any(one.kind for one in planned) else STORE_CHANNELS
+        ),
     )
     return query if subscription_id is None else query.where(Subscription.id == subscription_id)
 
@@ -205,7 +214,8 @@ def _belongs() -> sa.ColumnElement[bool]:
 
 
 def _conditions(choice: ReplaySelection) -> list[sa.ColumnElement[bool]]:
-    conditions: list[sa.ColumnElement[bool]] = []
+    of_stores = StoredEvent.kind.is_(None)
+    conditions = [sa.not_(of_stores) if choice.operational else of_stores]
     if choice.event_ids:
         conditions.append(StoredEvent.id.in_(choice.event_ids))
     if choice.resource is not None:

@@ -63,6 +63,12 @@ class NotificationRecord:
     poll_date: dt.datetime
     created_at: dt.datetime
     events: tuple[EventRecord, ...]
+    #: Of an operational event, which is the only one; ``None`` for events of the store.
+    kind: str | None = None
+
+    def type_of(self, event: EventRecord) -> str:
+        """Return the ``eventType`` of one of its events."""
+        return self.kind or event.event_type.value
 
 
 # Compiled once: every delivery executes them.
@@ -73,6 +79,7 @@ _NOTIFICATIONS = sa.select(
     Notification.resource,
     Notification.poll_date,
     Notification.created_at,
+    Notification.kind,
 ).where(Notification.id.in_(sa.bindparam("ids", expanding=True)))
 _EVENTS = (
     sa.select(
@@ -107,6 +114,7 @@ def load(
             poll_date=row.poll_date,
             created_at=row.created_at,
             events=tuple(events[row.id]),
+            kind=row.kind,
         )
         for row in rows
     }

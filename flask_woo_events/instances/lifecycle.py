@@ -10,9 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import Instance, Poller, Subscription
-from ..db.states import HTTP_CHANNELS, Channel
+from ..db.states import STORE_CHANNELS, Channel
 from ..errors import ConflictError, InputError, NotFoundError
-from ..events import delivery_states, outbox
+from ..events import delivery_states, operational, outbox
+from ..events.operational import Occurrence
 from ..values.crypto import Cipher, hash_token, new_token
 from . import callback_subscription, configuration, connecting, holds, notices, pollers
 from .accounts import Caller
@@ -180,7 +181,7 @@ def set_enabled(
 def enable_pollers(session: orm.Session, instance: Instance, now: dt.datetime) -> None:
     """Enable the pollers of an instance that were disabled after failures."""
     for poller in pollers.of_instance(session, instance.id):
-        if pollers.enable(poller):
+        if pollers.enable(session, poller, now):
             _interrupt(instance)
     _schedule(instance, now)
     session.flush()
@@ -239,7 +240,7 @@ def backfill(
     _interrupt(instance)
     chosen = sorted(set(resources) or polled)
     for name in chosen:
-        pollers.request_backfill(polled[name], since, until, target)
+        pollers.request_backfill(session, polled[name], now, since, until, target)
     _schedule(instance, now)
     session.flush()
     return chosen
@@ -252,7 +253,7 @@ def _target(session: orm.Session, instance_id: int, subscription_id: int) -> int
         one is None
         or one.instance_id != instance_id
         or not one.current
-        or one.channel not in HTTP_CHANNELS
+        or one.channel not in STORE_CHANNELS
     ):
         raise NotFoundError(
             f"Instance {instance_id} has no subscription {subscription_id}; see: "
@@ -272,7 +273,9 @@ def accept(session: orm.Session, caller: Caller, instance_id: int, now: dt.datet
     if hold := belief.pop("hold", None):
         accepted = ["*"]
         belief.pop("reversals", None)
-        notices.add(instance, "hold ended", "A person accepted the store that answers.", now)
+        text = "A person accepted the store that answers."
+        notices.add(instance, "hold ended", text, now)
+        operational.end(session, instance, Occurrence(kind="store.recognized", text=text), now)
         if hold["verdict"] == "copy":
             belief["root"] = hold["root"]
         elif hold["verdict"] in holds.REPLACED:
@@ -293,12 +296,23 @@ def accept(session: orm.Session, caller: Caller, instance_id: int, now: dt.datet
     return accepted
 
 
+_RESTORED = Occurrence(
+    kind="database.restored",
+    text="the database of the application is older than what was known of it, as after the "
+    "restore of a backup",
+    costs="What was recorded since the backup is lost; what differs from it is sent again, with "
+    "new ids and higher versions.",
+    ends="The comparison of all stores, which has begun.",
+)
+
+
 def begin_epoch(session: orm.Session, version_floor: int, now: dt.datetime) -> None:
     """Compare all stores with a restored ledger, and end the polls that are running.
 
     :param version_floor: new versions are greater.
     """
     for instance in _all(session, Instance):
+        operational.record(session, instance.id, _RESTORED, now)
         _interrupt(instance)
         if instance.next_poll_at is not None:
             _schedule(instance, now)

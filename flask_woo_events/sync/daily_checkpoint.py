@@ -1,0 +1,103 @@
+"""Daily checkpoints: recorded as operational events, consistent with the events before them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import typing as t
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from ..db.models import Instance, Notification, Poller, Subscription
+from ..db.states import Channel
+from ..events import operational, subscription_options
+from ..events.operational import Occurrence
+from ..runtime import Runtime
+from ..values.dates import iso_z
+from ..values.operational_kinds import CHECKPOINT
+from .ledger import checkpoint
+from .ledger.checkpoint import ResourceCheckpoint
+
+#: From one checkpoint of an instance to the next.
+EVERY = dt.timedelta(days=1)
+
+
+def record_due(runtime: Runtime) -> int:
+    """Record the checkpoints that are due; return how many.
+
+    After a pause of days, an instance gets one.
+    """
+    by_handler = any(CHECKPOINT in one.kinds for one in runtime.handlers.operational_routes())
+    due: sa.ColumnElement[bool] = Instance.checkpoint_at <= runtime.clock()
+    if by_handler:
+        due = sa.or_(due, Instance.checkpoint_at.is_(None))
+    with runtime.database.read() as session:
+        ids = session.scalars(sa.select(Instance.id).where(due).order_by(Instance.id)).all()
+
+    def work(session: orm.Session, instance_id: int) -> bool:
+        return _record(session, instance_id, runtime.clock(), by_handler=by_handler)
+
+    return sum(
+        runtime.database.transact(lambda session, number=number: work(session, number))  # type: ignore[misc]
+        for number in ids
+    )
+
+
+def _record(session: orm.Session, instance_id: int, now: dt.datetime, *, by_handler: bool) -> bool:
+    """Record the checkpoint of one instance, unless another worker has just done it."""
+    instance = session.get(Instance, instance_id, with_for_update={"key_share": True})
+    if instance is None:
+        return False
+    due = instance.checkpoint_at
+    if (due is None and not by_handler) or (due is not None and due > now):
+        return False
+    if not by_handler and not _is_wanted(session, instance_id):
+        instance.checkpoint_at = None
+        return False
+    instance.checkpoint_at = now + EVERY if due is None else max(due + EVERY, now)
+    if due is not None and instance.checkpoint_at <= now:
+        instance.checkpoint_at = now + EVERY
+    # Each way into the ledger locks the poller first, so nothing is recorded while they are counted.
+    mine = sa.select(Poller.id, Poller.resource).where(
+        Poller.instance_id == instance_id, Poller.selected
+    )
+    locked = mine.order_by(Poller.id).with_for_update()
+    pollers = {row.resource: row.id for row in session.execute(locked)}
+    what = Occurrence(
+        kind=CHECKPOINT,
+        text="what each resource has, with all notifications up to the last one",
+        more={
+            "resources": [
+                _shown(one, _last_notification(session, pollers[one.resource]))
+                for one in checkpoint.of_instance(session, instance_id)
+            ]
+        },
+    )
+    operational.record(session, instance_id, what, now)
+    return True
+
+
+def _is_wanted(session: orm.Session, instance_id: int) -> bool:
+    query = sa.select(Subscription.options).where(
+        Subscription.instance_id == instance_id,
+        Subscription.current,
+        Subscription.channel == Channel.OPERATIONAL,
+    )
+    return any(subscription_options.read(one).checkpoint for one in session.scalars(query))
+
+
+def _last_notification(session: orm.Session, poller_id: int) -> int | None:
+    """Return the id of the last notification of a poller, which its lock keeps the last."""
+    query = sa.select(sa.func.max(Notification.id)).where(Notification.poller_id == poller_id)
+    return session.scalar(query)
+
+
+def _shown(one: ResourceCheckpoint, last: int | None) -> dict[str, t.Any]:
+    found: dict[str, t.Any] = {
+        "resource": one.resource,
+        "count": one.count,
+        "digest": one.digest,
+        "lastNotificationId": None if last is None else str(last),
+        "date": None if one.date is None else iso_z(one.date),
+    }
+    return {name: value for name, value in found.items() if value is not None}
