@@ -215,7 +215,9 @@ def _belongs() -> sa.ColumnElement[bool]:
 
 def _conditions(choice: ReplaySelection) -> list[sa.ColumnElement[bool]]:
     of_stores = StoredEvent.kind.is_(None)
-    conditions = [sa.not_(of_stores) if choice.operational else of_stores]
+    conditions: list[sa.ColumnElement[bool]] = [
+        sa.not_(of_stores) if choice.operational else of_stores
+    ]
     if choice.event_ids:
         conditions.append(StoredEvent.id.in_(choice.event_ids))
     if choice.resource is not None:

@@ -45,7 +45,7 @@ class EventFilter:
         """Operational events are only shown to those who ask for them."""
         return self.resource != RESOURCE and self.notification_id is None
 
-    def of_stores(self, query: sa.Select[t.Any]) -> sa.Select[t.Any]:
+    def of_stores(self, query: t.Any) -> t.Any:
         """Leave the operational events out of a query for events, unless they are asked for."""
         return query.where(StoredEvent.kind.is_(None)) if self._is_of_stores else query
 
@@ -80,6 +80,8 @@ class EventEntry:
     status: str
     #: Why the last attempt failed, while it is not delivered.
     error: str
+    #: It is no event of the store.
+    is_operational: bool = False
 
 
 HEADINGS = ("id", "seen", "instance", "resource", "object", "version", "type", "source", "delivery")
@@ -271,7 +273,7 @@ def _holds(body: bytes, wanted: str) -> bool:
 
 
 def _query(choice: EventFilter) -> sa.Select[t.Any]:
-    query = choice.of_stores(sa.select(StoredEvent))
+    query: sa.Select[t.Any] = choice.of_stores(sa.select(StoredEvent))
     if choice.instance_id is not None:
         query = query.where(StoredEvent.instance_id == choice.instance_id)
     if choice.resource is not None:
@@ -304,6 +306,7 @@ def entries_of(session: orm.Session, query: sa.Select[t.Any]) -> list[EventEntry
             changed_fields=tuple(event.changed_fields or ()),
             status=status.get(event.notification_id, ""),
             error=errors.get(event.notification_id, ""),
+            is_operational=event.kind is not None,
         )
         for event in events
     ]

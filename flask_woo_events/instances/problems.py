@@ -403,10 +403,8 @@ def _callbacks(
     )
     for one in session.scalars(query.order_by(Subscription.id)):
         number = None if one.channel == Channel.WEBHOOK else one.id
-        name, command = (
-            stops.receiver_of(one, one.id),
-            stops.redeliver_command(one, instance.id, one.id),
-        )
+        name = stops.receiver_of(one, one.id)
+        command = stops.redeliver_command(one, instance.id, one.id)
         if not one.active:
             yield Problem(
                 code="callback-stopped",

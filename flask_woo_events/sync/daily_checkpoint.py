@@ -34,13 +34,14 @@ def record_due(runtime: Runtime) -> int:
     with runtime.database.read() as session:
         ids = session.scalars(sa.select(Instance.id).where(due).order_by(Instance.id)).all()
 
-    def work(session: orm.Session, instance_id: int) -> bool:
-        return _record(session, instance_id, runtime.clock(), by_handler=by_handler)
+    count = 0
+    for number in ids:
 
-    return sum(
-        runtime.database.transact(lambda session, number=number: work(session, number))  # type: ignore[misc]
-        for number in ids
-    )
+        def work(session: orm.Session, instance_id: int = number) -> bool:
+            return _record(session, instance_id, runtime.clock(), by_handler=by_handler)
+
+        count += runtime.database.transact(work)
+    return count
 
 
 def _record(session: orm.Session, instance_id: int, now: dt.datetime, *, by_handler: bool) -> bool:
@@ -54,10 +55,9 @@ def _record(session: orm.Session, instance_id: int, now: dt.datetime, *, by_hand
     if not by_handler and not _is_wanted(session, instance_id):
         instance.checkpoint_at = None
         return False
-    instance.checkpoint_at = now + EVERY if due is None else max(due + EVERY, now)
-    if due is not None and instance.checkpoint_at <= now:
-        instance.checkpoint_at = now + EVERY
-    # Each way into the ledger locks the poller first, so nothing is recorded while they are counted.
+    following = now if due is None else due + EVERY
+    instance.checkpoint_at = following if following > now else now + EVERY
+    # Each way into the ledger locks the poller first: nothing is recorded while they are counted.
     mine = sa.select(Poller.id, Poller.resource).where(
         Poller.instance_id == instance_id, Poller.selected
     )
