@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import Delivery, Instance, Notification, StoredEvent, Subscription
-from ..db.states import HTTP_CHANNELS, STORE_CHANNELS, UNSETTLED, Channel
+from ..db.states import HTTP_CHANNELS, UNSETTLED, Channel
 from ..errors import InputError, NotFoundError, SecretError
 from ..events import delivery_states, notifications, outbox
 from ..events.notifications import NotificationRecord
@@ -38,7 +38,7 @@ class ReplaySelection:
     until: dt.datetime | None = None
     #: Send them to this subscription only.
     subscription_id: int | None = None
-    #: Operational events, to operational subscriptions, instead of the events of stores.
+    #: Without ``event_ids``: operational events instead of those of stores.
     operational: bool = False
 
 
@@ -128,7 +128,7 @@ def to_callbacks(
     )
     count = 0
     for subscription in current:
-        numbers = [one.id for one in planned if one.instance_id == subscription.instance_id]
+        numbers = [one.id for one in planned if _gets(subscription, one)]
         count += delivery_states.replay(session, subscription, numbers, now)
     outbox.wake(session, current, now)
     return count
@@ -140,12 +140,9 @@ def left_out(
     subscription_id: int | None = None,
 ) -> dict[int, str]:
     """Return why :func:`to_callbacks` would leave notifications as they are, by their ids."""
-    current: dict[int, set[int]] = collections.defaultdict(set)
-    for row in session.scalars(_current(planned, subscription_id)):
-        current[row.instance_id].add(row.id)
-    reasons = {
-        one.id: "there is no callback URL" for one in planned if one.instance_id not in current
-    }
+    rows = session.scalars(_current(planned, subscription_id)).all()
+    current = {one.id: {row.id for row in rows if _gets(row, one)} for one in planned}
+    reasons = {number: "there is no callback URL" for number, found in current.items() if not found}
     waiting: dict[int, list[str]] = collections.defaultdict(list)
     query = sa.select(Delivery.notification_id, Delivery.status).where(
         Delivery.subscription_id.in_(set[int]().union(*current.values())),
@@ -156,7 +153,7 @@ def left_out(
     for number, status in session.execute(query):
         waiting[number].append(status)
     for one in planned:
-        if one.id in waiting and len(waiting[one.id]) == len(current[one.instance_id]):
+        if one.id in waiting and len(waiting[one.id]) == len(current[one.id]):
             reasons[one.id] = f"not delivered yet ({waiting[one.id][0]})"
     return reasons
 
@@ -168,11 +165,16 @@ def _current(
     query = sa.select(Subscription).where(
         Subscription.instance_id.in_({one.instance_id for one in planned}),
         Subscription.current,
-        Subscription.channel.in_(
-            [Channel.OPERATIONAL] if any(one.kind for one in planned) else STORE_CHANNELS
-        ),
+        Subscription.channel.in_(HTTP_CHANNELS),
     )
     return query if subscription_id is None else query.where(Subscription.id == subscription_id)
+
+
+def _gets(subscription: Subscription, one: NotificationRecord) -> bool:
+    """Return whether a notification may be sent to a callback."""
+    is_operational = subscription.channel == Channel.OPERATIONAL
+    mine = one.instance_id == subscription.instance_id
+    return mine and is_operational is (one.kind is not None)
 
 
 def to_address(
@@ -214,11 +216,11 @@ def _belongs() -> sa.ColumnElement[bool]:
 
 
 def _conditions(choice: ReplaySelection) -> list[sa.ColumnElement[bool]]:
-    of_stores = StoredEvent.kind.is_(None)
-    conditions: list[sa.ColumnElement[bool]] = [
-        sa.not_(of_stores) if choice.operational else of_stores
-    ]
-    if choice.event_ids:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if not choice.event_ids:
+        of_stores = StoredEvent.kind.is_(None)
+        conditions.append(sa.not_(of_stores) if choice.operational else of_stores)
+    else:
         conditions.append(StoredEvent.id.in_(choice.event_ids))
     if choice.resource is not None:
         conditions.append(StoredEvent.resource == choice.resource)

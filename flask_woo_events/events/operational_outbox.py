@@ -60,7 +60,7 @@ def post(
     mine = OperationalRecord.instance_id == instance_id
     query = sa.select(OperationalRecord).where(mine).order_by(OperationalRecord.id).limit(TOGETHER)
     rows = session.scalars(query.execution_options(populate_existing=True)).all()
-    if instance is not None and rows:
+    if instance is not None and rows and (routes or _is_subscribed(session, instance_id)):
         posting = _Posting(session, instance, routes, now)
         for row in rows:
             posting.add(row)
@@ -98,6 +98,8 @@ class _Posting:
         self._session = session
         self._instance_id = instance.id
         self._now = now
+        # Pollers are locked before subscriptions.
+        self._poller_id = _poller_id(session, instance.id, now)
         self._receivers = _receivers(session, instance.id, routes, now)
         self._epoch = epochs.current(session)
         self._posted: dict[int, Subscription] = {}
@@ -111,7 +113,7 @@ class _Posting:
         ]
         if not wanting:
             return
-        session, poller_id = self._session, _poller_id(self._session, self._instance_id, self._now)
+        session, poller_id = self._session, self._poller_id
         notification = Notification(
             instance_id=self._instance_id,
             poller_id=poller_id,
@@ -135,7 +137,7 @@ class _Posting:
                 event_type=EventType.DELETED if KINDS[row.kind].ends else EventType.CREATED,
                 date=row.created_at,
                 source=Source.WORKER,
-                body=orjson.dumps(self._record(row, poller_id)),
+                body=orjson.dumps(self._record(row)),
                 kind=row.kind,
                 created_at=self._now,
             )
@@ -154,13 +156,15 @@ class _Posting:
         if self._posted:
             outbox.wake(self._session, self._posted.values(), self._now)
 
-    def _record(self, row: OperationalRecord, poller_id: int) -> dict[str, t.Any]:
+    def _record(self, row: OperationalRecord) -> dict[str, t.Any]:
         """Return what is sent: an end names the problem that its begin has named."""
         begun: dict[str, t.Any] = {}
         if begins := KINDS[row.kind].ends:
             query = (
                 sa.select(StoredEvent.kind, StoredEvent.body)
-                .where(StoredEvent.poller_id == poller_id, StoredEvent.object_id == row.subject)
+                .where(
+                    StoredEvent.poller_id == self._poller_id, StoredEvent.object_id == row.subject
+                )
                 .order_by(StoredEvent.version.desc())
                 .limit(1)
             )
@@ -171,6 +175,15 @@ class _Posting:
         if begun or not begins:
             found["since"] = begun.get("since", iso_z(row.created_at))
         return found | row.record
+
+
+def _is_subscribed(session: orm.Session, instance_id: int) -> bool:
+    query = sa.select(Subscription.id).where(
+        Subscription.instance_id == instance_id,
+        Subscription.current,
+        Subscription.channel == Channel.OPERATIONAL,
+    )
+    return session.scalar(query.limit(1)) is not None
 
 
 def _receivers(
@@ -201,9 +214,9 @@ def _receivers(
 
 
 def _poller_id(session: orm.Session, instance_id: int, now: dt.datetime) -> int:
-    """Return the hidden poller of an instance, whose row is locked."""
+    """Lock and return the hidden poller of an instance, whose row is locked."""
     mine = (Poller.instance_id == instance_id, Poller.resource == POLLER)
-    number = session.scalar(sa.select(Poller.id).where(*mine))
+    number = session.scalar(sa.select(Poller.id).where(*mine).with_for_update())
     if number is not None:
         return number
     row = Poller(
