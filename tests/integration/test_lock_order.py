@@ -104,8 +104,8 @@ def test_every_transaction_locks_in_the_documented_order(
     _deliveries(env)
     _division(env)
     _webhooks(env, monkeypatch)
-    _configuration(env)
     _operational(env)
+    _configuration(env)
     wrong = [one for one in order.seen if list(one) != sorted(one, key=ORDER.index)]
     assert wrong == []
     assert [one for one in order.seen if ORDER[3] in one and ORDER[2] not in one] == []
