@@ -2,7 +2,7 @@
 
 A notification has one event. Its receivers are the instance's operational subscriptions and the
 application's operational handlers, but never the subscription that the event is about: a receiver
-that is stopped is not told of it by itself. What has no receiver is dropped.
+that is stopped gets no event of that. What has no receiver is dropped.
 """
 
 from __future__ import annotations

@@ -334,7 +334,7 @@ def _operational_name(part: str, chosen: Format) -> str:
 def _operational() -> dict[str, Schema]:
     """Return the models of operational events in all formats."""
     resource, kinds = operational_kinds.RESOURCE, {"type": "string", "enum": list(KINDS)}
-    shown = {"objectId": _TEXT, "eventType": kinds}
+    shown, only = {"objectId": _TEXT, "eventType": kinds}, {"minItems": 1, "maxItems": 1}
     count = _closed(
         resource=_TEXT,
         count=_NUMBER | {"minimum": 0},
@@ -362,21 +362,14 @@ def _operational() -> dict[str, Schema]:
     found["OperationalRaw"] = _closed(
         pollDate=_NUMBER | {"description": "Milliseconds since 1970"},
         objectType={"const": resource},
-        **{
-            resource: {
-                "type": "array",
-                "items": _ref("OperationalRawRecord"),
-                "minItems": 1,
-                "maxItems": 1,
-            }
-        },
+        **{resource: {"type": "array", "items": _ref("OperationalRawRecord"), **only}},
     )
     for chosen in _WHOLE:
         event = _event(EventType.CREATED, chosen)
         event["properties"] |= {"eventType": kinds, "objectType": {"const": resource}}
         event_name = _operational_name("Event", chosen)
         message = _operational_name("Message", chosen)
-        events = {"type": "array", "items": _ref(event_name), "minItems": 1, "maxItems": 1}
+        events = {"type": "array", "items": _ref(event_name), **only}
         found[event_name] = event
         found[message] = _message(raw=_ref("OperationalRaw"), events=events)
         found[_operational_name("Notification", chosen)] = _envelope(
