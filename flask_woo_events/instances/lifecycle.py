@@ -296,6 +296,12 @@ def accept(session: orm.Session, caller: Caller, instance_id: int, now: dt.datet
     return accepted
 
 
+def record_restored(session: orm.Session, now: dt.datetime) -> None:
+    """Record of each instance that the database is an older one; once in each epoch."""
+    for number in session.scalars(sa.select(Instance.id).order_by(Instance.id)).all():
+        operational.record(session, number, _RESTORED, now)
+
+
 _RESTORED = Occurrence(
     kind="database.restored",
     text="the database of the application is older than what was known of it, as after the "
@@ -312,7 +318,6 @@ def begin_epoch(session: orm.Session, version_floor: int, now: dt.datetime) -> N
     :param version_floor: new versions are greater.
     """
     for instance in _all(session, Instance):
-        operational.record(session, instance.id, _RESTORED, now)
         _interrupt(instance)
         if instance.next_poll_at is not None:
             _schedule(instance, now)

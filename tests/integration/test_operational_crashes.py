@@ -23,9 +23,15 @@ from flask_woo_events.db.models import (
     StoredEvent,
     Subscription,
 )
-from flask_woo_events.db.states import Channel
+from flask_woo_events.db.states import Channel, Source
 from flask_woo_events.events import operational, operational_outbox
 from flask_woo_events.events.operational import Occurrence
+from flask_woo_events.events.outbox import Rules
+from flask_woo_events.runtime import Runtime
+from flask_woo_events.settings import Settings
+from flask_woo_events.sync import daily_checkpoint
+from flask_woo_events.sync.ledger import lookup, record
+from flask_woo_events.sync.ledger.observation import Observation, ObservationBatch
 from tests.integration.host_app import runtime_of
 from tests.integration.ledger_env import NOW, build
 from tests.integration.store_to_callback import StoreToCallback
@@ -40,6 +46,7 @@ from tests.fault_injection import crash_points
 from tests.integration.host_app import make_app, runtime_of
 
 folder, found = pathlib.Path(sys.argv[1]), []
+make_app(folder)  # What it imports, each child has.
 for number in range(30):
     copy = folder / str(number)
     copy.mkdir()
@@ -101,11 +108,15 @@ def test_killed_around_each_commit(env: StoreToCallback, tmp_path: pathlib.Path)
 
 def _subscribed(database: Database) -> int:
     """Return an instance with an operational subscription."""
-    number = build(database).stream.instance_id
+    return _subscribe(database, build(database).stream.instance_id)
+
+
+def _subscribe(database: Database, number: int) -> int:
     with database.write() as session:
         row = Subscription(
-            instance_id=number, channel=Channel.OPERATIONAL, url="https://a.test", created_at=NOW
-        )
+            instance_id=number, channel=Channel.OPERATIONAL, url="https://a.test", created_at=NOW,
+            options={"checkpoint": True},
+        )  # fmt: skip
         session.add(row)
     return number
 
@@ -167,3 +178,48 @@ def test_a_cause_that_is_rolled_back(any_database: Database) -> None:
     with any_database.read() as session:
         assert operational_outbox.waiting(session) == []
         assert session.get_one(Instance, number).reported is None
+
+
+def test_checkpoints_while_events_are_recorded(any_database: Database) -> None:
+    """Each counts all objects with events up to its last notification, and no others."""
+    env, more = build(any_database), 12
+    number = _subscribe(any_database, env.stream.instance_id)
+    runtime = Runtime(Settings(), any_database, lambda: NOW)
+    done = threading.Event()
+
+    def write(session: orm.Session, one: int) -> None:
+        # As the lease of a poll does.
+        session.get_one(Instance, number, with_for_update={"key_share": True})
+        observed = ObservationBatch(
+            source=Source.POLL,
+            observations=[Observation(object_id=str(one), body={"id": one}, seen_at=NOW)],
+            read_revision=lookup.revision(session, env.stream.poller_id),
+            poll_date=NOW,
+        )
+        assert record.record(session, env.stream, observed, Rules(now=NOW)).emitted
+
+    def work() -> None:
+        for one in range(more):
+            any_database.transact(lambda session: write(session, one + 1))  # noqa: B023
+        done.set()
+
+    def count(_: int) -> int:
+        recorded = 0
+        while not done.is_set():
+            with any_database.write() as session:
+                session.get_one(Instance, number, with_for_update=True).checkpoint_at = NOW
+            recorded += daily_checkpoint.record_due(runtime)
+        return recorded
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        counts = pool.map(count, range(2))
+        pool.submit(work).result(120)
+        total = sum(counts)
+    with any_database.read() as session:
+        records = session.scalars(sa.select(OperationalRecord.record)).all()
+        events = session.scalars(sa.select(StoredEvent.notification_id)).all()
+    assert len(records) == total > 0
+    for one in records:
+        [orders] = one["resources"]
+        last = int(orders.get("lastNotificationId", 0))
+        assert orders["count"] == len([each for each in events if each <= last])
