@@ -22,30 +22,32 @@ from .ledger.checkpoint import ResourceCheckpoint
 EVERY = dt.timedelta(days=1)
 
 
-def record_due(runtime: Runtime) -> int:
-    """Record the checkpoints that are due; return how many.
+def due(runtime: Runtime) -> list[int]:
+    """Return the instances whose checkpoint is due, and all without one if a handler asks."""
+    condition: sa.ColumnElement[bool] = Instance.checkpoint_at <= runtime.clock()
+    if _is_handled(runtime):
+        condition = sa.or_(condition, Instance.checkpoint_at.is_(None))
+    with runtime.database.read() as session:
+        return list(session.scalars(sa.select(Instance.id).where(condition).order_by(Instance.id)))
+
+
+def record(runtime: Runtime, instance_id: int) -> bool:
+    """Record the checkpoint of an instance; false if another worker has just done it.
 
     After a pause of days, an instance gets one.
     """
-    by_handler = any(CHECKPOINT in one.kinds for one in runtime.handlers.operational_routes())
-    due: sa.ColumnElement[bool] = Instance.checkpoint_at <= runtime.clock()
-    if by_handler:
-        due = sa.or_(due, Instance.checkpoint_at.is_(None))
-    with runtime.database.read() as session:
-        ids = session.scalars(sa.select(Instance.id).where(due).order_by(Instance.id)).all()
+    return runtime.database.transact(
+        lambda session: _record(
+            session, instance_id, runtime.clock(), by_handler=_is_handled(runtime)
+        )
+    )
 
-    count = 0
-    for number in ids:
 
-        def work(session: orm.Session, instance_id: int = number) -> bool:
-            return _record(session, instance_id, runtime.clock(), by_handler=by_handler)
-
-        count += runtime.database.transact(work)
-    return count
+def _is_handled(runtime: Runtime) -> bool:
+    return any(CHECKPOINT in one.kinds for one in runtime.handlers.operational_routes())
 
 
 def _record(session: orm.Session, instance_id: int, now: dt.datetime, *, by_handler: bool) -> bool:
-    """Record the checkpoint of one instance, unless another worker has just done it."""
     instance = session.get(Instance, instance_id, with_for_update={"key_share": True})
     if instance is None:
         return False

@@ -207,11 +207,8 @@ class InstanceRun(abc.ABC):
             lease.renew(session, self._renewer.until)
             belief.save(session, lease.instance_id)
             if before is None or before.verdict is not hold.verdict:
-                text, instance = (
-                    hold.text(lease.instance_id),
-                    session.get_one(Instance, lease.instance_id),
-                )
-                notices.add(instance, "hold", text, now)
+                instance = session.get_one(Instance, lease.instance_id)
+                notices.add(instance, "hold", hold.text(instance.id), now)
                 operational.begin(session, instance, _replaced(instance, hold), now)
         return hold
 

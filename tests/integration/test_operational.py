@@ -12,6 +12,7 @@ import hmac
 import pathlib
 import shutil
 import typing as t
+import unittest.mock
 
 import flask
 import pytest
@@ -31,7 +32,7 @@ from flask_woo_events.db.models import (
     WorkerProcess,
 )
 from flask_woo_events.errors import ConfigurationError
-from flask_woo_events.events import search
+from flask_woo_events.events import operational_outbox, search
 from flask_woo_events.events.search import EventFilter
 from flask_woo_events.instances import restored, webhooks
 from flask_woo_events.runtime import Runtime
@@ -161,8 +162,10 @@ def test_poller_disabled(connect: Connect) -> None:
     assert operated.env.receiver.received == []
 
 
-def test_store_unreachable(operated: Operated) -> None:
+@pytest.mark.parametrize("journal", [False, True])
+def test_store_unreachable(connect: Connect, journal: bool) -> None:
     """An outage is one begin and one end, however many polls fail; one failure is none."""
+    operated = connect(journal=journal)
     env = operated.env
     env.store.faults.add("status", code=502, times=1000)
     env.poll()
@@ -475,6 +478,19 @@ def test_an_older_worker(operated: Operated) -> None:
     assert operated.kinds() == []
     with operated.runtime.database.write() as session:
         session.execute(sa.delete(WorkerProcess))
+    assert operated.kinds() == ["subscription.stopped"]
+
+
+def test_an_instance_that_fails(
+    operated: Operated, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What fails for one instance is logged, and stops no other; it is tried again."""
+    operated.stopped()
+    broken = unittest.mock.Mock(side_effect=ValueError("a bug"))
+    with monkeypatch.context() as patch:
+        patch.setattr(operational_outbox, "post", broken)
+        assert operations.post(operated.runtime) == 0
+    assert "operational events of instance 1 failed" in caplog.text
     assert operated.kinds() == ["subscription.stopped"]
 
 

@@ -208,7 +208,7 @@ def test_checkpoints_while_events_are_recorded(any_database: Database) -> None:
         while not done.is_set():
             with any_database.write() as session:
                 session.get_one(Instance, number, with_for_update=True).checkpoint_at = NOW
-            recorded += daily_checkpoint.record_due(runtime)
+            recorded += daily_checkpoint.record(runtime, number)
         return recorded
 
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
