@@ -17,6 +17,7 @@ if t.TYPE_CHECKING:
     from .extension import Flask as Flask
     from .extension import WooEvents as WooEvents
     from .handlers import Event as Event
+    from .handlers import OperationalEvent as OperationalEvent
     from .instances.accounts import ConsoleUser as ConsoleUser
     from .signals import event_sent as event_sent
     from .signals import event_told as event_told
@@ -30,6 +31,7 @@ __all__ = [
     "ConsoleUser",
     "Event",
     "Flask",
+    "OperationalEvent",
     "StoreError",
     "WooEvents",
     "WooEventsError",
@@ -46,6 +48,7 @@ _PLACES = {
     "ConsoleUser": "instances.accounts",
     "Event": "handlers",
     "Flask": "extension",
+    "OperationalEvent": "handlers",
     "StoreError": "errors",
     "WooEvents": "extension",
     "WooEventsError": "errors",

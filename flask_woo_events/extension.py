@@ -11,7 +11,7 @@ import flask
 from .cli import cli
 from .db.database import Database
 from .errors import ConfigurationError
-from .handlers import Function, Handlers
+from .handlers import Function, Handlers, OperationalFunction
 from .instances.accounts import ConsoleUser
 from .runtime import EXTENSION, Runtime
 from .settings import Settings, read_settings
@@ -100,6 +100,25 @@ class WooEvents:
         :raises ConfigurationError: a type is unknown, a field is no path, or the name is taken.
         """
         return self._handlers.on(resource, types, name, fields)
+
+    def on_operational(
+        self, *kinds: str, name: str | None = None
+    ) -> cabc.Callable[[OperationalFunction], OperationalFunction]:
+        """Register a function that the worker calls when events of a store stop or go on::
+
+            @woo.on_operational("subscription.stopped", "poller.disabled")
+            def alert(event: flask_woo_events.OperationalEvent) -> None:
+                ...
+
+        It gets each operational event of every instance at least once, with the retries of a
+        callback, and the end of a problem after its begin.
+
+        :param kinds: only these, see ``flask woo events types --operational``; none for all but
+            ``checkpoint``, which comes only to those who name it.
+        :param name: as for :meth:`on`.
+        :raises ConfigurationError: a kind is unknown, or the name is taken.
+        """
+        return self._handlers.on_operational(kinds, name)
 
     def console_access(self, function: A) -> A:
         """Register a function by which the application's own login opens the console::

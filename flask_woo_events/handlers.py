@@ -12,6 +12,7 @@ from .errors import ConfigurationError
 from .signals import event_sent
 from .values.event_choice import EventChoice
 from .values.field_paths import checked
+from .values.operational_kinds import KINDS
 
 #: The ``url`` of the subscription that all receivers of ``event_sent`` share. It keeps the signal's
 #: old name: rows of existing databases hold it, and a new name would be a new subscription, which
@@ -57,7 +58,44 @@ class Event:
     attempt: int = 1
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OperationalEvent:
+    """Something that stops or slows the events of an instance, or ends that."""
+
+    #: As that of :class:`Event`.
+    id: int
+    instance_id: int
+    instance_name: str
+    instance_tags: tuple[str, ...]
+    #: For example ``subscription.stopped``; ``flask woo events types --operational`` lists them.
+    type: str
+    #: When it was recorded; UTC.
+    date: dt.datetime
+    #: The same at a begin and at its end.
+    problem_id: str
+    #: Since when it lasts, or lasted; ``None`` at an end whose begin is not known.
+    since: dt.datetime | None
+    text: str
+    #: What is late or missing while it lasts, what ends it, and a command that helps; empty at an
+    #: end.
+    costs: str = ""
+    ends: str = ""
+    command: str = ""
+    #: The resource and the subscription that it is about, if it is about one.
+    resource: str | None = None
+    subscription_id: int | None = None
+    #: All members of the record, as callbacks get them.
+    record: cabc.Mapping[str, t.Any] = dataclasses.field(repr=False)
+    #: 1 at the first attempt.
+    attempt: int = 1
+
+
 Function = t.TypeVar("Function", bound=cabc.Callable[[Event], object])
+OperationalFunction = t.TypeVar(
+    "OperationalFunction", bound=cabc.Callable[[OperationalEvent], object]
+)
+#: The beginning of the ``url`` of operational handlers' subscriptions.
+_OPERATIONAL = "operational "
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +117,24 @@ class Route:
         return EventChoice(resources=resources, types=self.types, fields=self.fields)
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OperationalRoute:
+    """The operational events that a handler gets."""
+
+    #: The ``url`` of its subscriptions.
+    name: str
+    #: Names of kinds; empty: all but checkpoints.
+    kinds: frozenset[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class OperationalHandler:
+    """A registered function with its route."""
+
+    route: OperationalRoute
+    function: cabc.Callable[[OperationalEvent], object]
+
+
 @dataclasses.dataclass(frozen=True)
 class Handler:
     """A registered function with its route."""
@@ -92,6 +148,7 @@ class Handlers:
 
     def __init__(self) -> None:
         self._known: dict[str, Handler] = {}
+        self._operational: dict[str, OperationalHandler] = {}
 
     def on(
         self,
@@ -122,7 +179,7 @@ class Handlers:
 
         def register(function: Function) -> Function:
             called = name or f"{function.__module__}.{function.__qualname__}"
-            if called in self._known or called == SIGNAL:
+            if called in self._known or called == SIGNAL or called.startswith(_OPERATIONAL):
                 raise ConfigurationError(
                     f"There is a handler {called!r} already; give this one a name of its own: "
                     "@woo.on(..., name='...')"
@@ -139,6 +196,40 @@ class Handlers:
         if event_sent.receivers:
             found.append(Route(name=SIGNAL, resource=None, types=frozenset()))
         return tuple(found)
+
+    def on_operational(
+        self, kinds: cabc.Collection[str], name: str | None
+    ) -> cabc.Callable[[OperationalFunction], OperationalFunction]:
+        """Return a decorator that registers a handler; see ``WooEvents.on_operational``.
+
+        :raises ConfigurationError: a kind is unknown, or the decorator meets a name twice.
+        """
+        if wrong := set(kinds) - set(KINDS):
+            raise ConfigurationError(
+                f"{', '.join(sorted(wrong))} is no kind of operational event; "
+                f"woo.on_operational knows {', '.join(KINDS)}"
+            )
+
+        def register(function: OperationalFunction) -> OperationalFunction:
+            called = _OPERATIONAL + (name or f"{function.__module__}.{function.__qualname__}")
+            if called in self._operational:
+                raise ConfigurationError(
+                    f"There is a handler {called!r} already; give this one a name of its own: "
+                    "@woo.on_operational(..., name='...')"
+                )
+            route = OperationalRoute(name=called, kinds=frozenset(kinds))
+            self._operational[called] = OperationalHandler(route, function)
+            return function
+
+        return register
+
+    def operational_routes(self) -> tuple[OperationalRoute, ...]:
+        """Return the routes of all operational handlers."""
+        return tuple(one.route for one in self._operational.values())
+
+    def get_operational(self, name: str) -> OperationalHandler | None:
+        """Return the operational handler whose subscriptions have this ``url``."""
+        return self._operational.get(name)
 
     def get(self, name: str) -> Handler | None:
         """Return the handler with this name, if there is one."""

@@ -43,9 +43,9 @@ def _webhook(body: dict[str, t.Any], form: str) -> str:
         name = "test" if kind == "test" else body["data"]["objectType"]
     elif body["action"] == "test":
         return "test"
-    elif form == "thin":
-        return "thin"
     else:
         name = body["message"]["raw"]["objectType"]
-    known = name == "test" or name in sent_notifications.RESOURCES
+        if form == "thin" and name != "operational":
+            return "thin"
+    known = name in ("test", "operational") or name in sent_notifications.RESOURCES
     return f"{name if known else 'other'}{suffix}"

@@ -166,6 +166,7 @@ def _query(
         .outerjoin(states, states.c.notification_id == Notification.id)
         .where(
             Instance.organization_id == organization_id,
+            Notification.kind.is_(None),
             Notification.created_at >= since,
             Notification.created_at <= until,
         )

@@ -96,7 +96,7 @@ def record(session: orm.Session, scope: Scope, event_id: str) -> Record:
 
     :raises NotFoundError: it is not in the scope, or its retention has ended.
     """
-    return _one(session, _query(scope).where(Notification.event_id == event_id))
+    return _one(session, _query(scope, one=True).where(Notification.event_id == event_id))
 
 
 def by_number(session: orm.Session, scope: Scope, notification_id: int) -> Record:
@@ -104,7 +104,7 @@ def by_number(session: orm.Session, scope: Scope, notification_id: int) -> Recor
 
     :raises NotFoundError: it is not in the scope, or its retention has ended.
     """
-    return _one(session, _query(scope).where(Notification.id == notification_id))
+    return _one(session, _query(scope, one=True).where(Notification.id == notification_id))
 
 
 def bodies(session: orm.Session, notification_ids: cabc.Collection[int]) -> dict[int, bytes]:
@@ -190,8 +190,11 @@ def _instances(scope: Scope) -> sa.Select[t.Any]:
     return query
 
 
-def _query(scope: Scope) -> sa.Select[t.Any]:
+def _query(scope: Scope, *, one: bool = False) -> sa.Select[t.Any]:
+    """Select notifications of events of stores; with ``one``, also operational ones."""
     query = sa.select(Notification).where(Notification.instance_id.in_(_instances(scope)))
+    if not one:
+        query = query.where(Notification.kind.is_(None))
     if scope.since is not None:
         query = query.where(Notification.created_at >= scope.since)
     if scope.until is not None:
@@ -246,7 +249,7 @@ def _status(deliveries: cabc.Sequence[tuple[str, str, dt.datetime]]) -> EventSta
         chosen: [status for status, channel, _ in deliveries if channel == chosen]
         for chosen in HTTP_CHANNELS
     }
-    callbacks = of_channel[Channel.WEBHOOK] or of_channel[Channel.CALLBACK]
+    callbacks = next(filter(None, of_channel.values()), [])
     if DeliveryStatus.DELIVERED in callbacks:
         return EventStatus.NOTIFIED
     statuses = callbacks or [status for status, _, _ in deliveries]

@@ -54,9 +54,9 @@ def read_subscription_feed(instance_id: str, subscription_id: str) -> flask.Resp
     who = caller()
     number, one = instance_of(who, instance_id), number_of(subscription_id)
     with current_runtime().database.read() as session:
-        options, target = subscriptions.options_of(session, who, number, one)
+        options, target, operational = subscriptions.options_of(session, who, number, one)
     scope = FeedScope(organization_id=who.organization_id, instance_id=number, subscription_id=one)
-    chosen = FeedChoice(scope=scope, choice=options.choice, target=target)
+    chosen = FeedChoice(scope=scope, choice=options.choice, target=target, operational=operational)
     return _answer(who, chosen, options.format)
 
 

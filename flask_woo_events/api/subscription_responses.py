@@ -23,6 +23,9 @@ class InstanceSubscriptionResponse(ApiResponse):
         description="It belongs to event.notification.callback.url of the configuration, which "
         "also has its key, headers, password and format"
     )
+    operational: t.Annotated[bool, Attribute("is_operational")] = pydantic.Field(
+        description="It gets operational events only"
+    )
     callbackUrl: t.Annotated[str, Attribute("url")]
     signatureKey: str | None = pydantic.Field(description="******** if its requests are signed")
     headers: dict[str, str] = pydantic.Field(description="Names of its headers, values masked")
@@ -45,6 +48,9 @@ class InstanceSubscriptionResponse(ApiResponse):
     timeoutSeconds: t.Annotated[float | None, Attribute("options.timeout")]
     requestsPerSecond: t.Annotated[float | None, Attribute("options.rate")]
     concurrentRequests: t.Annotated[int | None, Attribute("options.concurrency")]
+    checkpoint: t.Annotated[bool, Attribute("options.checkpoint")] = pydantic.Field(
+        description="An operational subscription gets a checkpoint once a day, too"
+    )
     paused: bool
     description: t.Annotated[str, Attribute("options.description")]
     active: bool

@@ -26,7 +26,7 @@ from ..errors import (
 from ..http.address_guard import AddressGuard
 from ..http.exchange import reach
 from ..instances import access as instance_access
-from ..instances import configuration, health, pollers, problems, subscriptions, webhooks
+from ..instances import configuration, health, pollers, problems, stops, subscriptions, webhooks
 from ..instances.views import InstanceView
 from ..runtime import Runtime
 from ..sync.webhooks import reachability
@@ -333,8 +333,8 @@ def _deliveries(session: orm.Session, instance_id: int, now: dt.datetime) -> cab
         Subscription.instance_id == instance_id, Subscription.current, sa.not_(Subscription.active)
     )
     for one in session.scalars(stopped.order_by(Subscription.id)):
-        what = f"deliveries to {problems.receiver_of(one)} are stopped: {one.reason}"
-        yield Finding(what, problems.redeliver_command(one))
+        what = f"deliveries to {stops.receiver_of(one, one.id)} are stopped: {one.reason}"
+        yield Finding(what, stops.redeliver_command(one, one.instance_id, one.id))
     waiting = (
         sa.select(Delivery.status, sa.func.count(), sa.func.min(Delivery.created_at))
         .join(Subscription, Subscription.id == Delivery.subscription_id)

@@ -13,6 +13,7 @@ from flask.cli import AppGroup
 from ..events import event_detail, search
 from ..events.catalogue import CATALOGUE
 from ..runtime import current_runtime
+from ..values.operational_kinds import COMMON_FIELDS, KINDS
 from .output import ID, as_json_option, echo_json, echo_table, errors_as_messages
 from .replay import replay_
 
@@ -114,9 +115,13 @@ def tail(instance: int | None, as_json: bool) -> None:
 
 
 @group.command("types")
+@click.option("--operational", is_flag=True, help="List the kinds of operational events instead.")
 @as_json_option
-def types(as_json: bool) -> None:
+def types(operational: bool, as_json: bool) -> None:
     """List the types of events and when they are sent."""
+    if operational:
+        _operational_kinds(as_json)
+        return
     if as_json:
         for entry in CATALOGUE:
             echo_json(dataclasses.asdict(entry))
@@ -124,6 +129,17 @@ def types(as_json: bool) -> None:
     echo_table(
         ("resource", "event", "sent when"),
         [(one.resource, one.event_type, one.when) for one in CATALOGUE],
+    )
+
+
+def _operational_kinds(as_json: bool) -> None:
+    if as_json:
+        for kind in KINDS.values():
+            echo_json({**dataclasses.asdict(kind), "fields": [*COMMON_FIELDS, *kind.fields]})
+        return
+    echo_table(
+        ("kind", "ends", "fields", "sent when"),
+        [(one.name, one.ends or "-", ", ".join(one.fields), one.when) for one in KINDS.values()],
     )
 
 

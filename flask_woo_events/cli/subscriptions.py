@@ -13,6 +13,7 @@ from sqlalchemy import orm
 from ..delivery import sample
 from ..errors import InputError
 from ..instances import access, subscriptions
+from ..instances.accounts import Caller
 from ..instances.subscription_requests import SubscriptionRequest
 from ..instances.subscriptions import SubscriptionView
 from ..runtime import Runtime, current_runtime
@@ -53,6 +54,15 @@ _REPEATED = (
     ("--header", "headers", "'NAME: VALUE'", "Additional header of each request."),
 )
 _SECRETS = ("signatureKey", "password")
+#: Without a value: an operational subscription is made as one, and stays one.
+_operational = click.option(
+    "--operational", is_flag=True, default=None, help="Send operational events only."
+)
+_checkpoint = click.option(
+    "--checkpoint/--no-checkpoint",
+    default=None,
+    help="Send an operational subscription a checkpoint once a day.",
+)
 
 
 def _members(command: F) -> F:
@@ -99,6 +109,8 @@ def list_subscriptions(instance_id: int, as_json: bool) -> None:
 @group.command("add")
 @click.argument("instance_id", type=ID)
 @_members
+@_operational
+@_checkpoint
 @as_json_option
 @errors_as_messages
 def add(instance_id: int, as_json: bool, **members: t.Any) -> None:
@@ -115,10 +127,53 @@ def add(instance_id: int, as_json: bool, **members: t.Any) -> None:
     click.echo(f"To test it: flask woo subscriptions test {instance_id} {made}")
 
 
+@group.command("add-operational")
+@click.argument("organization")
+@_members
+@_checkpoint
+@errors_as_messages
+def add_operational(organization: str, **members: t.Any) -> None:
+    """Add an operational subscription to each instance of an organization.
+
+    Instances that have one with this callback URL are left as they are, so the command can be run
+    again when an instance was added.
+    """
+    runtime, request = current_runtime(), _request({**members, "operational": True})
+    with runtime.database.write() as session:
+        owned = access.of_organization(session, organization)
+        if not owned:
+            raise InputError(f"no instance belongs to an organization {organization!r}")
+        made = [
+            instance_id
+            for instance_id, caller in owned.items()
+            if _add_missing(session, runtime, caller, instance_id, request)
+        ]
+    click.echo(
+        f"{counted(len(made), 'operational subscription')} added to "
+        f"{counted(len(owned), 'instance')} of {organization}."
+    )
+
+
+def _add_missing(
+    session: orm.Session,
+    runtime: Runtime,
+    caller: Caller,
+    instance_id: int,
+    request: SubscriptionRequest,
+) -> bool:
+    cipher = runtime.cipher
+    known = subscriptions.of_instance(session, cipher, caller, instance_id)
+    if any(one.is_operational and one.url == request.callback_url for one in known):
+        return False
+    subscriptions.create(session, cipher, caller, instance_id, request, runtime.clock())
+    return True
+
+
 @group.command("change")
 @click.argument("instance_id", type=ID)
 @click.argument("subscription_id", type=ID)
 @_members
+@_checkpoint
 @errors_as_messages
 def change(instance_id: int, subscription_id: int, **members: t.Any) -> None:
     """Change a subscription, also for what is not sent yet.
@@ -205,6 +260,9 @@ def _request(chosen: cabc.Mapping[str, t.Any]) -> SubscriptionRequest:
             members[name] = [one for one in chosen[name] if one]
     if "headers" in members:
         members["headers"] = dict(_header(one) for one in members["headers"])
+    for name in ("operational", "checkpoint"):
+        if chosen.get(name) is not None:
+            members[name] = chosen[name]
     schedule = members.get("retrySchedule")
     if schedule and schedule[0].isdigit():
         members["retrySchedule"] = _waits(schedule)
@@ -258,6 +316,8 @@ def _state(view: SubscriptionView) -> str:
 
 def _chosen(view: SubscriptionView) -> str:
     chosen = view.options.choice
+    if view.is_operational:
+        return "operational, checkpoint" if view.options.checkpoint else "operational"
     parts = [",".join(sorted(one)) for one in (chosen.resources, chosen.types) if one]
     if chosen.fields:
         parts.append(f"fields {','.join(chosen.fields)}")

@@ -51,7 +51,7 @@ def events(session: orm.Session, scope: Scope, now: dt.datetime) -> Hours:
     hour = Hour(Notification.created_at)
     rows = session.execute(
         sa.select(hour, Notification.resource, sa.func.sum(Notification.size))
-        .where(scope, Notification.created_at >= hours[0])
+        .where(scope, Notification.kind.is_(None), Notification.created_at >= hours[0])
         .group_by(hour, Notification.resource)
     )
     return _arranged(hours, ((hour, resource, float(count)) for hour, resource, count in rows))
@@ -69,6 +69,7 @@ def events_of_each(
         sa.select(hour, Notification.instance_id, sa.func.sum(Notification.size))
         .where(
             Notification.instance_id.in_(instance_ids),
+            Notification.kind.is_(None),
             Notification.id >= search.first_notification_since(session, hours[0]),
             Notification.created_at >= hours[0],
         )

@@ -24,6 +24,7 @@ from ..events.search import EventFilter
 from ..instances import lifecycle
 from ..runtime import current_runtime
 from ..values.cloud_elements import ELEMENT_KEY, Format
+from ..values.operational_kinds import KINDS
 from . import access, formatting, instance_status, object_history
 from .access import EVENT, INSTANCE, Answer
 
@@ -87,6 +88,7 @@ def types() -> Answer:
     return flask.render_template(
         "woo_console/types.html",
         catalogue=CATALOGUE,
+        operational=KINDS.values(),
         formats=Format,
         reference=f"{current_runtime().api_base()}/docs",
     )

@@ -86,6 +86,7 @@ def versions(
             Poller.instance_id == instance_id,
             (Poller.resource == resource) | (StoredEvent.resource == resource),
             StoredEvent.object_id == object_id,
+            StoredEvent.kind.is_(None),
         )
         .order_by(StoredEvent.version.desc(), StoredEvent.id.desc())
         .limit(VERSIONS_MOST)

@@ -65,7 +65,9 @@ def progress(
 def events_since(session: orm.Session, instance_id: int, since: dt.datetime) -> int:
     """Count an instance's events recorded since then, by our own clock."""
     size = sa.select(sa.func.sum(Notification.size)).where(
-        Notification.instance_id == instance_id, Notification.created_at >= since
+        Notification.instance_id == instance_id,
+        Notification.kind.is_(None),
+        Notification.created_at >= since,
     )
     return int(session.scalar(size) or 0)
 

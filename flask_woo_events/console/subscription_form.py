@@ -39,6 +39,8 @@ FIELDS = {
     "timeoutSeconds": "timeout",
     "requestsPerSecond": "rate",
     "concurrentRequests": "concurrency",
+    "operational": "operational",
+    "checkpoint": "checkpoint",
     "description": "description",
 }
 #: Fields of what is behind "Delivery" in the form.
@@ -64,6 +66,8 @@ class SubscriptionForm(wtforms.Form):
     timeout = wtforms.StringField("Time-out (seconds)")
     rate = wtforms.StringField("Requests per second")
     concurrency = wtforms.StringField("Concurrent requests")
+    operational = wtforms.BooleanField("Operational events only")
+    checkpoint = wtforms.BooleanField("Also a checkpoint once a day")
     description = wtforms.StringField("Description")
 
     def text(self, name: str) -> str:
@@ -94,6 +98,8 @@ def of(view: SubscriptionView | None) -> SubscriptionForm:
         timeout=_number(options.timeout),
         rate=_number(options.rate),
         concurrency=_number(options.concurrency),
+        operational=view.is_operational,
+        checkpoint=options.checkpoint,
         description=options.description,
     )
 
@@ -107,6 +113,8 @@ def request_of(form: SubscriptionForm, before: SubscriptionView | None) -> Subsc
     kept = before.credentials if before is not None else CredentialsView()
     body, present = _options(form), _options(of(before))
     body = {name: value for name, value in body.items() if value != present[name]}
+    if before is None and form.operational.data:
+        body["operational"] = True
     if before is not None and before.is_first:
         # The configuration of the instance has the rest.
         body.pop("format", None)
@@ -161,6 +169,7 @@ def _options(form: SubscriptionForm) -> dict[str, t.Any]:
         "timeoutSeconds": form.text("timeout") or None,
         "requestsPerSecond": form.text("rate") or None,
         "concurrentRequests": form.text("concurrency") or None,
+        "checkpoint": bool(form.checkpoint.data),
         "description": form.text("description") or None,
     }
 

@@ -54,6 +54,11 @@ class SubscriptionPage:
         return self.subscription is not None and self.subscription.is_first
 
     @property
+    def is_operational(self) -> bool:
+        """It is stored as one that gets operational events only."""
+        return self.subscription is not None and self.subscription.is_operational
+
+    @property
     def credentials(self) -> CredentialsView:
         """Which secrets are stored."""
         return self.subscription.credentials if self.subscription else CredentialsView()

@@ -111,6 +111,7 @@ class Work(enum.StrEnum):
 
     DELIVERIES = "deliveries"  #: notifications wait to be sent
     ARRIVALS = "arrivals"  #: received webhooks wait to be processed
+    OPERATIONAL = "operational"  #: operational events wait to become notifications
 
 
 def announce(session: orm.Session, work: Work) -> None:

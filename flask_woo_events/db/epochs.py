@@ -156,21 +156,24 @@ def begin(
     return current(session)
 
 
-def complete(session: orm.Session, epoch: EpochState) -> None:
+def complete(session: orm.Session, epoch: EpochState) -> bool:
     """Let new ids be above all that earlier lives can have assigned.
 
     MariaDB commits the transaction meanwhile.
+
+    :return: false if another process has done it.
     """
     _lock(session, epoch)
     latest = current(session)
     if latest is None or latest.number != epoch.number or latest.complete:
-        return
+        return False
     connection = session.connection()
     for table in Base.metadata.sorted_tables:
         if table.autoincrement_column is not None:
             rate = BUSY_IDS_A_MINUTE if table.name in _BUSY else IDS_A_MINUTE
             sequences.skip_to(connection, table.name, epoch.number * rate)
     session.execute(sa.update(Epoch).where(Epoch.number == epoch.number).values(complete=True))
+    return True
 
 
 def adopt(session: orm.Session) -> None:

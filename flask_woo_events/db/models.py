@@ -86,6 +86,11 @@ class Instance(Base):
     notices: orm.Mapped[list[dict[str, t.Any]]] = orm.mapped_column(default=list)
     #: Problems as of the last poll, see ``instances/problems.py``; null if there are none.
     problems: orm.Mapped[list[dict[str, t.Any]] | None]
+    #: Begins that were recorded as operational events and have not ended, each with its date; see
+    #: ``events/operational.py``.
+    reported: orm.Mapped[dict[str, t.Any] | None] = orm.mapped_column(sa.JSON(none_as_null=True))
+    #: When the next checkpoint is due; null if no receiver has asked for it.
+    checkpoint_at: orm.Mapped[dt.datetime | None] = orm.mapped_column(index=True)
     #: Our webhooks at the store, as of their last check.
     hooks: orm.Mapped[list[dict[str, t.Any]]] = orm.mapped_column(default=list)
     #: URL at which the store reaches the API; null before the first registration.
@@ -278,6 +283,8 @@ class StoredEvent(Base):
     only_for: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
     #: Its place in the organization's feed; null until the feed is read after the commit.
     feed_position: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+    #: Of an operational event; null for the events of the store.
+    kind: orm.Mapped[str | None] = orm.mapped_column(sa.String(40))
     created_at: orm.Mapped[dt.datetime]
 
 
@@ -331,7 +338,26 @@ class Notification(Base):
     size: orm.Mapped[int] = orm.mapped_column(default=1)
     #: Context of the span that recorded its events, see ``tracing.py``; null without tracing.
     trace: orm.Mapped[str | None] = orm.mapped_column(sa.String(STORED_CHARS))
+    #: Of its one operational event; null for the events of the store.
+    kind: orm.Mapped[str | None] = orm.mapped_column(sa.String(40))
     created_at: orm.Mapped[dt.datetime] = orm.mapped_column(index=True)
+
+
+class OperationalRecord(Base):
+    """An operational event that was recorded with its cause, and is not a notification yet."""
+
+    __tablename__ = "woo_operational"
+    #: Its version; rises over all instances.
+    id: orm.Mapped[int] = key()
+    #: No foreign key: MariaDB would lock the instance, which others lock before what we hold.
+    instance_id: orm.Mapped[int] = orm.mapped_column(sa.BigInteger, index=True)
+    kind: orm.Mapped[str] = orm.mapped_column(sa.String(40))
+    #: What begins and ends; becomes ``objectId``.
+    subject: orm.Mapped[str] = orm.mapped_column(OBJECT_ID)
+    #: The subscription that it is about, which does not get it.
+    subscription_id: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+    record: orm.Mapped[dict[str, t.Any]]
+    created_at: orm.Mapped[dt.datetime]
 
 
 class Subscription(Base):

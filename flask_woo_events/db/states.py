@@ -29,6 +29,7 @@ class Source(enum.StrEnum):
     BASELINE = "baseline"  #: the first poll of a resource
     WEBHOOK = "webhook"  #: a webhook of WooCommerce
     JOURNAL = "journal"  #: the companion plugin's journal
+    WORKER = "worker"  #: our own operation: an operational event
 
 
 class Channel(enum.StrEnum):
@@ -36,11 +37,16 @@ class Channel(enum.StrEnum):
 
     WEBHOOK = "webhook"  #: the callback URL of the instance's configuration
     CALLBACK = "callback"  #: a callback URL with a key and headers of its own
+    OPERATIONAL = "operational"  #: the same, for operational events only
     HANDLER = "handler"  #: a function of the application
 
 
 #: Channels whose notifications are sent over HTTP.
-HTTP_CHANNELS = (Channel.WEBHOOK, Channel.CALLBACK)
+HTTP_CHANNELS = (Channel.WEBHOOK, Channel.CALLBACK, Channel.OPERATIONAL)
+#: Those of them with a key, headers and a password of their own.
+OWN_CHANNELS = (Channel.CALLBACK, Channel.OPERATIONAL)
+#: Those of them that get the events of the store.
+STORE_CHANNELS = (Channel.WEBHOOK, Channel.CALLBACK)
 
 
 class DeliveryStatus(enum.StrEnum):

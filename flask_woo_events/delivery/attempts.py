@@ -63,7 +63,8 @@ def _attempt(
     if not claimed.notification.events:
         reason = "the subscription does not choose its events"
         return AttemptOutcome(delivered=True, sent=False, reason=reason)
-    if runtime.settings.coalesce:
+    # A begin is sent also when its end waits.
+    if runtime.settings.coalesce and claimed.notification.kind is None:
         claimed = _without_superseded(runtime, claimed)
         if not claimed.notification.events:
             return AttemptOutcome(delivered=True, sent=False, reason="superseded by later versions")

@@ -40,7 +40,7 @@ def build_body(notification: NotificationRecord, event: EventRecord, sender: Sen
     data: dict[str, t.Any] = {
         "objectType": notification.resource,
         "objectId": event.object_id,
-        "eventType": event.event_type.value,
+        "eventType": notification.type_of(event),
         "version": event.version,
         "pollDate": iso_z(notification.poll_date),
         "instanceId": sender.instance_id,
@@ -52,7 +52,7 @@ def build_body(notification: NotificationRecord, event: EventRecord, sender: Sen
     data |= change_members(event, notification.resource)
     record = orjson.loads(event.body)
     data["object"] = without_nulls(record) if sender.filter_nulls else record
-    kind = f"{TYPE_PREFIX}.{notification.resource}.{event.event_type.value.lower()}"
+    kind = f"{TYPE_PREFIX}.{notification.resource}.{notification.type_of(event).lower()}"
     return _structured(
         event_id(notification, event),
         kind,

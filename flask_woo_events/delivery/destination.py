@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import Instance, Organization
-from ..db.states import Channel
+from ..db.states import OWN_CHANNELS
 from ..errors import ConfigurationError, InputError, SchemaError, SecretError, WooEventsError
 from ..instances import configuration
 from ..instances.access import filters_nulls
@@ -89,7 +89,7 @@ def _address(
     instance_id, options = claimed.notification.instance_id, claimed.options
     credentials: CallbackCredentials | WooEventsError
     try:
-        own = claimed.subscription_id if claimed.channel == Channel.CALLBACK else None
+        own = claimed.subscription_id if claimed.channel in OWN_CHANNELS else None
         credentials = load_credentials(
             session, runtime.cipher, instance_id, runtime.retired_after, own
         )

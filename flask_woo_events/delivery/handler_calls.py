@@ -12,8 +12,9 @@ import orjson
 
 from .. import tracing
 from ..events.notifications import EventRecord
-from ..handlers import SIGNAL, Event, Handler, Handlers
+from ..handlers import SIGNAL, Event, Handler, Handlers, OperationalEvent
 from ..signals import event_sent
+from ..values.dates import parse_iso
 from .claims import ClaimedDelivery
 from .payload import Sender, without_nulls
 from .results import ANSWER_KEPT
@@ -33,6 +34,8 @@ def call(
 
     :param context: returns the application's context, which is pushed for each call.
     """
+    if claimed.notification.kind is not None:
+        return _call_operational(handlers, claimed, sender, context)
     began = time.monotonic()
     handler = handlers.get(claimed.url)
     if handler is None and claimed.url != SIGNAL:
@@ -72,6 +75,58 @@ def call(
         answer="".join(traceback.format_exception(failure))[-ANSWER_KEPT:],
         seconds=seconds,
         handled=tuple(accepted),
+    )
+
+
+def _call_operational(
+    handlers: Handlers,
+    claimed: ClaimedDelivery,
+    sender: Sender,
+    context: cabc.Callable[[], contextlib.AbstractContextManager[object]],
+) -> AttemptOutcome:
+    """Call an operational handler with the one event of a delivery."""
+    began, handler = time.monotonic(), handlers.get_operational(claimed.url)
+    if handler is None:
+        return AttemptOutcome(
+            delivered=False,
+            reason=f"this application has no handler {claimed.url!r} any more",
+        )
+    try:
+        event = _operational_event(claimed, sender)
+        with context():
+            handler.function(event)
+    except BaseException as exc:
+        # Any error: the handler is the application's.
+        return AttemptOutcome(
+            delivered=False,
+            reason=_summary(exc),
+            answer="".join(traceback.format_exception(exc))[-ANSWER_KEPT:],
+            seconds=time.monotonic() - began,
+        )
+    return AttemptOutcome(delivered=True, reason="handled", seconds=time.monotonic() - began)
+
+
+def _operational_event(claimed: ClaimedDelivery, sender: Sender) -> OperationalEvent:
+    [stored] = claimed.notification.events
+    record = orjson.loads(stored.body)
+    since = record.get("since")
+    return OperationalEvent(
+        id=stored.id,
+        instance_id=claimed.notification.instance_id,
+        instance_name=sender.name,
+        instance_tags=sender.tags,
+        type=claimed.notification.type_of(stored),
+        date=stored.date,
+        problem_id=record["problemId"],
+        since=None if since is None else parse_iso(since),
+        text=record["text"],
+        costs=record.get("costs", ""),
+        ends=record.get("ends", ""),
+        command=record.get("command", ""),
+        resource=record.get("resource"),
+        subscription_id=record.get("subscriptionId"),
+        record=record,
+        attempt=claimed.attempts + 1,
     )
 
 

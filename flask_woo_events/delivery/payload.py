@@ -44,12 +44,12 @@ def build_body(notification: NotificationRecord, sender: Sender) -> bytes:
     """
     raw: dict[str, t.Any] = {
         notification.resource: [
-            _raw_record(event, sender.filter_nulls) for event in notification.events
+            _raw_record(event, notification, sender.filter_nulls) for event in notification.events
         ],
         "pollDate": int(notification.poll_date.timestamp() * 1000),
         "objectType": notification.resource,
     }
-    if sender.format is Format.THIN:
+    if sender.format is Format.THIN and notification.kind is None:
         del raw[notification.resource]
     events = [_event(event, notification, sender.format) for event in notification.events]
     message = _message(sender, notification.event_id, raw, events)
@@ -105,11 +105,11 @@ def _envelope(
     )
 
 
-def _raw_record(event: EventRecord, filter_nulls: bool) -> t.Any:
+def _raw_record(event: EventRecord, notification: NotificationRecord, filter_nulls: bool) -> t.Any:
     record = orjson.loads(event.body)
     if filter_nulls:
         record = without_nulls(record)
-    return record | {"objectId": event.object_id, "eventType": event.event_type.value}
+    return record | {"objectId": event.object_id, "eventType": notification.type_of(event)}
 
 
 def without_nulls(value: t.Any) -> t.Any:
@@ -128,7 +128,7 @@ def _event(
         "date": iso_z(event.date),
         "elementKey": ELEMENT_KEY,
         "pollDate": iso_z(notification.poll_date),
-        "eventType": event.event_type.value,
+        "eventType": notification.type_of(event),
         "hubKey": HUB_KEY,
         "objectId": event.object_id,
         "objectType": notification.resource,

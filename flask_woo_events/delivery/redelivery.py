@@ -11,7 +11,8 @@ from sqlalchemy import orm
 
 from ..db.models import Attempt, Delivery, Instance, Notification, Subscription
 from ..db.states import HTTP_CHANNELS, UNSETTLED, Channel, DeliveryStatus
-from ..events import delivery_states, outbox
+from ..events import delivery_states, operational, outbox
+from ..instances import stops
 
 #: The exact text of an index's condition, so that databases use the index.
 _UNDELIVERED = Delivery.status != sa.literal_column("'delivered'")
@@ -223,6 +224,8 @@ def _activate(
 ) -> None:
     """Activate subscriptions, and end what held them."""
     for one in subscriptions:
+        if not one.active:
+            operational.record(session, one.instance_id, stops.resumed(one), now)
         one.active, one.reason = True, None
         one.failures, one.failing_since, one.held_until = 0, None, None
         one.next_due_at = now

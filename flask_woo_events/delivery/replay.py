@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import Delivery, Instance, Notification, StoredEvent, Subscription
-from ..db.states import HTTP_CHANNELS, UNSETTLED
+from ..db.states import HTTP_CHANNELS, UNSETTLED, Channel
 from ..errors import InputError, NotFoundError, SecretError
 from ..events import delivery_states, notifications, outbox
 from ..events.notifications import NotificationRecord
@@ -38,6 +38,8 @@ class ReplaySelection:
     until: dt.datetime | None = None
     #: Send them to this subscription only.
     subscription_id: int | None = None
+    #: Without ``event_ids``: operational events instead of those of stores.
+    operational: bool = False
 
 
 def for_subscription(
@@ -59,7 +61,12 @@ def for_subscription(
             f"subscription {subscription_id} belongs to instance {one.instance_id}, not to "
             f"{choice.instance_id}"
         )
-    return dataclasses.replace(choice, instance_id=one.instance_id, subscription_id=one.id)
+    return dataclasses.replace(
+        choice,
+        instance_id=one.instance_id,
+        subscription_id=one.id,
+        operational=one.channel == Channel.OPERATIONAL,
+    )
 
 
 def plan(session: orm.Session, choice: ReplaySelection, limit: int) -> list[NotificationRecord]:
@@ -121,7 +128,7 @@ def to_callbacks(
     )
     count = 0
     for subscription in current:
-        numbers = [one.id for one in planned if one.instance_id == subscription.instance_id]
+        numbers = [one.id for one in planned if _gets(subscription, one)]
         count += delivery_states.replay(session, subscription, numbers, now)
     outbox.wake(session, current, now)
     return count
@@ -133,12 +140,9 @@ def left_out(
     subscription_id: int | None = None,
 ) -> dict[int, str]:
     """Return why :func:`to_callbacks` would leave notifications as they are, by their ids."""
-    current: dict[int, set[int]] = collections.defaultdict(set)
-    for row in session.scalars(_current(planned, subscription_id)):
-        current[row.instance_id].add(row.id)
-    reasons = {
-        one.id: "there is no callback URL" for one in planned if one.instance_id not in current
-    }
+    rows = session.scalars(_current(planned, subscription_id)).all()
+    current = {one.id: {row.id for row in rows if _gets(row, one)} for one in planned}
+    reasons = {number: "there is no callback URL" for number, found in current.items() if not found}
     waiting: dict[int, list[str]] = collections.defaultdict(list)
     query = sa.select(Delivery.notification_id, Delivery.status).where(
         Delivery.subscription_id.in_(set[int]().union(*current.values())),
@@ -149,7 +153,7 @@ def left_out(
     for number, status in session.execute(query):
         waiting[number].append(status)
     for one in planned:
-        if one.id in waiting and len(waiting[one.id]) == len(current[one.instance_id]):
+        if one.id in waiting and len(waiting[one.id]) == len(current[one.id]):
             reasons[one.id] = f"not delivered yet ({waiting[one.id][0]})"
     return reasons
 
@@ -164,6 +168,13 @@ def _current(
         Subscription.channel.in_(HTTP_CHANNELS),
     )
     return query if subscription_id is None else query.where(Subscription.id == subscription_id)
+
+
+def _gets(subscription: Subscription, one: NotificationRecord) -> bool:
+    """Return whether a notification may be sent to a callback."""
+    is_operational = subscription.channel == Channel.OPERATIONAL
+    mine = one.instance_id == subscription.instance_id
+    return mine and is_operational is (one.kind is not None)
 
 
 def to_address(
@@ -205,7 +216,10 @@ def _belongs() -> sa.ColumnElement[bool]:
 
 def _conditions(choice: ReplaySelection) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = []
-    if choice.event_ids:
+    if not choice.event_ids:
+        of_stores = StoredEvent.kind.is_(None)
+        conditions.append(sa.not_(of_stores) if choice.operational else of_stores)
+    else:
         conditions.append(StoredEvent.id.in_(choice.event_ids))
     if choice.resource is not None:
         conditions.append(StoredEvent.resource == choice.resource)

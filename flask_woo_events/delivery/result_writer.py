@@ -12,7 +12,7 @@ import typing as t
 
 import sqlalchemy as sa
 
-from ..db.database import is_away, may_refuse_value, words
+from ..db.database import Work, is_away, may_refuse_value, words
 from ..db.states import DeliveryStatus
 from ..runtime import Runtime
 from ..signals import subscription_stopped
@@ -167,6 +167,9 @@ class ResultWriter:
             level = logging.ERROR if written.status is DeliveryStatus.QUEUED else logging.INFO
             extra = extra_of(claimed, f"delivery_{written.status.value}")
             _log.log(level, "notification %d: %s", number, ended.result.outcome.reason, extra=extra)
+        if written.status is DeliveryStatus.QUEUED:
+            # It may be an operational event.
+            self._runtime.database.notify(Work.OPERATIONAL)
         if written.stopped:
             self._runtime.send(
                 subscription_stopped,

@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from ..db.models import Attempt, Delivery, Subscription, Wait
 from ..db.states import DeliveryStatus
 from ..errors import LeaseLostError
-from ..events import delivery_states
+from ..events import delivery_states, operational
 from ..events.delivery_states import AttemptUpdate
+from ..instances import stops
 from .claims import ClaimedDelivery
 from .retry import AttemptOutcome, RetryDecision, RetryRules, decide, decide_plainly, hold
 
@@ -87,6 +88,10 @@ def write(
             raise LeaseLostError("some of these deliveries were taken over by another worker")
         return [WrittenResult(None)]
     connection.execute(_ATTEMPT, [_attempt(one, now) for one in results])
+    for one in results:
+        # Otherwise two operational receivers that refuse would report each other for ever.
+        if decisions[one.claimed.delivery_id].exhausted and one.claimed.notification.kind is None:
+            _record_exhausted(connection, one, now)
     waited_for = set(connection.scalars(_WAITED_FOR, {"ids": list(decisions)}))
     stopped: set[int] = set()
     for number, row in conditions.items():
@@ -211,8 +216,26 @@ def _update_subscription(
     for one in results:
         if decisions[one.claimed.delivery_id].deactivate:
             deactivate(connection, row.id, one.outcome.reason, now)
+            claimed, reason = one.claimed, one.outcome.reason
+            instance_id = claimed.notification.instance_id
+            what = stops.stopped(claimed, instance_id, row.id, reason)
+            operational.record_with(connection, instance_id, what, now)
             return {one.claimed.delivery_id}
     return set()
+
+
+def _record_exhausted(connection: sa.Connection, one: AttemptResult, now: dt.datetime) -> None:
+    claimed, notification = one.claimed, one.claimed.notification
+    what = stops.exhausted(
+        claimed,
+        notification.instance_id,
+        claimed.subscription_id,
+        delivery_id=claimed.delivery_id,
+        resource=notification.resource,
+        notification_id=notification.id,
+        reason=one.outcome.reason,
+    )
+    operational.record_with(connection, notification.instance_id, what, now)
 
 
 def _change(

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import Delivery, Subscription
-from ..db.states import Channel
+from ..db.states import OWN_CHANNELS
 from ..errors import NotFoundError, SecretError
 from ..events import notifications, subscription_options
 from ..events.notifications import NotificationRecord
@@ -60,7 +60,7 @@ def of(
     row = session.get(Subscription, subscription_id) if subscription_id is not None else None
     options = subscription_options.read(row.options if row is not None else None)
     notification = _chosen(session, notification, row, options)
-    own = row.id if row is not None and row.channel == Channel.CALLBACK else None
+    own = row.id if row is not None and row.channel in OWN_CHANNELS else None
     credentials, incomplete = _credentials(session, cipher, instance_id, retired_after, own)
     sender = destination.load_sender(session, instance_id, options.format)
     message_id, body = notification.event_id, payload.build_body(notification, sender)

@@ -9,7 +9,7 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import Instance, StoredEvent
+from ..db.models import Delivery, Instance, StoredEvent
 from ..db.states import EventType
 from ..values.event_choice import EventChoice
 from . import changes, notifications
@@ -32,6 +32,8 @@ class FeedChoice:
     choice: EventChoice = EventChoice()
     #: The subscription, as events for it alone name it (``notifications.target_of``).
     target: int | None = None
+    #: The events that an operational subscription gets, in place of those of the store.
+    operational: bool = False
 
     def wants(self, row: t.Any) -> bool:
         """Return whether an event belongs to the feed."""
@@ -130,9 +132,19 @@ def _rows(
             StoredEvent.instance_id.in_(part),
             StoredEvent.feed_position > after,
             StoredEvent.feed_position <= end,
+            _is_of_kind(chosen),
         )
         rows += session.execute(query)
     return sorted(rows, key=lambda row: t.cast("int", row.feed_position))
+
+
+def _is_of_kind(chosen: FeedChoice) -> sa.ColumnElement[bool]:
+    if not chosen.operational:
+        return StoredEvent.kind.is_(None)
+    mine = Delivery.subscription_id == chosen.scope.subscription_id
+    return StoredEvent.kind.is_not(None) & StoredEvent.notification_id.in_(
+        sa.select(Delivery.notification_id).where(mine)
+    )
 
 
 def _next(session: orm.Session, scope: FeedScope, after: int) -> int:

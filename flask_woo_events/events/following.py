@@ -71,7 +71,12 @@ def named(session: orm.Session, position: EventPosition) -> EventPosition:
 def after(session: orm.Session, position: EventPosition, limit: int = 200) -> list[EventEntry]:
     """Return the next events, the oldest first."""
     open_ = sa.or_(StoredEvent.id > position.last, StoredEvent.id.in_(position.missing))
-    query = sa.select(StoredEvent).where(open_).order_by(StoredEvent.id).limit(limit)
+    query = (
+        sa.select(StoredEvent)
+        .where(open_, StoredEvent.kind.is_(None))
+        .order_by(StoredEvent.id)
+        .limit(limit)
+    )
     return entries_of(session, query)
 
 

@@ -68,6 +68,12 @@ class NotificationRecord:
     #: The trace context of the span that recorded the events, if there was one.
     trace: str | None = None
     events: tuple[EventRecord, ...]
+    #: Of an operational event, which is the only one; ``None`` for events of the store.
+    kind: str | None = None
+
+    def type_of(self, event: EventRecord) -> str:
+        """Return the ``eventType`` of one of its events."""
+        return self.kind or event.event_type.value
 
 
 # Compiled once: every delivery executes them.
@@ -79,6 +85,7 @@ _NOTIFICATIONS = sa.select(
     Notification.poll_date,
     Notification.created_at,
     Notification.trace,
+    Notification.kind,
 ).where(Notification.id.in_(sa.bindparam("ids", expanding=True)))
 _COLUMNS = (
     StoredEvent.notification_id,
@@ -104,6 +111,7 @@ _SINGLE = (
         StoredEvent.resource,
         Notification.poll_date,
         Notification.created_at,
+        Notification.kind,
     )
     .join(Notification, Notification.id == StoredEvent.notification_id)
     .where(StoredEvent.id.in_(sa.bindparam("ids", expanding=True)))
@@ -126,6 +134,7 @@ def load(
             created_at=row.created_at,
             trace=row.trace,
             events=tuple(events[row.id]),
+            kind=row.kind,
         )
         for row in rows
     }
@@ -170,6 +179,7 @@ def load_single(
             poll_date=row.poll_date,
             created_at=row.created_at,
             events=(_event(row),),
+            kind=row.kind,
         )
         for row in session.execute(_SINGLE, {"ids": list(event_ids)})
     }

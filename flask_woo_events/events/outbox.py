@@ -15,7 +15,7 @@ from .. import tracing
 from ..db import epochs
 from ..db.database import Work, announce
 from ..db.models import Notification, StoredEvent, Subscription
-from ..db.states import HTTP_CHANNELS, Channel, EventType
+from ..db.states import STORE_CHANNELS, Channel, EventType
 from ..handlers import Route
 from ..values.event_choice import EventChoice
 from . import changes as event_changes
@@ -229,7 +229,7 @@ def _subscriptions(
     mine = Subscription.instance_id == origin.instance_id
     known = delivery_states.lock_subscriptions(session, mine, Subscription.current)
     for one in known:
-        if one.channel in HTTP_CHANNELS:
+        if one.channel in STORE_CHANNELS:
             yield one, subscription_options.read(one.options).choice
     handlers = {one.url: one for one in known if one.channel == Channel.HANDLER}
     for route in rules.routes:

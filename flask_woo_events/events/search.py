@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import Attempt, Delivery, Instance, Notification, Poller, StoredEvent
+from ..values.operational_kinds import RESOURCE
 from ..values.validation import LARGEST_ID
 
 #: Events that one search examines at most; the next page continues below them.
@@ -38,6 +39,15 @@ class EventFilter:
     until: dt.datetime | None = None
     #: Contained in the object, case-insensitive.
     text: str = ""
+
+    @property
+    def _is_of_stores(self) -> bool:
+        """Operational events are only shown to those who ask for them."""
+        return self.resource != RESOURCE and self.notification_id is None
+
+    def of_stores(self, query: t.Any) -> t.Any:
+        """Leave the operational events out of a query for events, unless they are asked for."""
+        return query.where(StoredEvent.kind.is_(None)) if self._is_of_stores else query
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +80,8 @@ class EventEntry:
     status: str
     #: Why the last attempt failed, while it is not delivered.
     error: str
+    #: It is no event of the store.
+    is_operational: bool = False
 
 
 HEADINGS = ("id", "seen", "instance", "resource", "object", "version", "type", "source", "delivery")
@@ -193,7 +205,7 @@ def _scoped(session: orm.Session, choice: EventFilter) -> sa.Select[t.Any]:
         StoredEvent.resource,
         StoredEvent.event_type,
     )
-    query: t.Any = sa.select(*columns, StoredEvent.created_at)
+    query: t.Any = choice.of_stores(sa.select(*columns, StoredEvent.created_at))
     mine: sa.Select[t.Any] = sa.select(Instance.id)
     if choice.organization_id is not None:
         mine = mine.where(Instance.organization_id == choice.organization_id)
@@ -261,7 +273,7 @@ def _holds(body: bytes, wanted: str) -> bool:
 
 
 def _query(choice: EventFilter) -> sa.Select[t.Any]:
-    query = sa.select(StoredEvent)
+    query: sa.Select[t.Any] = choice.of_stores(sa.select(StoredEvent))
     if choice.instance_id is not None:
         query = query.where(StoredEvent.instance_id == choice.instance_id)
     if choice.resource is not None:
@@ -287,13 +299,14 @@ def entries_of(session: orm.Session, query: sa.Select[t.Any]) -> list[EventEntry
             resource=event.resource,
             object_id=event.object_id,
             version=event.version,
-            event_type=event.event_type,
+            event_type=event.kind or event.event_type,
             date=event.date,
             source=event.source,
             notification_id=event.notification_id,
             changed_fields=tuple(event.changed_fields or ()),
             status=status.get(event.notification_id, ""),
             error=errors.get(event.notification_id, ""),
+            is_operational=event.kind is not None,
         )
         for event in events
     ]

@@ -29,6 +29,8 @@ class SubscriptionOptions:
     rate: float | None = None
     #: Requests at the same time at most, over all workers.
     concurrency: int | None = None
+    #: For operational subscriptions: also a checkpoint once a day.
+    checkpoint: bool = False
     description: str = ""
 
     @property
@@ -57,6 +59,7 @@ def read(row: cabc.Mapping[str, t.Any] | None) -> SubscriptionOptions:
         timeout=row.get("timeout"),
         rate=row.get("rate"),
         concurrency=row.get("concurrency"),
+        checkpoint=bool(row.get("checkpoint")),
         description=row.get("description", ""),
     )
 
@@ -85,6 +88,7 @@ def written(options: SubscriptionOptions) -> dict[str, t.Any] | None:
         "timeout": options.timeout,
         "rate": options.rate,
         "concurrency": options.concurrency,
+        "checkpoint": options.checkpoint or None,
         "description": options.description,
     }
     return {name: value for name, value in row.items() if value not in (None, [], "")} or None

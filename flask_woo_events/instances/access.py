@@ -5,9 +5,10 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 
+import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import Instance
+from ..db.models import Instance, Organization
 from ..errors import NotFoundError
 from ..values.crypto import Cipher
 from ..woocommerce.access import StoreAccess
@@ -74,3 +75,17 @@ def owner(session: orm.Session, instance_id: int) -> Caller:
     if instance is None:
         raise NotFoundError(f"There is no instance {instance_id}; see: flask woo instances list")
     return Caller(organization_id=instance.organization_id, user_id=instance.user_id)
+
+
+def of_organization(session: orm.Session, name: str) -> dict[int, Caller]:
+    """Return the instances of an organization, each with its owner as a caller, for commands."""
+    query = (
+        sa.select(Instance.id, Instance.organization_id, Instance.user_id)
+        .join(Organization, Organization.id == Instance.organization_id)
+        .where(Organization.name == name)
+        .order_by(Instance.id)
+    )
+    return {
+        row.id: Caller(organization_id=row.organization_id, user_id=row.user_id)
+        for row in session.execute(query)
+    }

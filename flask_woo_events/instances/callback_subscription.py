@@ -8,7 +8,8 @@ from sqlalchemy import orm
 
 from ..db.models import Instance, Subscription
 from ..db.states import Channel
-from ..events import delivery_states, outbox
+from ..events import delivery_states, operational, outbox
+from . import stops
 
 
 def synchronize(
@@ -27,6 +28,8 @@ def synchronize(
     # Of a callback URL that was removed meanwhile, too.
     last = earlier[-1] if earlier else None
     if current is not None:
+        if callback_url and not current.active:
+            operational.record(session, instance.id, stops.resumed(current), now)
         current.current, current.next_due_at = False, None
     fresh = None
     if callback_url:

@@ -10,9 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import Instance, Poller, Subscription
-from ..db.states import HTTP_CHANNELS, Channel
+from ..db.states import STORE_CHANNELS, Channel
 from ..errors import ConflictError, InputError, NotFoundError
-from ..events import delivery_states, outbox
+from ..events import delivery_states, operational, outbox
+from ..events.operational import Occurrence
 from ..values.crypto import Cipher, hash_token, new_token
 from . import callback_subscription, configuration, connecting, holds, notices, pollers
 from .accounts import Caller
@@ -182,7 +183,7 @@ def set_enabled(
 def enable_pollers(session: orm.Session, instance: Instance, now: dt.datetime) -> None:
     """Enable the pollers of an instance that were disabled after failures."""
     for poller in pollers.of_instance(session, instance.id):
-        if pollers.enable(poller):
+        if pollers.enable(session, poller, now):
             _interrupt(instance)
     _schedule(instance, now)
     session.flush()
@@ -241,7 +242,7 @@ def backfill(
     _interrupt(instance)
     chosen = sorted(set(resources) or polled)
     for name in chosen:
-        pollers.request_backfill(polled[name], since, until, target)
+        pollers.request_backfill(session, polled[name], now, since, until, target)
     _schedule(instance, now)
     session.flush()
     return chosen
@@ -262,7 +263,8 @@ def read_again(
     instance = find(session, caller, instance_id, lock=True)
     _interrupt(instance)
     until = now + max(_ASKED_FOR, 2 * dt.timedelta(minutes=instance.refresh_minutes))
-    pollers.request_reading(session.get_one(Poller, poller_id), objects, until)
+    poller = session.get_one(Poller, poller_id)
+    pollers.request_reading(session, poller, objects, until, now)
     _schedule(instance, now)
     session.flush()
 
@@ -274,7 +276,7 @@ def _target(session: orm.Session, instance_id: int, subscription_id: int) -> int
         one is None
         or one.instance_id != instance_id
         or not one.current
-        or one.channel not in HTTP_CHANNELS
+        or one.channel not in STORE_CHANNELS
     ):
         raise NotFoundError(
             f"Instance {instance_id} has no subscription {subscription_id}; see: "
@@ -294,7 +296,9 @@ def accept(session: orm.Session, caller: Caller, instance_id: int, now: dt.datet
     if hold := belief.pop("hold", None):
         accepted = ["*"]
         belief.pop("reversals", None)
-        notices.add(instance, "hold ended", "A person accepted the store that answers.", now)
+        text = "A person accepted the store that answers."
+        notices.add(instance, "hold ended", text, now)
+        operational.end(session, instance, Occurrence(kind="store.recognized", text=text), now)
         if hold["verdict"] == "copy":
             belief["root"] = hold["root"]
         elif hold["verdict"] in holds.REPLACED:
@@ -313,6 +317,22 @@ def accept(session: orm.Session, caller: Caller, instance_id: int, now: dt.datet
     _schedule(instance, now)
     session.flush()
     return accepted
+
+
+def record_restored(session: orm.Session, now: dt.datetime) -> None:
+    """Record of each instance that the database is an older one; once in each epoch."""
+    for number in session.scalars(sa.select(Instance.id).order_by(Instance.id)).all():
+        operational.record(session, number, _RESTORED, now)
+
+
+_RESTORED = Occurrence(
+    kind="database.restored",
+    text="the database of the application is older than what was known of it, as after the "
+    "restore of a backup",
+    costs="What was recorded since the backup is lost; what differs from it is sent again, with "
+    "new ids and higher versions.",
+    ends="The comparison of all stores, which has begun.",
+)
 
 
 def begin_epoch(session: orm.Session, version_floor: int, now: dt.datetime) -> None:

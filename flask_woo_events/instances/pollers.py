@@ -14,7 +14,9 @@ from sqlalchemy import orm
 from ..db import epochs
 from ..db.models import Instance, Object, Poller
 from ..db.states import PollerState
-from ..errors import ConflictError
+from ..errors import ConflictError, WooEventsError
+from ..events import operational, operational_outbox
+from ..events.operational import Occurrence
 from ..values.validation import KEY_LENGTH, folded
 from ..woocommerce import endpoints
 from .polled_resources import PollerConfiguration
@@ -52,7 +54,8 @@ class StoreSnapshot:
 
 def of_instance(session: orm.Session, instance_id: int) -> cabc.Sequence[Poller]:
     """Return the pollers of an instance, including those of resources it no longer names."""
-    query = sa.select(Poller).where(Poller.instance_id == instance_id)
+    mine = (Poller.instance_id == instance_id, Poller.resource != operational_outbox.POLLER)
+    query = sa.select(Poller).where(*mine)
     return session.scalars(query.order_by(Poller.id)).all()
 
 
@@ -102,7 +105,7 @@ def synchronize(
             session.add(poller)
         elif poller.configuration != kept:
             changed = True
-            _reconfigure(session, poller, configuration)
+            _reconfigure(session, poller, configuration, now)
         floor = max(floors.get(configuration.resource, 0), least)
         if floor > poller.memory.get("version_floor", 0):
             poller.memory = {**poller.memory, "version_floor": floor}
@@ -168,7 +171,9 @@ def _has_ledger(session: orm.Session, poller: Poller) -> bool:
     return bool(session.scalar(sa.select(sa.exists().where(Object.poller_id == poller.id))))
 
 
-def _reconfigure(session: orm.Session, poller: Poller, configuration: PollerConfiguration) -> None:
+def _reconfigure(
+    session: orm.Session, poller: Poller, configuration: PollerConfiguration, now: dt.datetime
+) -> None:
     """Give a poller another configuration of its collection; its ledger is kept."""
     before, after = identity_of(poller), ResourceIdentity.of(configuration)
     memory = dict(poller.memory)
@@ -178,7 +183,7 @@ def _reconfigure(session: orm.Session, poller: Poller, configuration: PollerConf
     if before.membership != after.membership:
         _filter(session, poller)
     poller.configuration = configuration.model_dump(mode="json")
-    enable(poller)
+    enable(session, poller, now)
     poller.failures, poller.error, poller.retry_at = 0, None, None
 
 
@@ -235,7 +240,9 @@ def request_comparison(poller: Poller, comparison: WholeComparison) -> None:
 
 
 def request_backfill(
+    session: orm.Session,
     poller: Poller,
+    now: dt.datetime,
     since: dt.datetime | None = None,
     until: dt.datetime | None = None,
     subscription_id: int | None = None,
@@ -257,11 +264,15 @@ def request_backfill(
             f"a backfill of {poller.resource} is still under way; request the next one after it"
         )
     request_comparison(poller, dataclasses.replace(comparison, backfill=backfill))
-    enable(poller)
+    enable(session, poller, now)
 
 
 def request_reading(
-    poller: Poller, objects: cabc.Mapping[str, cabc.Mapping[str, str]], until: dt.datetime
+    session: orm.Session,
+    poller: Poller,
+    objects: cabc.Mapping[str, cabc.Mapping[str, str]],
+    until: dt.datetime,
+    now: dt.datetime,
 ) -> None:
     """Make the next poll read some objects, and send each of them to some subscriptions.
 
@@ -274,7 +285,7 @@ def request_reading(
     latest = dict(list(kept.items())[-MOST_READ_AGAIN:])
     requested = {"until": until.isoformat(), "objects": latest}
     poller.memory = {**poller.memory, READ_AGAIN: requested}
-    enable(poller)
+    enable(session, poller, now)
 
 
 def begin_epoch(poller: Poller, version_floor: int) -> None:
@@ -284,14 +295,36 @@ def begin_epoch(poller: Poller, version_floor: int) -> None:
     poller.memory = {**poller.memory, "version_floor": version_floor}
 
 
-def enable(poller: Poller) -> bool:
+def enable(session: orm.Session, poller: Poller, now: dt.datetime) -> bool:
     """Enable a poller that was disabled after failures; return whether it was."""
     if poller.state != PollerState.DISABLED:
         return False
     done = poller.polled_at is not None
     poller.state = PollerState.ACTIVE if done else PollerState.BASELINE
     poller.failures, poller.error, poller.retry_at = 0, None, None
+    resource = poller.resource
+    text = f"{resource} are polled again"
+    again = Occurrence(kind="poller.enabled", number=poller.id, resource=resource, text=text)
+    operational.record(session, poller.instance_id, again, now)
     return True
+
+
+def disable(session: orm.Session, poller: Poller, exc: Exception, now: dt.datetime) -> None:
+    """Disable a poller after repeated failures."""
+    text = f"disabled after {poller.failures} failures in a row; the last: "
+    poller.state, poller.error = PollerState.DISABLED, f"{text}{exc}"
+    # The text of an unexpected error may quote the object that it met.
+    last = str(exc) if isinstance(exc, WooEventsError) else type(exc).__name__
+    what = Occurrence(
+        kind="poller.disabled",
+        number=poller.id,
+        resource=poller.resource,
+        text=f"{poller.resource}: {text}{last}",
+        costs="Nothing of this resource is sent. What happens meanwhile is sent afterwards.",
+        ends="A person who resumes it.",
+        command=f"flask woo instances resume {poller.instance_id}",
+    )
+    operational.record(session, poller.instance_id, what, now)
 
 
 def ignored_fields(poller: Poller) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ import dataclasses
 import datetime as dt
 import logging
 import typing as t
-import urllib.parse
 
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -18,7 +17,7 @@ from ..runtime import Runtime
 from ..signals import problem_began, problem_ended
 from ..values.wording import counted
 from ..woocommerce import oddities
-from . import connecting, holds, notices, pollers
+from . import connecting, holds, notices, pollers, stops, store_condition
 from .connecting import ConnectionState
 from .health import LATE_AFTER
 from .specification import CONNECTION_KEYS
@@ -86,6 +85,16 @@ def of_instance(
     if instance.disabled or not instance.events_enabled:
         return ()
     selected = [one for one in pollers.of_instance(session, instance.id) if one.selected]
+    return _of_selected(session, instance, selected, now, lost)
+
+
+def _of_selected(
+    session: orm.Session,
+    instance: Instance,
+    selected: cabc.Sequence[Poller],
+    now: dt.datetime,
+    lost: cabc.Sequence[str] | None,
+) -> tuple[Problem, ...]:
     found = [
         *(_kept_keys(instance) if lost is None else needs_keys(instance.id, lost, now)),
         *_held(session, instance, selected),
@@ -115,9 +124,13 @@ def compare(
 
     :param lost: keys of the secrets that cannot be decrypted.
     """
+    if instance.disabled or not instance.events_enabled:
+        return _keep(instance, [], now)
+    selected = [one for one in pollers.of_instance(session, instance.id) if one.selected]
+    store_condition.note(session, instance, selected, now)
+    found = _of_selected(session, instance, selected, now, lost)
     # During a poll the row still says that it is due.
-    found = [one for one in of_instance(session, instance, now, lost) if one.code != "late"]
-    return _keep(instance, found, now)
+    return _keep(instance, [one for one in found if one.code != "late"], now)
 
 
 def compare_keys(instance: Instance, lost: cabc.Sequence[str], now: dt.datetime) -> ProblemChanges:
@@ -378,22 +391,6 @@ def _webhooks(session: orm.Session, instance: Instance, now: dt.datetime) -> cab
         )
 
 
-def receiver_of(subscription: Subscription) -> str:
-    """Return how texts name a receiver: what it is, and the host of its address."""
-    if subscription.channel == Channel.HANDLER:
-        return f"the handler {subscription.url}"
-    host = urllib.parse.urlsplit(subscription.url or "").hostname
-    first = subscription.channel == Channel.WEBHOOK
-    return f"{'the callback' if first else f'subscription {subscription.id}'} at {host}"
-
-
-def redeliver_command(subscription: Subscription) -> str:
-    """Return the command that activates a subscription and sends what waits for it."""
-    command = f"flask woo deliveries redeliver --instance {subscription.instance_id}"
-    first = subscription.channel == Channel.WEBHOOK
-    return command if first else f"{command} --subscription {subscription.id}"
-
-
 def _callbacks(
     session: orm.Session, instance: Instance, now: dt.datetime
 ) -> cabc.Iterator[Problem]:
@@ -405,24 +402,26 @@ def _callbacks(
         sa.not_(Subscription.paused),
     )
     for one in session.scalars(query.order_by(Subscription.id)):
-        number = one.id if one.channel == Channel.CALLBACK else None
+        number = None if one.channel == Channel.WEBHOOK else one.id
+        name = stops.receiver_of(one, one.id)
+        command = stops.redeliver_command(one, instance.id, one.id)
         if not one.active:
             yield Problem(
                 code="callback-stopped",
                 since=one.failing_since or now,
-                text=f"deliveries to {receiver_of(one)} are stopped: {one.reason}",
+                text=f"deliveries to {name} are stopped: {one.reason}",
                 costs="Notifications are kept and not sent.",
                 ends="A person who redelivers them.",
-                command=redeliver_command(one),
+                command=command,
                 subscription_id=number,
             )
         elif one.held_until is not None and one.held_until > now:
             yield Problem(
                 code="callback-failing",
                 since=one.failing_since or now,
-                text=f"{receiver_of(one)} failed {counted(one.failures, 'time')} in a row",
+                text=f"{name} failed {counted(one.failures, 'time')} in a row",
                 costs="Notifications are sent late.",
                 ends=f"The next attempt that succeeds; it is due at {one.held_until:%H:%M:%S} UTC.",
-                command=redeliver_command(one),
+                command=command,
                 subscription_id=number,
             )

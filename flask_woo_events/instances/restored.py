@@ -106,4 +106,6 @@ def _begin(
 
 def _complete(runtime: Runtime, epoch: EpochState) -> None:
     with runtime.database.write() as session:
-        epochs.complete(session, epoch)
+        if epochs.complete(session, epoch):
+            # Not before: its version is an id, which no earlier life may have assigned.
+            lifecycle.record_restored(session, runtime.clock())

@@ -151,6 +151,8 @@ class SubscriptionRequest(pydantic.BaseModel):
     timeout: Timeout | None = pydantic.Field(None, alias="timeoutSeconds")
     rate: Rate | None = pydantic.Field(None, alias="requestsPerSecond")
     concurrency: Concurrency | None = pydantic.Field(None, alias="concurrentRequests")
+    operational: Flag | None = None
+    checkpoint: Flag | None = None
     paused: Flag | None = None
     description: Description | None = None
 
@@ -186,6 +188,7 @@ class SubscriptionRequest(pydantic.BaseModel):
             timeout=value("timeout", before.timeout),
             rate=value("rate", before.rate),
             concurrency=value("concurrency", before.concurrency),
+            checkpoint=value("checkpoint", before.checkpoint, False),
             description=value("description", before.description, ""),
         )
 

@@ -14,14 +14,14 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db import presence
-from ..db.models import Delivery, Poller, Subscription
+from ..db.models import Delivery, Instance, Poller, Subscription
 from ..db.states import HTTP_CHANNELS, UNSETTLED, Channel
 from ..errors import ConflictError, InputError, NotFoundError, SecretError
-from ..events import delivery_states, outbox, subscription_options
+from ..events import delivery_states, operational, outbox, subscription_options
 from ..events.notifications import target_of
 from ..events.subscription_options import SubscriptionOptions
 from ..values.crypto import Cipher
-from . import configuration
+from . import configuration, stops
 from .accounts import Caller
 from .lifecycle import find
 from .requests import key_of, parse_headers
@@ -51,6 +51,8 @@ class SubscriptionView:
     instance_id: int
     #: It belongs to the callback URL of the instance's configuration.
     is_first: bool
+    #: It gets operational events only.
+    is_operational: bool
     url: str
     options: SubscriptionOptions
     credentials: CredentialsView
@@ -109,14 +111,17 @@ def get(
 
 def options_of(
     session: orm.Session, caller: Caller, instance_id: int, subscription_id: int
-) -> tuple[SubscriptionOptions, int]:
-    """Return the options of a subscription, and what events for it alone name it by.
+) -> tuple[SubscriptionOptions, int, bool]:
+    """Return the options of a subscription, what events for it alone name it by, and its kind.
+
+    The kind is whether it is operational.
 
     :raises NotFoundError: the caller's organisation has no such instance or subscription.
     """
     find(session, caller, instance_id)
     row = _found(session, instance_id, subscription_id)
-    return subscription_options.read(row.options), target_of(row.channel, row.id)
+    is_operational = row.channel == Channel.OPERATIONAL
+    return subscription_options.read(row.options), target_of(row.channel, row.id), is_operational
 
 
 def create(
@@ -139,21 +144,26 @@ def create(
     rows = session.scalars(sa.select(Subscription.id).where(*_mine(instance_id))).all()
     if len(rows) >= MOST:
         raise ConflictError(f"an instance has at most {MOST} subscriptions")
-    if older := presence.older(session, _KNOWN_SINCE, now):
+    is_operational = bool(request.operational)
+    # No earlier release sends anything to an operational subscription.
+    if not is_operational and (older := presence.older(session, _KNOWN_SINCE, now)):
         raise ConflictError(
             "a worker of an earlier release runs, which knows one subscription only: "
             f"{', '.join(older)}; restart it with this release first"
         )
     _refuse_unknown(session, instance_id, request)
+    options = request.options(subscription_options.NONE)
+    _refuse_choice(options, is_operational)
     row = Subscription(
         instance_id=instance.id,
-        channel=Channel.CALLBACK,
+        channel=Channel.OPERATIONAL if is_operational else Channel.CALLBACK,
         url=request.callback_url,
-        options=subscription_options.written(request.options(subscription_options.NONE)),
+        options=subscription_options.written(options),
         paused=bool(request.paused),
         created_at=now,
     )
     session.add(row)
+    _begin_checkpoints(instance, options, now)
     session.flush()
     credentials = request.credentials(SubscriptionCredentials(), now)
     configuration.put_credentials(session, cipher, instance_id, row.id, credentials.written())
@@ -177,13 +187,18 @@ def change(
     :raises InputError: a member is wrong, or belongs to the instance's configuration.
     :raises NotFoundError: the caller's organisation has no such instance or subscription.
     """
-    find(session, caller, instance_id, lock=True)
+    instance = find(session, caller, instance_id, lock=True)
     row = _locked(session, instance_id, subscription_id)
     named = request.model_fields_set
     if row.channel == Channel.WEBHOOK:
         _refuse_configured(instance_id, named)
+    is_operational = row.channel == Channel.OPERATIONAL
+    if request.operational not in (None, is_operational):
+        raise InputError("operational cannot be changed; add another subscription", "operational")
     _refuse_unknown(session, instance_id, request)
     options = request.options(subscription_options.read(row.options))
+    _refuse_choice(options, is_operational)
+    _begin_checkpoints(instance, options, now)
     row.options = subscription_options.written(options)
     if options.rate is None:
         row.rate_used_until = None
@@ -266,6 +281,25 @@ def _refuse_unknown(session: orm.Session, instance_id: int, request: Subscriptio
             )
 
 
+def _refuse_choice(options: SubscriptionOptions, is_operational: bool) -> None:
+    """Refuse options that a subscription of this kind does not have."""
+    chosen = options.choice
+    names = {"resources": chosen.resources, "eventTypes": chosen.types, "fields": chosen.fields}
+    for name, value in names.items():
+        if is_operational and value:
+            raise InputError(f"{name}: an operational subscription gets all kinds of events", name)
+    if options.checkpoint and not is_operational:
+        raise InputError(
+            "checkpoint: only an operational subscription gets checkpoints", "checkpoint"
+        )
+
+
+def _begin_checkpoints(instance: Instance, options: SubscriptionOptions, now: dt.datetime) -> None:
+    """Make the first checkpoint of an instance due, if a receiver asks for them."""
+    if options.checkpoint and instance.checkpoint_at is None:
+        instance.checkpoint_at = now
+
+
 def _replaced_credentials(
     session: orm.Session,
     cipher: Cipher,
@@ -292,6 +326,8 @@ def _move(session: orm.Session, row: Subscription, url: str | None, now: dt.date
         raise InputError("callbackUrl is empty; DELETE removes a subscription", "callbackUrl")
     if url == row.url:
         return
+    if not row.active:
+        operational.record(session, row.instance_id, stops.resumed(row), now)
     row.url = url
     row.active, row.reason = True, None
     row.failures, row.failing_since, row.held_until = 0, None, None
@@ -307,6 +343,7 @@ def _view(session: orm.Session, cipher: Cipher | None, row: Subscription) -> Sub
         id=row.id,
         instance_id=row.instance_id,
         is_first=row.channel == Channel.WEBHOOK,
+        is_operational=row.channel == Channel.OPERATIONAL,
         url=row.url,
         options=subscription_options.read(row.options),
         credentials=_credentials(session, cipher, row),

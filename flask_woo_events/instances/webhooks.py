@@ -25,6 +25,8 @@ from ..errors import (
     SecretError,
     TransportError,
 )
+from ..events import operational
+from ..events.operational import Occurrence
 from ..http.patience import waiting_with
 from ..runtime import Runtime
 from ..woocommerce import endpoints
@@ -296,20 +298,39 @@ def _keep(runtime: Runtime, instance_id: int, checked: _Wanted, found: WebhookCh
             instance.hooks_due_at = now + (minutes if found.healthy else RETRY_AFTER)
         if before and found.repaired:
             notices.add(instance, "webhooks", _notice(found), now)
+            operational.begin(session, instance, _disabled(instance, found), now)
+        if found.healthy:
+            text = "all webhooks are active; missed changes are polled"
+            repaired = Occurrence(kind="webhooks.repaired", text=text)
+            operational.end(session, instance, repaired, now)
         if found.repaired:
             # Also at the first registration: a poll may have run before it.
             poll_missed(session, now, Instance.id == instance_id)
     return True
 
 
-def _notice(found: WebhookCheck) -> str:
-    wrong = "; ".join(found.repaired[:5])
+def _wrong(found: WebhookCheck) -> str:
     more = f"; and {len(found.repaired) - 5} more" if len(found.repaired) > 5 else ""
+    return f"{'; '.join(found.repaired[:5])}{more}"
+
+
+def _disabled(instance: Instance, found: WebhookCheck) -> Occurrence:
+    return Occurrence(
+        kind="webhooks.disabled",
+        text=f"webhooks at the store did not report changes: {_wrong(found)}",
+        costs="The changes that they report are sent after the next poll.",
+        ends="A check that finds all of them active; they are registered again.",
+        command=f"flask woo webhooks register {instance.id}",
+    )
+
+
+def _notice(found: WebhookCheck) -> str:
+    wrong = _wrong(found)
     if found.healthy:
-        return f"webhooks were repaired ({wrong}{more}); missed changes are polled"
+        return f"webhooks were repaired ({wrong}); missed changes are polled"
     why = next((one.error or one.status for one in found.webhooks if one.status != "active"), "")
     return (
-        f"webhooks cannot be repaired ({wrong}{more}): {why}; missed changes are polled, "
+        f"webhooks cannot be repaired ({wrong}): {why}; missed changes are polled, "
         "and the repair is tried again"
     )
 

@@ -26,7 +26,7 @@ from ..errors import (
     TransportError,
     WooEventsError,
 )
-from ..instances import circuit, connecting, pollers
+from ..instances import circuit, connecting, pollers, store_condition
 from ..runtime import Runtime
 from ..signals import poller_disabled
 from ..values.wording import counted
@@ -350,7 +350,7 @@ class InstancePoll(InstanceRun):
     def _failed(self, poll: PollSession, run: ResourceRun, exc: Exception) -> None:
         def count(session: orm.Session) -> str | None:
             row = session.get_one(Poller, run.stream.poller_id)
-            return self._count_failure(row, exc, poll.interval)
+            return self._count_failure(session, row, exc, poll.interval)
 
         run.oddities |= poll.client.oddities.take()
         run.recorder.keep_oddities(run.oddities, complete=False)
@@ -380,7 +380,7 @@ class InstancePoll(InstanceRun):
                 if row.selected and self._is_due(row, started, regular):
                     row.error = str(exc)
                     if failure:
-                        disabled[row.resource] = self._count_failure(row, exc, interval)
+                        disabled[row.resource] = self._count_failure(session, row, exc, interval)
                     report = PollReport(instance=instance.id, resource=row.resource, error=str(exc))
                     reports.append(report)
         for report in reports:
@@ -389,10 +389,14 @@ class InstancePoll(InstanceRun):
                 self._send_disabled(report.instance, report.resource, reason)
         return reports
 
-    def _count_failure(self, row: Poller, exc: Exception, interval: dt.timedelta) -> str | None:
+    def _count_failure(
+        self, session: orm.Session, row: Poller, exc: Exception, interval: dt.timedelta
+    ) -> str | None:
         """Schedule the next attempt of a resource; return the reason if it was disabled."""
         row.failures += 1
         row.error = str(exc)
+        if (sign := store_condition.sign_of(exc)) != row.memory.get(store_condition.SIGN, ""):
+            row.memory = {**row.memory, store_condition.SIGN: sign}
         if "own_route" in row.memory:
             # It may be outdated, and the reason.
             row.memory = {**row.memory, "route_failed": True}
@@ -400,8 +404,7 @@ class InstancePoll(InstanceRun):
         delay = retry_delay(row.failures, interval=interval, retry_after=retry_after)
         row.retry_at = self._runtime.clock() + delay
         if row.failures >= self._runtime.settings.poll_failures_allowed:
-            row.state = PollerState.DISABLED
-            row.error = f"disabled after {row.failures} failures in a row; the last: {exc}"
+            pollers.disable(session, row, exc, self._runtime.clock())
         return row.error if row.state == PollerState.DISABLED else None
 
     def _send_disabled(self, instance_id: int, resource: str, reason: str) -> None:

@@ -25,6 +25,8 @@ from ..errors import (
     TransportError,
     WooEventsError,
 )
+from ..events import operational
+from ..events.operational import Occurrence
 from ..http.patience import Patience, current_patience, waiting_with
 from ..instances import circuit, configuration, notices, problems, restored
 from ..instances.problems import ProblemChanges
@@ -205,8 +207,9 @@ class InstanceRun(abc.ABC):
             lease.renew(session, self._renewer.until)
             belief.save(session, lease.instance_id)
             if before is None or before.verdict is not hold.verdict:
-                text = hold.text(lease.instance_id)
-                notices.add(session.get_one(Instance, lease.instance_id), "hold", text, now)
+                instance = session.get_one(Instance, lease.instance_id)
+                notices.add(instance, "hold", hold.text(instance.id), now)
+                operational.begin(session, instance, _replaced(instance, hold), now)
         return hold
 
     def _alternation(
@@ -242,7 +245,10 @@ class InstanceRun(abc.ABC):
             poll.lease.renew(session, self._renewer.until)
             belief.save(session, number)
             text = "The known store answers again; what happened meanwhile is read."
-            notices.add(session.get_one(Instance, number), "hold ended", text, now)
+            instance = session.get_one(Instance, number)
+            notices.add(instance, "hold ended", text, now)
+            known = Occurrence(kind="store.recognized", text=text)
+            operational.end(session, instance, known, now)
         return True
 
     def _pass_gate(self, poll: PollSession) -> Gate:
@@ -296,6 +302,17 @@ class InstanceRun(abc.ABC):
             report.requests += poll.client.requests_made - before
             report.seconds = round(report.seconds + time.monotonic() - began, 3)
             report.observed, report.events = run.recorder.observed, run.recorder.events
+
+
+def _replaced(instance: Instance, hold: Hold) -> Occurrence:
+    return Occurrence(
+        kind="store.replaced",
+        text=hold.reason,
+        since=hold.since,
+        costs="Nothing is sent; what happens meanwhile is sent afterwards.",
+        ends="A poll that is answered by the known store, or a person who accepts this one.",
+        command=f"flask woo instances accept {instance.id}",
+    )
 
 
 def extra_of(report: PollReport) -> dict[str, object]:

@@ -16,9 +16,10 @@ from ..db.database import Database
 from ..db.leases import InstanceLease, LeaseRenewer
 from ..db.models import Instance
 from ..db.states import Source
-from ..events import outbox, webhook_coverage
+from ..events import operational, outbox, webhook_coverage
+from ..events.operational import Occurrence
 from ..handlers import Route
-from ..instances import notices
+from ..instances import notices, store_condition
 from ..instances.holds import MISSING
 from ..instances.pollers import READ_AGAIN
 from ..instances.problems import ODDITIES
@@ -200,6 +201,10 @@ class PollRecorder:
             notes = self._noted(recorded, unrecorded, now)
             saved = self._with_notes(cursor, notes)
             save_cursor(session, self.stream.poller_id, saved)
+            if recorded.reverted:
+                store_condition.note_restored(
+                    session, self.stream.instance_id, self.stream.resource, now
+                )
             return recorded, notes, saved
 
         before, since = self.notes.get("reverted", {}), (now - REVERSED_WITHIN).isoformat()
@@ -230,6 +235,7 @@ class PollRecorder:
             record.hold(session, self.stream.poller_id, object_ids, now)
             if is_new:
                 self._notice(session, "hold", reason, now)
+                operational.record(session, self.stream.instance_id, self._held(reason), now)
 
         self.notes = {**self.notes, "held": True, MISSING: True}
         self.transact(work)
@@ -238,7 +244,33 @@ class PollRecorder:
         """Note that no object is missing any more, if one was."""
         if self.notes.pop(MISSING, None):
             text = f"No {self.stream.resource} wait any more: they are shown again, or deleted."
-            self.transact(lambda session: self._notice(session, "hold ended", text, now))
+
+            def work(session: orm.Session) -> None:
+                self._notice(session, "hold ended", text, now)
+                self._record_released(session, text, now)
+
+            self.transact(work)
+
+    def _held(self, reason: str) -> Occurrence:
+        return Occurrence(
+            kind="deletion.held",
+            number=self.stream.poller_id,
+            resource=self.stream.resource,
+            text=reason,
+            costs="These deletions are not sent; all other changes are.",
+            ends="A poll that shows the objects again, or a person who accepts that they are "
+            "deleted.",
+            command=f"flask woo instances accept {self.stream.instance_id}",
+        )
+
+    def _record_released(self, session: orm.Session, text: str, now: dt.datetime) -> None:
+        released = Occurrence(
+            kind="deletion.released",
+            number=self.stream.poller_id,
+            resource=self.stream.resource,
+            text=text,
+        )
+        operational.record(session, self.stream.instance_id, released, now)
 
     def keep_oddities(self, found: cabc.Mapping[Oddity, str], *, complete: bool) -> None:
         """Keep what was odd about the store's answers in this run, and the objects left out now.

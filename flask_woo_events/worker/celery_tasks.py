@@ -28,8 +28,8 @@ from ..runtime import EXTENSION, Runtime
 from ..sync.instance_poll import InstancePoll, due_instances
 from ..sync.webhooks.process import HintProcessor
 from ..sync.webhooks.reachability import Watch
-from . import retention
-from .worker import CHECK_EVERY, PURGE_EVERY, lease_renewer
+from . import operations, retention
+from .worker import CHECK_EVERY, OPERATIONAL_EVERY, PURGE_EVERY, lease_renewer
 
 try:
     import celery
@@ -60,7 +60,14 @@ QUEUES = {
     "woo_events.settle": "woo_settle",
     "woo_events.watch": "woo_settle",
     "woo_events.deliver": "woo_deliver",
+    "woo_events.operational": "woo_deliver",
     "woo_events.purge": "woo_deliver",
+}
+#: The task that does the work of a commit.
+_TASK_OF = {
+    Work.ARRIVALS: "woo_events.settle_due",
+    Work.DELIVERIES: "woo_events.deliver",
+    Work.OPERATIONAL: "woo_events.operational",
 }
 _applications: weakref.WeakKeyDictionary[celery.Celery, flask.Flask] = weakref.WeakKeyDictionary()
 
@@ -115,6 +122,7 @@ def beat_schedule() -> dict[str, dict[str, t.Any]]:
         "deliver": CHECK_EVERY,
         "guard_due": GUARD_EVERY,
         "watch": WATCH_EVERY,
+        "operational": OPERATIONAL_EVERY,
         "purge": PURGE_EVERY,
     }
     return {
@@ -158,7 +166,7 @@ class Waker:
                 self._send(self._wanted.pop())
 
     def _send(self, work: Work) -> None:
-        name = "woo_events.settle_due" if work is Work.ARRIVALS else "woo_events.deliver"
+        name = _TASK_OF[work]
         try:
             self._celery.send_task(name, queue=QUEUES[name], expires=STALE_AFTER, retry=False)
         except Exception as exc:
@@ -287,6 +295,13 @@ def guard(self: celery.Task[t.Any, t.Any], instance_id: int) -> None:
     """Check the webhooks that are registered for an instance, and repair them."""
     with _shared(self) as shared:
         webhooks.guard(shared.runtime, shared.renewer, instance_id)
+
+
+@celery.shared_task(name="woo_events.operational", bind=True)
+def operational(self: celery.Task[t.Any, t.Any]) -> None:
+    """Record the checkpoints that are due, and make notifications of operational events."""
+    with _shared(self) as shared:
+        operations.post(shared.runtime)
 
 
 @celery.shared_task(name="woo_events.purge", bind=True)

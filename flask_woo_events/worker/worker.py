@@ -28,7 +28,7 @@ from ..sync.instance_poll import InstancePoll, Progress, due_instances
 from ..sync.report import PollReport
 from ..sync.webhooks.process import HintProcessor
 from ..sync.webhooks.reachability import Watch
-from . import retention
+from . import operations, retention
 from .thread_pool import StoreThreadPools
 
 _log = logging.getLogger(__name__)
@@ -42,6 +42,9 @@ PURGE_EVERY, PURGE_AFTER = 3600.0, 60.0
 SETTLE_EVERY = 0.25
 #: The pause between two checks of whether stores reach the intake, seconds.
 WATCH_EVERY = 15.0
+#: The longest pause between two checks for operational events to send, seconds: usually the commit
+#: of their cause wakes the loop.
+OPERATIONAL_EVERY = 15.0
 
 
 class Worker:
@@ -148,6 +151,7 @@ class Worker:
 
     def deliver_once(self) -> DispatchReport:
         """Deliver what is due now."""
+        operations.post(self._runtime)
         with lease_renewer(self._runtime) as renewer:
             return Dispatch(self._runtime, renewer, stopped=self._stop.is_set).run()
 
@@ -157,7 +161,7 @@ class Worker:
         All loops end when one of them fails, so that the process can be started again.
         """
         loops = [self._poll_loop, self._process_loop, self._watch_loop] * self._poll
-        loops += [self._deliver_loop, self._purge_loop] * self._deliver
+        loops += [self._deliver_loop, self._operational_loop, self._purge_loop] * self._deliver
         loops.append(self._presence_loop)
         threads = [
             threading.Thread(target=self._run, args=(loop,), name=f"woo{loop.__name__}")
@@ -312,6 +316,15 @@ class Worker:
                 dispatch.run(forever=True)
 
             self._loop("deliver", "delivering", deliver, CHECK_EVERY)
+
+    def _operational_loop(self) -> None:
+        wake = self._wakes_by_work[Work.OPERATIONAL] = threading.Event()
+
+        def step() -> None:
+            operations.post(self._runtime, self._stop.is_set)
+
+        what = "recording operational events"
+        self._loop("operational", what, step, OPERATIONAL_EVERY, wake)
 
     def _purge_loop(self) -> None:
         def purge() -> None:

@@ -23,6 +23,7 @@ from flask_woo_events.instances.subscriptions import SubscriptionView
 from flask_woo_events.testing import ServedCallback
 from flask_woo_events.values.crypto import Cipher
 from flask_woo_events.values.event_choice import EventChoice
+from flask_woo_events.worker import operations
 from tests.console.http_visitor import HttpVisitor, fields_of, tell
 from tests.integration.host_app import Api, runtime_of
 
@@ -98,6 +99,41 @@ def test_added(app: flask.Flask, ann: HttpVisitor, instance_id: int) -> None:
     assert "at most 0.5 requests a second, 2 at the same time" in text
     assert f'href="/woo{path}/remove"' in page
     assert f"/subscriptions/{first.id}/remove" not in page
+
+
+def test_operational(app: flask.Flask, ann: HttpVisitor, instance_id: int) -> None:
+    """The form makes an operational subscription, which keeps what it is, and shows its kinds."""
+    path = _add(app, ann, instance_id, operational="y", checkpoint="y")
+    added = _views(app, instance_id)[-1]
+    assert added.is_operational and added.options.checkpoint
+    shown = ann.get(f"/instances/{instance_id}").text
+    assert "operational events and checkpoints" in re.sub(r"\s+", " ", shown)
+    page = ann.get(f"{path}/edit").text
+    assert "gets operational events only" in page and 'name="resources"' not in page
+    fields = _fields(ann, f"{path}/edit")
+    assert fields["checkpoint"] == "y"
+    del fields["checkpoint"]
+    assert ann.post(f"{path}/edit", fields).status_code == 302
+    changed = _views(app, instance_id)[-1]
+    assert changed.is_operational and not changed.options.checkpoint
+    assert "deletion.held" in ann.get("/events/types").text
+    new = f"/instances/{instance_id}/subscriptions/new"
+    refused = ann.post(new, _fields(ann, new) | {"callback_url": URL, "checkpoint": "y"})
+    assert refused.status_code == 422 and "Only an operational subscription" in refused.text
+
+
+def test_event_of_an_operational_subscription(
+    app: flask.Flask, ann: HttpVisitor, instance_id: int
+) -> None:
+    """Its event has a page, is found by its resource, and is replayed to it only."""
+    _add(app, ann, instance_id, operational="y", checkpoint="y")
+    operations.post(runtime_of(app))
+    assert "checkpoint" not in ann.get("/events").text
+    assert "checkpoint" in ann.get("/events?resource=operational").text
+    page = ann.get("/events/1").text
+    assert "checkpoint" in page and "What changed" not in page and "hooks.test" in page
+    assert ann.get(f"/instances/{instance_id}/objects/operational/checkpoint").status_code == 404
+    assert "mycoolapp" not in ann.post("/events/1/replay", {"do": "callbacks"}).text
 
 
 def test_untouched_form_changes_nothing(

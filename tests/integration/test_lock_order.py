@@ -105,6 +105,7 @@ def test_every_transaction_locks_in_the_documented_order(
     _deliveries(env)
     _division(env)
     _webhooks(env, monkeypatch)
+    _operational(env)
     _configuration(env)
     wrong = [one for one in order.seen if list(one) != sorted(one, key=ORDER.index)]
     assert wrong == []
@@ -132,6 +133,13 @@ def test_several_instances_are_locked_by_id(app: flask.Flask) -> None:
     assert runtime.group_commit(inbox.add).write_all(received) == known
     assert runtime.group_commit(inbox.ping).write_all([(hook, now) for hook in hooks]) == known
     assert locked == [*numbers, 99] * 2
+
+
+def _operational(env: StoreToCallback) -> None:
+    path = f"/instances/{env.instance_id}/subscriptions"
+    body = {"callbackUrl": "http://127.0.0.1:9/", "operational": True, "checkpoint": True}
+    assert env.api.call("POST", path, body).status_code == 200
+    Worker(runtime_of(env.app)).deliver_once()
 
 
 def _changes(env: StoreToCallback) -> None:

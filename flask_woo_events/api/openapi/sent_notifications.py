@@ -12,7 +12,9 @@ import typing as t
 from ...db.states import EventType
 from ...delivery import cloudevents
 from ...events.changes import NAMES
+from ...values import operational_kinds
 from ...values.cloud_elements import ELEMENT_KEY, HUB_KEY, SENDER, Format
+from ...values.operational_kinds import KINDS
 from . import store_objects
 from .operation import Schema
 
@@ -68,6 +70,14 @@ def webhooks() -> dict[str, Schema]:
             f"{about}, CloudEvents", _cloud_event_name(resource)
         )
     found["thin"] = _webhook("Events of any resource, without the objects", "ThinNotification")
+    name = operational_kinds.RESOURCE
+    for chosen in (*_WHOLE, Format.THIN):
+        strict = "strict" if chosen is Format.CLOUD_ELEMENTS else chosen
+        model = _operational_name("Notification", chosen)
+        found[_name(name, chosen)] = _webhook(f"An operational event, {strict}", model)
+    found[_name(name, Format.CLOUDEVENTS)] = _event_webhook(
+        "An operational event, CloudEvents", _cloud_event_name(name)
+    )
     found = dict(sorted(found.items()))
     found[_TEST] = _webhook("A test notification", "TestNotification")
     found[f"{_TEST}-{Format.CLOUDEVENTS}"] = _event_webhook(
@@ -106,7 +116,7 @@ def schemas() -> dict[str, Schema]:
             found |= _body(resource, chosen)
         found |= _cloud_event(resource)
     tests = {"TestNotification": _test(), "TestCloudEvent": _test_cloud_event()}
-    return found | _thin() | tests
+    return found | _thin() | _operational() | tests
 
 
 def feed() -> Schema:
@@ -336,6 +346,70 @@ def _cloud_event(resource: str) -> dict[str, Schema]:
         _cloud_event_name(resource): _structured(kind, _ref(name), **members),
         name: data,
     }
+
+
+def _operational_name(part: str, chosen: Format) -> str:
+    # With the record, a thin notification is as an extended one.
+    extended = "" if chosen is Format.CLOUD_ELEMENTS else "Extended"
+    return f"{extended}Operational{part}"
+
+
+def _operational() -> dict[str, Schema]:
+    """Return the models of operational events in all formats."""
+    resource, kinds = operational_kinds.RESOURCE, {"type": "string", "enum": list(KINDS)}
+    shown, only = {"objectId": _TEXT, "eventType": kinds}, {"minItems": 1, "maxItems": 1}
+    count = _closed(
+        resource=_TEXT,
+        count=_NUMBER | {"minimum": 0},
+        digest=_TEXT | {"pattern": "^[0-9a-f]{64}$"},
+        lastNotificationId=_TEXT | {"description": "id of the last notification that it counts"},
+        date=_DATE | {"description": "The greatest modified date of an object"},
+        pollDate=_DATE | {"description": "When the last complete poll began"},
+    )
+    count["required"] = ["resource", "count", "digest"]
+    members: dict[str, Schema] = {
+        "kind": kinds,
+        "problemId": _TEXT | {"description": "The same at a begin and its end"},
+        "since": _DATE,
+        "text": _TEXT,
+        "costs": _TEXT | {"description": "What is late or missing while it lasts"},
+        "ends": _TEXT | {"description": "What ends it"},
+        "command": _TEXT | {"description": "A command that helps"},
+        "resource": _TEXT,
+        "subscriptionId": _NUMBER,
+        "notificationId": _TEXT,
+        "resources": {"type": "array", "items": count, "description": "Of a checkpoint"},
+    }
+    record = _closed(**members) | {"required": ["kind", "problemId", "text"]}
+    in_raw = _closed(**members, **shown) | {"required": ["kind", "problemId", "text", *shown]}
+    found = {"OperationalRecord": record, "OperationalRawRecord": in_raw}
+    found["OperationalRaw"] = _closed(
+        pollDate=_NUMBER | {"description": "Milliseconds since 1970"},
+        objectType={"const": resource},
+        **{resource: {"type": "array", "items": _ref("OperationalRawRecord"), **only}},
+    )
+    for chosen in _WHOLE:
+        event = _event(EventType.CREATED, chosen)
+        event["properties"] |= {"eventType": kinds, "objectType": {"const": resource}}
+        event_name = _operational_name("Event", chosen)
+        message = _operational_name("Message", chosen)
+        events = {"type": "array", "items": _ref(event_name), **only}
+        found[event_name] = event
+        found[message] = _message(raw=_ref("OperationalRaw"), events=events)
+        found[_operational_name("Notification", chosen)] = _envelope(
+            _ref(message), "medium", "create"
+        )
+    return found | _operational_cloud_event(kinds)
+
+
+def _operational_cloud_event(kinds: Schema) -> dict[str, Schema]:
+    resource = operational_kinds.RESOURCE
+    [(name, event), (data_name, data)] = _cloud_event(resource).items()
+    shown = {name: data["properties"][name] for name in data["required"]}
+    shown |= {"eventType": kinds, "object": _ref("OperationalRecord")}
+    types = [f"{cloudevents.TYPE_PREFIX}.{resource}.{kind}" for kind in KINDS]
+    event["properties"]["type"] = {"type": "string", "enum": types}
+    return {name: event, data_name: _closed(**shown)}
 
 
 def _test_cloud_event() -> Schema:

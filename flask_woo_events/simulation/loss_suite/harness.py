@@ -282,7 +282,7 @@ class Environment:
         if subscription_id is None:
             return FeedChoice(scope=scope), None
         with self.runtime.database.read() as session:
-            options, target = subscriptions.options_of(
+            options, target, _ = subscriptions.options_of(
                 session, self._caller, self.instance_id, subscription_id
             )
         return FeedChoice(scope=scope, choice=options.choice, target=target), options.format

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ...db.models import Delivery, Notification, Object, Poller, StoredEvent, Subscription
-from ...db.states import HTTP_CHANNELS, UNSETTLED, Channel, EventType, Source
+from ...db.states import STORE_CHANNELS, UNSETTLED, Channel, EventType, Source
 from ...errors import InputError, NotFoundError
 from ...events import notifications, outbox, subscription_options
 from ...events.outbox import Change
@@ -63,7 +63,7 @@ def target_of(session: orm.Session, instance_id: int, subscription_id: int | Non
         sa.select(Subscription).where(
             Subscription.instance_id == instance_id,
             Subscription.current,
-            Subscription.channel.in_(HTTP_CHANNELS),
+            Subscription.channel.in_(STORE_CHANNELS),
         )
     ).all()
     if subscription_id is not None:
