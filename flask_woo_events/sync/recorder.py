@@ -39,6 +39,7 @@ from .ledger.record import Recorded
 from .ledger.representation import Suspects, shows_zone
 from .present_store import PresentStore
 from .reading.base import Batch
+from .stored_bodies import ErasedMeanwhileError
 
 T = t.TypeVar("T")
 Notes = dict[str, t.Any]
@@ -167,7 +168,14 @@ class PollRecorder:
         """
 
         def commit(part: ObservationBatch, *, last: bool) -> None:
-            self._commit(batch.cursor if last else self.cursor, part, now)
+            cursor, stored = batch.cursor if last else self.cursor, self.stream.stored
+            try:
+                self._commit(cursor, part, now)
+            except ErasedMeanwhileError:
+                if stored is None:
+                    raise
+                again = stored.again(part.observations)
+                commit(dataclasses.replace(part, observations=again), last=last)
 
         unrecorded = self._screen(batch.observed) if batch.observed is not None else None
         if unrecorded is not None:

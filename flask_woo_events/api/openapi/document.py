@@ -18,8 +18,15 @@ from ...instances import wc_auth
 from ...instances.polled_resources import CONFIGURATION_KEY, PollerBlock
 from ...instances.requests import DEFINITIONS, InstanceRequest, key_of
 from ...instances.subscription_requests import SubscriptionRequest
-from .. import element_responses, event_responses, responses, subscription_responses
+from .. import (
+    element_responses,
+    erasure_responses,
+    event_responses,
+    responses,
+    subscription_responses,
+)
 from ..blueprint import NAME
+from ..erasures import ErasureRequest
 from ..instances import EntryRequest
 from . import sent_notifications
 from .instance_operations import OPERATIONS, PATH_PARAMETERS
@@ -29,7 +36,13 @@ _PARAMETER = re.compile(r"<(?:[^<>:]*:)?(\w+)>")
 _COMPONENTS = "#/components/schemas/{model}"
 _MODELS: tuple[type[pydantic.BaseModel], ...] = tuple(
     model
-    for module in (responses, element_responses, event_responses, subscription_responses)
+    for module in (
+        responses,
+        element_responses,
+        erasure_responses,
+        event_responses,
+        subscription_responses,
+    )
     for model in vars(module).values()
     if isinstance(model, type) and issubclass(model, pydantic.BaseModel)
     if model is not responses.ApiResponse
@@ -228,7 +241,7 @@ class _Generator(pydantic.json_schema.GenerateJsonSchema):
 @functools.cache
 def _schemas() -> Schema:
     """Return the models of bodies and answers by name."""
-    requests = (InstanceRequest, EntryRequest, PollerBlock, SubscriptionRequest)
+    requests = (InstanceRequest, EntryRequest, PollerBlock, SubscriptionRequest, ErasureRequest)
     _refs, read = pydantic.json_schema.models_json_schema(
         [(model, "validation") for model in requests], ref_template=_COMPONENTS
     )
