@@ -13,8 +13,8 @@ from ..db.models import User
 from ..errors import NotFoundError
 from ..instances.accounts import Caller
 from ..runtime import current_runtime
+from ..sync.erasure import erasures
 from ..values.validation import whole_number
-from ..worker import erasure
 from .erasure_responses import ErasureResponse, RecordedErasureResponse
 from .request import PAGE_SIZE, account, body
 from .responses import EmptyResponse, dump, dump_all
@@ -50,9 +50,9 @@ def erase(account_id: str | None = None) -> Answer:
         return time.monotonic() >= until
 
     if request.dryRun:
-        result = erasure.search(runtime, who.organization_id, request.email, stopped=stopped)
+        result = erasures.search(runtime, who.organization_id, request.email, stopped=stopped)
     else:
-        result = erasure.erase(
+        result = erasures.erase(
             runtime, who.organization_id, request.email, _name(who), stopped=stopped
         )
     return dump(ErasureResponse.of(result, dryRun=request.dryRun)), 200
@@ -62,7 +62,7 @@ def list_erasures(account_id: str | None = None) -> list[dict[str, t.Any]]:
     """List the latest erasures, the newest first, without the addresses."""
     who = _own(account_id)
     with current_runtime().database.read() as session:
-        rows = erasure.recorded(session, who.organization_id, PAGE_SIZE)
+        rows = erasures.recorded(session, who.organization_id, PAGE_SIZE)
     return dump_all(map(RecordedErasureResponse.of, rows))
 
 
@@ -71,7 +71,7 @@ def lift_erasure(erasure_id: str) -> Answer:
     who, number = account(), whole_number(erasure_id)
     if number is None:
         raise NotFoundError("No erasure found")
-    erasure.lift_by_id(current_runtime(), who.organization_id, number, _name(who))
+    erasures.lift_by_id(current_runtime(), who.organization_id, number, _name(who))
     return dump(EmptyResponse()), 200
 
 

@@ -11,8 +11,8 @@ from flask.cli import with_appcontext
 from ..db import vacuum
 from ..errors import InputError
 from ..runtime import Runtime, current_runtime
+from ..sync.erasure import erasures
 from ..values.wording import counted
-from ..worker import erasure
 from .output import as_json_option, echo_json, errors_as_messages
 
 #: Seconds between two lines about the progress.
@@ -66,22 +66,22 @@ def erase_(
     if lift and (dry_run or vacuums):
         raise click.UsageError("--lift excludes --dry-run and --vacuum")
     if email == "-":
-        email = click.get_text_stream("stdin").readline().rstrip("\r\n")
+        email = sys.stdin.readline(10_000).rstrip("\r\n")
     runtime = current_runtime()
     with runtime.database.read() as session:
-        number = erasure.organization_named(session, organization)
+        number = erasures.organization_named(session, organization)
     if number is None:
         raise InputError("--organization: name the organization; flask woo users list shows them")
     if lift:
-        erasure.lift(runtime, number, email, _BY)
+        erasures.lift(runtime, number, email, _BY)
         done = "The person is not suppressed any more: what stores show is recorded again."
         echo_json({"lifted": True}) if as_json else click.echo(done)
         return
     progress = _Progress(shown=not as_json)
     if dry_run:
-        result = erasure.search(runtime, number, email, progress=progress)
+        result = erasures.search(runtime, number, email, progress=progress)
     else:
-        result = erasure.erase(runtime, number, email, _BY, progress=progress)
+        result = erasures.erase(runtime, number, email, _BY, progress=progress)
     if vacuums and not dry_run:
         _vacuum(runtime, as_json)
     if as_json:

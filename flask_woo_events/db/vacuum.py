@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-import sqlalchemy as sa
+import typing as t
 
 from .database import Database
-from .models import Base
 
 
 def rewrite(database: Database) -> None:
-    """Rewrite our tables so that they hold no bytes of earlier versions of their rows.
+    """Remove what is left of earlier versions of rows that may hold objects of stores.
 
     SQLite rewrites the whole file and empties its log; it waits for running transactions.
     PostgreSQL frees what is dead for later rows, without locking anybody out: only those overwrite
     it. MariaDB rebuilds the tables.
     """
-    names = [table.name for table in Base.metadata.sorted_tables]
-    engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        match connection.dialect.name:
+    # None of these runs in a transaction, which SQLAlchemy would begin.
+    pooled = database.engine.raw_connection()
+    try:
+        driver = t.cast("t.Any", pooled.driver_connection)
+        cursor = pooled.cursor()
+        match database.engine.dialect.name:
             case "sqlite":
-                statements = ["VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"]
+                cursor.execute("VACUUM")
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                cursor.fetchall()
             case "postgresql":
-                statements = [f"VACUUM {', '.join(names)}"]
+                driver.autocommit = True
+                cursor.execute(
+                    "VACUUM woo_event, woo_object_body, woo_object, woo_attempt, woo_instance, "
+                    "woo_poller, woo_subscription, woo_connection"
+                )
             case _:
-                statements = [f"OPTIMIZE TABLE {', '.join(names)}"]
-        for statement in statements:
-            result = connection.execute(sa.text(statement))
-            if result.returns_rows:
-                result.all()
+                cursor.execute(
+                    "OPTIMIZE TABLE woo_event, woo_object_body, woo_object, woo_attempt, "
+                    "woo_instance, woo_poller, woo_subscription, woo_connection"
+                )
+                cursor.fetchall()
+    finally:
+        # Not back to the pool, with another way to begin transactions.
+        pooled.invalidate()

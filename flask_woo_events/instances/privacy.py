@@ -188,11 +188,20 @@ def add_customers(
     session: orm.Session, suppression_id: int, instance_id: int, ids: cabc.Iterable[int]
 ) -> None:
     """Store the ids of a person as a customer of a store, whose orders are the person's, too."""
-    row = session.get(Suppression, suppression_id, with_for_update=True)
+    row = session.get(Suppression, suppression_id, with_for_update=True, populate_existing=True)
     if row is None:
         return  # It was lifted meanwhile.
     key = str(instance_id)
     row.customers = {**row.customers, key: sorted({*row.customers.get(key, ()), *ids})}
+
+
+def note_customer(
+    session: orm.Session, organization_id: int, address_hash: str, instance_id: int, number: int
+) -> None:
+    """Store the id of a person as a customer of a store, unless it is stored already."""
+    row = _suppression(session, organization_id, address_hash)
+    if row is not None and number not in row.customers.get(str(instance_id), ()):
+        add_customers(session, row.id, instance_id, [number])
 
 
 def lift(

@@ -349,6 +349,8 @@ class PollRecorder:
         rules = outbox.Rules(now=now, batch_size=size, routes=self.routes)
         stream = dataclasses.replace(self.stream, store=self._store.state)
         recorded = record.record(session, stream, observed, rules)
+        if stream.stored is not None:
+            stream.stored.note_customers(session)
         if self.counts_missed and observed.source in _POLLED:
             missed = webhook_coverage.CoverageCounts(missed=len(recorded.emitted))
             names = self.stream.instance_id, self.stream.resource

@@ -7,6 +7,7 @@ import functools
 import typing as t
 
 import sqlalchemy as sa
+from sqlalchemy import orm
 
 from ..db.models import Poller
 from ..errors import WooEventsError
@@ -37,6 +38,8 @@ class StoredBodies:
         #: The last erasure whose person the rules know.
         self.erasure_id = 0
         self._rules: BodyRules | None = None
+        #: Erased persons as customers: the hash by the id.
+        self._customers: dict[int, str] = {}
 
     def use(self, erasure_id: int | None, found: privacy.Privacy | None) -> None:
         """Use what was loaded.
@@ -71,8 +74,17 @@ class StoredBodies:
         if rules is None or body is None:
             return seen
         stored, erased = rules.stored(body)
+        is_customer = self._hub_name == "customers" and seen.object_id.isdecimal()
+        if erased and is_customer and (owner := rules.owner(body)) is not None:
+            self._customers[int(seen.object_id)] = owner
         before = functools.partial(rules.as_before, body)
         return dataclasses.replace(seen, body=stored, raw=body, erased=erased, as_before=before)
+
+    def note_customers(self, session: orm.Session) -> None:
+        """Store which customers are erased persons, whose later orders are theirs, too."""
+        for number, owner in self._customers.items():
+            instance_id = self._names[0]
+            privacy.note_customer(session, self._organization_id, owner, instance_id, number)
 
     def again(self, observations: t.Iterable[Observation]) -> list[Observation]:
         """Load the rules again, and return observations with the bodies that are stored now."""

@@ -32,6 +32,10 @@ class BodyRules:
         """Return a body as it is stored, and whether it is that of an erased person."""
         return self._by(self.hidden, body)
 
+    def owner(self, body: Body) -> str | None:
+        """Return the hash of the erased person whose e-mail field a body has."""
+        return None if self.persons is None else self.persons.owner(body)
+
     def as_before(self, body: Body) -> cabc.Iterator[Body]:
         """Yield a body as it may have been stored under earlier rules."""
         if self.persons is not None:

@@ -57,8 +57,8 @@ KEPT: Kept = _names(
     "date_completed_gmt date_paid date_paid_gmt discount_total discount_tax shipping_total "
     "shipping_tax cart_tax total total_tax prices_include_tax customer_id payment_method "
     "payment_method_title cart_hash set_paid is_editable needs_payment needs_processing role "
-    "is_paying_customer product_id product_name product_permalink rating verified amount "
-    "refunded_by refunded_payment",
+    "is_paying_customer product_id product_name product_permalink rating average_rating verified "
+    "amount refunded_by refunded_payment",
     meta_data=_META,
     refunds=_names("id total total_tax"),
     **dict.fromkeys(
@@ -131,34 +131,41 @@ class Persons:
     """Persons whose data is not stored, by the keyed hashes of their addresses."""
 
     def __init__(self, hashes: cabc.Iterable[str], keyed: KeyedHash) -> None:
-        self._hashes = frozenset(hashes)
-        # What a redacted field keeps of its value begins with the same.
-        self._short = frozenset(one[:16] for one in self._hashes)
+        # What a hidden field keeps of its value begins with the same.
+        self._hashes = {one[:16]: one for one in hashes}
         self._keyed = keyed
-        self._is_one = functools.lru_cache(4096)(self._compare)
+        self._hash = functools.lru_cache(4096)(keyed.of)
 
-    def _compare(self, address: str) -> bool:
-        return self._keyed.of(address) in self._hashes
+    def find(self, text: str) -> str | None:
+        """Return the hash of one of them whose address a text holds."""
+        if (token := _TOKEN.fullmatch(text)) is not None:
+            return self._hashes.get(token[1])
+        found = (self._hash(address) for address in addresses_in(text))
+        return next((one for one in found if self._hashes.get(one[:16]) == one), None)
 
     def are_in(self, text: str) -> bool:
         """Return whether a text holds the address of one of them."""
-        if (token := _TOKEN.fullmatch(text)) is not None:
-            return token[1] in self._short
-        return any(map(self._is_one, addresses_in(text)))
+        return self.find(text) is not None
 
     def own(self, body: Body) -> bool:
-        """Return whether an object belongs to one of them: its e-mail field has the address.
+        """Return whether an object belongs to one of them."""
+        return self.owner(body) is not None
+
+    def owner(self, body: Body) -> str | None:
+        """Return the hash of the person whose address the e-mail field of an object has.
 
         That is a member whose name contains ``mail``, of the object itself or of an object in it,
         such as ``billing.email``. One in a list, such as ``meta_data``, is no such field.
         """
         for name, value in body.items():
+            found = None
             if isinstance(value, dict):
-                if self.own(value):
-                    return True
-            elif isinstance(value, str) and "mail" in name.lower() and self.are_in(value):
-                return True
-        return False
+                found = self.owner(value)
+            elif isinstance(value, str) and "mail" in name.lower():
+                found = self.find(value)
+            if found is not None:
+                return found
+        return None
 
     def without_addresses(self, value: t.Any) -> t.Any:
         """Return a value in which each text, and each name, that holds an address is erased."""

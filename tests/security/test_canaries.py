@@ -193,6 +193,7 @@ class CanaryInstance:
                 "notification_id": ["1"],
                 "subscription_id": ["1", "2"],
                 "account_id": ["1"],
+                "erasure_id": ["1"],
                 "address": ["MQ=="],
                 "unknown": ["nothing"],
                 "element": ["woocommercerest"],

@@ -15,31 +15,23 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import (
+from ...db.models import (
     Attempt,
-    Connection,
     Delivery,
-    Instance,
     Object,
     ObjectBody,
     Poller,
     StoredEvent,
     Subscription,
 )
-from ..db.states import UNSETTLED, Channel
-from ..events import delivery_states, outbox
-from ..sync.ledger import bodies, compression, digest
-from ..values import field_paths
-from ..values.persons import ERASED, Persons, kept_at
+from ...db.states import UNSETTLED, Channel
+from ...events import delivery_states, outbox
+from ...values import field_paths
+from ...values.persons import ERASED, Persons, kept_at
+from ..ledger import bodies, compression, digest
 
 #: Before every lease.
 _LONG_AGO = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
-#: Texts of rows that may quote a store or a callback.
-_TEXTS: dict[type[t.Any], tuple[str, ...]] = {
-    Instance: ("notices", "problems", "hooks", "store_facts", "belief", "connecting", "journal"),
-    Poller: ("memory", "error"),
-    Subscription: ("reason",),
-}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -237,42 +229,6 @@ def _write_attempt(session: orm.Session, row: t.Any, answer: str, reason: str) -
     values = {"answer": answer, "reason": reason}
     session.execute(_update(Attempt).where(Attempt.id == row.id).values(values))
     return True
-
-
-def erase_texts(session: orm.Session, instance_id: int, person: Person) -> int:
-    """Erase texts about an instance that hold a person's address; return how many were changed."""
-    mine = (
-        sa.select(Instance).where(Instance.id == instance_id),
-        sa.select(Poller).where(Poller.instance_id == instance_id).order_by(Poller.id),
-        sa.select(Subscription)
-        .where(Subscription.instance_id == instance_id)
-        .order_by(Subscription.id),
-    )
-    count = 0
-    for query in mine:
-        locked = query.with_for_update().execution_options(populate_existing=True)
-        for row in session.scalars(locked).all():
-            count += _erase_columns(row, _TEXTS[type(row)], person)
-    session.flush()
-    return count
-
-
-def erase_connections(session: orm.Session, organization_id: int, person: Person) -> int:
-    """Erase errors of connections by approval; return how many were changed."""
-    query = sa.select(Connection).where(Connection.organization_id == organization_id)
-    rows = session.scalars(query.order_by(Connection.id).with_for_update()).all()
-    return sum(_erase_columns(row, ("error",), person) for row in rows)
-
-
-def _erase_columns(row: object, names: cabc.Iterable[str], person: Person) -> int:
-    count = 0
-    for name in names:
-        value = getattr(row, name)
-        left = person.persons.without_addresses(value)
-        if left != value:
-            count += 1
-            setattr(row, name, left)
-    return count
 
 
 def _erased_json(data: bytes, without: cabc.Callable[[t.Any], t.Any]) -> bytes:

@@ -15,14 +15,14 @@ import typing as t
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db import presence
-from ..db.models import Erasure, Organization
-from ..errors import ConflictError
-from ..instances import privacy
-from ..runtime import Runtime
-from ..values.persons import Persons, checked_address
-from .erased_rows import Person, needles_of
-from .erasure_run import ErasureRun
+from ...db import presence
+from ...db.models import Erasure, Organization
+from ...errors import ConflictError
+from ...instances import privacy
+from ...runtime import Runtime
+from ...values.persons import Persons, checked_address
+from .rows import Person, needles_of
+from .run import ErasureRun
 
 #: The migration since which workers know erased persons.
 _KNOWN_SINCE = "0013"
@@ -36,7 +36,7 @@ class ErasureResult:
     id: int | None
     #: Whether nothing is left to do; otherwise it has to be asked for again.
     complete: bool
-    #: Rows that were changed, or would be, see ``erasure_run.COUNTS``.
+    #: Rows that were changed, or would be, see ``run.COUNTS``.
     counts: dict[str, int]
 
 

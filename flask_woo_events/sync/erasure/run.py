@@ -12,7 +12,7 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..db.models import (
+from ...db.models import (
     Attempt,
     Delivery,
     Erasure,
@@ -22,12 +22,13 @@ from ..db.models import (
     StoredEvent,
     Subscription,
 )
-from ..instances import privacy
-from ..runtime import Runtime
-from ..sync.ledger import compression
-from ..woocommerce import endpoints
-from . import erased_rows
-from .erased_rows import ErasedEvents, Person
+from ...instances import privacy
+from ...runtime import Runtime
+from ...woocommerce import endpoints
+from ..ledger import compression
+from . import rows as erased_rows
+from . import texts as erased_texts
+from .rows import ErasedEvents, Person
 
 #: Rows that one part reads, and events that one transaction changes.
 AT_ONCE = 500
@@ -144,6 +145,8 @@ class ErasureRun:
 
     def _begin(self, source: _Source) -> None:
         """Have all that is read of a resource pass the rules once more before it is recorded."""
+        if self._number is None:
+            return
         is_older = sa.or_(Poller.erasure_id.is_(None), Poller.erasure_id < self._number)
         mine = sa.update(Poller).where(Poller.id == source.poller_id, is_older)
         self._write(lambda session: session.execute(mine.values(erasure_id=self._number)))
@@ -174,6 +177,8 @@ class ErasureRun:
                 if person.without(body, owned=is_owned) != body:
                     found.append(row.object_id)
             self._note_customers(source, owned)
+            changed = set(found)
+            self._count("objects", ((source.poller_id, one) for one in owned if one in changed))
             if found:
                 self.counts["bodies"] += self._write(self._erase_bodies(source, found))
             self._erase_objects(source, owned)
@@ -226,7 +231,6 @@ class ErasureRun:
         for object_id in object_ids:
             if not self._is_first(source.poller_id, object_id):
                 continue
-            self.counts["objects"] += 1
             mine = sa.select(StoredEvent.id).where(
                 StoredEvent.poller_id == source.poller_id, StoredEvent.object_id == object_id
             )
@@ -235,24 +239,32 @@ class ErasureRun:
                 after = 0 if last is None else last.id
                 return mine.where(StoredEvent.id > after).order_by(StoredEvent.id)
 
+            changed = 0
             for rows in self._pages(query):
-                self._erase_events(source, [row.id for row in rows], frozenset({object_id}))
+                ids = [row.id for row in rows]
+                changed += self._erase_events(source, ids, frozenset({object_id}))
+            if changed:
+                self._count("objects", [(source.poller_id, object_id)])
 
     def _erase_events(
         self, source: _Source, event_ids: cabc.Sequence[int], owned: frozenset[str]
-    ) -> None:
+    ) -> int:
+        """Erase events; return how many were changed."""
+        if not event_ids:
+            return 0
+
         def work(session: orm.Session) -> ErasedEvents:
             now, person = self._runtime.clock(), self._of(source)
             return erased_rows.erase_events(
                 session, source.instance_id, event_ids, owned, person, now
             )
 
-        if event_ids:
-            found = self._write(work)
-            self.counts["events"] += found.events
-            self._count("waiting", found.waiting)
-            self._count("inFlight", found.in_flight)
-            self._count("attempts", found.attempts)
+        found: ErasedEvents = self._write(work)
+        self.counts["events"] += found.events
+        self._count("waiting", found.waiting)
+        self._count("inFlight", found.in_flight)
+        self._count("attempts", found.attempts)
+        return found.events
 
     def _attempts(self, after: int) -> cabc.Iterator[int]:
         """Erase what receivers answered, of all instances."""
@@ -285,11 +297,11 @@ class ErasureRun:
         person, mine = self._person, Instance.organization_id == self._organization_id
         query = sa.select(Instance.id).where(mine, Instance.id > after).order_by(Instance.id)
         for (number,) in self._read(query):
-            texts = functools.partial(erased_rows.erase_texts, instance_id=number, person=person)
+            texts = functools.partial(erased_texts.erase_texts, instance_id=number, person=person)
             self.counts["texts"] += self._write(texts)
             yield number
         own = self._organization_id
-        rest = functools.partial(erased_rows.erase_connections, organization_id=own, person=person)
+        rest = functools.partial(erased_texts.erase_connections, organization_id=own, person=person)
         self.counts["texts"] += self._write(rest)
 
     def _of(self, source: _Source) -> Person:
@@ -312,7 +324,7 @@ class ErasureRun:
         self._counted.add(key)
         return is_first
 
-    def _count(self, name: str, ids: cabc.Iterable[int]) -> None:
+    def _count(self, name: str, ids: cabc.Iterable[object]) -> None:
         self.counts[name] += sum(self._is_first(name, one) for one in ids)
 
     def _pages(self, query: cabc.Callable[[t.Any], t.Any]) -> cabc.Iterator[cabc.Sequence[t.Any]]:
