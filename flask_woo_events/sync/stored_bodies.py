@@ -49,6 +49,11 @@ class StoredBodies:
         self.erasure_id = erasure_id or 0
         self._rules = None if found is None else found.rules(*self._names, self._hub_name)
 
+    @property
+    def has_rules(self) -> bool:
+        """Whether not all of every body is stored."""
+        return self._rules is not None
+
     def require(self, erasure_id: int | None) -> None:
         """Refuse to record what was read before a person was erased.
 

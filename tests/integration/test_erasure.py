@@ -324,7 +324,7 @@ def test_poll_in_flight_writes_nothing_back(shop: StoreToCallback, moment: str) 
             erased[0] |= _erase(shop)
         return found
 
-    shop.store.routes.answer = answering  # type: ignore[method-assign]
+    shop.store.routes.answer = answering  # type: ignore[assignment, method-assign]
     shop.poll()
     assert erased
     kinds = [kind for kind, _, _ in _events(shop, "orders", ids["guest"])]

@@ -168,8 +168,9 @@ def _between(kept: t.Any, updated: Updated, stream: Stream) -> Changes:
         after = {name: after[name] for name in after.keys() & set(names)}
     else:
         before = kept
-    if stream.stored is not None:
-        before = stream.stored.before(before, erased=updated.erased)
+    stored = stream.stored if stream.stored is not None and stream.stored.has_rules else None
+    if stored is not None:
+        before = stored.before(before, erased=updated.erased)
     fields = updated.fields
     # Fields that the row's function or the present one leaves out are no change; what vanished is
     # named by the body before alone.
@@ -180,7 +181,7 @@ def _between(kept: t.Any, updated: Updated, stream: Stream) -> Changes:
         unordered=digest.UNORDERED_PATHS,
         watched=stream.watched,
     )
-    return found if stream.stored is None else _without_hidden(found)
+    return found if stored is None else _without_hidden(found)
 
 
 def _without_hidden(found: Changes) -> Changes:
