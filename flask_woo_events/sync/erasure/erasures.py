@@ -20,8 +20,8 @@ from ...db.models import Erasure, Organization
 from ...errors import ConflictError
 from ...instances import privacy
 from ...runtime import Runtime
-from ...values.persons import Persons, checked_address
-from .rows import Person, needles_of
+from ...values.persons import checked_address
+from .rows import person_of
 from .run import ErasureRun
 
 #: The migration since which workers know erased persons.
@@ -73,7 +73,7 @@ def erase(
         customers = {int(one): set(ids) for one, ids in suppression.customers.items()}
         number, suppression_id, position = row.id, suppression.id, row.position
         counts = t.cast("dict[str, int]", row.counts)
-    person = Person(Persons([address_hash], keyed), needles_of(address, address_hash))
+    person = person_of(address, keyed)
     run = ErasureRun(runtime, organization_id, person, number, progress)
     run.resume(counts, suppression_id, customers)
     complete = run.go(position, stopped)
@@ -95,9 +95,7 @@ def search(
     address = checked_address(email)
     with runtime.database.read() as session:
         keyed = privacy.hash_for_search(session, runtime.cipher, organization_id)
-    address_hash = keyed.of(address)
-    person = Person(Persons([address_hash], keyed), needles_of(address, address_hash))
-    run = ErasureRun(runtime, organization_id, person, None, progress)
+    run = ErasureRun(runtime, organization_id, person_of(address, keyed), None, progress)
     complete = run.go({}, stopped)
     return ErasureResult(id=None, complete=complete, counts=run.counts)
 

@@ -27,6 +27,7 @@ from ...db.models import (
 from ...db.states import UNSETTLED, Channel
 from ...events import delivery_states, outbox
 from ...values import field_paths
+from ...values.crypto import KeyedHash
 from ...values.persons import ERASED, Persons, kept_at
 from ..ledger import bodies, compression, digest
 
@@ -39,8 +40,10 @@ class Person:
     """A person to erase."""
 
     persons: Persons
-    #: Bytes of which every text with the person's address has one; empty: any text may.
+    #: Bytes of which every text with the person's address has all; empty: any text may have it.
     needles: tuple[bytes, ...]
+    #: What a hidden field that has the address begins with.
+    hidden: bytes
     #: The person's ids as a customer of the store.
     customers: frozenset[int] = frozenset()
 
@@ -49,7 +52,7 @@ class Person:
         if data is None:
             return False
         lower = data.lower()
-        if not self.needles or any(one in lower for one in self.needles):
+        if all(one in lower for one in self.needles) or self.hidden in lower:
             return True
         return any(b'"customer_id":%d' % one in lower for one in self.customers)
 
@@ -68,14 +71,13 @@ class Person:
         return self.persons.erased(body) if owned else self.persons.without_addresses(body)
 
 
-def needles_of(address: str, address_hash: str) -> tuple[bytes, ...]:
-    """Return bytes of which every text with an address has one, however it is encoded.
-
-    Letters and digits of ASCII are the same in all encodings that are searched.
-    """
+def person_of(address: str, keyed: KeyedHash) -> Person:
+    """Return a person by the normalized address."""
+    address_hash = keyed.of(address)
+    # Letters and digits of ASCII are the same in all encodings that are searched.
     runs = "".join(one if one.isascii() and one.isalnum() else " " for one in address).split()
-    longest = max(runs, key=len, default="")
-    return (longest.encode(), address_hash[:16].encode()) if longest else ()
+    needles = tuple(run.encode() for run in runs)
+    return Person(Persons([address_hash], keyed), needles, address_hash[:16].encode())
 
 
 def erase_bodies(

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_woo_events.errors import InputError
-from flask_woo_events.sync.erasure.rows import Person, needles_of
+from flask_woo_events.sync.erasure.rows import person_of
 from flask_woo_events.sync.ledger import digest
 from flask_woo_events.values.crypto import KeyedHash
 from flask_woo_events.values.persons import ERASED, Persons, addresses_in, checked_address, erased
@@ -21,7 +21,7 @@ from flask_woo_events.values.persons import ERASED, Persons, addresses_in, check
 ANN = "ann.o'neil+shop@mail.shop.example"
 KEYED = KeyedHash(b"k" * 32)
 PERSONS = Persons([KEYED.of(ANN)], KEYED)
-PERSON = Person(PERSONS, needles_of(ANN, KEYED.of(ANN)))
+PERSON = person_of(ANN, KEYED)
 
 #: JSON as stores send it, with the address in some texts, in some encoding.
 _HIDDEN = st.sampled_from(
