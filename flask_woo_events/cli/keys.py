@@ -45,7 +45,9 @@ def rotate() -> None:
     with runtime.database.write() as session:
         count += wc_auth.rotate(session, runtime.cipher)
     with runtime.database.write() as session:
-        count += privacy.rotate(session, runtime.cipher)
+        rotated, organizations = privacy.rotate(session, runtime.cipher)
+    count += rotated
+    lost += [f"  organization {one}: the key of erased persons" for one in organizations]
     click.echo(f"{counted(count, 'secret')} encrypted with the last key.")
     if lost:
         raise click.ClickException(

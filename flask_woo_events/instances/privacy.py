@@ -19,7 +19,7 @@ from sqlalchemy import orm
 
 from ..db.database import Database
 from ..db.models import Erasure, Instance, Organization, Suppression
-from ..errors import ConfigurationError, NotFoundError
+from ..errors import ConfigurationError, NotFoundError, SecretError
 from ..values import hidden_fields
 from ..values.body_rules import BodyRules
 from ..values.crypto import Cipher, KeyedHash
@@ -159,14 +159,21 @@ def hash_for_search(session: orm.Session, cipher: Cipher, organization_id: int) 
     return _keyed(cipher, kept) if kept else KeyedHash(secrets.token_bytes(_KEY_BYTES))
 
 
-def rotate(session: orm.Session, cipher: Cipher) -> int:
-    """Encrypt the keys of all organizations again with the newest key; return how many."""
+def rotate(session: orm.Session, cipher: Cipher) -> tuple[int, list[str]]:
+    """Encrypt the keys of all organizations again with the newest key.
+
+    :return: how many, and the names of organizations whose key cannot be decrypted, which stays.
+    """
     query = sa.select(Organization).where(Organization.privacy.is_not(None))
     rows = session.scalars(query.order_by(Organization.id).with_for_update()).all()
+    lost = []
     for row in rows:
         kept = t.cast("dict[str, t.Any]", row.privacy)
-        row.privacy = kept | {_KEY: cipher.rotate(kept[_KEY])}
-    return len(rows)
+        try:
+            row.privacy = kept | {_KEY: cipher.rotate(kept[_KEY])}
+        except SecretError:
+            lost.append(row.name)
+    return len(rows) - len(lost), lost
 
 
 def suppress(

@@ -330,7 +330,10 @@ def test_normal_operation(canary: tuple[CanaryInstance, SimulatedStore]) -> None
         ("subscriptions", "test", number, 2), ("subscriptions", "pause", number, 2),
         ("subscriptions", "resume", number, 2),
         ("subscriptions", "change", number, 2, "--signature-key", SECOND["signatureKey"]),
-        ("instances", "pause", number), ("instances", "resume", number), ("keys", "rotate"),
+        ("instances", "pause", number), ("instances", "resume", number),
+        ("erase", "--email", CUSTOMER, "--dry-run"), ("erase", "--email", CUSTOMER),
+        ("erase", "--email", CUSTOMER, "--lift"), ("erase", "--email", f"{CUSTOMER}@", "--json"),
+        ("keys", "rotate"),
     ):  # fmt: skip
         instance.run(*args)
     instance.open_every_page()
@@ -562,7 +565,7 @@ def _on_a_connection(database: Database, work: cabc.Callable[[sa.Connection], ob
 
 def test_every_command_is_known() -> None:
     """A new group of commands fails this test until its output is checked, too."""
-    known = {"db", "deliver", "deliveries", "demo", "doctor", "events", "instances", "keys",
-             "poll", "prove", "simulate", "subscriptions", "users", "webhooks"}  # fmt: skip
+    known = {"db", "deliver", "deliveries", "demo", "doctor", "erase", "events", "instances",
+             "keys", "poll", "prove", "simulate", "subscriptions", "users", "webhooks"}  # fmt: skip
     listed = set(cli.list_commands(click.Context(cli)))
     assert listed == known, "add the new command to test_normal_operation"
