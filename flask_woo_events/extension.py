@@ -12,6 +12,7 @@ from .cli import cli
 from .db.database import Database
 from .errors import ConfigurationError
 from .handlers import Function, Handlers, OperationalFunction
+from .instances import privacy
 from .instances.accounts import ConsoleUser
 from .runtime import EXTENSION, Runtime
 from .settings import Settings, read_settings
@@ -60,6 +61,7 @@ class WooEvents:
         if EXTENSION in app.extensions:
             raise ConfigurationError("WooEvents is initialised for this application already.")
         settings = read_settings(app.config)
+        privacy.parsed(settings.redact)
         database = Database(_engine(app, settings.bind_key))
         app.extensions[EXTENSION] = Runtime(settings, database, handlers=self._handlers, app=app)
         # Not at the top: the import of the package alone does not need the API.

@@ -195,6 +195,9 @@ class Settings:
         "stock_status",
         "total",
     )
+    #: Fields of objects whose values are never stored nor sent, such as ``billing.phone``, of one
+    #: resource as ``orders:billing.phone``.
+    redact: Names = ()
     #: Token that ``/metrics`` requires as ``Authorization: Bearer``; ``None``: no metrics.
     metrics_token: str | None = dataclasses.field(default=None, repr=False)
     #: Serve the console, HTML pages for operators; needs the extra ``console``.

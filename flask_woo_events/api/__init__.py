@@ -7,6 +7,7 @@ import flask
 from . import (
     account_settings,
     elements,
+    erasures,
     errors,
     events,
     feed,
@@ -39,6 +40,7 @@ def make_blueprint(url_prefix: str) -> flask.Blueprint:
     subscriptions.register(blueprint)
     reconcile.register(blueprint)
     account_settings.register(blueprint)
+    erasures.register(blueprint)
     elements.register(blueprint)
     webhooks.register(blueprint)
     routes.register(blueprint)

@@ -21,6 +21,7 @@ _COMMANDS = {
     ),
     "demo": ("demo:demo", "Change a simulated store and print the events that arrive."),
     "doctor": ("doctor:doctor", "Check the installation, stores, webhooks and callbacks."),
+    "erase": ("erase:erase_", "Erase a person, and store nothing of them from now on."),
     "events": ("events:group", "List, show and replay events."),
     "instances": ("instances:group", "Connect, list, change, pause and delete stores."),
     "keys": ("keys:group", "Generate and rotate encryption keys."),

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from flask.cli import AppGroup
 
 from ..db.models import Instance
-from ..instances import configuration, wc_auth
+from ..instances import configuration, privacy, wc_auth
 from ..runtime import current_runtime
 from ..values.crypto import Cipher
 from ..values.wording import counted
@@ -44,6 +44,10 @@ def rotate() -> None:
             lost.append(f"  instance {instance_id} {name}: {', '.join(keys)}")
     with runtime.database.write() as session:
         count += wc_auth.rotate(session, runtime.cipher)
+    with runtime.database.write() as session:
+        rotated, organizations = privacy.rotate(session, runtime.cipher)
+    count += rotated
+    lost += [f"  organization {one}: the key of erased persons" for one in organizations]
     click.echo(f"{counted(count, 'secret')} encrypted with the last key.")
     if lost:
         raise click.ClickException(

@@ -48,6 +48,9 @@ class Organization(Base):
     #: Account settings such as ``notification.webhook.failure.policy``; missing ones have defaults.
     settings: orm.Mapped[dict[str, t.Any]] = orm.mapped_column(default=dict)
     created_at: orm.Mapped[dt.datetime]
+    #: The key of keyed hashes, encrypted, and the fields that were ever hidden; see
+    #: ``instances/privacy.py``. Null until the first is needed.
+    privacy: orm.Mapped[dict[str, t.Any] | None] = orm.mapped_column(sa.JSON(none_as_null=True))
 
 
 class User(Base):
@@ -170,6 +173,8 @@ class Poller(Base):
     retry_at: orm.Mapped[dt.datetime | None]
     error: orm.Mapped[str | None] = orm.mapped_column(OthersText)
     created_at: orm.Mapped[dt.datetime]
+    #: The last erasure that began; whoever records knows the persons of all before it.
+    erasure_id: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
 
 
 #: The beginning of the topics of arrivals that wait since what they name could not be read.
@@ -465,6 +470,40 @@ class WorkerProcess(Base):
     seen_at: orm.Mapped[dt.datetime] = orm.mapped_column(index=True)
     #: The last migration that its release knows; empty for releases before 0011.
     revision: orm.Mapped[str] = orm.mapped_column(sa.String(32), server_default="")
+
+
+class Suppression(Base):
+    """A person whose data is not stored, although the store may still have it."""
+
+    __tablename__ = "woo_suppression"
+    __table_args__ = (sa.UniqueConstraint("organization_id", "address_hash"),)
+    id: orm.Mapped[int] = key()
+    organization_id: orm.Mapped[int] = refers("woo_organization.id", index=False)
+    #: Keyed hash of the normalized address.
+    address_hash: orm.Mapped[str] = orm.mapped_column(sa.String(64))
+    #: The person's ids as a customer, by the instance's id.
+    customers: orm.Mapped[dict[str, t.Any]] = orm.mapped_column(default=dict)
+    created_at: orm.Mapped[dt.datetime]
+
+
+class Erasure(Base):
+    """The record that a person was erased, or that the suppression was lifted."""
+
+    __tablename__ = "woo_erasure"
+    id: orm.Mapped[int] = key()
+    organization_id: orm.Mapped[int] = refers("woo_organization.id")
+    #: ``erase`` or ``lift``.
+    action: orm.Mapped[str] = orm.mapped_column(sa.String(16))
+    address_hash: orm.Mapped[str] = orm.mapped_column(sa.String(64))
+    #: Who asked for it: a user of the API, or the command.
+    asked_by: orm.Mapped[str] = orm.mapped_column(sa.String(255))
+    began_at: orm.Mapped[dt.datetime]
+    #: Null while parts are left to do.
+    ended_at: orm.Mapped[dt.datetime | None]
+    #: What was erased so far, as numbers of rows.
+    counts: orm.Mapped[dict[str, t.Any]] = orm.mapped_column(default=dict)
+    #: Where the next part begins.
+    position: orm.Mapped[dict[str, t.Any]] = orm.mapped_column(default=dict)
 
 
 for _table in Base.metadata.sorted_tables:

@@ -20,7 +20,7 @@ from .database import Database
 RENEW_EVERY, ENDED_AFTER = 5.0, 20.0
 
 #: The last migration of this release, by which other processes know what it can do.
-REVISION = "0015"
+REVISION = "0016"
 
 # Without the model: an upgrade reads tables that may not have it yet.
 _TABLE = sa.table(

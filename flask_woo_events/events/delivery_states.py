@@ -34,7 +34,8 @@ delivered, new -> created  ``replay``               An operator replays its even
 leased -> created          ``replay``               The same, while it is attempted (*).
 unsettled -> created       ``move``                 The callback URL was changed.
 unsettled -> queued        ``move``                 The callback URL was removed.
-leased -> as before        ``end_leases``           Its row was repaired.
+leased -> as before        ``end_leases``           Its row was repaired, or a person erased
+                                                    from its events.
 unsettled -> none          ``discard``              Its subscription was removed.
 =========================  =======================  ============================================
 

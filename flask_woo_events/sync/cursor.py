@@ -18,6 +18,7 @@ from ..instances.whole_comparison import WholeComparison
 from ..settings import Settings
 from ..woocommerce import endpoints
 from .ledger.representation import StoreState
+from .stored_bodies import StoredBodies
 
 #: Any date, to see whether a filter has one.
 _ANY_DATE = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -85,6 +86,8 @@ class Stream:
     feed_since: dt.datetime | None = None
     #: The store's state as last seen.
     store: StoreState = StoreState()
+    #: What of the bodies is stored; ``None``: all.
+    stored: StoredBodies | None = None
 
 
 _COLUMNS = (
@@ -102,11 +105,15 @@ _COLUMNS = (
 
 
 def load_cursor(
-    row: Poller, settings: Settings, triggers: frozenset[str] = frozenset()
+    row: Poller,
+    settings: Settings,
+    triggers: frozenset[str] = frozenset(),
+    stored: StoredBodies | None = None,
 ) -> tuple[Stream, Cursor]:
     """Return the stream and the cursor in a poller's row.
 
     :param triggers: fields that subscriptions and handlers wait for, whose values are kept.
+    :param stored: what of the bodies is stored.
     """
     configuration = PollerConfiguration.model_validate(row.configuration)
     comparison = WholeComparison.from_memory(row.memory)
@@ -127,6 +134,7 @@ def load_cursor(
         feed_since=row.baseline_at if _reads_feed(row, configuration) else None,
         keeps_bodies=settings.changes == "full",
         watched=triggers | set(settings.watched_fields if settings.changes != "names" else ()),
+        stored=stored,
     )
     cursor = Cursor(
         state=PollerState(row.state),

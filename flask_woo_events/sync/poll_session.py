@@ -20,7 +20,7 @@ from ..errors import (
     WooEventsError,
 )
 from ..events import subscription_options
-from ..instances import access, pollers, restored
+from ..instances import access, pollers, privacy, restored
 from ..runtime import Runtime
 from ..woocommerce import endpoints
 from ..woocommerce.client import StoreClient
@@ -37,6 +37,7 @@ from .reading.base import Batch, Reading
 from .recorder import PollRecorder
 from .report import PollReport
 from .resource_run import ResourceRun
+from .stored_bodies import StoredBodies
 
 #: The interval assumed for an instance without regular polls.
 DEFAULT_INTERVAL = dt.timedelta(hours=1)
@@ -386,6 +387,7 @@ def open_poll_session(
 
     :param wanted: returns whether a selected poller takes part.
     """
+    _note_hidden_fields(runtime, lease.instance_id)
     with runtime.database.read() as session:
         instance = lease.read(session)
         client = runtime.store_client(access.load_access(session, runtime.cipher, instance.id))
@@ -398,10 +400,16 @@ def open_poll_session(
         has_webhooks, routes = bool(instance.hooks), runtime.handlers.routes()
         triggers = subscription_options.trigger_fields(session, instance.id)
         triggers |= {path for route in routes for path in route.fields}
-        for poller in pollers.of_instance(session, lease.instance_id):
+        of_instance = pollers.of_instance(session, lease.instance_id)
+        # After the pollers: these are then as of an erasure that is not older than the rules.
+        organization_id, hidden = instance.organization_id, runtime.settings.redact
+        rules = privacy.load(session, lambda: runtime.cipher, organization_id, hidden)
+        for poller in of_instance:
             if not poller.selected or poller.state == PollerState.DISABLED:
                 continue
-            stream, cursor = load_cursor(poller, runtime.settings, triggers)
+            stored = StoredBodies(runtime, organization_id, poller)
+            stored.use(poller.erasure_id, rules)
+            stream, cursor = load_cursor(poller, runtime.settings, triggers, stored)
             ledger = LedgerView(runtime.database, poller.id, poller.revision)
             recorder = PollRecorder(
                 runtime.database, lease, renewer, stream, ledger, cursor, store, runtime.clock
@@ -424,3 +432,10 @@ def open_poll_session(
             recorder.recorded = functools.partial(restored.keep, runtime)
     poll.judge.attend((*poll.runs, *poll.waiting), poll.reading_of)
     return poll
+
+
+def _note_hidden_fields(runtime: Runtime, instance_id: int) -> None:
+    if hidden := runtime.settings.redact:
+        with runtime.database.read() as session:
+            organization_id = privacy.organization_of(session, instance_id)
+        privacy.register(runtime.database, runtime.cipher, organization_id, hidden)

@@ -42,6 +42,7 @@ from .ledger.record import Recorded
 from .ledger.representation import Suspects, shows_zone
 from .present_store import PresentStore
 from .reading.base import Batch
+from .stored_bodies import ErasedMeanwhileError
 
 T = t.TypeVar("T")
 Notes = dict[str, t.Any]
@@ -180,7 +181,14 @@ class PollRecorder:
         """
 
         def commit(part: ObservationBatch, *, last: bool) -> None:
-            self._commit(batch.cursor if last else self.cursor, part, now)
+            cursor, stored = batch.cursor if last else self.cursor, self.stream.stored
+            try:
+                self._commit(cursor, part, now)
+            except ErasedMeanwhileError:
+                if stored is None:
+                    raise
+                again = stored.again(part.observations)
+                commit(dataclasses.replace(part, observations=again), last=last)
 
         unrecorded = self._screen(batch.observed) if batch.observed is not None else None
         if unrecorded is not None:
@@ -393,6 +401,8 @@ class PollRecorder:
         rules = outbox.Rules(now=now, batch_size=size, routes=self.routes, traces=self.traces)
         stream = dataclasses.replace(self.stream, store=self._store.state, again=self.again)
         recorded = record.record(session, stream, observed, rules)
+        if stream.stored is not None:
+            stream.stored.note_customers(session)
         if self.counts_missed and observed.source in _POLLED:
             missed = webhook_coverage.CoverageCounts(missed=len(recorded.emitted))
             names = self.stream.instance_id, self.stream.resource

@@ -90,6 +90,20 @@ def _unreadable() -> SecretError:
     )
 
 
+class KeyedHash:
+    """A hash that only those who have its key can compute, so that values cannot be tried."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def __repr__(self) -> str:
+        return "<KeyedHash>"
+
+    def of(self, text: str) -> str:
+        """Return the HMAC-SHA256 of a text in hex."""
+        return hmac.digest(self._key, text.encode("utf-8", "surrogatepass"), "sha256").hex()
+
+
 def new_token() -> str:
     """Make a token of 43 characters, which need no escaping in a URL."""
     return secrets.token_urlsafe(TOKEN_BYTES)

@@ -36,7 +36,7 @@ def _is_path(text: str) -> bool:
     if not _PATH.fullmatch(text):
         return False
     try:
-        _steps(text)
+        steps(text)
     except ValueError:
         # A backslash in a quoted key begins an escape of JSON.
         return False
@@ -69,7 +69,7 @@ def covers(wanted: str, changed: str) -> bool:
     :param wanted: for example ``line_items[].quantity``.
     :param changed: for example ``line_items[12].quantity``.
     """
-    mine, theirs = _steps(wanted), _steps(changed)
+    mine, theirs = steps(wanted), steps(changed)
     if theirs[0] not in (mine[0], in_utc(mine[0])):
         return False
     return all(_is_step(one, other) for one, other in zip(mine[1:], theirs[1:], strict=False))
@@ -90,7 +90,7 @@ def any_covers(wanted: cabc.Iterable[str], changed: cabc.Collection[str]) -> boo
 
 
 @functools.lru_cache(8192)
-def _steps(path: str) -> tuple[str, ...]:
+def steps(path: str) -> tuple[str, ...]:
     """Return the names and elements of a path: ``line_items``, ``[12]``, ``quantity``."""
     # The key of an element, as of meta data, may hold dots.
     elements = (_plain(one) for one in _ELEMENT.findall(path))

@@ -255,8 +255,9 @@ _CLIENTS = {
     "aiohttp", "asyncio", "ftplib", "http", "http.client", "httpx", "imaplib", "poplib", "requests",
     "smtplib", "socket", "ssl", "telnetlib", "urllib.request", "urllib3", "websockets", "xmlrpc",
 }  # fmt: skip
-#: Files that may use them: the guarded exchange and its sockets. Others may use their types.
-_ALLOWED = {"http/exchange.py", "http/sockets.py"}
+#: Files that may use them: the guarded exchange and its sockets, and the client that consumers run
+#: to call the application. Others may use their types.
+_ALLOWED = {"client.py", "http/exchange.py", "http/sockets.py"}
 _TYPES = {"requests.Session"}
 #: Names in these modules that open no connection.
 _HARMLESS = {"http.HTTPStatus"}

@@ -193,6 +193,7 @@ class CanaryInstance:
                 "notification_id": ["1"],
                 "subscription_id": ["1", "2"],
                 "account_id": ["1"],
+                "erasure_id": ["1"],
                 "address": ["MQ=="],
                 "unknown": ["nothing"],
                 "element": ["woocommercerest"],
@@ -299,7 +300,9 @@ def _check_no_canary(canary: CanaryInstance) -> None:
             assert not any(form in text for form in forms), (name, where, text[:2000])
 
 
-def test_normal_operation(canary: tuple[CanaryInstance, SimulatedStore]) -> None:
+def test_normal_operation(
+    canary: tuple[CanaryInstance, SimulatedStore], tmp_path: pathlib.Path
+) -> None:
     """Polls, deliveries, routes and commands output no secret, also if the callback echoes it."""
     instance, store = canary
     worker = Worker(runtime_of(instance.app))
@@ -316,6 +319,8 @@ def test_normal_operation(canary: tuple[CanaryInstance, SimulatedStore]) -> None
     with runtime_of(instance.app).database.read() as session:
         event_id = session.scalars(sa.select(StoredEvent.id).limit(1)).one()
     number = instance.instance_id
+    none = tmp_path / "copies.ndjson"
+    none.touch()
     for args in (
         ("doctor",), ("doctor", "--json"), ("events", "list"), ("events", "list", "--json"),
         ("events", "show", event_id), ("events", "show", event_id, "--json"),
@@ -329,10 +334,16 @@ def test_normal_operation(canary: tuple[CanaryInstance, SimulatedStore]) -> None
         ("subscriptions", "test", number, 2), ("subscriptions", "pause", number, 2),
         ("subscriptions", "resume", number, 2),
         ("subscriptions", "change", number, 2, "--signature-key", SECOND["signatureKey"]),
-        ("instances", "pause", number), ("instances", "resume", number), ("keys", "rotate"),
+        ("instances", "pause", number), ("instances", "resume", number),
         ("trigger", "--list"), ("trigger", "order.created", "--store", number, "--yes"),
         ("listen", "--resend", event_id, "--forward-to", "http://127.0.0.1:9/"),
         _connect(instance.api.store), _connect(instance.api.store, "--again", "--json"),
+        ("reconcile", number, "orders", str(none)),
+        ("reconcile", number, "orders", str(none), "--send"),
+        ("reconcile", number, "customers", str(none), "--json"),
+        ("erase", "--email", CUSTOMER, "--dry-run"), ("erase", "--email", CUSTOMER),
+        ("erase", "--email", CUSTOMER, "--lift"), ("erase", "--email", f"{CUSTOMER}@", "--json"),
+        ("keys", "rotate"),
     ):  # fmt: skip
         instance.run(*args)
     instance.open_every_page()
@@ -575,8 +586,8 @@ def _on_a_connection(database: Database, work: cabc.Callable[[sa.Connection], ob
 
 def test_every_command_is_known() -> None:
     """A new group of commands fails this test until its output is checked, too."""
-    known = {"connect", "db", "deliver", "deliveries", "demo", "doctor", "events", "instances",
-             "keys", "listen", "poll", "prove", "simulate", "subscriptions", "trigger", "users",
-             "webhooks"}  # fmt: skip
+    known = {"connect", "db", "deliver", "deliveries", "demo", "doctor", "erase", "events",
+             "instances", "keys", "listen", "poll", "prove", "reconcile", "simulate",
+             "subscriptions", "trigger", "users", "webhooks"}  # fmt: skip
     listed = set(cli.list_commands(click.Context(cli)))
     assert listed == known, "add the new command to test_normal_operation"

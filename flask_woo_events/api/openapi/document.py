@@ -20,12 +20,14 @@ from ...instances.requests import DEFINITIONS, InstanceRequest, key_of
 from ...instances.subscription_requests import SubscriptionRequest
 from .. import (
     element_responses,
+    erasure_responses,
     event_responses,
     reconcile_responses,
     responses,
     subscription_responses,
 )
 from ..blueprint import NAME
+from ..erasures import ErasureRequest
 from ..instances import EntryRequest
 from . import sent_notifications
 from .instance_operations import OPERATIONS, PATH_PARAMETERS
@@ -38,6 +40,7 @@ _MODELS: tuple[type[pydantic.BaseModel], ...] = tuple(
     for module in (
         responses,
         element_responses,
+        erasure_responses,
         event_responses,
         reconcile_responses,
         subscription_responses,
@@ -245,7 +248,7 @@ class _Generator(pydantic.json_schema.GenerateJsonSchema):
 @functools.cache
 def _schemas() -> Schema:
     """Return the models of bodies and answers by name."""
-    requests = (InstanceRequest, EntryRequest, PollerBlock, SubscriptionRequest)
+    requests = (InstanceRequest, EntryRequest, PollerBlock, SubscriptionRequest, ErasureRequest)
     _refs, read = pydantic.json_schema.models_json_schema(
         [(model, "validation") for model in requests], ref_template=_COMPONENTS
     )

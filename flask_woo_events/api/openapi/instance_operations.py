@@ -7,7 +7,12 @@ import dataclasses
 from ...values.cloud_elements import ELEMENT_ID, ELEMENT_KEY
 from .. import element_responses, responses
 from ..hub import collections
-from . import event_operations, reconcile_operations, subscription_operations
+from . import (
+    erasure_operations,
+    event_operations,
+    reconcile_operations,
+    subscription_operations,
+)
 from .operation import (
     BODY_ERRORS,
     ID,
@@ -25,6 +30,7 @@ from .operation import (
 #: Description and schema of each name in a path.
 PATH_PARAMETERS: dict[str, tuple[str, Schema]] = {
     "account_id": ("Id of the user", ID),
+    "erasure_id": ("Id of an erasure", ID),
     "address": ("The signed address of an instance, or its id in Base64", TEXT),
     "child": ("A child collection of an object", {"type": "string", "enum": [
         name for names in collections.CHILDREN.values() for name in names]}),
@@ -404,6 +410,7 @@ OPERATIONS: dict[str, Operation] = {
     **reconcile_operations.OPERATIONS,
     **_ELEMENT_CALLS,
     **_HUB_CALLS,
+    **erasure_operations.OPERATIONS,
     **event_operations.OPERATIONS,
     **_HOOK_CALLS,
     **_DESCRIPTION_CALLS,

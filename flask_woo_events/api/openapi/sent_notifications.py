@@ -7,15 +7,15 @@ extensions of the store add others.
 from __future__ import annotations
 
 import functools
-import typing as t
 
 from ...db.states import EventType
 from ...delivery import cloudevents
 from ...events.changes import NAMES
 from ...values import operational_kinds
-from ...values.cloud_elements import ELEMENT_KEY, HUB_KEY, SENDER, Format
+from ...values.cloud_elements import ELEMENT_KEY, HUB_KEY, Format
 from ...values.operational_kinds import KINDS
 from . import store_objects
+from .notification_parts import DATE, NUMBER, TEXT, closed, envelope, message, ref, structured
 from .operation import Schema
 
 #: The model of a resource's objects, by the resource's usual name.
@@ -32,9 +32,6 @@ _TEST = "test"
 #: Formats whose notifications have the objects in ``raw``.
 _WHOLE = (Format.CLOUD_ELEMENTS, Format.EXTENDED)
 
-_DATE: Schema = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"}
-_TEXT: Schema = {"type": "string"}
-_NUMBER: Schema = {"type": "integer"}
 _HEADERS = {
     "Elements-Webhook-Id": "message.eventId",
     "Elements-Webhook-Signature": "sha256= and the Base64 HMAC-SHA256 of the body",
@@ -106,9 +103,9 @@ def schemas() -> dict[str, Schema]:
     gone = {"type": ["integer", "string"]}
     certain = {"description": "All that is certain of a deleted object"}
     found["DeletedObject"] = (
-        _closed(id=gone, objectId=_TEXT, eventType={"const": EventType.DELETED}) | certain
+        closed(id=gone, objectId=TEXT, eventType={"const": EventType.DELETED}) | certain
     )
-    found["GoneObject"] = _closed(id=gone) | certain
+    found["GoneObject"] = closed(id=gone) | certain
     for chosen in _WHOLE:
         found |= {_event_name(kind, chosen): _event(kind, chosen) for kind in EventType}
     for resource in (*RESOURCES, OTHER):
@@ -125,13 +122,13 @@ def feed() -> Schema:
     names = [_body_name(resource, chosen) for resource in resources for chosen in _WHOLE]
     names += [*map(_cloud_event_name, resources), "ThinNotification"]
     about = "Each as a notification of its own, or as a CloudEvent"
-    return _closed(
+    return closed(
         events={
             "type": "array",
-            "items": {"anyOf": [_ref(name) for name in names]},
+            "items": {"anyOf": [ref(name) for name in names]},
             "description": about,
         },
-        cursor=_TEXT | {"description": "For the next request"},
+        cursor=TEXT | {"description": "For the next request"},
         truncated={
             "type": "boolean",
             "description": "Retention has deleted events after the cursor of the request",
@@ -170,20 +167,6 @@ def _record_name(kind: str) -> str:
     return "OtherObject" if kind == "Other" else kind
 
 
-def _ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _closed(**members: Schema) -> Schema:
-    """Return an object that has these members and no others."""
-    return {
-        "type": "object",
-        "properties": members,
-        "required": list(members),
-        "additionalProperties": False,
-    }
-
-
 def _webhook(
     about: str,
     model: str,
@@ -196,10 +179,10 @@ def _webhook(
             "tags": [TAG],
             "security": [],
             "parameters": [
-                {"name": header, "in": "header", "description": text, "schema": _TEXT}
+                {"name": header, "in": "header", "description": text, "schema": TEXT}
                 for header, text in headers.items()
             ],
-            "requestBody": {"required": True, "content": {media: {"schema": _ref(model)}}},
+            "requestBody": {"required": True, "content": {media: {"schema": ref(model)}}},
             "responses": {
                 "2XX": {"description": "Accepted"},
                 "default": {"description": "Failed; it is sent again"},
@@ -215,9 +198,9 @@ def _event_webhook(about: str, model: str) -> Schema:
 def _with_event(plain: str, name: str) -> Schema:
     """Return a record of ``raw``: an object of the store that is there."""
     kinds = [EventType.CREATED, EventType.UPDATED]
-    added = {"objectId": _TEXT, "eventType": {"type": "string", "enum": kinds}}
+    added = {"objectId": TEXT, "eventType": {"type": "string", "enum": kinds}}
     return {
-        "allOf": [_ref(plain)],
+        "allOf": [ref(plain)],
         "type": "object",
         "title": name,
         "properties": added,
@@ -227,17 +210,17 @@ def _with_event(plain: str, name: str) -> Schema:
 
 
 def _event(kind: EventType, chosen: Format) -> Schema:
-    shape = _closed(
-        date=_DATE | {"description": "Date of the change"},
+    shape = closed(
+        date=DATE | {"description": "Date of the change"},
         elementKey={"const": ELEMENT_KEY},
-        pollDate=_DATE | {"description": "When the poll began"},
+        pollDate=DATE | {"description": "When the poll began"},
         eventType={"const": kind},
         hubKey={"const": HUB_KEY},
-        objectId=_TEXT,
-        objectType=_TEXT,
+        objectId=TEXT,
+        objectType=TEXT,
     )
     if chosen is not Format.CLOUD_ELEMENTS:
-        shape["properties"]["version"] = _NUMBER | {"minimum": 1}
+        shape["properties"]["version"] = NUMBER | {"minimum": 1}
         shape["required"] = [*shape["required"], "version"]
         if kind is EventType.UPDATED:
             members = change_members()
@@ -256,7 +239,7 @@ def change_members() -> dict[str, Schema]:
         "description": "One of both: added or removed; none: too long",
     }
     return {
-        "changedFields": {"type": "array", "items": _TEXT},
+        "changedFields": {"type": "array", "items": TEXT},
         "names": {
             "type": "array",
             "items": {"type": "string", "enum": list(NAMES)},
@@ -274,27 +257,27 @@ def change_members() -> dict[str, Schema]:
 
 def _body(resource: str, chosen: Format) -> dict[str, Schema]:
     name = _body_name(resource, chosen)
-    record = {"anyOf": [_ref(RESOURCES.get(resource, "OtherObject")), _ref("DeletedObject")]}
+    record = {"anyOf": [ref(RESOURCES.get(resource, "OtherObject")), ref("DeletedObject")]}
     records = {"type": "array", "items": record}
-    raw = _closed(
-        pollDate=_NUMBER | {"description": "Milliseconds since 1970"},
+    raw = closed(
+        pollDate=NUMBER | {"description": "Milliseconds since 1970"},
         objectType={"const": resource},
         **{resource: records},
     )
     if resource == OTHER:
         del raw["properties"][OTHER]
         raw |= {"required": ["pollDate", "objectType"], "additionalProperties": records}
-        raw["properties"]["objectType"] = _TEXT
+        raw["properties"]["objectType"] = TEXT
     part = name.removesuffix("Notification")
     return {
-        name: _envelope(_ref(f"{part}Message"), "medium", "create"),
-        f"{part}Message": _message(raw=_ref(f"{part}Raw"), events=_events(chosen)),
+        name: envelope(ref(f"{part}Message"), "medium", "create"),
+        f"{part}Message": message(raw=ref(f"{part}Raw"), events=_events(chosen)),
         f"{part}Raw": raw,
     }
 
 
 def _events(chosen: Format) -> Schema:
-    kinds = {kind: _ref(_event_name(kind, chosen)) for kind in EventType}
+    kinds = {kind: ref(_event_name(kind, chosen)) for kind in EventType}
     event = {
         "oneOf": list(kinds.values()),
         "discriminator": {
@@ -307,12 +290,12 @@ def _events(chosen: Format) -> Schema:
 
 def _thin() -> dict[str, Schema]:
     """Return the models of a notification without the objects."""
-    raw = _closed(pollDate=_NUMBER | {"description": "Milliseconds since 1970"}, objectType=_TEXT)
+    raw = closed(pollDate=NUMBER | {"description": "Milliseconds since 1970"}, objectType=TEXT)
     updated = EventType.UPDATED
     return {
         _event_name(updated, Format.THIN): _event(updated, Format.THIN),
-        "ThinNotification": _envelope(_ref("ThinMessage"), "medium", "create"),
-        "ThinMessage": _message(raw=_ref("ThinRaw"), events=_events(Format.THIN)),
+        "ThinNotification": envelope(ref("ThinMessage"), "medium", "create"),
+        "ThinMessage": message(raw=ref("ThinRaw"), events=_events(Format.THIN)),
         "ThinRaw": raw,
     }
 
@@ -321,29 +304,29 @@ def _cloud_event(resource: str) -> dict[str, Schema]:
     """Return the models of one event of a resource as CloudEvents 1.0, and of its data."""
     plain = _object_name(RESOURCES.get(resource, "Other"))
     kinds = [kind.value for kind in EventType]
-    named = _TEXT if resource == OTHER else {"const": resource}
-    data = _closed(
+    named = TEXT if resource == OTHER else {"const": resource}
+    data = closed(
         objectType=named,
-        objectId=_TEXT,
+        objectId=TEXT,
         eventType={"type": "string", "enum": kinds},
-        version=_NUMBER | {"minimum": 1},
-        pollDate=_DATE | {"description": "When the poll began"},
-        instanceId=_NUMBER,
-        instanceName=_TEXT,
-        instanceTags={"type": "array", "items": _TEXT},
-        object={"anyOf": [_ref("GoneObject"), _ref(plain)]},
+        version=NUMBER | {"minimum": 1},
+        pollDate=DATE | {"description": "When the poll began"},
+        instanceId=NUMBER,
+        instanceName=TEXT,
+        instanceTags={"type": "array", "items": TEXT},
+        object={"anyOf": [ref("GoneObject"), ref(plain)]},
     )
     data["properties"] |= change_members()
     prefix = f"{cloudevents.TYPE_PREFIX}.{resource}"
     kind = (
-        _TEXT
+        TEXT
         if resource == OTHER
         else {"type": "string", "enum": [f"{prefix}.{one.lower()}" for one in kinds]}
     )
     name = f"{resource.capitalize()}EventData"
-    members = {"subject": _TEXT, "objectversion": _NUMBER | {"minimum": 1}}
+    members = {"subject": TEXT, "objectversion": NUMBER | {"minimum": 1}}
     return {
-        _cloud_event_name(resource): _structured(kind, _ref(name), **members),
+        _cloud_event_name(resource): structured(kind, ref(name), **members),
         name: data,
     }
 
@@ -357,47 +340,47 @@ def _operational_name(part: str, chosen: Format) -> str:
 def _operational() -> dict[str, Schema]:
     """Return the models of operational events in all formats."""
     resource, kinds = operational_kinds.RESOURCE, {"type": "string", "enum": list(KINDS)}
-    shown, only = {"objectId": _TEXT, "eventType": kinds}, {"minItems": 1, "maxItems": 1}
-    count = _closed(
-        resource=_TEXT,
-        count=_NUMBER | {"minimum": 0},
-        digest=_TEXT | {"pattern": "^[0-9a-f]{64}$"},
-        lastNotificationId=_TEXT | {"description": "id of the last notification that it counts"},
-        date=_DATE | {"description": "The greatest modified date of an object"},
-        pollDate=_DATE | {"description": "When the last complete poll began"},
+    shown, only = {"objectId": TEXT, "eventType": kinds}, {"minItems": 1, "maxItems": 1}
+    count = closed(
+        resource=TEXT,
+        count=NUMBER | {"minimum": 0},
+        digest=TEXT | {"pattern": "^[0-9a-f]{64}$"},
+        lastNotificationId=TEXT | {"description": "id of the last notification that it counts"},
+        date=DATE | {"description": "The greatest modified date of an object"},
+        pollDate=DATE | {"description": "When the last complete poll began"},
     )
     count["required"] = ["resource", "count", "digest"]
     members: dict[str, Schema] = {
         "kind": kinds,
-        "problemId": _TEXT | {"description": "The same at a begin and its end"},
-        "since": _DATE,
-        "text": _TEXT,
-        "costs": _TEXT | {"description": "What is late or missing while it lasts"},
-        "ends": _TEXT | {"description": "What ends it"},
-        "command": _TEXT | {"description": "A command that helps"},
-        "resource": _TEXT,
-        "subscriptionId": _NUMBER,
-        "notificationId": _TEXT,
+        "problemId": TEXT | {"description": "The same at a begin and its end"},
+        "since": DATE,
+        "text": TEXT,
+        "costs": TEXT | {"description": "What is late or missing while it lasts"},
+        "ends": TEXT | {"description": "What ends it"},
+        "command": TEXT | {"description": "A command that helps"},
+        "resource": TEXT,
+        "subscriptionId": NUMBER,
+        "notificationId": TEXT,
         "resources": {"type": "array", "items": count, "description": "Of a checkpoint"},
     }
-    record = _closed(**members) | {"required": ["kind", "problemId", "text"]}
-    in_raw = _closed(**members, **shown) | {"required": ["kind", "problemId", "text", *shown]}
+    record = closed(**members) | {"required": ["kind", "problemId", "text"]}
+    in_raw = closed(**members, **shown) | {"required": ["kind", "problemId", "text", *shown]}
     found = {"OperationalRecord": record, "OperationalRawRecord": in_raw}
-    found["OperationalRaw"] = _closed(
-        pollDate=_NUMBER | {"description": "Milliseconds since 1970"},
+    found["OperationalRaw"] = closed(
+        pollDate=NUMBER | {"description": "Milliseconds since 1970"},
         objectType={"const": resource},
-        **{resource: {"type": "array", "items": _ref("OperationalRawRecord"), **only}},
+        **{resource: {"type": "array", "items": ref("OperationalRawRecord"), **only}},
     )
     for chosen in _WHOLE:
         event = _event(EventType.CREATED, chosen)
         event["properties"] |= {"eventType": kinds, "objectType": {"const": resource}}
         event_name = _operational_name("Event", chosen)
-        message = _operational_name("Message", chosen)
-        events = {"type": "array", "items": _ref(event_name), **only}
+        message_name = _operational_name("Message", chosen)
+        events = {"type": "array", "items": ref(event_name), **only}
         found[event_name] = event
-        found[message] = _message(raw=_ref("OperationalRaw"), events=events)
-        found[_operational_name("Notification", chosen)] = _envelope(
-            _ref(message), "medium", "create"
+        found[message_name] = message(raw=ref("OperationalRaw"), events=events)
+        found[_operational_name("Notification", chosen)] = envelope(
+            ref(message_name), "medium", "create"
         )
     return found | _operational_cloud_event(kinds)
 
@@ -406,63 +389,21 @@ def _operational_cloud_event(kinds: Schema) -> dict[str, Schema]:
     resource = operational_kinds.RESOURCE
     [(name, event), (data_name, data)] = _cloud_event(resource).items()
     shown = {name: data["properties"][name] for name in data["required"]}
-    shown |= {"eventType": kinds, "object": _ref("OperationalRecord")}
+    shown |= {"eventType": kinds, "object": ref("OperationalRecord")}
     types = [f"{cloudevents.TYPE_PREFIX}.{resource}.{kind}" for kind in KINDS]
     event["properties"]["type"] = {"type": "string", "enum": types}
-    return {name: event, data_name: _closed(**shown)}
+    return {name: event, data_name: closed(**shown)}
 
 
 def _test_cloud_event() -> Schema:
-    data = _closed(instanceId=_NUMBER, instanceName=_TEXT, test={"const": True})
-    return _structured({"const": f"{cloudevents.TYPE_PREFIX}.test"}, data)
-
-
-def _structured(kind: Schema, data: Schema, **more: Schema) -> Schema:
-    return _closed(
-        specversion={"const": "1.0"},
-        id=_TEXT | {"description": "The same at every attempt"},
-        source=_TEXT | {"description": "Path of the instance in the API"},
-        type=kind,
-        time=_DATE | {"description": "Date of the change"},
-        datacontenttype={"const": "application/json"},
-        **more,
-        data=data,
-    )
-
-
-def _message(raw: Schema, events: Schema) -> Schema:
-    return _closed(
-        elementKey={"const": ELEMENT_KEY},
-        accountId=_NUMBER,
-        eventId=_TEXT | {"minLength": 20, "maxLength": 20},
-        companyId=_NUMBER,
-        instanceId=_NUMBER,
-        instance_id=_NUMBER,
-        instanceName=_TEXT,
-        instanceTags={"type": "array", "items": _TEXT},
-        raw=raw,
-        userId=_NUMBER,
-        events=events,
-    )
+    data = closed(instanceId=NUMBER, instanceName=TEXT, test={"const": True})
+    return structured({"const": f"{cloudevents.TYPE_PREFIX}.test"}, data)
 
 
 def _test() -> Schema:
-    message = _message(
+    empty = message(
         raw={"type": "object", "maxProperties": 0},
         events={"type": "array", "maxItems": 0, "items": {}},
     )
-    message["properties"]["test"] = {"const": True, "description": "Only in extended"}
-    return _envelope(message, "low", "test")
-
-
-def _envelope(message: Schema, severity: str, action: str) -> Schema:
-    shape: dict[str, t.Any] = {
-        "severity": {"const": severity},
-        "createdDate": _TEXT,
-        "topic": _TEXT,
-        "action": {"const": action},
-        "id": _TEXT | {"pattern": "^[0-9]+$"},
-        "message": message,
-        "user": {"const": SENDER},
-    }
-    return _closed(**shape)
+    empty["properties"]["test"] = {"const": True, "description": "Only in extended"}
+    return envelope(empty, "low", "test")

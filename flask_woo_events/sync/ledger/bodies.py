@@ -15,6 +15,7 @@ from sqlalchemy import orm
 from ...db.models import ObjectBody
 from ...events import changes
 from ...events.changes import Changes
+from ...values import hidden_fields
 from ...values.field_paths import top_level
 from ...woocommerce import endpoints
 from ..cursor import Stream
@@ -140,6 +141,8 @@ class Updated(t.NamedTuple):
     content: Content
     #: The top-level fields that differ.
     fields: frozenset[str]
+    #: It belongs to a person who was erased; the body before may still have their data.
+    erased: bool = False
 
 
 def compare(
@@ -165,16 +168,26 @@ def _between(kept: t.Any, updated: Updated, stream: Stream) -> Changes:
         after = {name: after[name] for name in after.keys() & set(names)}
     else:
         before = kept
+    stored = stream.stored if stream.stored is not None and stream.stored.has_rules else None
+    if stored is not None:
+        before = stored.before(before, erased=updated.erased)
     fields = updated.fields
     # Fields that the row's function or the present one leaves out are no change; what vanished is
     # named by the body before alone.
     gone = before.keys() - updated.body.keys() - stream.ignored
-    return changes.between(
+    found = changes.between(
         {name: value for name, value in before.items() if name in fields or name in gone},
         {name: value for name, value in after.items() if name in fields},
         unordered=digest.UNORDERED_PATHS,
         watched=stream.watched,
     )
+    return found if stored is None else _without_hidden(found)
+
+
+def _without_hidden(found: Changes) -> Changes:
+    """Return changes in which the values of hidden fields are as those that are too long."""
+    values = {path: {} if hidden_fields.holds(one) else one for path, one in found.values.items()}
+    return dataclasses.replace(found, values=values)
 
 
 @functools.lru_cache(maxsize=256)

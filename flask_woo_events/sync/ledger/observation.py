@@ -39,6 +39,12 @@ class Observation:
     is_new: bool = False
     #: The database does not take the body; its event is recorded without it.
     without_body: bool = False
+    #: The body as the store sent it, if it is not stored as it is; never stored.
+    raw: cabc.Mapping[str, t.Any] | None = None
+    #: It belongs to a person who was erased.
+    erased: bool = False
+    #: Yields the bodies that would have been stored of it under earlier rules.
+    as_before: cabc.Callable[[], cabc.Iterable[cabc.Mapping[str, t.Any]]] = tuple
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

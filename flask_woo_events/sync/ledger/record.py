@@ -15,6 +15,7 @@ from ...db.models import Poller
 from ...db.states import EventType
 from ...events import outbox
 from ...events.event_detail import TRUNCATED
+from ...values.hidden_fields import shown
 from ...values.validation import whole_number
 from ..cursor import Stream
 from . import bodies, identity, lookup, object_dates, representation, statements
@@ -54,9 +55,12 @@ def record(
     at the same time are recorded one after the other.
 
     :param rules: how events become notifications.
+    :raises ErasedMeanwhileError: they must pass ``StoredBodies.again`` first.
     """
-    query = sa.select(Poller.revision).where(Poller.id == stream.poller_id).with_for_update()
-    revision = session.scalars(query).one()
+    query = sa.select(Poller.revision, Poller.erasure_id).where(Poller.id == stream.poller_id)
+    revision, erasure_id = session.execute(query.with_for_update()).one()
+    if stream.stored is not None:
+        stream.stored.require(erasure_id)
     latest = {seen.object_id: seen for seen in observed.observations}
     before = lookup.known(session, stream.poller_id, list(latest))
     recorder = Recorder(stream, observed, revision + 1, rules.now)
@@ -173,7 +177,8 @@ class Recorder:
             return
         known = before._replace(version=self._next_version(before))
         self._emit(seen, EventType.CREATED, known.version, (), target)
-        same = before.live and representation.agrees(before, body, self.stream.ignored)
+        as_before = representation.as_before(before, seen, body)
+        same = before.live and representation.agrees(before, as_before, self.stream.ignored)
         if same and not self._is_uncertain(seen, before):
             self._keep(seen, known, content_of(body))
         else:
@@ -190,33 +195,38 @@ class Recorder:
 
     def _compare(self, seen: Observation, before: Known, body: cabc.Mapping[str, t.Any]) -> None:
         """Decide what an object changes that is there."""
+        as_before = representation.as_before(before, seen, body)
         if seen.excluded or before.excluded:
             if before.live or not seen.excluded:
-                self._filter(seen, before, body)
-        elif before.live and representation.agrees(before, body, self.stream.ignored):
+                self._filter(seen, before, as_before, content_of(body))
+        elif before.live and representation.agrees(before, as_before, self.stream.ignored):
             if self._is_uncertain(seen, before):
                 self._change(seen, before, content_of(body))
+            elif as_before is not body:
+                self._keep(seen, before, content_of(body))
             else:
                 self._touch(seen, before, body)
         else:
             content = content_of(body)
-            if before.live and self._explains(seen, before, body, content):
+            if before.live and self._explains(seen, before, as_before, content):
                 self._keep(seen, before, content)
             else:
                 self._change(seen, before, content)
 
-    def _filter(self, seen: Observation, before: Known, body: cabc.Mapping[str, t.Any]) -> None:
+    def _filter(
+        self, seen: Observation, before: Known, as_before: representation.Body, content: Content
+    ) -> None:
         """Record that a new filter excludes an object, or includes it again."""
-        content = content_of(body)
-        same = representation.agrees(before, body, self.stream.ignored)
-        if same or self._explains(seen, before, body, content):
+        same = representation.agrees(before, as_before, self.stream.ignored)
+        if same or self._explains(seen, before, as_before, content):
             self._keep(seen, before, content)
         else:
             self._change(seen, before, content)
 
     def _explains(
-        self, seen: Observation, before: Known, body: cabc.Mapping[str, t.Any], content: Content
+        self, seen: Observation, before: Known, body: representation.Body, content: Content
     ) -> bool:
+        content = content if body is seen.body else content_of(body)
         return representation.explains(self.stream.store, before, body, content, seen.seen_at)
 
     def _touch(self, seen: Observation, before: Known, body: cabc.Mapping[str, t.Any]) -> None:
@@ -333,11 +343,11 @@ class Recorder:
             kind = EventType.DELETED
         elif not created and (before.live or before.excluded):
             kind = EventType.UPDATED
-            compared = representation.comparable(before, seen.body, content)
+            compared = representation.as_written(before, seen, seen.body, content)
             differing = changed_fields(before.fields, compared.fields, seen.body)
             changed = tuple(name for name in differing if name not in self.stream.ignored)
             if bodies.is_known(before) and not seen.without_body:
-                updated = bodies.Updated(seen.body, content, frozenset(changed))
+                updated = bodies.Updated(seen.body, content, frozenset(changed), seen.erased)
                 self._updated[seen.object_id] = updated
         else:
             kind = EventType.CREATED
@@ -364,7 +374,7 @@ class Recorder:
                 version=version,
                 date=object_dates.of_event(seen, self.observed.poll_date),
                 source=self.observed.source.value,
-                body=orjson.dumps(body),
+                body=orjson.dumps(body) if seen.raw is None else shown(orjson.dumps(body)),
                 changed_fields=changed,
                 only_for=only_for,
             )

@@ -111,6 +111,35 @@ def agrees(before: Known, body: Body, ignored: cabc.Set[str] = frozenset()) -> b
     return bool(both) and all(old[name] == new[name] for name in both)
 
 
+def as_before(before: Known, seen: Observation, body: Body) -> Body:
+    """Return a body as it would have been stored when a row was written.
+
+    Other fields were hidden then, or a person was not erased yet. If nothing explains all of the
+    difference, the rules with the smallest one count.
+    """
+    function = function_of(before)
+    if seen.as_before is tuple or function is None or before.digest == function.digest(body):
+        return body
+    others = list(seen.as_before())
+    for other in others:
+        if before.digest == function.digest(other):
+            return other
+    old = digest.checksums(before.fields).items()
+    return min(
+        (body, *others),
+        key=lambda one: len(old ^ digest.checksums(function.content(one).fields).items()),
+    )
+
+
+def as_written(before: Known, seen: Observation, body: Body, content: Content) -> Content:
+    """Return the content of a body by the rules and the function that a row was written with.
+
+    :param content: of the body, by the present ones.
+    """
+    known = as_before(before, seen, body)
+    return comparable(before, known, content if known is body else digest.content_of(known))
+
+
 def _differs_only_in(ignored: cabc.Set[str], before: Known, content: Content) -> bool:
     """Return whether some fields alone explain that a row disagrees.
 

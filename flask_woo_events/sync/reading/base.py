@@ -283,7 +283,7 @@ class Reading:
             parse_store_date(row.get(collection.created_field)),
         )
         updated, created = self.dates.read(row, number, own, self._report_date)
-        return Observation(
+        seen = Observation(
             object_id=number,
             body=row,
             seen_at=seen_at,
@@ -295,6 +295,8 @@ class Reading:
             listed=listed,
             placed=self.listing.is_placed(row),
         )
+        stored = self.stream.stored
+        return seen if stored is None else stored.apply(seen)
 
 
 def _whole(value: object) -> int | None:

@@ -1,0 +1,1 @@
+"""Erasure of persons from what an organization has recorded."""
