@@ -19,6 +19,7 @@ command -v chromium-headless-shell >/dev/null 2>&1 || command -v chromium >/dev/
 command -v redis-server >/dev/null 2>&1 || wanted+=(redis-server)
 command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || wanted+=(nginx)
 command -v systemd-analyze >/dev/null 2>&1 || wanted+=(systemd)
+command -v tsc >/dev/null 2>&1 || wanted+=(node-typescript)
 [ ${#wanted[@]} -eq 0 ] && exit 0
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
   export DEBIAN_FRONTEND=noninteractive

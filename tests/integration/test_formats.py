@@ -80,10 +80,12 @@ def open_source(
     with contextlib.ExitStack() as stack:
 
         def build(source: str, **configuration: t.Any) -> StoreToCallback:
-            shutil.copy(tables, tmp_path / "host.sqlite3")
+            folder = tmp_path / f"{source}-{len(list(tmp_path.iterdir()))}"
+            folder.mkdir()
+            shutil.copy(tables, folder / "host.sqlite3")
             return open_env(
                 "11.0",
-                tmp_path,
+                folder,
                 stack,
                 hooked=source == "webhook",
                 journal=source == "journal",
