@@ -17,7 +17,9 @@ import sqlalchemy as sa
 from flask_woo_events.db.database import Database
 from flask_woo_events.db.models import GONE_DIGEST, Object, Poller, StoredEvent
 from flask_woo_events.db.states import PollerState
+from flask_woo_events.delivery import cloudevents
 from flask_woo_events.errors import ConflictError, InputError, NotFoundError
+from flask_woo_events.events import notifications
 from flask_woo_events.instances import checkpoint, pollers
 from flask_woo_events.sync.reconcile import copies, reconciliation, states
 from flask_woo_events.sync.reconcile.copies import IdRange
@@ -226,6 +228,30 @@ def test_what_is_kept_is_sent_at_once_to_one_subscription(any_database: Database
     assert _all(shop) == before
     shop.poll()
     assert consumer.got() == []
+
+
+def test_what_is_sent_again_has_an_id_of_its_own(consumer: Consumer) -> None:
+    """A consumer that drops repetitions by their ids would drop what it lacks, at each call."""
+    shop = consumer.shop
+    changed, lost = map(str, shop.ids("orders")[:2])
+    shop.acts.status(int(changed), "completed")
+    shop.poll()
+    lines = [one for one in _lines(consumer.had) if one["objectId"] != lost]
+    for _ in range(2):
+        consumer.settle()
+        consumer.send(lines)
+        shop.poll()
+    with shop.database.read() as session:
+        events = session.scalars(sa.select(StoredEvent).order_by(StoredEvent.id)).all()
+        again = notifications.load_single(session, [one.id for one in events])
+        whole = notifications.load(session, [one.notification_id for one in events])
+    versions = [(one.object_id, one.version) for one in events]
+    assert versions.count((changed, 2)) == 3 and versions.count((lost, 1)) == 2
+    assert len({one.event_id for one in again.values()}) == len(events)
+    ids = {
+        cloudevents.event_id(one, event) for one in whole.values() for event in one.events
+    }
+    assert len(ids) == len(events)
 
 
 def test_what_is_not_kept_is_read_by_the_next_poll(any_database: Database) -> None:
