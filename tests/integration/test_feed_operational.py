@@ -6,14 +6,13 @@ import dataclasses
 
 import orjson
 import pytest
-import sqlalchemy as sa
 
 from flask_woo_events.db.database import Database
-from flask_woo_events.db.models import Instance, StoredEvent, Subscription
+from flask_woo_events.db.models import Subscription
 from flask_woo_events.db.states import Channel
 from flask_woo_events.delivery import feed as feed_answers
 from flask_woo_events.delivery.feed import FeedPage
-from flask_woo_events.events import feed, feed_positions, operational, operational_outbox
+from flask_woo_events.events import feed, operational, operational_outbox
 from flask_woo_events.events.feed import FeedChoice
 from flask_woo_events.events.operational import Occurrence
 from tests.integration.feed_env import FeedEnv, objects_of, open_feed

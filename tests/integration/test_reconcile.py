@@ -248,9 +248,7 @@ def test_what_is_sent_again_has_an_id_of_its_own(consumer: Consumer) -> None:
     versions = [(one.object_id, one.version) for one in events]
     assert versions.count((changed, 2)) == 3 and versions.count((lost, 1)) == 2
     assert len({one.event_id for one in again.values()}) == len(events)
-    ids = {
-        cloudevents.event_id(one, event) for one in whole.values() for event in one.events
-    }
+    ids = {cloudevents.event_id(one, event) for one in whole.values() for event in one.events}
     assert len(ids) == len(events)
 
 
