@@ -262,8 +262,7 @@ def _asked(response: requests.Response) -> float:
         return min(float(text), LONGEST_ASKED)
     with contextlib.suppress(ValueError, TypeError, OverflowError):
         date = email.utils.parsedate_to_datetime(text)
-        left = (
-            date.replace(tzinfo=date.tzinfo or dt.UTC) - dt.datetime.now(dt.UTC)
-        ).total_seconds()
+        date = date.replace(tzinfo=date.tzinfo or dt.UTC)
+        left = (date - dt.datetime.now(dt.UTC)).total_seconds()
         return min(max(left, 0.0), LONGEST_ASKED)
     return 0.0
