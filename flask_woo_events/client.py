@@ -35,6 +35,10 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 LONGEST_ASKED = 600.0
 #: Seconds to connect, and for an answer beyond the time that it may wait for events.
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 30.0
+#: Seconds after an answer without events, if the server may not wait for them.
+IDLE_PAUSE = 2.0
+#: In place of a cursor: what happens from here on.
+_NOW = "now"
 
 _log = logging.getLogger(__name__)
 
@@ -125,7 +129,8 @@ class FeedReader:
         or ``User <USER_SECRET>, Element <INSTANCE_TOKEN>``.
     :param saved: where the cursor is kept.
     :param limit: events of one answer, which are repeated after a crash; at most 1,000.
-    :param wait: seconds that the server may wait for events, at most 30.
+    :param wait: seconds that the server may wait for events, at most 30; with 0, the reader itself
+        pauses between two requests.
     :param on_truncated: called if events were deleted before they were read; by default a warning
         is logged.
     :param session: for a proxy, or certificates of one's own.
@@ -167,17 +172,20 @@ class FeedReader:
         """
         cursor = self._saved.load()
         while True:
-            answer = self._read(cursor)
+            # The cursor of now is saved before there are events, which a next run would pass over.
+            answer = self._read(cursor, 0 if cursor == _NOW else self._wait)
             if answer.truncated:
                 self._on_truncated()
             yield answer
             if answer.cursor != cursor:
                 self._saved.save(answer.cursor)
                 cursor = answer.cursor
+            if not (self._wait or answer.events or answer.more):
+                self.pause(IDLE_PAUSE)
 
-    def _read(self, cursor: str | None) -> FeedAnswer:
+    def _read(self, cursor: str | None, wait: int) -> FeedAnswer:
         """Request the next events until there is an answer."""
-        parameters = {"limit": str(self._limit), "wait": str(self._wait)}
+        parameters = {"limit": str(self._limit), "wait": str(wait)}
         if cursor is not None:
             parameters["cursor"] = cursor
         failures = 0
@@ -188,7 +196,8 @@ class FeedReader:
                     self._url,
                     params=parameters,
                     headers=self._headers,
-                    timeout=(CONNECT_TIMEOUT, READ_TIMEOUT + self._wait),
+                    auth=self._authorize,
+                    timeout=(CONNECT_TIMEOUT, READ_TIMEOUT + wait),
                     allow_redirects=False,
                 )
                 if response.status_code == 200:
@@ -208,6 +217,11 @@ class FeedReader:
             extra = {"action": "feed_retry"}
             _log.info("the feed is read again in %.1f s: %s", seconds, reason, extra=extra)
             self.pause(seconds)
+
+    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Set the header again: requests replaces it by what a ``.netrc`` or the URL names."""
+        request.headers["Authorization"] = self._headers["Authorization"]
+        return request
 
     def _warn(self) -> None:
         _log.warning(
@@ -246,8 +260,9 @@ def _asked(response: requests.Response) -> float:
     text = response.headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return min(float(text), LONGEST_ASKED)
-    with contextlib.suppress(ValueError, TypeError):
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
         date = email.utils.parsedate_to_datetime(text)
-        left = (date - dt.datetime.now(date.tzinfo)).total_seconds()
+        date = date.replace(tzinfo=date.tzinfo or dt.UTC)
+        left = (date - dt.datetime.now(dt.UTC)).total_seconds()
         return min(max(left, 0.0), LONGEST_ASKED)
     return 0.0

@@ -12,7 +12,7 @@
     │   └── ForbiddenError          the caller may not do this (403)
     ├── NotFoundError               the object does not exist for this caller (404)
     ├── ConflictError               the object exists already, or its state forbids this (409)
-    ├── FeedBusyError               a feed cannot be read or waited for now (429)
+    ├── BusyError                   too many requests of a kind at the same time (429)
     ├── LeaseLostError              another worker has taken over this work
     └── TransportError              an HTTP request failed
         ├── AddressRefusedError     the address guard forbids this address
@@ -87,8 +87,8 @@ class ConflictError(WooEventsError):
     """The object exists already, or its state forbids this; the API answers 409."""
 
 
-class FeedBusyError(WooEventsError):
-    """A feed cannot be read or waited for now; the API answers 429."""
+class BusyError(WooEventsError):
+    """A feed cannot be read yet, or too many requests run at the same time; the API answers 429."""
 
 
 class LeaseLostError(WooEventsError):

@@ -28,6 +28,9 @@ from .woocommerce.access import StoreAccess
 from .woocommerce.client import StoreClient
 
 EXTENSION = "woo_events"
+#: Comparisons of consumers' copies at the same time in one process, and those of one organization:
+#: each needs a thread while its lines arrive, and about 20 MB.
+RECONCILES, RECONCILES_OF_ORGANIZATION = 4, 2
 _log = logging.getLogger(__name__)
 
 
@@ -70,6 +73,8 @@ class Runtime:
         )
         #: Limits the requests to feeds of this process that wait for events.
         self.feed_waits = Places(settings.feed_waits, settings.feed_waits_of_organization)
+        #: Limits the comparisons of this process, whose bodies may arrive for as long as they like.
+        self.reconciles = Places(RECONCILES, RECONCILES_OF_ORGANIZATION)
         #: Waits for a number of seconds; used by requests to feeds.
         self.pause: cabc.Callable[[float], object] = time.sleep
         self._app = app

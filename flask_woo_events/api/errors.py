@@ -15,8 +15,8 @@ import werkzeug.routing
 from ..db.database import is_away, refuses_value, words
 from ..errors import (
     AccessError,
+    BusyError,
     ConflictError,
-    FeedBusyError,
     ForbiddenError,
     InputError,
     NotFoundError,
@@ -134,7 +134,7 @@ def _package_error(exc: Exception) -> flask.Response:
             return answer(400, message, exc.said or str(exc))
         case OutOfPatienceError(busy=True):
             return _busy("Too many requests to stores at the same time; send it again")
-        case FeedBusyError():
+        case BusyError():
             return _busy(str(exc))
         case TransportError():
             message = "The store at configuration.store.url could not be used"

@@ -9,7 +9,7 @@ import orjson
 
 from ..delivery import feed
 from ..delivery.feed import FeedPage
-from ..errors import FeedBusyError, InputError
+from ..errors import BusyError, InputError
 from ..events.feed import FeedChoice
 from ..events.feed_cursor import FeedScope
 from ..instances import lifecycle, subscriptions
@@ -85,13 +85,13 @@ def _wait(
 
     No connection and no transaction is held between two looks.
 
-    :raises FeedBusyError: as many requests wait as may.
+    :raises BusyError: as many requests wait as may.
     """
     runtime = current_runtime()
     pauses, end = iter(_PAUSES), time.monotonic() + seconds
     with runtime.feed_waits.taken(who.organization_id) as free:
         if not free:
-            raise FeedBusyError("Too many requests wait for events at the same time; send it again")
+            raise BusyError("Too many requests wait for events at the same time; send it again")
         while (left := end - time.monotonic()) > 0:
             runtime.pause(min(next(pauses, _PAUSE), left))
             page = feed.read(runtime, chosen, page.cursor, limit, form)

@@ -9,7 +9,7 @@ import typing as t
 import flask
 import orjson
 
-from ..errors import InputError
+from ..errors import BusyError, InputError
 from ..instances import checkpoint, lifecycle
 from ..runtime import current_runtime
 from ..sync.reconcile import reconciliation, states
@@ -90,9 +90,13 @@ def reconcile(instance_id: str) -> flask.Response:
         send=flag("send"),
         subscription_id=_number("subscription"),
     )
-    found = reconciliation.reconcile(runtime, who, request, body_chunks(LINES_MOST))
-    response = flask.Response(_document(found), mimetype="application/json")
-    response.call_on_close(found.close)  # Also if the client leaves.
+    with contextlib.ExitStack() as stack:
+        if not stack.enter_context(runtime.reconciles.taken(who.organization_id)):
+            raise BusyError("Too many comparisons at the same time; send it again")
+        found = reconciliation.reconcile(runtime, who, request, body_chunks(LINES_MOST))
+        stack.callback(found.close)
+        response = flask.Response(_document(found), mimetype="application/json")
+        response.call_on_close(stack.pop_all().close)  # Also if the client leaves.
     response.headers["Elements-Returned-Count"] = str(found.count)
     return response
 

@@ -24,6 +24,9 @@ def event_id(notification: NotificationRecord, event: EventRecord) -> str:
     It is sent as ``webhook-id``, too, which must not hold a dot (Standard Webhooks 1.0.0).
     """
     text = f"{notification.resource}/{event.object_id}/{event.version}"
+    if event.only_for is not None:
+        # Sent again, so that its receiver must not take it for a repetition.
+        text += f"/{event.id}"
     return f"{notification.instance_id}/{urllib.parse.quote(text).replace('.', '%2E')}"
 
 

@@ -9,7 +9,7 @@ import time
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from ..errors import FeedBusyError, InputError
+from ..errors import BusyError, InputError
 from ..events import feed, feed_cursor, feed_positions
 from ..events.feed import FeedChoice, FeedPart
 from ..events.feed_cursor import FeedCursor
@@ -53,13 +53,13 @@ def read(
     :param limit: events at most.
     :param form: the format, by default that of the instance of each event.
     :raises InputError: the cursor is not one of this feed.
-    :raises FeedBusyError: the cursor is :data:`NOW`, and the events before it are still taken up.
+    :raises BusyError: the cursor is :data:`NOW`, and the events before it are still taken up.
     """
     scope = chosen.scope
     sent = None if cursor in (None, NOW) else feed_cursor.read(str(cursor), scope)
     is_behind = _advance(runtime, scope.organization_id, sent, _PREPARING if cursor == NOW else 0.0)
     if cursor == NOW and is_behind:
-        raise FeedBusyError("The events before now are still being taken up; send it again")
+        raise BusyError("The events before now are still being taken up; send it again")
     with runtime.database.read() as session:
         state = feed_positions.state(session, scope.organization_id)
         after = state.position if cursor == NOW else _begin(state, sent)

@@ -97,8 +97,8 @@ def _steps(
         end = min(after + _SCANNED, upto)
         rows = _rows(session, chosen, instances, after, end)
         if not rows and end < upto:
-            # Deleted events, or those of other instances: go on before the next one.
-            end = min(_next(session, scope, after), upto + 1) - 1
+            # Deleted events, or those of others: go on before the next one after them.
+            end = min(_next(session, scope, end), upto + 1) - 1
         yield rows, end
         after = end
 

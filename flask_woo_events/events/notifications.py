@@ -188,6 +188,9 @@ def load_single(
 def _single_id(row: t.Any) -> str:
     """Return 20 characters, as of other notifications, for one version of one object."""
     text = f"{row.instance_id}/{row.resource}/{row.object_id}/{row.version}"
+    if row.only_for is not None:
+        # Sent again, so that its receiver must not take it for a repetition.
+        text += f"/{row.id}"
     return base64.urlsafe_b64encode(
         hashlib.blake2b(text.encode(), digest_size=15).digest()
     ).decode()

@@ -91,7 +91,11 @@ def test_answer_is_as_it_is_built() -> None:
     [event] = shown["message"]["events"]
     date = dt.datetime.fromisoformat(event["date"])
     row = types.SimpleNamespace(
-        instance_id=1, resource="orders", object_id="727", version=event["version"]
+        instance_id=1,
+        resource="orders",
+        object_id="727",
+        version=event["version"],
+        only_for=None,
     )
     record = EventRecord(
         id=int(shown["id"]),

@@ -15,14 +15,16 @@ import pytest
 import sqlalchemy as sa
 
 from flask_woo_events.db.database import Database
-from flask_woo_events.db.models import GONE_DIGEST, Object, Poller, StoredEvent
+from flask_woo_events.db.models import GONE_DIGEST, Instance, Object, Poller, StoredEvent
 from flask_woo_events.db.states import PollerState
+from flask_woo_events.delivery import cloudevents
 from flask_woo_events.errors import ConflictError, InputError, NotFoundError
-from flask_woo_events.instances import checkpoint, pollers
+from flask_woo_events.events import notifications
+from flask_woo_events.instances import checkpoint, pollers, subscriptions
 from flask_woo_events.sync.reconcile import copies, reconciliation, states
 from flask_woo_events.sync.reconcile.copies import IdRange
 from flask_woo_events.sync.reconcile.reconciliation import Request
-from tests.integration.host_app import PREFIX
+from tests.integration.host_app import PREFIX, runtime_of
 from tests.integration.store_to_callback import StoreToCallback
 from tests.integration.test_backfill_to import TwoReceivers, _two
 from tests.integration.test_reconfiguration import ORDERS, Shop, database
@@ -226,6 +228,28 @@ def test_what_is_kept_is_sent_at_once_to_one_subscription(any_database: Database
     assert _all(shop) == before
     shop.poll()
     assert consumer.got() == []
+
+
+def test_what_is_sent_again_has_an_id_of_its_own(consumer: Consumer) -> None:
+    """A consumer that drops repetitions by their ids would drop what it lacks, at each call."""
+    shop = consumer.shop
+    changed, lost = map(str, shop.ids("orders")[:2])
+    shop.acts.status(int(changed), "completed")
+    shop.poll()
+    lines = [one for one in _lines(consumer.had) if one["objectId"] != lost]
+    for _ in range(2):
+        consumer.settle()
+        consumer.send(lines)
+        shop.poll()
+    with shop.database.read() as session:
+        events = session.scalars(sa.select(StoredEvent).order_by(StoredEvent.id)).all()
+        again = notifications.load_single(session, [one.id for one in events])
+        whole = notifications.load(session, [one.notification_id for one in events])
+    versions = [(one.object_id, one.version) for one in events]
+    assert versions.count((changed, 2)) == 3 and versions.count((lost, 1)) == 2
+    assert len({one.event_id for one in again.values()}) == len(events)
+    ids = {cloudevents.event_id(one, event) for one in whole.values() for event in one.events}
+    assert len(ids) == len(events)
 
 
 def test_what_is_not_kept_is_read_by_the_next_poll(any_database: Database) -> None:
@@ -476,6 +500,45 @@ def test_the_subscription_has_to_be_one_of_the_instance(consumer: Consumer) -> N
         _reconcile(shop, [], send=True)
     with pytest.raises(InputError, match="resource 'products' is not polled.*polls orders"):
         _reconcile(shop, [], resource="products")
+
+
+def test_what_is_deleted_during_the_upload_gets_nothing(consumer: Consumer) -> None:
+    """A body may arrive for minutes; nothing may be recorded for a receiver that is gone."""
+    shop, number = consumer.shop, consumer.two.target
+    wanted = Request(instance_id=shop.id, resource="orders", send=True, subscription_id=number)
+    changed = shop.ids("orders")[0]
+    shop.acts.status(changed, "completed")
+    shop.poll()
+    consumer.settle()
+
+    def lines() -> cabc.Iterator[bytes]:
+        yield b""
+        with shop.database.write() as session:
+            subscriptions.delete(session, shop.caller, shop.id, number)
+
+    with shop.database.read() as session:
+        before = session.scalars(sa.select(StoredEvent.id)).all()
+    with pytest.raises(NotFoundError, match="No subscription found"):
+        reconciliation.reconcile(shop.runtime, shop.caller, wanted, lines())
+    with shop.database.read() as session:
+        assert session.scalars(sa.select(StoredEvent.id)).all() == before
+        assert session.scalars(sa.select(Poller.memory)).one().get("again") is None
+
+
+def test_dripping_bodies_hold_few_threads(env: StoreToCallback) -> None:
+    """Bodies of any length are read for as long as they arrive; other requests are answered."""
+    runtime = runtime_of(env.app)
+    with runtime.database.read() as session:
+        mine = session.get_one(Instance, env.instance_id).organization_id
+    with runtime.reconciles.taken(mine):
+        with runtime.reconciles.taken(mine):
+            busy = _post(env, "resource=orders", b"")
+            assert busy.status_code == 429 and busy.headers["Retry-After"]
+            assert "at the same time" in busy.json["message"]
+        assert _post(env, "resource=orders", b"").status_code == 200
+        # The place is free again once the answer is sent, also one of an error.
+        assert _post(env, "resource=orders", b"[").status_code == 400
+        assert _post(env, "resource=orders", b"").status_code == 200
 
 
 NDJSON = {"Content-Type": "application/x-ndjson"}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import pathlib
 import subprocess
 import sys
+import threading
 import typing as t
 
 import pytest
@@ -114,7 +116,8 @@ def test_what_may_succeed_is_repeated(tmp_path: pathlib.Path, failure: Step) -> 
 @pytest.mark.parametrize(
     ("asked", "least", "most"),
     [("7", 7, 7), ("0", 0, 1), ("", 0, 1), ("soon", 0, 1), ("-5", 0, 1), ("9" * 400, 600, 600),
-     ("Wed, 01 Jan 2120 00:00:00 GMT", 600, 600), ("Wed, 01 Jan 2020 00:00:00 GMT", 0, 1)],
+     ("Wed, 01 Jan 2120 00:00:00 GMT", 600, 600), ("Wed, 01 Jan 2020 00:00:00 GMT", 0, 1),
+     ("Wed, 01 Jan 2120 00:00:00 +99999999999999999", 0, 1)],
 )  # fmt: skip
 def test_retry_after_is_honoured(
     tmp_path: pathlib.Path, asked: str, least: float, most: float
@@ -147,6 +150,53 @@ def test_deleted_events_are_reported(
     assert caplog.records == []
     read(tmp_path / "cursor", gap)
     assert [one.levelname for one in caplog.records] == ["WARNING"]
+
+
+def test_what_happens_from_now_on_survives_a_crash(tmp_path: pathlib.Path) -> None:
+    """Until a cursor is saved, the next run would begin with its own now."""
+    file = tmp_path / "cursor"
+    script = Script(page(cursor="a"), page(1, cursor="b"))
+    session = t.cast("requests.Session", script)
+    saved = CursorFile(file, begin="now")
+    reader = FeedReader("http://x/feed", "User u, Element e", saved, session=session)
+    assert next(iter(reader))["id"] == "1"
+    assert file.read_text() == "a\n"
+    assert [(one["cursor"], one["wait"]) for one in script.asked] == [("now", "0"), ("a", "30")]
+
+
+def test_reader_that_does_not_wait_is_no_busy_loop(tmp_path: pathlib.Path) -> None:
+    """A server whose workers have one thread cannot keep requests waiting."""
+    steps = page(cursor="a"), page(cursor="a"), page(1, cursor="b"), page(cursor="b")
+    handled, script, pauses = read(tmp_path / "cursor", *steps, wait=0)
+    assert handled == ["1"] and not script.steps
+    assert pauses == [client.IDLE_PAUSE] * 3
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:{}/feed", "http://a:b@127.0.0.1:{}/feed"])
+def test_authorization_is_replaced_by_no_other(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    """The machine's netrc or the URL may name a password for the same host."""
+    (tmp_path / "netrc").write_text("default login a password b\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    seen: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.headers["Authorization"])
+            self.send_response(401)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        url = address.format(server.server_port)
+        reader = FeedReader(url, "User u, Element e", CursorFile(tmp_path / "cursor"))
+        with pytest.raises(FeedError):
+            next(iter(reader))
+    assert seen == ["User u, Element e"]
 
 
 def test_cursor_can_begin_with_now(tmp_path: pathlib.Path) -> None:

@@ -108,6 +108,7 @@ class Resender:
         """Record events for some objects, as they are in the ledger now; return what of each.
 
         :param differences: at most ``AT_ONCE``.
+        :raises NotFoundError: the instance or the subscription was deleted meanwhile.
         """
         if self._recorded >= MOST_RECORDED:
             return {one.object_id: Outcome.LEFT for one in differences}
@@ -147,6 +148,8 @@ class Resender:
         ids = list(differences)
         known = lookup.known(session, self._poller_id, ids)
         waiting, events = self._waiting(session, ids), self._events(session, ids)
+        # The lines may have arrived for minutes.
+        target_of(session, self._instance_id, self._target.id)
         row = session.get_one(Subscription, self._target.id)
         chosen = subscription_options.read(row.options).choice
         now = self._runtime.clock()
