@@ -22,8 +22,8 @@ _TEXTS = {
     "objects": "{} of the person",
     "bodies": "{} in the ledger",
     "events": "{}",
-    "waiting": "{} that waits, sent without the person",
-    "inFlight": "{} that a worker had claimed, and may have sent with the person",
+    "waiting": "{} not sent yet, which will be sent without the person",
+    "inFlight": "{} claimed by a worker, which may be sent with the person",
     "attempts": "{} of receivers",
     "texts": "{} about stores",
 }

@@ -46,13 +46,14 @@ _SINGLE = (
     ("--concurrent", "concurrentRequests", "NUMBER", "Maximum number of requests at a time."),
     ("--description", "description", "TEXT", "A text of yours."),
 )  # fmt: skip
-#: Options that can be repeated.
-_REPEATED = (
+#: Options that can be repeated. The first ones choose events of the store.
+_CHOICE = (
     ("--resource", "resources", "NAME", "Only send events of this resource."),
     ("--type", "eventTypes", "NAME", "Only send events of this type: CREATED, UPDATED, DELETED."),
     ("--field", "fields", "PATH", "Only send an UPDATED if this field has changed."),
-    ("--header", "headers", "'NAME: VALUE'", "Additional header of each request."),
 )
+_HEADER = ("--header", "headers", "'NAME: VALUE'", "Additional header of each request.")
+_REPEATED = (*_CHOICE, _HEADER)
 _SECRETS = ("signatureKey", "password")
 #: Without a value: an operational subscription is made as one, and stays one.
 _operational = click.option(
@@ -67,12 +68,22 @@ _checkpoint = click.option(
 
 def _members(command: F) -> F:
     """Add the options of a request."""
-    for option, name, metavar, text in reversed(_REPEATED):
+    return _sending(_repeated(command, _CHOICE))
+
+
+def _sending(command: F) -> F:
+    """Add the options of how to send, without those that choose events."""
+    command = _repeated(command, (_HEADER,))
+    for option, name, metavar, text in reversed(_SINGLE):
+        command = click.option(option, name, metavar=metavar, help=text)(command)
+    return command
+
+
+def _repeated(command: F, options: cabc.Sequence[tuple[str, str, str, str]]) -> F:
+    for option, name, metavar, text in reversed(options):
         command = click.option(
             option, name, metavar=metavar, multiple=True, help=f"{text} Can be repeated."
         )(command)
-    for option, name, metavar, text in reversed(_SINGLE):
-        command = click.option(option, name, metavar=metavar, help=text)(command)
     return command
 
 
@@ -129,7 +140,7 @@ def add(instance_id: int, as_json: bool, **members: t.Any) -> None:
 
 @group.command("add-operational")
 @click.argument("organization")
-@_members
+@_sending
 @_checkpoint
 @errors_as_messages
 def add_operational(organization: str, **members: t.Any) -> None:
@@ -256,8 +267,8 @@ def _request(chosen: cabc.Mapping[str, t.Any]) -> SubscriptionRequest:
         if members.get(name) == "-":
             members[name] = sys.stdin.readline().rstrip("\r\n") or None
     for _option, name, _metavar, _text in _REPEATED:
-        if chosen[name]:
-            members[name] = [one for one in chosen[name] if one]
+        if values := chosen.get(name):
+            members[name] = [one for one in values if one]
     if "headers" in members:
         members["headers"] = dict(_header(one) for one in members["headers"])
     for name in ("operational", "checkpoint"):

@@ -20,16 +20,24 @@ _organization = click.option(
 @group.command("add")
 @click.argument("name")
 @_organization
+@click.option(
+    "--new-organization-secret",
+    "replace_secret",
+    is_flag=True,
+    help="Replace the organization's secret; requests with the old one get 401.",
+)
 @as_json_option
 @errors_as_messages
-def add(name: str, organization: str, as_json: bool) -> None:
+def add(name: str, organization: str, replace_secret: bool, as_json: bool) -> None:
     """Add a user and print the secrets, which are stored only as hashes.
 
     The organization is created if it does not exist.
     """
     runtime = current_runtime()
     with runtime.database.write() as session:
-        user = accounts.add_user(session, name, organization, runtime.clock())
+        user = accounts.add_user(
+            session, name, organization, runtime.clock(), replace_secret=replace_secret
+        )
     if as_json:
         echo_json(dataclasses.asdict(user))
         return
@@ -37,7 +45,10 @@ def add(name: str, organization: str, as_json: bool) -> None:
     if user.organization_secret is not None:
         click.echo(f"Organization secret: {user.organization_secret}")
     else:
-        click.echo(f"Organization secret: as printed when {organization} was created")
+        click.echo(
+            f"Organization secret: the present one of {organization}; --new-organization-secret "
+            "replaces it"
+        )
     click.echo("The secrets are shown only once. Send them as")
     known = user.organization_secret or "<ORGANIZATION_SECRET>"
     click.echo(f"Authorization: User {user.user_secret}, Organization {known}")

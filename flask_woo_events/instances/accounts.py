@@ -41,7 +41,7 @@ class NewUser:
     user_id: int
     organization_id: int
     user_secret: str = dataclasses.field(repr=False)
-    #: ``None`` if the organisation existed already; its secret was shown then.
+    #: ``None`` if the organisation existed already and kept its secret.
     organization_secret: str | None = dataclasses.field(repr=False)
 
 
@@ -91,10 +91,18 @@ class HttpVisitor:
     ended_sessions: frozenset[str]
 
 
-def add_user(session: orm.Session, name: str, organization: str, now: dt.datetime) -> NewUser:
+def add_user(
+    session: orm.Session,
+    name: str,
+    organization: str,
+    now: dt.datetime,
+    *,
+    replace_secret: bool = False,
+) -> NewUser:
     """Add a user, and the organisation if it is new.
 
     :param now: the current time.
+    :param replace_secret: make a new secret of an existing organisation, too.
     :raises InputError: a name is empty or too long.
     :raises ConflictError: the organisation has a user with this name.
     """
@@ -112,6 +120,9 @@ def add_user(session: orm.Session, name: str, organization: str, now: dt.datetim
         session.flush()
     elif _user(session, home.id, name) is not None:
         raise ConflictError(f"{organization} has a user {name!r} already")
+    elif replace_secret:
+        organization_secret = new_token()
+        home.secret_hash = hash_token(organization_secret)
     user_secret = new_token()
     user = User(
         organization_id=home.id, name=name, secret_hash=hash_token(user_secret), created_at=now

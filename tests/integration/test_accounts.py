@@ -216,6 +216,16 @@ def test_second_user_of_an_organization(app: flask.Flask, api: Api) -> None:
     assert _status(api.client, f"User {cat.user_secret}, {organization}") == 200
 
 
+def test_organization_secret_is_replaced(app: flask.Flask, api: Api) -> None:
+    """The organisation of ``flask woo connect`` gets a secret that is known; the old one ends."""
+    api.create()
+    with runtime_of(app).database.write() as session:
+        cat = accounts.add_user(session, "cat", "acme", NOW, replace_secret=True)
+    header = f"User {cat.user_secret}, Organization {cat.organization_secret}"
+    assert _status(api.client, header) == 200
+    assert _status(api.client, api.headers["Authorization"]) == 401
+
+
 def test_removed_user(app: flask.Flask, api: Api, account: Account) -> None:
     """A removed user's secret is refused, and the instances belong to another user."""
     created = api.create()

@@ -70,10 +70,14 @@ def test_added_user_as_json(app: flask.Flask) -> None:
 
 
 def test_second_user_prints_no_organization_secret(app: flask.Flask, account: Account) -> None:
-    """The organization's secret is printed for its first user only."""
+    """It is printed for the first user, or if it is replaced, as the first output says."""
     output = _good(app, "users", "add", "bob", "--organization", "acme")
     assert "<ORGANIZATION_SECRET>" in output
     assert account.organization not in output
+    option = "--new-organization-secret"
+    assert option in output
+    output = _good(app, "users", "add", "eve", "--organization", "acme", option)
+    assert "<ORGANIZATION_SECRET>" not in output and account.organization not in output
 
 
 def test_users_list(app: flask.Flask, account: Account) -> None:

@@ -188,6 +188,8 @@ def test_two_terminals_are_enough(tmp_path: pathlib.Path) -> None:
         events.type(here(price[0][2:]))
         for line in price[1:]:
             events.shows(_shape(here(line)))
+        events.type(_block("console", "users add").strip().removeprefix("$ "))
+        events.shows(r"Authorization: User \S+, Organization [\w-]{40,}")
     finally:
         store.close()
         events.close()

@@ -41,7 +41,7 @@ def test_commands_work(env: StoreToCallback) -> None:
     """Each, with an address on standard input."""
     (block,) = _blocks("console")
     for line in block.splitlines():
-        words = shlex.split(line.removeprefix("$ flask --app shop "))
+        words = shlex.split(line.removeprefix("$ flask "))
         result = env.app.test_cli_runner().invoke(args=words, input="ann@shop.example\n")
         assert result.exit_code == 0, result.output
     lifted = re.search(r"`flask (woo erase --email - --lift)`", PAGE)

@@ -47,6 +47,11 @@ def _tables() -> list[tuple[str, list[list[str]]]]:
 
 
 ROWS = {int(row[0]): row for _letter, lines in _tables() for row in lines[2:]}
+TRIED = [
+    _cells(line)
+    for line in PAGE.partition("## What to try\n")[2].partition("\n## ")[0].splitlines()
+    if line.startswith("|")
+]
 
 
 def _states(number: int) -> dict[str, str]:
@@ -86,9 +91,17 @@ def test_what_we_have_is_shown() -> None:
         assert bool(shown) == (state != "N"), f"row {number} is {state} and shown by {shown!r}"
 
 
+def test_what_to_try_is_said_honestly() -> None:
+    """Twelve rows say in full or in part what is there, and name what shows it."""
+    assert TRIED[0] == ["#", "Thing", "Today", "Shown by"]
+    assert [row[0] for row in TRIED[2:]] == [str(number) for number in range(1, 13)]
+    for row in TRIED[2:]:
+        assert len(row) == 4 and row[2][:3] in ("Y: ", "P: ") and row[3]
+
+
 def test_what_shows_it_exists() -> None:
     """Each test, command and target that a row names exists; ``test_docs`` tests the links."""
-    for number, row in ROWS.items():
+    for number, row in [*ROWS.items(), *((f"{row[0]} to try", row) for row in TRIED[2:])]:
         named = re.findall(r"`([^`]+)`", row[-1])
         others = _LINK.sub("", re.sub(r"`[^`]+`", "", row[-1]))
         assert others.strip(", ") == "", f"row {number} names more than tests and commands"
