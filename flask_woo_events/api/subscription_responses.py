@@ -26,7 +26,12 @@ class InstanceSubscriptionResponse(ApiResponse):
     operational: t.Annotated[bool, Attribute("is_operational")] = pydantic.Field(
         description="It gets operational events only"
     )
-    callbackUrl: t.Annotated[str, Attribute("url")]
+    feed: t.Annotated[bool, Attribute("is_feed")] = pydantic.Field(
+        description="It is only read by its feed, and nothing is sent"
+    )
+    callbackUrl: t.Annotated[str, Attribute("url")] = pydantic.Field(
+        description="Empty if nothing is sent"
+    )
     signatureKey: str | None = pydantic.Field(description="******** if its requests are signed")
     headers: dict[str, str] = pydantic.Field(description="Names of its headers, values masked")
     username: str | None

@@ -312,6 +312,8 @@ def _callbacks(runtime: Runtime, view: InstanceView) -> cabc.Iterator[Finding]:
         yield Finding("events are not delivered: there is no callback URL", fix)
     guard = AddressGuard(allow_private=runtime.settings.allow_private_callbacks)
     for one in found:
+        if one.is_feed:
+            continue
         name = "the callback" if one.is_first else f"subscription {one.id}"
         if cipher is not None and one.credentials.is_lost and not one.is_first:
             path = f"PATCH /instances/{view.id}/subscriptions/{one.id}"

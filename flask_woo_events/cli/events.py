@@ -10,6 +10,7 @@ import click
 import orjson
 from flask.cli import AppGroup
 
+from ..delivery import following
 from ..events import event_detail, search
 from ..events.catalogue import CATALOGUE
 from ..runtime import current_runtime
@@ -97,18 +98,17 @@ def _brief(value: cabc.Mapping[str, object]) -> str:
 @errors_as_messages
 def tail(instance: int | None, as_json: bool) -> None:
     """Print events as they are recorded, until Ctrl-C."""
-    database, chosen = current_runtime().database, search.EventFilter(instance_id=instance)
-    with database.read() as session:
-        following = search.Tail(session, chosen)
+    runtime = current_runtime()
+    places = following.begin(runtime, instance)
     try:
         while True:
-            with database.read() as session:
-                entries = following.more(session)
-            for entry in entries:
-                if as_json:
-                    echo_json(dataclasses.asdict(entry))
-                else:
-                    click.echo("  ".join(search.cells(entry)))
+            for found in following.read(runtime, places, instance):
+                places = found.places
+                for entry in found.entries:
+                    if as_json:
+                        echo_json(dataclasses.asdict(entry))
+                    else:
+                        click.echo("  ".join(search.cells(entry)))
             time.sleep(TAIL_EVERY)
     except KeyboardInterrupt:
         return

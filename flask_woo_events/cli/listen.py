@@ -12,10 +12,10 @@ from flask.cli import with_appcontext
 
 from ..db import upgrade
 from ..db.states import EventType
+from ..delivery import following
+from ..delivery.following import Places
 from ..delivery.forwarding import Forwarder
 from ..errors import InputError
-from ..events import following
-from ..events.following import EventPosition
 from ..instances import access
 from ..instances.requests import web_address
 from ..runtime import Runtime, current_runtime
@@ -79,9 +79,8 @@ def listen(
         sys.exit(0 if outcome.delivered else 1)
     selection = Selection(instance=instance, resources=frozenset(resources), types=frozenset(types))
     file = PositionFile(runtime.state_file.path, (url, *selection.words))
-    listener = Listener(
-        runtime, selection, _position(runtime, file, begin), file, forwarder, as_json=as_json
-    )
+    places = _places(runtime, file, instance, begin)
+    listener = Listener(runtime, selection, places, file, forwarder, as_json=as_json)
     _run(runtime, listener, poll=poll)
 
 
@@ -92,18 +91,23 @@ def _checked(url: str) -> str:
         raise InputError(f"--forward-to: {exc}") from exc
 
 
-def _position(runtime: Runtime, file: PositionFile, begin: str | int | None) -> EventPosition:
+def _places(
+    runtime: Runtime, file: PositionFile, instance: int | None, begin: str | int | None
+) -> Places:
     """Return where to begin, and print it."""
-    with runtime.database.read() as session:
-        if isinstance(begin, int):
-            return following.before(session, begin)
-        kept = file.load() if begin is None else None
-        if kept is not None and following.is_of(session, kept):
-            click.echo(f"Goes on after event {kept.last}.", err=True)
-            return kept
-        if begin == "start" or kept is not None:
-            return following.before(session, 1)
-        return following.now(session)
+    if begin == "start":
+        return {}
+    kept = file.load() if begin is None else None
+    if isinstance(kept, int):
+        click.echo(
+            "Begins now, since an earlier release had kept the place; to go on after it: "
+            f"--from {kept + 1}",
+            err=True,
+        )
+    elif kept is not None:
+        click.echo("Goes on where it ended.", err=True)
+        return kept
+    return following.begin(runtime, instance, begin if isinstance(begin, int) else None)
 
 
 def _run(runtime: Runtime, listener: Listener, *, poll: bool) -> None:

@@ -17,10 +17,11 @@ import click
 import sqlalchemy as sa
 
 from ..db.database import is_away
+from ..delivery import following
+from ..delivery.following import Places
 from ..delivery.forwarding import Forwarded, Forwarder
 from ..errors import ConfigurationError
-from ..events import following
-from ..events.following import EventPosition
+from ..events.feed_cursor import FeedCursor
 from ..events.search import EventEntry
 from ..instances import pollers, store_addresses, webhooks
 from ..runtime import Runtime
@@ -53,27 +54,38 @@ class Selection:
 
 
 class PositionFile:
-    """Keeps the position of one listener beside the state file of the database.
+    """Keeps the places of one listener beside the state file of the database.
 
     :param beside: the state file; ``None``: nothing is kept.
-    :param options: what tells the listener from others, each of which has a position of its own.
+    :param options: what tells the listener from others, each of which has places of its own.
     """
 
     def __init__(self, beside: pathlib.Path | None, options: tuple[object, ...]) -> None:
         digest = hashlib.sha256(repr(options).encode()).hexdigest()[:12]
         self._path = beside and beside.with_name(f"{beside.stem}-listen-{digest}.json")
 
-    def load(self) -> EventPosition | None:
-        """Return the kept position; ``None`` if there is none, or none that can be read."""
+    def load(self) -> Places | int | None:
+        """Return what is kept; ``None`` if nothing is, or nothing that can be read.
+
+        :return: a number is the last event that an earlier release had read.
+        """
         if self._path is None:
             return None
         try:
-            return EventPosition.from_json(json.loads(self._path.read_bytes()))
+            kept = json.loads(self._path.read_bytes())
+            if "last" in kept:
+                return int(kept["last"])
+            return {
+                int(one["organization"]): FeedCursor(
+                    position=int(one["position"]), life=str(one["life"])
+                )
+                for one in kept["feeds"]
+            }
         except (OSError, KeyError, TypeError, ValueError):
             return None
 
-    def save(self, position: EventPosition) -> None:
-        """Keep a position.
+    def save(self, places: Places) -> None:
+        """Keep places.
 
         :raises ConfigurationError: the file cannot be written.
         """
@@ -82,7 +94,11 @@ class PositionFile:
         beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(json.dumps(position.to_json()) + "\n", "utf-8")
+            feeds = [
+                {"organization": number, "position": one.position, "life": one.life}
+                for number, one in places.items()
+            ]
+            beside.write_text(json.dumps({"feeds": feeds}) + "\n", "utf-8")
             beside.replace(self._path)
         except OSError as exc:
             raise ConfigurationError(
@@ -92,7 +108,7 @@ class PositionFile:
 
 
 class Listener:
-    """Prints the events after a position, and forwards them.
+    """Prints the events after some places, and forwards them.
 
     :param forwarder: ``None`` to print only.
     """
@@ -101,7 +117,7 @@ class Listener:
         self,
         runtime: Runtime,
         selection: Selection,
-        position: EventPosition,
+        places: Places,
         file: PositionFile,
         forwarder: Forwarder | None,
         *,
@@ -109,13 +125,13 @@ class Listener:
     ) -> None:
         self._runtime = runtime
         self._selection = selection
-        self._position = position
+        self._places = places
         self._file = file
         self._forwarder = forwarder
         self._as_json = as_json
-        #: The first of the events that wait to be forwarded, each with the position before it.
-        self._places: collections.deque[tuple[int, EventPosition]] = collections.deque()
-        self._kept: EventPosition | None = None
+        #: The first of the events that wait to be forwarded, each with the places before it.
+        self._waiting: collections.deque[tuple[int, Places]] = collections.deque()
+        self._kept: Places | None = None
         self._is_away = False
         self._are_ready: bool | None = None
         self._hurried_at = 0.0
@@ -144,16 +160,11 @@ class Listener:
 
     def _step(self) -> bool:
         """Handle what is new; return whether there may be more."""
-        with self._runtime.database.read() as session:
-            entries = following.after(session, self._position)
-            self._position = following.named(session, self._position)
-        notifications: dict[int, list[EventEntry]] = {}
-        for one in entries:
-            notifications.setdefault(one.notification_id, []).append(one)
-        for events in notifications.values():
-            if chosen := [one for one in events if self._selection.selects(one)]:
+        more = False
+        for found in following.read(self._runtime, self._places, self._selection.instance):
+            if chosen := [one for one in found.entries if self._selection.selects(one)]:
                 self._handle(chosen)
-            self._position = following.past(self._position, [one.id for one in events])
+            self._places, more = found.places, True
             self._keep()
         if self._forwarder is not None:
             for done in self._forwarder.run():
@@ -163,7 +174,7 @@ class Listener:
         with contextlib.suppress(queue.Empty):
             while True:
                 self._resend(self.typed.get_nowait())
-        return bool(entries)
+        return more
 
     def _handle(self, entries: list[EventEntry]) -> None:
         """Print events of one notification, each with what became of its forward."""
@@ -173,7 +184,7 @@ class Listener:
             if entries[0].id not in waiting:
                 # Otherwise the database failed after it was added.
                 self._forwarder.add([one.id for one in entries])
-                self._places.append((entries[0].id, self._position))
+                self._waiting.append((entries[0].id, self._places))
             # The attempt of others is printed by itself, the one of these with them.
             done = None if waiting else next(self._forwarder.run(), None)
             status = "waits for the events before it" if done is None else _said(done)
@@ -214,11 +225,11 @@ class Listener:
             self._print_status(int(number), f"{outcome.reason} (sent again)")
 
     def _keep(self) -> None:
-        """Keep the position before the first event that was not forwarded yet."""
+        """Keep the places before the first event that was not forwarded yet."""
         waiting = frozenset() if self._forwarder is None else self._forwarder.waiting
-        while self._places and self._places[0][0] not in waiting:
-            self._places.popleft()
-        kept = self._places[0][1] if self._places else self._position
+        while self._waiting and self._waiting[0][0] not in waiting:
+            self._waiting.popleft()
+        kept = self._waiting[0][1] if self._waiting else self._places
         if kept != self._kept:
             self._file.save(kept)
             self._kept = kept

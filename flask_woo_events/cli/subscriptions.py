@@ -55,9 +55,12 @@ _CHOICE = (
 _HEADER = ("--header", "headers", "'NAME: VALUE'", "Additional header of each request.")
 _REPEATED = (*_CHOICE, _HEADER)
 _SECRETS = ("signatureKey", "password")
-#: Without a value: an operational subscription is made as one, and stays one.
+#: Without a value: a subscription is made as one of these, and stays one.
 _operational = click.option(
     "--operational", is_flag=True, default=None, help="Send operational events only."
+)
+_feed = click.option(
+    "--feed", is_flag=True, default=None, help="Send nothing: it is only read by its feed."
 )
 _checkpoint = click.option(
     "--checkpoint/--no-checkpoint",
@@ -106,7 +109,7 @@ def list_subscriptions(instance_id: int, as_json: bool) -> None:
         [
             (
                 one.id,
-                one.url,
+                one.url or "-",
                 _state(one),
                 one.waiting,
                 one.options.format or "of the instance",
@@ -120,6 +123,7 @@ def list_subscriptions(instance_id: int, as_json: bool) -> None:
 @group.command("add")
 @click.argument("instance_id", type=ID)
 @_members
+@_feed
 @_operational
 @_checkpoint
 @as_json_option
@@ -135,6 +139,9 @@ def add(instance_id: int, as_json: bool, **members: t.Any) -> None:
         _echo_json(view)
         return
     click.echo(f"Subscription {made} was added.")
+    if view.is_feed:
+        click.echo(f"To read it: GET /instances/{instance_id}/subscriptions/{made}/feed")
+        return
     click.echo(f"To test it: flask woo subscriptions test {instance_id} {made}")
 
 
@@ -271,7 +278,7 @@ def _request(chosen: cabc.Mapping[str, t.Any]) -> SubscriptionRequest:
             members[name] = [one for one in values if one]
     if "headers" in members:
         members["headers"] = dict(_header(one) for one in members["headers"])
-    for name in ("operational", "checkpoint"):
+    for name in ("feed", "operational", "checkpoint"):
         if chosen.get(name) is not None:
             members[name] = chosen[name]
     schedule = members.get("retrySchedule")
@@ -318,6 +325,8 @@ def _view(
 
 
 def _state(view: SubscriptionView) -> str:
+    if view.is_feed:
+        return "feed"
     if view.paused:
         return "paused"
     if not view.active:

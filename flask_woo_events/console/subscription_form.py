@@ -39,6 +39,7 @@ FIELDS = {
     "timeoutSeconds": "timeout",
     "requestsPerSecond": "rate",
     "concurrentRequests": "concurrency",
+    "feed": "feed",
     "operational": "operational",
     "checkpoint": "checkpoint",
     "description": "description",
@@ -66,6 +67,7 @@ class SubscriptionForm(wtforms.Form):
     timeout = wtforms.StringField("Time-out (seconds)")
     rate = wtforms.StringField("Requests per second")
     concurrency = wtforms.StringField("Concurrent requests")
+    feed = wtforms.BooleanField("Only read by its feed")
     operational = wtforms.BooleanField("Operational events only")
     checkpoint = wtforms.BooleanField("Also a checkpoint once a day")
     description = wtforms.StringField("Description")
@@ -98,6 +100,7 @@ def of(view: SubscriptionView | None) -> SubscriptionForm:
         timeout=_number(options.timeout),
         rate=_number(options.rate),
         concurrency=_number(options.concurrency),
+        feed=view.is_feed,
         operational=view.is_operational,
         checkpoint=options.checkpoint,
         description=options.description,
@@ -113,8 +116,9 @@ def request_of(form: SubscriptionForm, before: SubscriptionView | None) -> Subsc
     kept = before.credentials if before is not None else CredentialsView()
     body, present = _options(form), _options(of(before))
     body = {name: value for name, value in body.items() if value != present[name]}
-    if before is None and form.operational.data:
-        body["operational"] = True
+    for name in ("feed", "operational"):
+        if before is None and form[name].data:
+            body[name] = True
     if before is not None and before.is_first:
         # The configuration of the instance has the rest.
         body.pop("format", None)

@@ -59,6 +59,18 @@ class SubscriptionPage:
         return self.subscription is not None and self.subscription.is_operational
 
     @property
+    def is_feed(self) -> bool:
+        """It is stored as one that is only read by its feed."""
+        return self.subscription is not None and self.subscription.is_feed
+
+    @property
+    def feed_address(self) -> str:
+        """Where the events of the stored subscription can be read."""
+        assert self.subscription is not None
+        path = f"instances/{self.instance.id}/subscriptions/{self.subscription.id}/feed"
+        return f"{current_runtime().api_base()}/{path}"
+
+    @property
     def credentials(self) -> CredentialsView:
         """Which secrets are stored."""
         return self.subscription.credentials if self.subscription else CredentialsView()
@@ -179,7 +191,8 @@ def _rendered(page: SubscriptionPage) -> Answer:
 
 def _checked(page: SubscriptionPage) -> SubscriptionRequest | None:
     """Return the request that the form stands for, or ``None`` after adding errors to the page."""
-    if not page.is_first and not page.form.text("callback_url"):
+    is_sent = not (page.is_first or page.is_feed or page.form.feed.data)
+    if is_sent and not page.form.text("callback_url"):
         page.errors["callback_url"] = store_page.REQUIRED
         return None
     try:
@@ -224,7 +237,9 @@ def _switch(instance_id: int, subscription_id: int, *, paused: bool) -> Answer:
 def _test_form(page: SubscriptionPage, calls: RateLimiter) -> Answer:
     """Send a test notification as the form says, without saving it."""
     request = _checked(page)
-    if request is None:
+    if request is not None and (page.is_feed or page.form.feed.data):
+        page.errors["feed"] = "Nothing is sent to it, so that there is nothing to test."
+    if request is None or page.errors:
         return _rendered(page)
     url = page.form.text("callback_url") if not page.is_first else _stored(page).url
     try:

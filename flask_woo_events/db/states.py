@@ -38,6 +38,7 @@ class Channel(enum.StrEnum):
     WEBHOOK = "webhook"  #: the callback URL of the instance's configuration
     CALLBACK = "callback"  #: a callback URL with a key and headers of its own
     OPERATIONAL = "operational"  #: the same, for operational events only
+    FEED = "feed"  #: nobody: it is only read by its feed, and has no deliveries
     HANDLER = "handler"  #: a function of the application
 
 
@@ -47,6 +48,9 @@ HTTP_CHANNELS = (Channel.WEBHOOK, Channel.CALLBACK, Channel.OPERATIONAL)
 OWN_CHANNELS = (Channel.CALLBACK, Channel.OPERATIONAL)
 #: Those of them that get the events of the store.
 STORE_CHANNELS = (Channel.WEBHOOK, Channel.CALLBACK)
+#: Channels of what the API lists as subscriptions, and those of them that choose such events.
+LISTED_CHANNELS = (*HTTP_CHANNELS, Channel.FEED)
+CHOOSING_CHANNELS = (*STORE_CHANNELS, Channel.FEED)
 
 
 class DeliveryStatus(enum.StrEnum):

@@ -57,7 +57,7 @@ def read(
     """
     scope = chosen.scope
     sent = None if cursor in (None, NOW) else feed_cursor.read(str(cursor), scope)
-    is_behind = _advance(runtime, scope.organization_id, sent, _PREPARING if cursor == NOW else 0.0)
+    is_behind = advance(runtime, scope.organization_id, sent, _PREPARING if cursor == NOW else 0.0)
     if cursor == NOW and is_behind:
         raise BusyError("The events before now are still being taken up; send it again")
     with runtime.database.read() as session:
@@ -95,8 +95,8 @@ def _is_ahead(state: FeedState, sent: FeedCursor) -> bool:
     return state.common_with(sent.life, sent.position) > state.position
 
 
-def _advance(
-    runtime: Runtime, organization_id: int, sent: FeedCursor | None, seconds: float
+def advance(
+    runtime: Runtime, organization_id: int, sent: FeedCursor | None, seconds: float = 0.0
 ) -> bool:
     """Assign positions to the next committed events, if any wait for one.
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import Delivery, Instance, Notification, StoredEvent, Subscription
-from ..db.states import HTTP_CHANNELS, UNSETTLED, Channel
+from ..db.states import HTTP_CHANNELS, LISTED_CHANNELS, UNSETTLED, Channel
 from ..errors import InputError, NotFoundError, SecretError
 from ..events import delivery_states, notifications, outbox
 from ..events.notifications import NotificationRecord
@@ -48,10 +48,11 @@ def for_subscription(
     """Return the selection for one subscription: events of its instance.
 
     :raises NotFoundError: no instance has this subscription.
-    :raises InputError: it belongs to another instance than the one selected.
+    :raises InputError: it belongs to another instance than the one selected, or is only read by
+        its feed.
     """
     one = session.get(Subscription, subscription_id)
-    if one is None or not one.current or one.channel not in HTTP_CHANNELS:
+    if one is None or not one.current or one.channel not in LISTED_CHANNELS:
         raise NotFoundError(
             f"There is no subscription {subscription_id}; see: flask woo subscriptions list "
             f"{choice.instance_id or 'INSTANCE_ID'}"
@@ -60,6 +61,10 @@ def for_subscription(
         raise InputError(
             f"subscription {subscription_id} belongs to instance {one.instance_id}, not to "
             f"{choice.instance_id}"
+        )
+    if one.channel == Channel.FEED:
+        raise InputError(
+            f"subscription {subscription_id} is only read by its feed, which has the events already"
         )
     return dataclasses.replace(
         choice,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 
+from ..errors import InputError
 from ..http.exchange import Timeouts
 from ..instances import subscriptions
 from ..instances.accounts import Caller
@@ -46,11 +47,16 @@ def send_to_subscription(
     """POST a test notification once to a subscription, as its deliveries are; also if it is paused.
 
     :raises NotFoundError: the caller's organisation has no such instance or subscription.
+    :raises InputError: it is only read by its feed.
     :raises SecretError: its credentials cannot be decrypted.
     """
     cipher, after = runtime.cipher, runtime.retired_after
     with runtime.database.read() as session:
         view = subscriptions.get(session, cipher, caller, instance_id, subscription_id)
+        if view.is_feed:
+            raise InputError(
+                f"nothing is sent to subscription {subscription_id}: it is only read by its feed"
+            )
         own = None if view.is_first else subscription_id
         credentials = destination.load_credentials(session, cipher, instance_id, after, own)
         sender = destination.load_sender(session, instance_id, view.options.format)

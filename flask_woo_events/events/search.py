@@ -107,35 +107,6 @@ def newest(session: orm.Session, choice: EventFilter, limit: int) -> list[EventE
     return entries_of(session, _query(choice).order_by(StoredEvent.id.desc()).limit(limit))
 
 
-class Tail:
-    """New events, without those that existed when it was created.
-
-    An event has its id before it is committed, and another one with a higher id may be committed
-    first. Each call therefore queries the last ids again.
-    """
-
-    #: How many of them.
-    AGAIN = 1_000
-
-    def __init__(self, session: orm.Session, choice: EventFilter) -> None:
-        self._choice = choice
-        self._last = session.scalars(sa.select(sa.func.max(StoredEvent.id))).one() or 0
-        before = sa.select(StoredEvent.id).where(StoredEvent.id > self._last - self.AGAIN)
-        self._seen = set(session.scalars(before))
-
-    def more(self, session: orm.Session, limit: int = 500) -> list[EventEntry]:
-        """Return the events since the last call, the oldest first."""
-        reach = self._last - self.AGAIN
-        self._seen = {one for one in self._seen if one > reach}
-        query = _query(self._choice).where(
-            StoredEvent.id > reach, StoredEvent.id.not_in(self._seen)
-        )
-        entries = entries_of(session, query.order_by(StoredEvent.id).limit(limit))
-        self._seen.update(one.id for one in entries)
-        self._last = max([self._last, *(one.id for one in entries)])
-        return entries
-
-
 def search(
     session: orm.Session, choice: EventFilter, before_id: int | None, limit: int
 ) -> EventPage:

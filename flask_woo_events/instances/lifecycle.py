@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ..db.models import Instance, Poller, Subscription
-from ..db.states import STORE_CHANNELS, Channel
+from ..db.states import CHOOSING_CHANNELS, Channel
 from ..errors import ConflictError, InputError, NotFoundError
 from ..events import delivery_states, operational, outbox
 from ..events.operational import Occurrence
@@ -276,7 +276,7 @@ def _target(session: orm.Session, instance_id: int, subscription_id: int) -> int
         one is None
         or one.instance_id != instance_id
         or not one.current
-        or one.channel not in STORE_CHANNELS
+        or one.channel not in CHOOSING_CHANNELS
     ):
         raise NotFoundError(
             f"Instance {instance_id} has no subscription {subscription_id}; see: "

@@ -132,7 +132,8 @@ READ_ONLY = frozenset(
 class SubscriptionRequest(pydantic.BaseModel):
     """The body of ``POST`` and ``PATCH /instances/{id}/subscriptions``.
 
-    Both may leave out anything but the callback URL of a new subscription. ``null`` takes a choice
+    Both may leave out anything but the callback URL of a new subscription, unless it is one that is
+    only read by its feed. ``null`` takes a choice
     back. Unknown members are refused: a filter that is misspelt would send everything.
     """
 
@@ -153,6 +154,7 @@ class SubscriptionRequest(pydantic.BaseModel):
     concurrency: Concurrency | None = pydantic.Field(None, alias="concurrentRequests")
     operational: Flag | None = None
     checkpoint: Flag | None = None
+    feed: Flag | None = None
     paused: Flag | None = None
     description: Description | None = None
 
@@ -236,5 +238,10 @@ def _refuse_mask(field: str) -> t.NoReturn:
     raise InputError(f"{field}: {MASK} stands for a secret that is stored, and none is", field)
 
 
+#: What a request names of the way to a receiver, which the reader of a feed does not have.
+SENDING = (
+    "callback_url", "signature_key", "headers", "username", "password", "schedule", "timeout",
+    "rate", "concurrency", "operational", "checkpoint", "paused",
+)  # fmt: skip
 #: What a request names of the credentials.
 CREDENTIALS = frozenset({"signature_key", "headers", "username", "password"})

@@ -1,4 +1,4 @@
-"""The subscriptions of an instance: callbacks that receive its notifications.
+"""The subscriptions of an instance: callbacks that receive its notifications, and own feeds.
 
 The first one belongs to the callback URL of the instance's configuration, which also has its
 signature key, headers, password and format. Others have their own.
@@ -15,7 +15,7 @@ from sqlalchemy import orm
 
 from ..db import presence
 from ..db.models import Delivery, Instance, Poller, Subscription
-from ..db.states import HTTP_CHANNELS, UNSETTLED, Channel
+from ..db.states import LISTED_CHANNELS, UNSETTLED, Channel
 from ..errors import ConflictError, InputError, NotFoundError, SecretError
 from ..events import delivery_states, operational, outbox, subscription_options
 from ..events.notifications import target_of
@@ -26,7 +26,7 @@ from .accounts import Caller
 from .lifecycle import find
 from .requests import key_of, parse_headers
 from .subscription_credentials import SubscriptionCredentials
-from .subscription_requests import CREDENTIALS, SubscriptionRequest
+from .subscription_requests import CREDENTIALS, SENDING, SubscriptionRequest
 
 #: Subscriptions of one instance at most.
 MOST = 20
@@ -53,6 +53,9 @@ class SubscriptionView:
     is_first: bool
     #: It gets operational events only.
     is_operational: bool
+    #: It is only read by its feed, and nothing is sent.
+    is_feed: bool
+    #: Empty if nothing is sent.
     url: str
     options: SubscriptionOptions
     credentials: CredentialsView
@@ -134,19 +137,24 @@ def create(
 ) -> int:
     """Add a subscription, which gets what happens from now on, and return its id.
 
-    :raises InputError: a member is wrong, or the callback URL is missing.
+    :raises InputError: a member is wrong, or the callback URL is missing of one that is sent to.
     :raises ConflictError: the instance has as many as it may have, or a worker of an earlier
         release runs, which would send it everything.
     """
     instance = find(session, caller, instance_id, lock=True)
-    if not request.callback_url:
-        raise InputError("callbackUrl is missing", "callbackUrl")
+    is_operational, is_feed = bool(request.operational), bool(request.feed)
+    if is_feed:
+        _refuse_sending(request)
+    elif not request.callback_url:
+        raise InputError(
+            "callbackUrl is missing; without one, a subscription can only be read: feed is true",
+            "callbackUrl",
+        )
     rows = session.scalars(sa.select(Subscription.id).where(*_mine(instance_id))).all()
     if len(rows) >= MOST:
         raise ConflictError(f"an instance has at most {MOST} subscriptions")
-    is_operational = bool(request.operational)
-    # No earlier release sends anything to an operational subscription.
-    if not is_operational and (older := presence.older(session, _KNOWN_SINCE, now)):
+    # No earlier release sends anything to an operational one, or to one that is read.
+    if not (is_operational or is_feed) and (older := presence.older(session, _KNOWN_SINCE, now)):
         raise ConflictError(
             "a worker of an earlier release runs, which knows one subscription only: "
             f"{', '.join(older)}; restart it with this release first"
@@ -154,10 +162,11 @@ def create(
     _refuse_unknown(session, instance_id, request)
     options = request.options(subscription_options.NONE)
     _refuse_choice(options, is_operational)
+    channel = Channel.OPERATIONAL if is_operational else Channel.CALLBACK
     row = Subscription(
         instance_id=instance.id,
-        channel=Channel.OPERATIONAL if is_operational else Channel.CALLBACK,
-        url=request.callback_url,
+        channel=Channel.FEED if is_feed else channel,
+        url=request.callback_url or "",
         options=subscription_options.written(options),
         paused=bool(request.paused),
         created_at=now,
@@ -192,9 +201,12 @@ def change(
     named = request.model_fields_set
     if row.channel == Channel.WEBHOOK:
         _refuse_configured(instance_id, named)
-    is_operational = row.channel == Channel.OPERATIONAL
-    if request.operational not in (None, is_operational):
-        raise InputError("operational cannot be changed; add another subscription", "operational")
+    is_operational, is_feed = row.channel == Channel.OPERATIONAL, row.channel == Channel.FEED
+    for name, is_now in (("feed", is_feed), ("operational", is_operational)):
+        if getattr(request, name) not in (None, is_now):
+            raise InputError(f"{name} cannot be changed; add another subscription", name)
+    if is_feed:
+        _refuse_sending(request)
     _refuse_unknown(session, instance_id, request)
     options = request.options(subscription_options.read(row.options))
     _refuse_choice(options, is_operational)
@@ -206,11 +218,12 @@ def change(
         present = _replaced_credentials(session, cipher, instance_id, row.id, named)
         kept = request.credentials(present, now).written()
         configuration.put_credentials(session, cipher, instance_id, row.id, kept)
-    if "callback_url" in named:
+    if "callback_url" in named and not is_feed:
         _move(session, row, request.callback_url, now)
     if request.paused is not None:
         row.paused = request.paused
-    outbox.wake(session, [row], now)
+    if not is_feed:
+        outbox.wake(session, [row], now)
     session.flush()
 
 
@@ -235,7 +248,7 @@ def _mine(instance_id: int) -> tuple[sa.ColumnExpressionArgument[bool], ...]:
     return (
         Subscription.instance_id == instance_id,
         Subscription.current,
-        Subscription.channel.in_(HTTP_CHANNELS),
+        Subscription.channel.in_(LISTED_CHANNELS),
     )
 
 
@@ -278,6 +291,16 @@ def _refuse_unknown(session: orm.Session, instance_id: int, request: Subscriptio
                 f"{field}: the instance polls no {resource!r}; it polls "
                 f"{', '.join(sorted(polled))}",
                 field,
+            )
+
+
+def _refuse_sending(request: SubscriptionRequest) -> None:
+    """Refuse what a request names of the way to a receiver: there is none."""
+    for name in SENDING:
+        if getattr(request, name):
+            alias = SubscriptionRequest.model_fields[name].alias or name
+            raise InputError(
+                f"{alias}: a subscription with feed true is only read, and nothing is sent", alias
             )
 
 
@@ -344,6 +367,7 @@ def _view(session: orm.Session, cipher: Cipher | None, row: Subscription) -> Sub
         instance_id=row.instance_id,
         is_first=row.channel == Channel.WEBHOOK,
         is_operational=row.channel == Channel.OPERATIONAL,
+        is_feed=row.channel == Channel.FEED,
         url=row.url,
         options=subscription_options.read(row.options),
         credentials=_credentials(session, cipher, row),
@@ -361,6 +385,8 @@ def _view(session: orm.Session, cipher: Cipher | None, row: Subscription) -> Sub
 def _credentials(session: orm.Session, cipher: Cipher | None, row: Subscription) -> CredentialsView:
     if row.channel == Channel.WEBHOOK:
         return _configured(session, cipher, row.instance_id)
+    if row.channel == Channel.FEED:
+        return CredentialsView()
     if cipher is None:
         return CredentialsView(is_lost=True)
     try:

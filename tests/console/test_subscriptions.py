@@ -122,6 +122,31 @@ def test_operational(app: flask.Flask, ann: HttpVisitor, instance_id: int) -> No
     assert refused.status_code == 422 and "Only an operational subscription" in refused.text
 
 
+def test_only_read(app: flask.Flask, ann: HttpVisitor, instance_id: int) -> None:
+    """The form makes a subscription without a receiver, and says where it is read."""
+    path = _add(app, ann, instance_id, callback_url="", feed="y", resources=["orders"])
+    added = _views(app, instance_id)[-1]
+    assert added.is_feed and added.url == "" and added.options.choice.resources == {"orders"}
+    shown = ann.get(f"/instances/{instance_id}").text
+    assert f"feed {added.id}" in re.sub("<wbr>|&#8203;", "", shown) and "only read" in shown
+    assert f"{path}/test" not in shown and f"{path}/pause" not in shown
+    page = ann.get(f"{path}/edit").text
+    assert f"{path.removeprefix('/woo')}/feed" in page
+    assert not any(f'name="{one}"' in page for one in ("callback_url", "rate", "signature_key"))
+    fields = _fields(ann, f"{path}/edit") | {"format": "thin"}
+    assert ann.post(f"{path}/edit", fields).status_code == 302
+    assert _views(app, instance_id)[-1].options.format == "thin"
+    new = f"/instances/{instance_id}/subscriptions/new"
+    for changes, said in (
+        ({"callback_url": URL}, "only read, and nothing is sent"),
+        ({"rate": "2"}, "only read, and nothing is sent"),
+        ({"act": "test"}, "nothing to test"),
+    ):
+        refused = ann.post(new, _fields(ann, new) | {"feed": "y"} | changes)
+        assert refused.status_code == 422 and said in refused.text
+    assert "Programs that read" in ann.get(f"{path}/remove").text
+
+
 def test_event_of_an_operational_subscription(
     app: flask.Flask, ann: HttpVisitor, instance_id: int
 ) -> None:

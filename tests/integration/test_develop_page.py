@@ -198,7 +198,7 @@ def test_two_terminals_are_enough(tmp_path: pathlib.Path) -> None:
 def _goes_on(events: Terminal, database: pathlib.Path) -> None:
     """Start the listener again; it prints what was recorded meanwhile, and misses nothing."""
     killed = len(events.lines)
-    command, *promised = _block("console", "Goes on after").splitlines()
+    command, *promised = _block("console", "Goes on where").splitlines()
     events.type(command[2:])
     for line in promised:
         events.shows(_shape(line), killed)

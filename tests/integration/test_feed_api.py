@@ -16,7 +16,10 @@ import requests
 import sqlalchemy as sa
 
 from flask_woo_events.api import feed as feed_api
-from flask_woo_events.db.models import Instance, Organization
+from flask_woo_events.db.models import Delivery, Instance, Organization, WorkerProcess
+from flask_woo_events.delivery import replay
+from flask_woo_events.delivery.replay import ReplaySelection
+from flask_woo_events.errors import InputError
 from flask_woo_events.events import feed_positions
 from flask_woo_events.events.feed_cursor import FeedCursor, FeedScope
 from flask_woo_events.instances import webhook_urls
@@ -92,6 +95,54 @@ def test_subscription_has_its_choice_and_format(env: StoreToCallback, form: str)
     assert all(("orders" in one) is (form != "thin") for one in raw)
     env.api.call("DELETE", f"{base}/{number}")
     assert env.api.call("GET", f"{base}/{number}/feed").status_code == 404
+
+
+def test_subscription_without_a_callback_is_only_read(env: StoreToCallback) -> None:
+    """It has what it chooses; nothing is sent or waits, and nothing can be said of a receiver."""
+    base, runtime = f"/instances/{env.instance_id}/subscriptions", runtime_of(env.app)
+    with runtime.database.write() as session:
+        old = WorkerProcess(name="process 1 on old", seen_at=runtime.clock(), revision="0010")
+        session.add(old)
+    # An earlier release sends nothing to it.
+    added = env.api.call("POST", base, {"feed": True, "fields": ["status"]}).json
+    assert (added["feed"], added["callbackUrl"], added["active"]) == (True, "", True)
+    assert env.api.call("POST", base, {"callbackUrl": "http://x.test/"}).status_code == 409
+    one = f"{base}/{added['id']}"
+    for name, value in SENDING.items():
+        for answer in (
+            env.api.call("POST", base, {"feed": True, name: value}),
+            env.api.call("PATCH", one, {name: value}),
+        ):
+            assert (answer.status_code, name in answer.json["message"]) == (400, True), answer.text
+    for path, body in ((one, {"feed": False}), (f"{base}/1", {"feed": True})):
+        answer = env.api.call("PATCH", path, body)
+        assert (answer.status_code, "cannot be changed" in answer.text) == (400, True)
+    answer = env.api.call("POST", f"{one}/test")
+    assert (answer.status_code, "only read" in answer.text) == (400, True)
+    assert env.api.call("PATCH", one, added).json == added
+    changed = env.api.call("PATCH", one, {"resources": ["orders"], "format": "thin"}).json
+    _change(env)
+    [first, *rest] = env.api.call("GET", f"{one}/feed").json["events"]
+    assert rest and first["message"]["raw"].keys() == {"objectType", "pollDate"}
+    assert env.api.call("GET", one).json == changed
+    with runtime.database.read() as session:
+        deliveries = sa.select(Delivery.subscription_id).distinct()
+        assert session.scalars(deliveries).all() == [1]
+        with pytest.raises(InputError, match="only read by its feed"):
+            replay.for_subscription(session, ReplaySelection(), added["id"])
+    assert env.api.call("DELETE", one).status_code == 200
+    assert env.api.call("GET", f"{one}/feed").status_code == 404
+    listed = env.api.call("GET", base).json
+    assert [each["feed"] for each in listed] == [False]
+
+
+#: What a subscription that is only read does not have.
+SENDING = {
+    "callbackUrl": "http://x.test/", "signatureKey": "a-key", "headers": {"X-A": "1"},
+    "username": "me", "password": "a-password", "retrySchedule": "standard", "timeoutSeconds": 5,
+    "requestsPerSecond": 2, "concurrentRequests": 3, "operational": True, "checkpoint": True,
+    "paused": True,
+}  # fmt: skip
 
 
 BAD = [

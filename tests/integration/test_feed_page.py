@@ -7,6 +7,7 @@ import datetime as dt
 import json
 import pathlib
 import re
+import shlex
 import types
 
 import pytest
@@ -36,7 +37,7 @@ def _blocks(language: str) -> list[str]:
 
 def test_the_kinds_of_blocks_are_known() -> None:
     """Each block of the page is executed or compared by a test here."""
-    assert {name for name, _ in FENCES} == {"text", "json", "python"}
+    assert {name for name, _ in FENCES} == {"text", "json", "python", "console"}
 
 
 class Enough(Exception):
@@ -79,10 +80,31 @@ def test_requests_are_accepted(env: StoreToCallback) -> None:
     shown = [json.loads(code) for code in _blocks("json")]
     for request in _blocks("text"):
         method, path = request.split()
+        if method == "POST":
+            continue
         answer = env.api.call(method, path.replace(shown[0]["cursor"], cursor))
         assert answer.status_code == 200, answer.text
         assert answer.json.keys() == shown[0].keys()
         assert answer.json["events"]
+
+
+def test_subscription_that_is_only_read_is_added(env: StoreToCallback) -> None:
+    """By the command and by the request of the page, alike; its feed has what it chooses."""
+    [block] = _blocks("console")
+    command, *promised = block.splitlines()
+    run = env.app.test_cli_runner().invoke(args=shlex.split(command)[2:])
+    assert run.output.splitlines() == promised
+    [method, path] = next(one for one in _blocks("text") if one.startswith("POST")).split()
+    [body] = [json.loads(one) for one in _blocks("json")[1:]]
+    added = env.api.call(method, path, body).json
+    other = {"id": 2, "createdDate": added["createdDate"]}
+    assert env.api.call("GET", f"{path}/2").json == added | other
+    env.store.acts.status(env.first("orders"), "cancelled")
+    env.store.acts.stock(env.first("products"), 77)
+    assert env.arrivals()
+    method, path = promised[1].removeprefix("To read it: ").split()
+    [event] = env.api.call(method, path).json["events"]
+    assert event["subject"].startswith("orders/")
 
 
 def test_answer_is_as_it_is_built() -> None:

@@ -10,14 +10,16 @@ import pathlib
 import pytest
 import sqlalchemy as sa
 
+from flask_woo_events.cli import listen
 from flask_woo_events.cli.listener import Listener, PositionFile, Selection
 from flask_woo_events.db.database import Database
 from flask_woo_events.db.models import StoredEvent
+from flask_woo_events.delivery import following
 from flask_woo_events.delivery.forwarding import Forwarder
-from flask_woo_events.events import following
-from flask_woo_events.events.following import EventPosition
+from flask_woo_events.events.feed_cursor import FeedCursor
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from tests.conftest import BACKENDS
+from tests.integration.feed_env import open_feed
 from tests.integration.host_app import runtime_of
 from tests.integration.ledger_env import build
 from tests.integration.store_to_callback import KEY, OwnClock, StoreToCallback
@@ -65,8 +67,9 @@ class Listening:
         """Start another process: only what is in the file is known."""
         runtime = runtime_of(self._env.app)
         forwarder = Forwarder(runtime, self._url)
-        place = self._file.load() or EventPosition(last=0)
-        self.listener = Listener(runtime, Selection(), place, self._file, forwarder, as_json=True)
+        places = self._file.load() or {}
+        assert not isinstance(places, int)
+        self.listener = Listener(runtime, Selection(), places, self._file, forwarder, as_json=True)
 
     def look(self) -> None:
         """Handle what there is now."""
@@ -189,9 +192,8 @@ def test_selected_events_only(
         (Selection(instance=env.instance_id), 2),
     ):
         file = PositionFile(tmp_path / "state.json", (selection.words,))
-        place = EventPosition(last=0)
         runtime = runtime_of(env.app)
-        listener = Listener(runtime, selection, place, file, None, as_json=True)
+        listener = Listener(runtime, selection, {}, file, None, as_json=True)
         steps = iter([False, True])
         listener.run(lambda steps=steps: next(steps))  # type: ignore[misc]
         assert len(_printed(capsys)) == count
@@ -200,53 +202,72 @@ def test_selected_events_only(
 
 # A SQLite file has one writer at a time.
 @pytest.mark.parametrize("any_url", BACKENDS[1:], indirect=True)
-def test_events_that_are_committed_late(any_database: Database) -> None:
-    """An event with a lower id that is committed after a higher one is read, also later on."""
-    ledger_env = build(any_database)
-    ledger_env.see({"id": 1, "v": 1})
-    with ledger_env.database.read() as session:
-        place = following.now(session)
-        row = dict(session.execute(sa.select(StoredEvent.__table__)).mappings().one())
-    del row["id"]
+def test_events_that_are_committed_late(
+    any_database: Database, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An event is printed, although more than 1,000 higher numbers were committed before it."""
+    env = open_feed(any_database, instances=2)
+    # Another organization, whose feed has positions of its own.
+    other = build(any_database).stream
+    env.streams.append(other)
+    file = PositionFile(tmp_path / "state.json", ())
+    places = following.begin(env.runtime, None)
 
-    def more(place: EventPosition) -> tuple[list[int], EventPosition]:
-        with ledger_env.database.read() as session:
-            entries = following.after(session, place)
-        if entries:
-            place = following.past(place, [one.id for one in entries])
-        return [one.version for one in entries], EventPosition.from_json(place.to_json())
+    def printed() -> list[object]:
+        """Print with a new process, which has only what the last one has kept."""
+        kept = file.load() or places
+        assert isinstance(kept, dict)
+        listener = Listener(env.runtime, Selection(), kept, file, None, as_json=True)
+        steps = iter([False, False, True])
+        listener.run(lambda: next(steps))
+        return [one["id"] for one in _printed(capsys)]
 
-    with ledger_env.database.begin() as slower:
-        slower.execute(sa.insert(StoredEvent).values(row | {"version": 2}))
-        with ledger_env.database.begin() as faster:
-            faster.execute(sa.insert(StoredEvent).values(row | {"version": 3}))
-        versions, place = more(place)
-        assert versions == [3]
-        with ledger_env.database.read() as session:
-            late = following.now(session)
-    assert more(late)[0] == [2]
-    versions, place = more(place)
-    assert versions == [2]
-    assert more(place)[0] == []
+    with any_database.write() as slower:
+        late = env.post(slower, stream=0)
+        sooner = env.record(1100, stream=1)
+        [third] = env.record(stream=2)
+        assert printed() == [*sooner[:1000], third, *sooner[1000:]]
+    assert printed() == late
+    assert printed() == []
+    [first] = env.record(stream=2)
+    env.record(stream=0)
+    with any_database.read() as session:
+        number = session.scalars(
+            sa.select(StoredEvent.id).where(StoredEvent.object_id == first)
+        ).one()
+    since = following.begin(env.runtime, other.instance_id, number)
+    found = list(following.read(env.runtime, since, other.instance_id))
+    assert [entry.object_id for one in found for entry in one.entries] == [first]
 
 
-def test_a_position_of_another_database(env: StoreToCallback) -> None:
-    """A database that replaces the one of the position is read from its start."""
+def test_a_place_of_another_database(
+    env: StoreToCallback, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A database that replaces the one of the place is read from its start."""
     _change(env, 70)
-    with runtime_of(env.app).database.read() as session:
-        now = following.now(session)
-        assert following.is_of(session, now)
-        assert following.is_of(session, EventPosition(last=now.last + 9, epoch=now.epoch))
-        assert not following.is_of(session, EventPosition(last=now.last + 9, epoch="another"))
+    runtime = runtime_of(env.app)
+    for number in following.begin(runtime, None):
+        for life in ("another", following.begin(runtime, None)[number].life):
+            places = {number: FeedCursor(position=999, life=life)}
+            found = list(following.read(runtime, places, None))
+            assert [entry.id for one in found for entry in one.entries] == _ids(env)
 
 
-def test_damaged_position_files_are_no_position(tmp_path: pathlib.Path) -> None:
-    """A file that another program has changed does not stop the listener."""
+def test_damaged_position_files_are_no_position(
+    env: StoreToCallback, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither a file that another program has changed, nor an earlier release's, stops it."""
     file = PositionFile(tmp_path / "state.json", ())
     assert file.load() is None
-    file.save(EventPosition(last=7, missing=frozenset({3}), epoch="a"))
-    assert file.load() == EventPosition(last=7, missing=frozenset({3}), epoch="a")
-    [path] = tmp_path.iterdir()
-    for text in ("", "[]", '{"last": 1}', '{"last": "x", "missing": [], "epoch": ""}'):
+    kept = {1: FeedCursor(position=3, life="0:a"), 2: FeedCursor(position=0, life="0:a")}
+    file.save(kept)
+    assert file.load() == kept
+    [path] = tmp_path.glob("state-listen-*")
+    for text in ("", "[]", '{"feeds": 1}', '{"feeds": [{"position": 1}]}', '{"last": "x"}'):
         path.write_text(text)
         assert file.load() is None
+    path.write_text('{"last": 7, "missing": [3], "epoch": "a"}')
+    _change(env, 70)
+    runtime = runtime_of(env.app)
+    assert listen._places(runtime, file, None, None) == following.begin(runtime, None)
+    assert "--from 8" in capsys.readouterr().err

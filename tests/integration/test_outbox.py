@@ -8,11 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from flask_woo_events.db.database import Database
-from flask_woo_events.db.models import Attempt, Delivery, StoredEvent, Subscription
+from flask_woo_events.db.models import Attempt, Delivery, Subscription
 from flask_woo_events.delivery import claims, results
 from flask_woo_events.delivery.retry import AttemptOutcome
-from flask_woo_events.events import search
-from tests.conftest import BACKENDS
 from tests.integration.ledger_env import LedgerEnv, at, build
 
 LEASE = dt.timedelta(seconds=10)
@@ -126,26 +124,3 @@ def test_a_stopped_subscription_queues_everything(ledger_env: LedgerEnv) -> None
     with ledger_env.database.read() as session:
         assert not session.scalars(sa.select(Subscription.active)).one()
     assert claim(ledger_env, seconds=10_000) == []
-
-
-# A SQLite file has one writer at a time.
-@pytest.mark.parametrize("any_url", BACKENDS[1:], indirect=True)
-def test_tail_shows_events_that_are_committed_late(ledger_env: LedgerEnv) -> None:
-    """Another worker's event may have the lower id and be committed after a higher one."""
-    ledger_env.see({"id": 1, "v": 1})
-    with ledger_env.database.read() as session:
-        tail = search.Tail(session, search.EventFilter())
-        row = dict(session.execute(sa.select(StoredEvent.__table__)).mappings().one())
-
-    def more() -> list[int]:
-        with ledger_env.database.read() as session:
-            return [one.version for one in tail.more(session)]
-
-    del row["id"]
-    with ledger_env.database.begin() as slower:
-        slower.execute(sa.insert(StoredEvent).values(row | {"version": 2}))
-        with ledger_env.database.begin() as faster:
-            faster.execute(sa.insert(StoredEvent).values(row | {"version": 3}))
-        assert more() == [3]
-    assert more() == [2]
-    assert more() == []

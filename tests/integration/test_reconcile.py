@@ -15,15 +15,19 @@ import pytest
 import sqlalchemy as sa
 
 from flask_woo_events.db.database import Database
-from flask_woo_events.db.models import GONE_DIGEST, Instance, Object, Poller, StoredEvent
+from flask_woo_events.db.models import GONE_DIGEST, Delivery, Instance, Object, Poller, StoredEvent
 from flask_woo_events.db.states import PollerState
-from flask_woo_events.delivery import cloudevents
+from flask_woo_events.delivery import cloudevents, feed
 from flask_woo_events.errors import ConflictError, InputError, NotFoundError
 from flask_woo_events.events import notifications
+from flask_woo_events.events.feed import FeedChoice
+from flask_woo_events.events.feed_cursor import FeedScope
 from flask_woo_events.instances import checkpoint, pollers, subscriptions
+from flask_woo_events.instances.subscription_requests import SubscriptionRequest
 from flask_woo_events.sync.reconcile import copies, reconciliation, states
 from flask_woo_events.sync.reconcile.copies import IdRange
 from flask_woo_events.sync.reconcile.reconciliation import Request
+from tests.integration.feed_env import objects_of
 from tests.integration.host_app import PREFIX, runtime_of
 from tests.integration.store_to_callback import StoreToCallback
 from tests.integration.test_backfill_to import TwoReceivers, _two
@@ -395,6 +399,40 @@ def test_the_choice_of_the_subscription_counts(database: Database) -> None:
     consumer.settle()
     del had[str(first)]
     assert consumer.send(_lines(had)) == {str(first): "left"}
+
+
+def test_what_lacks_is_read_from_a_feed(any_database: Database) -> None:
+    """A backfill and a comparison put it into the feed of the one subscription; nothing is sent."""
+    shop = Shop(any_database, {"orders": ORDERS})
+    with shop.database.write() as session:
+        request = SubscriptionRequest.model_validate({"feed": True})
+        number = subscriptions.create(
+            session, shop.runtime.cipher, shop.caller, shop.id, request, shop.now
+        )
+    scope = FeedScope(
+        organization_id=shop.caller.organization_id, instance_id=shop.id, subscription_id=number
+    )
+    cursor: str | None = None
+
+    def got() -> list[int]:
+        nonlocal cursor
+        page = feed.read(shop.runtime, FeedChoice(scope=scope, target=number), cursor, 100)
+        cursor = page.cursor
+        return sorted(map(int, objects_of(page)))
+
+    shop.backfill(subscription_id=number)
+    shop.poll()
+    orders = sorted(shop.ids("orders"))
+    assert got() == orders
+    had = [one for one in _lines(_all(shop)) if one["objectId"] != str(orders[0])]
+    for named in (number, None):
+        [row] = _reconcile(shop, had, send=True, subscription_id=named)
+        assert (row["objectId"], row["send"]) == (str(orders[0]), "recorded")
+        assert got() == [orders[0]]
+    everyone = FeedScope(organization_id=shop.caller.organization_id)
+    assert feed.read(shop.runtime, FeedChoice(scope=everyone), None, 100).events == ()
+    with shop.database.read() as session:
+        assert session.scalars(sa.select(Delivery.id)).all() == []
 
 
 def test_versions_stay_in_order(consumer: Consumer) -> None:

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from flask_woo_events.db.models import Attempt, Delivery, Notification, StoredEvent
-from flask_woo_events.events import search
+from flask_woo_events.delivery import following
 from flask_woo_events.worker import retention
 from flask_woo_events.worker.worker import Worker
 from tests.integration.host_app import dispose, make_app, runtime_of
@@ -74,18 +74,18 @@ def test_change_after_a_silence_is_sent(
 ) -> None:
     """When all events are purged, the next versions are sent in order, with higher ids."""
     clock = OwnClock(runtime_of(env.app))
-    with runtime_of(env.app).database.read() as session:
-        tail = search.Tail(session, search.EventFilter())
+    runtime = runtime_of(env.app)
+    places = following.begin(runtime, None)
     change = _change(env, "first")
     assert env.arrivals() == {change}
-    with runtime_of(env.app).database.read() as session:
-        assert [one.version for one in tail.more(session)] == [2]
+    *_, second = followed = list(following.read(runtime, places, None))
+    assert [entry.version for one in followed for entry in one.entries] == [2]
     highest = _fall_silent(env, clock, days)
     change = _change(env, "second")
     assert env.arrivals() == {change}
     _check_ids(env, highest)
-    with runtime_of(env.app).database.read() as session:
-        assert [one.version for one in tail.more(session)] == [3]
+    followed = list(following.read(runtime, second.places, None))
+    assert [entry.version for one in followed for entry in one.entries] == [3]
     highest = _fall_silent(env, clock, days)
     url = str(env.app.config["SQLALCHEMY_DATABASE_URI"])
     with _restarted(env, tmp_path, url) as again:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import typing as t
 
 import click.testing
@@ -105,6 +106,18 @@ def test_test_says_what_the_receiver_answered(env: StoreToCallback) -> None:
         receiver.answer = lambda _: 401
         refused = _run(env, "test", env.instance_id, number, status=1)
     assert "did not accept the test notification: 401 Unauthorized" in refused.output
+
+
+def test_a_subscription_that_is_only_read(env: StoreToCallback) -> None:
+    """It needs no URL, is listed as what it is, and is neither tested nor paused."""
+    added = _add(env, "--feed", "--resource", "orders")
+    assert re.search(rf"{added['id']} +- +feed ", _run(env, "list", env.instance_id).output)
+    for command in ("test", "pause"):
+        refused = _run(env, command, env.instance_id, added["id"], status=1).output
+        assert "only read" in refused
+    _run(env, "add", env.instance_id, "--feed", "--rate", "1", status=1)
+    doctor = env.app.test_cli_runner().invoke(args=["woo", "doctor", str(env.instance_id)])
+    assert f"subscription {added['id']}" not in doctor.output
 
 
 def test_a_paused_subscription_waits(env: StoreToCallback) -> None:

@@ -88,7 +88,11 @@ def test_an_answer_can_be_sent_back(api: Api) -> None:
     added = _add(api, instance, **SENT)
     again = api.call("PATCH", _path(instance, added["id"]), added)
     assert again.json == added
-    assert added.keys() - _members(added).keys() == READ_ONLY | {"operational", "checkpoint"}
+    assert added.keys() - _members(added).keys() == READ_ONLY | {
+        "operational",
+        "feed",
+        "checkpoint",
+    }
     credentials = api.call(
         "PATCH", _path(instance, added["id"]), {"headers": {"X-Api-Key": MASK, "X-New": "1"}}
     ).json

@@ -186,6 +186,7 @@ def test_ids_of_another_organization(orgs: TwoOrganizations) -> None:
                     {},
                     {"propertyValue": "x"},
                     {"callbackUrl": "https://globex.example/events"},
+                    {"feed": True},
                     body_for(orgs.env.api.store),
                 ):
                     response = orgs.call(method, path, headers, body)

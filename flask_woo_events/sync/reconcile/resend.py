@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ...db.models import Delivery, Notification, Object, Poller, StoredEvent, Subscription
-from ...db.states import STORE_CHANNELS, UNSETTLED, Channel, EventType, Source
+from ...db.states import CHOOSING_CHANNELS, UNSETTLED, Channel, EventType, Source
 from ...errors import InputError, NotFoundError
 from ...events import notifications, outbox, subscription_options
 from ...events.outbox import Change
@@ -39,7 +39,7 @@ MOST_RECORDED = 10_000
 class Outcome(enum.StrEnum):
     """What becomes of an object that was to be sent again."""
 
-    RECORDED = "recorded"  #: an event for the subscription was recorded; a worker delivers it
+    RECORDED = "recorded"  #: an event for the subscription was recorded
     WAITING = "waiting"  #: its last event is on its way to the subscription already
     READ = "read"  #: the next poll reads the object, and records the event
     LEFT = "left"  #: nothing is sent; docs/reconcile.md has the reasons
@@ -63,7 +63,7 @@ def target_of(session: orm.Session, instance_id: int, subscription_id: int | Non
         sa.select(Subscription).where(
             Subscription.instance_id == instance_id,
             Subscription.current,
-            Subscription.channel.in_(STORE_CHANNELS),
+            Subscription.channel.in_(CHOOSING_CHANNELS),
         )
     ).all()
     if subscription_id is not None:
