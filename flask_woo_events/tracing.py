@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import dataclasses
+import functools
 import logging
 import re
 import types
@@ -47,6 +48,8 @@ _ATTRIBUTES, _CAUSE = "woo-events-attributes", "woo-events-cause"
 
 Kind = t.Literal["internal", "server", "client"]
 Attributes = cabc.Mapping[str, t.Any]
+P = t.ParamSpec("P")
+R = t.TypeVar("R")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,9 +65,40 @@ class _Api:
 _modules: tuple[types.ModuleType, types.ModuleType] | t.Literal[False] | None = None
 #: The provider that was last asked, and what it gave.
 _known: tuple[object, _Api | None] = (None, None)
+#: In place of a provider that could not be asked.
+_FAILED = object()
+
+
+def _harmless(fallback: t.Any) -> cabc.Callable[[cabc.Callable[P, R]], cabc.Callable[P, R]]:
+    """Have a function return something else when the application's SDK fails, which is logged."""
+
+    def decorate(function: cabc.Callable[P, R]) -> cabc.Callable[P, R]:
+        @functools.wraps(function)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return function(*args, **kwargs)
+            except Exception:
+                _log.warning("OpenTelemetry failed", exc_info=True, extra={"action": "trace"})
+                return t.cast("R", fallback)
+
+        return guarded
+
+    return decorate
 
 
 def _api() -> _Api | None:
+    global _known
+    try:
+        return _api_now()
+    except Exception:
+        # For example, the environment names a provider that is not installed.
+        if _known[0] is not _FAILED:
+            _log.warning("OpenTelemetry cannot be used", exc_info=True, extra={"action": "trace"})
+        _known = _FAILED, None
+        return None
+
+
+def _api_now() -> _Api | None:
     global _modules, _known
     if _modules is False:
         return None
@@ -142,10 +176,20 @@ class _Within(Span):
     def __init__(self, api: _Api, context: Context) -> None:
         self._api = api
         self._context = context
+        self._token: object = None
 
     def __enter__(self) -> t.Self:
-        self._token = self._api.context.attach(self._context)
+        self._attach()
         return self
+
+    @_harmless(None)
+    def _attach(self) -> None:
+        self._token = self._api.context.attach(self._context)
+
+    @_harmless(None)
+    def _detach(self) -> None:
+        if self._token is not None:
+            self._api.context.detach(self._token)
 
     def __exit__(
         self,
@@ -153,7 +197,7 @@ class _Within(Span):
         value: BaseException | None,
         trace: types.TracebackType | None,
     ) -> None:
-        self._api.context.detach(self._token)
+        self._detach()
 
 
 class _Spanned(_Within):
@@ -175,31 +219,36 @@ class _Spanned(_Within):
         super().__exit__(kind, value, trace)
         if kind is not None:
             self._fail(kind.__name__)
-        try:
-            self._span.end()
-        except Exception:
-            # A processor of the application's failed, not the work.
-            _log.warning("a span could not be ended", exc_info=True, extra={"action": "trace"})
+        self._end()
 
+    @_harmless(None)
+    def _end(self) -> None:
+        self._span.end()
+
+    @_harmless(None)
     def set(self, **attributes: object) -> None:
         for name, value in attributes.items():
             self._span.set_attribute(f"woo_events.{name}", t.cast("t.Any", value))
 
+    @_harmless(None)
     def answered(self, status: int) -> None:
         self._span.set_attribute("http.response.status_code", status)
         if status >= (500 if self._is_server else 400):
             self._fail(str(status))
 
     @property
+    @_harmless(None)
     def stored(self) -> str | None:
         return _stored(self._span.get_span_context())
 
+    @_harmless(None)
     def _fail(self, kind: str) -> None:
         # Not its text, and not its traceback, which record_exception would add.
         self._span.set_attribute("error.type", kind)
         self._span.set_status(self._api.trace.StatusCode.ERROR)
 
 
+@_harmless(_OFF)
 def within(stored: str | None, **attributes: object) -> Span:
     """Return a block whose spans continue a stored context.
 
@@ -215,6 +264,7 @@ def within(stored: str | None, **attributes: object) -> Span:
     return _Within(api, _continued(api, stored, context))
 
 
+@_harmless(_OFF)
 def span(
     name: str,
     kind: Kind = "internal",
@@ -241,18 +291,13 @@ def span(
     if kind == "server" and api.trace.get_current_span(context).get_span_context().is_valid:
         # The application's own instrumentation has a span for the request.
         kind = "internal"
-    try:
-        started = api.tracer.start_span(
-            name,
-            context,
-            kind=api.trace.SpanKind[kind.upper()],
-            attributes={**inherited, **(attributes or {})},
-            links=[api.trace.Link(one) for one in found[-MOST_LINKS:] if one is not None],
-        )
-    except Exception:
-        # A sampler of the application's failed.
-        _log.warning("a span could not be started", exc_info=True, extra={"action": "trace"})
-        return _OFF
+    started = api.tracer.start_span(
+        name,
+        context,
+        kind=api.trace.SpanKind[kind.upper()],
+        attributes={**inherited, **(attributes or {})},
+        links=[api.trace.Link(one) for one in found[-MOST_LINKS:] if one is not None],
+    )
     context = api.context.set_value(_CAUSE, None, context)
     context = api.trace.set_span_in_context(started, context)
     return _Spanned(api, context, started, is_server=kind == "server")
@@ -282,12 +327,14 @@ def request(method: str, url: str, template: cabc.Callable[[], str] = lambda: ""
     return span(f"{method} {path}".rstrip(), "client", attributes=attributes)
 
 
+@_harmless(None)
 def current() -> str | None:
     """Return the current span's context to be stored; ``None`` without a span of this process."""
     api = _api()
     return None if api is None else _stored(api.trace.get_current_span().get_span_context())
 
 
+@_harmless(None)
 def of_events(causes: cabc.Iterable[str | None]) -> str | None:
     """Return the context to be stored with events that are recorded in the current span.
 
@@ -306,6 +353,7 @@ def of_events(causes: cabc.Iterable[str | None]) -> str | None:
         return event.stored
 
 
+@_harmless(None)
 def read(traceparent: str | None, tracestate: str | None = None) -> str | None:
     """Return the context that a request from outside carries, to be stored, or linked to.
 

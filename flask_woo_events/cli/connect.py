@@ -32,7 +32,7 @@ from ..values.cloud_elements import ELEMENT_KEY
 from ..values.validation import validated
 from ..values.wording import counted
 from ..woocommerce.client import store_root
-from .output import as_json_option, echo_json, errors_as_messages
+from .output import as_json_option, echo_json, errors_as_messages, plain
 from .progress import saying
 
 #: Read from the prompt or the standard input.
@@ -200,7 +200,7 @@ def _show(view: InstanceView, root: str, as_json: bool) -> None:
         return
     version = f"WooCommerce {facts['version']}" if facts.get("version") else "WooCommerce"
     every = "minute" if view.refresh_minutes == 1 else counted(view.refresh_minutes, "minute")
-    click.echo(f"Connected {root} as instance {view.id}. The store answered: {version}.")
+    click.echo(plain(f"Connected {root} as instance {view.id}. The store answered: {version}."))
     click.echo(f"It is polled every {every} for {', '.join(resources)}.")
     click.echo(f"Events go to {view.callback_url or 'functions of the application'}.")
     click.echo("Next: flask woo listen --poll")

@@ -22,7 +22,7 @@ from ..worker import consistency
 from ..worker.consistency import Contradiction
 from . import doctor_checks
 from .doctor_checks import Finding, JournalReport
-from .output import as_json_option, echo_json, errors_as_messages
+from .output import as_json_option, echo_json, errors_as_messages, plain
 
 
 @click.command("doctor")
@@ -103,7 +103,7 @@ def _state(findings: cabc.Sequence[Finding]) -> str:
 
 def _echo_findings(findings: cabc.Sequence[Finding]) -> None:
     for one in findings:
-        click.echo(f"  {one.what}")
+        click.echo(plain(f"  {one.what}"))
         if one.costs:
             click.echo(f"    costs: {one.costs}")
         click.echo(f"    fix: {one.fix}")

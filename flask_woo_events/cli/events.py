@@ -15,7 +15,7 @@ from ..events import event_detail, search
 from ..events.catalogue import CATALOGUE
 from ..runtime import current_runtime
 from ..values.operational_kinds import COMMON_FIELDS, KINDS
-from .output import ID, as_json_option, echo_json, echo_table, errors_as_messages
+from .output import ID, as_json_option, echo_json, echo_table, errors_as_messages, json_text, plain
 from .replay import replay_
 
 group = AppGroup("events", help="List, show and replay events.")
@@ -70,15 +70,16 @@ def show(event_id: int, as_json: bool) -> None:
         return
     echo_table(search.HEADINGS, [search.cells(detail.entry)])
     if detail.entry.changed_fields:
-        click.echo(f"changed: {', '.join(detail.entry.changed_fields)}")
+        click.echo(plain(f"changed: {', '.join(detail.entry.changed_fields)}"))
     if detail.changes is not None:
         for path, value in detail.changes.values.items():
-            click.echo(f"  {path}: {_brief(value)}")
+            click.echo(plain(f"  {path}: {_brief(value)}"))
         if detail.changes.truncated:
             click.echo("  not all changes are shown: together they are too long")
     for attempt in detail.attempts:
-        click.echo(f"{attempt.at:%Y-%m-%d %H:%M:%S} {attempt.seconds:.2f} s  {attempt.reason}")
-    click.echo(orjson.dumps(detail.body, option=orjson.OPT_INDENT_2))
+        said = f"{attempt.at:%Y-%m-%d %H:%M:%S} {attempt.seconds:.2f} s  {attempt.reason}"
+        click.echo(plain(said))
+    click.echo(json_text(detail.body, orjson.OPT_INDENT_2))
 
 
 def _brief(value: cabc.Mapping[str, object]) -> str:
@@ -108,7 +109,7 @@ def tail(instance: int | None, as_json: bool) -> None:
                     if as_json:
                         echo_json(dataclasses.asdict(entry))
                     else:
-                        click.echo("  ".join(search.cells(entry)))
+                        click.echo(plain("  ".join(search.cells(entry))))
             time.sleep(TAIL_EVERY)
     except KeyboardInterrupt:
         return

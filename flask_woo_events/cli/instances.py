@@ -15,7 +15,7 @@ from ..instances.accounts import Caller
 from ..instances.requests import InstanceRequest
 from ..runtime import current_runtime
 from ..values.validation import load_json, validated
-from .output import ID, as_date, as_json_option, echo_json, echo_table, errors_as_messages
+from .output import ID, as_date, as_json_option, echo_json, echo_table, errors_as_messages, plain
 
 group = AppGroup("instances", help="Connect, list, change, pause and delete stores.")
 
@@ -73,17 +73,19 @@ def show(instance_id: int, as_json: bool) -> None:
                 click.echo(f"{name + '.' + key:36} {one}")
         elif name not in {"pollers", "notices", "problems"}:
             text = ", ".join(map(str, value)) if isinstance(value, list) else value
-            click.echo(f"{name:36} {text}")
+            click.echo(plain(f"{name:36} {text}"))
     for one in view.pollers:
         polled_at = f"{one.polled_at:%Y-%m-%d %H:%M:%S}" if one.polled_at else "never"
-        click.echo(f"{one.resource:36} {one.state}, last poll {polled_at}, {one.error or 'ok'}")
+        click.echo(
+            plain(f"{one.resource:36} {one.state}, last poll {polled_at}, {one.error or 'ok'}")
+        )
     if view.state != "connected":
         click.echo(f"{'state':36} {view.state}")
     for problem in view.problems:
-        click.echo(f"{problem.code:36} since {problem.since:%Y-%m-%d %H:%M:%S}: {problem}")
+        click.echo(plain(f"{problem.code:36} since {problem.since:%Y-%m-%d %H:%M:%S}: {problem}"))
     for notice in view.notices:
         times = f" ({notice['count']} times)" if "count" in notice else ""
-        click.echo(f"{notice['date']:36} {notice['kind']}: {notice['text']}{times}")
+        click.echo(plain(f"{notice['date']:36} {notice['kind']}: {notice['text']}{times}"))
 
 
 @group.command("create")

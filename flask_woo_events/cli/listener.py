@@ -25,7 +25,7 @@ from ..events.feed_cursor import FeedCursor
 from ..events.search import EventEntry
 from ..instances import pollers, store_addresses, webhooks
 from ..runtime import Runtime
-from .output import echo_json
+from .output import echo_json, plain
 
 #: Seconds between two queries, and between two polls of a store on this machine.
 LOOK_EVERY, POLL_EVERY = 0.25, 2.0
@@ -205,13 +205,13 @@ class Listener:
             f"{entry.created_at.astimezone():%H:%M:%S}  #{entry.id}  {entry.event_type}  "
             f"{entry.resource} {entry.object_id}" + (f"  {fields}" if fields else "")
         )
-        click.echo(f"{line}  -> {status}" if status else line)
+        click.echo(plain(f"{line}  -> {status}" if status else line))
 
     def _print_status(self, number: int, status: str) -> None:
         if self._as_json:
             echo_json({"number": number, "forward": status})
         else:
-            click.echo(f"          #{number}  -> {status}")
+            click.echo(plain(f"          #{number}  -> {status}"))
 
     def _resend(self, line: str) -> None:
         """Send an event whose number was typed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import datetime as dt
 import functools
+import json
 import typing as t
 
 import click
@@ -34,7 +35,8 @@ def errors_as_messages(command: cabc.Callable[P, R]) -> cabc.Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except WooEventsError as exc:
-            raise click.ClickException(str(exc)) from exc
+            said = "\n".join(map(plain, str(exc).split("\n")))
+            raise click.ClickException(said) from exc
         except (sa.exc.SQLAlchemyError, UnicodeEncodeError) as exc:
             if refuses_value(exc):
                 message = "the database cannot store a text of this command: use other characters"
@@ -59,14 +61,33 @@ def as_date(ctx: click.Context, param: click.Parameter, value: str | None) -> dt
         ) from None
 
 
+def plain(text: str) -> str:
+    """Return a text of others on one line, with what a terminal would obey escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
+
+
 def echo_json(value: object) -> None:
     """Print a value as one line of JSON."""
-    click.echo(orjson.dumps(value, default=str, option=orjson.OPT_UTC_Z))
+    click.echo(json_text(value))
+
+
+def json_text(value: object, option: int = 0) -> str:
+    """Return JSON in which what a terminal would obey is escaped, as JSON escapes it."""
+    text = orjson.dumps(value, default=str, option=orjson.OPT_UTC_Z | option).decode()
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text
+    )
 
 
 def echo_table(headings: cabc.Sequence[str], rows: cabc.Sequence[cabc.Sequence[object]]) -> None:
     """Print rows in aligned columns."""
-    cells = [[str(cell) for cell in row] for row in (headings, *rows)]
+    cells = [[plain(str(cell)) for cell in row] for row in (headings, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
     for row in cells:
         click.echo(

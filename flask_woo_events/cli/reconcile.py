@@ -18,7 +18,7 @@ from ..sync.reconcile.copies import IdRange
 from ..sync.reconcile.reconciliation import Reconciliation, Request
 from ..values.validation import LARGEST_ID
 from ..values.wording import counted
-from .output import ID, as_json_option, echo_json, errors_as_messages
+from .output import ID, as_json_option, echo_json, errors_as_messages, plain
 
 _NUMBER = click.IntRange(0, LARGEST_ID)
 #: Bytes that are read at a time.
@@ -85,7 +85,7 @@ def _echo(found: Reconciliation, rows: cabc.Iterable[bytes], as_json: bool) -> N
         row = orjson.loads(line)
         version = "unknown" if row["version"] is None else f"version {row['version']}"
         sent = f", {row['send']}" if "send" in row else ""
-        click.echo(f"{row['why']} {row['objectId']} ({version}){sent}")
+        click.echo(plain(f"{row['why']} {row['objectId']} ({version}){sent}"))
     if as_json:
         echo_json({"compared": found.compared, "counts": found.counts})
         return

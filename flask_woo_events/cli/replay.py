@@ -17,7 +17,15 @@ from ..events.notifications import NotificationRecord
 from ..instances.requests import web_address
 from ..runtime import Runtime, current_runtime
 from ..values.wording import counted
-from .output import ID, as_date, as_json_option, echo_json, echo_scheduled, errors_as_messages
+from .output import (
+    ID,
+    as_date,
+    as_json_option,
+    echo_json,
+    echo_scheduled,
+    errors_as_messages,
+    plain,
+)
 
 #: The default maximum of notifications.
 LIMIT = 1_000
@@ -148,4 +156,4 @@ def _echo(one: NotificationRecord, outcome: str, as_json: bool) -> None:
             }
         )
     else:
-        click.echo(f"notification {one.id} {one.resource}: {', '.join(events)}: {outcome}")
+        click.echo(plain(f"notification {one.id} {one.resource}: {', '.join(events)}: {outcome}"))

@@ -6,6 +6,12 @@ import typing as t
 
 from .database import Database
 
+#: Those whose rows an erasure changes.
+TABLES = (
+    "woo_event", "woo_object_body", "woo_object", "woo_attempt", "woo_instance", "woo_poller",
+    "woo_subscription", "woo_connection", "woo_operational",
+)  # fmt: skip
+
 
 def rewrite(database: Database) -> None:
     """Remove what is left of earlier versions of rows that may hold objects of stores.
@@ -26,15 +32,9 @@ def rewrite(database: Database) -> None:
                 cursor.fetchall()
             case "postgresql":
                 driver.autocommit = True
-                cursor.execute(
-                    "VACUUM woo_event, woo_object_body, woo_object, woo_attempt, woo_instance, "
-                    "woo_poller, woo_subscription, woo_connection"
-                )
+                cursor.execute(f"VACUUM {', '.join(TABLES)}")
             case _:
-                cursor.execute(
-                    "OPTIMIZE TABLE woo_event, woo_object_body, woo_object, woo_attempt, "
-                    "woo_instance, woo_poller, woo_subscription, woo_connection"
-                )
+                cursor.execute(f"OPTIMIZE TABLE {', '.join(TABLES)}")
                 cursor.fetchall()
     finally:
         # Not back to the pool, with another way to begin transactions.

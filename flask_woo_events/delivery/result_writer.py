@@ -14,8 +14,11 @@ import sqlalchemy as sa
 
 from ..db.database import Work, is_away, may_refuse_value, words
 from ..db.states import DeliveryStatus
+from ..instances import privacy
 from ..runtime import Runtime
 from ..signals import subscription_stopped
+from ..values.crypto import Cipher
+from ..values.persons import may_hold_address
 from . import results
 from .claims import ClaimedDelivery
 from .results import AttemptResult, WrittenResult
@@ -41,6 +44,8 @@ class EndedAttempt:
     at: dt.datetime
     #: Deliveries to give back once the result is written.
     back: cabc.Sequence[ClaimedDelivery] = ()
+    #: Finds erased persons in what the receiver said; ``None``: it holds no address.
+    cipher: cabc.Callable[[], Cipher] | None = None
 
 
 class ResultWriter:
@@ -71,6 +76,9 @@ class ResultWriter:
 
     def add(self, ended: EndedAttempt) -> None:
         """Add a result, and write it when it cannot wait."""
+        outcome = ended.result.outcome
+        if may_hold_address([outcome.reason, outcome.answer]):
+            ended = dataclasses.replace(ended, cipher=lambda: self._runtime.cipher)
         with self._lock:
             if not self._waiting:
                 self._since = time.monotonic()
@@ -183,14 +191,17 @@ class ResultWriter:
 def write(connection: sa.Connection, ended: cabc.Sequence[EndedAttempt]) -> list[WrittenResult]:
     """Write the results of attempts that ended at about the same time."""
     now = max(one.at for one in ended)
-    return results.write(connection, [one.result for one in ended], now)
+    return results.write(connection, [_stored(connection, one) for one in ended], now)
 
 
 def write_alone(
     connection: sa.Connection, ended: cabc.Sequence[EndedAttempt]
 ) -> list[WrittenResult]:
     """Write attempts without their consequences for the subscriptions."""
-    return [results.write_plainly(connection, one.result, one.at, listed=True) for one in ended]
+    return [
+        results.write_plainly(connection, _stored(connection, one), one.at, listed=True)
+        for one in ended
+    ]
 
 
 def count_alone(
@@ -198,6 +209,20 @@ def count_alone(
 ) -> list[WrittenResult]:
     """Write only to the deliveries that they were attempted."""
     return [results.write_plainly(connection, one.result, one.at, listed=False) for one in ended]
+
+
+def _stored(connection: sa.Connection, ended: EndedAttempt) -> AttemptResult:
+    """Return a result without persons who were erased, whom a receiver may know from before."""
+    result = ended.result
+    if ended.cipher is None:
+        return result
+    instance_id, outcome = result.claimed.notification.instance_id, result.outcome
+    reason, answer = privacy.without_persons(
+        connection, ended.cipher, instance_id, [outcome.reason, outcome.answer]
+    )
+    return dataclasses.replace(
+        result, outcome=dataclasses.replace(outcome, reason=reason, answer=answer)
+    )
 
 
 def _again(written: WrittenResult | Exception) -> bool:

@@ -33,6 +33,7 @@ from . import delivery_states, division, outbox, subscription_options
 
 #: Records of one transaction.
 TOGETHER = 100
+Stored = cabc.Callable[[orm.Session, dict[str, t.Any]], dict[str, t.Any]]
 #: The poller that operational events refer to; a hidden row, which polls nothing. Its key and its
 #: address are none that a person configures.
 POLLER = "operational (flask_woo_events)"
@@ -49,19 +50,22 @@ def post(
     instance_id: int,
     routes: cabc.Sequence[OperationalRoute],
     now: dt.datetime,
+    stored: Stored = lambda _session, record: record,
 ) -> int:
     """Make notifications of an instance's records; return how many records there were.
 
     Flushes, never commits. Concurrent workers do it one after the other.
 
     :param routes: the operational handlers of the application.
+    :param stored: returns what of a record becomes an event; called while the poller is locked,
+        so that an erasure either finds the event or is known.
     """
     instance = session.get(Instance, instance_id, with_for_update={"key_share": True})
     mine = OperationalRecord.instance_id == instance_id
     query = sa.select(OperationalRecord).where(mine).order_by(OperationalRecord.id).limit(TOGETHER)
     rows = session.scalars(query.execution_options(populate_existing=True)).all()
     if instance is not None and rows and (routes or _is_subscribed(session, instance_id)):
-        posting = _Posting(session, instance, routes, now)
+        posting = _Posting(session, instance, routes, now, stored)
         for row in rows:
             posting.add(row)
         posting.wake()
@@ -94,8 +98,10 @@ class _Posting:
         instance: Instance,
         routes: cabc.Sequence[OperationalRoute],
         now: dt.datetime,
+        stored: Stored,
     ) -> None:
         self._session = session
+        self._stored = stored
         self._instance_id = instance.id
         self._now = now
         # Pollers are locked before subscriptions.
@@ -174,7 +180,7 @@ class _Posting:
         found = {"kind": row.kind, "problemId": begun.get("problemId", str(row.id))}
         if begun or not begins:
             found["since"] = begun.get("since", iso_z(row.created_at))
-        return found | row.record
+        return found | self._stored(self._session, row.record)
 
 
 def _is_subscribed(session: orm.Session, instance_id: int) -> bool:

@@ -24,7 +24,7 @@ from ..values import hidden_fields
 from ..values.body_rules import BodyRules
 from ..values.crypto import Cipher, KeyedHash
 from ..values.hidden_fields import HiddenField
-from ..values.persons import Persons
+from ..values.persons import ERASED, Persons, may_hold_address
 
 #: Members of ``Organization.privacy``.
 _KEY, _LISTS = "key", "hidden"
@@ -239,6 +239,42 @@ def lift(
             asked_by=asked_by, began_at=now, ended_at=now, counts={}, position={},
         )
     )  # fmt: skip
+
+
+def without_persons(
+    session: orm.Session | sa.Connection,
+    cipher: cabc.Callable[[], Cipher],
+    instance_id: int,
+    value: t.Any,
+) -> t.Any:
+    """Return what a store or a receiver said without texts that hold an erased person's address.
+
+    Without the key of the hashes, nobody knows whose address it is: all such texts are erased.
+    """
+    if not may_hold_address(value):
+        return value
+    query = (
+        sa.select(Organization.privacy, Suppression.address_hash)
+        .join(Suppression, Suppression.organization_id == Organization.id)
+        .join(Instance, Instance.organization_id == Organization.id)
+        .where(Instance.id == instance_id)
+    )
+    rows = session.execute(query).all()
+    if not rows:
+        return value
+    try:
+        keyed = _keyed(cipher(), rows[0].privacy)
+    except (ConfigurationError, SecretError):
+        return _without_addresses(value)
+    return Persons([row.address_hash for row in rows], keyed).without_addresses(value)
+
+
+def _without_addresses(value: t.Any) -> t.Any:
+    if isinstance(value, dict):
+        return {name: _without_addresses(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_without_addresses(one) for one in value]
+    return ERASED if may_hold_address(value) else value
 
 
 def organization_of(session: orm.Session, instance_id: int) -> int:

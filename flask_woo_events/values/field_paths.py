@@ -14,6 +14,8 @@ _PLACE = r'\[(?:"(?:[^"\\]|\\.)*"|[^\[\]"]*)\]'
 _ELEMENT = re.compile(_PLACE)
 #: An element that is named by its id or its place.
 _NUMBERED = re.compile(r"\[-?\d+\]")
+#: The step of an element whose key is hidden, see ``hidden_fields.py``.
+HIDDEN = "[[redacted]]"
 _NAME = r"[^.\[\]\s\"'\\]+"
 _PATH = re.compile(rf"{_NAME}({_PLACE})?(\.{_NAME}({_PLACE})?)*")
 
@@ -63,8 +65,8 @@ def covers(wanted: str, changed: str) -> bool:
 
     A wanted field covers all that is in it, ``[]`` any element of a list, and an element that was
     added or removed changes all fields in it. Where keys are not unique, elements are named by
-    their ids: then any of them may have the wanted key. A local date changes with its ``*_gmt``
-    date, which alone is named.
+    their ids: then any of them may have the wanted key, and so may one whose key is hidden. A local
+    date changes with its ``*_gmt`` date, which alone is named.
 
     :param wanted: for example ``line_items[].quantity``.
     :param changed: for example ``line_items[12].quantity``.
@@ -80,6 +82,8 @@ def _is_step(wanted: str, changed: str) -> bool:
         return True
     if not changed.startswith("["):
         return False
+    if changed == HIDDEN:
+        return wanted.startswith("[")
     by_key = wanted.startswith("[") and not _NUMBERED.fullmatch(wanted)
     return wanted == "[]" or (by_key and _NUMBERED.fullmatch(changed) is not None)
 

@@ -116,6 +116,11 @@ def _is_left_out(value: t.Any) -> bool:
     return isinstance(value, str) and (one := _TOKEN.fullmatch(value)) is not None and one[1] == "#"
 
 
+def shown_path(path: str) -> str:
+    """Return a path of a change as it is sent, without the keyed hashes that name elements."""
+    return _TOKEN.sub(REDACTED, path)
+
+
 def holds(value: t.Any) -> bool:
     """Return whether a value, or anything in it, is hidden."""
     data = orjson.dumps(value)

@@ -94,6 +94,15 @@ def checked_address(text: str) -> str:
     return address
 
 
+def may_hold_address(value: t.Any) -> bool:
+    """Return whether any address can be in a text, or in one of a list or an object."""
+    if isinstance(value, dict):
+        return any(map(may_hold_address, (*value, *value.values())))
+    if isinstance(value, list):
+        return any(map(may_hold_address, value))
+    return isinstance(value, str) and _AT.search(value) is not None
+
+
 def addresses_in(text: str) -> cabc.Iterator[str]:
     """Yield what may be an address in a text, normalized.
 

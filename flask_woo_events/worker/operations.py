@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import logging
+import typing as t
+
+from sqlalchemy import orm
 
 from ..db import presence
 from ..db.database import is_away
 from ..events import operational_outbox
+from ..instances import privacy
 from ..runtime import Runtime
 from ..sync import daily_checkpoint
 
@@ -48,8 +52,15 @@ def post(runtime: Runtime, stopped: cabc.Callable[[], bool] = lambda: False) -> 
 
 def _post(runtime: Runtime, instance_id: int) -> int:
     routes = runtime.handlers.operational_routes()
+
+    def stored(session: orm.Session, record: dict[str, t.Any]) -> dict[str, t.Any]:
+        found = privacy.without_persons(session, lambda: runtime.cipher, instance_id, record)
+        return t.cast("dict[str, t.Any]", found)
+
     return runtime.database.transact(
-        lambda session: operational_outbox.post(session, instance_id, routes, runtime.clock())
+        lambda session: operational_outbox.post(
+            session, instance_id, routes, runtime.clock(), stored
+        )
     )
 
 

@@ -125,6 +125,39 @@ def test_an_address_that_is_down_gets_all_later(
     assert [one["forward"] for one in _printed(capsys)] == ["200 OK (attempt 2)", "200 OK"]
 
 
+_HOSTILE = "\x1b]0;owned\x07\x1b[2J\r\nforged  #1\u202e\x9b31m"
+
+
+def test_a_store_cannot_command_the_terminal(
+    env: StoreToCallback, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names of fields and ids are the store's: their control characters are shown, not obeyed."""
+    _change(env, 70)
+    runtime, [*_, number] = runtime_of(env.app), _ids(env)
+    with runtime.database.write() as session:
+        row = session.get_one(StoredEvent, number)
+        row.changed_fields, row.object_id = [_HOSTILE], f"7{_HOSTILE}"
+        row.changes = json.dumps({"changes": {_HOSTILE: {}}}).encode()
+        row.body = json.dumps({"id": 7, "note": _HOSTILE}, ensure_ascii=False).encode()
+    file = PositionFile(tmp_path / "state.json", ())
+    place = EventPosition(last=number - 1)
+    listener = Listener(runtime, Selection(), place, file, None, as_json=False)
+    steps = iter([False, True])
+    listener.run(lambda: next(steps))
+    listened = capsys.readouterr().out
+    runner = env.app.test_cli_runner()
+    shown = runner.invoke(args=["woo", "events", "show", str(number)], color=True).output
+    listed = runner.invoke(args=["woo", "events", "list"], color=True).output
+    as_json = runner.invoke(
+        args=["woo", "events", "show", str(number), "--json"], color=True
+    ).output
+    assert json.loads(as_json)["body"]["note"] == _HOSTILE
+    assert as_json.strip().isprintable()
+    for text in (listened, shown, listed):
+        assert r"\x1b[2J\r\nforged" in text
+        assert all(one.isprintable() or one == "\n" for one in text), text
+
+
 def test_a_killed_listener_forwards_what_was_waiting(
     env: StoreToCallback, listening: Listening
 ) -> None:

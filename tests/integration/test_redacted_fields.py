@@ -96,6 +96,23 @@ def test_values_are_in_no_row_and_no_request(shop: StoreToCallback) -> None:
     assert _compare_all(shop) == set()
 
 
+def test_names_of_elements_are_hidden(shop: StoreToCallback, tmp_path: pathlib.Path) -> None:
+    """An element of a hidden list has no name: a keyed hash in it would tell equal ones."""
+    env = _restarted(shop, tmp_path, WOO_EVENTS_REDACT="orders:meta_data, orders:line_items")
+    assert _compare_all(env) == set()
+    order = env.first("orders")
+    env.store.acts.order_meta(order, "_vat", "DE-2")
+    env.store.acts.order_meta(order, "_new", "x")
+    assert _compare_all(env) == {("orders", str(order), "UPDATED")}
+    event = _last(env)
+    changes = orjson.loads(event.changes or b"{}")["changes"]
+    hidden = {path for path, one in changes.items() if one == {}}
+    assert hidden == changes.keys() - {"date_modified_gmt"}
+    assert hidden == {f'meta_data["{REDACTED}"]', f'meta_data["{REDACTED}"].value'}
+    sent = b"".join(one.body for one in env.receiver.received)
+    assert not any(one in sent + (event.changes or b"") for one in (b"[redacted:", b"[redacted#"))
+
+
 @pytest.mark.parametrize("setting", ["", "billing.first_name", "orders:billing, customers:email"])
 def test_another_setting_updates_nothing(
     shop: StoreToCallback, tmp_path: pathlib.Path, setting: str

@@ -15,8 +15,10 @@ import typing as t
 
 import pytest
 import sqlalchemy as sa
+from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider, sampling
+from opentelemetry.sdk.trace import Span as SdkSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -414,7 +416,45 @@ def test_a_failing_exporter_changes_no_delivery(
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
     env.store.acts.status(env.first("orders"), "completed")
     assert env.arrivals()
-    assert "a span could not be ended" in caplog.text
+    assert "OpenTelemetry failed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("where", "name"),
+    [
+        (SdkSpan, "set_attribute"),
+        (SdkSpan, "set_status"),
+        (SdkSpan, "get_span_context"),
+        (context_api, "attach"),
+        (context_api, "detach"),
+        (context_api, "get_current"),
+        (trace, "get_current_span"),
+        (TracerProvider, "get_tracer"),
+    ],
+)
+def test_a_failing_sdk_changes_nothing(
+    env: StoreToCallback, spans: Spans, monkeypatch: pytest.MonkeyPatch, where: object, name: str
+) -> None:
+    """Whatever of it raises: polls record, and deliveries are sent."""
+
+    def raising(*_: object, **__: object) -> t.NoReturn:
+        raise RuntimeError("the SDK is broken")
+
+    monkeypatch.setattr(tracing, "_known", (None, None))
+    monkeypatch.setattr(where, name, raising)
+    env.store.acts.status(env.first("orders"), "completed")
+    assert env.arrivals()
+
+
+def test_a_provider_that_is_not_installed_changes_nothing(
+    env: StoreToCallback, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The environment may name one, which OpenTelemetry then fails to load at each call."""
+    monkeypatch.setenv("OTEL_PYTHON_TRACER_PROVIDER", "none_of_this_name")
+    monkeypatch.setattr(tracing, "_known", (None, None))
+    env.store.acts.status(env.first("orders"), "completed")
+    assert env.arrivals()
+    assert caplog.text.count("OpenTelemetry cannot be used") == 1
 
 
 def test_a_header_of_the_instance_gives_way(env: StoreToCallback, spans: Spans) -> None:

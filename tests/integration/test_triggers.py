@@ -10,10 +10,10 @@ import click.testing
 import flask
 import pytest
 
-from flask_woo_events.errors import InputError
+from flask_woo_events.errors import InputError, StoreError
 from flask_woo_events.events import search
 from flask_woo_events.simulation import busy_store
-from flask_woo_events.simulation.changing_store import MARK
+from flask_woo_events.simulation.changing_store import MARK, client_of
 from flask_woo_events.simulation.store import SimulatedStore
 from flask_woo_events.simulation.triggers import TRIGGERS
 from flask_woo_events.sync import instance_poll
@@ -107,6 +107,22 @@ def test_a_trigger_needs_a_simulated_store(app: flask.Flask) -> None:
         other = _woo(app, "trigger", "order.created", "--url", url)
     assert other.exit_code == 1 and "--store INSTANCE" in other.output
     assert {one.method for one in store.requests} == {"GET"}
+
+
+def test_no_page_of_a_browser_reaches_the_control_route(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody knows the keys of flask woo simulate, also pages that the developer visits."""
+    store = _store()
+    answer, path = store._answer, "/wp-json/flask-woo-events-simulator/v1/new-user"
+
+    def from_a_page(routes: t.Any, environ: dict[str, t.Any], *more: t.Any) -> t.Any:
+        return answer(routes, environ | {"HTTP_ORIGIN": "https://evil.example"}, *more)
+
+    with store.serve() as url:
+        client = client_of(url, *KEYS)
+        assert client.post(path, {"arguments": ["before"]}).data["id"]
+        monkeypatch.setattr(store, "_answer", from_a_page)
+        with pytest.raises(StoreError, match="404"):
+            client.post(path, {"arguments": ["after"]})
 
 
 def test_an_unknown_trigger_names_the_others(app: flask.Flask) -> None:

@@ -245,6 +245,9 @@ class SimulatedStore:
                 return dataclasses.replace(routes.index(spaces), authenticated=False)
             if not path.startswith((_API, CONTROL)) and path not in PATHS:
                 raise no_route()
+            if path.startswith(CONTROL) and "HTTP_ORIGIN" in environ:
+                # A page in a browser of the developer's, who alone may make such changes.
+                raise no_route()
             refused = self._refused(environ, method, place, query)
             if refused is not None:
                 return refused

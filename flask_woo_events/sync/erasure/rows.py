@@ -150,6 +150,7 @@ class ErasedEvents:
 def erase_events(
     session: orm.Session,
     instance_id: int,
+    poller_id: int,
     event_ids: cabc.Sequence[int],
     owned: cabc.Set[str],
     person: Person,
@@ -157,10 +158,14 @@ def erase_events(
 ) -> ErasedEvents:
     """Erase a person from events, and from what callbacks and handlers answered to them.
 
-    What a worker has claimed is given back: the result of its attempt may repeat the person.
+    What a worker has claimed is given back: the result of its attempt may repeat the person. With
+    the poller's lock nobody copies an event meanwhile, and later events of the same objects may be
+    copies that were made before.
 
+    :param poller_id: whose events they are.
     :param owned: the objects that are the person's.
     """
+    session.execute(sa.select(Poller.id).where(Poller.id == poller_id).with_for_update())
     subscriptions = delivery_states.lock_subscriptions(
         session, Subscription.instance_id == instance_id
     )
@@ -169,7 +174,7 @@ def erase_events(
     query = sa.select(
         StoredEvent.id, StoredEvent.notification_id, StoredEvent.object_id, StoredEvent.body,
         StoredEvent.changes,
-    ).where(StoredEvent.id.in_(event_ids))  # fmt: skip
+    ).where(sa.or_(StoredEvent.id.in_(event_ids), _follow(poller_id, event_ids)))  # fmt: skip
     for row in session.execute(query).all():
         is_owned = row.object_id in owned
         body = _erased_json(row.body, lambda one: person.without(one, owned=is_owned))  # noqa: B023
@@ -188,6 +193,16 @@ def erase_events(
         if found.in_flight:
             outbox.wake(session, subscriptions, now)
     return found
+
+
+def _follow(poller_id: int, event_ids: cabc.Sequence[int]) -> sa.ColumnElement[bool]:
+    """Return the condition of events that were recorded after all of these, of their objects."""
+    named = sa.select(StoredEvent.object_id).where(StoredEvent.id.in_(event_ids))
+    return sa.and_(
+        StoredEvent.poller_id == poller_id,
+        StoredEvent.id > max(event_ids),
+        StoredEvent.object_id.in_(named),
+    )
 
 
 def _settle(session: orm.Session, notification_ids: set[int], found: ErasedEvents) -> None:

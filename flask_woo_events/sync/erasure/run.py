@@ -256,7 +256,7 @@ class ErasureRun:
         def work(session: orm.Session) -> ErasedEvents:
             now, person = self._runtime.clock(), self._of(source)
             return erased_rows.erase_events(
-                session, source.instance_id, event_ids, owned, person, now
+                session, source.instance_id, source.poller_id, event_ids, owned, person, now
             )
 
         found: ErasedEvents = self._write(work)

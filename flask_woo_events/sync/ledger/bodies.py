@@ -186,7 +186,12 @@ def _between(kept: t.Any, updated: Updated, stream: Stream) -> Changes:
 
 def _without_hidden(found: Changes) -> Changes:
     """Return changes in which the values of hidden fields are as those that are too long."""
-    values = {path: {} if hidden_fields.holds(one) else one for path, one in found.values.items()}
+    values: dict[str, t.Any] = {}
+    for path, value in found.values.items():
+        shown = hidden_fields.shown_path(path)
+        # Several elements may have no name any more.
+        is_hidden = shown != path or hidden_fields.holds(value)
+        values[shown] = {} if is_hidden else value
     return dataclasses.replace(found, values=values)
 
 

@@ -33,6 +33,10 @@ from tests.examples import examples
         ("meta_data[_a.b]", "meta_data[903].value", True),
         ("line_items[].meta_data[_x]", "line_items[7].meta_data[903]", True),
         ("meta_data[904]", "meta_data[903].value", False),
+        # A key is hidden, so that any element may be the wanted one.
+        ("meta_data[_a.b]", 'meta_data["[redacted]"].value', True),
+        ("meta_data[904].value", 'meta_data["[redacted]"].value', True),
+        ("meta_data[_a.b].display", 'meta_data["[redacted]"].value', False),
         ('meta_data["904"]', 'meta_data["904"].value', True),
         ("meta_data[904]", 'meta_data["904"].value', False),
     ],
