@@ -140,8 +140,8 @@ def test_a_store_cannot_command_the_terminal(
         row.changes = json.dumps({"changes": {_HOSTILE: {}}}).encode()
         row.body = json.dumps({"id": 7, "note": _HOSTILE}, ensure_ascii=False).encode()
     file = PositionFile(tmp_path / "state.json", ())
-    place = EventPosition(last=number - 1)
-    listener = Listener(runtime, Selection(), place, file, None, as_json=False)
+    places = following.begin(runtime, None, number)
+    listener = Listener(runtime, Selection(), places, file, None, as_json=False)
     steps = iter([False, True])
     listener.run(lambda: next(steps))
     listened = capsys.readouterr().out
