@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
+import datetime as dt
 import json
 import pathlib
 
@@ -17,12 +18,13 @@ from flask_woo_events.db.models import StoredEvent
 from flask_woo_events.delivery import following
 from flask_woo_events.delivery.forwarding import Forwarder
 from flask_woo_events.events.feed_cursor import FeedCursor
+from flask_woo_events.runtime import Runtime
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
 from tests.conftest import BACKENDS
 from tests.integration.feed_env import open_feed
 from tests.integration.host_app import runtime_of
 from tests.integration.ledger_env import build
-from tests.integration.store_to_callback import KEY, OwnClock, StoreToCallback
+from tests.integration.store_to_callback import KEY, StoreToCallback
 from tests.ports import reserve_port
 
 
@@ -53,11 +55,23 @@ def _at(port: int) -> cabc.Iterator[CallbackReceiver]:
         yield receiver
 
 
+class StillClock:
+    """The library's own clock, which only a test moves: a slow machine changes nothing."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._now = runtime.clock()
+        runtime.clock = lambda: self._now
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock forward."""
+        self._now += dt.timedelta(seconds=seconds)
+
+
 class Listening:
     """Listeners of one choice of options, one after the other as after crashes."""
 
     def __init__(self, env: StoreToCallback, folder: pathlib.Path, port: int) -> None:
-        self.clock = OwnClock(runtime_of(env.app))
+        self.clock = StillClock(runtime_of(env.app))
         self._env = env
         self._file = PositionFile(folder / "state.json", ())
         self._url = f"http://127.0.0.1:{port}/hook"
