@@ -160,7 +160,10 @@ def add_operational(organization: str, **members: t.Any) -> None:
     with runtime.database.write() as session:
         owned = access.of_organization(session, organization)
         if not owned:
-            raise InputError(f"no instance belongs to an organization {organization!r}")
+            raise InputError(
+                f"no instance belongs to an organization {organization!r}; flask woo users list "
+                "shows the organizations"
+            )
         made = [
             instance_id
             for instance_id, caller in owned.items()
