@@ -26,7 +26,7 @@ from ..errors import (
     TransportError,
     WooEventsError,
 )
-from ..instances import circuit, connecting, pollers, store_condition
+from ..instances import circuit, connecting, pollers, privacy, store_condition
 from ..runtime import Runtime
 from ..signals import poller_disabled
 from ..values.wording import counted
@@ -405,6 +405,9 @@ class InstancePoll(InstanceRun):
         row.retry_at = self._runtime.clock() + delay
         if row.failures >= self._runtime.settings.poll_failures_allowed:
             pollers.disable(session, row, exc, self._runtime.clock())
+        row.error = privacy.without_persons(
+            session, lambda: self._runtime.cipher, row.instance_id, row.error
+        )
         return row.error if row.state == PollerState.DISABLED else None
 
     def _send_disabled(self, instance_id: int, resource: str, reason: str) -> None:

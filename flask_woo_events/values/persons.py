@@ -128,6 +128,10 @@ def _addresses(text: str) -> cabc.Iterator[str]:
         after = _DOMAIN.match(text, at + 1, at + 1 + _DOMAIN_LENGTH)
         if before and after:
             locals_ = [before[0].lstrip(".")]
+            begin = at - len(before[0])
+            if begin and text[begin - 1] == "\\" and before[0][0] in "bfnrt":
+                # An escape of JSON in a text ends before the address.
+                locals_.append(before[0][1:].lstrip("."))
             locals_ += [before[0][one.end() :].lstrip(".") for one in _BEFORE.finditer(before[0])]
             domains = [after[0]]
             domains += [after[0][: one.start()] for one in re.finditer(r"[.-]", after[0])]

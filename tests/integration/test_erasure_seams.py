@@ -22,14 +22,24 @@ from flask_woo_events.events import operational
 from flask_woo_events.events.operational import Occurrence
 from flask_woo_events.runtime import Runtime
 from flask_woo_events.settings import read_settings
+from flask_woo_events.simulation.store.responses import SimulatedResponse
 from flask_woo_events.sync.erasure import erasures, run, texts
 from flask_woo_events.values.crypto import Cipher
 from flask_woo_events.worker import operations
 from flask_woo_events.worker.worker import Worker
-from tests.integration.host_app import NOW, runtime_of
+from tests.integration.host_app import NOW, PREFIX, runtime_of
 from tests.integration.ledger_env import build
 from tests.integration.store_to_callback import StoreToCallback
-from tests.integration.test_erasure import CANARY, NAME, ORDER, PHONE, _contents, _erase, _found
+from tests.integration.test_erasure import (
+    CANARY,
+    NAME,
+    ORDER,
+    PHONE,
+    _contents,
+    _erase,
+    _found,
+    _plant,
+)
 from tests.integration.test_erasure import echo as echo
 from tests.integration.test_erasure import shop as shop
 
@@ -188,3 +198,70 @@ def test_vacuum_rewrites_all_that_is_erased() -> None:
     """Otherwise bytes of the person stay in the files of PostgreSQL and MariaDB."""
     tables = {one.__tablename__ for one in texts._TEXTS}
     assert tables <= set(vacuum.TABLES)
+
+
+def _reconciled(env: StoreToCallback) -> dict[str, str]:
+    """Have a consumer that has nothing get all orders again; return what of each."""
+    path = f"{PREFIX}/instances/{env.instance_id}/reconcile?resource=orders&send=true"
+    headers = env.api.headers | {"Content-Type": "application/x-ndjson"}
+    answer = env.api.client.post(path, data=b"", headers=headers)
+    assert answer.status_code == 200, answer.text
+    return {one["objectId"]: one["send"] for one in answer.json["differences"]}
+
+
+def test_feed_and_reconcile_after_an_erasure(shop: StoreToCallback, echo: t.Any) -> None:
+    """A cursor from before goes on, and what is read or sent again is without the person."""
+    ids = _plant(shop)
+    shop.poll()
+    runtime, feed = runtime_of(shop.app), "/events/feed"
+    cursor = shop.api.call("GET", f"{feed}?limit=3").json["cursor"]
+    with runtime.database.write() as session:
+        # The event of this order is purged, so that the next poll reads it.
+        known = sa.and_(
+            StoredEvent.resource == "orders", StoredEvent.object_id == str(ids["known"])
+        )
+        session.execute(sa.delete(StoredEvent).where(known))
+    _erase(shop)
+    for path in (feed, f"{feed}?cursor={cursor}"):
+        answer = shop.api.call("GET", path)
+        assert answer.json["events"] and not _found(answer.data, CANARY, NAME, PHONE)
+    Worker(runtime).deliver_once()
+    sent = _reconciled(shop)
+    assert (sent[str(ids["guest"])], sent[str(ids["known"])]) == ("recorded", "read")
+    shop.poll()
+    last = shop.api.call("GET", f"{feed}?cursor={answer.json['cursor']}")
+    assert not _found(last.data, CANARY, NAME, PHONE)
+    echo.bodies.clear()
+    shop.receiver.clear()
+    Worker(runtime).deliver_once()
+    bodies = b"".join([*echo.bodies, *(one.body for one in shop.receiver.received)])
+    assert b"[erased]" in bodies and not _found(bodies, CANARY, NAME, PHONE)
+    assert not _found(_contents(runtime.database), CANARY, NAME, PHONE)
+
+
+def test_errors_of_polls_forget(operated: StoreToCallback, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that quotes the address in an error after the erasure: in no column of it."""
+    env, runtime = operated, runtime_of(operated.app)
+    env.poll()
+    _erase(env)
+    said = {"code": "db", "message": f"Duplicate entry '{CANARY}'", "data": {"status": 400}}
+    answer = env.store.routes.answer
+
+    def failing(method: str, path: str, *more: t.Any) -> t.Any:
+        found = answer(method, path, *more)
+        return SimulatedResponse(400, orjson.dumps(said)) if path == "orders" else found
+
+    monkeypatch.setattr(env.store.routes, "answer", failing)
+    reports = env.poll()
+    assert any("Duplicate entry" in (one.error or "") for one in reports)
+    with runtime.database.read() as session:
+        errors = session.scalars(sa.select(Poller.error).where(Poller.resource == "orders")).all()
+        problems = session.get_one(Instance, env.instance_id).problems
+    assert errors == ["[erased]"] and problems
+    with runtime.database.write() as session:
+        poller = session.scalars(sa.select(Poller).where(Poller.resource == "orders")).one()
+        poller.failures = runtime.settings.poll_failures_allowed - 1
+        poller.retry_at = None
+    env.poll()
+    operations.post(runtime)
+    assert not _found(_contents(runtime.database), CANARY)

@@ -60,6 +60,15 @@ def _shape(value: t.Any) -> t.Any:
     return type(value)
 
 
+@pytest.mark.parametrize("escape", ["n", "r", "t", "r\\n", "\\n"])
+def test_an_escape_before_an_address_is_no_part_of_it(escape: str) -> None:
+    """A value of meta data may be JSON, or JSON in JSON, with an address at the begin of a line."""
+    told = json.dumps({"note": "x"}).replace("x", f"Call:\\{escape}{ANN}")
+    assert PERSONS.are_in(told)
+    assert PERSONS.are_in(json.dumps(told))
+    assert not PERSONS.are_in(f"n{ANN}")
+
+
 @given(_BODIES)
 def test_nothing_of_the_address_is_left(body: dict[str, t.Any]) -> None:
     """In whatever field and encoding, owned or only named; types and lists stay as they are."""
