@@ -8,6 +8,7 @@ import dataclasses
 import datetime as dt
 import hashlib
 import json
+import tracemalloc
 import typing as t
 
 import orjson
@@ -500,6 +501,26 @@ def test_the_subscription_has_to_be_one_of_the_instance(consumer: Consumer) -> N
         _reconcile(shop, [], send=True)
     with pytest.raises(InputError, match="resource 'products' is not polled.*polls orders"):
         _reconcile(shop, [], resource="products")
+
+
+def test_large_objects_are_sent_a_few_at_a_time(consumer: Consumer) -> None:
+    """100 objects of some megabytes each would need a gigabyte of the web server's memory."""
+    shop, large = consumer.shop, 2 * 1024 * 1024
+    for one in shop.ids("orders"):
+        shop.acts.status(one, "completed")
+    shop.poll()
+    consumer.settle()
+    body = orjson.dumps({"id": 1, "text": "x" * large})
+    with shop.database.write() as session:
+        session.execute(sa.update(StoredEvent).values(body=body))
+    tracemalloc.start()
+    try:
+        assert set(consumer.send([]).values()) == {"recorded"}
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(consumer.got()) >= 12
+    assert peak < 9 * large, f"{peak / large:.1f} times an object"
 
 
 def test_what_is_deleted_during_the_upload_gets_nothing(consumer: Consumer) -> None:
