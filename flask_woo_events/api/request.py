@@ -198,11 +198,13 @@ def refuse_others(*known: str) -> None:
     """Refuse parameters that would have no effect, so that no client relies on them.
 
     :param known: the parameters that the call has.
-    :raises InputError: the query has another one.
+    :raises InputError: the query has another one, or one of them twice.
     """
-    for name in flask.request.args:
+    for name, values in flask.request.args.lists():
         if name not in known:
             raise InputError(f"this call has no parameter {name[:100]!r}", name[:100])
+        if len(values) > 1 and not name.endswith("[]"):
+            raise InputError(f"{name} is given more than once", name)
 
 
 def flag(name: str) -> bool:

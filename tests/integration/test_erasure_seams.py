@@ -206,7 +206,8 @@ def _reconciled(env: StoreToCallback) -> dict[str, str]:
     headers = env.api.headers | {"Content-Type": "application/x-ndjson"}
     answer = env.api.client.post(path, data=b"", headers=headers)
     assert answer.status_code == 200, answer.text
-    return {one["objectId"]: one["send"] for one in answer.json["differences"]}
+    body: t.Any = answer.json
+    return {one["objectId"]: one["send"] for one in body["differences"]}
 
 
 def test_feed_and_reconcile_after_an_erasure(shop: StoreToCallback, echo: t.Any) -> None:

@@ -222,6 +222,22 @@ def test_subscription_stopped(operated: Operated) -> None:
     assert {one[0] for one in operated.env.receiver.events} == {"discounts"}
 
 
+def test_feed_of_an_operational_subscription(operated: Operated) -> None:
+    """It has what its callback gets; the feeds of the store have nothing of it."""
+    operated.stopped()
+    operated.run("deliveries", "redeliver", "--instance", str(operated.env.instance_id))
+    heard = operated.kinds()
+    assert heard[:2] == ["subscription.stopped", "subscription.resumed"]
+    call, base = operated.env.api.call, f"/instances/{operated.env.instance_id}"
+    events = call("GET", f"{operated.path}/{operated.number}/feed").json["events"]
+    assert [one["message"]["raw"]["operational"][0]["kind"] for one in events] == heard
+    assert all(sent_schema.problems(one, "extended") == [] for one in events)
+    [first] = [one["id"] for one in call("GET", operated.path).json if not one["operational"]]
+    for path in ("/events/feed", f"{base}/events/feed", f"{operated.path}/{first}/feed"):
+        shown = call("GET", path).json["events"]
+        assert {one["message"]["raw"]["objectType"] for one in shown} == {"discounts"}, path
+
+
 def test_subscription_resumed_by_another_url(operated: Operated) -> None:
     """Another callback URL ends the stop, too, of the first subscription and of others."""
     with CallbackReceiver(lambda _: 410).serve() as gone, CallbackReceiver().serve() as good:

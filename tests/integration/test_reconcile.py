@@ -8,6 +8,7 @@ import dataclasses
 import datetime as dt
 import hashlib
 import json
+import tracemalloc
 import typing as t
 
 import orjson
@@ -540,6 +541,26 @@ def test_the_subscription_has_to_be_one_of_the_instance(consumer: Consumer) -> N
         _reconcile(shop, [], resource="products")
 
 
+def test_large_objects_are_sent_a_few_at_a_time(consumer: Consumer) -> None:
+    """100 objects of some megabytes each would need a gigabyte of the web server's memory."""
+    shop, large = consumer.shop, 2 * 1024 * 1024
+    for one in shop.ids("orders"):
+        shop.acts.status(one, "completed")
+    shop.poll()
+    consumer.settle()
+    body = orjson.dumps({"id": 1, "text": "x" * large})
+    with shop.database.write() as session:
+        session.execute(sa.update(StoredEvent).values(body=body))
+    tracemalloc.start()
+    try:
+        assert set(consumer.send([]).values()) == {"recorded"}
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(consumer.got()) >= 12
+    assert peak < 9 * large, f"{peak / large:.1f} times an object"
+
+
 def test_what_is_deleted_during_the_upload_gets_nothing(consumer: Consumer) -> None:
     """A body may arrive for minutes; nothing may be recorded for a receiver that is gone."""
     shop, number = consumer.shop, consumer.two.target
@@ -647,6 +668,8 @@ WRONG: list[tuple[str, bytes, dict[str, str], int, str]] = [
     ("resource=orders&sent=true", b"", {}, 400, "no parameter 'sent'"),
     ("resource=orders&send=1", b"", {}, 400, "send must be true or false"),
     ("resource=orders&after=-1", b"", {}, 400, "after must be a whole number"),
+    ("resource=orders&after=50&until=3", b"", {}, 400, "until must be greater than after"),
+    ("resource=orders&resource=products", b"", {}, 400, "resource is given more than once"),
     ("resource=orders&send=true&subscription=99", b"", {}, 404, "No subscription found"),
 ]
 WRONG_PAGES = ["", "resource=x", *(f"resource=orders&{one}" for one in (

@@ -45,6 +45,11 @@ class IdRange(t.NamedTuple):
         """Whether all ids belong to it, also those that are no numbers."""
         return self.after is None and self.until is None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no id can belong to it."""
+        return None not in (self.after, self.until) and (self.after or 0) >= (self.until or 0)
+
     def includes(self, object_id: str) -> bool:
         """Return whether an id belongs to it."""
         if self.is_all:

@@ -100,9 +100,11 @@ def reconcile(
 
     :param chunks: lines of JSON, see :func:`~.copies.parse`, divided anywhere.
     :raises NotFoundError: the caller's organization has no such instance or subscription.
-    :raises InputError: the instance does not poll the resource, or a line is wrong.
+    :raises InputError: the instance does not poll the resource, or the part or a line is wrong.
     :raises ConflictError: the resource has not been read to its end yet.
     """
+    if request.part.is_empty:
+        raise InputError("until must be greater than after", "until")
     with runtime.database.read() as session:
         poller = poller_of(session, caller, request.instance_id, request.resource)
         _require_baseline(poller)

@@ -30,8 +30,9 @@ from ..ledger import lookup
 from ..ledger.lookup import Known
 from .differences import StateDifference, Why
 
-#: Differences that are sent in one transaction: each body may have a megabyte.
-AT_ONCE = 100
+#: Differences that are sent in one transaction, and the bytes of their objects; a larger one comes
+#: alone.
+AT_ONCE, MOST_BYTES = 100, 8 * 1024 * 1024
 #: Events that one call records at most, so that a web request takes seconds.
 MOST_RECORDED = 10_000
 
@@ -108,8 +109,37 @@ class Resender:
         """Record events for some objects, as they are in the ledger now; return what of each.
 
         :param differences: at most ``AT_ONCE``.
-        :raises NotFoundError: the instance or the subscription was deleted meanwhile.
+        :raises NotFoundError: the subscription or the instance was deleted meanwhile.
         """
+        outcomes: dict[str, Outcome] = {}
+        for part in self._parts(differences):
+            outcomes |= self._send_part(part)
+        return outcomes
+
+    def _parts(
+        self, differences: cabc.Sequence[StateDifference]
+    ) -> cabc.Iterator[list[StateDifference]]:
+        """Divide objects so that the bodies of their last events fit into memory together."""
+        size = sa.func.max(sa.func.length(StoredEvent.body))
+        query = (
+            sa.select(StoredEvent.object_id, size)
+            .join(Object, _is_last())
+            .where(*self._of([one.object_id for one in differences]))
+            .group_by(StoredEvent.object_id)
+        )
+        with self._runtime.database.read() as session:
+            sizes = {name: size for name, size in session.execute(query)}
+        part: list[StateDifference] = []
+        total = 0
+        for one in differences:
+            total += (own := sizes.get(one.object_id, 0))
+            if part and total > MOST_BYTES:
+                yield part
+                part, total = [], own
+            part.append(one)
+        yield part
+
+    def _send_part(self, differences: cabc.Sequence[StateDifference]) -> dict[str, Outcome]:
         if self._recorded >= MOST_RECORDED:
             return {one.object_id: Outcome.LEFT for one in differences}
         before = dict(self._to_read)
