@@ -271,7 +271,9 @@ def test_sentry(env: StoreToCallback, monkeypatch: pytest.MonkeyPatch) -> None:
         sentry_sdk.init(
             dsn=f"{url.rstrip('/').replace('://', '://key@')}/1", default_integrations=False
         )
-        stack.callback(sentry_sdk.init)
+        # Not another init, whose integrations would change all requests of this process.
+        stack.callback(sentry_sdk.get_global_scope().set_client, None)
+        stack.callback(sentry_sdk.get_client().close)
         deliver = _stopped(env, "sentry", monkeypatch)
         deliver()
         _resume(env)
