@@ -197,7 +197,8 @@ def test_answers_of_receivers_forget(shop: StoreToCallback, echo: t.Any) -> None
 def test_vacuum_rewrites_all_that_is_erased() -> None:
     """Otherwise bytes of the person stay in the files of PostgreSQL and MariaDB."""
     tables = {one.__tablename__ for one in texts._TEXTS}
-    assert tables <= set(vacuum.TABLES)
+    for statement in (vacuum.VACUUM, vacuum.OPTIMIZE):
+        assert tables <= set(statement.replace(",", "").split())
 
 
 def _reconciled(env: StoreToCallback) -> dict[str, str]:
