@@ -6,11 +6,15 @@ import typing as t
 
 from .database import Database
 
-#: Those whose rows an erasure changes.
-TABLES = (
-    "woo_event", "woo_object_body", "woo_object", "woo_attempt", "woo_instance", "woo_poller",
-    "woo_subscription", "woo_connection", "woo_operational",
-)  # fmt: skip
+#: Of the tables whose rows an erasure changes.
+VACUUM = (
+    "VACUUM woo_event, woo_object_body, woo_object, woo_attempt, woo_instance, woo_poller, "
+    "woo_subscription, woo_connection, woo_operational"
+)
+OPTIMIZE = (
+    "OPTIMIZE TABLE woo_event, woo_object_body, woo_object, woo_attempt, woo_instance, woo_poller, "
+    "woo_subscription, woo_connection, woo_operational"
+)
 
 
 def rewrite(database: Database) -> None:
@@ -32,9 +36,9 @@ def rewrite(database: Database) -> None:
                 cursor.fetchall()
             case "postgresql":
                 driver.autocommit = True
-                cursor.execute(f"VACUUM {', '.join(TABLES)}")
+                cursor.execute(VACUUM)
             case _:
-                cursor.execute(f"OPTIMIZE TABLE {', '.join(TABLES)}")
+                cursor.execute(OPTIMIZE)
                 cursor.fetchall()
     finally:
         # Not back to the pool, with another way to begin transactions.

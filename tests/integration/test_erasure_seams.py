@@ -197,14 +197,15 @@ def test_answers_of_receivers_forget(shop: StoreToCallback, echo: t.Any) -> None
 def test_vacuum_rewrites_all_that_is_erased() -> None:
     """Otherwise bytes of the person stay in the files of PostgreSQL and MariaDB."""
     tables = {one.__tablename__ for one in texts._TEXTS}
-    assert tables <= set(vacuum.TABLES)
+    for statement in (vacuum.VACUUM, vacuum.OPTIMIZE):
+        assert tables <= set(statement.replace(",", "").split())
 
 
 def _reconciled(env: StoreToCallback) -> dict[str, str]:
     """Have a consumer that has nothing get all orders again; return what of each."""
     path = f"{PREFIX}/instances/{env.instance_id}/reconcile?resource=orders&send=true"
     headers = env.api.headers | {"Content-Type": "application/x-ndjson"}
-    answer = env.api.client.post(path, data=b"", headers=headers)
+    answer: t.Any = env.api.client.post(path, data=b"", headers=headers)
     assert answer.status_code == 200, answer.text
     body: t.Any = answer.json
     return {one["objectId"]: one["send"] for one in body["differences"]}
@@ -215,7 +216,8 @@ def test_feed_and_reconcile_after_an_erasure(shop: StoreToCallback, echo: t.Any)
     ids = _plant(shop)
     shop.poll()
     runtime, feed = runtime_of(shop.app), "/events/feed"
-    cursor = shop.api.call("GET", f"{feed}?limit=3").json["cursor"]
+    page: t.Any = shop.api.call("GET", f"{feed}?limit=3").json
+    cursor = page["cursor"]
     with runtime.database.write() as session:
         # The event of this order is purged, so that the next poll reads it.
         known = sa.and_(
@@ -230,7 +232,7 @@ def test_feed_and_reconcile_after_an_erasure(shop: StoreToCallback, echo: t.Any)
     sent = _reconciled(shop)
     assert (sent[str(ids["guest"])], sent[str(ids["known"])]) == ("recorded", "read")
     shop.poll()
-    last = shop.api.call("GET", f"{feed}?cursor={answer.json['cursor']}")
+    last = shop.api.call("GET", f"{feed}?cursor={cursor}")
     assert not _found(last.data, CANARY, NAME, PHONE)
     echo.bodies.clear()
     shop.receiver.clear()
