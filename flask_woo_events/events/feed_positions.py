@@ -98,9 +98,7 @@ def advance(session: orm.Session, organization_id: int) -> bool:
     :return: whether more events wait, and something was done about them.
     """
     feed = session.get_one(Feed, organization_id, with_for_update=True, populate_existing=True)
-    life = life_of(epochs.current(session))
-    if all(one["life"] != life for one in feed.lives):
-        feed.lives = [*feed.lives, {"life": life, "after": feed.position}][-_LIVES:]
+    _enter_life(session, feed)
     waiting = _next_ids(session, organization_id)
     free = _without_locked(session, waiting)
     places = [
@@ -111,6 +109,13 @@ def advance(session: orm.Session, organization_id: int) -> bool:
         feed.position += len(places)
     session.flush()
     return len(places) == AT_ONCE
+
+
+def _enter_life(session: orm.Session, feed: Feed) -> None:
+    """Note which position was the last one before this life, before one is assigned in it."""
+    life = life_of(epochs.current(session))
+    if all(one["life"] != life for one in feed.lives):
+        feed.lives = [*feed.lives, {"life": life, "after": feed.position}][-_LIVES:]
 
 
 def _waiting(session: orm.Session, organization_id: int, most: int) -> list[tuple[int, int]]:
@@ -215,6 +220,7 @@ def record_purge(session: orm.Session, notification_ids: cabc.Collection[int]) -
         if unplaced:
             if organization_id not in next_ones:
                 feed = session.get_one(Feed, organization_id)
+                _enter_life(session, feed)
                 feed.position += 1
                 next_ones[organization_id] = feed.position
             position = next_ones[organization_id]

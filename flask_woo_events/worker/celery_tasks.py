@@ -23,7 +23,7 @@ from ..db.database import Work
 from ..db.presence import RENEW_EVERY, Presence
 from ..delivery.dispatcher import Dispatch
 from ..errors import ConfigurationError, SchemaError
-from ..instances import circuit, webhooks
+from ..instances import circuit, restored, webhooks
 from ..runtime import EXTENSION, Runtime
 from ..sync.instance_poll import InstancePoll, due_instances
 from ..sync.webhooks.process import HintProcessor
@@ -308,6 +308,8 @@ def operational(self: celery.Task[t.Any, t.Any]) -> None:
 def purge(self: celery.Task[t.Any, t.Any]) -> None:
     """Delete what is older than its retention."""
     with _shared(self) as shared:
+        # What it records of feeds belongs to the new life of a restored database.
+        restored.look(shared.runtime)
         retention.purge(shared.runtime)
 
 

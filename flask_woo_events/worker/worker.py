@@ -328,6 +328,8 @@ class Worker:
 
     def _purge_loop(self) -> None:
         def purge() -> None:
+            # What it records of feeds belongs to the new life of a restored database.
+            restored.look(self._runtime)
             purged = retention.purge(self._runtime, self._stop.is_set)
             extra = {"action": "purge", **dataclasses.asdict(purged)}
             _log.info("purged %d old notifications", purged.notifications, extra=extra)

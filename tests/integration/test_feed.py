@@ -182,6 +182,28 @@ def test_cursor_of_a_lost_life_goes_back_to_the_backup(any_database: Database) -
         assert len(session.scalars(sa.select(Epoch.number)).all()) == 2
 
 
+def test_purge_of_an_old_backup_is_reported(any_database: Database) -> None:
+    """Retention deletes events of a restored backup before anybody reads the feed of its new life.
+
+    They have no position yet, and a lost life may have given theirs to one that was read.
+    """
+    env = open_feed(any_database)
+    first = env.read(env.read().cursor)
+    names = env.record(1) + env.record(1)
+    ahead = env.read(first.cursor, limit=1)
+    assert objects_of(ahead) == names[:1]
+    # The backup was made before the positions were assigned.
+    with any_database.write() as session:
+        session.execute(sa.update(StoredEvent).values(feed_position=None))
+        session.get_one(Feed, env.organization_id).position = 0
+    env.runtime.state_file._known = None
+    restored.declare(env.runtime, "a test")
+    _age(any_database, names)
+    assert retention.purge(env.runtime).notifications == 2
+    page = env.read(ahead.cursor)
+    assert (page.events, page.truncated) == ((), True)
+
+
 def _newest(session: orm.Session, names: list[str]) -> int:
     query = sa.select(sa.func.max(StoredEvent.notification_id))
     return session.scalars(query.where(StoredEvent.object_id.in_(names))).one()
