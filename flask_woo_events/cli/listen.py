@@ -23,7 +23,6 @@ from ..worker.worker import Worker, stopping_on_signals
 from . import typed
 from .listener import Listener, PositionFile, Selection
 from .output import ID, as_json_option, errors_as_messages
-from .progress import BaselineBar
 
 
 def _begin(ctx: click.Context, param: click.Parameter, value: str | None) -> str | int | None:
@@ -121,8 +120,8 @@ def _run(runtime: Runtime, listener: Listener, *, poll: bool) -> None:
         return
     if not logging.getLogger().handlers:
         logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
-    bar = BaselineBar(shown=sys.stderr.isatty())
-    worker = Worker(runtime, progress=bar.show)
+    # Without the bar of baselines: events are printed while it would be drawn.
+    worker = Worker(runtime)
     failed: list[BaseException] = []
 
     def work() -> None:
@@ -133,7 +132,7 @@ def _run(runtime: Runtime, listener: Listener, *, poll: bool) -> None:
 
     click.echo("Polling, delivering and listening. Press Ctrl-C to stop.", err=True)
     thread = threading.Thread(target=work, name="woo-listen-worker")
-    with stopping_on_signals(worker), bar:
+    with stopping_on_signals(worker):
         thread.start()
         try:
             listener.run(lambda: worker.stopped, hurry=True)
