@@ -49,7 +49,8 @@ def _owned_by(user: str, folder: pathlib.Path) -> dict[str, str | int]:
     if os.getuid() != 0:
         return {}
     account = pwd.getpwnam(user)
-    folder.parent.chmod(0o755)
+    # Only more than before: the parent may be a folder of everybody, such as /tmp.
+    folder.parent.chmod(folder.parent.stat().st_mode | 0o755)
     os.chown(folder, account.pw_uid, account.pw_gid)
     return {"user": account.pw_uid, "group": account.pw_gid}
 
