@@ -49,7 +49,7 @@ class Selection:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What tells it from another selection."""
+        """The options as words, different for each selection."""
         return str(self.instance), *sorted(self.resources), *sorted(self.types)
 
 
@@ -57,7 +57,7 @@ class PositionFile:
     """Keeps the places of one listener beside the state file of the database.
 
     :param beside: the state file; ``None``: nothing is kept.
-    :param options: what tells the listener from others, each of which has places of its own.
+    :param options: listeners with other options keep places of their own.
     """
 
     def __init__(self, beside: pathlib.Path | None, options: tuple[object, ...]) -> None:

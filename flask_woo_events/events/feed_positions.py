@@ -2,7 +2,7 @@
 
 An id is assigned before its row is committed, so an event with a lower id may appear after one with
 a higher id. Positions are assigned to events that are committed, under a lock for each
-organization: whoever has read up to a position has read all before it.
+organization: a reader that has read up to a position has read all before it.
 """
 
 from __future__ import annotations

@@ -22,16 +22,14 @@ from flask_woo_events.delivery.replay import ReplaySelection
 from flask_woo_events.errors import InputError
 from flask_woo_events.events import feed_positions
 from flask_woo_events.events.feed_cursor import FeedCursor, FeedScope
-from flask_woo_events.instances import webhook_urls
 from flask_woo_events.instances.webhook_urls import Hook
 from flask_woo_events.simulation.callback_receiver import CallbackReceiver
-from flask_woo_events.values import crypto
 from flask_woo_events.values.crypto import Cipher
 from flask_woo_events.worker.worker import Worker
 from tests.integration.feed_env import open_feed
 from tests.integration.host_app import PREFIX, add_account, dispose, make_app, runtime_of
 from tests.integration.store_to_callback import StoreToCallback
-from tests.integration.test_web_threads import gunicorn
+from tests.integration.test_web_threads import check_that_it_answers, gunicorn
 from tests.waiting import HANG_SECONDS, wait_until
 
 
@@ -306,16 +304,7 @@ def test_webhooks_and_health_are_answered_while_requests_wait(
 
         waiting = [pool.submit(wait) for _ in range(REQUESTS)]
         wait_until(lambda: sum(one.done() for one in waiting) == REQUESTS - WAITS)
-        for _ in range(3):
-            assert requests.get(f"{root}{PREFIX}/healthz", timeout=HANG_SECONDS).ok
-            body = b'{"id": 7}'
-            secret = webhook_urls.secrets([key], hook)[-1].encode()
-            signed = {
-                "X-WC-Webhook-Topic": "order.updated",
-                "X-WC-Webhook-Signature": crypto._hmac(secret, body),
-            }
-            address = webhook_urls.url(f"{root}{PREFIX}", [key], hook)
-            assert requests.post(address, body, headers=signed, timeout=HANG_SECONDS).ok
+        check_that_it_answers(f"{root}{PREFIX}", key, hook)
         # All this while the others wait.
         assert sum(one.done() for one in waiting) == REQUESTS - WAITS
         names = env.record(2)

@@ -81,6 +81,20 @@ def dripping() -> cabc.Iterator[RawServer]:
         yield server
 
 
+def check_that_it_answers(base: str, key: str, hook: Hook) -> None:
+    """Check that health checks and genuine webhooks are accepted."""
+    body = b'{"id": 7}'
+    secret = webhook_urls.secrets([key], hook)[-1].encode()
+    signed = {
+        "X-WC-Webhook-Topic": "order.updated",
+        "X-WC-Webhook-Signature": crypto._hmac(secret, body),
+    }
+    for _ in range(3):
+        assert requests.get(f"{base}/healthz", timeout=HANG_SECONDS).ok
+        address = webhook_urls.url(base, [key], hook)
+        assert requests.post(address, body, headers=signed, timeout=HANG_SECONDS).ok
+
+
 def test_webhooks_and_health_checks_are_answered_while_stores_drip(
     tmp_path: pathlib.Path, tables: pathlib.Path
 ) -> None:
@@ -118,16 +132,7 @@ def test_webhooks_and_health_checks_are_answered_while_stores_drip(
         wait_until(lambda: settled(bobs) == REQUESTS - (CALLS - CALLS_OF_ONE))
         wait_until(lambda: store.connections == CALLS)
 
-        for _ in range(3):
-            assert requests.get(f"{root}{PREFIX}/healthz", timeout=HANG_SECONDS).ok
-            body = b'{"id": 7}'
-            secret = webhook_urls.secrets([key], hook)[-1].encode()
-            signed = {
-                "X-WC-Webhook-Topic": "order.updated",
-                "X-WC-Webhook-Signature": crypto._hmac(secret, body),
-            }
-            address = webhook_urls.url(f"{root}{PREFIX}", [key], hook)
-            assert requests.post(address, body, headers=signed, timeout=HANG_SECONDS).ok
+        check_that_it_answers(f"{root}{PREFIX}", key, hook)
         # All this while the other requests hang.
         assert settled(anns) + settled(bobs) == 2 * REQUESTS - CALLS
         answers = [one.result().json() for one in (*anns, *bobs) if one.done()]

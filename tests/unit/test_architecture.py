@@ -130,8 +130,8 @@ def test_modules_and_functions_stay_small() -> None:
     """No module has more than 450 lines, and no function more than 60."""
     wrong = []
     for path in MODULES:
-        # Modules that list tables or fields may be long.
-        if "migrations" in path.parts or path.stem in ("models", "product_json"):
+        # What lists tables or fields may be long.
+        if "migrations" in path.parts or path.stem == "product_json":
             continue
         text = path.read_text(encoding="utf-8")
         if len(text.splitlines()) > 450:

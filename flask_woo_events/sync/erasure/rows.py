@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
+import functools
 import typing as t
 
 import orjson
@@ -177,10 +178,10 @@ def erase_events(
     ).where(sa.or_(StoredEvent.id.in_(event_ids), _follow(poller_id, event_ids)))  # fmt: skip
     for row in session.execute(query).all():
         is_owned = row.object_id in owned
-        body = _erased_json(row.body, lambda one: person.without(one, owned=is_owned))  # noqa: B023
+        body = _erased_json(row.body, functools.partial(person.without, owned=is_owned))
         changes = row.changes and _erased_json(
             row.changes,
-            lambda one: _changes(one, person.persons, owned=is_owned),  # noqa: B023
+            functools.partial(_changes, persons=person.persons, owned=is_owned),
         )
         if (body, changes) == (row.body, row.changes):
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import contextlib
 import heapq
 import itertools
 import tempfile
@@ -180,8 +181,10 @@ class SortedCopies:
 
 
 def _written(copies: cabc.Iterable[Copy]) -> t.IO[bytes]:
-    file = tempfile.TemporaryFile()  # noqa: SIM115
-    file.writelines(orjson.dumps(list(one), option=orjson.OPT_APPEND_NEWLINE) for one in copies)
+    with contextlib.ExitStack() as unless_failed:
+        file = unless_failed.enter_context(tempfile.TemporaryFile())
+        file.writelines(orjson.dumps(list(one), option=orjson.OPT_APPEND_NEWLINE) for one in copies)
+        unless_failed.pop_all()
     return file
 
 
